@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's error types.
+
+Two worlds, two types: what a peer sends can raise :class:`IkeError` and nothing
+else; what an operator or this host does wrong raises another
+:class:`EngineError`, which always names the field, the value and the remedy.
+"""
+
+from __future__ import annotations
+
+# Scope of an IkeError: what the failure takes down.
+MESSAGE = "message"  # this datagram only; the SA goes on
+CHILD = "child"  # this Child SA negotiation only
+IKE = "ike"  # the IKE SA and all its children
+
+
+class EngineError(Exception):
+    """Anything the engine reports to its user; ``str()`` is one clear sentence."""
+
+
+class IkeError(EngineError):
+    """A protocol failure that a peer's octets caused.
+
+    :param notify: the notify type number to answer with (RFC 7296 section 3.10.1),
+        or 0 when nothing may be answered.
+    :param story: one sentence for the operator, without secrets.
+    :param scope: :data:`MESSAGE`, :data:`CHILD` or :data:`IKE`.
+    :param data: notification data to send along (octets).
+    :param reason: key of the closed list of reasons (``ike/reasons.py``).
+    """
+
+    def __init__(
+        self, notify: int, story: str, scope: str = MESSAGE, data: bytes = b"", reason: str = "protocol_error"
+    ) -> None:
+        super().__init__(story)
+        self.notify = notify
+        self.story = story
+        self.scope = scope
+        self.data = data
+        self.reason = reason
+
+
+class InputError(EngineError):
+    """A value the user gave is unusable.
+
+    :param field: path of the field, as the user wrote it (``children[0].local``).
+    :param value: the offending value (never a secret).
+    :param remedy: what to write instead.
+    """
+
+    def __init__(self, field: str, value: object, problem: str, remedy: str) -> None:
+        super().__init__(f"{field}: {problem} (got {value!r}); {remedy}")
+        self.field = field
+        self.value = value
+        self.problem = problem
+        self.remedy = remedy
+
+
+class MissingError(EngineError):
+    """Something this host lacks: a package, a kernel feature, a permission, a running service.
+
+    :param what: what is missing.
+    :param remedy: the command or package that mends it.
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what = what
+        self.remedy = remedy
+
+
+class KernelError(EngineError):
+    """The kernel refused an operation.
+
+    :param operation: what was asked, in words.
+    :param errno: the error number netlink answered, or 0.
+    :param detail: the kernel's own words (extended acknowledgement) or ours.
+    """
+
+    def __init__(self, operation: str, errno: int, detail: str) -> None:
+        super().__init__(f"{operation}: {detail}")
+        self.operation = operation
+        self.errno = errno
+        self.detail = detail

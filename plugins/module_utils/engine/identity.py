@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""IKE identities (RFC 7296 section 3.5) and their text form."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from .errors import InputError
+
+ID_IPV4_ADDR = 1
+ID_FQDN = 2
+ID_RFC822_ADDR = 3
+ID_IPV6_ADDR = 5
+ID_DER_ASN1_DN = 9
+ID_KEY_ID = 11
+
+_PREFIXES = {"fqdn": ID_FQDN, "email": ID_RFC822_ADDR, "keyid": ID_KEY_ID, "ipv4": ID_IPV4_ADDR, "ipv6": ID_IPV6_ADDR}
+_NAMES = {number: name for name, number in _PREFIXES.items()} | {ID_DER_ASN1_DN: "dn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who an end claims to be.
+
+    :ivar type: ID type number.
+    :ivar data: identification data as on the wire, octets.
+    """
+
+    type: int
+    data: bytes
+
+    @classmethod
+    def parse(cls, text: str, field: str = "id") -> Identity:
+        """Read an address, a host name, ``user@host`` or ``TYPE:VALUE`` (fqdn, email, keyid, ipv4, ipv6).
+
+        :raises InputError: naming ``field``.
+        """
+        value = text.strip()
+        prefix, colon, rest = value.partition(":")
+        if colon and prefix.lower() in _PREFIXES and rest:
+            return cls._typed(_PREFIXES[prefix.lower()], rest, text, field)
+        try:
+            address = ipaddress.ip_address(value)
+        except ValueError:
+            pass
+        else:
+            return cls(ID_IPV4_ADDR if address.version == 4 else ID_IPV6_ADDR, address.packed)
+        if value.startswith("@"):
+            return cls._typed(ID_FQDN, value[1:], text, field)
+        return cls._typed(ID_RFC822_ADDR if "@" in value else ID_FQDN, value, text, field)
+
+    @classmethod
+    def _typed(cls, number: int, value: str, text: str, field: str) -> Identity:
+        if number in (ID_IPV4_ADDR, ID_IPV6_ADDR):
+            try:
+                address = ipaddress.ip_address(value)
+            except ValueError as exc:
+                raise InputError(field, text, str(exc), "write an address after the type") from None
+            if (address.version == 4) != (number == ID_IPV4_ADDR):
+                raise InputError(field, text, "the address is of the other family", "use ipv4: or ipv6: to match")
+            return cls(number, address.packed)
+        if not value or any(ord(char) < 0x21 or ord(char) == 0x7F for char in value):
+            raise InputError(
+                field, text, "an identity has no blanks or control characters", "write a host name, user@host or address"
+            )
+        return cls(number, value.encode())
+
+    def matches(self, other: Identity) -> bool:
+        """Whether both name the same end: same type, same octets; names without regard to case."""
+        if self.type != other.type:
+            return False
+        if self.type in (ID_FQDN, ID_RFC822_ADDR):
+            return self.data.lower() == other.data.lower()
+        return self.data == other.data
+
+    def __str__(self) -> str:
+        if self.type == ID_IPV4_ADDR and len(self.data) == 4 or self.type == ID_IPV6_ADDR and len(self.data) == 16:
+            return str(ipaddress.ip_address(self.data))
+        if self.type in (ID_FQDN, ID_RFC822_ADDR):
+            # Peers choose these octets: print nothing a terminal or a log would interpret.
+            return "".join(chr(o) if 0x21 <= o < 0x7F else f"\\x{o:02x}" for o in self.data)
+        return f"{_NAMES.get(self.type, self.type)}:{self.data.hex()}"

@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator defined, in the engine's own terms: one peer, how to authenticate, which children."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..crypto.proposals import EspProposal, IkeProposal
+from ..identity import Identity
+from ..secret import Secret
+from ..selector import Selector
+
+
+@dataclass(frozen=True, slots=True)
+class PskAuth:
+    """Pre-shared key authentication (RFC 7296 section 2.15).
+
+    :ivar secret: the key we prove.
+    :ivar also_accept: keys accepted from the peer besides, while a rotation is under way.
+    """
+
+    secret: Secret
+    also_accept: tuple[Secret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChildConfig:
+    """One child (phase 2) of a connection.
+
+    :ivar reqid: kernel request ID, from our reserved range.
+    :ivar start: ``auto`` (negotiate with the IKE SA), ``trap`` (at the first packet) or ``manual``.
+    :ivar mode: ``tunnel`` or ``transport``.
+    :ivar lifetime: seconds until a rekey has to be complete.
+    :ivar lifetime_bytes: octets, 0 for no limit; ``lifetime_packets`` likewise.
+    """
+
+    name: str
+    reqid: int
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
+    proposals: tuple[EspProposal, ...]
+    mode: str = "tunnel"
+    start: str = "auto"
+    lifetime: float = 3600.0
+    lifetime_bytes: int = 0
+    lifetime_packets: int = 0
+    replay_window: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One peer (phase 1).
+
+    :ivar version: IKE version, 2 (1 comes with the IKEv1 floor).
+    :ivar local_address: address text, or None for any of this host's.
+    :ivar remote_address: address text, or None when the peer's address is not known (it always initiates).
+    :ivar remote_port: where the peer's IKE listens; ``remote_natt_port`` for ESP in UDP.
+    :ivar remote_id: None accepts any identity that proves the secret.
+    :ivar lifetime: seconds until the IKE SA has to be rekeyed.
+    :ivar dpd_delay: seconds of silence before a liveness check, 0 for none (RFC 7296 section 2.4).
+    :ivar encapsulation: ``auto`` (when a NAT is found) or ``force`` (always UDP).
+    """
+
+    name: str
+    local_id: Identity
+    auth: PskAuth
+    proposals: tuple[IkeProposal, ...]
+    children: tuple[ChildConfig, ...]
+    local_address: str | None = None
+    remote_address: str | None = None
+    remote_port: int = 500
+    remote_natt_port: int = 4500
+    remote_id: Identity | None = None
+    version: int = 2
+    lifetime: float = 14400.0
+    dpd_delay: float = 30.0
+    encapsulation: str = "auto"
