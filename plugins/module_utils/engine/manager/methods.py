@@ -1,0 +1,215 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every method of the control socket in one table: what it does, what it takes, what it answers.
+
+The same rows validate the parameters of each call and are what ``engine methods`` prints.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..errors import InputError
+from .definition import DEFINITION, FORMATS, NAME
+from .schema import Problems, Schema, conform
+
+API = 1
+
+LEVELS = ["error", "warning", "info", "debug"]
+STATES = ["present", "active", "inactive", "absent"]
+UNTIL = ["defined", "established", "down"]
+
+
+class Method(NamedTuple):
+    """One row: ``params`` and ``result`` are JSON Schemas."""
+
+    summary: str
+    params: Schema
+    result: Schema
+
+
+def _object(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties}
+
+
+def _text(description: str, **more: Any) -> Schema:
+    return {"type": "string", "description": description} | more
+
+
+def _number(description: str, **more: Any) -> Schema:
+    return {"type": "integer", "description": description} | more
+
+
+def _flag(description: str) -> Schema:
+    return {"type": "boolean", "default": False, "description": description}
+
+
+def _texts(description: str) -> Schema:
+    return {"type": "array", "items": {"type": "string"}, "description": description}
+
+
+_NAMES = _texts("Tunnel names; all when left out.")
+
+_CHANGE = {
+    "definitions": {
+        "type": "array",
+        # Checked one by one in plan.py, so that the problems of each carry its tunnel's name.
+        "items": {"type": "object", "anyOf": [DEFINITION, {"type": "object", "properties": {"name": NAME}}]},
+        "default": [],
+        "description": "Tunnels. For active, inactive and absent a name alone stands for what is already defined.",
+    },
+    "state": _text("What is wanted of them.", enum=STATES, default="present"),
+    "phase": _number("Limit active or inactive to the IKE SA (1) or to the Child SAs (2).", enum=[1, 2]),
+    "purge": _flag("Remove every tunnel of this owner that is not listed."),
+    "owner": _text("Whose tunnels these are; purge keeps to them.", default="", format="owner"),
+}
+
+_OUTCOME = _object(
+    changed={"type": "boolean", "description": "Whether anything differs from before."},
+    tunnels={
+        "type": "array",
+        "items": _object(
+            name=_text("Tunnel."),
+            number=_number("Its phase 1 number, 0 before it is defined."),
+            action=_text("What is done.", enum=["created", "changed", "removed", "started", "stopped", "none"]),
+            impact=_text("What that does to running SAs.", enum=["none", "hot", "rekey", "re-establish"]),
+            changes=_texts("Paths of the options that differ."),
+            before={"type": "object", "description": "Definition before, {} if none; no secrets."},
+            after={"type": "object", "description": "Definition after, {} if none; no secrets."},
+        ),
+    },
+    warnings=_texts("What is allowed but unwise."),
+)
+
+_CHILD_VIEW = _object(
+    number=_number("Phase 2 number."),
+    name=_text("Child."),
+    state=_text("dormant, trapped, negotiating, active or expired."),
+    role=_text("Of the exchange that made it: initiator, responder or empty."),
+    local=_texts("Selectors on this side."),
+    remote=_texts("Selectors behind the peer."),
+)
+
+METHODS: dict[str, Method] = {
+    "manager.info": Method(
+        "Who answers: version, process, counts and what the kernel can do.",
+        _object(),
+        _object(
+            version=_text("Of the engine."),
+            api=_number("Of this table; grows when a method changes incompatibly."),
+            pid=_number("Process."),
+            uptime={"type": "number", "description": "Seconds."},
+            ports=_object(ike=_number("UDP port."), natt=_number("UDP port of NAT traversal.")),
+            counts={"type": "object", "description": "Tunnels by state, IKE SAs, Child SAs, datagrams, events."},
+            features={"type": "object", "description": "What the kernel offers, by name."},
+        ),
+    ),
+    "manager.stop": Method(
+        "End the manager, as SIGTERM does.",
+        _object(keep=_flag("Leave SAs and policies in the kernel and tell the peers nothing.")),
+        _object(stopping={"type": "boolean", "description": "Always true."}),
+    ),
+    "tunnels.plan": Method(
+        "What tunnels.apply with the same parameters would do; changes nothing.", _object(**_CHANGE), _OUTCOME
+    ),
+    "tunnels.apply": Method("Bring tunnels into a state, all or (on bad input) none.", _object(**_CHANGE), _OUTCOME),
+    "tunnels.wait": Method(
+        "Wait until tunnels are in a state, or the time is up.",
+        _object(
+            names={"type": "array", "items": {"type": "string"}, "description": "Tunnel names; all when left out."},
+            until=_text("What to wait for.", enum=UNTIL, default="established"),
+            phase=_number("Look at the IKE SA (1) or the Child SAs (2) only.", enum=[1, 2]),
+            timeout={"type": "number", "default": 30, "minimum": 0, "maximum": 86400, "description": "Seconds."},
+        ),
+        _object(
+            reached={"type": "boolean", "description": "Whether all of them are."},
+            waited={"type": "number", "description": "Seconds."},
+            tunnels={
+                "type": "array",
+                "items": _object(
+                    name=_text("Tunnel."),
+                    reached={"type": "boolean", "description": "Whether it is in the state waited for."},
+                    state=_text("unknown, inactive, dormant, negotiating, active, degraded or down."),
+                    phase1=_text("State of the IKE SA."),
+                    phase2={"type": "object", "description": "State of each child, by name."},
+                    reason=_text("Key of the closed list of reasons why it is down, else empty."),
+                    story=_text("What happened, in one sentence."),
+                    remedy=_text("What to do about it."),
+                ),
+            },
+        ),
+    ),
+    "tunnels.list": Method(
+        "Tunnels as the manager runs them, or as the database defines them.",
+        _object(
+            source=_text(
+                "manager: what runs; database: what is defined.", enum=["manager", "database"], default="manager"
+            ),
+            names=_NAMES,
+            numbers={
+                "type": "array",
+                "items": {"type": "integer"},
+                "description": "Phase 1 numbers; with phase 2: phase 2 numbers.",
+            },
+            phase=_text(
+                "1, 2, or 1+: phase 1 tunnels with their phase 2 tunnels.", enum=["1", "1+", "2"], default="1+"
+            ),
+            role=_text(
+                "Only those started here (initiator) or by the peer (responder).", enum=["initiator", "responder"]
+            ),
+            owner=_text("Only those of this owner."),
+            verbose=_flag("With algorithms, SPIs, counters, lifetimes and the definition."),
+        ),
+        _object(
+            tunnels={
+                "type": "array",
+                "items": _object(
+                    number=_number("Phase 1 number."),
+                    name=_text("Tunnel."),
+                    owner=_text("Owner tag."),
+                    wanted=_text("active, ike (IKE SA only), present or inactive."),
+                    state=_text("State of the whole: inactive, dormant, negotiating, active, degraded or down."),
+                    phase1=_text("State of the IKE SA: dormant, negotiating, active or expired."),
+                    role=_text("initiator, responder or empty."),
+                    local={"type": "object", "description": "Our address and id."},
+                    remote={"type": "object", "description": "The peer's address and id."},
+                    children={"type": "array", "items": _CHILD_VIEW},
+                    reason=_text("Why it is down, else empty."),
+                    story=_text("What happened."),
+                    remedy=_text("What to do."),
+                ),
+            },
+        ),
+    ),
+    "log.level": Method(
+        "Set how much is logged; without a level, tell it.",
+        _object(level=_text("New level.", enum=LEVELS)),
+        _object(level=_text("Level from now on.", enum=LEVELS), before=_text("Level until now.", enum=LEVELS)),
+    ),
+    "subscribe": Method(
+        "Stream events on this connection, as notifications named event.",
+        _object(names=_NAMES),
+        _object(subscribed={"type": "boolean", "description": "Always true."}),
+    ),
+}
+
+
+def check_params(method: str, params: Any) -> dict[str, Any]:
+    """Canonical parameters of a call.
+
+    :raises Problems: every bad parameter.
+    """
+    problems: list[InputError] = []
+    checked = conform(params, METHODS[method].params, "", problems, FORMATS)
+    if problems:
+        raise Problems(problems)
+    return checked
+
+
+def catalogue() -> dict[str, Any]:
+    """The table as plain data, for machines and for ``engine methods``."""
+    return {
+        "api": API,
+        "methods": {name: row._asdict() for name, row in METHODS.items()},
+    }
