@@ -1,0 +1,269 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Offering proposals and choosing among them (RFC 7296 section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..errors import CHILD, MESSAGE, IkeError
+from ..wire.v2.numbers import NotifyType, ProtocolId
+from ..wire.v2.sa import SA, Proposal, Transform
+from .proposals import EspProposal, IkeProposal, Slots
+from .registry import ALGORITHMS, Algorithm, Kind, by_transform
+
+_TRANSFORMS = {row: Transform(int(row.kind), row.transform_id, row.key_length) for row in ALGORITHMS}
+_KIND_WORDS = {
+    Kind.ENCR: "encryption",
+    Kind.PRF: "PRF",
+    Kind.INTEG: "integrity",
+    Kind.KE: "key exchange",
+    Kind.ESN: "sequence numbers",
+}
+# A story is a sentence, not a dump of what a peer thought up.
+_NAMES_IN_STORY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The algorithms that both ends agreed on.
+
+    :ivar number: number of the proposal in the offer.
+    :ivar spi: SPI in the peer's proposal, octets; empty for the first IKE SA.
+    :ivar integ: None with an AEAD; ``prf`` is None for a Child SA; ``ke`` None without a key exchange.
+    :ivar esn: extended sequence numbers.
+    :ivar proposal: the proposal with just these transforms. The responder answers with it, its own SPI put in.
+    """
+
+    number: int
+    protocol: int
+    spi: bytes
+    encr: Algorithm
+    integ: Algorithm | None
+    prf: Algorithm | None
+    ke: Algorithm | None
+    esn: bool
+    proposal: Proposal
+
+    def answer(self, spi: bytes = b"") -> SA:
+        """The responder's SA payload, with its own SPI."""
+        return SA((Proposal(self.number, self.protocol, spi, self.proposal.transforms),))
+
+    def __str__(self) -> str:
+        rows = (self.encr, self.integ, self.prf, self.ke)
+        words = [f"prf{row}" if row.kind == Kind.PRF else row.name for row in rows if row is not None]
+        return "-".join([*words, "esn"] if self.esn else words)
+
+
+# Offering
+
+
+def offer_ike(proposals: Sequence[IkeProposal], spi: bytes = b"") -> tuple[Proposal, ...]:
+    """The proposals on the wire; ``spi`` is the new SA's, 8 octets, when an IKE SA is rekeyed."""
+    return tuple(
+        Proposal(number, ProtocolId.IKE, spi, _transforms(proposal.slots))
+        for number, proposal in enumerate(proposals, 1)
+    )
+
+
+def offer_esp(proposals: Sequence[EspProposal], spi: bytes, with_ke: bool) -> tuple[Proposal, ...]:
+    """The proposals on the wire.
+
+    :param spi: of our inbound SA, 4 octets.
+    :param with_ke: False in IKE_AUTH, where a Child SA has no key exchange of its own.
+    """
+    return tuple(
+        Proposal(number, proposal.protocol, spi, _transforms(_esp_slots(proposal, with_ke)))
+        for number, proposal in enumerate(proposals, 1)
+    )
+
+
+def _transforms(slots: Slots) -> tuple[Transform, ...]:
+    return tuple([_TRANSFORMS[row] for _, rows in slots for row in rows])
+
+
+def _esp_slots(proposal: EspProposal, with_ke: bool) -> Slots:
+    return proposal.slots if with_ke else proposal.slots_without_ke
+
+
+# Choosing
+
+
+def choose_ike(configured: Sequence[IkeProposal], offered: SA) -> Choice:
+    """The responder's choice for an IKE SA: our first proposal that one of the peer's fits, our order within it.
+
+    :raises IkeError: NO_PROPOSAL_CHOSEN; the story names the transform types that differ.
+    """
+    return _choose([(ProtocolId.IKE, proposal.slots) for proposal in configured], offered, MESSAGE)
+
+
+def choose_esp(configured: Sequence[EspProposal], offered: SA, with_ke: bool = True) -> Choice:
+    """The responder's choice for a Child SA; ``with_ke`` as for :func:`offer_esp`.
+
+    :raises IkeError: as :func:`choose_ike`.
+    """
+    return _choose([(proposal.protocol, _esp_slots(proposal, with_ke)) for proposal in configured], offered, CHILD)
+
+
+def check_answer_ike(configured: Sequence[IkeProposal], answer: SA) -> Choice:
+    """The initiator's view of the peer's choice for an IKE SA; ``configured`` is what was offered.
+
+    :raises IkeError: NO_PROPOSAL_CHOSEN when it is not exactly one choice out of our offer.
+    """
+    return _check_answer([(ProtocolId.IKE, proposal.slots) for proposal in configured], answer, MESSAGE)
+
+
+def check_answer_esp(configured: Sequence[EspProposal], answer: SA, with_ke: bool = True) -> Choice:
+    """The initiator's view of the peer's choice for a Child SA; ``with_ke`` as it was offered.
+
+    :raises IkeError: as :func:`check_answer_ike`.
+    """
+    wanted = [(proposal.protocol, _esp_slots(proposal, with_ke)) for proposal in configured]
+    return _check_answer(wanted, answer, CHILD)
+
+
+_Wanted = list[tuple[int, Slots]]
+# transform type -> the (transform ID, key length) of it that are on offer
+_Offered = dict[int, dict[tuple[int, int | None], Transform]]
+_NONE = (0, None)
+
+
+def _choose(wanted: _Wanted, offered: SA, scope: str) -> Choice:
+    offers = [(proposal, _by_type(proposal)) for proposal in offered.proposals]
+    for protocol, slots in wanted:
+        for proposal, types in offers:
+            if proposal.protocol != protocol:
+                continue
+            rows = _match(slots, types)
+            if rows is not None:
+                return _choice(proposal, rows, _answer_transforms(slots, rows, types))
+    raise _refusal("no proposal of the peer is acceptable: " + _difference(wanted, offers), scope)
+
+
+def _by_type(proposal: Proposal) -> _Offered:
+    types: _Offered = {}
+    for transform in proposal.transforms:
+        choices = types.setdefault(transform.type, {})
+        if not transform.unknown_attributes:
+            choices[transform.id, transform.key_length] = transform
+    return types
+
+
+def _match(slots: Slots, types: _Offered) -> dict[Kind, Algorithm] | None:
+    """Our first row of each kind that is on offer; None when a kind has none, or a type on offer has no slot."""
+    chosen: dict[Kind, Algorithm] = {}
+    known = 0
+    for kind, rows in slots:
+        choices = types.get(kind)
+        known += choices is not None
+        row = _first(rows, choices)
+        if row is not None:
+            chosen[kind] = row
+        elif not _may_be_absent(rows, choices):
+            return None
+    return chosen if known == len(types) else None
+
+
+def _first(rows: Sequence[Algorithm], choices: dict[tuple[int, int | None], Transform] | None) -> Algorithm | None:
+    if choices is not None:
+        for row in rows:
+            if (row.transform_id, row.key_length) in choices:
+                return row
+    return None
+
+
+def _may_be_absent(rows: Sequence[Algorithm], choices: dict[tuple[int, int | None], Transform] | None) -> bool:
+    """Whether a kind for which we want nothing is left out, or NONE is among what is on offer."""
+    return not rows and (choices is None or _NONE in choices)
+
+
+def _answer_transforms(slots: Slots, rows: dict[Kind, Algorithm], types: _Offered) -> tuple[Transform, ...]:
+    """Exactly one of each type on offer, a NONE included (section 3.3.6)."""
+    return tuple(
+        [_TRANSFORMS[rows[kind]] if kind in rows else types[kind][_NONE] for kind, _ in slots if kind in types]
+    )
+
+
+def _choice(proposal: Proposal, rows: dict[Kind, Algorithm], transforms: tuple[Transform, ...]) -> Choice:
+    esn = rows.get(Kind.ESN)
+    return Choice(
+        proposal.number,
+        proposal.protocol,
+        proposal.spi,
+        rows[Kind.ENCR],
+        rows.get(Kind.INTEG),
+        rows.get(Kind.PRF),
+        rows.get(Kind.KE),
+        esn is not None and esn.transform_id == 1,
+        Proposal(proposal.number, proposal.protocol, proposal.spi, transforms),
+    )
+
+
+def _check_answer(wanted: _Wanted, answer: SA, scope: str) -> Choice:
+    if len(answer.proposals) != 1:
+        raise _refusal(f"the peer answered with {len(answer.proposals)} proposals instead of one", scope)
+    proposal = answer.proposals[0]
+    if not 1 <= proposal.number <= len(wanted):
+        raise _refusal(f"the peer chose proposal {proposal.number} of {len(wanted)}", scope)
+    protocol, slots = wanted[proposal.number - 1]
+    if proposal.protocol != protocol:
+        raise _refusal(f"the peer answered for protocol {proposal.protocol} instead of {protocol}", scope)
+    types = _by_type(proposal)
+    rows = _match(slots, types)
+    if rows is None:
+        difference = _difference([(protocol, slots)], [(proposal, types)])
+        raise _refusal("the peer chose what was not offered: " + difference, scope)
+    if len(types) != len(proposal.transforms):
+        raise _refusal("the peer chose more than one transform of a type", scope)
+    return _choice(proposal, rows, proposal.transforms)
+
+
+def _refusal(story: str, scope: str) -> IkeError:
+    return IkeError(NotifyType.NO_PROPOSAL_CHOSEN, story, scope, reason="no_proposal_chosen")
+
+
+# Saying what differs
+
+
+def _difference(wanted: _Wanted, offers: list[tuple[Proposal, _Offered]]) -> str:
+    """The differences of the pair of proposals that comes closest, in words."""
+    pairs = [
+        list(_differences(slots, types))
+        for protocol, slots in wanted
+        for proposal, types in offers
+        if proposal.protocol == protocol
+    ]
+    if not pairs:
+        protocols = ", ".join(sorted({str(proposal.protocol) for proposal, _ in offers})) or "none"
+        return f"protocol {protocols} is on offer, {wanted[0][0]} is allowed" if wanted else "none is allowed here"
+    return "; ".join(min(pairs, key=len))
+
+
+def _differences(slots: Slots, types: _Offered) -> Iterator[str]:
+    for kind, rows in slots:
+        choices = types.get(kind)
+        if _first(rows, choices) is None and not _may_be_absent(rows, choices):
+            offered = "nothing" if choices is None else _listed([_name(kind, *key) for key in choices])
+            allowed = _listed([row.name for row in rows]) if rows else "none"
+            yield f"{_KIND_WORDS[kind]} differs (offered: {offered}; allowed: {allowed})"
+    kinds = {int(kind) for kind, _ in slots}
+    for number in types:
+        if number not in kinds:
+            yield f"transform type {number} is not supported here"
+
+
+def _listed(words: list[str]) -> str:
+    if len(words) > _NAMES_IN_STORY:
+        words = [*words[:_NAMES_IN_STORY], f"{len(words) - _NAMES_IN_STORY} more"]
+    return ", ".join(words) or "nothing that is understood"
+
+
+def _name(kind: Kind, transform_id: int, key_length: int | None) -> str:
+    row = by_transform(kind, transform_id, key_length)
+    if row is not None:
+        return row.name
+    if transform_id == 0 and kind in (Kind.INTEG, Kind.KE):
+        return "none"
+    return f"number {transform_id}" + ("" if key_length is None else f" with {key_length} bits")

@@ -1,0 +1,256 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator allows, as algorithm sets: profiles and words such as ``aes256gcm16-sha384-x25519``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import InputError
+from . import library
+from .registry import Algorithm, Kind, Status, by_name, names
+
+Rows = tuple[Algorithm, ...]
+Slots = tuple[tuple[Kind, Rows], ...]
+
+ESP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class IkeProposal:
+    """Algorithms for an IKE SA; of each kind the first that the peer has too is taken.
+
+    Either every cipher is an AEAD and ``integ`` is empty, or none is and it is not.
+    """
+
+    encr: Rows
+    integ: Rows
+    prf: Rows
+    ke: Rows
+
+    @property
+    def slots(self) -> Slots:
+        """The rows by kind, in the order in which transforms are sent."""
+        return ((Kind.ENCR, self.encr), (Kind.PRF, self.prf), (Kind.INTEG, self.integ), (Kind.KE, self.ke))
+
+    def __str__(self) -> str:
+        return _words(self.slots)
+
+
+@dataclass(frozen=True, slots=True)
+class EspProposal:
+    """Algorithms for a Child SA.
+
+    :ivar ke: key exchange methods of a rekey or of a further child (perfect forward secrecy);
+        empty for none. The child made with the IKE SA itself never has one of its own.
+    :ivar protocol: 3, ESP.
+    """
+
+    encr: Rows
+    integ: Rows
+    ke: Rows
+    esn: Rows
+    protocol: int = ESP
+
+    @property
+    def slots(self) -> Slots:
+        """As :attr:`IkeProposal.slots`."""
+        return ((Kind.ENCR, self.encr), (Kind.INTEG, self.integ), (Kind.KE, self.ke), (Kind.ESN, self.esn))
+
+    @property
+    def slots_without_ke(self) -> Slots:
+        """The same for the child made with the IKE SA itself (RFC 7296 section 1.2)."""
+        return ((Kind.ENCR, self.encr), (Kind.INTEG, self.integ), (Kind.KE, ()), (Kind.ESN, self.esn))
+
+    def __str__(self) -> str:
+        return _words(self.slots)
+
+
+def _words(slots: Slots) -> str:
+    return "-".join(f"prf{row}" if row.kind == Kind.PRF else row.name for _, rows in slots for row in rows)
+
+
+_ESN = "esn-noesn"
+_STRONG = "x25519-ecp384"
+_COMMON = "x25519-ecp256-ecp384-ecp521-modp2048-modp3072-modp4096"
+_SHA2 = "prfsha256-prfsha384-prfsha512"
+_CBC = "aes256-aes128-sha256-sha384-sha512"
+
+_IKE_PROFILES: dict[str, tuple[str, ...]] = {
+    "modern": (f"aes256gcm16-chacha20poly1305-prfsha384-prfsha512-{_STRONG}",),
+    "compat": (
+        f"aes256gcm16-chacha20poly1305-aes128gcm16-{_SHA2}-{_COMMON}",
+        f"{_CBC}-{_SHA2}-{_COMMON}",
+    ),
+}
+_IKE_PROFILES["legacy"] = (
+    *_IKE_PROFILES["compat"],
+    f"aes256-aes128-3des-sha256-sha1-prfsha256-prfsha1-{_COMMON}-modp1536-modp1024",
+)
+_ESP_PROFILES: dict[str, tuple[str, ...]] = {
+    "modern": (f"aes256gcm16-chacha20poly1305-{_STRONG}-{_ESN}",),
+    "compat": (
+        f"aes256gcm16-chacha20poly1305-aes128gcm16-{_COMMON}-{_ESN}",
+        f"{_CBC}-{_COMMON}-{_ESN}",
+    ),
+}
+_ESP_PROFILES["legacy"] = (
+    *_ESP_PROFILES["compat"],
+    f"aes256-aes128-3des-sha256-sha1-{_COMMON}-modp1536-modp1024-{_ESN}",
+)
+
+PROFILES = tuple(_IKE_PROFILES)
+
+_IKE_ENCR = tuple(name for name in names(Kind.ENCR) if name != "null")
+_PRF_WORDS = tuple(f"prf{name}" for name in names(Kind.PRF))
+IKE_WORDS = (*_IKE_ENCR, *names(Kind.INTEG), *_PRF_WORDS, *names(Kind.KE))
+ESP_WORDS = (*names(Kind.ENCR), *names(Kind.INTEG), *names(Kind.KE), *names(Kind.ESN))
+
+# The number of a proposal is one octet (RFC 7296 section 3.3.1).
+MAX_PROPOSALS = 255
+
+
+def ike_proposals(spec: str | Sequence[str], field: str = "ike.proposals") -> tuple[IkeProposal, ...]:
+    """Read the proposals of an IKE SA, most wanted first.
+
+    :param spec: the name of a profile (``modern``, ``compat``, ``legacy``) or words joined by ``-``; several
+        of them in a list or joined by ``,``. A hash is the integrity algorithm and the PRF beside CBC, the PRF
+        beside an AEAD; ``prfsha384`` names the PRF alone.
+    :raises InputError: naming ``field``, the bad word and the valid ones.
+    :raises MissingError: when there is no crypto library.
+    """
+    return tuple(
+        dict.fromkeys(
+            _ike_proposal(text, where, profile) for text, where, profile in _texts(spec, field, _IKE_PROFILES)
+        )
+    )
+
+
+def esp_proposals(spec: str | Sequence[str], field: str = "proposals") -> tuple[EspProposal, ...]:
+    """Read the proposals of a Child SA, most wanted first.
+
+    :param spec: as for :func:`ike_proposals`; a hash is the integrity algorithm. ``esn`` and ``noesn`` insist on
+        extended sequence numbers or on their absence; without either word both will do, extended ones preferred.
+    :raises InputError: naming ``field``, the bad word and the valid ones.
+    :raises MissingError: when there is no crypto library.
+    """
+    return tuple(
+        dict.fromkeys(
+            _esp_proposal(text, where, profile) for text, where, profile in _texts(spec, field, _ESP_PROFILES)
+        )
+    )
+
+
+def legacy_names(proposals: Sequence[IkeProposal | EspProposal]) -> tuple[str, ...]:
+    """Names of the algorithms in there that deserve a warning."""
+    rows = (row for proposal in proposals for _, slot in proposal.slots for row in slot)
+    return tuple(dict.fromkeys(row.name for row in rows if row.status is Status.LEGACY))
+
+
+def _texts(
+    spec: str | Sequence[str], field: str, profiles: dict[str, tuple[str, ...]]
+) -> list[tuple[str, str, str | None]]:
+    """Every proposal as (words, field, name of the profile that it comes from)."""
+    items = [(spec, field)] if isinstance(spec, str) else [(item, f"{field}[{n}]") for n, item in enumerate(spec)]
+    texts: list[tuple[str, str, str | None]] = []
+    for item, where in items:
+        if not isinstance(item, str):
+            raise InputError(where, item, "a proposal is text", _remedy(profiles))
+        for part in item.split(","):
+            text = part.strip().lower()
+            if not text:
+                raise InputError(where, item, "a proposal is empty", _remedy(profiles))
+            if text in profiles:
+                texts.extend((words, where, text) for words in profiles[text])
+            else:
+                texts.append((text, where, None))
+    if not texts:
+        raise InputError(field, spec, "there is no proposal", _remedy(profiles))
+    if len(texts) > MAX_PROPOSALS:
+        raise InputError(field, f"{len(texts)} proposals", "too many proposals", f"write no more than {MAX_PROPOSALS}")
+    return texts
+
+
+def _remedy(profiles: dict[str, tuple[str, ...]]) -> str:
+    return f"write a profile ({', '.join(profiles)}) or words such as aes256gcm16-sha384-x25519"
+
+
+def _ike_proposal(text: str, field: str, profile: str | None) -> IkeProposal:
+    found = _sort_words(text, field, _IKE_ENCR, IKE_WORDS)
+    encr = _usable(found[Kind.ENCR], text, field, profile)
+    ke = _usable(found[Kind.KE], text, field, profile)
+    _need(encr, text, field, "an encryption algorithm", _IKE_ENCR)
+    _need(ke, text, field, "a key exchange method", names(Kind.KE))
+    hashes, functions = found[Kind.INTEG], found[Kind.PRF]
+    if not _all_aead(encr, text, field):
+        _need(hashes, text, field, "an integrity algorithm", names(Kind.INTEG))
+        return IkeProposal(encr, hashes, functions or _as_prf(hashes), ke)
+    if hashes and functions:
+        problem = f"an AEAD takes no integrity algorithm, so {hashes[0]} beside prf{functions[0]} has no meaning"
+        raise InputError(field, text, problem, "name only the PRF")
+    _need(hashes or functions, text, field, "a PRF", _PRF_WORDS)
+    return IkeProposal(encr, (), functions or _as_prf(hashes), ke)
+
+
+def _esp_proposal(text: str, field: str, profile: str | None) -> EspProposal:
+    found = _sort_words(text, field, names(Kind.ENCR), ESP_WORDS)
+    encr, integ = found[Kind.ENCR], found[Kind.INTEG]
+    ke = _usable(found[Kind.KE], text, field, profile)
+    _need(encr, text, field, "an encryption algorithm", names(Kind.ENCR))
+    if len(encr) > 1 and any(row.name == "null" for row in encr):
+        raise InputError(field, text, "null does not stand beside a cipher", "make it a proposal of its own")
+    if not _all_aead(encr, text, field):
+        _need(integ, text, field, "an integrity algorithm", names(Kind.INTEG))
+    elif integ:
+        raise InputError(field, text, f"an AEAD takes no integrity algorithm such as {integ[0]}", "leave it out")
+    esn = found[Kind.ESN] or _sort_words(_ESN, field, (), ESP_WORDS)[Kind.ESN]
+    return EspProposal(encr, integ, ke, esn)
+
+
+def _sort_words(text: str, field: str, ciphers: tuple[str, ...], valid: tuple[str, ...]) -> dict[Kind, Rows]:
+    """The words of a proposal as rows, by kind; a kind that no word names is empty."""
+    found: dict[Kind, list[Algorithm]] = {kind: [] for kind in Kind}
+    for word in text.split("-"):
+        if word not in valid:
+            problem = f"{word!r} is no algorithm"
+            raise InputError(
+                field, text, problem, f"use the words {', '.join(valid)}, or a profile: {', '.join(PROFILES)}"
+            )
+        row = by_name(Kind.PRF, word[3:]) if word.startswith("prf") else _row_of(word)
+        if row not in found[row.kind]:
+            found[row.kind].append(row)
+    return {kind: tuple(rows) for kind, rows in found.items()}
+
+
+def _row_of(word: str) -> Algorithm:
+    kinds = (Kind.ENCR, Kind.INTEG, Kind.KE, Kind.ESN)
+    return next(row for row in (by_name(kind, word) for kind in kinds) if row is not None)
+
+
+def _usable(rows: Rows, text: str, field: str, profile: str | None) -> Rows:
+    """The rows that this host can compute; one that was asked for by name must be among them."""
+    lacking = [row for row in rows if not library.available(row.primitive)]
+    if lacking and profile is None:
+        problem = f"the installed crypto library offers no {lacking[0]}"
+        raise InputError(field, text, problem, "leave it out, or install a python3-cryptography that has it")
+    return tuple(row for row in rows if row not in lacking)
+
+
+def _need(rows: Rows, text: str, field: str, what: str, valid: Sequence[str]) -> None:
+    if not rows:
+        raise InputError(field, text, f"{what} is missing", f"add one of {', '.join(valid)}")
+
+
+def _all_aead(encr: Rows, text: str, field: str) -> bool:
+    kinds = {row.aead for row in encr}
+    if len(kinds) > 1:
+        raise InputError(
+            field, text, "AEAD and other ciphers do not mix in one proposal", "write two proposals, one for each"
+        )
+    return kinds == {True}
+
+
+def _as_prf(hashes: Rows) -> Rows:
+    return tuple(row for row in (by_name(Kind.PRF, hashed.name) for hashed in hashes) if row is not None)
