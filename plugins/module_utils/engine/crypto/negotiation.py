@@ -34,7 +34,7 @@ class Choice:
     :ivar spi: SPI in the peer's proposal, octets; empty for the first IKE SA.
     :ivar integ: None with an AEAD; ``prf`` is None for a Child SA; ``ke`` None without a key exchange.
     :ivar esn: extended sequence numbers.
-    :ivar proposal: the proposal with just these transforms. The responder answers with it, its own SPI put in.
+    :ivar proposal: the peer's proposal with just these transforms.
     """
 
     number: int
@@ -47,9 +47,9 @@ class Choice:
     esn: bool
     proposal: Proposal
 
-    def answer(self, spi: bytes = b"") -> SA:
-        """The responder's SA payload, with its own SPI."""
-        return SA((Proposal(self.number, self.protocol, spi, self.proposal.transforms),))
+    def answer(self, spi: bytes = b"") -> Proposal:
+        """What the responder's SA payload carries: :attr:`proposal` with the responder's own SPI."""
+        return Proposal(self.number, self.protocol, spi, self.proposal.transforms)
 
     def __str__(self) -> str:
         rows = (self.encr, self.integ, self.prf, self.ke)
@@ -91,7 +91,7 @@ def _esp_slots(proposal: EspProposal, with_ke: bool) -> Slots:
 # Choosing
 
 
-def choose_ike(configured: Sequence[IkeProposal], offered: SA) -> Choice:
+def choose_ike(configured: Sequence[IkeProposal], offered: Sequence[Proposal]) -> Choice:
     """The responder's choice for an IKE SA: our first proposal that one of the peer's fits, our order within it.
 
     :raises IkeError: NO_PROPOSAL_CHOSEN; the story names the transform types that differ.
@@ -99,7 +99,7 @@ def choose_ike(configured: Sequence[IkeProposal], offered: SA) -> Choice:
     return _choose([(ProtocolId.IKE, proposal.slots) for proposal in configured], offered, MESSAGE)
 
 
-def choose_esp(configured: Sequence[EspProposal], offered: SA, with_ke: bool = True) -> Choice:
+def choose_esp(configured: Sequence[EspProposal], offered: Sequence[Proposal], with_ke: bool = True) -> Choice:
     """The responder's choice for a Child SA; ``with_ke`` as for :func:`offer_esp`.
 
     :raises IkeError: as :func:`choose_ike`.
@@ -130,8 +130,8 @@ _Offered = dict[int, dict[tuple[int, int | None], Transform]]
 _NONE = (0, None)
 
 
-def _choose(wanted: _Wanted, offered: SA, scope: str) -> Choice:
-    offers = [(proposal, _by_type(proposal)) for proposal in offered.proposals]
+def _choose(wanted: _Wanted, offered: Sequence[Proposal], scope: str) -> Choice:
+    offers = [(proposal, _by_type(proposal)) for proposal in offered]
     for protocol, slots in wanted:
         for proposal, types in offers:
             if proposal.protocol != protocol:
