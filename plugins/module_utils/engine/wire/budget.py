@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What parsing one message may cost at most, so that no peer can make it dear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import MESSAGE, IkeError
+
+# Counts of things, and octets where it says so. Each limit is several times what the most talkative daemon sends.
+LIMITS: Mapping[str, int] = {
+    "payloads": 100,
+    "proposals": 64,
+    "transforms": 512,
+    "notifies": 64,
+    "selectors": 512,
+    "SPIs": 1024,
+    "attributes": 1024,
+    "certificate octets": 65536,
+}
+
+
+class Budget:
+    """Counts down what the parts of one message use up.
+
+    :param limits: name of each kind of part to how many of them one message may have.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self, limits: Mapping[str, int] = LIMITS) -> None:
+        self._left = dict(limits)
+
+    def spend(self, kind: str, count: int = 1) -> None:
+        """Account for ``count`` parts before they are parsed.
+
+        :raises IkeError: INVALID_SYNTAX when the message has more than its share.
+        """
+        left = self._left[kind] - count
+        if left < 0:
+            raise IkeError(7, f"the message has too many {kind}", MESSAGE)
+        self._left[kind] = left

@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One bounded reader over the octets of a datagram, shared by IKEv1 and IKEv2.
+
+A nested length opens a window; whoever opened it consumes it exactly. Nothing here
+recurses, and no octet is copied before somebody takes it.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any
+
+from ..errors import MESSAGE, IkeError
+from .budget import Budget
+
+INVALID_SYNTAX = 7
+
+_U16 = Struct("!H")
+_U32 = Struct("!I")
+_U64 = Struct("!Q")
+
+
+class Reader:
+    """Reads numbers in network order and octets from ``data[start:end]``.
+
+    Every shortfall raises :class:`IkeError` (INVALID_SYNTAX, scope message).
+
+    :param data: the octets; anything but ``bytes`` is copied once.
+    :param start: offset of the first octet to read.
+    :param end: offset behind the last one; the end of ``data`` when left out.
+    :param budget: what this message may still cost; windows share it.
+    """
+
+    __slots__ = ("budget", "data", "end", "position")
+
+    def __init__(
+        self, data: bytes | memoryview, start: int = 0, end: int | None = None, budget: Budget | None = None
+    ) -> None:
+        self.data = data if type(data) is bytes else bytes(data)
+        size = len(self.data)
+        self.end = size if end is None else end
+        if not 0 <= start <= self.end <= size:
+            raise ValueError(f"window {start}..{end} is outside of {size} octets")
+        self.position = start
+        self.budget = Budget() if budget is None else budget
+
+    @property
+    def remaining(self) -> int:
+        """Octets not read yet."""
+        return self.end - self.position
+
+    def _advance(self, count: int) -> int:
+        position = self.position
+        following = position + count
+        if count < 0 or following > self.end:
+            raise IkeError(
+                INVALID_SYNTAX, f"{count} octets announced or needed, {self.end - position} there", MESSAGE
+            )
+        self.position = following
+        return position
+
+    def u8(self) -> int:
+        """The next octet."""
+        return self.data[self._advance(1)]
+
+    def u16(self) -> int:
+        """The next 2 octets as a number."""
+        return _U16.unpack_from(self.data, self._advance(2))[0]
+
+    def u32(self) -> int:
+        """The next 4 octets as a number."""
+        return _U32.unpack_from(self.data, self._advance(4))[0]
+
+    def u64(self) -> int:
+        """The next 8 octets as a number."""
+        return _U64.unpack_from(self.data, self._advance(8))[0]
+
+    def unpack(self, layout: Struct) -> tuple[Any, ...]:
+        """The next ``layout.size`` octets as the fields of ``layout``."""
+        return layout.unpack_from(self.data, self._advance(layout.size))
+
+    def take(self, count: int) -> bytes:
+        """The next ``count`` octets."""
+        position = self._advance(count)
+        return self.data[position : position + count]
+
+    def rest(self) -> bytes:
+        """All octets not read yet, perhaps none."""
+        position, self.position = self.position, self.end
+        return self.data[position : self.end]
+
+    def window(self, count: int) -> Reader:
+        """A reader of exactly the next ``count`` octets; this one goes on behind them."""
+        position = self._advance(count)
+        return Reader(self.data, position, position + count, self.budget)
+
+    def finish(self) -> None:
+        """Demand that everything was read.
+
+        :raises IkeError: INVALID_SYNTAX when octets trail.
+        """
+        if self.position != self.end:
+            raise IkeError(INVALID_SYNTAX, f"{self.end - self.position} octets trail behind the content", MESSAGE)

@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Traffic Selector payloads (RFC 7296 section 3.13)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import ClassVar, TypeVar
+
+from ...errors import IkeError
+from ...selector import OPAQUE_PORT, Selector
+from ..reader import INVALID_SYNTAX, Reader
+from .numbers import PayloadType, TsType
+
+_HEAD = Struct("!BBH")
+_PORTS = Struct("!HH")
+_TYPES = {4: TsType.IPV4_ADDR_RANGE, 16: TsType.IPV6_ADDR_RANGE}
+_ADDRESS_SIZES = {number: size for size, number in _TYPES.items()}
+
+_Ts = TypeVar("_Ts", bound="_TrafficSelectors")
+
+
+@dataclass(frozen=True, slots=True)
+class _TrafficSelectors:
+    """What both payloads have.
+
+    :ivar selectors: in the sender's order; empty when it sent only types that we do not know.
+    """
+
+    selectors: tuple[Selector, ...]
+
+    @classmethod
+    def parse(cls: type[_Ts], reader: Reader) -> _Ts:
+        """Read the payload's body; selectors of unknown types are skipped.
+
+        :raises IkeError: INVALID_SYNTAX, also for none at all and for ranges that run backwards.
+        """
+        count = reader.u8()
+        reader.take(3)
+        if not count:
+            raise IkeError(INVALID_SYNTAX, "the TS payload has no traffic selectors")
+        reader.budget.spend("selectors", count)
+        parsed = [_parse_selector(reader) for _ in range(count)]
+        reader.finish()
+        return cls(tuple([selector for selector in parsed if selector is not None]))
+
+    def encode(self) -> bytes:
+        """The payload's body."""
+        return bytes((len(self.selectors), 0, 0, 0)) + b"".join([_encode_selector(s) for s in self.selectors])
+
+
+def _parse_selector(reader: Reader) -> Selector | None:
+    kind, protocol, length = reader.unpack(_HEAD)
+    body = reader.window(length - _HEAD.size)
+    size = _ADDRESS_SIZES.get(kind)
+    if size is None:
+        return None
+    first_port, last_port = body.unpack(_PORTS)
+    first, last = body.take(size), body.take(size)
+    body.finish()
+    if first > last or (first_port > last_port and (first_port, last_port) != OPAQUE_PORT):
+        raise IkeError(INVALID_SYNTAX, "the range of a traffic selector runs backwards")
+    return Selector(first, last, protocol, first_port, last_port)
+
+
+def _encode_selector(selector: Selector) -> bytes:
+    size = len(selector.first)
+    return (
+        _HEAD.pack(_TYPES[size], selector.protocol, 8 + 2 * size)
+        + _PORTS.pack(selector.first_port, selector.last_port)
+        + selector.first
+        + selector.last
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TSi(_TrafficSelectors):
+    """Traffic at the initiator's end."""
+
+    TYPE: ClassVar[int] = PayloadType.TSI
+
+
+@dataclass(frozen=True, slots=True)
+class TSr(_TrafficSelectors):
+    """Traffic at the responder's end."""
+
+    TYPE: ClassVar[int] = PayloadType.TSR
