@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 from ..errors import MESSAGE, IkeError
 
+# The notify that answers it in IKEv2; who speaks IKEv1 answers with a number of its own.
+INVALID_SYNTAX = 7
+
 # Counts of things, and octets where it says so. Each limit is several times what the most talkative daemon sends.
 LIMITS: Mapping[str, int] = {
     "payloads": 100,
@@ -40,5 +43,5 @@ class Budget:
         """
         left = self._left[kind] - count
         if left < 0:
-            raise IkeError(7, f"the message has too many {kind}", MESSAGE)
+            raise IkeError(INVALID_SYNTAX, f"the message has too many {kind}", MESSAGE)
         self._left[kind] = left

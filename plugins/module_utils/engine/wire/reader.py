@@ -13,9 +13,7 @@ from struct import Struct
 from typing import Any
 
 from ..errors import MESSAGE, IkeError
-from .budget import Budget
-
-INVALID_SYNTAX = 7
+from .budget import INVALID_SYNTAX, Budget
 
 _U16 = Struct("!H")
 _U32 = Struct("!I")
@@ -55,9 +53,7 @@ class Reader:
         position = self.position
         following = position + count
         if count < 0 or following > self.end:
-            raise IkeError(
-                INVALID_SYNTAX, f"{count} octets announced or needed, {self.end - position} there", MESSAGE
-            )
+            raise IkeError(INVALID_SYNTAX, f"{count} octets announced or needed, {self.end - position} there", MESSAGE)
         self.position = following
         return position
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from typing import Any
 
@@ -203,16 +203,8 @@ def encode_sealed(
     :returns: the datagram.
     """
     first, plain = encode_payloads(payloads)
-    size = sealed_length(len(plain))
-    payload_head = _head(first, 0, size)
-    length = ike_header.SIZE + len(payload_head) + size
-    head = (
-        Header(
-            initiator_spi, responder_spi, PayloadType.SK, _MAJOR, 0, exchange, flags, message_id, length
-        ).encode()
-        + payload_head
-    )
-    return head + _sealed_body(seal, head, plain, size)
+    outline = Header(initiator_spi, responder_spi, PayloadType.SK, _MAJOR, 0, exchange, flags, message_id, 0)
+    return _encode_closed(outline, first, b"", plain, sealed_length, seal)
 
 
 def encode_sealed_fragment(
@@ -234,22 +226,25 @@ def encode_sealed_fragment(
     :param number: which fragment it is, 1 to ``total``.
     :param chunk: this fragment's share of the chain of payloads, see :func:`encode_payloads`.
     """
-    size = sealed_length(len(chunk))
-    payload_head = _head(first if number == 1 else 0, 0, FRAGMENT_HEAD.size + size)
-    payload_head += FRAGMENT_HEAD.pack(number, total)
-    length = ike_header.SIZE + len(payload_head) + size
-    head = (
-        Header(
-            initiator_spi, responder_spi, PayloadType.SKF, _MAJOR, 0, exchange, flags, message_id, length
-        ).encode()
-        + payload_head
-    )
-    return head + _sealed_body(seal, head, chunk, size)
+    outline = Header(initiator_spi, responder_spi, PayloadType.SKF, _MAJOR, 0, exchange, flags, message_id, 0)
+    numbers = FRAGMENT_HEAD.pack(number, total)
+    return _encode_closed(outline, first if number == 1 else 0, numbers, chunk, sealed_length, seal)
 
 
-def _sealed_body(seal: Seal, head: bytes, plain: bytes, size: int) -> bytes:
+def _encode_closed(
+    outline: Header, inner: int, numbers: bytes, plain: bytes, sealed_length: Lengths, seal: Seal
+) -> bytes:
+    """The datagram of ``outline`` (its length is set here) around one encrypted payload.
+
+    :param inner: the encrypted payload's next payload field.
+    :param numbers: what stands between its generic header and the initialization vector.
+    """
+    size = sealed_length(len(plain))
+    payload_head = _head(inner, 0, len(numbers) + size) + numbers
+    header = replace(outline, length=ike_header.SIZE + len(payload_head) + size)
+    head = header.encode() + payload_head
     body = seal(head, plain)
     if len(body) != size:
-        # The length went into what the seal protects: the message would be refused everywhere.
+        # The length is part of what was sealed: a message that says another one is refused everywhere.
         raise ValueError(f"sealing made {len(body)} octets, not the {size} announced")
-    return body
+    return head + body

@@ -22,7 +22,7 @@ class Unknown:
     data: bytes
 
     @property
-    def TYPE(self) -> int:  # noqa: N802 - where every other payload has its class attribute
+    def TYPE(self) -> int:
         """Payload type number."""
         return self.type
 
