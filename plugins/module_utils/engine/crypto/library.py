@@ -71,7 +71,7 @@ class Aead(Protocol):
 
 
 def aead(primitive: str, key: bytes) -> Aead:
-    """The cipher object of an AEAD for one key; keep it, setting it up is a good part of a message's cost."""
+    """The cipher object of an AEAD for one key."""
     require()
     return AESGCM(key) if primitive == "aes-gcm" else ChaCha20Poly1305(key)
 

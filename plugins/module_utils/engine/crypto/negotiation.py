@@ -34,7 +34,7 @@ class Choice:
     :ivar spi: SPI in the peer's proposal, octets; empty for the first IKE SA.
     :ivar integ: None with an AEAD; ``prf`` is None for a Child SA; ``ke`` None without a key exchange.
     :ivar esn: extended sequence numbers.
-    :ivar proposal: the peer's proposal with just these transforms.
+    :ivar proposal: the peer's proposal with just these transforms; the responder answers with it, its own SPI put in.
     """
 
     number: int
@@ -46,10 +46,6 @@ class Choice:
     ke: Algorithm | None
     esn: bool
     proposal: Proposal
-
-    def answer(self, spi: bytes = b"") -> Proposal:
-        """What the responder's SA payload carries: :attr:`proposal` with the responder's own SPI."""
-        return Proposal(self.number, self.protocol, spi, self.proposal.transforms)
 
     def __str__(self) -> str:
         rows = (self.encr, self.integ, self.prf, self.ke)
