@@ -1,0 +1,198 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What operators write: profiles, words, and an error for each mistake."""
+
+from __future__ import annotations
+
+import pytest
+from engine.crypto import library
+from engine.crypto.proposals import esp_proposals, ike_proposals, legacy_names
+from engine.crypto.registry import Status
+from engine.errors import InputError
+
+PROFILES = ("modern", "compat", "legacy")
+
+
+def ike_text(spec):
+    return [str(proposal) for proposal in ike_proposals(spec)]
+
+
+def esp_text(spec):
+    return [str(proposal) for proposal in esp_proposals(spec)]
+
+
+def names(rows):
+    return [row.name for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("aes256gcm16-sha384-x25519", ["aes256gcm16-prfsha384-x25519"]),
+        ("aes256gcm16-prfsha384-x25519", ["aes256gcm16-prfsha384-x25519"]),
+        ("aes256-sha256-modp2048", ["aes256-prfsha256-sha256-modp2048"]),
+        ("aes256-sha256-prfsha512-modp2048", ["aes256-prfsha512-sha256-modp2048"]),
+        (" AES256GCM16-SHA384-X25519 ", ["aes256gcm16-prfsha384-x25519"]),
+        ("aes256gcm16-sha384-x25519-x25519", ["aes256gcm16-prfsha384-x25519"]),
+        (
+            "aes256gcm16-sha384-x25519, aes128-sha256-ecp256",
+            ["aes256gcm16-prfsha384-x25519", "aes128-prfsha256-sha256-ecp256"],
+        ),
+        (
+            ["aes256gcm16-sha384-x25519", "aes256gcm16-sha384-x25519", "aes128-sha256-ecp256"],
+            ["aes256gcm16-prfsha384-x25519", "aes128-prfsha256-sha256-ecp256"],
+        ),
+        (
+            "chacha20poly1305-aes128gcm16-sha512-sha256-ecp521-modp4096",
+            ["chacha20poly1305-aes128gcm16-prfsha512-prfsha256-ecp521-modp4096"],
+        ),
+    ],
+)
+def test_ike_words(spec, expected):
+    assert ike_text(spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("aes256gcm16", ["aes256gcm16-esn-noesn"]),
+        ("aes256gcm16-x25519", ["aes256gcm16-x25519-esn-noesn"]),
+        ("aes256-sha256-modp2048-noesn", ["aes256-sha256-modp2048-noesn"]),
+        ("aes256gcm16-esn", ["aes256gcm16-esn"]),
+        ("null-sha256", ["null-sha256-esn-noesn"]),
+    ],
+)
+def test_esp_words(spec, expected):
+    assert esp_text(spec) == expected
+
+
+def test_the_first_word_of_a_kind_is_preferred():
+    (proposal,) = ike_proposals("chacha20poly1305-aes256gcm16-sha512-sha384-ecp384-x25519")
+    assert names(proposal.encr) == ["chacha20poly1305", "aes256gcm16"]
+    assert names(proposal.prf) == ["sha512", "sha384"]
+    assert names(proposal.ke) == ["ecp384", "x25519"]
+    assert proposal.integ == ()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("parse", [ike_proposals, esp_proposals])
+def test_profiles_read_back_as_words(profile, parse):
+    proposals = parse(profile)
+    assert parse([str(proposal) for proposal in proposals]) == proposals
+    for proposal in proposals:
+        assert {row.aead for row in proposal.encr} == {not proposal.integ}
+
+
+@pytest.mark.parametrize("parse", [ike_proposals, esp_proposals])
+def test_only_legacy_has_legacy_algorithms(parse):
+    assert legacy_names(parse("modern")) == legacy_names(parse("compat")) == ()
+    assert {"sha1", "modp1536", "modp1024"} <= set(legacy_names(parse("legacy")))
+
+
+def test_modern_is_what_it_says():
+    (proposal,) = ike_proposals("modern")
+    assert names(proposal.encr) == ["aes256gcm16", "chacha20poly1305"]
+    assert names(proposal.prf) == ["sha384", "sha512"]
+    assert names(proposal.ke) == ["x25519", "ecp384"]
+    (child,) = esp_proposals("modern")
+    assert names(child.ke) == ["x25519", "ecp384"]
+
+
+def test_compat_has_every_must():
+    """RFC 8247 and RFC 8221: AES-CBC 128 and 256, HMAC-SHA2-256, group 14; AES-GCM for ESP."""
+    aead, cbc = ike_proposals("compat")
+    assert {"aes256", "aes128"} <= set(names(cbc.encr))
+    assert "sha256" in names(cbc.integ)
+    assert all("sha256" in names(p.prf) and "modp2048" in names(p.ke) for p in (aead, cbc))
+    assert {"aes128gcm16", "aes256gcm16"} <= set(names(esp_proposals("compat")[0].encr))
+
+
+def test_legacy_by_name():
+    proposals = ike_proposals("aes128-sha1-modp1536")
+    assert legacy_names(proposals) == ("sha1", "modp1536")
+    assert all(row.status is Status.LEGACY for row in (*proposals[0].integ, *proposals[0].ke))
+
+
+BAD_IKE = [
+    ("aes256gcm-sha384-x25519", "'aes256gcm'"),
+    ("modernn", "'modernn'"),
+    ("pq", "'pq'"),
+    ("aes256gcm16--x25519", "''"),
+    ("null-sha256-x25519", "'null'"),
+    ("aes256gcm16-sha384-x25519-esn", "'esn'"),
+    ("sha384-x25519", "encryption"),
+    ("aes256gcm16-sha384", "key exchange"),
+    ("aes256gcm16-x25519", "PRF"),
+    ("aes256-x25519", "integrity"),
+    ("aes256-prfsha256-x25519", "integrity"),
+    ("aes256gcm16-aes256-sha256-x25519", "do not mix"),
+    ("aes256gcm16-sha256-prfsha384-x25519", "AEAD"),
+    ("", "empty"),
+    ("modern,", "empty"),
+]
+BAD_ESP = [
+    ("aes256gcm16-sha256", "AEAD"),
+    ("aes256", "integrity"),
+    ("sha256", "encryption"),
+    ("null", "integrity"),
+    ("null-aes256-sha256", "null"),
+    ("aes256gcm16-prfsha256", "'prfsha256'"),
+    ("aes256gcm16-aes256-sha256", "do not mix"),
+]
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "named"),
+    [(ike_proposals, *row) for row in BAD_IKE] + [(esp_proposals, *row) for row in BAD_ESP],
+)
+def test_bad_words(parse, text, named):
+    with pytest.raises(InputError) as caught:
+        parse(text, "children[0].proposals")
+    assert caught.value.field == "children[0].proposals"
+    assert named in str(caught.value)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("parse", [ike_proposals, esp_proposals])
+def test_an_error_lists_what_is_valid(parse):
+    with pytest.raises(InputError) as caught:
+        parse("aes257", "f")
+    assert "chacha20poly1305" in caught.value.remedy
+    assert "modern" in caught.value.remedy
+
+
+def test_an_error_names_the_item_of_a_list():
+    with pytest.raises(InputError) as caught:
+        ike_proposals(["modern", "rot13"], "ike.proposals")
+    assert caught.value.field == "ike.proposals[1]"
+
+
+@pytest.mark.parametrize("spec", [[], [7], ["modern", None]])
+def test_what_is_not_text(spec):
+    with pytest.raises(InputError):
+        ike_proposals(spec)
+
+
+def test_more_than_one_octet_can_number():
+    many = [f"{encr}-{integ}-prf{prf}-{ke}" for encr in ("aes128", "aes192", "aes256") for integ in ("sha256", "sha384", "sha512")
+            for prf in ("sha256", "sha384", "sha512", "sha1") for ke in ("x25519", "ecp256", "ecp384", "ecp521", "modp2048", "modp3072", "modp4096", "modp6144")]  # fmt: skip
+    assert len(ike_proposals(many[:255])) == 255
+    with pytest.raises(InputError, match="255"):
+        ike_proposals(many[:256])
+
+
+def test_what_the_library_lacks(monkeypatch):
+    """By name it is an error that says so; a profile goes on without it."""
+    monkeypatch.setattr(
+        library, "available", lambda primitive: primitive not in ("3des-cbc", "modp2048", "chacha20-poly1305")
+    )
+    with pytest.raises(InputError, match="no 3des"):
+        ike_proposals("3des-sha1-modp1536")
+    with pytest.raises(InputError, match="no modp2048"):
+        esp_proposals("aes256gcm16-modp2048")
+    (proposal,) = ike_proposals("modern")
+    assert names(proposal.encr) == ["aes256gcm16"]
+    assert "3des" not in legacy_names(ike_proposals("legacy"))
+    # ESP's ciphers are the kernel's.
+    assert names(esp_proposals("3des-sha1")[0].encr) == ["3des"]
