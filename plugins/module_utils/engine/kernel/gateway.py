@@ -5,53 +5,111 @@
 
 Every verb is one or a few netlink round trips, which the kernel answers at once: none of them waits, so they may
 be called from an event loop. Nothing here touches an SA or a policy whose request ID is not ours.
+
+Order is what keeps packets from leaving in clear and from being lost: the SA that receives stands before the peer can
+know it; the SA that sends stands before a policy names it; policies let in before they let out. Policies are only
+ever replaced, never absent, while a child lives, and on the way in they accept every generation.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
 
+from ..errors import EngineError, KernelError
+from ..secret import Secret
+from .client import (
+    XfrmClient,
+    add_sa,
+    create_policy,
+    delete_policy,
+    delete_policy_index,
+    delete_sa,
+    describe,
+    set_policy,
+    update_sa,
+)
+from .events import Event, XfrmEvents
+from .policies import kernel_selectors, policies
+from .registry import Child, Registry, is_ours
 from .spec import ChildSpec, Limits, Usage
-
-if TYPE_CHECKING:
-    from .registry import Registry
+from .values import ESP, IN, OUT, Aead, Auth, Crypt, Policy, Sa, SaState, Template
 
 __all__ = ["ChildSpec", "Gateway", "Limits", "Usage"]
+
+# Outbound SAs check no replay; ESN asks for a window of at least one packet all the same (RFC 4303 section 3.3.3).
+_OUTBOUND_ESN_WINDOW = 1
+_NO_KEY = Secret(b"")
 
 
 class Gateway:
     """The kernel of this network namespace.
 
-    :param registry: who owns which request ID; :meth:`trap` and :meth:`install_outbound` write to it.
+    :param registry: who owns which request ID; :meth:`trap` and :meth:`install_inbound` write to it.
     :raises MissingError: without the permission or without XFRM in the kernel.
     """
 
-    def __init__(self, registry: Registry) -> None: ...
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._client = XfrmClient()
+        self._events = XfrmEvents()
 
     def close(self) -> None:
         """Close the sockets; SAs and policies stay."""
+        self._client.close()
+        self._events.close()
 
-    # Events: watch ``fileno()`` for reading, then call ``events()``.
+    # Events
 
     def fileno(self) -> int:
         """Descriptor that turns readable when the kernel has events."""
+        return self._events.fileno()
 
-    def events(self) -> list:
+    def events(self) -> list[Event]:
         """Every waiting event of ours (see events.py): AcquireEvent, ExpireEvent, MappingEvent; never blocks."""
+        return self._events.read()
+
+    @property
+    def events_lost(self) -> int:
+        """How often the kernel dropped events for want of room."""
+        return self._events.lost
 
     # SAs
 
     def reserve(self, local_address: str, remote_address: str, protocol: int, mode: str, reqid: int) -> int:
-        """Reserve an inbound SPI (the larval SA lives net.core.xfrm_acq_expires seconds; installing it later works too)."""
+        """Reserve an inbound SPI.
+
+        The kernel holds it for ``net.core.xfrm_acq_expires`` seconds; :meth:`install_inbound` works later too.
+
+        :raises KernelError: when the kernel has none left.
+        """
+        return self._client.reserve_spi(remote_address, local_address, protocol, mode, reqid)
 
     def release(self, local_address: str, protocol: int, spi: int) -> None:
-        """Give back an SPI that was reserved and never installed; unknown ones are ignored."""
+        """Give back an SPI that was reserved and never installed; others are left alone."""
+        sa = self._client.get_sa(local_address, spi, protocol)
+        if sa is not None and sa.larval and is_ours(sa.reqid):
+            self._delete_sa(sa)
 
     def install_inbound(self, spec: ChildSpec) -> None:
         """Add the SA that receives. On failure nothing of this generation is left.
 
         :raises KernelError: with the kernel's words. MissingError: no ESP or AH in this kernel.
         """
+        sa = inbound_sa(spec)
+        self._record(spec)
+        held = self._client.get_sa(sa.destination, sa.spi, sa.protocol)
+        try:
+            if held is None:
+                self._client.do(add_sa(sa))
+            elif held.larval and held.reqid == spec.reqid:
+                self._client.do(update_sa(sa))
+            else:
+                raise KernelError(
+                    f"add the inbound SA 0x{sa.spi:x}", errno.EEXIST, "another SA has this SPI; reserve a new one"
+                )
+        except EngineError:
+            self.release(spec.local_address, spec.protocol, spec.spi_in)
+            raise
 
     def install_outbound(self, spec: ChildSpec) -> None:
         """Add the SA that sends, then point the policies (in, fwd, out) to this generation.
@@ -59,29 +117,165 @@ class Gateway:
         On failure the policies are as before the call and both SAs of this generation are gone.
 
         :raises KernelError: with the kernel's words, or when another owner has a policy with one of these selectors.
+            MissingError: no ESP or AH in this kernel.
         """
+        try:
+            wanted = _policies(spec, spec.spi_out)
+            self._client.do(add_sa(outbound_sa(spec)))
+        except EngineError:
+            # The outbound SA is not ours when adding it failed: the SPI may be another's.
+            self._remove_sa(spec, spec.local_address, spec.spi_in)
+            raise
+        try:
+            self._record(spec)
+            self._set_policies(wanted, spec.reqid)
+        except EngineError:
+            self.remove_sas(spec)
+            raise
 
     def remove_sas(self, spec: ChildSpec) -> None:
         """Delete both SAs, the sending one first; policies stay. SAs that are gone or not ours are left alone."""
+        self._remove_sa(spec, spec.remote_address, spec.spi_out)
+        self._remove_sa(spec, spec.local_address, spec.spi_in)
+
+    def _remove_sa(self, spec: ChildSpec, destination: str, spi: int) -> None:
+        sa = self._client.get_sa(destination, spi, spec.protocol) if spi else None
+        if sa is not None and sa.reqid == spec.reqid:
+            self._delete_sa(sa)
+
+    def _delete_sa(self, sa: SaState) -> None:
+        try:
+            self._client.do(delete_sa(sa.destination, sa.spi, sa.protocol))
+        except KernelError as exc:
+            if exc.errno != errno.ESRCH:  # it expired since we looked
+                raise
 
     # Policies
 
     def trap(self, spec: ChildSpec) -> None:
-        """Policies without an SA: the first packet is dropped and raises an AcquireEvent, none leaves in clear."""
+        """Policies without an SA: the first packet is dropped and raises an AcquireEvent, none leaves in clear.
+
+        :raises KernelError: when another owner has a policy with one of these selectors; nothing is changed then.
+        """
+        self._record(spec)
+        self.reset_policies(spec)
 
     def reset_policies(self, spec: ChildSpec) -> None:
         """Let the policies forget the outbound SPI: as :meth:`trap`, for a child whose SAs go or are gone."""
+        self._set_policies(_policies(spec, 0), spec.reqid)
 
     def remove_policies(self, spec: ChildSpec) -> None:
         """Delete the policies with these selectors that carry this request ID; others are left alone."""
+        found = [self._client.get_policy(p.selector, p.direction) for p in reversed(_policies(spec, 0))]
+        ours = [delete_policy_index(p) for p in found if p is not None and p.reqids == {spec.reqid}]
+        _raise_first(self._client.batch(ours), errno.ENOENT)
+
+    def _set_policies(self, wanted: list[Policy], reqid: int) -> None:
+        """Create what is missing, replace what differs; on any failure all policies are as before.
+
+        Looking first is cheaper than trying: replacing makes the kernel walk its policies, reading does not.
+        """
+        changes: list[tuple[Policy, Policy | None]] = []
+        for policy in wanted:
+            held = self._client.get_policy(policy.selector, policy.direction)
+            if held is not None and held.reqids != {reqid}:
+                raise KernelError(f"set the policy {describe(policy)}", errno.EEXIST, self._claim(held))
+            if held is None or (held.priority, held.action, held.templates) != policy[2:5]:
+                changes.append((policy, held))
+        outcomes = self._client.batch([set_policy(new) if old else create_policy(new) for new, old in changes])
+        if any(outcomes):
+            done = [change for change, outcome in zip(changes, outcomes, strict=True) if outcome is None]
+            undo = [set_policy(old._replace(index=0)) if old else delete_policy(new) for new, old in reversed(done)]
+            self._client.batch(undo)
+            _raise_first(outcomes)
+
+    def _claim(self, held: Policy) -> str:
+        for other in held.reqids:
+            names = self._registry.names(other)
+            if names:
+                return f"tunnel {names.tunnel} (child {names.child}) has these selectors already"
+        return "another program has a policy with these selectors already; remove it, or choose other selectors"
+
+    def _record(self, spec: ChildSpec) -> None:
+        self._registry.record(spec.reqid, Child(spec.owner, spec.tunnel, spec.child))
 
     # Views
 
     def usage(self, spec: ChildSpec) -> tuple[Usage | None, Usage | None]:
         """(inbound, outbound) counters; None for an SA that is gone."""
+        ends = ((spec.local_address, spec.spi_in), (spec.remote_address, spec.spi_out))
+        inbound, outbound = (self._client.get_sa(destination, spi, spec.protocol) for destination, spi in ends)
+        return _usage(inbound), _usage(outbound)
 
     def usage_all(self) -> dict[tuple[str, int, int], Usage]:
         """Counters of every SA of ours in one dump, by (destination, protocol, SPI)."""
+        return {
+            (sa.destination, sa.protocol, sa.spi): _counters(sa)
+            for sa in self._client.dump_sas()
+            if is_ours(sa.reqid) and not sa.larval
+        }
 
     def cleanup(self, keep_reqids: frozenset[int] = frozenset()) -> tuple[int, int]:
-        """Delete what an earlier run left: (SAs, policies) deleted. Only registered request IDs, never ``keep_reqids``."""
+        """Delete what an earlier run left: (SAs, policies) deleted.
+
+        Only request IDs in the registry, and never ``keep_reqids``. SAs that receive stay until those that send and
+        the policies are gone.
+        """
+        doomed = self._registry.children().keys() - keep_reqids
+        policies_ = [p for p in self._client.dump_policies() if p.reqids and p.reqids <= doomed]
+        sas = [sa for sa in self._client.dump_sas() if sa.reqid in doomed and not sa.hold]
+        # Out first: the way back must not be shut while packets still go out.
+        policies_.sort(key=lambda policy: policy.direction != OUT)
+        _raise_first(self._client.batch([delete_policy_index(p) for p in policies_]), errno.ENOENT)
+        removals = [delete_sa(sa.destination, sa.spi, sa.protocol) for sa in sas]
+        _raise_first(self._client.batch(removals), errno.ESRCH)
+        return len(sas), len(policies_)
+
+
+def inbound_sa(spec: ChildSpec) -> Sa:
+    """The SA that receives."""
+    ports = spec.encapsulation and (spec.encapsulation[1], spec.encapsulation[0])
+    return _sa(spec, IN, spec.remote_address, spec.local_address, spec.spi_in, ports, spec.replay_window)
+
+
+def outbound_sa(spec: ChildSpec) -> Sa:
+    """The SA that sends."""
+    window = _OUTBOUND_ESN_WINDOW if spec.esn else 0
+    return _sa(spec, OUT, spec.local_address, spec.remote_address, spec.spi_out, spec.encapsulation, window)
+
+
+def _sa(
+    spec: ChildSpec, direction: str, source: str, destination: str, spi: int, ports: tuple[int, int] | None, window: int
+) -> Sa:
+    encryption_key, integrity_key = (
+        (spec.encryption_in, spec.integrity_in) if direction == IN else (spec.encryption_out, spec.integrity_out)
+    )
+    if spec.esn and not window:
+        raise KernelError(f"add the SA 0x{spi:x}", errno.EINVAL, "ESN needs a replay window of at least one packet")
+    aead = Aead(spec.encryption, encryption_key or _NO_KEY, spec.aead_icv_bits) if spec.aead_icv_bits else None
+    cipher = Crypt(spec.encryption, encryption_key or _NO_KEY) if spec.protocol == ESP and not aead else None
+    auth = Auth(spec.integrity, integrity_key or _NO_KEY, spec.integrity_bits) if spec.integrity else None
+    return Sa(
+        source, destination, spi, spec.protocol, spec.mode, spec.reqid, aead, cipher, auth,
+        encapsulation=ports, replay_window=window, esn=spec.esn, af_unspec=spec.mode == "tunnel", limits=spec.limits,
+    )  # fmt: skip
+
+
+def _policies(spec: ChildSpec, spi: int) -> list[Policy]:
+    template = Template(spec.local_address, spec.remote_address, spi, spec.protocol, spec.mode, spec.reqid)
+    selectors = kernel_selectors(spec.local_selectors, spec.remote_selectors)
+    return [policy for selector in selectors for policy in policies(selector, template)]
+
+
+def _raise_first(outcomes: list[EngineError | None], *forgiven: int) -> None:
+    for outcome in outcomes:
+        if outcome is not None and not (isinstance(outcome, KernelError) and outcome.errno in forgiven):
+            raise outcome
+
+
+def _usage(sa: SaState | None) -> Usage | None:
+    return None if sa is None or sa.larval else _counters(sa)
+
+
+def _counters(sa: SaState) -> Usage:
+    return Usage(sa.bytes, sa.packets, sa.add_time, sa.use_time, sa.last_used, sa.integrity_failed, sa.replayed)

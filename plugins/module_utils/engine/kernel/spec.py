@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from ..secret import Secret
 from ..selector import Selector
 
-NO_KEY = Secret(b"")
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When the kernel reports (soft) or ends (hard) an SA; 0 means never. Octets, packets, seconds since it was added."""
+    """When the kernel reports (soft) or ends (hard) an SA; 0 means never.
+
+    Octets, packets, and seconds since the SA was added.
+    """
 
     soft_bytes: int = 0
     hard_bytes: int = 0
@@ -61,10 +62,10 @@ class ChildSpec:
     aead_icv_bits: int = 0
     integrity: str = ""
     integrity_bits: int = 0
-    encryption_in: Secret = NO_KEY
-    encryption_out: Secret = NO_KEY
-    integrity_in: Secret = NO_KEY
-    integrity_out: Secret = NO_KEY
+    encryption_in: Secret | None = None
+    encryption_out: Secret | None = None
+    integrity_in: Secret | None = None
+    integrity_out: Secret | None = None
     encapsulation: tuple[int, int] | None = None
     esn: bool = False
     replay_window: int = 128

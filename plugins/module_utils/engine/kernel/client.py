@@ -1,0 +1,307 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Talking XFRM to the kernel over one netlink socket: every request is answered at once, none waits for a packet."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+from ..errors import EngineError, KernelError, MissingError
+from . import xfrm
+from .values import AH, ESP, IPCOMP, PROTOCOL_NAMES, KernelSelector, Policy, Sa, SaState
+
+SPI_LOW, SPI_HIGH = 0xC0000000, 0xCFFFFFFF
+
+_SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
+_REQUEST, _ACK, _EXCLUSIVE, _CREATE, _DUMP = 0x01, 0x04, 0x200, 0x400, 0x300
+_DUMP_INTERRUPTED = 0x10
+_ERROR, _DONE = 2, 3
+_CAPPED, _ACK_TLVS = 0x100, 0x200
+_ERROR_CODE = struct.Struct("=i")
+_MESSAGE_ATTRIBUTE = 1
+
+# As many acknowledgements fit the socket's default receive buffer several times over.
+_BATCH = 64
+_DUMP_ATTEMPTS = 5
+_RECEIVE = 1 << 17
+
+_MODULES = {ESP: "esp", AH: "ah", IPCOMP: "ipcomp"}
+_OPTIONS = {ESP: "ESP", AH: "AH", IPCOMP: "IPCOMP"}
+
+T = TypeVar("T")
+
+
+class Operation(NamedTuple):
+    """One request ready to send; ``what`` says it in words for the error."""
+
+    type: int
+    flags: int
+    body: bytes
+    what: str
+    protocol: int = 0
+    family: int = socket.AF_INET
+
+
+def add_sa(sa: Sa) -> Operation:
+    """Create; EEXIST when the SAID is taken."""
+    return _sa_operation(xfrm.NEWSA, "add", sa)
+
+
+def update_sa(sa: Sa) -> Operation:
+    """Fill a reserved SPI, or change ports and limits of a live SA; ESRCH when there is none."""
+    return _sa_operation(xfrm.UPDSA, "update", sa)
+
+
+def _sa_operation(kind: int, verb: str, sa: Sa) -> Operation:
+    what = f"{verb} the {PROTOCOL_NAMES.get(sa.protocol, sa.protocol)} SA 0x{sa.spi:x} to {sa.destination}"
+    return Operation(kind, 0, xfrm.pack_sa(sa), what, sa.protocol, xfrm.family_of(sa.destination))
+
+
+def delete_sa(destination: str, spi: int, protocol: int) -> Operation:
+    """ESRCH when there is none."""
+    what = f"delete the {PROTOCOL_NAMES.get(protocol, protocol)} SA 0x{spi:x} to {destination}"
+    return Operation(xfrm.DELSA, 0, xfrm.pack_sa_id(destination, spi, protocol), what)
+
+
+def create_policy(policy: Policy) -> Operation:
+    """EEXIST when one with this selector and direction is there, whoever owns it."""
+    return Operation(xfrm.NEWPOLICY, 0, xfrm.pack_policy(policy), f"add the policy {describe(policy)}")
+
+
+def set_policy(policy: Policy) -> Operation:
+    """Create, or replace the one with this selector and direction."""
+    return Operation(xfrm.UPDPOLICY, 0, xfrm.pack_policy(policy), f"set the policy {describe(policy)}")
+
+
+def delete_policy(policy: Policy) -> Operation:
+    """By selector and direction; ENOENT when there is none."""
+    body = xfrm.pack_policy_id(policy.selector, policy.direction)
+    return Operation(xfrm.DELPOLICY, 0, body, f"delete the policy {describe(policy)}")
+
+
+def delete_policy_index(policy: Policy) -> Operation:
+    """By the number the kernel gave it: never hits another policy with the same selector."""
+    body = xfrm.pack_policy_index(policy.index, policy.direction)
+    return Operation(xfrm.DELPOLICY, 0, body, f"delete the policy {describe(policy)}")
+
+
+def describe(policy: Policy) -> str:
+    """``out 10.1.0.0/24 -> 10.2.0.0/24`` for messages."""
+    s = policy.selector
+    af = socket.AF_INET6 if s.family == 6 else socket.AF_INET
+    source, destination = socket.inet_ntop(af, s.source), socket.inet_ntop(af, s.destination)
+    return f"{policy.direction} {source}/{s.source_prefix} -> {destination}/{s.destination_prefix}"
+
+
+class XfrmClient:
+    """One netlink socket to the XFRM of this network namespace.
+
+    :raises MissingError: when the kernel has no XFRM user interface.
+    """
+
+    def __init__(self) -> None:
+        self._socket = open_socket()
+        self._sequence = 0
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def do(self, operation: Operation) -> None:
+        """Carry out one operation.
+
+        :raises KernelError: in the kernel's words. MissingError: permission or protocol lacking.
+        """
+        outcome = self.batch((operation,))[0]
+        if outcome is not None:
+            raise outcome
+
+    def batch(self, operations: Sequence[Operation]) -> list[EngineError | None]:
+        """Carry out all, in order, whatever becomes of each: per operation None or the error (not raised)."""
+        outcomes: list[EngineError | None] = []
+        for start in range(0, len(operations), _BATCH):
+            chunk = operations[start : start + _BATCH]
+            first = self._sequence + 1
+            self._sequence += len(chunk)
+            self._socket.send(
+                b"".join(
+                    _frame(op.type, op.flags | _REQUEST | _ACK, first + n, op.body) for n, op in enumerate(chunk)
+                )
+            )
+            errors = self._acknowledgements(first, len(chunk))
+            outcomes += [errors[n] and _problem(op, *errors[n]) for n, op in enumerate(chunk)]
+        return outcomes
+
+    def _acknowledgements(self, first: int, count: int) -> list[tuple[int, str] | None]:
+        found: list[tuple[int, str] | None] = [None] * count
+        missing = count
+        while missing:
+            data = self._socket.recv(_RECEIVE)
+            for kind, flags, sequence, at, end in _messages(data):
+                if kind == _ERROR and first <= sequence < first + count:
+                    found[sequence - first] = _read_error(data, flags, at, end)
+                    missing -= 1
+        return found
+
+    def reserve_spi(
+        self,
+        source: str,
+        destination: str,
+        protocol: int,
+        mode: str,
+        reqid: int,
+        low: int = SPI_LOW,
+        high: int = SPI_HIGH,
+    ) -> int:
+        """Let the kernel choose a free inbound SPI and hold it with a larval SA.
+
+        :raises KernelError: ENOENT when the range is used up.
+        """
+        body = xfrm.pack_spi_request(source, destination, protocol, mode, reqid, low, high)
+        family = xfrm.family_of(destination)
+        operation = Operation(xfrm.ALLOCSPI, 0, body, f"reserve an SPI for {destination}", protocol, family)
+        data, at, end = self._answer(operation)
+        return xfrm.unpack_sa(data, at, end).spi
+
+    def get_sa(self, destination: str, spi: int, protocol: int) -> SaState | None:
+        """The SA with this SAID, or None."""
+        operation = Operation(xfrm.GETSA, 0, xfrm.pack_sa_id(destination, spi, protocol), f"read SA 0x{spi:x}")
+        return _or_none(lambda: xfrm.unpack_sa(*self._answer(operation)), errno.ESRCH)
+
+    def get_policy(self, selector: KernelSelector, direction: str) -> Policy | None:
+        """The policy with exactly this selector, or None."""
+        operation = Operation(xfrm.GETPOLICY, 0, xfrm.pack_policy_id(selector, direction), f"read a policy {direction}")
+        return _or_none(lambda: xfrm.unpack_policy(*self._answer(operation)), errno.ENOENT)
+
+    def _answer(self, operation: Operation) -> tuple[bytes, int, int]:
+        self._sequence += 1
+        wanted = self._sequence
+        self._socket.send(_frame(operation.type, operation.flags | _REQUEST, wanted, operation.body))
+        while True:
+            data = self._socket.recv(_RECEIVE)
+            for kind, flags, sequence, at, end in _messages(data):
+                if sequence != wanted:
+                    continue
+                if kind != _ERROR:
+                    return data, at, end
+                raise _problem(operation, *(_read_error(data, flags, at, end) or (0, "no answer")))
+
+    def dump_sas(self) -> list[SaState]:
+        """Every SA of this namespace, larval ones included."""
+        return self._dump(xfrm.GETSA, xfrm.unpack_sa, "list the SAs")
+
+    def dump_policies(self) -> list[Policy]:
+        """Every policy of the main table of this namespace, in no order to rely on; socket policies are left out."""
+        return self._dump(xfrm.GETPOLICY, xfrm.unpack_policy, "list the policies")
+
+    def _dump(self, kind: int, unpack: Callable[[bytes, int, int], T | None], what: str) -> list[T]:
+        for _attempt in range(_DUMP_ATTEMPTS):
+            found, whole = self._dump_once(kind, unpack, what)
+            if whole:
+                return found
+        raise KernelError(what, errno.EINTR, "the table kept changing while it was read; try again")
+
+    def _dump_once(
+        self, kind: int, unpack: Callable[[bytes, int, int], T | None], what: str
+    ) -> tuple[list[T], bool]:
+        self._sequence += 1
+        wanted = self._sequence
+        self._socket.send(_frame(kind, _REQUEST | _DUMP, wanted, b""))
+        found: list[T] = []
+        whole = True
+        while True:
+            data = self._socket.recv(_RECEIVE)
+            for answer, flags, sequence, at, end in _messages(data):
+                if sequence != wanted:
+                    continue
+                if flags & _DUMP_INTERRUPTED:
+                    whole = False
+                if answer == _DONE:
+                    return found, whole
+                if answer == _ERROR:
+                    raise _problem(Operation(kind, 0, b"", what), *(_read_error(data, flags, at, end) or (0, "ended")))
+                value = unpack(data, at, end)
+                if value is not None:
+                    found.append(value)
+
+
+def open_socket(groups: Iterable[int] = ()) -> socket.socket:
+    """A bound netlink socket, joined to multicast ``groups``.
+
+    :raises MissingError: no XFRM in the kernel, or no permission.
+    """
+    try:
+        link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, xfrm.NETLINK_XFRM)
+    except OSError as exc:
+        if exc.errno != errno.EPROTONOSUPPORT:
+            raise
+        raise MissingError(
+            "this kernel has no IPsec (XFRM) interface", "load it: modprobe xfrm_user (kernel option CONFIG_XFRM_USER)"
+        ) from None
+    for option in (_CAP_ACK, _EXT_ACK):
+        link.setsockopt(_SOL_NETLINK, option, 1)
+    try:
+        link.bind((0, sum(1 << (group - 1) for group in groups)))
+    except PermissionError:
+        link.close()
+        raise MissingError("no permission to watch the kernel's IPsec events", "run as root (become: true)") from None
+    return link
+
+
+def _frame(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    return xfrm.HEADER.pack(16 + len(body), kind, flags, sequence, 0) + body + bytes(-len(body) % 4)
+
+
+def _messages(data: bytes) -> Iterable[tuple[int, int, int, int, int]]:
+    at, total = 0, len(data)
+    while at + 16 <= total:
+        length, kind, flags, sequence, _port = xfrm.HEADER.unpack_from(data, at)
+        if length < 16 or at + length > total:
+            raise KernelError("read the kernel's answer", 0, "a netlink message is cut short")
+        yield kind, flags, sequence, at + 16, at + length
+        at += (length + 3) & ~3
+
+
+def _read_error(data: bytes, flags: int, at: int, end: int) -> tuple[int, str] | None:
+    (code,) = _ERROR_CODE.unpack_from(data, at)
+    if not code:
+        return None
+    words = os.strerror(-code)
+    if flags & _ACK_TLVS and flags & _CAPPED:
+        found = xfrm.attributes(data, at + 20, end)
+        if _MESSAGE_ATTRIBUTE in found:
+            start, stop = found[_MESSAGE_ATTRIBUTE]
+            words = f"{data[start:stop].rstrip(bytes(1)).decode('utf-8', 'replace')} ({words})"
+    return -code, words
+
+
+def _problem(operation: Operation, code: int, words: str) -> EngineError:
+    if code == errno.EPERM:
+        return MissingError("no permission to change the kernel's IPsec tables", "run as root (become: true)")
+    if code == errno.EPROTONOSUPPORT and operation.protocol in _MODULES:
+        version = 6 if operation.family == socket.AF_INET6 else 4
+        option = f"CONFIG_INET{'6' if version == 6 else ''}_{_OPTIONS[operation.protocol]}"
+        return MissingError(
+            f"this kernel has no {PROTOCOL_NAMES[operation.protocol]} for IPv{version}",
+            f"load it: modprobe {_MODULES[operation.protocol]}{version} (kernel option {option})",
+        )
+    if code == errno.ENOSYS:
+        return MissingError(
+            f"{operation.what}: {words}", "load the kernel's module of that algorithm or choose other proposals"
+        )
+    return KernelError(operation.what, code, words)
+
+
+def _or_none(read: Callable[[], T | None], absent: int) -> T | None:
+    try:
+        return read()
+    except KernelError as exc:
+        if exc.errno == absent:
+            return None
+        raise

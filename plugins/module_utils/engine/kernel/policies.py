@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Traffic selectors into policies: prefixes, port masks and the priority that lets the most specific one win."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+from collections.abc import Iterator
+
+from ..errors import KernelError
+from ..selector import OPAQUE_PORT, Selector
+from .values import FWD, IN, OUT, KernelSelector, Policy, Template
+
+# Lower numbers win. 1 to 0xFFFF stay free for an operator's own shunts (pass, drop) that must come first.
+PRIORITY_FIRST = 0x10000
+# Prefix lengths weigh most, then the protocol, then the bits of the port masks: 0 to 256, 0 to 1, 0 to 32.
+_PREFIX_WEIGHT, _PROTOCOL_WEIGHT = 128, 64
+PRIORITY_LAST = PRIORITY_FIRST + 257 * _PREFIX_WEIGHT
+
+# A peer's narrowing decides how many policies a child takes: bound it.
+MAX_POLICIES = 256
+
+_ICMP = (1, 58)
+_HOST_BITS = {4: 32, 6: 128}
+_ANY = ((0, 0),)
+
+
+def priority(selector: KernelSelector) -> int:
+    """Of two policies that match a packet, one within the other, the inner one gets the lower number.
+
+    Both ends of a tunnel compute the same: only sums of the two sides count.
+    """
+    ports = selector.source_port_mask.bit_count() + selector.destination_port_mask.bit_count()
+    specific = (
+        (selector.source_prefix + selector.destination_prefix) * _PREFIX_WEIGHT
+        + (_PROTOCOL_WEIGHT if selector.protocol else 0)
+        + ports
+    )
+    return PRIORITY_LAST - specific
+
+
+def kernel_selectors(local: tuple[Selector, ...], remote: tuple[Selector, ...]) -> list[KernelSelector]:
+    """Selectors of the outbound policies that cover every combination of ``local`` and ``remote``.
+
+    :raises KernelError: when nothing is covered, a port is OPAQUE, or more than :data:`MAX_POLICIES` were needed.
+    """
+    found: dict[KernelSelector, None] = {}
+    for here in local:
+        for there in remote:
+            for selector in _combine(here, there):
+                found[selector] = None
+                if len(found) > MAX_POLICIES:
+                    raise KernelError(
+                        "turn the traffic selectors into policies", errno.E2BIG, f"more than {MAX_POLICIES} are needed"
+                    )
+    if not found:
+        raise KernelError(
+            "turn the traffic selectors into policies",
+            errno.EINVAL,
+            "local and remote have no family or protocol in common",
+        )
+    return list(found)
+
+
+def _combine(here: Selector, there: Selector) -> Iterator[KernelSelector]:
+    if here.family != there.family:
+        return
+    if here.protocol and there.protocol and here.protocol != there.protocol:
+        return
+    if OPAQUE_PORT in ((here.first_port, here.last_port), (there.first_port, there.last_port)):
+        raise KernelError(
+            "turn the traffic selectors into policies", errno.EOPNOTSUPP, "OPAQUE ports (RFC 4301) are not supported"
+        )
+    protocol = here.protocol or there.protocol
+    if protocol in _ICMP:
+        pairs = _icmp_masks(here if not here.any_port else there)
+    else:
+        sources, destinations = _masks(here.first_port, here.last_port), _masks(there.first_port, there.last_port)
+        pairs = [(source, destination) for source in sources for destination in destinations]
+    for source in here.networks():
+        for destination in there.networks():
+            for (source_port, source_mask), (destination_port, destination_mask) in pairs:
+                yield KernelSelector(
+                    here.family,
+                    source.network_address.packed,
+                    source.prefixlen,
+                    destination.network_address.packed,
+                    destination.prefixlen,
+                    protocol,
+                    source_port,
+                    source_mask,
+                    destination_port,
+                    destination_mask,
+                )
+
+
+def _masks(first: int, last: int) -> tuple[tuple[int, int], ...]:
+    """The fewest (value, mask) pairs of 16 bits that match exactly ``first`` to ``last``."""
+    if (first, last) == (0, 0xFFFF):
+        return _ANY
+    pairs = []
+    while first <= last:
+        size = first & -first or 0x10000
+        while first + size - 1 > last:
+            size >>= 1
+        pairs.append((first, 0x10000 - size))
+        first += size
+    return tuple(pairs)
+
+
+def _icmp_masks(selector: Selector) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Type and code travel in one 16-bit number (RFC 4301 section 4.4.1.1); the kernel has them as source and
+    destination port, each 16 bits wide."""
+    pairs = []
+    for value, mask in _masks(selector.first_port, selector.last_port):
+        kind, code = (value >> 8, mask >> 8), (value & 0xFF, mask & 0xFF)
+        pairs.append((_widen(*kind), _widen(*code)))
+    return pairs
+
+
+def _widen(value: int, mask: int) -> tuple[int, int]:
+    return (value, 0xFF00 | mask) if mask else (0, 0)
+
+
+def reverse(selector: KernelSelector) -> KernelSelector:
+    """The same packets the other way round. ICMP type and code do not change places."""
+    s = selector
+    ports = (s.destination_port, s.destination_port_mask, s.source_port, s.source_port_mask)
+    if s.protocol in _ICMP:
+        ports = (s.source_port, s.source_port_mask, s.destination_port, s.destination_port_mask)
+    return KernelSelector(
+        s.family, s.destination, s.destination_prefix, s.source, s.source_prefix, s.protocol, *ports, s.ifindex
+    )
+
+
+def policies(selector: KernelSelector, outbound: Template) -> list[Policy]:
+    """The policies of one outbound selector, in the order of installing: what comes in may be received before
+    anything is sent.
+
+    ``fwd`` is for tunnels only: nothing that is forwarded was protected in transport mode. Inbound templates name
+    no SPI, so that both generations pass during a rekey.
+    """
+    inbound = Template(
+        outbound.destination, outbound.source, 0, outbound.protocol, outbound.mode, outbound.reqid, outbound.optional
+    )
+    rank = priority(selector)
+    back = reverse(selector)
+    directions = (IN, FWD) if outbound.mode == "tunnel" else (IN,)
+    return [Policy(back, direction, rank, templates=(inbound,)) for direction in directions] + [
+        Policy(selector, OUT, rank, templates=(outbound,))
+    ]
+
+
+def packet_selectors(selector: KernelSelector) -> tuple[Selector, Selector]:
+    """(local, remote) selectors of the packet that a larval SA waits with (RFC 7296 section 2.9)."""
+    if selector.protocol in _ICMP:
+        number = selector.source_port << 8 | selector.destination_port & 0xFF
+        local_ports = remote_ports = (number, number)
+    else:
+        local_ports = _packet_ports(selector.source_port)
+        remote_ports = _packet_ports(selector.destination_port)
+    source = network(selector.source, selector.source_prefix)
+    destination = network(selector.destination, selector.destination_prefix)
+    return (
+        Selector.from_network(source, selector.protocol, local_ports),
+        Selector.from_network(destination, selector.protocol, remote_ports),
+    )
+
+
+def _packet_ports(port: int) -> tuple[int, int]:
+    return (port, port) if port else (0, 0xFFFF)
+
+
+def network(address: bytes, prefix: int) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network from octets; host bits are dropped."""
+    kind = ipaddress.IPv4Network if len(address) == 4 else ipaddress.IPv6Network
+    return kind((address, prefix), strict=False)

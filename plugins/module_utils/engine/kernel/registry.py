@@ -1,0 +1,180 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who owns which of the kernel's objects: a small SQLite file under the runtime directory.
+
+The kernel keeps no names. Everything that the collection installs carries a request ID out of a reserved range, and
+this file says whose it is. It also keeps what the kernel has no place for: groups, and with them ``tun`` SAs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import urllib.parse
+from typing import NamedTuple
+
+from ..errors import KernelError, MissingError
+from ..said import Said, parse_said
+
+FILE_NAME = "kernel.sqlite"
+REQID_FIRST, REQID_LAST = 0x66000000, 0x66FFFFFF
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS child(reqid INTEGER PRIMARY KEY, owner TEXT NOT NULL, tunnel TEXT NOT NULL,
+    child TEXT NOT NULL, UNIQUE(owner, tunnel, child));
+CREATE TABLE IF NOT EXISTS member(grp INTEGER NOT NULL, place INTEGER NOT NULL, said TEXT NOT NULL UNIQUE,
+    PRIMARY KEY(grp, place));
+"""
+_LOCK_WAIT = 10  # seconds
+
+
+class Child(NamedTuple):
+    """The names behind a request ID."""
+
+    owner: str
+    tunnel: str
+    child: str
+
+
+def is_ours(reqid: int) -> bool:
+    """Whether a request ID is out of our range."""
+    return REQID_FIRST <= reqid <= REQID_LAST
+
+
+class RegistryView:
+    """The registry in ``directory``, read only; where there is none it reads as empty, and none is created.
+
+    :raises MissingError: when the file is there but cannot be read.
+    """
+
+    def __init__(self, directory: str) -> None:
+        path = os.path.join(directory, FILE_NAME)
+        try:
+            if os.path.exists(path):
+                uri = f"file:{urllib.parse.quote(path)}?mode=ro"
+                self._database = sqlite3.connect(uri, uri=True, timeout=_LOCK_WAIT)
+                self._database.execute("SELECT 1 FROM child LIMIT 1")
+            else:
+                self._database = sqlite3.connect(":memory:")
+                self._database.executescript(_SCHEMA)
+        except sqlite3.Error as exc:
+            raise MissingError(f"cannot read {path}: {exc}", "run as root (become: true)") from exc
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def children(self) -> dict[int, Child]:
+        """Every request ID in the file with its names."""
+        rows = self._database.execute("SELECT reqid, owner, tunnel, child FROM child")
+        return {reqid: Child(*names) for reqid, *names in rows}
+
+    def groups(self) -> list[tuple[Said, ...]]:
+        """Every group, members innermost first."""
+        found: dict[int, list[Said]] = {}
+        for number, text in self._database.execute("SELECT grp, said FROM member ORDER BY grp, place"):
+            found.setdefault(number, []).append(parse_said(text))
+        return [tuple(members) for members in found.values()]
+
+
+class Registry(RegistryView):
+    """The registry in ``directory``, to write; created with mode 0600 when there is none.
+
+    :raises MissingError: when the directory cannot be written.
+    """
+
+    def __init__(self, directory: str) -> None:
+        path = os.path.join(directory, FILE_NAME)
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._database = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_WAIT)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            # The file is of no use after a reboot, which empties the kernel too.
+            self._database.execute("PRAGMA synchronous=OFF")
+            self._database.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as exc:
+            raise MissingError(f"cannot write {path}: {exc}", "run as root, or name another runtime directory") from exc
+        self._names = self.children()
+        self._reqids = {names: reqid for reqid, names in self._names.items()}
+
+    # Request IDs
+
+    def allocate(self, owner: str, tunnel: str, child: str) -> int:
+        """The request ID of a child: the one it has, else a free one.
+
+        :raises KernelError: when all 16 million are taken.
+        """
+        names = Child(owner, tunnel, child)
+        reqid = self._reqids.get(names)
+        if reqid is None:
+            reqid = self._free_reqid()
+            self.record(reqid, names)
+        return reqid
+
+    def _free_reqid(self) -> int:
+        after = max(self._names, default=REQID_FIRST - 1) + 1
+        if after <= REQID_LAST:
+            return after
+        for reqid in range(REQID_FIRST, REQID_LAST + 1):
+            if reqid not in self._names:
+                return reqid
+        raise KernelError("choose a request ID", errno.ENOSPC, "all of our range are in use")
+
+    def record(self, reqid: int, names: Child) -> None:
+        """Note whose ``reqid`` is; both it and the names leave what they belonged to before.
+
+        :raises KernelError: when it is out of our range.
+        """
+        if self._names.get(reqid) == names:
+            return
+        if not is_ours(reqid):
+            raise KernelError("note a request ID", errno.ERANGE, f"{reqid:#x} is outside our range")
+        self._database.execute("INSERT OR REPLACE INTO child VALUES(?,?,?,?)", (reqid, *names))
+        self._drop(self._reqids.get(names))
+        self._drop(reqid)
+        self._names[reqid], self._reqids[names] = names, reqid
+
+    def forget(self, reqid: int) -> None:
+        """Free a request ID; nothing of it may be left in the kernel."""
+        self._database.execute("DELETE FROM child WHERE reqid=?", (reqid,))
+        self._drop(reqid)
+
+    def _drop(self, reqid: int | None) -> None:
+        names = self._names.pop(reqid, None) if reqid is not None else None
+        if names is not None:
+            self._reqids.pop(names, None)
+
+    def names(self, reqid: int) -> Child | None:
+        """The names behind ``reqid``, or None."""
+        return self._names.get(reqid)
+
+    # Groups
+
+    def add_group(self, members: tuple[Said, ...]) -> None:
+        """Note a group, whole or not at all.
+
+        :raises KernelError: EEXIST when a member is in a group by now.
+        """
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            (number,) = self._database.execute("SELECT coalesce(max(grp), 0) + 1 FROM member").fetchone()
+            self._database.executemany(
+                "INSERT INTO member VALUES(?,?,?)", [(number, place, str(said)) for place, said in enumerate(members)]
+            )
+        except sqlite3.IntegrityError:
+            self._database.execute("ROLLBACK")
+            raise KernelError("group the SAs", errno.EEXIST, "one of them is in a group; ungroup it first") from None
+        except sqlite3.Error:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def remove_group(self, member: Said) -> bool:
+        """Dissolve the group that ``member`` is in; False when it is in none."""
+        cursor = self._database.execute(
+            "DELETE FROM member WHERE grp IN (SELECT grp FROM member WHERE said=?)", (str(member),)
+        )
+        return cursor.rowcount > 0

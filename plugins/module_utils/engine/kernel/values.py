@@ -1,0 +1,167 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SAs and policies as the kernel keeps them, as plain values (RFC 4301 section 4.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..secret import Secret
+from .spec import Limits
+
+ESP, AH, IPCOMP, IPIP = 50, 51, 108, 4
+PROTOCOL_NAMES = {ESP: "ESP", AH: "AH", IPCOMP: "IPComp"}
+
+OUT, IN, FWD = "out", "in", "fwd"
+
+
+class KernelSelector(NamedTuple):
+    """Which packets: prefixes, one protocol, ports under a mask.
+
+    :ivar family: IP version, 4 or 6.
+    :ivar source: network address, 4 or 16 octets in network order, with ``source_prefix`` bits.
+    :ivar protocol: IP protocol number, 0 for every protocol.
+    :ivar source_port: compared under ``source_port_mask`` (0: every port); ICMP has its type here and its code in
+        ``destination_port``.
+    """
+
+    family: int
+    source: bytes
+    source_prefix: int
+    destination: bytes
+    destination_prefix: int
+    protocol: int = 0
+    source_port: int = 0
+    source_port_mask: int = 0
+    destination_port: int = 0
+    destination_port_mask: int = 0
+    ifindex: int = 0
+
+
+class Aead(NamedTuple):
+    """Combined mode cipher: kernel name, key with the salt appended, bits of the ICV."""
+
+    name: str
+    key: Secret
+    icv_bits: int
+
+
+class Crypt(NamedTuple):
+    """Cipher: kernel name and key."""
+
+    name: str
+    key: Secret
+
+
+class Auth(NamedTuple):
+    """Integrity algorithm: kernel name, key, bits of the ICV that travel."""
+
+    name: str
+    key: Secret
+    trunc_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sa:
+    """An SA to install.
+
+    :ivar source: address text; ``destination`` likewise.
+    :ivar encapsulation: (source, destination) UDP ports of ESP in UDP as they stand in the packets of this SA.
+    :ivar replay_window: packets, 0 to 4096; with ESN at least 1 (RFC 4303 section 3.3.3).
+    :ivar af_unspec: whether the inner packets may be of another family (tunnel mode).
+    :ivar limits: when it expires.
+    """
+
+    source: str
+    destination: str
+    spi: int
+    protocol: int
+    mode: str
+    reqid: int
+    aead: Aead | None = None
+    encryption: Crypt | None = None
+    integrity: Auth | None = None
+    compression: str | None = None
+    encapsulation: tuple[int, int] | None = None
+    replay_window: int = 0
+    esn: bool = False
+    af_unspec: bool = False
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class SaState:
+    """An SA as dumped; keys are never read.
+
+    :ivar algorithms: kernel names in the order AEAD, cipher, integrity, compression, as far as there are any.
+    :ivar add_time: seconds since the epoch; ``use_time``, ``last_used``: 0 when never or not told.
+    :ivar larval: an SPI reservation, or (SPI 0) a hold that waits for its SA.
+    :ivar selector: the packets it is limited to; all-zero prefixes mean no limit.
+    """
+
+    source: str
+    destination: str
+    spi: int
+    protocol: int
+    mode: str
+    reqid: int
+    family: int
+    algorithms: tuple[str, ...]
+    encapsulation: tuple[int, int] | None
+    replay_window: int
+    esn: bool
+    larval: bool
+    bytes: int
+    packets: int
+    add_time: int
+    use_time: int
+    last_used: int
+    replayed: int
+    integrity_failed: int
+    selector: KernelSelector
+
+    @property
+    def hold(self) -> bool:
+        """Whether this is a packet's place while its SA is being negotiated (%hold of old)."""
+        return self.larval and self.spi == 0
+
+
+class Template(NamedTuple):
+    """What a policy demands of a packet: an SA of this kind. Address text; SPI and reqid 0 mean any."""
+
+    source: str
+    destination: str
+    spi: int
+    protocol: int
+    mode: str
+    reqid: int
+    optional: bool = False
+
+
+class Policy(NamedTuple):
+    """A policy: packets and what happens to them.
+
+    :ivar direction: ``out``, ``in`` or ``fwd``.
+    :ivar priority: the lowest number wins.
+    :ivar action: ``allow`` or ``block``.
+    :ivar templates: first one applied first on output (innermost).
+    :ivar index: the kernel's number of it; 0 when it is not installed yet.
+    :ivar marked: whether it is tied to a mark or an interface and so seen by those packets only.
+    """
+
+    selector: KernelSelector
+    direction: str
+    priority: int
+    action: str = "allow"
+    templates: tuple[Template, ...] = ()
+    index: int = 0
+    add_time: int = 0
+    use_time: int = 0
+    marked: bool = False
+
+    @property
+    def reqids(self) -> frozenset[int]:
+        """The request IDs of the templates."""
+        return frozenset(template.reqid for template in self.templates)
