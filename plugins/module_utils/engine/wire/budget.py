@@ -21,7 +21,7 @@ LIMITS: Mapping[str, int] = {
     "selectors": 512,
     "SPIs": 1024,
     "attributes": 1024,
-    "certificate octets": 65536,
+    "certificate octets": 49152,
 }
 
 

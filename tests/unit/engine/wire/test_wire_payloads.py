@@ -8,10 +8,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from wire_strategies import BY_CLASS, u16
-
 from engine.errors import IkeError
 from engine.identity import Identity
 from engine.selector import Selector
@@ -31,6 +27,9 @@ from engine.wire.v2.sa import SA, Proposal, Transform
 from engine.wire.v2.sealed import Sealed, SealedFragment
 from engine.wire.v2.ts import TSi, TSr
 from engine.wire.v2.vendor import VendorID
+from hypothesis import given
+from hypothesis import strategies as st
+from wire_strategies import BY_CLASS, u16
 
 N16 = "000102030405060708090a0b0c0d0e0f"
 V4 = Selector(bytes((10, 1, 0, 0)), bytes((10, 1, 255, 255)))

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from engine.errors import MESSAGE, IkeError
 from engine.wire.budget import LIMITS, Budget
 from engine.wire.header import INITIATOR, RESPONSE, VERSION, Header
 from engine.wire.reader import INVALID_SYNTAX, Reader
+from hypothesis import given
+from hypothesis import strategies as st
 
 DATA = bytes(range(1, 33))
 
@@ -120,7 +119,9 @@ _spi = st.binary(min_size=8, max_size=8)
 
 
 @given(_spi, _spi, _u8, st.integers(0, 15), st.integers(0, 15), _u8, _u8, _u32)
-def test_header_round_trip(i: bytes, r: bytes, first: int, major: int, minor: int, exchange: int, flags: int, number: int) -> None:
+def test_header_round_trip(
+    i: bytes, r: bytes, first: int, major: int, minor: int, exchange: int, flags: int, number: int
+) -> None:
     header = Header(i, r, first, major, minor, exchange, flags, number, 28)
     assert Header.parse(header.encode()) == header
     assert header.is_response == bool(flags & 0x20) and header.from_initiator == bool(flags & 0x08)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
-
 from engine.identity import Identity
 from engine.selector import Selector
 from engine.wire.v2.auth import AUTH
@@ -22,6 +20,7 @@ from engine.wire.v2.sa import SA, Proposal, Transform
 from engine.wire.v2.ts import TSi, TSr
 from engine.wire.v2.unknown import Unknown
 from engine.wire.v2.vendor import VendorID
+from hypothesis import strategies as st
 
 u8 = st.integers(0, 0xFF)
 u16 = st.integers(0, 0xFFFF)
@@ -52,7 +51,13 @@ _names = st.binary(min_size=1, max_size=60).filter(lambda data: 0 not in data)
 
 def _der(content: bytes) -> bytes:
     size = len(content)
-    head = bytes((size,)) if size < 0x80 else b"\x81" + bytes((size,)) if size < 0x100 else b"\x82" + size.to_bytes(2, "big")
+    head = (
+        bytes((size,))
+        if size < 0x80
+        else b"\x81" + bytes((size,))
+        if size < 0x100
+        else b"\x82" + size.to_bytes(2, "big")
+    )
     return b"\x30" + head + content
 
 
@@ -85,9 +90,7 @@ _ports = st.lists(u16, min_size=2, max_size=2).map(sorted).map(tuple) | st.just(
 
 def _selectors_of(size: int) -> st.SearchStrategy[Selector]:
     ends = st.lists(st.binary(min_size=size, max_size=size), min_size=2, max_size=2).map(sorted)
-    return st.builds(
-        lambda found, protocol, ports: Selector(found[0], found[1], protocol, *ports), ends, u8, _ports
-    )
+    return st.builds(lambda found, protocol, ports: Selector(found[0], found[1], protocol, *ports), ends, u8, _ports)
 
 
 selectors = st.lists(_selectors_of(4) | _selectors_of(16), min_size=1, max_size=8).map(tuple)

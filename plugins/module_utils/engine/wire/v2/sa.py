@@ -14,8 +14,10 @@ from ...errors import IkeError
 from ..reader import INVALID_SYNTAX, Reader
 from .numbers import AttributeType, PayloadType, ProtocolId
 
-_PROPOSAL = Struct("!BBHBBBB")
-_TRANSFORM = Struct("!BBHBBH")
+# Last substructure, reserved, length; then what is behind it in a proposal and in a transform.
+_SUBSTRUCTURE = Struct("!BBH")
+_PROPOSAL = Struct("!BBBB")
+_TRANSFORM = Struct("!BBH")
 _ATTRIBUTE = Struct("!HH")
 _SHORT_FORM = 0x8000
 _KEY_LENGTH = _SHORT_FORM | AttributeType.KEY_LENGTH
@@ -50,8 +52,7 @@ class Transform:
 
         :raises IkeError: INVALID_SYNTAX.
         """
-        kind, _reserved = reader.u8(), reader.u8()
-        number = reader.u16()
+        kind, _reserved, number = reader.unpack(_TRANSFORM)
         key_length, unknown = None, False
         while reader.remaining:
             reader.budget.spend("attributes")
@@ -71,7 +72,7 @@ class Transform:
         """
         if self.unknown_attributes:
             raise ValueError("a transform with attributes that were not understood cannot be sent")
-        head = bytes((self.type, 0)) + self.id.to_bytes(2, "big")
+        head = _TRANSFORM.pack(self.type, 0, self.id)
         return head if self.key_length is None else head + _ATTRIBUTE.pack(_KEY_LENGTH, self.key_length)
 
 
@@ -102,7 +103,7 @@ class Proposal:
 
         :raises IkeError: INVALID_SYNTAX.
         """
-        number, protocol, spi_size, count = reader.u8(), reader.u8(), reader.u8(), reader.u8()
+        number, protocol, spi_size, count = reader.unpack(_PROPOSAL)
         if not protocol or spi_size not in _SPI_SIZES.get(protocol, (spi_size,)):
             raise IkeError(INVALID_SYNTAX, f"a proposal for protocol {protocol} has an SPI of {spi_size} octets")
         if not count:
@@ -115,7 +116,7 @@ class Proposal:
 
     def encode(self) -> bytes:
         """The octets behind the proposal's length field."""
-        parts = [bytes((self.number, self.protocol, len(self.spi), len(self.transforms))), self.spi]
+        parts = [_PROPOSAL.pack(self.number, self.protocol, len(self.spi), len(self.transforms)), self.spi]
         for left, transform in zip(range(len(self.transforms) - 1, -1, -1), self.transforms, strict=True):
             body = transform.encode()
             parts.append(_substructure(_MORE_TRANSFORMS if left else _LAST, body))
@@ -123,12 +124,12 @@ class Proposal:
 
 
 def _substructure(more: int, body: bytes) -> bytes:
-    return bytes((more, 0)) + (len(body) + 4).to_bytes(2, "big") + body
+    return _SUBSTRUCTURE.pack(more, 0, len(body) + _SUBSTRUCTURE.size) + body
 
 
 def _parse_substructure(reader: Reader) -> tuple[int, int]:
-    more, _reserved, length = reader.u8(), reader.u8(), reader.u16()
-    return more, length - 4
+    more, _reserved, length = reader.unpack(_SUBSTRUCTURE)
+    return more, length - _SUBSTRUCTURE.size
 
 
 def _parse_transform(reader: Reader, left: int) -> Transform:
