@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ..errors import InputError
 from . import library
@@ -121,11 +122,7 @@ def ike_proposals(spec: str | Sequence[str], field: str = "ike.proposals") -> tu
     :raises InputError: naming ``field``, the bad word and the valid ones.
     :raises MissingError: when there is no crypto library.
     """
-    return tuple(
-        dict.fromkeys(
-            _ike_proposal(text, where, profile) for text, where, profile in _texts(spec, field, _IKE_PROFILES)
-        )
-    )
+    return _read(spec, field, _IKE_PROFILES, _ike_proposal)
 
 
 def esp_proposals(spec: str | Sequence[str], field: str = "proposals") -> tuple[EspProposal, ...]:
@@ -136,11 +133,7 @@ def esp_proposals(spec: str | Sequence[str], field: str = "proposals") -> tuple[
     :raises InputError: naming ``field``, the bad word and the valid ones.
     :raises MissingError: when there is no crypto library.
     """
-    return tuple(
-        dict.fromkeys(
-            _esp_proposal(text, where, profile) for text, where, profile in _texts(spec, field, _ESP_PROFILES)
-        )
-    )
+    return _read(spec, field, _ESP_PROFILES, _esp_proposal)
 
 
 def legacy_names(proposals: Sequence[IkeProposal | EspProposal]) -> tuple[str, ...]:
@@ -149,38 +142,61 @@ def legacy_names(proposals: Sequence[IkeProposal | EspProposal]) -> tuple[str, .
     return tuple(dict.fromkeys(row.name for row in rows if row.status is Status.LEGACY))
 
 
-def _texts(
-    spec: str | Sequence[str], field: str, profiles: dict[str, tuple[str, ...]]
-) -> list[tuple[str, str, str | None]]:
-    """Every proposal as (words, field, name of the profile that it comes from)."""
-    items = [(spec, field)] if isinstance(spec, str) else [(item, f"{field}[{n}]") for n, item in enumerate(spec)]
-    texts: list[tuple[str, str, str | None]] = []
-    for item, where in items:
+_Profiles = dict[str, tuple[str, ...]]
+_P = TypeVar("_P", IkeProposal, EspProposal)
+
+# Thousands of tunnels name the same few proposals: they share the values, and reading them again costs nothing.
+_known: dict[tuple[object, ...], tuple[Any, ...]] = {}
+
+
+def _read(
+    spec: str | Sequence[str], field: str, profiles: _Profiles, parse: Callable[[str, str, bool], _P]
+) -> tuple[_P, ...]:
+    items = _items(spec, field, profiles)
+    key = (parse, *[text for text, _ in items])
+    proposals = _known.get(key)
+    if proposals is None:
+        proposals = tuple(
+            dict.fromkeys(
+                parse(words, where, text in profiles) for text, where in items for words in profiles.get(text, (text,))
+            )
+        )
+        if len(proposals) > MAX_PROPOSALS:
+            problem = f"{len(proposals)} proposals are too many"
+            raise InputError(field, items[0][0], problem, f"write no more than {MAX_PROPOSALS}")
+        _known[key] = proposals
+    return proposals
+
+
+def _items(spec: str | Sequence[str], field: str, profiles: _Profiles) -> list[tuple[str, str]]:
+    """Every profile or proposal as (text, field)."""
+    if isinstance(spec, str):
+        given: list[tuple[Any, str]] = [(spec, field)]
+    elif isinstance(spec, list | tuple):
+        given = [(item, f"{field}[{number}]") for number, item in enumerate(spec)]
+    else:
+        raise InputError(field, spec, "proposals are text or a list of texts", _remedy(profiles))
+    items: list[tuple[str, str]] = []
+    for item, where in given:
         if not isinstance(item, str):
             raise InputError(where, item, "a proposal is text", _remedy(profiles))
-        for part in item.split(","):
-            text = part.strip().lower()
-            if not text:
-                raise InputError(where, item, "a proposal is empty", _remedy(profiles))
-            if text in profiles:
-                texts.extend((words, where, text) for words in profiles[text])
-            else:
-                texts.append((text, where, None))
-    if not texts:
+        items.extend((part.strip().lower(), where) for part in item.split(","))
+    for text, where in items:
+        if not text:
+            raise InputError(where, spec, "a proposal is empty", _remedy(profiles))
+    if not items:
         raise InputError(field, spec, "there is no proposal", _remedy(profiles))
-    if len(texts) > MAX_PROPOSALS:
-        raise InputError(field, f"{len(texts)} proposals", "too many proposals", f"write no more than {MAX_PROPOSALS}")
-    return texts
+    return items
 
 
-def _remedy(profiles: dict[str, tuple[str, ...]]) -> str:
-    return f"write a profile ({', '.join(profiles)}) or words such as aes256gcm16-sha384-x25519"
+def _remedy(profiles: _Profiles) -> str:
+    return f"write a profile ({', '.join(profiles)}) or names of algorithms joined by -"
 
 
-def _ike_proposal(text: str, field: str, profile: str | None) -> IkeProposal:
+def _ike_proposal(text: str, field: str, from_profile: bool) -> IkeProposal:
     found = _sort_words(text, field, _IKE_ENCR, IKE_WORDS)
-    encr = _usable(found[Kind.ENCR], text, field, profile)
-    ke = _usable(found[Kind.KE], text, field, profile)
+    encr = _usable(found[Kind.ENCR], text, field, from_profile)
+    ke = _usable(found[Kind.KE], text, field, from_profile)
     _need(encr, text, field, "an encryption algorithm", _IKE_ENCR)
     _need(ke, text, field, "a key exchange method", names(Kind.KE))
     hashes, functions = found[Kind.INTEG], found[Kind.PRF]
@@ -194,10 +210,10 @@ def _ike_proposal(text: str, field: str, profile: str | None) -> IkeProposal:
     return IkeProposal(encr, (), functions or _as_prf(hashes), ke)
 
 
-def _esp_proposal(text: str, field: str, profile: str | None) -> EspProposal:
+def _esp_proposal(text: str, field: str, from_profile: bool) -> EspProposal:
     found = _sort_words(text, field, names(Kind.ENCR), ESP_WORDS)
     encr, integ = found[Kind.ENCR], found[Kind.INTEG]
-    ke = _usable(found[Kind.KE], text, field, profile)
+    ke = _usable(found[Kind.KE], text, field, from_profile)
     _need(encr, text, field, "an encryption algorithm", names(Kind.ENCR))
     if len(encr) > 1 and any(row.name == "null" for row in encr):
         raise InputError(field, text, "null does not stand beside a cipher", "make it a proposal of its own")
@@ -229,10 +245,10 @@ def _row_of(word: str) -> Algorithm:
     return next(row for row in (by_name(kind, word) for kind in kinds) if row is not None)
 
 
-def _usable(rows: Rows, text: str, field: str, profile: str | None) -> Rows:
-    """The rows that this host can compute; one that was asked for by name must be among them."""
+def _usable(rows: Rows, text: str, field: str, from_profile: bool) -> Rows:
+    """The rows that this host can compute; a profile goes without the others, a name must be among them."""
     lacking = [row for row in rows if not library.available(row.primitive)]
-    if lacking and profile is None:
+    if lacking and not from_profile:
         problem = f"the installed crypto library offers no {lacking[0]}"
         raise InputError(field, text, problem, "leave it out, or install a python3-cryptography that has it")
     return tuple(row for row in rows if row not in lacking)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine.crypto import library
+from engine.crypto import library, proposals
 from engine.crypto.proposals import ike_proposals
 from engine.crypto.registry import ALGORITHMS, Kind
 from engine.errors import InputError
@@ -78,6 +78,7 @@ def test_without_finite_field_diffie_hellman(monkeypatch):
     """A release that drops it leaves a profile without the MODP groups, and names the group that was asked for."""
     monkeypatch.setattr(library, "dh", None)
     monkeypatch.setattr(library, "_available_cache", {})
+    monkeypatch.setattr(proposals, "_known", {})
     assert library.available("modp2048") is False
     assert library.available("x25519") is True
     assert "modp" not in "".join(str(proposal) for proposal in ike_proposals("legacy"))
@@ -88,6 +89,7 @@ def test_without_finite_field_diffie_hellman(monkeypatch):
 def test_without_triple_des(monkeypatch):
     monkeypatch.setattr(library, "TripleDES", None)
     monkeypatch.setattr(library, "_available_cache", {})
+    monkeypatch.setattr(proposals, "_known", {})
     assert library.available("3des-cbc") is False
     with pytest.raises(InputError, match="3des"):
         ike_proposals("3des-sha1-modp1536")

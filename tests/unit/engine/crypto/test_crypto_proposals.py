@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from engine.crypto import library
+from engine.crypto import library, proposals
 from engine.crypto.proposals import esp_proposals, ike_proposals, legacy_names
 from engine.crypto.registry import Status
 from engine.errors import InputError
@@ -168,10 +168,23 @@ def test_an_error_names_the_item_of_a_list():
     assert caught.value.field == "ike.proposals[1]"
 
 
-@pytest.mark.parametrize("spec", [[], [7], ["modern", None]])
+@pytest.mark.parametrize("spec", [[], [7], ["modern", None], [{}], None, 7, {"modern": 1}])
 def test_what_is_not_text(spec):
     with pytest.raises(InputError):
         ike_proposals(spec)
+
+
+def test_the_same_words_are_the_same_value():
+    assert ike_proposals("modern", "a") is ike_proposals([" Modern "], "b")
+    assert ike_proposals("aes256gcm16-sha384-x25519") != esp_proposals("aes256gcm16-x25519")
+
+
+@pytest.mark.parametrize("parse", [ike_proposals, esp_proposals])
+def test_an_error_names_its_field_every_time(parse):
+    for field in ("first", "second"):
+        with pytest.raises(InputError) as caught:
+            parse("rot13", field)
+        assert caught.value.field == field
 
 
 def test_more_than_one_octet_can_number():
@@ -184,6 +197,7 @@ def test_more_than_one_octet_can_number():
 
 def test_what_the_library_lacks(monkeypatch):
     """By name it is an error that says so; a profile goes on without it."""
+    monkeypatch.setattr(proposals, "_known", {})
     monkeypatch.setattr(
         library, "available", lambda primitive: primitive not in ("3des-cbc", "modp2048", "chacha20-poly1305")
     )
