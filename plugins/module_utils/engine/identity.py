@@ -64,7 +64,10 @@ class Identity:
             return cls(number, address.packed)
         if not value or any(ord(char) < 0x21 or ord(char) == 0x7F for char in value):
             raise InputError(
-                field, text, "an identity has no blanks or control characters", "write a host name, user@host or address"
+                field,
+                text,
+                "an identity has no blanks or control characters",
+                "write a host name, user@host or address",
             )
         return cls(number, value.encode())
 
@@ -77,7 +80,7 @@ class Identity:
         return self.data == other.data
 
     def __str__(self) -> str:
-        if self.type == ID_IPV4_ADDR and len(self.data) == 4 or self.type == ID_IPV6_ADDR and len(self.data) == 16:
+        if (self.type == ID_IPV4_ADDR and len(self.data) == 4) or (self.type == ID_IPV6_ADDR and len(self.data) == 16):
             return str(ipaddress.ip_address(self.data))
         if self.type in (ID_FQDN, ID_RFC822_ADDR):
             # Peers choose these octets: print nothing a terminal or a log would interpret.

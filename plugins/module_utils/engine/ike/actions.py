@@ -42,6 +42,9 @@ class Lifetime(NamedTuple):
     hard_packets: int = 0
 
 
+NO_LIMITS = Lifetime()
+
+
 @dataclass(frozen=True, slots=True)
 class ChildSa:
     """One negotiated Child SA: a pair of SAs and what they protect.
@@ -79,7 +82,7 @@ class ChildSa:
     encapsulation: tuple[int, int] | None = None
     esn: bool = False
     replay_window: int = 128
-    lifetime: Lifetime = Lifetime()
+    lifetime: Lifetime = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which tunnel definition belongs to a peer: by address first, by identities once it has proven one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..identity import Identity
+from .actions import Path
+from .connection import ChildConfig, Connection
+
+
+class Connections:
+    """The definitions, indexed by name, by the peer's address and by the children's reqids."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Connection] = {}
+        self._by_peer: dict[str | None, dict[str, Connection]] = {}
+        self._by_reqid: dict[int, tuple[str, str]] = {}
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._by_name.values())
+
+    def get(self, name: str) -> Connection | None:
+        """The definition of that name, if there is one."""
+        return self._by_name.get(name)
+
+    def put(self, connection: Connection) -> None:
+        """Add it, or replace the one of the same name."""
+        self.remove(connection.name)
+        self._by_name[connection.name] = connection
+        self._by_peer.setdefault(connection.remote_address, {})[connection.name] = connection
+        for child in connection.children:
+            self._by_reqid[child.reqid] = (connection.name, child.name)
+
+    def remove(self, name: str) -> None:
+        """Forget it; nothing happens when it is not there."""
+        connection = self._by_name.pop(name, None)
+        if connection is None:
+            return
+        peers = self._by_peer[connection.remote_address]
+        del peers[name]
+        if not peers:
+            del self._by_peer[connection.remote_address]
+        for child in connection.children:
+            self._by_reqid.pop(child.reqid, None)
+
+    def by_reqid(self, reqid: int) -> tuple[Connection, ChildConfig] | None:
+        """The connection and child that a kernel request ID belongs to."""
+        names = self._by_reqid.get(reqid)
+        if names is None:
+            return None
+        connection = self._by_name[names[0]]
+        return next((connection, child) for child in connection.children if child.name == names[1])
+
+    def for_path(self, path: Path) -> list[Connection]:
+        """Candidates for a peer that is not authenticated yet, the most specific first."""
+        candidates = [*self._by_peer.get(path.remote_address, {}).values(), *self._by_peer.get(None, {}).values()]
+        fits = [c for c in candidates if c.local_address in (None, path.local_address)]
+        # Python's sort is stable: named addresses before wildcards, then the order of definition.
+        return sorted(fits, key=lambda c: (c.remote_address is None, c.local_address is None))
+
+    def for_identities(self, path: Path, remote: Identity, local: Identity | None) -> list[Connection]:
+        """Candidates whose identities fit what the peer sent; ``local`` is its wish for our identity (IDr)."""
+        fits = [
+            c
+            for c in self.for_path(path)
+            if (c.remote_id is None or c.remote_id.matches(remote)) and (local is None or c.local_id.matches(local))
+        ]
+        return sorted(fits, key=lambda c: c.remote_id is None)

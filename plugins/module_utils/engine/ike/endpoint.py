@@ -1,0 +1,378 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's public face: an IKE endpoint with all its SAs, without a socket, a clock or a kernel.
+
+Every verb takes the time (seconds, any monotonic origin) and returns the list of
+:mod:`.actions` the caller has to perform, in order.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ..crypto.entropy import Entropy
+from ..errors import IkeError, InputError
+from ..wire.header import RESPONSE, Header
+from ..wire.v2.message import Message, encode_message
+from ..wire.v2.notify import Notify
+from ..wire.v2.numbers import ExchangeType, NotifyType
+from .actions import Acquire, Action, Expire, InstallFailed, KernelEvent, MappingChanged, Path, Report, Send
+from .connection import ChildConfig, Connection
+from .connections import Connections
+from .settings import Settings
+from .v2 import children, init, lifecycle, timers
+from .v2.cookie import Cookies, HalfOpen
+from .v2.dispatch import new_peer, pump, receive
+from .v2.sa import Child, ChildState, IkeSa, Kind, State, Task
+from .v2.turn import Registry, Turn
+
+# (local address, remote address, IP protocol, reqid) -> SPI; raises KernelError.
+SpiSource = Callable[[str, str, int, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildView:
+    """A Child SA as listings show it. Times as given to the verbs."""
+
+    number: int
+    name: str
+    state: str
+    sa: object
+    created: float
+    rekey_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class IkeView:
+    """An IKE SA as listings show it. ``algorithms`` are registry names: encryption, integrity, PRF, key exchange."""
+
+    number: int
+    tunnel: str
+    state: str
+    initiator: bool
+    path: Path
+    local_id: str
+    remote_id: str
+    spi_i: bytes
+    spi_r: bytes
+    algorithms: tuple[str, ...]
+    nat: bool
+    created: float
+    rekey_at: float
+    expires_at: float
+    last_heard: float
+    children: tuple[ChildView, ...]
+
+
+class Endpoint:
+    """IKE for one host.
+
+    :param entropy: source of random octets and key exchanges.
+    :param spis: called for each SPI of an inbound SA.
+    """
+
+    def __init__(self, entropy: Entropy, spis: SpiSource, settings: Settings | None = None) -> None:
+        self.entropy = entropy
+        self.spis = spis
+        self.settings = settings or Settings()
+        self.connections = Connections()
+        self.registry = Registry()
+        self.cookies = Cookies(entropy)
+        self.half_open = HalfOpen()
+        self._heap: list[tuple[float, int]] = []
+        self._waiting: dict[int, IkeSa] = {}
+
+    # Definitions
+
+    def define(self, connection: Connection) -> None:
+        """Add a definition, or replace the one of that name; living SAs go on and use it from their next exchange."""
+        self.connections.put(connection)
+        configs = {child.name: child for child in connection.children}
+        for sa in self.registry.of_tunnel(connection.name):
+            sa.connection = connection
+            for child in sa.children.values():
+                child.config = configs.get(child.config.name, child.config)
+
+    def undefine(self, name: str) -> None:
+        """Forget a definition; stop its SAs first."""
+        self.connections.remove(name)
+
+    # Verbs
+
+    def start(
+        self, name: str, now: float, path: Path | None = None, children: Iterable[str] | None = None
+    ) -> list[Action]:
+        """Bring a tunnel up: the IKE SA unless there is one, and the children named.
+
+        Without names it is the children that start by themselves (``start: auto``).
+
+        :param path: how to reach the peer; None takes the addresses of the definition.
+        :raises InputError: unknown tunnel or child, or an address that is not known.
+        """
+        connection = self.connections.get(name)
+        if connection is None:
+            raise InputError("name", name, "no such tunnel is defined", "define it first")
+        wanted = init.auto_children(connection) if children is None else self._named(connection, children)
+        turn = Turn(self, now)
+        sa = self._current(name)
+        if sa is None:
+            sa = init.new_initiator(turn, connection, path or self._default_path(connection))
+            sa.handshake.wanted = tuple(wanted)
+        elif sa.handshake is not None:
+            missing = tuple(child for child in wanted if child not in sa.handshake.wanted)
+            if sa.state in (State.START, State.INIT_SENT):
+                sa.handshake.wanted += missing
+            else:
+                sa.queue.extend(Task(Kind.NEW_CHILD, config=child) for child in missing)
+        else:
+            self._want(turn, sa, wanted)
+        return self._finish(turn)
+
+    def stop(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
+        """Take a tunnel down, or only the children named; the peer is told."""
+        turn = Turn(self, now)
+        names = None if children is None else set(children)
+        for sa in self.registry.of_tunnel(name):
+            if names is not None:
+                self._stop_children(turn, sa, names)
+            elif sa.state in (State.ESTABLISHED, State.REKEYED):
+                self._stop_ike(turn, sa)
+            else:
+                lifecycle.end(turn, sa, "stopped", "stopped by an operator")
+        return self._finish(turn)
+
+    def rekey(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
+        """Replace the keys of the IKE SA of a tunnel, or those of the children named, now."""
+        turn = Turn(self, now)
+        sa = self._current(name)
+        if sa is not None and sa.alive:
+            if children is None:
+                sa.queue.append(Task(Kind.REKEY_IKE))
+            else:
+                names = set(children)
+                for child in sa.children.values():
+                    if child.config.name in names and child.state is ChildState.INSTALLED:
+                        timers.start_rekey(sa, child)
+            turn.touch(sa)
+        return self._finish(turn)
+
+    def receive(self, datagram: bytes, path: Path, now: float) -> list[Action]:
+        """Take an IKE message (without the non-ESP marker) that came along ``path``."""
+        turn = Turn(self, now)
+        try:
+            header = Header.parse(datagram)
+            if header.major != 2:
+                self._other_version(turn, header, path)
+                return turn.actions
+            sa = self._addressee(header, path)
+            if sa is None and not self._opens(header):
+                return turn.actions
+            message = Message.parse(datagram)
+        except IkeError as exc:
+            turn.reject(path, exc.reason, exc.story)
+            return turn.actions
+        if sa is not None:
+            receive(turn, sa, message, datagram, path)
+        else:
+            new_peer(turn, message, datagram, path)
+        return self._finish(turn)
+
+    def kernel_event(self, event: KernelEvent, now: float) -> list[Action]:
+        """Take what the kernel tells."""
+        turn = Turn(self, now)
+        if isinstance(event, Acquire):
+            return self._acquire(event, now)
+        if isinstance(event, Expire):
+            self._expire(turn, event)
+        elif isinstance(event, InstallFailed):
+            self._install_failed(turn, event)
+        elif isinstance(event, MappingChanged):
+            self._mapping_changed(turn, event)
+        return self._finish(turn)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`tick` has to be called next, None for never."""
+        while self._heap:
+            when, number = self._heap[0]
+            sa = self._waiting.get(number)
+            if sa is not None and sa.wake == when:
+                return when
+            heapq.heappop(self._heap)
+        return None
+
+    def tick(self, now: float) -> list[Action]:
+        """Do all that is due."""
+        turn = Turn(self, now)
+        while (when := self.next_deadline()) is not None and when <= now:
+            number = heapq.heappop(self._heap)[1]
+            sa = self._waiting.pop(number)
+            sa.wake = 0.0
+            timers.wake(turn, sa)
+        return self._finish(turn)
+
+    # Views
+
+    def sas(self) -> Iterator[IkeView]:
+        """All IKE SAs with their children, oldest first."""
+        for sas in list(self.registry.by_tunnel.values()):
+            for sa in sas:
+                yield _view(sa)
+
+    # Parts
+
+    def _finish(self, turn: Turn) -> list[Action]:
+        """Begin queued work and set the timers of all SAs that this turn touched."""
+        while turn.touched:
+            _, sa = turn.touched.popitem()
+            pump(turn, sa)
+            turn.touched.pop(sa.number, None)
+            if sa.state is State.GONE:
+                self._waiting.pop(sa.number, None)
+                continue
+            # A later deadline than the one entered is found when that one wakes us: no heap entry per packet.
+            when = timers.deadline(sa)
+            if when != timers.NEVER and (not sa.wake or when < sa.wake):
+                sa.wake = when
+                self._waiting[sa.number] = sa
+                heapq.heappush(self._heap, (when, sa.number))
+        return turn.actions
+
+    def _current(self, name: str) -> IkeSa | None:
+        """The IKE SA of a tunnel to work with: an established one first, else one being set up."""
+        sas = self.registry.of_tunnel(name)
+        alive = [sa for sa in sas if sa.state is State.ESTABLISHED]
+        rising = [sa for sa in sas if sa.state in (State.START, State.INIT_SENT, State.AUTH_SENT)]
+        return (alive or rising or [None])[-1]
+
+    def _named(self, connection: Connection, names: Iterable[str]) -> list[ChildConfig]:
+        by_name = {child.name: child for child in connection.children}
+        for name in names:
+            if name not in by_name:
+                known = ", ".join(by_name)
+                raise InputError("children", name, f"tunnel {connection.name} has no such child", f"it has {known}")
+        return [by_name[name] for name in names]
+
+    def _default_path(self, connection: Connection) -> Path:
+        local, remote = connection.local_address, connection.remote_address
+        if remote is None:
+            raise InputError("remote.address", None, f"{connection.name} has no peer address", "let the peer start")
+        if local is None:
+            raise InputError("local.address", None, f"{connection.name} has no local address", "set local.address")
+        return Path(local, self.settings.ike_port, remote, connection.remote_port)
+
+    def _want(self, turn: Turn, sa: IkeSa, wanted: Iterable[ChildConfig]) -> None:
+        up = {c.config.name for c in sa.children.values() if c.state is not ChildState.DELETING}
+        asked = {t.config.name for t in sa.queue if t.kind is Kind.NEW_CHILD}
+        for config in wanted:
+            if config.name not in up | asked:
+                sa.queue.append(Task(Kind.NEW_CHILD, config=config))
+        turn.touch(sa)
+
+    def _stop_children(self, turn: Turn, sa: IkeSa, names: set[str]) -> None:
+        for task in [t for t in sa.queue if t.kind is Kind.NEW_CHILD and t.config.name in names]:
+            sa.queue.remove(task)
+        for child in list(sa.children.values()):
+            if child.config.name in names and child.state is not ChildState.DELETING:
+                sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
+        turn.touch(sa)
+
+    def _stop_ike(self, turn: Turn, sa: IkeSa) -> None:
+        """The children's traffic ends at once; the IKE SA lives until the peer has confirmed."""
+        for child in list(sa.children.values()):
+            children.clear(turn, sa, child)
+        sa.queue.clear()
+        sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
+        turn.touch(sa)
+
+    def _addressee(self, header: Header, path: Path) -> IkeSa | None:
+        """The IKE SA that a message is for: its initiator's SPI is ours, or its responder's."""
+        if header.from_initiator:
+            if header.responder_spi == bytes(8):
+                return self.registry.openings.get((header.initiator_spi, path.remote_address, path.remote_port))
+            return self.registry.by_spi.get(header.responder_spi)
+        return self.registry.by_spi.get(header.initiator_spi)
+
+    def _opens(self, header: Header) -> bool:
+        return (
+            header.exchange == ExchangeType.IKE_SA_INIT
+            and header.from_initiator
+            and not header.is_response
+            and header.message_id == 0
+            and header.responder_spi == bytes(8)
+            and header.initiator_spi != bytes(8)
+        )
+
+    def _other_version(self, turn: Turn, header: Header, path: Path) -> None:
+        """RFC 7296 section 2.5: a higher major version is told that ours is 2; it gets no more octets than it sent."""
+        if header.major > 2 and not header.is_response and header.initiator_spi != bytes(8):
+            notify = [Notify(NotifyType.INVALID_MAJOR_VERSION)]
+            spis = (header.initiator_spi, header.responder_spi)
+            turn.actions.append(Send(encode_message(*spis, header.exchange, RESPONSE, header.message_id, notify), path))
+
+    def _acquire(self, event: Acquire, now: float) -> list[Action]:
+        found = self.connections.by_reqid(event.reqid)
+        if found is None:
+            return []
+        connection, child = found
+        try:
+            return self.start(connection.name, now, children=[child.name])
+        except InputError as exc:
+            data = {"child": child.name, "reason": "waiting_for_peer", "story": str(exc)}
+            return [Report("child_failed", connection.name, data=data)]
+
+    def _child_of_spi(self, spi: int) -> tuple[IkeSa, Child] | None:
+        for sa in self.registry.by_spi.values():
+            for child in sa.children.values():
+                if spi in (child.sa.spi_in, child.sa.spi_out):
+                    return sa, child
+        return None
+
+    def _expire(self, turn: Turn, event: Expire) -> None:
+        found = self.registry.by_child_spi.get((event.address, event.spi)) or self._child_of_spi(event.spi)
+        if found is None:
+            return
+        sa, child = found
+        turn.touch(sa)
+        if event.hard:
+            children.remove(turn, sa, child, "expired", "the kernel ended it: a hard limit was reached")
+            sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
+        elif child.state is ChildState.INSTALLED:
+            timers.start_rekey(sa, child)
+
+    def _install_failed(self, turn: Turn, event: InstallFailed) -> None:
+        found = self.registry.by_child_spi.get((event.child.local_address, event.child.spi_in))
+        if found is None:
+            return
+        sa, child = found
+        children.forget(turn, sa, child)
+        turn.touch(sa)
+        spi = child.sa.spi_in.to_bytes(4, "big")
+        sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=spi))
+        data = {"child": child.config.name, "reason": "kernel_refused", "story": event.problem}
+        turn.report("child_failed", sa, child, **data)
+
+    def _mapping_changed(self, turn: Turn, event: MappingChanged) -> None:
+        """ESP came from another address: ask the peer on the old path; its authenticated answer moves the SA."""
+        found = self._child_of_spi(event.spi)
+        if found is not None and found[0].nat and found[0].alive:
+            found[0].queue.append(Task(Kind.INFORM))
+            turn.touch(found[0])
+
+
+def _view(sa: IkeSa) -> IkeView:
+    choice = sa.choice
+    rows = (choice.encr, choice.integ, choice.prf, choice.ke) if choice else ()
+    return IkeView(
+        sa.number, sa.connection.name, sa.state.value, sa.initiator, sa.path,
+        str(sa.local_id or sa.connection.local_id), str(sa.remote_id or sa.connection.remote_id or ""),
+        sa.spi_i, sa.spi_r, tuple(row.name for row in rows if row is not None), sa.nat,
+        sa.created, sa.rekey_at, sa.expires_at, sa.last_heard,
+        tuple(
+            ChildView(c.number, c.config.name, c.state.value, c.sa, c.created, c.rekey_at, c.expires_at)
+            for c in sa.children.values()
+        ),
+    )  # fmt: skip

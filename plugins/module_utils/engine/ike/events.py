@@ -1,0 +1,22 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The closed list of events that the protocol engine reports."""
+
+from __future__ import annotations
+
+KINDS: dict[str, str] = {
+    "ike_connecting": "negotiation of an IKE SA begins (data: role)",
+    "ike_established": "an IKE SA is up",
+    "ike_rekeyed": "an IKE SA was replaced by a new one with fresh keys (data: old)",
+    "ike_failed": "an IKE SA could not be set up (data: reason, story)",
+    "ike_down": "an established IKE SA ended (data: reason, story)",
+    "child_up": "a Child SA is installed",
+    "child_rekeyed": "a Child SA was replaced by a new one with fresh keys (data: old)",
+    "child_failed": "a Child SA could not be set up (data: reason, story)",
+    "child_down": "a Child SA ended (data: reason, story)",
+    "retransmit": "a request is sent again for want of an answer (data: exchange, tries)",
+    "setback": "an attempt met an obstacle but goes on (data: reason, story)",
+    "moved": "the peer is now reached along another path (data: path)",
+    "rejected": "a message was refused (data: reason, story, peer)",
+}

@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The closed list of reasons why a tunnel is down, each with what to do about it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Reason(NamedTuple):
+    """What went wrong, in words, and the remedy."""
+
+    text: str
+    remedy: str
+
+
+REASONS: dict[str, Reason] = {
+    "not_started": Reason("the tunnel is defined but nobody has started it", "start it with state: active"),
+    "waiting_for_peer": Reason("this side only answers; the peer has not started yet", "start the tunnel at the peer"),
+    "waiting_for_traffic": Reason(
+        "the child starts with the first packet that needs it", "send traffic, or set start: auto"
+    ),
+    "no_answer": Reason(
+        "the peer does not answer",
+        "check its address, that its IKE daemon runs and that UDP 500 and 4500 pass both ways (ikeping tells)",
+    ),
+    "port_closed": Reason(
+        "the peer's host answers, but nothing listens on its IKE port",
+        "start the IKE daemon at the peer, check the port",
+    ),
+    "no_proposal_chosen": Reason(
+        "the two ends have no algorithm set in common",
+        "make ike.proposals or the child's proposals overlap at both ends",
+    ),
+    "invalid_key_exchange": Reason(
+        "the peer insists on a key exchange group that this end does not allow",
+        "add the group to the proposals, or remove it there",
+    ),
+    "authentication_failed": Reason(
+        "the peer refused our identity or secret", "compare the secret and both ids at the two ends"
+    ),
+    "peer_not_authenticated": Reason(
+        "the peer's identity or secret is not the one defined here", "compare the secret and both ids at the two ends"
+    ),
+    "no_matching_tunnel": Reason(
+        "no tunnel is defined for this peer and identity", "define it, or correct remote.address and remote.id"
+    ),
+    "selectors_refused": Reason(
+        "the two ends protect different networks", "make local and remote of the child mirror those of the peer"
+    ),
+    "mode_refused": Reason("tunnel and transport mode do not agree", "set the same mode at both ends"),
+    "kernel_refused": Reason(
+        "the kernel did not take the SA", "see the story; is ESP in the kernel (modprobe esp4 esp6)?"
+    ),
+    "peer_unreachable": Reason("the peer stopped answering", "check the path and the peer; the tunnel is retried"),
+    "peer_deleted": Reason(
+        "the peer closed the tunnel", "see the peer's log; it comes back when either side starts it"
+    ),
+    "expired": Reason(
+        "the lifetime ended without a successful rekey", "see the peer's log for why it refused the rekey"
+    ),
+    "replaced": Reason("a newer SA of the same tunnel took over", "nothing to do"),
+    "stopped": Reason("an operator stopped it", "start it with state: active"),
+    "peer_busy": Reason("the peer had no time for it just now", "nothing to do; it is retried"),
+    "protocol_error": Reason(
+        "the peer sent something that breaks the protocol", "see the story; report it with a journal"
+    ),
+}

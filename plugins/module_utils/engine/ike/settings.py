@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings of the protocol engine that are not of one tunnel. Seconds unless said otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Ports, patience and limits.
+
+    :ivar retransmit: pauses after each sending of a request; after the last the peer counts as
+        unreachable (RFC 7296 section 2.4).
+    :ivar cookie_threshold: half-open SAs from which on an initiator has to return a cookie (section 2.6).
+    :ivar half_open_limit: half-open SAs from which on nothing new is answered; ``_per_peer`` for one address.
+    :ivar half_open_lifetime: how long an unauthenticated SA is kept.
+    :ivar rekey_margin: fraction of a lifetime left when the rekey begins; ``rekey_fuzz`` more at random.
+    :ivar busy_pause: how long to wait after TEMPORARY_FAILURE (section 2.25).
+    :ivar max_children: Child SAs in one IKE SA.
+    """
+
+    ike_port: int = 500
+    natt_port: int = 4500
+    retransmit: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+    cookie_threshold: int = 100
+    half_open_limit: int = 2000
+    half_open_per_peer: int = 50
+    half_open_lifetime: float = 30.0
+    rekey_margin: float = 0.1
+    rekey_fuzz: float = 0.1
+    rekeyed_lifetime: float = 60.0
+    busy_pause: float = 5.0
+    max_children: int = 256

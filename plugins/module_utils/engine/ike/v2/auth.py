@@ -1,0 +1,251 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""IKE_AUTH with pre-shared keys (RFC 7296 sections 1.2, 2.15, 2.16): both roles, and the first Child SA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...crypto.auth import psk_auth, psk_verify
+from ...crypto.negotiation import check_answer_esp, choose_esp, offer_esp
+from ...errors import CHILD, IKE, IkeError
+from ...identity import Identity
+from ...secret import Secret
+from ...wire.v2.auth import AUTH
+from ...wire.v2.ident import IDi, IDr
+from ...wire.v2.notify import Notify
+from ...wire.v2.numbers import AuthMethod, ExchangeType, NotifyType
+from ...wire.v2.payloads import Payloads
+from ...wire.v2.sa import SA
+from ...wire.v2.ts import TSi, TSr
+from ..connection import ChildConfig, Connection
+from . import children, lifecycle
+from .exchange import Incoming
+from .init import notify_name
+from .sa import Child, Handshake, IkeSa, Kind, Request, Task
+from .traffic import Narrowed, check_answer, narrow
+from .turn import Turn
+
+PSK = AuthMethod.SHARED_KEY
+
+
+def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+    """The initiator's request: who we are, the proof, and the first child if one is wanted."""
+    connection, handshake = sa.connection, sa.handshake
+    mine = IDi(connection.local_id)
+    payloads: list[Any] = [mine]
+    if connection.remote_id is not None:
+        payloads.append(IDr(connection.remote_id))
+    secret = connection.auth.secret
+    proof = psk_auth(sa.choice.prf, secret, handshake.sent, handshake.nonce_r, sa.keys.pi, mine.encode())
+    payloads += [AUTH(PSK, proof)]
+    if len(turn.registry.of_tunnel(connection.name)) == 1:
+        payloads.append(Notify(NotifyType.INITIAL_CONTACT))
+    if handshake.wanted:
+        config = handshake.wanted[0]
+        first = Task(Kind.NEW_CHILD, config=config, spi=children.reserve_spi(turn, sa, config))
+        handshake.first = first
+        payloads += [
+            *children.mode_notifies(config),
+            SA(offer_esp(config.proposals, first.spi, with_ke=False)),
+            *children.selector_payloads(config.local, config.remote, True),
+        ]
+    return ExchangeType.IKE_AUTH, payloads
+
+
+def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """The responder proved itself: the IKE SA is up, and its child unless it was refused."""
+    handshake, connection = sa.handshake, sa.connection
+    payloads = got.payloads
+    remote, proof = payloads.one(IDr), payloads.one(AUTH)
+    if connection.remote_id is not None and not connection.remote_id.matches(remote.identity):
+        story = f"the peer is {remote.identity}, not {connection.remote_id}"
+        raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
+    sa.secret = _proven(
+        connection, proof, sa, handshake.received, handshake.nonce_i, sa.keys.pr, remote.encode(), remote.identity
+    )
+    sa.local_id, sa.remote_id = connection.local_id, remote.identity
+    lifecycle.establish(turn, sa)
+    if handshake.first is not None:
+        _first_child_answered(turn, sa, handshake, payloads)
+    for config in handshake.wanted[1:]:
+        sa.queue.append(Task(Kind.NEW_CHILD, config=config))
+
+
+def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """An error answer without AUTH ends the attempt (section 2.21.2)."""
+    error = got.payloads.error().type
+    reason = {
+        NotifyType.AUTHENTICATION_FAILED: "authentication_failed",
+        NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
+        NotifyType.TS_UNACCEPTABLE: "selectors_refused",
+    }.get(error, "protocol_error")
+    us = f"{sa.connection.local_id} to {sa.connection.remote_id or sa.path.remote_address}"
+    raise IkeError(0, f"the peer answered IKE_AUTH from {us} with {notify_name(error)}", IKE, reason=reason)
+
+
+def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+    """The responder checks the initiator's proof, gives its own and makes the first child.
+
+    :raises IkeError: AUTHENTICATION_FAILED; the same for an unknown identity and for a wrong secret.
+    """
+    handshake, payloads = sa.handshake, got.payloads
+    remote, proof, wish = payloads.one(IDi), payloads.one(AUTH), payloads.one(IDr)
+    connection = _authenticate(turn, sa, remote, proof, wish.identity if wish else None, got)
+    if connection is not sa.connection:
+        turn.registry.move(sa, connection.name)
+        sa.connection = connection
+    mine = IDr(connection.local_id)
+    sa.local_id, sa.remote_id = connection.local_id, remote.identity
+    answer = psk_auth(sa.choice.prf, sa.secret, handshake.sent, handshake.nonce_i, sa.keys.pr, mine.encode())
+    reply: list[Any] = [mine, AUTH(PSK, answer)]
+    turn.registry.close(sa)
+    turn.half_open.leave(sa.path.remote_address)
+    lifecycle.follow_path(turn, sa, got.path)
+    initial = payloads.notify(NotifyType.INITIAL_CONTACT) is not None
+    lifecycle.establish(turn, sa)
+    if initial:
+        lifecycle.drop_older(turn, sa)
+    if payloads.one(SA) is not None:
+        try:
+            reply += _first_child(turn, sa, handshake, payloads)
+        except IkeError as exc:
+            # The IKE SA stands even if its child does not (section 1.2).
+            turn.report("child_failed", sa, reason=exc.reason, story=exc.story)
+            reply.append(Notify(exc.notify or NotifyType.NO_PROPOSAL_CHOSEN, exc.data))
+    return reply
+
+
+def _authenticate(turn: Turn, sa: IkeSa, remote: IDi, proof: AUTH, wish: Identity | None, got: Incoming) -> Connection:
+    handshake = sa.handshake
+    candidates = turn.connections.for_identities(sa.path, remote.identity, wish)
+    failure: IkeError | None = None
+    for connection in candidates:
+        try:
+            signed = (handshake.received, handshake.nonce_r, sa.keys.pi, remote.encode())
+            sa.secret = _proven(connection, proof, sa, *signed, remote.identity)
+        except IkeError as exc:
+            failure = exc
+        else:
+            return connection
+    if failure is None:
+        us = f" with us as {wish}" if wish else ""
+        story = f"no tunnel is defined here for peer identity {remote.identity}{us}"
+        failure = IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="no_matching_tunnel")
+    raise failure
+
+
+def _proven(
+    connection: Connection,
+    proof: AUTH,
+    sa: IkeSa,
+    signed: bytes,
+    nonce: bytes,
+    sk_p: Secret,
+    id_body: bytes,
+    peer: Identity,
+) -> Secret:
+    """The one of our secrets that the peer's AUTH proves.
+
+    :raises IkeError: AUTHENTICATION_FAILED.
+    """
+    if proof.method == PSK:
+        accepted = (connection.auth.secret, *connection.auth.also_accept)
+        for secret in accepted:
+            if psk_verify(sa.choice.prf, (secret,), signed, nonce, sk_p, id_body, proof.data):
+                return secret
+        story = f"the secret of peer {peer} is not the one defined here for {connection.name}"
+    else:
+        story = f"peer {peer} authenticates with method {proof.method}, defined here is a pre-shared key"
+    raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
+
+
+def _first_child(turn: Turn, sa: IkeSa, handshake: Handshake, payloads: Payloads) -> list[Any]:
+    tsi, tsr = payloads.one(TSi), payloads.one(TSr)
+    if tsi is None or tsr is None:
+        raise IkeError(NotifyType.INVALID_SYNTAX, "a child without traffic selectors", CHILD)
+    mode = children.asked_mode(payloads.all(Notify))
+    narrowed = narrow(sa.connection.children, tsr.selectors, tsi.selectors, mode)
+    choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals, with_ke=False)
+    child = answer_child(turn, sa, narrowed, choice, (handshake.nonce_i, handshake.nonce_r), None)
+    children.install(turn, sa, child)
+    children.report_up(turn, sa, child)
+    return child_payloads(child, choice)
+
+
+def answer_child(
+    turn: Turn, sa: IkeSa, narrowed: Narrowed, choice: Any, nonces: tuple[bytes, bytes], shared: Secret | None
+) -> Child:
+    """Responder: make the child that the peer asked for."""
+    children.check_spi(choice)
+    spi = children.reserve_spi(turn, sa, narrowed.config)
+    return children.make(turn, sa, narrowed, choice, spi, nonces, shared, started_exchange=False)
+
+
+def child_payloads(child: Child, choice: Any) -> list[Any]:
+    """Responder: the SA, selectors and mode of the child."""
+    proposal = children.answer_proposal(choice, child.sa.spi_in.to_bytes(4, "big"))
+    return [
+        *children.mode_notifies(child.config),
+        SA((proposal,)),
+        *children.selector_payloads(child.sa.local_selectors, child.sa.remote_selectors, False),
+    ]
+
+
+def _first_child_answered(turn: Turn, sa: IkeSa, handshake: Handshake, payloads: Payloads) -> None:
+    task = handshake.first
+    try:
+        child = child_from_answer(turn, sa, task, payloads, (handshake.nonce_i, handshake.nonce_r), None, False)
+    except IkeError as exc:
+        refuse_child(turn, sa, task, exc)
+        return
+    children.install(turn, sa, child)
+    children.report_up(turn, sa, child)
+
+
+def child_from_answer(
+    turn: Turn,
+    sa: IkeSa,
+    task: Task,
+    payloads: Payloads,
+    nonces: tuple[bytes, bytes],
+    shared: Secret | None,
+    with_ke: bool,
+) -> Child:
+    """Initiator: the child that the peer's answer describes.
+
+    :raises IkeError: scope child, when it refused or answered outside of our offer.
+    """
+    config = task.config
+    error = payloads.error()
+    if error is not None:
+        raise child_refusal(config, error.type)
+    answer, tsi, tsr = payloads.one(SA), payloads.one(TSi), payloads.one(TSr)
+    if answer is None or tsi is None or tsr is None:
+        raise IkeError(0, "the answer lacks the SA or the selectors of the child", CHILD)
+    mode = children.asked_mode(payloads.all(Notify))
+    if mode != config.mode:
+        story = f"the peer chose {mode} mode, {config.name} is defined in {config.mode} mode"
+        raise IkeError(0, story, CHILD, reason="mode_refused")
+    choice = check_answer_esp(config.proposals, answer, with_ke)
+    check_answer(config, tsi.selectors, tsr.selectors)
+    narrowed = Narrowed(config, tsi.selectors, tsr.selectors)
+    return children.make(turn, sa, narrowed, choice, task.spi, nonces, shared, started_exchange=True)
+
+
+def child_refusal(config: ChildConfig, number: int) -> IkeError:
+    """What a notify in place of a child means."""
+    reason = {
+        NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
+        NotifyType.TS_UNACCEPTABLE: "selectors_refused",
+        NotifyType.INVALID_KE_PAYLOAD: "invalid_key_exchange",
+        NotifyType.TEMPORARY_FAILURE: "peer_busy",
+    }.get(number, "protocol_error")
+    return IkeError(number, f"the peer refused child {config.name} with {notify_name(number)}", CHILD, reason=reason)
+
+
+def refuse_child(turn: Turn, sa: IkeSa, task: Task, exc: IkeError) -> None:
+    """Give up a child that we asked for; the IKE SA stands."""
+    children.release_spi(turn, sa, task.config, task.spi)
+    turn.report("child_failed", sa, child=task.config.name, reason=exc.reason, story=exc.story)

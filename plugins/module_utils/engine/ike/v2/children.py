@@ -1,0 +1,205 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Child SAs: what IKE_AUTH and CREATE_CHILD_SA have in common when they make, install and remove one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...crypto.keys import child_keys
+from ...crypto.negotiation import Choice
+from ...errors import CHILD, IkeError, KernelError
+from ...secret import Secret
+from ...selector import Selector
+from ...wire.v2.notify import Notify
+from ...wire.v2.numbers import NotifyType
+from ...wire.v2.sa import Proposal
+from ...wire.v2.ts import TSi, TSr
+from ..actions import (
+    ChildSa,
+    InstallInbound,
+    InstallOutbound,
+    Lifetime,
+    ReleaseSpi,
+    RemovePolicies,
+    RemoveSas,
+    ResetPolicies,
+)
+from ..connection import ChildConfig
+from . import nat
+from .sa import Child, ChildState, IkeSa
+from .traffic import Narrowed
+from .turn import Turn
+
+PROTOCOL_NUMBERS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
+
+
+def reserve_spi(turn: Turn, sa: IkeSa, config: ChildConfig) -> bytes:
+    """An SPI for what we are going to receive, 4 octets.
+
+    :raises IkeError: scope child, when the kernel gives none.
+    """
+    protocol = PROTOCOL_NUMBERS[config.proposals[0].protocol]
+    try:
+        spi = turn.spis(sa.path.local_address, sa.path.remote_address, protocol, config.reqid)
+    except KernelError as exc:
+        raise IkeError(NotifyType.TEMPORARY_FAILURE, str(exc), CHILD, reason="kernel_refused") from exc
+    return spi.to_bytes(4, "big")
+
+
+def release_spi(turn: Turn, sa: IkeSa, config: ChildConfig, spi: bytes) -> None:
+    """Give back an SPI that no SA came of."""
+    if spi:
+        protocol = PROTOCOL_NUMBERS[config.proposals[0].protocol]
+        number = int.from_bytes(spi, "big")
+        turn.actions.append(ReleaseSpi(sa.path.local_address, sa.path.remote_address, protocol, number))
+
+
+def mode_notifies(config: ChildConfig) -> list[Notify]:
+    """USE_TRANSPORT_MODE where the child is in transport mode (RFC 7296 section 1.3.1)."""
+    return [Notify(NotifyType.USE_TRANSPORT_MODE)] if config.mode == "transport" else []
+
+
+def asked_mode(notifies: Sequence[Notify]) -> str:
+    """The mode the peer asks for."""
+    return "transport" if any(n.type == NotifyType.USE_TRANSPORT_MODE for n in notifies) else "tunnel"
+
+
+def check_spi(choice: Choice) -> int:
+    """The peer's SPI as a number.
+
+    :raises IkeError: scope child, when it has the wrong size or is reserved (RFC 4303 section 2.1).
+    """
+    spi = int.from_bytes(choice.spi, "big")
+    if len(choice.spi) != 4 or spi < 256:
+        raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, f"the peer's SPI {choice.spi.hex()} is not usable", CHILD)
+    return spi
+
+
+def make(
+    turn: Turn,
+    sa: IkeSa,
+    narrowed: Narrowed,
+    choice: Choice,
+    spi_in: bytes,
+    nonces: tuple[bytes, bytes],
+    shared: Secret | None,
+    started_exchange: bool,
+) -> Child:
+    """Derive the keys and enter the child into the IKE SA; nothing is installed yet.
+
+    :param nonces: of the exchange's initiator and responder.
+    :param shared: of the exchange's own key exchange, None without one.
+    :param started_exchange: whether we sent the request of this exchange: its initiator's keys are ours to send with.
+    """
+    config = narrowed.config
+    spi_out = check_spi(choice)
+    keys = child_keys(sa.choice.prf, sa.keys.d, choice, nonces[0], nonces[1], shared)
+    initiator, responder = (keys.encr_i, keys.integ_i), (keys.encr_r, keys.integ_r)
+    outgoing, incoming = (initiator, responder) if started_exchange else (responder, initiator)
+    number = turn.registry.number()
+    child_sa = ChildSa(
+        sa.connection.name, config.name, number, config.reqid, sa.path.local_address, sa.path.remote_address,
+        PROTOCOL_NUMBERS[choice.protocol], config.mode, int.from_bytes(spi_in, "big"), spi_out,
+        narrowed.local, narrowed.remote, choice.encr, choice.integ,
+        incoming[0], outgoing[0], incoming[1], outgoing[1],
+        nat.encapsulation(sa), choice.esn, config.replay_window, _kernel_limits(config),
+    )  # fmt: skip
+    child = Child(
+        number, config, child_sa, ChildState.INSTALLED, turn.now, turn.now + turn.spread(config.lifetime),
+        turn.now + config.lifetime, min(nonces),
+    )  # fmt: skip
+    adopt(turn, sa, child)
+    return child
+
+
+def _kernel_limits(config: ChildConfig) -> Lifetime:
+    """Soft limits at 90 %, and a hard time limit somewhat after ours, should the manager not be there."""
+    soft_bytes, soft_packets = config.lifetime_bytes * 9 // 10, config.lifetime_packets * 9 // 10
+    hard_seconds = int(config.lifetime) + 60
+    return Lifetime(hard_seconds, soft_bytes, config.lifetime_bytes, soft_packets, config.lifetime_packets)
+
+
+def adopt(turn: Turn, sa: IkeSa, child: Child) -> None:
+    """Make the child one of this IKE SA."""
+    sa.children[child.number] = child
+    turn.registry.by_child_spi[(child.sa.local_address, child.sa.spi_in)] = (sa, child)
+    turn.touch(sa)
+
+
+def forget(turn: Turn, sa: IkeSa, child: Child) -> None:
+    """The child is no longer one of this IKE SA."""
+    child.state = ChildState.GONE
+    sa.children.pop(child.number, None)
+    turn.registry.by_child_spi.pop((child.sa.local_address, child.sa.spi_in), None)
+
+
+def install(turn: Turn, sa: IkeSa, child: Child) -> None:
+    """Install both directions; inbound first, so that nothing the peer may already send is lost."""
+    turn.actions += [InstallInbound(child.sa), InstallOutbound(child.sa)]
+
+
+def report_up(turn: Turn, sa: IkeSa, child: Child) -> None:
+    """A child came up that replaces none."""
+    turn.report("child_up", sa, child, child=child.config.name)
+
+
+def switch_to(turn: Turn, sa: IkeSa, child: Child) -> None:
+    """A child that only received so far now sends too."""
+    if child.state is ChildState.ANSWERED:
+        child.state = ChildState.INSTALLED
+        turn.actions.append(InstallOutbound(child.sa))
+
+
+def remove(turn: Turn, sa: IkeSa, child: Child, reason: str, story: str) -> None:
+    """Take a child down; its successor, if it has one, takes over without a gap."""
+    if child.successor is not None:
+        switch_to(turn, sa, child.successor)
+    forget(turn, sa, child)
+    turn.actions.append(RemoveSas(child.sa))
+    if _twin(turn, child) is not None:
+        return  # another generation carries on behind the same policies
+    if _keeps_trap(child):
+        turn.actions.append(ResetPolicies(child.sa))
+    else:
+        turn.actions.append(RemovePolicies(child.sa))
+    turn.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
+
+
+def clear(turn: Turn, sa: IkeSa, child: Child) -> None:
+    """An operator wants it gone: the SAs and the policies, whatever else uses them."""
+    forget(turn, sa, child)
+    turn.actions += [RemoveSas(child.sa), RemovePolicies(child.sa)]
+    turn.report("child_down", sa, child, child=child.config.name, reason="stopped", story="stopped by an operator")
+
+
+def _twin(turn: Turn, child: Child) -> Child | None:
+    """Another living generation of the same child, in whatever IKE SA of the tunnel."""
+    for sa in turn.registry.of_tunnel(child.sa.tunnel):
+        for other in sa.children.values():
+            same = other is not child and other.config.reqid == child.config.reqid
+            if same and other.state is not ChildState.DELETING:
+                return other
+    return None
+
+
+def _keeps_trap(child: Child) -> bool:
+    """Whether the child's policies are those that its definition keeps in place while it is down."""
+    config = child.config
+    same = set(child.sa.local_selectors) == set(config.local) and set(child.sa.remote_selectors) == set(config.remote)
+    return config.start in ("auto", "trap") and same
+
+
+def answer_proposal(choice: Choice, spi: bytes) -> Proposal:
+    """The chosen proposal as our answer states it: with our SPI."""
+    return replace(choice.proposal, spi=spi)
+
+
+def selector_payloads(local: Sequence[Selector], remote: Sequence[Selector], we_initiate: bool) -> list[Any]:
+    """TSi and TSr: the exchange's initiator is TSi."""
+    if we_initiate:
+        return [TSi(tuple(local)), TSr(tuple(remote))]
+    return [TSi(tuple(remote)), TSr(tuple(local))]

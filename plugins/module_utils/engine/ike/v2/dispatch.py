@@ -1,0 +1,195 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a datagram to the row of the table, and from a failure to what it takes down."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ...errors import IKE, IkeError
+from ...wire.header import Header
+from ...wire.v2.message import Message
+from ...wire.v2.notify import Notify
+from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.payloads import Payloads
+from ..actions import Path
+from . import lifecycle, table
+from .exchange import Incoming, opened, repeats_answer, send_answer, send_request, unprotected
+from .sa import IkeSa, Kind, State, Task
+from .turn import Turn
+
+
+def new_peer(turn: Turn, message: Message, datagram: bytes, path: Path) -> None:
+    """An IKE_SA_INIT request that belongs to no IKE SA yet."""
+    header = message.header
+    row = table.request_row(State.START, Kind.INIT)
+    try:
+        payloads = Payloads(message.payloads)
+        _require(payloads, row.required)
+        sa = row.handler(turn, Incoming(header, payloads, datagram, path))
+    except IkeError as exc:
+        turn.reject(path, exc.reason, exc.story)
+        if exc.notify:
+            unprotected(turn, header, path, [Notify(exc.notify, exc.data)])
+        return
+    if sa is not None:
+        sa.state = row.next
+        sa.answered_digest = hashlib.sha256(datagram).digest()
+
+
+def receive(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Path) -> None:
+    """A message for an IKE SA that we have. What is forged or out of order is dropped without a trace on the SA."""
+    header = message.header
+    if header.from_initiator == sa.initiator or header.initiator_spi != sa.spi_i:
+        return  # our own message reflected, or not of this IKE SA
+    if sa.spi_r != bytes(8) and header.responder_spi not in (sa.spi_r, bytes(8)):
+        return
+    try:
+        if header.is_response:
+            _answer(turn, sa, message, datagram, path)
+        else:
+            _request(turn, sa, message, datagram, path)
+    except IkeError as exc:
+        turn.reject(path, exc.reason, exc.story, sa.connection.name)
+    turn.touch(sa)
+
+
+def _request(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Path) -> None:
+    header = message.header
+    if repeats_answer(turn, sa, header, datagram, path):
+        return
+    if header.message_id != sa.expected_id or header.exchange == ExchangeType.IKE_SA_INIT:
+        return
+    payloads = Payloads(opened(sa, message))
+    sa.answered_digest = hashlib.sha256(datagram).digest()
+    authenticated = sa.state in (State.ESTABLISHED, State.REKEYED, State.DELETING)
+    if authenticated:
+        sa.last_heard = turn.now
+        if sa.nat:
+            lifecycle.follow_path(turn, sa, path)
+    try:
+        kind = table.request_kind(header.exchange, payloads)
+        row = table.request_row(sa.state, kind) if kind else None
+        if row is None:
+            _refuse(sa, header)
+        _require(payloads, row.required)
+        answer = row.handler(turn, sa, Incoming(header, payloads, datagram, path))
+        if sa.state is not State.GONE:
+            sa.state = row.next
+    except IkeError as exc:
+        answer = _refusal(turn, sa, exc)
+    if answer is not None:
+        sa.expected_id += 1
+        send_answer(turn, sa, header, answer, path)
+
+
+def _refuse(sa: IkeSa, header: Header) -> None:
+    if sa.state in (State.ESTABLISHED, State.REKEYED, State.DELETING):
+        story = f"exchange {header.exchange} is not expected in state {sa.state.value}"
+        raise IkeError(NotifyType.INVALID_SYNTAX, story)
+    raise IkeError(0, f"exchange {header.exchange} before authentication")
+
+
+def _refusal(turn: Turn, sa: IkeSa, exc: IkeError) -> list[Notify] | None:
+    """The answer to a request that could not be served; None: drop it without an answer."""
+    turn.reject(sa.path, exc.reason, exc.story, sa.connection.name)
+    if not exc.notify:
+        return None
+    if sa.state is State.INIT_ANSWERED:
+        # Authentication failed: answer, then only repeat that answer until the half-open time is over.
+        turn.half_open.leave(sa.path.remote_address)
+        turn.report("ike_failed", sa, reason=exc.reason, story=exc.story)
+        sa.state = State.REFUSED
+    elif exc.scope == IKE:
+        lifecycle.end(turn, sa, exc.reason, exc.story)
+    return [Notify(exc.notify, exc.data)]
+
+
+def _answer(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Path) -> None:
+    header, request = message.header, sa.request
+    if request is None or header.message_id != request.message_id:
+        return
+    kind = request.task.kind
+    if header.exchange != table.exchange_type(kind):
+        return
+    if kind is Kind.INIT:
+        _init_answer(turn, sa, message, datagram, path)
+        return
+    payloads = Payloads(opened(sa, message))
+    sa.request = None
+    sa.next_id += 1
+    sa.last_heard = turn.now
+    try:
+        row = table.answer_row(sa.state, kind, payloads)
+        if row is None:
+            raise IkeError(0, f"the answer to {kind.value} lacks what it must have")
+        row.handler(turn, sa, Incoming(header, payloads, datagram, path), request)
+        if sa.state is not State.GONE:
+            sa.state = row.next
+    except IkeError as exc:
+        fail(turn, sa, request.task, exc)
+
+
+def _init_answer(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Path) -> None:
+    """Nothing in it is authenticated: what is unusable is noted, and the request stays out (section 2.21.1)."""
+    request = sa.request
+    try:
+        payloads = Payloads(message.payloads)
+        row = table.answer_row(sa.state, Kind.INIT, payloads)
+        if row is None:
+            raise IkeError(0, "the answer to IKE_SA_INIT lacks what it must have")
+        row.handler(turn, sa, Incoming(message.header, payloads, datagram, path), request)
+    except IkeError as exc:
+        if sa.handshake is not None and sa.handshake.setback != (exc.reason, exc.story):
+            sa.handshake.setback = (exc.reason, exc.story)
+            turn.report("setback", sa, reason=exc.reason, story=exc.story)
+        return
+    sa.request = None
+    sa.last_heard = turn.now
+    sa.state = row.next
+
+
+def fail(turn: Turn, sa: IkeSa, task: Task, exc: IkeError) -> None:
+    """A protected answer was a refusal or unusable: take down what it was about, no more."""
+    purpose = table.PURPOSES[task.kind]
+    if exc.scope == IKE or purpose.failed is None:
+        if exc.notify == NotifyType.AUTHENTICATION_FAILED:
+            _tell_unauthenticated(turn, sa)
+        lifecycle.end(turn, sa, exc.reason, exc.story)
+    else:
+        purpose.failed(turn, sa, task, exc.reason, exc.story)
+
+
+def _tell_unauthenticated(turn: Turn, sa: IkeSa) -> None:
+    """The responder believes the IKE SA is up although we do not accept it: say so (section 2.21.2)."""
+    send_request(turn, sa, ExchangeType.INFORMATIONAL, [Notify(NotifyType.AUTHENTICATION_FAILED)], Task(Kind.INFORM))
+    sa.request = None
+
+
+def pump(turn: Turn, sa: IkeSa) -> None:
+    """Begin the next piece of queued work, if nothing is outstanding."""
+    while sa.queue and sa.request is None and sa.state is not State.GONE:
+        task = next((t for t in sa.queue if t.not_before <= turn.now), None)
+        if task is None:
+            return
+        sa.queue.remove(task)
+        purpose = table.PURPOSES[task.kind]
+        if sa.state not in purpose.states:
+            continue
+        try:
+            begun = purpose.begin(turn, sa, task)
+        except IkeError as exc:
+            fail(turn, sa, task, exc)
+            continue
+        if begun is None:
+            continue
+        exchange, payloads = begun
+        send_request(turn, sa, exchange, payloads, task)
+        sa.state = purpose.next or sa.state
+
+
+def _require(payloads: Payloads, required: tuple[type, ...]) -> None:
+    for kind in required:
+        if payloads.one(kind) is None:
+            raise IkeError(NotifyType.INVALID_SYNTAX, f"the message lacks its {kind.__name__} payload")

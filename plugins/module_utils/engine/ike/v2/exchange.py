@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests and answers of an IKE SA: Message IDs, protection, retransmission (RFC 7296 sections 2.1 to 2.4)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ...errors import IkeError
+from ...wire.header import INITIATOR, RESPONSE, Header
+from ...wire.v2.message import Message, encode_message, encode_sealed, parse_payloads
+from ...wire.v2.numbers import ExchangeType
+from ...wire.v2.payloads import Payloads
+from ...wire.v2.sealed import Sealed
+from ..actions import Path, Send
+from .sa import IkeSa, Request, Task
+from .turn import Turn
+
+
+class Incoming(NamedTuple):
+    """A message of the peer, opened: its header, payloads, octets as received, and the way it came."""
+
+    header: Header
+    payloads: Payloads
+    datagram: bytes
+    path: Path
+
+
+def send_request(turn: Turn, sa: IkeSa, exchange: int, payloads: Sequence[Any], task: Task) -> None:
+    """Send our next request and remember it until its answer comes."""
+    flags = INITIATOR if sa.initiator else 0
+    if exchange == ExchangeType.IKE_SA_INIT:
+        datagram = encode_message(sa.spi_i, bytes(8), exchange, flags, 0, payloads)
+    else:
+        datagram = _protect(turn, sa, exchange, flags, sa.next_id, payloads)
+    pause = turn.settings.retransmit[0]
+    sa.request = Request(sa.next_id, datagram, task, 1, turn.now + pause)
+    turn.actions.append(Send(datagram, sa.path))
+    turn.touch(sa)
+
+
+def send_answer(turn: Turn, sa: IkeSa, header: Header, payloads: Sequence[Any], path: Path) -> None:
+    """Answer the peer's request the way it came (RFC 7296 section 2.11) and keep the answer for its retransmissions."""
+    flags = RESPONSE | (INITIATOR if sa.initiator else 0)
+    sa.answer = _protect(turn, sa, header.exchange, flags, header.message_id, payloads)
+    sa.answer_to = header.message_id
+    turn.actions.append(Send(sa.answer, path))
+
+
+def repeats_answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> bool:
+    """Whether this is a retransmission of the last answered request; if so, repeat the answer.
+
+    Other octets under the same Message ID are not a retransmission and get nothing.
+    """
+    if header.message_id != sa.answer_to:
+        return False
+    if hashlib.sha256(datagram).digest() == sa.answered_digest:
+        turn.actions.append(Send(sa.answer, path))
+    return True
+
+
+def retransmit(turn: Turn, sa: IkeSa) -> bool:
+    """Send the outstanding request again; False when patience has run out."""
+    request = sa.request
+    pauses = turn.settings.retransmit
+    if request is None or request.tries >= len(pauses):
+        return False
+    request.deadline = turn.now + pauses[request.tries]
+    request.tries += 1
+    turn.actions.append(Send(request.datagram, sa.path))
+    turn.report("retransmit", sa, exchange=request.task.kind.value, tries=request.tries)
+    return True
+
+
+def unprotected(turn: Turn, header: Header, path: Path, payloads: Sequence[Any], spi_r: bytes = bytes(8)) -> None:
+    """Answer an IKE_SA_INIT request without keeping any state."""
+    datagram = encode_message(header.initiator_spi, spi_r, header.exchange, RESPONSE, header.message_id, payloads)
+    turn.actions.append(Send(datagram, path))
+
+
+def opened(sa: IkeSa, message: Message) -> tuple[Any, ...]:
+    """The payloads of a protected message of the peer.
+
+    :raises IkeError: with notify 0 when it is not protected or fails its integrity check.
+    """
+    sealed = message.sealed
+    if not isinstance(sealed, Sealed) or sa.open is None:
+        raise IkeError(0, "a message that must be protected is not")
+    plaintext = sa.open.open(message.sealed_head, sealed.body)
+    return parse_payloads(sealed.inner_next_payload, plaintext)
+
+
+def _protect(turn: Turn, sa: IkeSa, exchange: int, flags: int, message_id: int, payloads: Sequence[Any]) -> bytes:
+    sealer, entropy = sa.seal, turn.entropy
+    if sealer is None:
+        raise ValueError("an IKE SA without keys cannot protect a message")
+    return encode_sealed(
+        sa.spi_i, sa.spi_r, exchange, flags, message_id, payloads,
+        sealer.sealed_length, lambda head, plaintext: sealer.seal(head, plaintext, entropy),
+    )  # fmt: skip

@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""INFORMATIONAL (RFC 7296 section 1.4): deletion of children and IKE SAs, liveness checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...wire.v2.delete import Delete
+from ...wire.v2.numbers import ExchangeType, ProtocolId
+from . import children, lifecycle, rekey_child
+from .exchange import Incoming
+from .sa import ChildState, IkeSa, Request, Task
+from .turn import Turn
+
+
+def begin_liveness(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+    """An empty request: is the peer alive (section 2.4)?"""
+    return ExchangeType.INFORMATIONAL, []
+
+
+def alive(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """The peer answered; that it did is all we wanted to know."""
+
+
+def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+    """Answer a liveness check, or notifies that need nothing done."""
+    return []
+
+
+def begin_delete_child(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+    """Tell the peer that a child is closed: by our inbound SPI."""
+    child = task.child
+    if child is None:
+        spi, config = task.spi, task.config
+    elif child.number not in sa.children:
+        return None
+    else:
+        spi, config = child.sa.spi_in.to_bytes(4, "big"), child.config
+        child.state = ChildState.DELETING
+    return ExchangeType.INFORMATIONAL, [Delete(config.proposals[0].protocol, (spi,))]
+
+
+def child_deleted(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """The peer closed it too."""
+    task = request.task
+    if task.child is None or task.child.state is ChildState.GONE:
+        return
+    if task.reason == "stopped":
+        children.clear(turn, sa, task.child)
+    else:
+        children.remove(turn, sa, task.child, task.reason or "replaced", "closed by us")
+
+
+def respond_close(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+    """The peer closed children: remove ours and name them, but those whose own Delete is under way (section 2.25.1)."""
+    closed: dict[int, list[bytes]] = {}
+    for delete in got.payloads.all(Delete):
+        for spi in delete.spis:
+            child = rekey_child.find(sa, delete.protocol, spi)
+            if child is None:
+                continue
+            if child.state is not ChildState.DELETING:
+                closed.setdefault(delete.protocol, []).append(child.sa.spi_in.to_bytes(4, "big"))
+            children.remove(turn, sa, child, "peer_deleted", "the peer closed this child")
+    return [Delete(protocol, tuple(spis)) for protocol, spis in closed.items()]
+
+
+def begin_delete_ike(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+    """Tell the peer that the IKE SA and all its children are closed."""
+    return ExchangeType.INFORMATIONAL, [Delete(ProtocolId.IKE, ())]
+
+
+def ike_deleted(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """The peer closed it too."""
+    lifecycle.end(turn, sa, request.task.reason or "stopped", "closed by us")
+
+
+def respond_end(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+    """The peer closed the IKE SA."""
+    lifecycle.end(turn, sa, "peer_deleted", "the peer closed the IKE SA")
+    return []
+
+
+def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+    """The answer was unusable; a request that only informs has nothing to undo, a child it closed is gone."""
+    if task.child is not None and task.child.state is not ChildState.GONE:
+        children.remove(turn, sa, task.child, reason, story)

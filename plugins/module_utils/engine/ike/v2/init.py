@@ -1,0 +1,231 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""IKE_SA_INIT (RFC 7296 section 1.2): both roles, cookies, a wrong key exchange group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...crypto.exchange import answer_key_exchange
+from ...crypto.keys import derive_ike
+from ...crypto.negotiation import Choice, check_answer_ike, choose_ike, offer_ike
+from ...crypto.sealer import Sealer
+from ...errors import IkeError
+from ...wire.header import Header
+from ...wire.v2.ke import KE
+from ...wire.v2.nonce import Nonce
+from ...wire.v2.notify import Notify
+from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.payloads import Payloads
+from ...wire.v2.sa import SA
+from ..actions import Path
+from ..connection import Connection
+from . import nat
+from .exchange import Incoming, unprotected
+from .sa import Handshake, IkeSa, Kind, Request, State, Task
+from .turn import Turn
+
+NONCE_OCTETS = 32
+MAX_RESTARTS = 4  # cookies, groups and rekeyed cookie secrets; more is a peer playing games
+
+
+def new_initiator(turn: Turn, connection: Connection, path: Path) -> IkeSa:
+    """A new IKE SA that we initiate; its IKE_SA_INIT is queued."""
+    sa = IkeSa(
+        turn.registry.number(), connection, True, State.START, path, turn.entropy.octets(8), bytes(8), turn.now,
+        handshake=Handshake(nonce_i=turn.entropy.octets(NONCE_OCTETS), wanted=auto_children(connection)),
+    )  # fmt: skip
+    turn.registry.add(sa)
+    sa.queue.append(Task(Kind.INIT))
+    turn.touch(sa)
+    turn.report("ike_connecting", sa, role="initiator")
+    return sa
+
+
+def auto_children(connection: Connection) -> tuple[Any, ...]:
+    """The children that come with the IKE SA."""
+    return tuple(child for child in connection.children if child.start == "auto")
+
+
+def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+    """The initiator's request."""
+    handshake = _handshake(sa)
+    if handshake.exchange is None:
+        group = handshake.group or sa.connection.proposals[0].ke[0].transform_id
+        handshake.group = group
+        handshake.exchange = turn.entropy.key_exchange(group)
+    payloads: list[Any] = []
+    if handshake.cookie:
+        payloads.append(Notify(NotifyType.COOKIE, handshake.cookie))
+    payloads += [
+        SA(offer_ike(sa.connection.proposals)),
+        KE(handshake.group, handshake.exchange.public),
+        Nonce(handshake.nonce_i),
+        *nat.notifies(sa.spi_i, bytes(8), sa.path, sa.connection.encapsulation),
+    ]
+    return ExchangeType.IKE_SA_INIT, payloads
+
+
+def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """The initiator has the responder's choice, public value and nonce: derive the keys, go on to IKE_AUTH."""
+    handshake = _handshake(sa)
+    if got.header.responder_spi == bytes(8):
+        raise IkeError(0, "the responder's SPI is zero")
+    choice = check_answer_ike(sa.connection.proposals, got.payloads.one(SA))
+    ke = got.payloads.one(KE)
+    if choice.ke is None or ke.group != choice.ke.transform_id or ke.group != handshake.group:
+        raise IkeError(0, f"the key exchange is of group {ke.group}, not of the chosen one")
+    shared = handshake.exchange.finish(ke.data)
+    sa.spi_r = got.header.responder_spi
+    handshake.nonce_r = got.payloads.one(Nonce).data
+    handshake.sent, handshake.received = request.datagram, got.datagram
+    _install_keys(sa, choice, shared)
+    handshake.exchange = None
+    handshake.nat_local, handshake.nat_remote = nat.detect(got.payloads.all(Notify), sa.spi_i, sa.spi_r, sa.path)
+    if handshake.nat_local or handshake.nat_remote or sa.connection.encapsulation == "force":
+        sa.nat = True
+        nat.float_ports(sa, turn.settings)
+    sa.next_id = 1
+    sa.queue.appendleft(Task(Kind.AUTH))
+
+
+def with_cookie(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """The responder wants its cookie back (section 2.6): the same request again, cookie first."""
+    cookie = got.payloads.notify(NotifyType.COOKIE).data
+    if not 1 <= len(cookie) <= 64:
+        raise IkeError(0, f"a cookie of {len(cookie)} octets")
+    handshake = _restart(sa)
+    handshake.cookie = cookie
+
+
+def with_group(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """The responder wants another key exchange group (section 1.2); only one that we offer is taken."""
+    data = got.payloads.notify(NotifyType.INVALID_KE_PAYLOAD).data
+    group = int.from_bytes(data, "big") if len(data) == 2 else 0
+    offered = {row.transform_id for proposal in sa.connection.proposals for row in proposal.ke}
+    if group not in offered or group == _handshake(sa).group:
+        story = f"the peer insists on key exchange group {group}, which is not among those allowed here"
+        raise IkeError(0, story, reason="invalid_key_exchange")
+    handshake = _restart(sa)
+    handshake.group = group
+    handshake.exchange = None
+
+
+def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """Any other error answer. It is not authenticated, so anybody could have sent it: note it and keep trying."""
+    error = got.payloads.error()
+    reason = "no_proposal_chosen" if error.type == NotifyType.NO_PROPOSAL_CHOSEN else "protocol_error"
+    raise IkeError(0, f"the peer refused IKE_SA_INIT with {notify_name(error.type)}", reason=reason)
+
+
+def notify_name(number: int) -> str:
+    """The registered name of a notify type, or its number."""
+    try:
+        return NotifyType(number).name
+    except ValueError:
+        return f"notify {number}"
+
+
+def respond(turn: Turn, got: Incoming) -> IkeSa | None:
+    """Answer a peer's IKE_SA_INIT request; the new half-open IKE SA, or None when it got only a notify.
+
+    :raises IkeError: whose notify is to be sent unprotected.
+    """
+    header, payloads, datagram, path = got
+    offered, ke, nonce = payloads.one(SA), payloads.one(KE), payloads.one(Nonce)
+    if not _admit(turn, header, payloads, nonce.data, path):
+        return None
+    connection, choice = _choose(turn, offered, path)
+    if choice.ke is None or ke.group != choice.ke.transform_id:
+        wanted = choice.ke.transform_id if choice.ke else 0
+        unprotected(turn, header, path, [Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))])
+        return None
+    public, shared = answer_key_exchange(ke.group, ke.data, turn.entropy)
+    spi_r = turn.entropy.octets(8)
+    handshake = Handshake(nonce_i=nonce.data, nonce_r=turn.entropy.octets(NONCE_OCTETS), received=datagram)
+    sa = IkeSa(
+        turn.registry.number(), connection, False, State.START, path, header.initiator_spi, spi_r, turn.now,
+        handshake=handshake, expected_id=1,
+    )  # fmt: skip
+    _install_keys(sa, choice, shared)
+    handshake.nat_local, handshake.nat_remote = nat.detect(payloads.all(Notify), sa.spi_i, bytes(8), path)
+    sa.nat = handshake.nat_local or handshake.nat_remote
+    sa.expires_at = turn.now + turn.settings.half_open_lifetime
+    unprotected(
+        turn, header, path,
+        [
+            SA((choice.proposal,)),
+            KE(ke.group, public),
+            Nonce(handshake.nonce_r),
+            *nat.notifies(sa.spi_i, spi_r, path, connection.encapsulation),
+        ],
+        spi_r,
+    )  # fmt: skip
+    sa.answer = handshake.sent = turn.actions[-1].datagram
+    sa.answer_to = 0
+    turn.registry.add(sa)
+    turn.registry.open(sa)
+    turn.half_open.enter(path.remote_address)
+    turn.touch(sa)
+    return sa
+
+
+def _admit(turn: Turn, header: Header, payloads: Payloads, nonce: bytes, path: Path) -> bool:
+    """Flood control: drop, demand a cookie, or let the initiator in."""
+    settings, half_open = turn.settings, turn.half_open
+    if half_open.total >= settings.half_open_limit or half_open.of(path.remote_address) >= settings.half_open_per_peer:
+        return False
+    if half_open.total < settings.cookie_threshold:
+        return True
+    cookie = payloads.notify(NotifyType.COOKIE)
+    if cookie is not None and turn.cookies.valid(cookie.data, nonce, header.initiator_spi, path, turn.now):
+        return True
+    fresh = turn.cookies.make(nonce, header.initiator_spi, path, turn.now)
+    unprotected(turn, header, path, [Notify(NotifyType.COOKIE, fresh)])
+    return False
+
+
+def _choose(turn: Turn, offered: SA, path: Path) -> tuple[Connection, Choice]:
+    """The first candidate that has a proposal in common with the peer."""
+    candidates = turn.connections.for_path(path)
+    if not candidates:
+        story = f"no tunnel is defined between {path.local_address} and {path.remote_address}"
+        raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, story, reason="no_matching_tunnel")
+    refusal: IkeError | None = None
+    for connection in candidates:
+        try:
+            return connection, choose_ike(connection.proposals, offered.proposals)
+        except IkeError as exc:
+            refusal = refusal or exc
+    raise refusal  # type: ignore[misc]
+
+
+def _install_keys(sa: IkeSa, choice: Choice, shared: Any) -> None:
+    handshake = _handshake(sa)
+    keys = derive_ike(choice, shared, handshake.nonce_i, handshake.nonce_r, sa.spi_i, sa.spi_r)
+    sa.choice, sa.keys = choice, keys
+    install_sealers(sa)
+
+
+def install_sealers(sa: IkeSa) -> None:
+    """Make the two sealers out of the keys; ``seal`` is for what we send."""
+    choice, keys = sa.choice, sa.keys
+    from_initiator = Sealer(choice.encr, choice.integ, keys.ei, keys.ai)
+    from_responder = Sealer(choice.encr, choice.integ, keys.er, keys.ar)
+    sa.seal, sa.open = (from_initiator, from_responder) if sa.initiator else (from_responder, from_initiator)
+
+
+def _restart(sa: IkeSa) -> Handshake:
+    handshake = _handshake(sa)
+    handshake.restarts += 1
+    if handshake.restarts > MAX_RESTARTS:
+        raise IkeError(0, f"the peer had the negotiation restarted more than {MAX_RESTARTS} times")
+    sa.queue.appendleft(Task(Kind.INIT))
+    return handshake
+
+
+def _handshake(sa: IkeSa) -> Handshake:
+    if sa.handshake is None:
+        raise ValueError("the handshake of this IKE SA is over")
+    return sa.handshake

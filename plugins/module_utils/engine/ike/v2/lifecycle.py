@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Birth and end of an IKE SA, and which of two stays when both ends started at once."""
+
+from __future__ import annotations
+
+from ..actions import Path
+from . import children
+from .sa import IkeSa, Kind, State, Task
+from .turn import Turn
+
+STAYS = (Kind.REKEY_IKE, Kind.DELETE_IKE, Kind.INFORM)  # queued work that is about the old IKE SA itself
+
+
+def establish(turn: Turn, sa: IkeSa) -> None:
+    """Both ends are authenticated: the IKE SA is up."""
+    sa.handshake = None
+    start_clocks(turn, sa)
+    turn.report("ike_established", sa, role="initiator" if sa.initiator else "responder")
+    _settle_duplicates(turn, sa)
+
+
+def start_clocks(turn: Turn, sa: IkeSa) -> None:
+    """Begin the lifetime of an IKE SA, after authentication or after a rekey."""
+    sa.last_heard = turn.now
+    sa.rekey_at = turn.now + turn.spread(sa.connection.lifetime)
+    sa.expires_at = turn.now + sa.connection.lifetime
+    turn.touch(sa)
+
+
+def _settle_duplicates(turn: Turn, sa: IkeSa) -> None:
+    """Both ends started at once: the SA initiated by the end with the lower identity stays.
+
+    Each end sees both SAs and comes to the same verdict; the loser's initiator deletes it.
+    """
+    for other in turn.registry.of_tunnel(sa.connection.name):
+        if other is sa or other.state is not State.ESTABLISHED or other.initiator == sa.initiator:
+            continue
+        ours = sa if sa.initiator else other
+        we_are_lower = _rank(ours.local_id) < _rank(ours.remote_id)
+        if not we_are_lower:
+            ours.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
+            turn.touch(ours)
+
+
+def _rank(identity: object) -> tuple[int, bytes]:
+    return identity.type, identity.data  # type: ignore[attr-defined]
+
+
+def drop_older(turn: Turn, sa: IkeSa) -> None:
+    """The peer has no other SA with us (INITIAL_CONTACT, RFC 7296 section 2.4): forget what we still have."""
+    for other in turn.registry.of_tunnel(sa.connection.name):
+        same_peer = other.remote_id is not None and sa.remote_id is not None and other.remote_id.matches(sa.remote_id)
+        if other is not sa and same_peer and other.state in (State.ESTABLISHED, State.REKEYED, State.DELETING):
+            end(turn, other, "replaced", "the peer started afresh")
+
+
+def follow_path(turn: Turn, sa: IkeSa, path: Path) -> None:
+    """Adopt the path of a fresh authenticated message, as a peer behind a NAT may come from elsewhere."""
+    if path != sa.path:
+        sa.path = path
+        turn.report("moved", sa, path=f"{path.remote_address}/{path.remote_port}")
+
+
+def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
+    """Move the children and the work queued for them; the old IKE SA waits for its Delete."""
+    for child in list(old.children.values()):
+        del old.children[child.number]
+        children.adopt(turn, new, child)
+    for task in list(old.queue):
+        if task.kind not in STAYS:
+            new.queue.append(task)
+    old.queue.clear()
+    old.replaced_by = new
+    old.state = State.REKEYED
+    old.expires_at = turn.now + turn.settings.rekeyed_lifetime
+    turn.report("ike_rekeyed", new, old=old.number)
+
+
+def end(turn: Turn, sa: IkeSa, reason: str, story: str) -> None:
+    """Remove the IKE SA with all its children and whatever it had under way.
+
+    Where the peer has already made its successor while our own rekey was out, that one carries on.
+    """
+    if sa.request is not None and sa.request.task.their_sa is not None and reason != "stopped":
+        inherit(turn, sa, sa.request.task.their_sa)
+    established = sa.state in (State.ESTABLISHED, State.REKEYED, State.DELETING)
+    for child in list(sa.children.values()):
+        if reason == "stopped":
+            children.clear(turn, sa, child)
+        else:
+            children.remove(turn, sa, child, reason, story)
+    _release(turn, sa)
+    if sa.state is State.INIT_ANSWERED:
+        turn.half_open.leave(sa.path.remote_address)
+    quiet = sa.state is State.REFUSED or sa.replaced_by is not None
+    sa.state = State.GONE
+    turn.registry.remove(sa)
+    turn.touch(sa)
+    if not quiet:
+        turn.report("ike_down" if established else "ike_failed", sa, reason=reason, story=story)
+
+
+def _release(turn: Turn, sa: IkeSa) -> None:
+    """Give back the SPIs of children that never came to be."""
+    tasks = [sa.request.task] if sa.request else []
+    if sa.handshake is not None and sa.handshake.first is not None:
+        tasks.append(sa.handshake.first)
+    for task in tasks:
+        config = task.config or (task.child.config if task.child else None)
+        if config is not None and task.kind in (Kind.NEW_CHILD, Kind.REKEY_CHILD):
+            children.release_spi(turn, sa, config, task.spi)
+    sa.request = None
+    sa.queue.clear()

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CREATE_CHILD_SA: further children, and what its three uses share (RFC 7296 section 1.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...crypto.exchange import KeyExchange, answer_key_exchange
+from ...crypto.negotiation import choose_esp, offer_esp
+from ...crypto.registry import Algorithm
+from ...errors import CHILD, IkeError
+from ...secret import Secret
+from ...wire.v2.ke import KE
+from ...wire.v2.nonce import Nonce
+from ...wire.v2.notify import Notify
+from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.payloads import Payloads
+from ...wire.v2.sa import SA
+from ...wire.v2.ts import TSi, TSr
+from . import auth, children
+from .exchange import Incoming
+from .init import NONCE_OCTETS
+from .sa import ChildState, IkeSa, Kind, Request, State, Task
+from .traffic import narrow
+from .turn import Turn
+
+
+def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+    """Ask for one more child; None when it is up already."""
+    config = task.config
+    if any(c.config.name == config.name and c.state is not ChildState.DELETING for c in sa.children.values()):
+        return None
+    task.spi = children.reserve_spi(turn, sa, config)
+    return ExchangeType.CREATE_CHILD_SA, request_payloads(turn, task, config, [])
+
+
+def request_payloads(turn: Turn, task: Task, config: Any, head: list[Any]) -> list[Any]:
+    """The payloads that a new child and a rekeyed one share; keeps nonce and key exchange in ``task``."""
+    task.nonce = turn.entropy.octets(NONCE_OCTETS)
+    groups = [row for proposal in config.proposals for row in proposal.ke if row.transform_id]
+    wanted = next((row for row in groups if row.transform_id == task.group), groups[0] if groups else None)
+    payloads = [
+        *head,
+        *children.mode_notifies(config),
+        SA(offer_esp(config.proposals, task.spi, with_ke=True)),
+        Nonce(task.nonce),
+    ]
+    if wanted is not None:
+        task.exchange = turn.entropy.key_exchange(wanted.transform_id)
+        payloads.append(KE(wanted.transform_id, task.exchange.public))
+    return payloads + children.selector_payloads(config.local, config.remote, True)
+
+
+def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """The peer's answer to a new child."""
+    child = from_answer(turn, sa, got.payloads, request.task)
+    children.install(turn, sa, child)
+    children.report_up(turn, sa, child)
+
+
+def from_answer(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> Any:
+    """The child that the answer to a new or rekeyed child describes.
+
+    :raises IkeError: scope child.
+    """
+    error = payloads.error()
+    if error is not None:
+        raise auth.child_refusal(task.config, error.type)
+    nonce, ke = payloads.one(Nonce), payloads.one(KE)
+    if nonce is None:
+        raise IkeError(0, "the answer lacks a nonce", CHILD)
+    shared = finish_exchange(task.exchange, ke)
+    return auth.child_from_answer(turn, sa, task, payloads, (task.nonce, nonce.data), shared, task.exchange is not None)
+
+
+def finish_exchange(exchange: KeyExchange | None, ke: KE | None) -> Secret | None:
+    """The shared secret of an exchange we started, None when it has no key exchange.
+
+    :raises IkeError: scope child, when the answer does not go with the request.
+    """
+    if exchange is None and ke is None:
+        return None
+    if exchange is None or ke is None or ke.group != exchange.group:
+        raise IkeError(0, "the key exchange of the answer is not that of the request", CHILD)
+    return exchange.finish(ke.data)
+
+
+def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """An error notify in place of a new child."""
+    task = request.task
+    if retry_with_group(turn, sa, got.payloads, task):
+        return
+    error = got.payloads.error()
+    if error.type == NotifyType.TEMPORARY_FAILURE:
+        children.release_spi(turn, sa, task.config, task.spi)
+        sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=turn.now + turn.settings.busy_pause))
+        return
+    raise auth.child_refusal(task.config, error.type)
+
+
+def retry_with_group(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> bool:
+    """INVALID_KE_PAYLOAD: ask again at once with the group the peer wants, once, if we allow it."""
+    error = payloads.notify(NotifyType.INVALID_KE_PAYLOAD)
+    if error is None or task.group or len(error.data) != 2:
+        return False
+    group = int.from_bytes(error.data, "big")
+    proposals = task.config.proposals if task.config is not None else sa.connection.proposals
+    if group not in {row.transform_id for proposal in proposals for row in proposal.ke}:
+        return False
+    if task.config is not None:
+        children.release_spi(turn, sa, task.config, task.spi)
+    again = Task(task.kind, config=task.config, child=task.child, group=group, reason=task.reason)
+    sa.queue.appendleft(again)
+    return True
+
+
+def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+    """The peer asks for one more child."""
+    if being_replaced(sa):
+        raise IkeError(NotifyType.TEMPORARY_FAILURE, "the IKE SA is being rekeyed", CHILD, reason="peer_busy")
+    if len(sa.children) >= turn.settings.max_children:
+        raise IkeError(NotifyType.NO_ADDITIONAL_SAS, "the IKE SA has all the children it may have", CHILD)
+    payloads = got.payloads
+    mode = children.asked_mode(payloads.all(Notify))
+    narrowed = narrow(sa.connection.children, payloads.one(TSr).selectors, payloads.one(TSi).selectors, mode)
+    choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
+    nonce = payloads.one(Nonce).data
+    ours, shared, extra = answer_exchange(turn, choice.ke, payloads.one(KE))
+    child = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)
+    children.install(turn, sa, child)
+    children.report_up(turn, sa, child)
+    return [*auth.child_payloads(child, choice), Nonce(ours), *extra]
+
+
+def respond_busy(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+    """The peer wants to make or replace something in an IKE SA that is on its way out (section 2.25)."""
+    raise IkeError(NotifyType.TEMPORARY_FAILURE, "this IKE SA is being closed", CHILD, reason="peer_busy")
+
+
+def being_replaced(sa: IkeSa) -> bool:
+    """Whether no child may be made or rekeyed in this IKE SA just now (section 2.25.2)."""
+    rekeying = sa.request is not None and sa.request.task.kind is Kind.REKEY_IKE
+    return rekeying or sa.state is not State.ESTABLISHED
+
+
+def answer_exchange(turn: Turn, row: Algorithm | None, ke: KE | None) -> tuple[bytes, Secret | None, list[Any]]:
+    """Responder: our nonce, the shared secret if there is a key exchange, and the KE payload to answer with.
+
+    :raises IkeError: INVALID_KE_PAYLOAD with the group we chose, when the peer's is of another one or lacking.
+    """
+    nonce = turn.entropy.octets(NONCE_OCTETS)
+    if row is None or not row.transform_id:
+        return nonce, None, []
+    if ke is None or ke.group != row.transform_id:
+        raise IkeError(
+            NotifyType.INVALID_KE_PAYLOAD, f"the key exchange has to be of group {row.name}", CHILD,
+            row.transform_id.to_bytes(2, "big"), reason="invalid_key_exchange",
+        )  # fmt: skip
+    public, shared = answer_key_exchange(row.transform_id, ke.data, turn.entropy)
+    return nonce, shared, [KE(row.transform_id, public)]
+
+
+def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+    """A new child was refused or its answer was unusable."""
+    children.release_spi(turn, sa, task.config, task.spi)
+    turn.report("child_failed", sa, child=task.config.name, reason=reason, story=story)

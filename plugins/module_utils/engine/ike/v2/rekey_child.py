@@ -1,0 +1,140 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rekeying a Child SA without losing a packet (RFC 7296 sections 1.3.3, 2.8, 2.25.1).
+
+When both ends rekey the same child at once there are three of them for a moment:
+*current* (``task.child``), *mine* (made by the answer to our request) and *theirs*
+(``task.theirs``, made by our answer to the peer's). The exchange with the lowest of the
+four nonces loses; whoever started it deletes what it made, the other deletes *current*.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...crypto.negotiation import choose_esp
+from ...errors import CHILD, IkeError
+from ...wire.v2.ke import KE
+from ...wire.v2.nonce import Nonce
+from ...wire.v2.notify import Notify
+from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.sa import SA
+from ...wire.v2.ts import TSi, TSr
+from ..actions import InstallInbound
+from . import auth, children, new_child
+from .exchange import Incoming
+from .sa import Child, ChildState, IkeSa, Kind, Request, Task
+from .traffic import narrow
+from .turn import Turn
+
+
+def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+    """Ask for a successor of ``task.child``; None when it needs none any more."""
+    child = task.child
+    if child.state is not ChildState.INSTALLED:
+        return None
+    task.config = child.config
+    task.spi = children.reserve_spi(turn, sa, child.config)
+    child.state = ChildState.REKEYING
+    rekey = Notify(NotifyType.REKEY_SA, protocol=_protocol(child), spi=child.sa.spi_in.to_bytes(4, "big"))
+    return ExchangeType.CREATE_CHILD_SA, new_child.request_payloads(turn, task, child.config, [rekey])
+
+
+def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """The successor exists at the peer; settle a collision, then let it carry the traffic."""
+    task = request.task
+    current, theirs = task.child, task.theirs
+    mine = new_child.from_answer(turn, sa, got.payloads, task)
+    if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
+        children.forget(turn, sa, mine)
+        _delete_unused(turn, sa, task)
+        _settle(turn, sa, current, theirs)
+        return
+    current.successor = None
+    children.install(turn, sa, mine)
+    _settle(turn, sa, current, mine)
+    if current.state is not ChildState.GONE:
+        sa.queue.append(Task(Kind.DELETE_CHILD, child=current, reason="replaced"))
+
+
+def _settle(turn: Turn, sa: IkeSa, current: Child, winner: Child) -> None:
+    if current.state is not ChildState.GONE:
+        current.state = ChildState.REKEYED
+    turn.report("child_rekeyed", sa, winner, child=winner.config.name, old=current.number)
+
+
+def _delete_unused(turn: Turn, sa: IkeSa, task: Task) -> None:
+    children.release_spi(turn, sa, task.config, task.spi)
+    sa.queue.append(Task(Kind.DELETE_CHILD, config=task.config, spi=task.spi, reason="replaced"))
+
+
+def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """An error notify in place of the successor."""
+    task = request.task
+    task.child.state = ChildState.INSTALLED if task.child.state is ChildState.REKEYING else task.child.state
+    if new_child.retry_with_group(turn, sa, got.payloads, task):
+        return
+    error = got.payloads.error()
+    if error.type == NotifyType.CHILD_SA_NOT_FOUND and task.theirs is None:
+        _start_afresh(turn, sa, task)
+        return
+    raise auth.child_refusal(task.config, error.type)
+
+
+def _start_afresh(turn: Turn, sa: IkeSa, task: Task) -> None:
+    """The peer does not know the child any more, so neither do we; its policies keep the traffic inside."""
+    children.release_spi(turn, sa, task.config, task.spi)
+    if task.child.state is not ChildState.GONE:
+        children.remove(turn, sa, task.child, "peer_deleted", "the peer does not know this Child SA any more")
+        sa.queue.append(Task(Kind.NEW_CHILD, config=task.config))
+
+
+def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+    """The rekey came to nothing; try again in a while as long as the child lives."""
+    children.release_spi(turn, sa, task.config, task.spi)
+    child = task.child
+    if task.theirs is not None or child.state is ChildState.GONE:
+        return
+    child.state = ChildState.INSTALLED
+    child.rekey_at = turn.now + turn.settings.busy_pause
+    turn.report("setback", sa, child, child=child.config.name, reason=reason, story=story)
+
+
+def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+    """The peer rekeys a child: make the successor, receive on it at once, send on it when the old one is deleted."""
+    payloads = got.payloads
+    rekey = payloads.notify(NotifyType.REKEY_SA)
+    current = find(sa, rekey.protocol, rekey.spi)
+    if current is None:
+        return [Notify(NotifyType.CHILD_SA_NOT_FOUND, protocol=rekey.protocol, spi=rekey.spi)]
+    busy = current.state in (ChildState.DELETING, ChildState.REKEYED, ChildState.ANSWERED)
+    if busy or current.successor is not None or new_child.being_replaced(sa):
+        story = "the child is being closed or replaced already"
+        raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="peer_busy")
+    mode = children.asked_mode(payloads.all(Notify))
+    narrowed = narrow([current.config], payloads.one(TSr).selectors, payloads.one(TSi).selectors, mode)
+    choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
+    nonce = payloads.one(Nonce).data
+    ours, shared, extra = new_child.answer_exchange(turn, choice.ke, payloads.one(KE))
+    successor = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)
+    successor.state = ChildState.ANSWERED
+    turn.actions.append(InstallInbound(successor.sa))
+    current.successor = successor
+    if current.state is ChildState.REKEYING:
+        sa.request.task.theirs = successor
+    else:
+        _settle(turn, sa, current, successor)
+    return [*auth.child_payloads(successor, choice), Nonce(ours), *extra]
+
+
+def find(sa: IkeSa, protocol: int, spi: bytes) -> Child | None:
+    """The child that the peer names by the SPI it receives on, ours to send with."""
+    if len(spi) != 4 or protocol not in children.PROTOCOL_NUMBERS:
+        return None
+    number, wanted = int.from_bytes(spi, "big"), children.PROTOCOL_NUMBERS[protocol]
+    return next((c for c in sa.children.values() if c.sa.spi_out == number and c.sa.protocol == wanted), None)
+
+
+def _protocol(child: Child) -> int:
+    return child.config.proposals[0].protocol

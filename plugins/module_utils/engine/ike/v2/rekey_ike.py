@@ -1,0 +1,124 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rekeying an IKE SA (RFC 7296 sections 1.3.2, 2.8.2, 2.18, 2.25.2).
+
+A collision has the same three slots as that of a child: *current* is the IKE SA itself,
+*mine* the one our answered request makes, *theirs* ``task.their_sa``. The children stay
+with *current* until the verdict, then move to the winner.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...crypto.keys import rederive_ike
+from ...crypto.negotiation import Choice, check_answer_ike, choose_ike, offer_ike
+from ...errors import CHILD, IkeError
+from ...secret import Secret
+from ...wire.v2.ke import KE
+from ...wire.v2.nonce import Nonce
+from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.sa import SA
+from . import children, lifecycle, new_child
+from .exchange import Incoming
+from .init import NONCE_OCTETS, install_sealers
+from .sa import IkeSa, Kind, Request, State, Task
+from .turn import Turn
+
+CHILD_WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD)
+
+
+def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+    """Ask for a new IKE SA that takes over the children."""
+    proposals = sa.connection.proposals
+    task.spi = turn.entropy.octets(8)
+    task.nonce = turn.entropy.octets(NONCE_OCTETS)
+    group = task.group or proposals[0].ke[0].transform_id
+    task.exchange = turn.entropy.key_exchange(group)
+    payloads = [SA(offer_ike(proposals, task.spi)), Nonce(task.nonce), KE(group, task.exchange.public)]
+    return ExchangeType.CREATE_CHILD_SA, payloads
+
+
+def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """The new IKE SA exists at the peer; settle a collision and move the children."""
+    task, payloads = request.task, got.payloads
+    choice = check_answer_ike(sa.connection.proposals, payloads.one(SA))
+    _check_spi(choice)
+    shared = new_child.finish_exchange(task.exchange, payloads.one(KE))
+    nonces = (task.nonce, payloads.one(Nonce).data)
+    mine = _successor(turn, sa, True, choice, shared, nonces, (task.spi, choice.spi))
+    theirs = task.their_sa
+    if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
+        mine.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
+        mine.replaced_by = theirs
+        lifecycle.inherit(turn, sa, theirs)
+        return
+    if theirs is not None:
+        theirs.replaced_by = mine
+    lifecycle.inherit(turn, sa, mine)
+    sa.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
+
+
+def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+    """An error notify in place of the new IKE SA."""
+    if new_child.retry_with_group(turn, sa, got.payloads, request.task):
+        return
+    error = got.payloads.error()
+    story = f"the peer refused to rekey the IKE SA with notify {error.type}"
+    reason = "peer_busy" if error.type == NotifyType.TEMPORARY_FAILURE else "protocol_error"
+    raise IkeError(error.type, story, CHILD, reason=reason)
+
+
+def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+    """The rekey came to nothing: the peer's own, if there is one, takes over, or try again in a while."""
+    if task.their_sa is not None and task.their_sa.state is State.ESTABLISHED:
+        lifecycle.inherit(turn, sa, task.their_sa)
+        return
+    sa.rekey_at = turn.now + turn.settings.busy_pause
+    turn.report("setback", sa, reason=reason, story=story)
+
+
+def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+    """The peer rekeys the IKE SA."""
+    own = sa.request.task if sa.request else None
+    if own is not None and (own.kind in CHILD_WORK or own.their_sa is not None):
+        raise IkeError(NotifyType.TEMPORARY_FAILURE, "a child is being negotiated", CHILD, reason="peer_busy")
+    payloads = got.payloads
+    choice = choose_ike(sa.connection.proposals, payloads.one(SA).proposals)
+    _check_spi(choice)
+    nonce = payloads.one(Nonce).data
+    ours, shared, extra = new_child.answer_exchange(turn, choice.ke, payloads.one(KE))
+    spi = turn.entropy.octets(8)
+    theirs = _successor(turn, sa, False, choice, shared, (nonce, ours), (choice.spi, spi))
+    if own is not None and own.kind is Kind.REKEY_IKE:
+        own.their_sa = theirs
+    else:
+        lifecycle.inherit(turn, sa, theirs)
+    return [SA((children.answer_proposal(choice, spi),)), Nonce(ours), *extra]
+
+
+def _check_spi(choice: Choice) -> None:
+    if len(choice.spi) != 8 or choice.spi == bytes(8):
+        raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, "the SPI of the new IKE SA is not 8 octets, or zero", CHILD)
+
+
+def _successor(
+    turn: Turn,
+    old: IkeSa,
+    initiator: bool,
+    choice: Choice,
+    shared: Secret | None,
+    nonces: tuple[bytes, bytes],
+    spis: tuple[bytes, bytes],
+) -> IkeSa:
+    new = IkeSa(
+        turn.registry.number(), old.connection, initiator, State.ESTABLISHED, old.path, *spis, turn.now,
+        choice=choice, local_id=old.local_id, remote_id=old.remote_id, secret=old.secret, nat=old.nat,
+        lowest_nonce=min(nonces),
+    )  # fmt: skip
+    new.keys = rederive_ike(old.choice.prf, old.keys.d, choice, shared, *nonces, *spis)
+    install_sealers(new)
+    turn.registry.add(new)
+    lifecycle.start_clocks(turn, new)
+    return new

@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state of one IKE SA and its children: plain data, no behaviour beyond bookkeeping."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ...crypto.exchange import KeyExchange
+from ...crypto.keys import IkeKeys
+from ...crypto.negotiation import Choice
+from ...crypto.sealer import Sealer
+from ...identity import Identity
+from ...secret import Secret
+from ..actions import ChildSa, Path
+from ..connection import ChildConfig, Connection
+
+
+class State(Enum):
+    """States of an IKE SA."""
+
+    START = "start"  # nothing sent or received yet
+    INIT_SENT = "init_sent"  # initiator: IKE_SA_INIT is out
+    INIT_ANSWERED = "init_answered"  # responder: keys exist, the peer is not authenticated
+    AUTH_SENT = "auth_sent"  # initiator: IKE_AUTH is out
+    ESTABLISHED = "established"
+    REKEYED = "rekeyed"  # another IKE SA took over, waits for its Delete
+    DELETING = "deleting"  # our Delete is out
+    REFUSED = "refused"  # responder: authentication failed, only repeats its answer
+    GONE = "gone"
+
+
+class ChildState(Enum):
+    """States of a Child SA."""
+
+    INSTALLED = "installed"
+    ANSWERED = "answered"  # we answered the peer's rekey: receiving only, until the old SA is deleted
+    REKEYING = "rekeying"  # our rekey is out, still in use
+    REKEYED = "rekeyed"  # its successor carries the traffic, waits for its Delete
+    DELETING = "deleting"  # our Delete is out
+    GONE = "gone"
+
+
+class Kind(Enum):
+    """What a request is for; finer than exchange types, which carry several purposes."""
+
+    INIT = "IKE_SA_INIT"
+    AUTH = "IKE_AUTH"
+    NEW_CHILD = "CREATE_CHILD_SA (new child)"
+    REKEY_CHILD = "CREATE_CHILD_SA (rekey child)"
+    REKEY_IKE = "CREATE_CHILD_SA (rekey IKE SA)"
+    DELETE_CHILD = "INFORMATIONAL (delete child)"
+    DELETE_IKE = "INFORMATIONAL (delete IKE SA)"
+    INFORM = "INFORMATIONAL"
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """One Child SA within its IKE SA.
+
+    :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
+    :ivar successor: the child that the peer's rekey created and that takes over when this one goes.
+    """
+
+    number: int
+    config: ChildConfig
+    sa: ChildSa
+    state: ChildState
+    created: float
+    rekey_at: float
+    expires_at: float
+    lowest_nonce: bytes = b""
+    successor: Child | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One request of ours: queued, then outstanding.
+
+    The optional parts are what the handler of the answer needs.
+
+    :ivar child: the child it is about, or the one being replaced.
+    :ivar theirs: the child that the peer's simultaneous rekey created (collision slot), and
+        ``their_sa`` likewise the IKE SA; ``child`` or the IKE SA itself is *current*, what the answer creates *mine*.
+    """
+
+    kind: Kind
+    config: ChildConfig | None = None
+    child: Child | None = None
+    theirs: Child | None = None
+    their_sa: IkeSa | None = None
+    spi: bytes = b""
+    nonce: bytes = b""
+    exchange: KeyExchange | None = None
+    reason: str = ""
+    not_before: float = 0.0
+    group: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """Our outstanding request (window size 1, RFC 7296 section 2.3)."""
+
+    message_id: int
+    datagram: bytes
+    task: Task
+    tries: int
+    deadline: float
+
+
+@dataclass(slots=True, eq=False)
+class Handshake:
+    """What only the first two exchanges need; dropped once the IKE SA is established.
+
+    :ivar sent: our IKE_SA_INIT message, octets as sent (signed by AUTH); ``received``: the peer's.
+    :ivar setback: the last unauthenticated refusal: (reason, story); reported if nothing better comes.
+    """
+
+    nonce_i: bytes = b""
+    nonce_r: bytes = b""
+    exchange: KeyExchange | None = None
+    sent: bytes = b""
+    received: bytes = b""
+    cookie: bytes = b""
+    group: int = 0
+    restarts: int = 0
+    wanted: tuple[ChildConfig, ...] = ()
+    first: Task | None = None
+    setback: tuple[str, str] | None = None
+    nat_local: bool = False
+    nat_remote: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class IkeSa:
+    """One IKE SA.
+
+    :ivar number: unique while the engine lives.
+    :ivar initiator: whether we were its original initiator (the I flag of our messages).
+    :ivar next_id: Message ID of our next request; ``expected_id`` of the peer's next request.
+    :ivar answered_digest: SHA-256 of the peer's last request; ``answer``: ours to it, repeated on
+        a retransmission; ``answer_to``: its Message ID, -1 before the first.
+    :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
+    :ivar secret: the pre-shared key that authenticated the peer.
+    :ivar wake: when its next deadline is due, as entered in the timer heap.
+    """
+
+    number: int
+    connection: Connection
+    initiator: bool
+    state: State
+    path: Path
+    spi_i: bytes
+    spi_r: bytes
+    created: float
+    handshake: Handshake | None = None
+    choice: Choice | None = None
+    keys: IkeKeys | None = None
+    seal: Sealer | None = None
+    open: Sealer | None = None
+    local_id: Identity | None = None
+    remote_id: Identity | None = None
+    secret: Secret | None = None
+    next_id: int = 0
+    expected_id: int = 0
+    request: Request | None = None
+    answered_digest: bytes = b""
+    answer: bytes = b""
+    answer_to: int = -1
+    lowest_nonce: bytes = b""
+    queue: deque[Task] = field(default_factory=deque)
+    children: dict[int, Child] = field(default_factory=dict)
+    nat: bool = False
+    last_heard: float = 0.0
+    rekey_at: float = 0.0
+    expires_at: float = 0.0
+    wake: float = 0.0
+    replaced_by: IkeSa | None = None
+
+    @property
+    def local_spi(self) -> bytes:
+        """The SPI that the peer's messages to us carry as ours, 8 octets."""
+        return self.spi_i if self.initiator else self.spi_r
+
+    @property
+    def alive(self) -> bool:
+        """Whether new exchanges may be started on it."""
+        return self.state is State.ESTABLISHED

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The IKEv2 state machine as data.
+
+``REQUESTS`` says what a request of the peer does in each state, ``ANSWERS`` what its answer to
+ours does, ``PURPOSES`` how our own requests begin and what becomes of them when they fail.
+A pair that is not listed is refused. The diagrams in docs/ are drawn from these rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ...wire.v2.auth import AUTH
+from ...wire.v2.delete import Delete
+from ...wire.v2.ident import IDi, IDr
+from ...wire.v2.ke import KE
+from ...wire.v2.nonce import Nonce
+from ...wire.v2.notify import Notify
+from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
+from ...wire.v2.payloads import Payloads
+from ...wire.v2.sa import SA
+from ...wire.v2.ts import TSi, TSr
+from . import auth, inform, init, new_child, rekey_child, rekey_ike
+from .sa import Kind, State
+
+ERRORS = -1  # stands for every notify type below 16384
+
+
+class Request(NamedTuple):
+    """The peer asks: in ``state`` a request of ``kind`` with at least ``required`` goes to ``handler``."""
+
+    state: State
+    kind: Kind
+    required: tuple[type, ...]
+    handler: Callable[..., Any]
+    next: State
+    story: str
+
+
+class Answer(NamedTuple):
+    """The peer answers ours. ``notify`` selects the row when present; None is the plain answer, looked at last."""
+
+    state: State
+    kind: Kind
+    notify: int | None
+    required: tuple[type, ...]
+    handler: Callable[..., None]
+    next: State
+    story: str
+
+
+class Purpose(NamedTuple):
+    """Our own request: the states it may begin in, the exchange's handlers, the state it leads to (None: stays)."""
+
+    kind: Kind
+    states: tuple[State, ...]
+    begin: Callable[..., Any]
+    failed: Callable[..., None] | None
+    next: State | None
+    story: str
+
+
+S, K = State, Kind
+NEW = (SA, Nonce, TSi, TSr)  # what makes a child
+
+REQUESTS = (
+    Request(S.START, K.INIT, (SA, KE, Nonce), init.respond, S.INIT_ANSWERED, "the peer asks for an IKE SA"),
+    Request(S.INIT_ANSWERED, K.AUTH, (IDi, AUTH), auth.respond, S.ESTABLISHED, "the peer proves who it is"),
+    Request(S.ESTABLISHED, K.NEW_CHILD, NEW, new_child.respond, S.ESTABLISHED, "the peer wants a child"),
+    Request(S.ESTABLISHED, K.REKEY_CHILD, NEW, rekey_child.respond, S.ESTABLISHED, "the peer rekeys a child"),
+    Request(
+        S.ESTABLISHED, K.REKEY_IKE, (SA, Nonce, KE), rekey_ike.respond, S.ESTABLISHED, "the peer rekeys the IKE SA"
+    ),
+    Request(S.ESTABLISHED, K.DELETE_CHILD, (Delete,), inform.respond_close, S.ESTABLISHED, "the peer closes a child"),
+    Request(S.ESTABLISHED, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "the peer closes the IKE SA"),
+    Request(S.ESTABLISHED, K.INFORM, (), inform.respond, S.ESTABLISHED, "the peer checks whether we live"),
+    Request(S.REKEYED, K.NEW_CHILD, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
+    Request(S.REKEYED, K.REKEY_CHILD, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
+    Request(S.REKEYED, K.REKEY_IKE, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
+    Request(S.REKEYED, K.DELETE_CHILD, (Delete,), inform.respond_close, S.REKEYED, "nothing left to close here"),
+    Request(S.REKEYED, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "the peer closes the replaced one"),
+    Request(S.REKEYED, K.INFORM, (), inform.respond, S.REKEYED, "the peer checks whether we live"),
+    Request(S.DELETING, K.NEW_CHILD, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
+    Request(S.DELETING, K.REKEY_CHILD, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
+    Request(S.DELETING, K.REKEY_IKE, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
+    Request(S.DELETING, K.DELETE_CHILD, (Delete,), inform.respond_close, S.DELETING, "both close at once"),
+    Request(S.DELETING, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "both close at once"),
+    Request(S.DELETING, K.INFORM, (), inform.respond, S.DELETING, "the peer checks whether we live"),
+)
+
+COOKIE, INVALID_KE = int(NotifyType.COOKIE), int(NotifyType.INVALID_KE_PAYLOAD)
+
+ANSWERS = (
+    Answer(S.INIT_SENT, K.INIT, COOKIE, (), init.with_cookie, S.INIT_SENT, "the peer wants its cookie back"),
+    Answer(S.INIT_SENT, K.INIT, INVALID_KE, (), init.with_group, S.INIT_SENT, "the peer wants another group"),
+    Answer(S.INIT_SENT, K.INIT, ERRORS, (), init.refused, S.INIT_SENT, "the peer refuses; noted, not believed yet"),
+    Answer(S.INIT_SENT, K.INIT, None, (SA, KE, Nonce), init.answered, S.INIT_SENT, "keys are agreed"),
+    Answer(S.AUTH_SENT, K.AUTH, None, (IDr, AUTH), auth.answered, S.ESTABLISHED, "the peer proves who it is"),
+    Answer(S.AUTH_SENT, K.AUTH, ERRORS, (), auth.refused, S.GONE, "the peer refuses us"),
+    Answer(S.ESTABLISHED, K.NEW_CHILD, ERRORS, (), new_child.refused, S.ESTABLISHED, "the peer refuses the child"),
+    Answer(S.ESTABLISHED, K.NEW_CHILD, None, NEW, new_child.answered, S.ESTABLISHED, "one more child"),
+    Answer(S.ESTABLISHED, K.REKEY_CHILD, ERRORS, (), rekey_child.refused, S.ESTABLISHED, "the peer refuses the rekey"),
+    Answer(S.ESTABLISHED, K.REKEY_CHILD, None, NEW, rekey_child.answered, S.ESTABLISHED, "child rekeyed"),
+    Answer(S.ESTABLISHED, K.REKEY_IKE, ERRORS, (), rekey_ike.refused, S.ESTABLISHED, "the peer refuses the rekey"),
+    Answer(S.ESTABLISHED, K.REKEY_IKE, None, (SA, Nonce, KE), rekey_ike.answered, S.REKEYED, "IKE SA rekeyed"),
+    Answer(S.ESTABLISHED, K.DELETE_CHILD, None, (), inform.child_deleted, S.ESTABLISHED, "the peer closed it too"),
+    Answer(S.ESTABLISHED, K.INFORM, None, (), inform.alive, S.ESTABLISHED, "the peer lives"),
+    Answer(S.REKEYED, K.INFORM, None, (), inform.alive, S.REKEYED, "the peer lives"),
+    Answer(S.DELETING, K.DELETE_IKE, None, (), inform.ike_deleted, S.GONE, "the peer closed it too"),
+)
+
+PURPOSES = {
+    row.kind: row
+    for row in (
+        Purpose(K.INIT, (S.START, S.INIT_SENT), init.begin, None, S.INIT_SENT, "ask for an IKE SA"),
+        Purpose(K.AUTH, (S.INIT_SENT,), auth.begin, None, S.AUTH_SENT, "prove who we are"),
+        Purpose(K.NEW_CHILD, (S.ESTABLISHED,), new_child.begin, new_child.failed, None, "ask for a child"),
+        Purpose(K.REKEY_CHILD, (S.ESTABLISHED,), rekey_child.begin, rekey_child.failed, None, "rekey a child"),
+        Purpose(K.REKEY_IKE, (S.ESTABLISHED,), rekey_ike.begin, rekey_ike.failed, None, "rekey the IKE SA"),
+        Purpose(K.DELETE_CHILD, (S.ESTABLISHED,), inform.begin_delete_child, inform.failed, None, "close a child"),
+        Purpose(K.DELETE_IKE, (S.ESTABLISHED, S.REKEYED), inform.begin_delete_ike, None, S.DELETING, "close it"),
+        Purpose(K.INFORM, (S.ESTABLISHED,), inform.begin_liveness, inform.failed, None, "does the peer live?"),
+    )
+}
+
+_REQUESTS = {(row.state, row.kind): row for row in REQUESTS}
+_ANSWERS: dict[tuple[State, Kind], list[Answer]] = {}
+for _row in ANSWERS:
+    _ANSWERS.setdefault((_row.state, _row.kind), []).append(_row)
+
+_BY_EXCHANGE = {ExchangeType.IKE_SA_INIT: K.INIT, ExchangeType.IKE_AUTH: K.AUTH}
+
+
+def request_kind(exchange: int, payloads: Payloads) -> Kind | None:
+    """What a request of the peer is for; None for an exchange we do not know."""
+    if exchange in _BY_EXCHANGE:
+        return _BY_EXCHANGE[exchange]
+    if exchange == ExchangeType.CREATE_CHILD_SA:
+        if payloads.notify(NotifyType.REKEY_SA) is not None:
+            return K.REKEY_CHILD
+        return K.REKEY_IKE if payloads.one(TSi) is None and payloads.one(TSr) is None else K.NEW_CHILD
+    if exchange == ExchangeType.INFORMATIONAL:
+        deletes = payloads.all(Delete)
+        if any(delete.protocol == ProtocolId.IKE for delete in deletes):
+            return K.DELETE_IKE
+        return K.DELETE_CHILD if deletes else K.INFORM
+    return None
+
+
+def exchange_type(kind: Kind) -> int:
+    """The exchange that carries a kind."""
+    for exchange, found in _BY_EXCHANGE.items():
+        if found is kind:
+            return exchange
+    return ExchangeType.CREATE_CHILD_SA if "CREATE" in kind.value else ExchangeType.INFORMATIONAL
+
+
+def request_row(state: State, kind: Kind) -> Request | None:
+    """The row for a request of the peer; None: refused."""
+    return _REQUESTS.get((state, kind))
+
+
+def answer_row(state: State, kind: Kind, payloads: Payloads) -> Answer | None:
+    """The row for an answer of the peer; None: refused."""
+    types = {notify.type for notify in payloads.all(Notify)}
+    for row in _ANSWERS.get((state, kind), ()):
+        if row.notify is None:
+            if all(payloads.one(required) is not None for required in row.required):
+                return row
+        elif row.notify in types or (row.notify == ERRORS and any(number < 16384 for number in types)):
+            return row
+    return None

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Timers of an IKE SA: what is due, and when to look again."""
+
+from __future__ import annotations
+
+from . import children, lifecycle
+from .exchange import retransmit
+from .sa import Child, ChildState, IkeSa, Kind, State, Task
+from .turn import Turn
+
+NEVER = float("inf")
+
+
+def deadline(sa: IkeSa) -> float:
+    """When this IKE SA has to be looked at next; infinity for never."""
+    due = [sa.request.deadline] if sa.request else [task.not_before for task in sa.queue]
+    if sa.expires_at:
+        due.append(sa.expires_at)
+    if sa.state is State.ESTABLISHED:
+        due.append(sa.rekey_at)
+        if sa.connection.dpd_delay and sa.request is None:
+            due.append(sa.last_heard + sa.connection.dpd_delay)
+        for child in sa.children.values():
+            due.append(child.rekey_at if child.state is ChildState.INSTALLED else child.expires_at)
+    return min(due, default=NEVER)
+
+
+def wake(turn: Turn, sa: IkeSa) -> None:
+    """Do what is due."""
+    now = turn.now
+    turn.touch(sa)
+    if sa.expires_at and now >= sa.expires_at:
+        lifecycle.end(turn, sa, "expired", "its lifetime is over")
+        return
+    if sa.request is not None and now >= sa.request.deadline and not retransmit(turn, sa):
+        _give_up(turn, sa)
+        return
+    if sa.state is not State.ESTABLISHED:
+        return
+    for child in list(sa.children.values()):
+        _child(turn, sa, child)
+    if now >= sa.rekey_at:
+        sa.rekey_at = NEVER
+        sa.queue.append(Task(Kind.REKEY_IKE))
+    silent = sa.connection.dpd_delay and now >= sa.last_heard + sa.connection.dpd_delay
+    if silent and sa.request is None and not sa.queue:
+        sa.queue.append(Task(Kind.INFORM))
+
+
+def _child(turn: Turn, sa: IkeSa, child: Child) -> None:
+    if turn.now >= child.expires_at:
+        children.remove(turn, sa, child, "expired", "its lifetime is over")
+        sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
+    elif child.state is ChildState.INSTALLED and turn.now >= child.rekey_at:
+        start_rekey(sa, child)
+
+
+def start_rekey(sa: IkeSa, child: Child) -> None:
+    """Queue the rekey of a child, once."""
+    child.rekey_at = NEVER
+    sa.queue.append(Task(Kind.REKEY_CHILD, child=child))
+
+
+def _give_up(turn: Turn, sa: IkeSa) -> None:
+    """No answer to all the retransmissions: the peer is gone, and the IKE SA with it (section 2.4)."""
+    tries, kind = sa.request.tries, sa.request.task.kind
+    story = f"{sa.path.remote_address}/{sa.path.remote_port} did not answer {kind.value} sent {tries} times"
+    reason = "peer_unreachable"
+    if kind is Kind.INIT:
+        reason = "no_answer"
+        if sa.handshake is not None and sa.handshake.setback is not None:
+            reason, story = sa.handshake.setback
+    elif kind is Kind.DELETE_IKE:
+        reason = sa.request.task.reason or "stopped"
+    lifecycle.end(turn, sa, reason, story)

@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One turn: the time, the actions asked for so far, and the engine's services to the handlers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...crypto.entropy import Entropy
+from ..actions import Action, Path, Report
+from ..connections import Connections
+from ..settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .sa import Child, IkeSa
+
+    SpiSource = Callable[[str, str, int, int], int]
+
+
+class Registry:
+    """All IKE SAs of the engine, by our SPI and by tunnel."""
+
+    def __init__(self) -> None:
+        self.by_spi: dict[bytes, IkeSa] = {}
+        self.by_tunnel: dict[str, list[IkeSa]] = {}
+        self.openings: dict[tuple[bytes, str, int], IkeSa] = {}
+        self.by_child_spi: dict[tuple[str, int], tuple[IkeSa, Child]] = {}
+        self._numbers = 0
+
+    def number(self) -> int:
+        """A number never used before, for an IKE SA or a child."""
+        self._numbers += 1
+        return self._numbers
+
+    def add(self, sa: IkeSa) -> None:
+        """Enter a new IKE SA."""
+        self.by_spi[sa.local_spi] = sa
+        self.by_tunnel.setdefault(sa.connection.name, []).append(sa)
+
+    def move(self, sa: IkeSa, tunnel: str) -> None:
+        """The peer turned out to belong to another tunnel; called before ``sa.connection`` is set to it."""
+        self._leave_tunnel(sa)
+        self.by_tunnel.setdefault(tunnel, []).append(sa)
+
+    def open(self, sa: IkeSa) -> None:
+        """Remember whose IKE_SA_INIT request was answered, until :meth:`close`: it may be sent again."""
+        self.openings[_opening(sa)] = sa
+
+    def close(self, sa: IkeSa) -> None:
+        """The first exchange of this IKE SA is over."""
+        self.openings.pop(_opening(sa), None)
+
+    def remove(self, sa: IkeSa) -> None:
+        """Forget an IKE SA."""
+        self.close(sa)
+        self.by_spi.pop(sa.local_spi, None)
+        self._leave_tunnel(sa)
+
+    def of_tunnel(self, name: str) -> list[IkeSa]:
+        """A copy of the list of IKE SAs of a tunnel."""
+        return list(self.by_tunnel.get(name, ()))
+
+    def _leave_tunnel(self, sa: IkeSa) -> None:
+        sas = self.by_tunnel.get(sa.connection.name, [])
+        if sa in sas:
+            sas.remove(sa)
+        if not sas:
+            self.by_tunnel.pop(sa.connection.name, None)
+
+
+def _opening(sa: IkeSa) -> tuple[bytes, str, int]:
+    return sa.spi_i, sa.path.remote_address, sa.path.remote_port
+
+
+class Turn:
+    """What every handler gets: it appends to ``actions`` and asks no clock, socket or kernel."""
+
+    __slots__ = (
+        "actions", "connections", "cookies", "entropy", "half_open", "now", "registry", "settings", "spis", "touched",
+    )  # fmt: skip
+
+    def __init__(self, engine: Any, now: float) -> None:
+        self.now = now
+        self.actions: list[Action] = []
+        self.touched: dict[int, IkeSa] = {}
+        self.registry: Registry = engine.registry
+        self.connections: Connections = engine.connections
+        self.settings: Settings = engine.settings
+        self.entropy: Entropy = engine.entropy
+        self.spis: SpiSource = engine.spis
+        self.cookies = engine.cookies
+        self.half_open = engine.half_open
+
+    def touch(self, sa: IkeSa) -> None:
+        """Have its queue and its timers looked at when the turn ends."""
+        self.touched[sa.number] = sa
+
+    def report(self, kind: str, sa: IkeSa, child: Child | None = None, /, **data: Any) -> None:
+        """Tell the caller of an event (``events.KINDS``)."""
+        self.actions.append(Report(kind, sa.connection.name, sa.number, child.number if child else 0, data))
+
+    def reject(self, path: Path, reason: str, story: str, tunnel: str = "") -> None:
+        """Tell the caller of a message that was refused before any SA existed for it."""
+        peer = f"{path.remote_address}/{path.remote_port}"
+        self.actions.append(Report("rejected", tunnel, data={"reason": reason, "story": story, "peer": peer}))
+
+    def spread(self, lifetime: float) -> float:
+        """When to begin a rekey, seconds after the start of a lifetime: some margin before its end, at random.
+
+        The randomness keeps the two ends, and a fleet that started at one moment, from rekeying all at once.
+        """
+        fraction = int.from_bytes(self.entropy.octets(2), "big") / 65536
+        return lifetime * (1.0 - self.settings.rekey_margin - self.settings.rekey_fuzz * fraction)

@@ -1,0 +1,284 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Setting a tunnel up: the two first exchanges, and everything that can stand in their way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from engine.crypto.proposals import esp_proposals, ike_proposals
+from engine.identity import Identity
+from engine.ike.connection import PskAuth
+from engine.ike.settings import Settings
+from engine.secret import Secret
+from engine.selector import parse_selector
+
+from .world import EAST, WEST, World, child, east_connection, mirror, pair, straight, up
+
+
+def test_a_tunnel_comes_up_in_two_exchanges() -> None:
+    world = up()
+    assert world.count == 4
+    for host in (world.east, world.west):
+        assert host.kinds().count("ike_established") == 1
+        assert host.kinds().count("child_up") == 1
+        assert host.kernel.policies == {1}
+    assert not world.east.kernel.reserved and not world.west.kernel.reserved
+
+
+@pytest.mark.parametrize(
+    "ike, esp",
+    [
+        ("aes256gcm16-sha384-x25519", "aes256gcm16"),
+        ("chacha20poly1305-sha512-ecp384", "chacha20poly1305"),
+        ("aes128-sha256-ecp256", "aes128-sha256"),
+        ("aes256-sha512-ecp521", "aes256-sha512"),
+        ("aes256-sha384-modp2048", "aes128gcm16"),
+    ],
+)
+def test_every_kind_of_algorithm(ike: str, esp: str) -> None:
+    world = up(proposals=ike_proposals(ike, "p"), children=(child(proposals=None) if False else replace(child(), proposals=esp_proposals(esp, "p")),))
+    sa = world.east.kernel.sending(1)
+    assert sa.encryption.name == esp.split("-")[0]
+
+
+def test_every_loss_of_one_datagram_is_survived() -> None:
+    for lost in range(4):
+        world = pair(lambda number, _d, lost=lost: [] if number == lost else [0.01])
+        world.east.start()
+        world.run(20.0)
+        world.check()
+        assert world.east.kinds().count("child_up") == 1, lost
+
+
+def test_duplicated_and_reordered_datagrams_change_nothing() -> None:
+    world = pair(lambda _n, _d: [0.05, 0.01, 0.3])
+    world.east.start()
+    world.run(5.0)
+    world.check()
+    assert len(world.east.sas()) == len(world.west.sas()) == 1
+
+
+def test_a_wrong_secret_is_told_apart_at_both_ends() -> None:
+    world = pair()
+    other = mirror(east_connection(auth=PskAuth(Secret(b"quite another secret"))))
+    world.west.engine.define(other)
+    world.east.start()
+    world.run(60.0)
+    assert world.east.reasons("ike_failed") == ["authentication_failed"]
+    assert world.west.reasons("ike_failed") == ["peer_not_authenticated"]
+    assert not world.east.kernel.reserved and not world.east.kernel.inbound and not world.west.kernel.inbound
+    assert not list(world.east.engine.sas()) and not list(world.west.engine.sas())
+
+
+def test_the_initiator_checks_the_responder_too() -> None:
+    world = pair()
+    connection = mirror(east_connection())
+    world.west.engine.define(replace(connection, local_id=Identity.parse("mallory.example")))
+    world.east.engine.define(east_connection(remote_id=None))
+    world.east.start()
+    world.run(1.0)
+    assert world.east.kinds().count("ike_established") == 1
+    world = pair()
+    world.east.engine.define(east_connection(remote_id=Identity.parse("somebody.example")))
+    world.east.start()
+    world.run(60.0)
+    assert world.east.reasons("ike_failed") == ["authentication_failed"]
+    assert world.west.reasons("ike_failed") == ["no_matching_tunnel"]
+
+
+def test_an_old_secret_is_accepted_while_it_rotates() -> None:
+    old, new = Secret(b"the old one, long enough"), Secret(b"the new one, long enough")
+    world = World()
+    world.east.engine.define(east_connection(auth=PskAuth(old)))
+    world.west.engine.define(mirror(east_connection(auth=PskAuth(new, (old,)))))
+    world.east.start()
+    world.run(1.0)
+    world.check()
+
+
+def test_no_proposal_in_common_is_named() -> None:
+    world = pair()
+    world.west.engine.define(mirror(east_connection(proposals=ike_proposals("aes128-sha256-modp2048", "p"))))
+    world.east.start()
+    world.run(1.0)
+    assert world.east.reasons("setback") == ["no_proposal_chosen"]
+    world.run(100.0)
+    assert world.east.reasons("ike_failed") == ["no_proposal_chosen"]
+    assert "encryption" in world.west.reports[0].data["story"]
+
+
+def test_a_forged_refusal_does_not_stop_a_good_answer() -> None:
+    world = pair()
+    world.east.start()
+    (_, _, datagram, path) = world.wire[0]
+    forged = _init_error(datagram, 14)
+    world.east.do(world.east.engine.receive(forged, path._replace(local_address=EAST, remote_address=WEST), world.now))
+    world.run(1.0)
+    world.check()
+
+
+def _init_error(request: bytes, notify: int) -> bytes:
+    body = bytes([0, 0, 0, 8, 0, 0]) + notify.to_bytes(2, "big")
+    return request[:16] + bytes([41, 0x20, 34, 0x20, 0, 0, 0, 0]) + (36).to_bytes(4, "big") + body
+
+
+def test_another_group_is_taken_when_the_peer_insists() -> None:
+    world = World()
+    world.east.engine.define(east_connection(proposals=ike_proposals("aes256gcm16-sha384-x25519-ecp384", "p")))
+    world.west.engine.define(mirror(east_connection(proposals=ike_proposals("aes256gcm16-sha384-ecp384", "p"))))
+    world.east.start()
+    world.run(1.0)
+    world.check()
+    assert "ecp384" in world.east.sas()[0].algorithms
+
+
+def test_a_group_that_was_not_offered_is_refused() -> None:
+    world = pair()
+    world.east.start()
+    (_, _, datagram, path) = world.wire[0]
+    world.wire.clear()
+    body = bytes([0, 0, 0, 10, 0, 0]) + (17).to_bytes(2, "big") + (5).to_bytes(2, "big")
+    forged = datagram[:16] + bytes([41, 0x20, 34, 0x20, 0, 0, 0, 0]) + (38).to_bytes(4, "big") + body
+    world.east.do(world.east.engine.receive(forged, path._replace(local_address=EAST, remote_address=WEST), world.now))
+    assert world.east.reasons("setback") == ["invalid_key_exchange"]
+    world.run(3.0)
+    world.check()
+
+
+def test_cookies_are_asked_for_and_returned_under_load() -> None:
+    world = pair(settings=Settings(cookie_threshold=0))
+    world.east.start()
+    world.run(1.0)
+    world.check()
+    assert world.count == 6
+
+
+def test_silence_ends_with_no_answer() -> None:
+    world = pair(lambda _n, _d: [])
+    world.east.start()
+    world.run(120.0)
+    assert world.east.reasons("ike_failed") == ["no_answer"]
+    assert not list(world.east.engine.sas()) and not world.east.kernel.reserved
+
+
+def test_an_unknown_peer_is_refused() -> None:
+    world = World()
+    world.east.engine.define(east_connection())
+    world.east.start()
+    world.run(100.0)
+    assert world.west.reasons("rejected")[0] == "no_matching_tunnel"
+    assert world.east.reasons("ike_failed") == ["no_proposal_chosen"]
+
+
+def test_selectors_are_narrowed() -> None:
+    world = pair()
+    wide = replace(child(), local=(parse_selector("10.0.0.0/8"),))
+    world.east.engine.define(east_connection(children=(wide,)))
+    world.east.start()
+    world.run(1.0)
+    world.check()
+    assert [str(s) for s in world.east.kernel.sending(1).local_selectors] == ["10.1.0.0/16"]
+
+
+def test_selectors_that_do_not_meet_leave_the_ike_sa_standing() -> None:
+    world = pair()
+    other = replace(child(), local=(parse_selector("10.77.0.0/16"),))
+    world.east.engine.define(east_connection(children=(other,)))
+    world.east.start()
+    world.run(1.0)
+    assert world.east.reasons("child_failed") == ["selectors_refused"]
+    assert len(world.east.sas()) == 1 and not world.east.kernel.reserved
+    assert "10.77.0.0/16" in [r for r in world.west.reports if r.kind == "child_failed"][0].data["story"]
+
+
+def test_several_children_come_up_one_after_another() -> None:
+    second = replace(child("voice", 2), local=(parse_selector("10.1.0.0/16[udp/5060]"),), remote=(parse_selector("10.2.0.0/16[udp]"),))
+    world = up(children=(child(), second))
+    world.check(2)
+    assert world.east.kinds().count("child_up") == 2
+
+
+def test_transport_mode() -> None:
+    one = replace(
+        child(mode="transport"), local=(parse_selector(f"{EAST}/32"),), remote=(parse_selector(f"{WEST}/32"),)
+    )
+    world = up(children=(one,))
+    assert world.east.kernel.sending(1).mode == "transport"
+
+
+def test_modes_that_differ_are_refused() -> None:
+    world = pair()
+    world.east.engine.define(east_connection(children=(child(mode="transport"),)))
+    world.east.start()
+    world.run(1.0)
+    assert world.east.reasons("child_failed") == ["selectors_refused"]
+    assert "transport" in [r for r in world.west.reports if r.kind == "child_failed"][0].data["story"]
+
+
+def test_a_nat_moves_everything_to_the_encapsulating_port() -> None:
+    world = World()
+    public = "198.51.100.7"
+    world.east.engine.define(east_connection())
+    west = mirror(east_connection())
+    world.west.engine.define(replace(west, remote_address=None))
+
+    def translate(path: object) -> object:
+        if path.remote_address == EAST:
+            return path._replace(remote_address=public, remote_port=path.remote_port + 20000)
+        if path.local_address == public:
+            return path._replace(local_address=EAST, local_port=path.local_port - 20000)
+        return path
+
+    world.translate = translate
+    world.host = lambda address: world.west if address == WEST else world.east
+    world.east.start()
+    world.run(1.0)
+    world.check()
+    assert world.east.kernel.sending(1).encapsulation == (4500, 4500)
+    assert world.west.kernel.sending(1).encapsulation == (4500, 24500)
+    assert world.west.sas()[0].path.natt
+
+
+def test_forced_encapsulation() -> None:
+    world = up(encapsulation="force")
+    assert world.east.kernel.sending(1).encapsulation == (4500, 4500)
+    assert world.west.kernel.sending(1).encapsulation == (4500, 4500)
+
+
+def test_ipv6() -> None:
+    world = World()
+    east6, west6 = "2001:db8::1", "2001:db8::2"
+    connection = east_connection(local_address=east6, remote_address=west6)
+    world.host = lambda address: world.east if address == east6 else world.west
+    world.east.engine.define(connection)
+    world.west.engine.define(mirror(connection))
+    world.east.start()
+    world.run(1.0)
+    world.check()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.004, 0.012, 0.025, 0.05])
+def test_both_ends_starting_at_once_end_with_one_ike_sa(delay: float) -> None:
+    world = pair(straight)
+    world.east.start()
+    world.run(delay)
+    world.west.start()
+    world.run(30.0)
+    world.check()
+    assert len(world.east.sas()) == len(world.west.sas()) == 1
+    assert len(world.east.kernel.inbound) == len(world.west.kernel.inbound) == 1
+
+
+def test_a_restarted_peer_replaces_what_is_left() -> None:
+    world = up()
+    from .world import Host
+
+    world.east = Host(world, EAST, 7, Settings())
+    world.east.engine.define(east_connection())
+    world.east.start()
+    world.run(1.0)
+    world.check()
+    assert len(world.west.sas()) == 1 and len(world.west.kernel.inbound) == 1
