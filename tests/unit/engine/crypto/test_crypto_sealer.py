@@ -35,7 +35,8 @@ def test_rfc_7634_ikev2_example():
     key = bytes(range(0x80, 0xA4))
     head = bytes.fromhex("c0c1c2c3c4c5c6c7d0d1d2d3d4d5d6d72e202500000000090000004529000029")
     plaintext = bytes.fromhex("0000000c000040010000000a")
-    body = bytes.fromhex("1011121314151617610394701f8d017f7c129248 896b71bfe25236efd7cdc67066906315b2".replace(" ", ""))
+    iv, sealed = "1011121314151617", "610394701f8d017f7c129248896b71bfe25236efd7cdc67066906315b2"
+    body = bytes.fromhex(iv + sealed)
     ours = sealer("chacha20poly1305", key=key)
     ours.messages = 0x1011121314151617
     assert ours.seal(head, plaintext, SystemEntropy()) == body
@@ -97,7 +98,7 @@ def test_opens_what_scapy_seals_and_the_reverse(name):
     ipsec = pytest.importorskip("scapy.layers.ipsec")
     inet = pytest.importorskip("scapy.layers.inet")
     cipher, auth = SCAPY[name]
-    if cipher not in ipsec.CRYPT_ALGOS or (cipher != "NULL" and ipsec.CRYPT_ALGOS[cipher].cipher is None):
+    if ipsec.CRYPT_ALGOS[cipher].cipher is None:
         pytest.skip(f"this scapy cannot do {cipher}")
     row = by_name(Kind.ENCR, name)
     integrity = SCAPY_INTEGRITY[auth]
