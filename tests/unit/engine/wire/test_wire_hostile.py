@@ -89,6 +89,22 @@ def test_octets_behind_the_last_payload(trail: int) -> None:
     assert refusal(datagram(0, bytes(trail))).notify == INVALID_SYNTAX
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (33, "00000014 01010001 0000000c 01000014 800e0100"),
+        (42, "03040001 c0000001"),
+        (44, "01000000 07000010 0000ffff 0a010000 0a01ffff"),
+        (45, "01000000 07000010 0000ffff 0a010000 0a01ffff"),
+    ],
+)
+def test_octets_behind_the_content_of_a_payload(kind: int, body: str) -> None:
+    content = bytes.fromhex(body)
+    assert len(Message.parse(datagram(kind, generic(0, content))).payloads) == 1
+    for trail in (1, 4, 8):
+        assert refusal(datagram(kind, generic(0, content + bytes(trail)))).notify == INVALID_SYNTAX
+
+
 def test_a_chain_that_ends_before_it_says() -> None:
     assert refusal(datagram(40, b"")).notify == INVALID_SYNTAX
     assert refusal(datagram(40, generic(41, bytes(16)))).notify == INVALID_SYNTAX

@@ -223,6 +223,7 @@ REFUSED = {
     "selector of length 7": (TSi, "01000000 07000007 000000"),
     "IPv4 selector of length 40": (TSi, "01000000 07" + V6_HEX[2:]),
     "IPv6 selector of length 16": (TSi, "01000000 08" + V4_HEX[2:]),
+    "IPv4 selector of length 17": (TSi, "01000000 07000011 0000ffff 0a010000 0a01ffff 00"),
     "selector beyond the payload": (TSi, "01000000 07000011 0000ffff 0a010000 0a01ffff"),
     "unknown selector beyond the payload": (TSi, "01000000 09000011 0000"),
     "addresses backwards": (TSi, "01000000 07000010 0000ffff 0a01ffff 0a010000"),

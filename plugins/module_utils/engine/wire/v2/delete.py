@@ -43,7 +43,6 @@ class Delete:
             )
         reader.budget.spend("SPIs", count)
         spis = tuple([reader.take(spi_size) for _ in range(count)])
-        reader.finish()
         return cls(protocol, spis)
 
     def encode(self) -> bytes:

@@ -99,7 +99,7 @@ class Proposal:
 
     @classmethod
     def parse(cls, reader: Reader) -> Proposal:
-        """Read what stands behind the proposal's length field, to the end of ``reader``.
+        """Read what stands behind the proposal's length field.
 
         :raises IkeError: INVALID_SYNTAX.
         """
@@ -111,7 +111,6 @@ class Proposal:
         reader.budget.spend("transforms", count)
         spi = reader.take(spi_size)
         transforms = tuple([_parse_transform(reader, left) for left in range(count - 1, -1, -1)])
-        reader.finish()
         return cls(number, protocol, spi, transforms)
 
     def encode(self) -> bytes:
@@ -151,7 +150,7 @@ class SA:
 
     @classmethod
     def parse(cls, reader: Reader) -> SA:
-        """Read the payload's body, to the end of ``reader``.
+        """Read the payload's body.
 
         :raises IkeError: INVALID_SYNTAX, also for numbers that do not count up one by one.
         """
@@ -160,10 +159,11 @@ class SA:
         while more == _MORE_PROPOSALS:
             reader.budget.spend("proposals")
             more, size = _parse_substructure(reader)
-            proposals.append(Proposal.parse(reader.window(size)))
+            body = reader.window(size)
+            proposals.append(Proposal.parse(body))
+            body.finish()
         if more != _LAST:
             raise IkeError(INVALID_SYNTAX, f"a proposal is followed by something of kind {more}")
-        reader.finish()
         if len(proposals) > 1 and [p.number for p in proposals] != list(range(1, len(proposals) + 1)):
             raise IkeError(INVALID_SYNTAX, "the proposals are not numbered from 1 upwards")
         return cls(tuple(proposals))

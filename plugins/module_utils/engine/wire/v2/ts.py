@@ -43,7 +43,6 @@ class _TrafficSelectors:
             raise IkeError(INVALID_SYNTAX, "the TS payload has no traffic selectors")
         reader.budget.spend("selectors", count)
         parsed = [_parse_selector(reader) for _ in range(count)]
-        reader.finish()
         return cls(tuple([selector for selector in parsed if selector is not None]))
 
     def encode(self) -> bytes:
