@@ -111,6 +111,7 @@ def make(
     child = Child(
         number, config, child_sa, ChildState.INSTALLED, turn.now, turn.now + turn.spread(config.lifetime),
         turn.now + config.lifetime, min(nonces),
+        started_exchange,
     )  # fmt: skip
     adopt(turn, sa, child)
     return child

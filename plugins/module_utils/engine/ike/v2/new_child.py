@@ -22,7 +22,7 @@ from ...wire.v2.ts import TSi, TSr
 from . import auth, children
 from .exchange import Incoming
 from .init import NONCE_OCTETS
-from .sa import ChildState, IkeSa, Kind, Request, State, Task
+from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
 from .traffic import narrow
 from .turn import Turn
 
@@ -58,6 +58,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     child = from_answer(turn, sa, got.payloads, request.task)
     children.install(turn, sa, child)
     children.report_up(turn, sa, child)
+    _settle_twins(turn, sa, child)
 
 
 def from_answer(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> Any:
@@ -95,7 +96,7 @@ def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     error = got.payloads.error()
     if error.type == NotifyType.TEMPORARY_FAILURE:
         children.release_spi(turn, sa, task.config, task.spi)
-        sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=turn.now + turn.settings.busy_pause))
+        sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=turn.now + turn.pause()))
         return
     raise auth.child_refusal(task.config, error.type)
 
@@ -131,12 +132,23 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     child = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)
     children.install(turn, sa, child)
     children.report_up(turn, sa, child)
+    _settle_twins(turn, sa, child)
     return [*auth.child_payloads(child, choice), Nonce(ours), *extra]
 
 
 def respond_busy(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer wants to make or replace something in an IKE SA that is on its way out (section 2.25)."""
     raise IkeError(NotifyType.TEMPORARY_FAILURE, "this IKE SA is being closed", CHILD, reason="peer_busy")
+
+
+def _settle_twins(turn: Turn, sa: IkeSa, child: Child) -> None:
+    """Both ends asked for the same child at once: as with a rekey, the lowest nonce loses and its creator deletes."""
+    for twin in list(sa.children.values()):
+        same = twin is not child and twin.config.reqid == child.config.reqid and twin.state is ChildState.INSTALLED
+        if same and twin.started != child.started:
+            mine, theirs = (child, twin) if child.started else (twin, child)
+            if mine.lowest_nonce < theirs.lowest_nonce:
+                sa.queue.append(Task(Kind.DELETE_CHILD, child=mine, reason="replaced"))
 
 
 def being_replaced(sa: IkeSa) -> bool:

@@ -97,7 +97,7 @@ def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     if task.theirs is not None or child.state is ChildState.GONE:
         return
     child.state = ChildState.INSTALLED
-    child.rekey_at = turn.now + turn.settings.busy_pause
+    child.rekey_at = turn.now + turn.pause()
     turn.report("setback", sa, child, child=child.config.name, reason=reason, story=story)
 
 

@@ -75,7 +75,7 @@ def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     if task.their_sa is not None and task.their_sa.state is State.ESTABLISHED:
         lifecycle.inherit(turn, sa, task.their_sa)
         return
-    sa.rekey_at = turn.now + turn.settings.busy_pause
+    sa.rekey_at = turn.now + turn.pause()
     turn.report("setback", sa, reason=reason, story=story)
 
 

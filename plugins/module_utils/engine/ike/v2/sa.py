@@ -62,6 +62,7 @@ class Child:
     """One Child SA within its IKE SA.
 
     :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
+    :ivar started: whether our request created it.
     :ivar successor: the child that the peer's rekey created and that takes over when this one goes.
     """
 
@@ -73,6 +74,7 @@ class Child:
     rekey_at: float
     expires_at: float
     lowest_nonce: bytes = b""
+    started: bool = False
     successor: Child | None = None
 
 

@@ -107,10 +107,16 @@ class Turn:
         peer = f"{path.remote_address}/{path.remote_port}"
         self.actions.append(Report("rejected", tunnel, data={"reason": reason, "story": story, "peer": peer}))
 
+    def pause(self) -> float:
+        """How long to leave a busy peer alone, seconds; random, lest both ends meet again and again."""
+        return self.settings.busy_pause * (0.5 + self._fraction())
+
     def spread(self, lifetime: float) -> float:
         """When to begin a rekey, seconds after the start of a lifetime: some margin before its end, at random.
 
         The randomness keeps the two ends, and a fleet that started at one moment, from rekeying all at once.
         """
-        fraction = int.from_bytes(self.entropy.octets(2), "big") / 65536
-        return lifetime * (1.0 - self.settings.rekey_margin - self.settings.rekey_fuzz * fraction)
+        return lifetime * (1.0 - self.settings.rekey_margin - self.settings.rekey_fuzz * self._fraction())
+
+    def _fraction(self) -> float:
+        return int.from_bytes(self.entropy.octets(2), "big") / 65536
