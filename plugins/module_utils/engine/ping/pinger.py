@@ -1,0 +1,371 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pings many targets, without sockets and clocks: what to send when, what came back, when it is over.
+
+The caller sends what :meth:`Pinger.due` hands out, feeds back what it receives and what the network refuses,
+and stops when :meth:`Pinger.finished` says so.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from .answers import Answer, describe, keys, read_answer
+from .echo import ECHO_REQUEST, HEADER_SIZE
+from .probes import PLANS, PROBES, Cookies, Entropy, Probe, new_cookies
+from .statistics import lost_percent, round_trips
+from .targets import NAME_NOT_FOUND, Target
+from .vendors import backoff_names
+
+TIMEOUT = "timeout"
+PORT_CLOSED = "port closed"
+UNREACHABLE = "unreachable"
+
+# Strangers' packets prolong the wait, but not for ever: at most this many times.
+_LONGEST_WAITS = 10
+_BACKOFF = 1.5
+_LONGEST_STEP = 1.0
+# After a pause the pace may be caught up for this long, in seconds.
+_CATCH_UP = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to ping; times in seconds.
+
+    :ivar probe: key of :data:`~.probes.PLANS`.
+    :ivar exchange: exchange type of echo requests, 1..254.
+    :ivar wait: quiet time after which no more answers are expected; each datagram that arrives restarts it.
+    :ivar count: pings for each target, ``interval`` apart.
+    :ivar retries: how often a probe without an answer is sent again, first after ``retry_interval``, then 1.5 times that.
+    :ivar rate: datagrams a second over all targets, 0 for no limit.
+    :ivar any_source: whether an answer from another address than the one we asked counts.
+    :ivar fingerprint: go on listening for this long after the last request, to see who repeats his answer when.
+    """
+
+    probe: str = "auto"
+    exchange: int = ECHO_REQUEST
+    wait: float = 5.0
+    count: int = 1
+    interval: float = 1.0
+    retries: int = 0
+    retry_interval: float = 0.5
+    rate: float = 1000.0
+    any_source: bool = False
+    fingerprint: float = 0.0
+
+    def steps(self, names: Sequence[str]) -> tuple[tuple[float, Probe, bool], ...]:
+        """What one ping sends while nothing answers: (seconds since its start, probe, whether it is a retry)."""
+        steps, at = [], 0.0
+        # All of them have had their turn at half of the wait.
+        pause = min(_LONGEST_STEP, self.wait / (2 * len(names)))
+        for name in names:
+            for attempt in range(self.retries + 1):
+                steps.append((at, PROBES[name], attempt > 0))
+                at += self.retry_interval * _BACKOFF**attempt if attempt < self.retries else pause
+        return tuple(steps)
+
+
+class Outgoing(NamedTuple):
+    """Send ``datagram`` (marker included) to ``target``; give ``ping`` back to :meth:`Pinger.refused` if that fails."""
+
+    target: Target
+    datagram: bytes
+    ping: Any
+
+
+@dataclass(slots=True)
+class _Score:
+    """All about one target."""
+
+    target: Target
+    sent: int = 0
+    datagrams: int = 0
+    times: list[float] = field(default_factory=list)
+    duplicates: int = 0
+    probe: Probe | None = None
+    answer: Answer | None = None
+    answered_from: str = ""
+    header: dict[str, Any] | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class _Ping:
+    """One ping of one target: its probes one after another until one is answered."""
+
+    score: _Score
+    number: int
+    started: float = 0.0
+    steps: tuple[tuple[float, Probe, bool], ...] = ()
+    next_step: int = 0
+    over: bool = False
+    answered: bool = False
+    last: _Request | None = None
+
+
+@dataclass(slots=True)
+class _Request:
+    """One datagram that may be answered."""
+
+    ping: _Ping
+    probe: Probe
+    cookies: Cookies
+    datagram: bytes
+    sent: float = 0.0
+    arrivals: list[float] = field(default_factory=list)
+
+
+class Pinger:
+    """The state of one run.
+
+    :param targets: whom to ping; those with a ``problem`` count as lost without a datagram.
+    :param now: a monotonic time in seconds, as in all methods.
+    :param entropy: number of octets to random octets.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        plan: Plan,
+        now: float,
+        entropy: Entropy = os.urandom,
+    ) -> None:
+        self.plan = plan
+        self.strangers = 0
+        self.short = 0
+        self._entropy = entropy
+        self._steps = {None: plan.steps(PLANS[plan.probe])}
+        self._bodies: dict[str, bytes] = {}
+        self._requests: dict[bytes, _Request] = {}
+        self._by_address: dict[tuple[str, int], _Request] = {}
+        self._queue: list[tuple[float, int, _Ping]] = []
+        self._serial = 0
+        self._pace = 1.0 / plan.rate if plan.rate else 0.0
+        self._slot = now
+        self._last_activity = now
+        self._last_sent = now
+        self._scores = [_Score(target) for target in targets]
+        self._open = 0
+        for score in self._scores:
+            if score.target.problem:
+                score.reason, score.detail, score.sent = (
+                    NAME_NOT_FOUND,
+                    score.target.problem,
+                    plan.count,
+                )
+            else:
+                self._open += plan.count
+                self._push(now, _Ping(score, 0))
+
+    def _push(self, when: float, ping: _Ping) -> None:
+        self._serial += 1
+        heapq.heappush(self._queue, (when, self._serial, ping))
+
+    def finished(self, now: float) -> bool:
+        """Whether nothing more is to be sent or expected."""
+        return now >= self.deadline()
+
+    def deadline(self) -> float:
+        """When the run ends if nothing more arrives; 0 when it is over already."""
+        if not self._open:
+            return self._last_sent + self.plan.fingerprint if self.plan.fingerprint else 0.0
+        if self._queue:
+            return float("inf")
+        quiet = min(
+            self._last_activity + self.plan.wait,
+            self._last_sent + _LONGEST_WAITS * self.plan.wait,
+        )
+        return max(quiet, self._last_sent + self.plan.fingerprint)
+
+    def next_due(self) -> float:
+        """When :meth:`due` or :meth:`finished` is to be asked next."""
+        if not self._queue:
+            return self.deadline()
+        return min(max(self._queue[0][0], self._slot), self.deadline())
+
+    def due(self, now: float) -> Outgoing | None:
+        """The next datagram whose time has come, or None."""
+        if self._slot > now:
+            return None
+        while self._queue and self._queue[0][0] <= now:
+            ping = heapq.heappop(self._queue)[2]
+            if not ping.next_step:
+                self._begin(ping, now)
+            if not ping.over:
+                self._slot = max(self._slot, now - _CATCH_UP) + self._pace
+                return self._send(ping, now)
+        return None
+
+    def _begin(self, ping: _Ping, now: float) -> None:
+        score = ping.score
+        ping.started = now
+        if score.probe not in self._steps and score.probe is not None:
+            self._steps[score.probe] = self.plan.steps((score.probe.name,))
+        # Whoever has answered one kind of probe is asked in that way again.
+        ping.steps = self._steps[score.probe]
+        score.sent += 1
+        if ping.number + 1 < self.plan.count:
+            self._push(now + self.plan.interval, _Ping(score, ping.number + 1))
+
+    def _send(self, ping: _Ping, now: float) -> Outgoing:
+        _at, probe, retry = ping.steps[ping.next_step]
+        ping.next_step += 1
+        if ping.next_step < len(ping.steps):
+            pause = ping.steps[ping.next_step][0] - ping.steps[ping.next_step - 1][0]
+            self._push(now + pause, ping)
+        request = ping.last if retry and probe.repeats and ping.last else self._request(ping, probe)
+        request.sent = self._last_sent = self._last_activity = now
+        ping.last = request
+        target = ping.score.target
+        self._by_address[target.address, target.port] = request
+        ping.score.datagrams += 1
+        return Outgoing(target, (bytes(4) if target.marker else b"") + request.datagram, ping)
+
+    def _request(self, ping: _Ping, probe: Probe) -> _Request:
+        cookies = new_cookies(self._entropy)
+        if not probe.repeats:
+            datagram = probe.build(cookies, self.plan.exchange, self._entropy)
+        else:
+            # Only the cookie in front makes such a request the target's own.
+            body = self._bodies.get(probe.name) or probe.build(cookies, self.plan.exchange, self._entropy)
+            self._bodies[probe.name] = body
+            datagram = cookies.initiator + body[8:]
+        request = _Request(ping, probe, cookies, datagram)
+        self._requests[cookies.initiator] = request
+        return request
+
+    def received(self, datagram: bytes, address: str, port: int, now: float) -> bool:
+        """Take note of a datagram (marker and all).
+
+        :returns: whether it is an answer to one of our requests.
+        """
+        self._last_activity = now
+        message = strip_marker(datagram)
+        if len(message) < HEADER_SIZE:
+            self.short += 1
+            return False
+        request = next(
+            (self._requests[key] for key in keys(message) if key in self._requests),
+            None,
+        )
+        if request is not None and self._right_source(request, address, port):
+            answer = read_answer(message, request.cookies, self.plan.exchange)
+            if answer is not None:
+                self._answered(request, answer, message, address, now)
+                return True
+        self.strangers += 1
+        return False
+
+    def _right_source(self, request: _Request, address: str, port: int) -> bool:
+        target = request.ping.score.target
+        return self.plan.any_source or (address, port) == (target.address, target.port)
+
+    def _answered(
+        self,
+        request: _Request,
+        answer: Answer,
+        message: bytes,
+        address: str,
+        now: float,
+    ) -> None:
+        ping, score = request.ping, request.ping.score
+        request.arrivals.append(now)
+        score.duplicates += len(request.arrivals) > 1
+        if ping.answered:
+            return  # a duplicate, or a late answer to an earlier probe
+        ping.answered = True
+        score.times.append(now - request.sent)
+        if score.answer is None:
+            score.answer, score.probe, score.answered_from = (
+                answer,
+                request.probe,
+                address,
+            )
+            score.header = describe(message)
+        self._close(ping)
+
+    def _close(self, ping: _Ping) -> None:
+        if not ping.over:
+            ping.over = True
+            self._open -= 1
+
+    def refused(self, ping: Any, reason: str, detail: str) -> None:
+        """Sending failed, or an ICMP message says that nobody is going to answer this ping."""
+        ping.score.reason, ping.score.detail = reason, detail
+        self._close(ping)
+
+    def find(self, quoted: bytes, address: str, port: int) -> Any:
+        """The ping an ICMP message is about, for :meth:`refused`, or None.
+
+        :param quoted: as much of our datagram as the message quotes, perhaps nothing.
+        :param address: where that datagram was sent to.
+        """
+        cookie = quoted[4:12] if quoted[:4] == bytes(4) else quoted[:8]
+        request = self._requests.get(cookie) if len(cookie) == 8 else self._by_address.get((address, port))
+        return None if request is None else request.ping
+
+    def results(self) -> list[dict[str, Any]]:
+        """One plain dictionary for each target, in their order; see the module's RETURN for the fields."""
+        return [self._result(score) for score in self._scores]
+
+    def _result(self, score: _Score) -> dict[str, Any]:
+        received, target = len(score.times), score.target
+        result: dict[str, Any] = {
+            "target": target.text,
+            "address": target.address,
+            "port": target.port,
+            "alive": received > 0,
+            "sent": score.sent,
+            "received": received,
+            "lost_percent": lost_percent(score.sent, received),
+            "duplicates": score.duplicates,
+            "datagrams": score.datagrams,
+            "rtt_ms": round_trips(score.times),
+            "probe": score.probe.name if score.probe else None,
+            "answered_by": score.answer.by if score.answer else None,
+            "reason": None,
+            "detail": None,
+        }
+        if score.answer:
+            result["answer"] = {
+                **(score.header or {}),
+                **score.answer.details,
+                "from": score.answered_from,
+            }
+        else:
+            result["reason"] = score.reason or TIMEOUT
+            result["detail"] = score.detail or f"no answer within {self.plan.wait:g} s of quiet"
+        return result
+
+    def fingerprints(self) -> dict[int, dict[str, Any]]:
+        """How the targets repeat their answers: index of the target to ``gaps`` (seconds) and ``guesses``."""
+        numbers = {id(score): index for index, score in enumerate(self._scores)}
+        prints: dict[int, dict[str, Any]] = {}
+        for request in self._requests.values():
+            times = request.arrivals
+            if times:
+                gaps = [
+                    0.0,
+                    *(round(later - earlier, 3) for earlier, later in pairwise(times)),
+                ]
+                prints.setdefault(
+                    numbers[id(request.ping.score)],
+                    {"gaps": gaps, "guesses": backoff_names(gaps)},
+                )
+        return prints
+
+
+def strip_marker(datagram: bytes) -> bytes:
+    """The message behind the non-ESP marker (RFC 3948 section 2.2), or the datagram itself without one.
+
+    No message of ours begins with a zero octet, and an answer begins with a cookie of ours.
+    """
+    return datagram[4:] if datagram[:4] == bytes(4) and len(datagram) >= HEADER_SIZE + 4 else datagram

@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Targets as people write them, and the addresses they mean."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ..errors import InputError
+
+IKE_PORT = 500
+NATT_PORT = 4500
+FAMILIES = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
+_FAMILY_NAMES: dict[int, str] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
+_RESOLVERS = 32
+NAME_NOT_FOUND = "name not found"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One destination.
+
+    :ivar text: as the user wrote it.
+    :ivar family: AF_INET or AF_INET6; AF_UNSPEC when the name could not be resolved.
+    :ivar address: numeric address without scope, empty when not resolved.
+    :ivar port: UDP port, 1..65535.
+    :ivar sockaddr: what ``sendto`` takes.
+    :ivar marker: whether the non-ESP marker (RFC 3948 section 2.2) goes in front.
+    :ivar problem: why there is no address, empty when there is one.
+    """
+
+    text: str
+    family: int
+    address: str
+    port: int
+    sockaddr: tuple
+    marker: bool = False
+    problem: str = ""
+
+
+def split_target(text: str, default_port: int, field: str = "targets") -> tuple[str, int]:
+    """Split ``HOST[/PORT]`` at its only slash.
+
+    :raises InputError: naming ``field``.
+    """
+    host, slash, port = text.strip().partition("/")
+    if not host or any(char.isspace() for char in host):
+        raise InputError(field, text, "there is no host", "write HOST or HOST/PORT")
+    if not slash:
+        return host, default_port
+    if not (port.isascii() and port.isdigit()) or not 1 <= int(port) <= 65535:
+        raise InputError(
+            field,
+            text,
+            f"bad port {port!r}",
+            "write HOST/PORT with a port of 1 to 65535",
+        )
+    return host, int(port)
+
+
+def resolve_targets(texts: Iterable[str], family: int, natt: bool, field: str = "targets") -> list[Target]:
+    """The targets in order; a name that cannot be resolved yields a target with a ``problem``.
+
+    :param family: AF_INET or AF_INET6 to restrict to, AF_UNSPEC for either.
+    :param natt: send the non-ESP marker, default port 4500.
+    :raises InputError: a malformed target, or an address of the family that is excluded.
+    """
+    default = NATT_PORT if natt else IKE_PORT
+    places = [(text, *split_target(text, default, f"{field}[{index}]")) for index, text in enumerate(texts)]
+    targets: list[Target | None] = [
+        _numeric(text, host, port, family, natt, f"{field}[{index}]") for index, (text, host, port) in enumerate(places)
+    ]
+    names = [index for index, target in enumerate(targets) if target is None]
+    if names:
+        # The resolver blocks; many names at once must not take many times its time-out.
+        with ThreadPoolExecutor(max_workers=min(_RESOLVERS, len(names))) as pool:
+            for index, target in zip(
+                names,
+                pool.map(lambda i: _named(*places[i], family, natt), names),
+                strict=True,
+            ):
+                targets[index] = target
+    return [target for target in targets if target is not None]
+
+
+def _marker(port: int, natt: bool) -> bool:
+    # Port 4500 takes nothing but marked messages, port 500 never takes one (RFC 7296 section 3.1).
+    return port == NATT_PORT or (natt and port != IKE_PORT)
+
+
+def _numeric(text: str, host: str, port: int, family: int, natt: bool, field: str) -> Target | None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0]
+    except (OSError, UnicodeError):
+        return None
+    if family not in (socket.AF_UNSPEC, found[0]):
+        wanted = _FAMILY_NAMES[family]
+        raise InputError(
+            field,
+            text,
+            f"is not an {wanted} address",
+            "leave out the family, or write an address of it",
+        )
+    return _target(text, found, port, natt)
+
+
+def _named(text: str, host: str, port: int, family: int, natt: bool) -> Target:
+    try:
+        found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)[0]
+    except (OSError, UnicodeError) as exc:
+        kind = _FAMILY_NAMES.get(family, "")
+        story = f"{host} has no {kind + ' ' if kind else ''}address: {getattr(exc, 'strerror', None) or exc}"
+        return Target(text, socket.AF_UNSPEC, "", port, (), problem=story)
+    return _target(text, found, port, natt)
+
+
+def _target(text: str, found: tuple, port: int, natt: bool) -> Target:
+    sockaddr = found[4]
+    return Target(
+        text,
+        found[0],
+        sockaddr[0].partition("%")[0],
+        port,
+        sockaddr,
+        _marker(port, natt),
+    )
