@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from .definition import DEFINITION, FORMATS, NAME
+from .options import DEFINITION, FORMATS, NAME
 from .schema import Problems, Schema, conform
 
 API = 1

@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a checked definition to what the protocol engine takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from ..crypto.proposals import EspProposal, IkeProposal, esp_proposals, ike_proposals, legacy_names
+from ..errors import InputError
+from ..identity import Identity
+from ..ike.connection import ChildConfig, Connection, PskAuth
+from .definition import Definition
+from .schema import Problems
+
+Spec = str | list[str]
+
+
+def check_proposals(definition: Definition, prefix: str = "") -> list[str]:
+    """Read all proposals of a definition; the warnings that they deserve.
+
+    :raises Problems: naming each field with an unusable proposal.
+    """
+    problems: list[InputError] = []
+    document = definition.document
+    warnings: list[str] = []
+    fields = [(_ike, document["ike"]["proposals"], "ike.proposals")]
+    fields += [
+        (_esp, child["proposals"], f"children[{position}].proposals")
+        for position, child in enumerate(document["children"])
+    ]
+    for position, (read, spec, field) in enumerate(fields):
+        try:
+            proposals = read(_key(spec))
+        except InputError as problem:
+            problems.append(InputError(f"{prefix}{field}", problem.value, problem.problem, problem.remedy))
+            continue
+        legacy = _legacy(proposals)
+        if legacy:
+            warnings.append(f"tunnel {definition.name}: {field} allows {', '.join(legacy)}: use modern where you can")
+        if position and not document["children"][position - 1]["replay_window"] and _has_esn(proposals):
+            # A receiver without a window cannot know the high half of an extended sequence number.
+            problems.append(
+                InputError(
+                    f"{prefix}children[{position - 1}].replay_window",
+                    0,
+                    "does not go with extended sequence numbers",
+                    "give a window such as 128, or write proposals with noesn",
+                )
+            )
+    if problems:
+        raise Problems(problems)
+    return warnings
+
+
+def connection_of(definition: Definition, reqids: Mapping[str, int]) -> Connection:
+    """The engine's view of a definition whose proposals were checked.
+
+    :param reqids: kernel request ID of each child, by name.
+    """
+    document = definition.document
+    local, remote, ike = document["local"], document["remote"], document["ike"]
+    children = tuple(
+        ChildConfig(
+            name=child["name"],
+            reqid=reqids[child["name"]],
+            local=selectors[0],
+            remote=selectors[1],
+            proposals=_esp(_key(child["proposals"])),
+            mode=child["mode"],
+            start=child["start"],
+            lifetime=float(child["lifetime"]),
+            lifetime_bytes=child["lifetime_bytes"],
+            lifetime_packets=child["lifetime_packets"],
+            replay_window=child["replay_window"],
+        )
+        for child, selectors in zip(document["children"], definition.selectors, strict=True)
+    )
+    return Connection(
+        name=definition.name,
+        local_id=Identity.parse(local["id"]),
+        auth=PskAuth(definition.secret, definition.also_accept),
+        proposals=_ike(_key(ike["proposals"])),
+        children=children,
+        local_address=local["address"],
+        remote_address=remote["address"],
+        remote_port=remote["port"],
+        remote_natt_port=remote["natt_port"],
+        remote_id=Identity.parse(remote["id"]),
+        version=ike["version"],
+        lifetime=float(ike["lifetime"]),
+        dpd_delay=float(ike["dpd_delay"]),
+        encapsulation=document["encapsulation"],
+    )
+
+
+def _key(spec: Spec) -> str | tuple[str, ...]:
+    return spec if isinstance(spec, str) else tuple(spec)
+
+
+# A fleet writes few different proposals in many tunnels; sharing the values also saves their memory.
+@lru_cache(maxsize=1024)
+def _ike(spec: str | tuple[str, ...]) -> tuple[IkeProposal, ...]:
+    return ike_proposals(spec)
+
+
+@lru_cache(maxsize=1024)
+def _esp(spec: str | tuple[str, ...]) -> tuple[EspProposal, ...]:
+    return esp_proposals(spec)
+
+
+@lru_cache(maxsize=1024)
+def _legacy(proposals: tuple[IkeProposal | EspProposal, ...]) -> tuple[str, ...]:
+    return legacy_names(proposals)
+
+
+def _has_esn(proposals: tuple[EspProposal, ...]) -> bool:
+    return any(row.transform_id == 1 for proposal in proposals for row in proposal.esn)

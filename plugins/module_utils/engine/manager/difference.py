@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What differs between two definitions of a tunnel, and what the difference does to what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from .definition import Definition
+
+# Mildest first. hot: nothing on the wire; rekey: negotiated anew within the running IKE SA, no packet is lost;
+# re-establish: what the option belongs to (the tunnel, or the one child) goes down and comes up again.
+IMPACTS = ("none", "hot", "rekey", "re-establish")
+
+_TUNNEL = {
+    "local.address": "re-establish",
+    "local.id": "re-establish",
+    "remote.address": "re-establish",
+    "remote.id": "re-establish",
+    "remote.port": "hot",  # the next start uses it; a running SA follows its peer
+    "remote.natt_port": "hot",
+    "auth.method": "re-establish",
+    "auth.secret": "hot",  # the next authentication uses it, so that a rotation loses nothing
+    "auth.also_accept": "hot",
+    "role": "hot",
+    "ike.version": "re-establish",
+    "ike.proposals": "rekey",
+    "ike.lifetime": "hot",
+    "ike.dpd_delay": "hot",
+    "encapsulation": "re-establish",
+}
+_CHILD = {
+    "start": "hot",
+    "local": "re-establish",
+    "remote": "re-establish",
+    "mode": "re-establish",
+    "proposals": "rekey",
+    "lifetime": "hot",
+    "lifetime_bytes": "hot",
+    "lifetime_packets": "hot",
+    "replay_window": "rekey",
+}
+
+
+class Change(NamedTuple):
+    """One option that differs.
+
+    :ivar path: ``ike.lifetime``, ``children.lan.local``, or ``children.lan`` for a child that comes or goes.
+    :ivar child: name of the child it belongs to, empty for the tunnel's own options.
+    :ivar option: the child's option, empty when the child itself comes or goes.
+    """
+
+    path: str
+    impact: str
+    child: str = ""
+    option: str = ""
+
+
+def changes(before: Definition, after: Definition, running: frozenset[str]) -> Iterator[Change]:
+    """Every option that differs.
+
+    :param running: the children that are up; what differs in the others touches nothing that runs.
+    """
+    for path, impact in _TUNNEL.items():
+        if path == "auth.secret":
+            same = before.secret == after.secret
+        elif path == "auth.also_accept":
+            same = before.also_accept == after.also_accept
+        else:
+            same = _at(before.document, path) == _at(after.document, path)
+        if not same:
+            yield Change(path, impact)
+    old = {child["name"]: child for child in before.document["children"]}
+    new = {child["name"]: child for child in after.document["children"]}
+    for name in old | new:
+        if name in old and name in new:
+            for option, impact in _CHILD.items():
+                if old[name][option] != new[name][option]:
+                    yield Change(f"children.{name}.{option}", impact if name in running else "hot", name, option)
+        else:
+            # One more or one less is negotiated beside the others, which go on.
+            yield Change(f"children.{name}", "rekey" if name in new or name in running else "hot", name)
+    if not _same_order(old, new):
+        yield Change("children", "hot")
+
+
+def worst(found: Iterable[Change]) -> str:
+    """The severest impact among them, ``none`` if there is no change."""
+    return max((change.impact for change in found), key=IMPACTS.index, default="none")
+
+
+def _at(document: dict[str, Any], path: str) -> Any:
+    value: Any = document
+    for key in path.split("."):
+        value = value[key]
+    return value
+
+
+def _same_order(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return [name for name in old if name in new] == [name for name in new if name in old]

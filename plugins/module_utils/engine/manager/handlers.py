@@ -1,0 +1,215 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The methods of the control socket, served by a running manager."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import InputError
+from .control import Connection, Handler
+from .listing import listing
+from .methods import API
+from .plan import Plan, make_plan, stored_changes
+from .resident import Resident
+from .schema import nearest
+from .states import Condition, reached
+
+VERSION = "1.0.0"
+_SLICE = 25  # steps done before the loop turns to others
+
+
+class Methods:
+    """Handlers by method name.
+
+    :param stop: ends the manager; its argument tells whether SAs and policies stay.
+    """
+
+    def __init__(self, resident: Resident, stop: Callable[[bool], None]) -> None:
+        self._resident = resident
+        self._stop = stop
+        self._began = time.monotonic()
+        self._changing = asyncio.Lock()
+        self._watches: set[_Watch] = set()
+        resident.tunnels.changed = self._changed
+
+    def handlers(self) -> dict[str, Handler]:
+        """What :class:`control.ControlServer` serves."""
+        return {
+            "manager.info": self._info,
+            "manager.stop": self._end,
+            "tunnels.plan": self._plan,
+            "tunnels.apply": self._apply,
+            "tunnels.wait": self._wait,
+            "tunnels.list": self._list,
+            "log.level": self._log_level,
+            "subscribe": self._subscribe,
+        }
+
+    async def _info(self, params: dict[str, Any], connection: Connection) -> Any:
+        resident = self._resident
+        tunnels = resident.tunnels
+        states = Counter(tunnels.condition(name).state for name in tunnels.rows)
+        registry = resident.endpoint.registry
+        settings = resident.endpoint.settings
+        return {
+            "version": VERSION,
+            "api": API,
+            "pid": os.getpid(),
+            "uptime": round(time.monotonic() - self._began, 1),
+            "ports": {"ike": settings.ike_port, "natt": settings.natt_port},
+            "counts": {
+                "tunnels": dict(states),
+                "ike_sas": len(registry.by_spi),
+                "child_sas": len(registry.by_child_spi),
+                "sent": resident.performer.sent,
+                **resident.counts,
+            },
+            "features": resident.host.features(),
+        }
+
+    async def _end(self, params: dict[str, Any], connection: Connection) -> Any:
+        # After the answer has left.
+        asyncio.get_running_loop().call_later(0.05, self._stop, params["keep"])
+        return {"stopping": True}
+
+    async def _plan(self, params: dict[str, Any], connection: Connection) -> Any:
+        async with self._changing:
+            return self._shown(await self._make_plan(params))
+
+    async def _apply(self, params: dict[str, Any], connection: Connection) -> Any:
+        async with self._changing:
+            plan = await self._make_plan(params)
+            answer = self._shown(plan)
+            changes = stored_changes(plan.steps)
+            # The disk may take its time; tunnels must not wait for it.
+            outcome = await asyncio.to_thread(self._resident.store.commit, changes) if changes else {}
+            tunnels = self._resident.tunnels
+            # What goes makes room first: others may get its selectors.
+            order = sorted(range(len(plan.steps)), key=lambda position: plan.steps[position].action != "removed")
+            for done, position in enumerate(order):
+                step = plan.steps[position]
+                row = outcome[step.name] if step.name in outcome else tunnels.rows.get(step.name)
+                tunnels.carry_out(step, row)
+                if row is not None:
+                    answer["tunnels"][position]["number"] = row.number
+                if done % _SLICE == _SLICE - 1:
+                    await asyncio.sleep(0)
+            self._resident.turned()
+            return answer
+
+    async def _make_plan(self, params: dict[str, Any]) -> Plan:
+        tunnels = self._resident.tunnels
+        if params["state"] == "active" and params["definitions"]:
+            self._resident.host.require_esp()
+        names = {raw["name"] for raw in params["definitions"] if isinstance(raw.get("name"), str)}
+        running = tunnels.running(names & tunnels.rows.keys())
+        # A plan is a pure function, and thousands of definitions take a while.
+        return await asyncio.to_thread(make_plan, params, dict(tunnels.rows), running.__getitem__)
+
+    def _shown(self, plan: Plan) -> dict[str, Any]:
+        rows = self._resident.tunnels.rows
+        return {
+            "changed": plan.changed,
+            "tunnels": [step.shown(rows[step.name].number if step.name in rows else 0) for step in plan.steps],
+            "warnings": plan.warnings,
+        }
+
+    async def _wait(self, params: dict[str, Any], connection: Connection) -> Any:
+        began = time.monotonic()
+        tunnels = self._resident.tunnels
+        names = list(dict.fromkeys(params.get("names", tunnels.rows)))
+        until, phase = params["until"], params.get("phase")
+        watch = _Watch(set(names))
+        self._watches.add(watch)
+        try:
+            waiting = {name for name in names if not reached(tunnels.condition(name), until, phase)}
+            while waiting and (left := began + params["timeout"] - time.monotonic()) > 0:
+                for name in await watch.changed(left):
+                    if reached(tunnels.condition(name), until, phase):
+                        waiting.discard(name)
+                    elif name in names:
+                        waiting.add(name)
+        finally:
+            self._watches.discard(watch)
+        found = [_waited(name, tunnels.condition(name), name not in waiting) for name in names]
+        return {"reached": not waiting, "waited": round(time.monotonic() - began, 3), "tunnels": found}
+
+    async def _list(self, params: dict[str, Any], connection: Connection) -> Any:
+        resident = self._resident
+        unknown = [name for name in params.get("names", ()) if name not in resident.tunnels.rows]
+        if unknown:
+            known = nearest(unknown[0], resident.tunnels.rows) if resident.tunnels.rows else "nothing is defined"
+            raise InputError("names", unknown[0], "is not defined here", known)
+        views: dict[str, list[Any]] = {}
+        counters: dict[Any, Any] = {}
+        if params["verbose"]:
+            for sa in resident.endpoint.sas():
+                views.setdefault(sa.tunnel, []).append(sa)
+            counters = resident.host.gateway.usage_all()
+        return {"tunnels": list(listing(resident.tunnels, views, counters, params, resident.clock()))}
+
+    async def _log_level(self, params: dict[str, Any], connection: Connection) -> Any:
+        log = self._resident.log
+        before = log.level
+        log.level = params.get("level", before)
+        return {"level": log.level, "before": before}
+
+    async def _subscribe(self, params: dict[str, Any], connection: Connection) -> Any:
+        names = set(params["names"]) if "names" in params else None
+
+        def deliver(event: dict[str, Any]) -> None:
+            if names is None or event["tunnel"] in names:
+                connection.notify(event)
+
+        self._resident.subscribers.add(deliver)
+        connection.closing.append(lambda: self._resident.subscribers.discard(deliver))
+        return {"subscribed": True}
+
+    def _changed(self, name: str) -> None:
+        for watch in self._watches:
+            watch.tell(name)
+
+
+class _Watch:
+    """Names of tunnels of which something changed, collected until their waiter looks."""
+
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+        self._changed: set[str] = set()
+        self._event = asyncio.Event()
+
+    def tell(self, name: str) -> None:
+        """Something changed."""
+        if name in self._names:
+            self._changed.add(name)
+            self._event.set()
+
+    async def changed(self, timeout: float) -> set[str]:
+        """The names since the last call; empty when none changed in time."""
+        try:
+            await asyncio.wait_for(self._event.wait(), timeout)
+        except TimeoutError:
+            return set()
+        self._event.clear()
+        names, self._changed = self._changed, set()
+        return names
+
+
+def _waited(name: str, how: Condition, done: bool) -> dict[str, Any]:
+    return {
+        "name": name,
+        "reached": done,
+        "state": how.state,
+        "phase1": how.phase1,
+        "phase2": how.phase2,
+        "reason": "" if done else how.reason,
+        "story": "" if done else how.story,
+        "remedy": "" if done else how.remedy,
+    }

@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The seam to the kernel floor: what the protocol engine says, in the kernel floor's values, and back."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from ..errors import KernelError
+from ..ike.actions import Acquire, ChildSa, Expire, KernelEvent, MappingChanged
+from ..ike.connection import ChildConfig
+from ..kernel.bypass import bypass_policies, decapsulate_esp
+from ..kernel.client import XfrmClient
+from ..kernel.events import AcquireEvent, ExpireEvent
+from ..kernel.events import Event as XfrmEvent
+from ..kernel.features import probe, require_esp
+from ..kernel.gateway import Gateway
+from ..kernel.registry import Registry
+from ..kernel.routes import Route, Routes
+from ..kernel.spec import ChildSpec, Limits
+from ..selector import Selector
+from .sockets import Port
+
+
+def spec_of(child: ChildSa, owner: str) -> ChildSpec:
+    """A negotiated Child SA as the kernel floor takes it."""
+    encryption, integrity, lifetime = child.encryption, child.integrity, child.lifetime
+    return ChildSpec(
+        reqid=child.reqid,
+        owner=owner,
+        tunnel=child.tunnel,
+        child=child.child,
+        local_address=child.local_address,
+        remote_address=child.remote_address,
+        local_selectors=child.local_selectors,
+        remote_selectors=child.remote_selectors,
+        protocol=child.protocol,
+        mode=child.mode,
+        spi_in=child.spi_in,
+        spi_out=child.spi_out,
+        encryption=encryption.kernel if encryption else "",
+        aead_icv_bits=encryption.icv_bits if encryption and encryption.aead else 0,
+        integrity=integrity.kernel if integrity else "",
+        integrity_bits=integrity.icv_bits if integrity else 0,
+        encryption_in=child.encryption_in,
+        encryption_out=child.encryption_out,
+        integrity_in=child.integrity_in,
+        integrity_out=child.integrity_out,
+        encapsulation=child.encapsulation,
+        esn=child.esn,
+        replay_window=child.replay_window,
+        limits=Limits(
+            soft_bytes=lifetime.soft_bytes,
+            hard_bytes=lifetime.hard_bytes,
+            soft_packets=lifetime.soft_packets,
+            hard_packets=lifetime.hard_packets,
+            hard_seconds=lifetime.hard_seconds,
+        ),
+    )
+
+
+def trap_of(config: ChildConfig, owner: str, tunnel: str, local_address: str, remote_address: str) -> ChildSpec:
+    """The policies that hold a child's place while it is down."""
+    return ChildSpec(
+        reqid=config.reqid,
+        owner=owner,
+        tunnel=tunnel,
+        child=config.name,
+        local_address=local_address,
+        remote_address=remote_address,
+        local_selectors=config.local,
+        remote_selectors=config.remote,
+        mode=config.mode,
+    )
+
+
+def event_of(event: XfrmEvent) -> KernelEvent:
+    """What the kernel tells, as the protocol engine takes it."""
+    if isinstance(event, AcquireEvent):
+        return Acquire(event.reqid, event.local, event.remote)
+    if isinstance(event, ExpireEvent):
+        return Expire(event.destination, event.protocol, event.spi, event.hard)
+    return MappingChanged(event.spi, event.address, event.port)
+
+
+class KernelHost:
+    """The kernel of this network namespace and what else of this host the manager uses.
+
+    Tests and benchmarks hand in an object with the same methods that only records.
+
+    :ivar gateway: see :class:`..kernel.gateway.Gateway`; ``registry``: see :class:`..kernel.registry.Registry`.
+    :raises MissingError: without the permission, a package, or XFRM in the kernel.
+    """
+
+    def __init__(self, runtime_dir: str) -> None:
+        self.registry = Registry(runtime_dir)
+        self.gateway = Gateway(self.registry)
+        self._client = XfrmClient()
+        self._routes = Routes()
+        self._ways: dict[tuple[int, frozenset[Selector]], list[Route]] = {}
+
+    def close(self) -> None:
+        """Close everything; SAs, policies and routes stay."""
+        self._routes.close()
+        self._client.close()
+        self.gateway.close()
+        self.registry.close()
+
+    def prepare_socket(self, port: Port) -> None:
+        """Let IKE pass all policies, and have the kernel take ESP out of UDP at the NAT traversal port.
+
+        :raises MissingError: without the permission or the kernel's support.
+        """
+        bypass_policies(port.socket)
+        if port.natt:
+            decapsulate_esp(port.socket)
+
+    def cleanup(self) -> tuple[int, int]:
+        """Remove what a manager left: (SAs, policies) removed."""
+        removed = self.gateway.cleanup()
+        for route in self._routes.ours():
+            self._routes.remove(route)
+        self._ways.clear()
+        return removed
+
+    def source_address(self, remote: str) -> str | None:
+        """The address that packets to ``remote`` leave from, None without a route."""
+        try:
+            return self._routes.source_address(remote)
+        except KernelError:
+            return None
+
+    def open_way(self, spec: ChildSpec) -> None:
+        """Routes to the networks behind the peer, where this host needs them to send at all.
+
+        :raises KernelError: there is no way to the peer.
+        """
+        key = (spec.reqid, frozenset(spec.remote_selectors))
+        if key in self._ways:
+            return
+        routes = self._ways[key] = []
+        for route in self._routes.routes_for(spec):
+            try:
+                self._routes.add(route)
+            except KernelError as exc:
+                if exc.errno != errno.EEXIST:  # an operator's own route to the network does as well
+                    raise
+            else:
+                routes.append(route)
+
+    def shut_way(self, spec: ChildSpec) -> None:
+        """Take these routes back.
+
+        :raises KernelError: the kernel refused.
+        """
+        routes = self._ways.pop((spec.reqid, frozenset(spec.remote_selectors)), [])
+        used = {route for others in self._ways.values() for route in others}
+        for route in routes:
+            if route not in used:
+                self._routes.remove(route)
+
+    def require_esp(self) -> None:
+        """Fail where no tunnel can ever come up.
+
+        :raises MissingError: no ESP in this kernel, with the remedy.
+        """
+        require_esp(self._client)
+
+    def features(self) -> dict[str, dict[str, Any]]:
+        """What this kernel offers, by name: ``{"available", "problem", "remedy"}``."""
+        return {
+            feature.name: {"available": feature.available, "problem": feature.problem, "remedy": feature.remedy}
+            for feature in probe(self._client)
+        }

@@ -1,0 +1,139 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Do what the protocol engine asks: send, install, remove; and tell it where the kernel refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..errors import EngineError
+from ..ike.actions import (
+    Action,
+    ChildSa,
+    InstallFailed,
+    InstallInbound,
+    InstallOutbound,
+    Path,
+    ReleaseSpi,
+    RemovePolicies,
+    RemoveSas,
+    Report,
+    ResetPolicies,
+    Send,
+)
+from .host import KernelHost, spec_of
+from .log import Log
+from .sockets import Ports
+from .traps import Traps
+
+
+class Performer:
+    """Carries actions out, in order.
+
+    :param owner_of: owner tag of a tunnel.
+    :param report: gets every report.
+    :param unsent: gets (path, problem) of a message that this host could not send.
+    """
+
+    def __init__(
+        self,
+        host: KernelHost,
+        ports: Ports,
+        traps: Traps,
+        log: Log,
+        owner_of: Callable[[str], str],
+        report: Callable[[Report], None],
+        unsent: Callable[[Path, str], None],
+    ) -> None:
+        self._host = host
+        self._gateway = host.gateway
+        self._ports = ports
+        self._traps = traps
+        self._log = log
+        self._owner_of = owner_of
+        self._report = report
+        self._unsent = unsent
+        self.sent = 0
+        self._verbs = {
+            InstallInbound: self._install_inbound,
+            InstallOutbound: self._install_outbound,
+            RemoveSas: self._remove_sas,
+            ResetPolicies: self._reset_policies,
+            RemovePolicies: self._remove_policies,
+        }
+
+    def perform(self, actions: Iterable[Action]) -> list[InstallFailed]:
+        """Do all of them; what the protocol engine has to be told of those that failed."""
+        failures: dict[int, InstallFailed] = {}
+        for action in actions:
+            if isinstance(action, Send):
+                self._send(action)
+            elif isinstance(action, Report):
+                # A child that could not be installed never came up, whatever was planned.
+                if action.child not in failures or action.kind not in ("child_up", "child_rekeyed"):
+                    self._report(action)
+            elif isinstance(action, ReleaseSpi):
+                self._release(action)
+            elif action.child.number not in failures:
+                problem = self._kernel(action)
+                if problem and isinstance(action, (InstallInbound, InstallOutbound)):
+                    failures[action.child.number] = InstallFailed(action.child, problem)
+        return list(failures.values())
+
+    def _kernel(self, action: Action) -> str:
+        """What went wrong, empty if nothing did."""
+        child: ChildSa = action.child  # type: ignore[union-attr]
+        try:
+            self._verbs[type(action)](child)
+        except EngineError as exc:
+            doing = type(action).__name__
+            self._log.error(f"{doing} of child {child.child} failed: {exc}", tunnel=child.tunnel)
+            return str(exc)
+        return ""
+
+    def _install_inbound(self, child: ChildSa) -> None:
+        self._gateway.install_inbound(spec_of(child, self._owner_of(child.tunnel)))
+
+    def _install_outbound(self, child: ChildSa) -> None:
+        spec = spec_of(child, self._owner_of(child.tunnel))
+        self._gateway.install_outbound(spec)
+        try:
+            self._host.open_way(spec)
+        except EngineError as exc:
+            # Forwarded packets may have their route already; the SA serves them.
+            self._log.warning(f"no route for child {child.child}: {exc}", tunnel=child.tunnel)
+
+    def _remove_sas(self, child: ChildSa) -> None:
+        self._gateway.remove_sas(spec_of(child, self._owner_of(child.tunnel)))
+
+    def _reset_policies(self, child: ChildSa) -> None:
+        self._gateway.reset_policies(spec_of(child, self._owner_of(child.tunnel)))
+
+    def _remove_policies(self, child: ChildSa) -> None:
+        if self._traps.hold(child):
+            self._reset_policies(child)
+        else:
+            spec = spec_of(child, self._owner_of(child.tunnel))
+            self._gateway.remove_policies(spec)
+            self._host.shut_way(spec)
+
+    def _release(self, action: ReleaseSpi) -> None:
+        try:
+            self._gateway.release(action.local_address, action.protocol, action.spi)
+        except EngineError as exc:
+            # The kernel drops an SPI that is never used by itself, after a while.
+            self._log.debug(f"cannot release SPI {action.spi:#x}: {exc}")
+
+    def _send(self, action: Send) -> None:
+        path = action.path
+        port = self._ports.for_path(path)
+        if port is None:
+            self._unsent(path, "this host listens at no address of that family")
+            return
+        try:
+            port.send(action.datagram, path)
+        except OSError as exc:
+            self._unsent(path, exc.strerror or str(exc))
+        else:
+            self.sent += 1

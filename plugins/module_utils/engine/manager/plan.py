@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decide what a wish does to the tunnels there are; pure, so that a plan and its execution cannot differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .difference import Change, changes, worst
+from .store import Put, Remove, Stored
+from .wishes import Wish, read_wishes
+
+
+class Running(NamedTuple):
+    """What runs of a tunnel just now.
+
+    :ivar busy: an IKE SA is up or being negotiated.
+    :ivar up: everything that its definition starts by itself is up.
+    :ivar children: names of the children that are up.
+    """
+
+    busy: bool = False
+    up: bool = False
+    children: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happens to one tunnel.
+
+    :ivar before: the row as it is, None for a new tunnel; ``after`` what is to be stored, None to remove it.
+    :ivar action: created, changed, removed, started, stopped or none.
+    :ivar changes: the options that differ, each with its impact.
+    :ivar phase: 1 or 2 where only the IKE SA or only the Child SAs are meant.
+    :ivar halts: whether what runs is to be taken down.
+    """
+
+    name: str
+    action: str
+    impact: str
+    before: Stored | None
+    after: Put | None
+    changes: tuple[Change, ...] = ()
+    phase: int | None = None
+    halts: bool = False
+
+    @property
+    def stored_change(self) -> Put | Remove | None:
+        """What the database has to take, None if it stays as it is."""
+        if self.after is None:
+            return Remove(self.name) if self.before is not None else None
+        old = self.before
+        same = old is not None and not self.changes and (old.owner, old.wanted) == (self.after.owner, self.after.wanted)
+        return None if same else self.after
+
+    def shown(self, number: int) -> dict[str, Any]:
+        """As the methods answer it."""
+        before, after = _shown(self.before), _shown(self.after)
+        # Neither key is shown; say at least that it is another one.
+        if "auth.secret" in {change.path for change in self.changes}:
+            after["auth"]["secret"] += " (changed)"
+        return {
+            "name": self.name,
+            "number": number,
+            "action": self.action,
+            "impact": self.impact,
+            "changes": [change.path for change in self.changes],
+            "before": before,
+            "after": after,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All steps, in the order of the wish; removals by purge last."""
+
+    steps: tuple[Step, ...]
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is going to differ from now."""
+        return any(step.action != "none" for step in self.steps)
+
+
+def make_plan(params: Mapping[str, Any], stored: Mapping[str, Stored], running: Callable[[str], Running]) -> Plan:
+    """What ``tunnels.apply`` with these (canonical) parameters does.
+
+    :raises Problems: everything that is wrong with the definitions, in themselves and beside the others.
+    """
+    wishes, warnings = read_wishes(params, stored)
+    steps = [_step(wish, stored.get(wish.name), params, running) for wish in wishes]
+    if params["purge"]:
+        listed = {wish.name for wish in wishes}
+        steps += [_removal(row) for row in stored.values() if row.owner == params["owner"] and row.name not in listed]
+    return Plan(tuple(steps), warnings)
+
+
+def _step(wish: Wish, before: Stored | None, params: Mapping[str, Any], running: Callable[[str], Running]) -> Step:
+    state, phase = params["state"], params.get("phase")
+    if wish.definition is None:
+        return _removal(before) if before is not None else Step(wish.name, "none", "none", None, None)
+    if before is None:
+        put = Put(params["owner"], wanted_after(None, state, phase), wish.definition)
+        return Step(wish.name, "created", "none", None, put, phase=phase)
+    owner = params["owner"] if wish.given else before.owner
+    put = Put(owner, wanted_after(before.wanted, state, phase), wish.definition)
+    now = running(wish.name)
+    differences = tuple(changes(before.definition, wish.definition, now.children))
+    impact = worst(differences) if now.busy or not differences else "hot"
+    action = "changed" if differences or put.owner != before.owner else _movement(state, phase, before, put, now)
+    return Step(wish.name, action, impact, before, put, differences, phase, state == "inactive")
+
+
+def _removal(before: Stored) -> Step:
+    return Step(before.name, "removed", "none", before, None)
+
+
+def _movement(state: str, phase: int | None, before: Stored, put: Put, now: Running) -> str:
+    """Started, stopped or none, for a tunnel whose definition stays."""
+    if state == "active":
+        starts_here = put.definition.document["role"] != "responder"
+        done = now.busy if phase == 1 else now.up
+        return "started" if before.wanted != put.wanted or (starts_here and not done) else "none"
+    if state == "inactive":
+        runs = bool(now.children) if phase == 2 else now.busy
+        return "stopped" if before.wanted != put.wanted or runs else "none"
+    return "none"
+
+
+def wanted_after(before: str | None, state: str, phase: int | None) -> str:
+    """The lasting wish for a tunnel, by the lasting wish so far and what is asked now."""
+    if state == "active":
+        return "ike" if phase == 1 and before != "active" else "active"
+    if state == "inactive":
+        if phase == 2:
+            return "ike" if before in ("active", "ike") else before or "present"
+        return "inactive"
+    return before or "present"
+
+
+def _shown(row: Stored | Put | None) -> dict[str, Any]:
+    if row is None:
+        return {}
+    return row.definition.public() | {"wanted": row.wanted, "owner": row.owner}
+
+
+def stored_changes(steps: Iterable[Step]) -> list[Put | Remove]:
+    """What the database has to take, removals first, so that names and selectors are free."""
+    found = [change for step in steps if (change := step.stored_change) is not None]
+    return sorted(found, key=lambda change: isinstance(change, Put))

@@ -1,0 +1,231 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The resident's heart: what comes in from sockets, kernel and clock goes to the protocol engine, what it asks is done.
+
+Knows no event loop: ``service.py`` calls it when a descriptor is readable or a deadline has come.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..crypto.entropy import SystemEntropy
+from ..errors import KernelError
+from ..ike.actions import Acquire, Action, Path, Report
+from ..ike.endpoint import Endpoint
+from ..ike.settings import Settings
+from ..ike.v2.sa import State
+from ..ping.responder import answer
+from .bucket import Bucket
+from .host import KernelHost, event_of
+from .log import Log
+from .performer import Performer
+from .sockets import Ports
+from .store import Store
+from .tunnels import Tunnels
+
+KEEPALIVE_SECONDS = 20.0  # RFC 3948 section 4
+ECHO_RATE, ECHO_BURST = 200.0, 400
+_VERSION_AT = 17
+_IKEV2 = 0x20
+
+# How reports are logged: level, and whether strangers can cause them.
+_LEVELS: dict[str, tuple[str, bool]] = {
+    "ike_connecting": ("debug", True),
+    "ike_established": ("info", False),
+    "ike_rekeyed": ("info", False),
+    "ike_failed": ("warning", True),
+    "ike_down": ("warning", False),
+    "child_up": ("info", False),
+    "child_rekeyed": ("info", False),
+    "child_failed": ("warning", True),
+    "child_down": ("warning", False),
+    "retransmit": ("debug", True),
+    "setback": ("warning", True),
+    "moved": ("info", True),
+    "rejected": ("info", True),
+}
+
+Subscriber = Callable[[dict[str, Any]], None]
+
+
+class Resident:
+    """A running manager without its event loop.
+
+    :param clock: the time in seconds, monotonic.
+    :ivar turned: called when something was done, after which :meth:`next_deadline` may be nearer.
+    """
+
+    def __init__(
+        self, store: Store, host: KernelHost, ports: Ports, log: Log, settings: Settings, clock: Callable[[], float]
+    ) -> None:
+        self.store = store
+        self.host = host
+        self.ports = ports
+        self.log = log
+        self.clock = clock
+        self.turned: Callable[[], None] = lambda: None
+        self.counts: Counter[str] = Counter()
+        self.subscribers: set[Subscriber] = set()
+        self.endpoint = Endpoint(SystemEntropy(), self._reserve, settings)
+        self.tunnels = Tunnels(self.endpoint, host, log, self.act, clock)
+        self.performer = Performer(host, ports, self.tunnels.traps, log, self._owner_of, self._report, self._unsent)
+        self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
+        self._keepalive_at = clock() + KEEPALIVE_SECONDS
+        self._busy = False
+        self._pending: list[Action] = []
+
+    def begin(self) -> None:
+        """Clear what an earlier run left in the kernel and put every stored tunnel into operation.
+
+        :raises EngineError: the database or the kernel cannot be used.
+        """
+        rows = self.store.load()
+        sas, policies = self.host.cleanup()
+        if sas or policies:
+            self.log.info("removed what an earlier run left", sas=sas, policies=policies)
+        children = {(row.owner, name, child) for name, row in rows.items() for child in row.children}
+        for reqid, names in self.host.registry.children().items():
+            if tuple(names) not in children:
+                self.host.registry.forget(reqid)
+        for row in rows.values():
+            self.tunnels.adopt(row)
+
+    def end(self) -> None:
+        """Remove from the kernel whatever this manager installed."""
+        self.tunnels.withdraw_all()
+        self.host.cleanup()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no peer is still to confirm that a tunnel is closed."""
+        return not self.endpoint.registry.by_spi
+
+    # What comes in
+
+    def datagram(self, octets: bytes, path: Path) -> None:
+        """An IKE message or an echo request."""
+        self.counts["datagrams"] += 1
+        # IKEv2 is most of the traffic; an echo request never carries its version.
+        if len(octets) > _VERSION_AT and octets[_VERSION_AT] != _IKEV2:
+            reply = answer(octets)
+            if reply is not None:
+                self._echo(reply, path)
+                return
+        self.act(self.endpoint.receive(octets, path, self.clock()))
+
+    def refused(self, address: str, port: int, number: int) -> None:
+        """An ICMP error came back for a datagram to ``address``."""
+        self.counts["icmp_errors"] += 1
+        closed = number == errno.ECONNREFUSED
+        reason = "port_closed" if closed else "no_answer"
+        story = f"UDP port {port} of {address} is closed" if closed else f"{address}: {os.strerror(number)}"
+        self.tunnels.hindrance(address, reason, story)
+
+    def kernel(self) -> None:
+        """The kernel has events."""
+        for event in self.host.gateway.events():
+            self.counts["kernel_events"] += 1
+            told = event_of(event)
+            if isinstance(told, Acquire):
+                self.tunnels.acquired(told.reqid)
+            else:
+                self.act(self.endpoint.kernel_event(told, self.clock()))
+
+    def next_deadline(self) -> float:
+        """When :meth:`wake` has something to do."""
+        times = [self._keepalive_at, self.endpoint.next_deadline(), self.tunnels.retry.next_deadline()]
+        return min(when for when in times if when is not None)
+
+    def wake(self) -> None:
+        """Do what is due."""
+        now = self.clock()
+        self.act(self.endpoint.tick(now))
+        self.tunnels.start_due()
+        if now >= self._keepalive_at:
+            self._keepalive_at = now + KEEPALIVE_SECONDS
+            self._send_keepalives()
+
+    # What goes out
+
+    def act(self, actions: Iterable[Action]) -> None:
+        """Perform actions, and those that come of failures and reports, one after the other."""
+        self._pending.extend(actions)
+        if self._busy:
+            return  # called while performing: they come after what is being done
+        self._busy = True
+        try:
+            while self._pending:
+                batch, self._pending = self._pending, []
+                for failure in self.performer.perform(batch):
+                    self._pending.extend(self.endpoint.kernel_event(failure, self.clock()))
+        finally:
+            self._busy = False
+        self.turned()
+
+    def _reserve(self, local: str, remote: str, protocol: int, reqid: int) -> int:
+        try:
+            return self.host.gateway.reserve(local, remote, protocol, self.tunnels.modes[reqid], reqid)
+        except KernelError as exc:
+            self.log.error(f"cannot reserve an SPI: {exc}")
+            raise
+
+    def _owner_of(self, tunnel: str) -> str:
+        row = self.tunnels.rows.get(tunnel)
+        return row.owner if row else ""
+
+    def _report(self, report: Report) -> None:
+        self.counts[report.kind] += 1
+        level, strangers = _LEVELS[report.kind]
+        if report.data.get("reason") in ("stopped", "replaced"):
+            level = "info"
+        fields = {"tunnel": report.tunnel, "ike": report.ike or None} | report.data
+        message = report.kind.replace("_", " ")
+        if strangers:
+            self.log.peer(level, report.kind, message, fields, self.clock())
+        else:
+            self.log.write(level, message, fields)
+        self.tunnels.note(report)
+        if self.subscribers:
+            event = {
+                "event": report.kind,
+                "tunnel": report.tunnel,
+                "ike": report.ike,
+                "child": report.child,
+                "data": report.data,
+            }
+            for subscriber in list(self.subscribers):
+                subscriber(event)
+
+    def _unsent(self, path: Path, problem: str) -> None:
+        self.counts["unsent"] += 1
+        story = f"cannot send from {path.local_address} to {path.remote_address}: {problem}"
+        self.log.peer("warning", "unsent", story, {}, self.clock())
+        self.tunnels.hindrance(path.remote_address, "no_answer", story)
+
+    def _echo(self, reply: bytes, path: Path) -> None:
+        port = self.ports.for_path(path)
+        if port is None or not path.remote_port or not self._echoes.take(self.clock()):
+            self.counts["echoes_dropped"] += 1
+            return
+        try:
+            port.send(reply, path)
+        except OSError:
+            self.counts["echoes_dropped"] += 1
+            return
+        self.counts["echoes"] += 1
+
+    def _send_keepalives(self) -> None:
+        """RFC 3948 section 4: a NAT forgets a mapping that is not used."""
+        for sa in list(self.endpoint.registry.by_spi.values()):
+            port = self.ports.for_path(sa.path) if sa.nat and sa.path.natt and sa.state is State.ESTABLISHED else None
+            if port is not None:
+                try:
+                    port.send_keepalive(sa.path)
+                except OSError as exc:
+                    self._unsent(sa.path, exc.strerror or str(exc))

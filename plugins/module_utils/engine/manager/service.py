@@ -1,0 +1,225 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the manager: open what it needs, turn the event loop, end cleanly."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import os
+import signal
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, MissingError
+from ..ike.settings import Settings
+from .client import DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR
+from .control import ControlServer
+from .handlers import Methods
+from .host import KernelHost
+from .log import Log
+from .resident import Resident
+from .sockets import Ports
+from .store import Store
+from .systemd import Systemd
+
+FAREWELL_SECONDS = 2.0  # how long peers get to confirm that their tunnels are closed
+STATUS_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that the command line says; see ``engine manager --help``."""
+
+    database: str = DEFAULT_DATABASE
+    runtime_dir: str = DEFAULT_RUNTIME_DIR
+    control: str = ""
+    ike_port: int = 500
+    natt_port: int = 4500
+    listen: tuple[str, ...] = ()
+    log_level: str = "info"
+    journal: bool = False
+    keep_on_exit: bool = False
+
+    @classmethod
+    def of(cls, parsed: argparse.Namespace) -> Options:
+        """Of a parsed command line.
+
+        :raises InputError: the ports are one.
+        """
+        if parsed.ike_port == parsed.natt_port:
+            raise InputError("--natt-port", parsed.natt_port, "is also --ike-port", "give two ports")
+        return cls(
+            parsed.database,
+            parsed.runtime_dir,
+            parsed.control or os.path.join(parsed.runtime_dir, "control.sock"),
+            parsed.ike_port,
+            parsed.natt_port,
+            tuple(parsed.listen),
+            parsed.log_level,
+            parsed.log_format == "journal",
+            parsed.keep_on_exit,
+        )
+
+
+def serve(options: Options, make_host: Any = KernelHost) -> int:
+    """Run until told to stop; the exit status.
+
+    :param make_host: called with the runtime directory; gives the kernel to work with.
+    :raises EngineError: it cannot begin; nothing was changed.
+    """
+    os.umask(0o077)
+    log = Log(options.log_level, options.journal)
+    lock = _lock(options.runtime_dir)
+    try:
+        return asyncio.run(_run(options, make_host, log))
+    finally:
+        os.close(lock)
+
+
+def _lock(directory: str) -> int:
+    """Be the only manager of this runtime directory."""
+    try:
+        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(os.path.join(directory, "manager.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise MissingError(
+            f"the runtime directory {directory} cannot be used ({exc.strerror})", "run as root, or give --runtime-dir"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise MissingError(
+            f"another manager runs with the runtime directory {directory}", "stop that one, or give --runtime-dir"
+        ) from None
+    return descriptor
+
+
+async def _run(options: Options, make_host: Any, log: Log) -> int:
+    store = Store(options.database)
+    host = make_host(options.runtime_dir)
+    ports = Ports(list(options.listen), options.ike_port, options.natt_port)
+    for port in ports:
+        host.prepare_socket(port)
+    settings = Settings(ike_port=options.ike_port, natt_port=options.natt_port)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: _uncaught(log, context))
+    resident = Resident(store, host, ports, log, settings, loop.time)
+    turner = Turner(resident, loop)
+    methods = Methods(resident, turner.stop)
+    server = ControlServer(options.control, methods.handlers(), log)
+    resident.begin()
+    await server.open()
+    turner.attach()
+    systemd = Systemd()
+    systemd.ready(turner.status())
+    beats = asyncio.create_task(_beat(systemd, turner))
+    log.info("the tunnel manager serves", control=options.control, tunnels=len(resident.tunnels.rows))
+    keep = await turner.stopped(options.keep_on_exit)
+    systemd.stopping()
+    beats.cancel()
+    await server.close()
+    if not keep:
+        await turner.farewell()
+    turner.detach()
+    ports.close()
+    host.close()
+    store.close()
+    log.info("the tunnel manager ended", kept=keep or None)
+    return 0
+
+
+class Turner:
+    """Feeds a :class:`Resident` from an event loop: descriptors, one timer, signals."""
+
+    def __init__(self, resident: Resident, loop: asyncio.AbstractEventLoop) -> None:
+        self._resident = resident
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._stop: asyncio.Future[bool] = loop.create_future()
+
+    def attach(self) -> None:
+        """Begin to feed it."""
+        resident, loop = self._resident, self._loop
+        for port in resident.ports:
+            loop.add_reader(port.fileno(), self._readable, port)
+        loop.add_reader(resident.host.gateway.fileno(), self._kernel)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop, False)
+        resident.turned = self._arm
+        self._arm()
+
+    def detach(self) -> None:
+        """Feed it no more."""
+        for port in self._resident.ports:
+            self._loop.remove_reader(port.fileno())
+        self._loop.remove_reader(self._resident.host.gateway.fileno())
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def stop(self, keep: bool) -> None:
+        """End the manager."""
+        if not self._stop.done():
+            self._stop.set_result(keep)
+
+    async def stopped(self, keep: bool) -> bool:
+        """Wait for the end; whether SAs and policies are to stay."""
+        return await self._stop or keep
+
+    async def farewell(self) -> None:
+        """Close all tunnels, and give the peers a moment to confirm."""
+        self._resident.end()
+        deadline = self._loop.time() + FAREWELL_SECONDS
+        while not self._resident.quiet and self._loop.time() < deadline:
+            await asyncio.sleep(0.02)
+
+    def status(self) -> str:
+        """One line for ``systemctl status``."""
+        tunnels = self._resident.tunnels
+        active = sum(1 for sas in self._resident.endpoint.registry.by_tunnel.values() for sa in sas if sa.alive)
+        return f"{len(tunnels.rows)} tunnels defined, {active} IKE SAs up"
+
+    def _readable(self, port: Any) -> None:
+        port.drain(self._resident.datagram, self._resident.refused)
+
+    def _kernel(self) -> None:
+        self._resident.kernel()
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._resident.wake()
+        self._arm()
+
+    def _arm(self) -> None:
+        """Set the one timer to the next deadline, which may have come nearer."""
+        when = self._resident.next_deadline()
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._wake)
+
+
+async def _beat(systemd: Systemd, turner: Turner) -> None:
+    """Signs of life, and what ``systemctl status`` shows."""
+    pause = min(systemd.watchdog or STATUS_SECONDS, STATUS_SECONDS)
+    while True:
+        if systemd.watchdog:
+            systemd.alive()
+        systemd.status(turner.status())
+        await asyncio.sleep(pause)
+
+
+def _uncaught(log: Log, context: dict[str, Any]) -> None:
+    """An error of ours: say where, but not with which values, and go on serving."""
+    exc = context.get("exception")
+    where = ""
+    if exc is not None:
+        frame = traceback.extract_tb(exc.__traceback__)[-1] if exc.__traceback__ else None
+        where = f"{type(exc).__name__} at {Path(frame.filename).name}:{frame.lineno}" if frame else type(exc).__name__
+    log.error("an internal error; please report it", error=where or context.get("message", ""))

@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The definitions on disk: one SQLite file (WAL), root only, that survives a power cut at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import MissingError
+from .definition import Definition, parse_definition
+
+_VERSION = 1
+# AUTOINCREMENT: a number that an operator has seen never comes to mean another tunnel.
+_SCHEMA = """
+CREATE TABLE tunnel (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    wanted TEXT NOT NULL,
+    definition TEXT NOT NULL
+);
+CREATE TABLE child (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    tunnel INTEGER NOT NULL REFERENCES tunnel (number) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    UNIQUE (tunnel, name)
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One row.
+
+    :ivar number: phase 1 number, never used again for another tunnel.
+    :ivar owner: tag of whoever defined it.
+    :ivar wanted: ``active``, ``ike`` (the IKE SA alone), ``present`` (as it comes) or ``inactive``.
+    :ivar children: phase 2 numbers by name.
+    """
+
+    number: int
+    name: str
+    owner: str
+    wanted: str
+    definition: Definition
+    children: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Create or replace a tunnel."""
+
+    owner: str
+    wanted: str
+    definition: Definition
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Forget a tunnel."""
+
+    name: str
+
+
+class Store:
+    """The open database; used by one thread at a time.
+
+    :raises MissingError: the file cannot be used, with the remedy.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # SQLite gives its -wal file the mode of the database, so the mode has to be right before the first write.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.chmod(path, 0o600)
+            self._connection = sqlite3.connect(path, timeout=2.0, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except OSError as exc:
+            raise MissingError(
+                f"the database {path} cannot be opened ({exc.strerror})", "run as root, or give another --database"
+            ) from None
+        except sqlite3.Error as exc:
+            raise self._unusable(exc) from None
+
+    def _prepare(self) -> None:
+        execute = self._connection.execute
+        # Exclusive: a second manager on the same file would undo what this one does.
+        execute("PRAGMA locking_mode = EXCLUSIVE")
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = FULL")
+        execute("PRAGMA foreign_keys = ON")
+        execute("BEGIN IMMEDIATE")
+        (version,) = execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                execute(statement)
+            execute(f"PRAGMA user_version = {_VERSION}")
+        execute("COMMIT")
+        if version > _VERSION:
+            raise MissingError(
+                f"the database {self._path} is of a newer engine (version {version}, this one knows {_VERSION})",
+                "install the newer engine again, or move the file away",
+            )
+
+    def _unusable(self, exc: sqlite3.Error) -> MissingError:
+        if "locked" in str(exc):
+            return MissingError(f"the database {self._path} is in use by another manager", "stop that one first")
+        return MissingError(
+            f"the database {self._path} is not usable ({exc})",
+            "restore it, or move it away and define the tunnels anew",
+        )
+
+    def close(self) -> None:
+        """Write everything back and close."""
+        self._connection.close()
+
+    def load(self) -> dict[str, Stored]:
+        """Every tunnel by name, in the order of their numbers.
+
+        :raises MissingError: a row cannot be read.
+        """
+        try:
+            tunnels = self._connection.execute(
+                "SELECT number, name, owner, wanted, definition FROM tunnel ORDER BY number"
+            ).fetchall()
+            return self._read(tunnels)
+        except (sqlite3.Error, ValueError) as exc:
+            raise self._unusable(sqlite3.DatabaseError(str(exc))) from None
+
+    def commit(self, changes: Iterable[Put | Remove]) -> dict[str, Stored | None]:
+        """Do all changes in one transaction or, on an error, none.
+
+        :returns: what now stands under each name that was touched, None if removed.
+        :raises MissingError: the disk is full or the file is damaged.
+        """
+        outcome: dict[str, Stored | None] = {}
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                for change in changes:
+                    if isinstance(change, Remove):
+                        self._connection.execute("DELETE FROM tunnel WHERE name = ?", (change.name,))
+                        outcome[change.name] = None
+                    else:
+                        outcome[change.definition.name] = self._put(change)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as exc:
+            raise self._unusable(exc) from None
+        return outcome
+
+    def _put(self, change: Put) -> Stored:
+        execute = self._connection.execute
+        name = change.definition.name
+        text = json.dumps(change.definition.stored(), separators=(",", ":"), ensure_ascii=False)
+        (number,) = execute(
+            "INSERT INTO tunnel (name, owner, wanted, definition) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+            " owner = excluded.owner, wanted = excluded.wanted, definition = excluded.definition RETURNING number",
+            (name, change.owner, change.wanted, text),
+        ).fetchone()
+        wanted = [child["name"] for child in change.definition.document["children"]]
+        known = dict(execute("SELECT name, number FROM child WHERE tunnel = ?", (number,)).fetchall())
+        for child in known.keys() - set(wanted):
+            execute("DELETE FROM child WHERE number = ?", (known[child],))
+        for child in wanted:
+            if child not in known:
+                known[child] = execute("INSERT INTO child (tunnel, name) VALUES (?, ?)", (number, child)).lastrowid
+        return Stored(
+            number, name, change.owner, change.wanted, change.definition, {child: known[child] for child in wanted}
+        )
+
+    def _read(self, tunnels: list[tuple[int, str, str, str, str]]) -> dict[str, Stored]:
+        children: dict[int, dict[str, int]] = {}
+        for number, tunnel, name in self._connection.execute("SELECT number, tunnel, name FROM child"):
+            children.setdefault(tunnel, {})[name] = number
+        return {
+            name: Stored(number, name, owner, wanted, parse_definition(json.loads(text)), children.get(number, {}))
+            for number, name, owner, wanted, text in tunnels
+        }

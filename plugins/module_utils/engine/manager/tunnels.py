@@ -1,0 +1,269 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tunnels that the manager runs: each row of the database put into the protocol engine and the kernel."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+
+from ..errors import EngineError
+from ..ike.actions import Action, Path, Report
+from ..ike.connection import Connection
+from ..ike.endpoint import Endpoint
+from ..kernel.registry import Child
+from .build import connection_of
+from .host import KernelHost
+from .log import Log
+from .plan import Running, Step
+from .retry import Retry
+from .states import UNKNOWN, Condition, Notice, condition, starts_itself
+from .store import Stored
+from .traps import Traps
+
+# Reports after which a tunnel looks different.
+_SETBACKS = ("ike_failed", "ike_down", "child_failed", "child_down", "setback", "rejected")
+# Unanswered sendings of a request after which a waiting operator is told.
+_TRIES_TO_TELL = 3
+
+Act = Callable[[Iterable[Action]], None]
+
+
+class Tunnels:
+    """Every defined tunnel, what is wanted of it and what became of it.
+
+    :param act: performs the actions of the protocol engine.
+    :param clock: the time in seconds, monotonic.
+    :ivar changed: called with the name of a tunnel of which something changed.
+    """
+
+    def __init__(self, endpoint: Endpoint, host: KernelHost, log: Log, act: Act, clock: Callable[[], float]) -> None:
+        self.rows: dict[str, Stored] = {}
+        self.retry = Retry(random.random)
+        self.modes: dict[int, str] = {}
+        self.traps = Traps(host, endpoint.registry)
+        self.changed: Callable[[str], None] = lambda name: None
+        self._endpoint = endpoint
+        self._host = host
+        self._log = log
+        self._act = act
+        self._clock = clock
+        self._connections: dict[str, Connection] = {}
+        self._notices: dict[str, Notice] = {}
+        self._acquired: dict[str, float] = {}
+        self._by_peer: dict[str | None, set[str]] = {}
+
+    # What is wanted
+
+    def adopt(self, row: Stored) -> None:
+        """Put a row into operation, new or in the place of the one of that name."""
+        self.rows[row.name] = row
+        if row.wanted == "inactive":
+            self._withdraw(row.name)
+            return
+        connection = connection_of(row.definition, self._reqids(row))
+        self._forget_peer(row.name)
+        self._connections[row.name] = connection
+        self._by_peer.setdefault(connection.remote_address, set()).add(row.name)
+        for child in connection.children:
+            self.modes[child.reqid] = child.mode
+        self._endpoint.define(connection)
+        self._lay_traps(row)
+        if starts_itself(row):
+            if row.name not in self.retry:
+                self.retry.want(row.name, self._clock())
+        else:
+            self.retry.forget(row.name)
+
+    def carry_out(self, step: Step, row: Stored | None) -> None:
+        """Do one step of a plan; ``row`` is what the database now holds, None once it is removed."""
+        if step.action == "none":
+            return
+        self._notices.pop(step.name, None)
+        if row is None:
+            self._remove(step.name)
+        else:
+            self._change(step, row)
+        self.changed(step.name)
+
+    def _change(self, step: Step, row: Stored) -> None:
+        now = self._clock()
+        children = {child["name"] for child in row.definition.document["children"]}
+        anew = {change.child for change in step.changes if change.impact == "re-establish"}
+        gone = {change.child for change in step.changes if change.child} - children
+        if step.halts:
+            self._act(self._endpoint.stop(step.name, now, row.children if step.phase == 2 else None))
+        elif "" in anew:
+            self._act(self._endpoint.stop(step.name, now))
+        elif anew | gone:
+            self._act(self._endpoint.stop(step.name, now, anew | gone))
+        self.adopt(row)
+        self._renew_keys(step)
+        if starts_itself(row) and not step.halts:
+            self.retry.want(step.name, now)
+
+    def start_due(self) -> None:
+        """Start what the retry clock says is due."""
+        for name in self.retry.due(self._clock()):
+            self._start(name, None if self.rows[name].wanted == "active" else ())
+
+    def acquired(self, reqid: int) -> None:
+        """A packet wants the child with this request ID: start it.
+
+        Not where the peer has to start, and not more than once a second: a sender without patience or an
+        acquire storm must not get around the back-off.
+        """
+        names = self._host.registry.names(reqid)
+        row = self.rows.get(names.tunnel) if names else None
+        if row is None or row.definition.document["role"] == "responder" or row.name not in self._connections:
+            return
+        now = self._clock()
+        if now - self._acquired.get(row.name, now - 1.0) < 1.0:
+            return
+        self._acquired[row.name] = now
+        self._start(row.name, [names.child])
+
+    def withdraw_all(self) -> None:
+        """Close every tunnel, telling the peers, and take all policies back; the rows stay."""
+        for name in list(self.rows):
+            self._withdraw(name)
+
+    # What became of it
+
+    def condition(self, name: str) -> Condition:
+        """How a tunnel is."""
+        row = self.rows.get(name)
+        if row is None:
+            return UNKNOWN
+        return condition(row, self._endpoint.registry.of_tunnel(name), self.traps.of(name), self._notices.get(name))
+
+    def running(self, names: Iterable[str]) -> dict[str, Running]:
+        """What plans need to know of these tunnels."""
+        return {name: self.condition(name).running() for name in names}
+
+    def note(self, report: Report) -> None:
+        """Take in what the protocol engine reports of one tunnel."""
+        name = report.tunnel
+        row = self.rows.get(name)
+        if row is None:
+            return
+        self._remember(report)
+        if report.kind == "child_down" and name in self._connections:
+            self._lay_traps(row)
+        now = self._clock()
+        how = self.condition(name)
+        if how.state == "active":
+            self._notices.pop(name, None)
+            self.retry.succeeded(name)
+        elif how.state == "negotiating" and how.phase1 != "dormant":
+            self.retry.started(name)
+        elif report.data.get("reason") == "stopped" and starts_itself(row):
+            self.retry.want(name, now)
+        else:
+            self.retry.failed(name, now)
+        self.changed(name)
+
+    def hindrance(self, address: str, reason: str, story: str) -> None:
+        """The network refused a datagram to ``address``: that may be why tunnels to it are not up.
+
+        Anybody can forge an ICMP error, so it explains a tunnel that is down and takes none down.
+        """
+        for name in self._by_peer.get(address, ()):
+            if self.condition(name).phase1 != "active":
+                self._notices[name] = Notice(reason, story)
+                self.changed(name)
+
+    # Parts
+
+    def _reqids(self, row: Stored) -> dict[str, int]:
+        """Request IDs of the children; they stay the same when a tunnel changes its owner."""
+        found = {}
+        before = self._connections.get(row.name)
+        old = {child.name: child.reqid for child in before.children} if before else {}
+        for child in row.children:
+            if child in old:
+                self._host.registry.record(old[child], Child(row.owner, row.name, child))
+                found[child] = old[child]
+            else:
+                found[child] = self._host.registry.allocate(row.owner, row.name, child)
+        return found
+
+    def _remember(self, report: Report) -> None:
+        name, kind, data = report.tunnel, report.kind, report.data
+        if kind in _SETBACKS:
+            if data.get("reason") not in ("replaced", "stopped"):
+                child = data.get("child", "")
+                self._notices[name] = Notice(data.get("reason", "protocol_error"), data.get("story", ""), child)
+        elif kind == "retransmit":
+            if data["tries"] >= _TRIES_TO_TELL and name not in self._notices:
+                story = f"{data['exchange']} was sent {data['tries']} times without an answer"
+                self._notices[name] = Notice("no_answer", story)
+        elif kind in ("ike_established", "child_up"):
+            notice = self._notices.get(name)
+            if notice is not None and notice.child == data.get("child", ""):
+                del self._notices[name]
+
+    def _start(self, name: str, children: Iterable[str] | None) -> None:
+        connection = self._connections[name]
+        path = None
+        if connection.local_address is None and connection.remote_address is not None:
+            source = self._host.source_address(connection.remote_address)
+            if source is None:
+                self._notices[name] = Notice("no_answer", f"this host has no route to {connection.remote_address}")
+                self.retry.failed(name, self._clock())
+                return
+            ports = self._endpoint.settings
+            path = Path(source, ports.ike_port, connection.remote_address, connection.remote_port)
+            self._lay_traps(self.rows[name])
+        self._act(self._endpoint.start(name, self._clock(), path, children))
+
+    def _renew_keys(self, step: Step) -> None:
+        """Have what was negotiated before agree with new options, where that loses nothing."""
+        renewed = {
+            change.child for change in step.changes if change.impact == "rekey" and (change.option or not change.child)
+        }
+        if "" in renewed:
+            self._act(self._endpoint.rekey(step.name, self._clock()))
+        if renewed - {""}:
+            self._act(self._endpoint.rekey(step.name, self._clock(), renewed - {""}))
+
+    def _remove(self, name: str) -> None:
+        self._withdraw(name)
+        del self.rows[name]
+        self._acquired.pop(name, None)
+        self._forget_peer(name)
+        connection = self._connections.pop(name, None)
+        for child in connection.children if connection else ():
+            self._host.registry.forget(child.reqid)
+            self.modes.pop(child.reqid, None)
+
+    def _forget_peer(self, name: str) -> None:
+        before = self._connections.get(name)
+        if before is not None:
+            names = self._by_peer[before.remote_address]
+            names.discard(name)
+            if not names:
+                del self._by_peer[before.remote_address]
+
+    def _withdraw(self, name: str) -> None:
+        """Take a tunnel out of operation: SAs, policies, and the definition that peers could use."""
+        self.retry.forget(name)
+        self._act(self._endpoint.stop(name, self._clock()))
+        self._endpoint.undefine(name)
+        self._notices.pop(name, None)
+        try:
+            self.traps.take(name)
+        except EngineError as exc:
+            self._log.error(str(exc), tunnel=name)
+
+    def _lay_traps(self, row: Stored) -> None:
+        connection = self._connections[row.name]
+        local = connection.local_address
+        if local is None and connection.remote_address is not None:
+            local = self._host.source_address(connection.remote_address)
+        try:
+            self.traps.lay(row, connection, local)
+        except EngineError as exc:
+            self._notices[row.name] = Notice("kernel_refused", str(exc))
+            self._log.error(str(exc), tunnel=row.name)

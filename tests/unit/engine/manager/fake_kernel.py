@@ -1,0 +1,170 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A kernel that only records, and a manager process that uses it: ``python3 fake_kernel.py --database …``."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "plugins" / "module_utils"))
+
+from engine.errors import KernelError, MissingError  # noqa: E402
+from engine.kernel.registry import Registry  # noqa: E402
+from engine.kernel.spec import Usage  # noqa: E402
+
+
+class FakeGateway:
+    """Keeps SAs and policies in dictionaries and checks what the kernel would check.
+
+    :ivar refuse: names of verbs that fail, for tests of roll-back.
+    """
+
+    def __init__(self, journal: Path | None = None) -> None:
+        self.sas: dict[tuple[str, int], object] = {}
+        self.reserved: set[tuple[str, int]] = set()
+        self.policies: dict[tuple, tuple[int, int]] = {}
+        self.calls: list[str] = []
+        self.refuse: set[str] = set()
+        self.waiting: list[object] = []
+        self._journal = journal
+        self._spis = itertools.count(0xC0000001)
+        self._read, self._write = os.pipe()
+
+    def close(self) -> None:
+        os.close(self._read)
+        os.close(self._write)
+
+    def fileno(self) -> int:
+        return self._read
+
+    def push(self, event: object) -> None:
+        self.waiting.append(event)
+        os.write(self._write, b"x")
+
+    def events(self) -> list[object]:
+        os.read(self._read, 4096)
+        events, self.waiting = self.waiting, []
+        return events
+
+    def reserve(self, local_address, remote_address, protocol, mode, reqid):
+        self._called("reserve")
+        spi = next(self._spis)
+        self.reserved.add((local_address, spi))
+        return spi
+
+    def release(self, local_address, protocol, spi):
+        self._called("release")
+        self.reserved.discard((local_address, spi))
+
+    def install_inbound(self, spec):
+        self._called("install_inbound", spec)
+        if (spec.local_address, spec.spi_in) not in self.reserved:
+            raise KernelError("add the inbound SA", 17, "the SPI was not reserved")
+        self.reserved.discard((spec.local_address, spec.spi_in))
+        self.sas[(spec.local_address, spec.spi_in)] = spec
+
+    def install_outbound(self, spec):
+        try:
+            self._called("install_outbound", spec)
+        except KernelError:
+            self.sas.pop((spec.local_address, spec.spi_in), None)
+            raise
+        self.sas[(spec.remote_address, spec.spi_out)] = spec
+        self._set(spec, spec.spi_out)
+
+    def remove_sas(self, spec):
+        self._called("remove_sas", spec)
+        self.sas.pop((spec.remote_address, spec.spi_out), None)
+        self.sas.pop((spec.local_address, spec.spi_in), None)
+
+    def trap(self, spec):
+        self._called("trap", spec)
+        self._set(spec, 0)
+
+    def reset_policies(self, spec):
+        self._called("reset_policies", spec)
+        self._set(spec, 0)
+
+    def remove_policies(self, spec):
+        self._called("remove_policies", spec)
+        for key in self._keys(spec):
+            if self.policies.get(key, (0, 0))[0] == spec.reqid:
+                del self.policies[key]
+
+    def usage_all(self):
+        self._called("usage_all")
+        return {(address, 50, spi): Usage(bytes=84, packets=1) for address, spi in self.sas}
+
+    def cleanup(self, keep_reqids=frozenset()):
+        counts = len(self.sas), len(self.policies)
+        self.sas.clear()
+        self.policies.clear()
+        self._called("cleanup")
+        return counts
+
+    def _keys(self, spec):
+        return [(local, remote) for local in spec.local_selectors for remote in spec.remote_selectors]
+
+    def _set(self, spec, spi):
+        for key in self._keys(spec):
+            held = self.policies.get(key)
+            if held is not None and held[0] != spec.reqid:
+                raise KernelError("set the policy", 17, "another child has these selectors already")
+        self.policies |= {key: (spec.reqid, spi) for key in self._keys(spec)}
+
+    def _called(self, verb, spec=None):
+        self.calls.append(verb)
+        if verb in self.refuse:
+            raise KernelError(verb, 22, "refused by the test")
+        if self._journal is not None:
+            state = {"call": verb, "sas": len(self.sas), "policies": len(self.policies)}
+            with self._journal.open("a") as stream:
+                stream.write(json.dumps(state) + "\n")
+
+
+class FakeHost:
+    """Stands for KernelHost."""
+
+    def __init__(self, runtime_dir: str, journal: bool = True) -> None:
+        self.registry = Registry(runtime_dir)
+        self.gateway = FakeGateway(Path(runtime_dir) / "kernel.jsonl" if journal else None)
+        self.esp = True
+        self.ways: list[object] = []
+
+    def close(self) -> None:
+        self.gateway.close()
+        self.registry.close()
+
+    def prepare_socket(self, port) -> None:
+        """The sockets of a test need no permission."""
+
+    def cleanup(self) -> tuple[int, int]:
+        return self.gateway.cleanup()
+
+    def source_address(self, remote: str) -> str | None:
+        return None if remote.startswith("192.0.2.") else "127.0.0.1"
+
+    def open_way(self, spec) -> None:
+        self.ways.append(spec)
+
+    def shut_way(self, spec) -> None:
+        self.ways = [way for way in self.ways if way.reqid != spec.reqid]
+
+    def require_esp(self) -> None:
+        if not self.esp:
+            raise MissingError("this kernel has no ESP", "modprobe esp4")
+
+    def features(self) -> dict:
+        return {"ESP for IPv4": {"available": self.esp, "problem": "", "remedy": ""}}
+
+
+if __name__ == "__main__":
+    from engine.manager.command import _parser
+    from engine.manager.service import Options, serve
+
+    sys.exit(serve(Options.of(_parser().parse_args(["manager", *sys.argv[1:]])), FakeHost))
