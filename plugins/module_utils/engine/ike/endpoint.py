@@ -275,6 +275,9 @@ class Endpoint:
     def _stop_children(self, turn: Turn, sa: IkeSa, names: set[str]) -> None:
         for task in [t for t in sa.queue if t.kind is Kind.NEW_CHILD and t.config.name in names]:
             sa.queue.remove(task)
+        asked = sa.request.task if sa.request else None
+        if asked is not None and asked.kind is Kind.NEW_CHILD and asked.config.name in names:
+            asked.reason = "stopped"
         for child in list(sa.children.values()):
             if child.config.name in names and child.state is not ChildState.DELETING:
                 sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))

@@ -39,7 +39,10 @@ def test_a_tunnel_comes_up_in_two_exchanges() -> None:
     ],
 )
 def test_every_kind_of_algorithm(ike: str, esp: str) -> None:
-    world = up(proposals=ike_proposals(ike, "p"), children=(child(proposals=None) if False else replace(child(), proposals=esp_proposals(esp, "p")),))
+    world = up(
+        proposals=ike_proposals(ike, "p"),
+        children=(child(proposals=None) if False else replace(child(), proposals=esp_proposals(esp, "p")),),
+    )
     sa = world.east.kernel.sending(1)
     assert sa.encryption.name == esp.split("-")[0]
 
@@ -195,7 +198,11 @@ def test_selectors_that_do_not_meet_leave_the_ike_sa_standing() -> None:
 
 
 def test_several_children_come_up_one_after_another() -> None:
-    second = replace(child("voice", 2), local=(parse_selector("10.1.0.0/16[udp/5060]"),), remote=(parse_selector("10.2.0.0/16[udp]"),))
+    second = replace(
+        child("voice", 2),
+        local=(parse_selector("10.1.0.0/16[udp/5060]"),),
+        remote=(parse_selector("10.2.0.0/16[udp]"),),
+    )
     world = up(children=(child(), second))
     world.check(2)
     assert world.east.kinds().count("child_up") == 2

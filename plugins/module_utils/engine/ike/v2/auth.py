@@ -229,6 +229,8 @@ def child_from_answer(
         story = f"the peer chose {mode} mode, {config.name} is defined in {config.mode} mode"
         raise IkeError(0, story, CHILD, reason="mode_refused")
     choice = check_answer_esp(config.proposals, answer, with_ke)
+    if choice.spi in task.closed:
+        raise IkeError(0, f"the peer has already closed {config.name} again", CHILD, reason="peer_deleted")
     check_answer(config, tsi.selectors, tsr.selectors)
     narrowed = Narrowed(config, tsi.selectors, tsr.selectors)
     return children.make(turn, sa, narrowed, choice, task.spi, nonces, shared, started_exchange=True)

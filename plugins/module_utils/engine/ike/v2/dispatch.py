@@ -19,6 +19,8 @@ from .exchange import Incoming, opened, repeats_answer, send_answer, send_reques
 from .sa import IkeSa, Kind, State, Task
 from .turn import Turn
 
+CHILD_WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD)
+
 
 def new_peer(turn: Turn, message: Message, datagram: bytes, path: Path) -> None:
     """An IKE_SA_INIT request that belongs to no IKE SA yet."""
@@ -63,7 +65,8 @@ def _request(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Pat
         return
     payloads = Payloads(opened(sa, message))
     sa.answered_digest = hashlib.sha256(datagram).digest()
-    authenticated = sa.state in (State.ESTABLISHED, State.REKEYED, State.DELETING)
+    before = sa.state
+    authenticated = before in (State.ESTABLISHED, State.REKEYED, State.DELETING)
     if authenticated:
         sa.last_heard = turn.now
         if sa.nat:
@@ -74,14 +77,22 @@ def _request(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Pat
         if row is None:
             _refuse(sa, header)
         _require(payloads, row.required)
+        if sa.claims is not None and kind in CHILD_WORK:
+            # The peer works with its successor already: for it the collision is decided.
+            lifecycle.inherit(turn, sa.claims, sa)
         answer = row.handler(turn, sa, Incoming(header, payloads, datagram, path))
-        if sa.state is not State.GONE:
-            sa.state = row.next
+        _move(sa, before, row.next)
     except IkeError as exc:
         answer = _refusal(turn, sa, exc)
     if answer is not None:
         sa.expected_id += 1
         send_answer(turn, sa, header, answer, path)
+
+
+def _move(sa: IkeSa, before: State, after: State) -> None:
+    """Enter the row's next state, unless the handler has already entered another one."""
+    if sa.state is before:
+        sa.state = after
 
 
 def _refuse(sa: IkeSa, header: Header) -> None:
@@ -117,6 +128,7 @@ def _answer(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Path
         _init_answer(turn, sa, message, datagram, path)
         return
     payloads = Payloads(opened(sa, message))
+    before = sa.state
     sa.request = None
     sa.next_id += 1
     sa.last_heard = turn.now
@@ -125,8 +137,7 @@ def _answer(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Path
         if row is None:
             raise IkeError(0, f"the answer to {kind.value} lacks what it must have")
         row.handler(turn, sa, Incoming(header, payloads, datagram, path), request)
-        if sa.state is not State.GONE:
-            sa.state = row.next
+        _move(sa, before, row.next)
     except IkeError as exc:
         fail(turn, sa, request.task, exc)
 

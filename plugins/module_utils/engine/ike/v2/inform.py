@@ -11,7 +11,7 @@ from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ExchangeType, ProtocolId
 from . import children, lifecycle, rekey_child
 from .exchange import Incoming
-from .sa import ChildState, IkeSa, Request, Task
+from .sa import ChildState, IkeSa, Kind, Request, Task
 from .turn import Turn
 
 
@@ -39,6 +39,9 @@ def begin_delete_child(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any
     else:
         spi, config = child.sa.spi_in.to_bytes(4, "big"), child.config
         child.state = ChildState.DELETING
+        if task.reason == "stopped" and child.successor is not None:
+            # Replaced since the operator asked: what carries the traffic now has to go as well.
+            sa.queue.append(Task(Kind.DELETE_CHILD, child=child.successor, reason="stopped"))
     return ExchangeType.INFORMATIONAL, [Delete(config.proposals[0].protocol, (spi,))]
 
 
@@ -60,6 +63,8 @@ def respond_close(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
         for spi in delete.spis:
             child = rekey_child.find(sa, delete.protocol, spi)
             if child is None:
+                if sa.request is not None:
+                    sa.request.task.closed += (spi,)
                 continue
             if child.state is not ChildState.DELETING:
                 closed.setdefault(delete.protocol, []).append(child.sa.spi_in.to_bytes(4, "big"))

@@ -72,7 +72,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     handshake = _handshake(sa)
     if got.header.responder_spi == bytes(8):
         raise IkeError(0, "the responder's SPI is zero")
-    choice = check_answer_ike(sa.connection.proposals, got.payloads.one(SA))
+    choice = _without_spi(check_answer_ike(sa.connection.proposals, got.payloads.one(SA)))
     ke = got.payloads.one(KE)
     if choice.ke is None or ke.group != choice.ke.transform_id or ke.group != handshake.group:
         raise IkeError(0, f"the key exchange is of group {ke.group}, not of the chosen one")
@@ -186,6 +186,12 @@ def _admit(turn: Turn, header: Header, payloads: Payloads, nonce: bytes, path: P
     return False
 
 
+def _without_spi(choice: Choice) -> Choice:
+    if choice.spi:
+        raise IkeError(NotifyType.INVALID_SYNTAX, "a proposal with an SPI in IKE_SA_INIT")
+    return choice
+
+
 def _choose(turn: Turn, offered: SA, path: Path) -> tuple[Connection, Choice]:
     """The first candidate that has a proposal in common with the peer."""
     candidates = turn.connections.for_path(path)
@@ -195,7 +201,7 @@ def _choose(turn: Turn, offered: SA, path: Path) -> tuple[Connection, Choice]:
     refusal: IkeError | None = None
     for connection in candidates:
         try:
-            return connection, choose_ike(connection.proposals, offered.proposals)
+            return connection, _without_spi(choose_ike(connection.proposals, offered.proposals))
         except IkeError as exc:
             refusal = refusal or exc
     raise refusal  # type: ignore[misc]

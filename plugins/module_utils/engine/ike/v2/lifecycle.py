@@ -68,11 +68,14 @@ def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
     for child in list(old.children.values()):
         del old.children[child.number]
         children.adopt(turn, new, child)
-    for task in list(old.queue):
+    for task in old.queue:
         if task.kind not in STAYS:
             new.queue.append(task)
+        elif task.kind is Kind.DELETE_IKE and task.reason == "stopped":
+            new.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
     old.queue.clear()
     old.replaced_by = new
+    old.claims = new.claims = None
     old.state = State.REKEYED
     old.expires_at = turn.now + turn.settings.rekeyed_lifetime
     turn.report("ike_rekeyed", new, old=old.number)
@@ -83,8 +86,9 @@ def end(turn: Turn, sa: IkeSa, reason: str, story: str) -> None:
 
     Where the peer has already made its successor while our own rekey was out, that one carries on.
     """
-    if sa.request is not None and sa.request.task.their_sa is not None and reason != "stopped":
-        inherit(turn, sa, sa.request.task.their_sa)
+    theirs = sa.request.task.their_sa if sa.request is not None else None
+    if theirs is not None and sa.replaced_by is None and reason != "stopped":
+        inherit(turn, sa, theirs)
     established = sa.state in (State.ESTABLISHED, State.REKEYED, State.DELETING)
     for child in list(sa.children.values()):
         if reason == "stopped":

@@ -58,7 +58,10 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     child = from_answer(turn, sa, got.payloads, request.task)
     children.install(turn, sa, child)
     children.report_up(turn, sa, child)
-    _settle_twins(turn, sa, child)
+    if request.task.reason == "stopped":
+        sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
+    else:
+        _settle_twins(turn, sa, child)
 
 
 def from_answer(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> Any:

@@ -51,7 +51,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
         _delete_unused(turn, sa, task)
         _settle(turn, sa, current, theirs)
         return
-    current.successor = None
+    current.successor = mine
     children.install(turn, sa, mine)
     _settle(turn, sa, current, mine)
     if current.state is not ChildState.GONE:

@@ -52,12 +52,18 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
         mine.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
         mine.replaced_by = theirs
-        lifecycle.inherit(turn, sa, theirs)
+        settle(turn, sa, theirs)
         return
     if theirs is not None:
-        theirs.replaced_by = mine
+        lifecycle.inherit(turn, theirs, mine)
     lifecycle.inherit(turn, sa, mine)
     sa.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
+
+
+def settle(turn: Turn, current: IkeSa, theirs: IkeSa) -> None:
+    """The peer's successor takes over, unless it has done so already."""
+    if current.replaced_by is None:
+        lifecycle.inherit(turn, current, theirs)
 
 
 def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
@@ -73,7 +79,7 @@ def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
 def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """The rekey came to nothing: the peer's own, if there is one, takes over, or try again in a while."""
     if task.their_sa is not None and task.their_sa.state is State.ESTABLISHED:
-        lifecycle.inherit(turn, sa, task.their_sa)
+        settle(turn, sa, task.their_sa)
         return
     sa.rekey_at = turn.now + turn.pause()
     turn.report("setback", sa, reason=reason, story=story)
@@ -92,7 +98,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     spi = turn.entropy.octets(8)
     theirs = _successor(turn, sa, False, choice, shared, (nonce, ours), (choice.spi, spi))
     if own is not None and own.kind is Kind.REKEY_IKE:
-        own.their_sa = theirs
+        own.their_sa, theirs.claims = theirs, sa
     else:
         lifecycle.inherit(turn, sa, theirs)
     return [SA((children.answer_proposal(choice, spi),)), Nonce(ours), *extra]

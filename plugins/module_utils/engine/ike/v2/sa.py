@@ -82,6 +82,9 @@ class Child:
 class Task:
     """One request of ours: queued, then outstanding.
 
+    :ivar not_before: when it may begin; ``group``: the key exchange group the peer insisted on.
+    :ivar closed: SPIs that the peer closed while this was out: its answer may have been about one of them.
+
     The optional parts are what the handler of the answer needs.
 
     :ivar child: the child it is about, or the one being replaced.
@@ -99,6 +102,7 @@ class Task:
     exchange: KeyExchange | None = None
     reason: str = ""
     not_before: float = 0.0
+    closed: tuple[bytes, ...] = ()
     group: int = 0
 
 
@@ -147,6 +151,7 @@ class IkeSa:
         a retransmission; ``answer_to``: its Message ID, -1 before the first.
     :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
     :ivar secret: the pre-shared key that authenticated the peer.
+    :ivar replaced_by: the IKE SA that took over; ``claims``: the one that this may take over, while a collision is open.
     :ivar wake: when its next deadline is due, as entered in the timer heap.
     """
 
@@ -181,6 +186,7 @@ class IkeSa:
     expires_at: float = 0.0
     wake: float = 0.0
     replaced_by: IkeSa | None = None
+    claims: IkeSa | None = None
 
     @property
     def local_spi(self) -> bytes:

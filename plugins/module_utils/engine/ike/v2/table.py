@@ -108,6 +108,8 @@ ANSWERS = (
     Answer(S.ESTABLISHED, K.REKEY_IKE, None, (SA, Nonce, KE), rekey_ike.answered, S.REKEYED, "IKE SA rekeyed"),
     Answer(S.ESTABLISHED, K.DELETE_CHILD, None, (), inform.child_deleted, S.ESTABLISHED, "the peer closed it too"),
     Answer(S.ESTABLISHED, K.INFORM, None, (), inform.alive, S.ESTABLISHED, "the peer lives"),
+    Answer(S.REKEYED, K.REKEY_IKE, ERRORS, (), rekey_ike.refused, S.REKEYED, "the peer's own rekey won"),
+    Answer(S.REKEYED, K.REKEY_IKE, None, (SA, Nonce, KE), rekey_ike.answered, S.REKEYED, "both rekeyed the IKE SA"),
     Answer(S.REKEYED, K.INFORM, None, (), inform.alive, S.REKEYED, "the peer lives"),
     Answer(S.DELETING, K.DELETE_IKE, None, (), inform.ike_deleted, S.GONE, "the peer closed it too"),
 )
