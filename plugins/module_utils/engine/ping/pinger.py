@@ -257,6 +257,11 @@ class Pinger:
             None,
         )
         if request is not None and self._right_source(request, address, port):
+            if message == request.datagram:
+                self.refused(
+                    request.ping, PORT_CLOSED, "our own datagram came back: nobody but this ikeping listens there"
+                )
+                return False
             answer = read_answer(message, request.cookies, self.plan.exchange)
             if answer is not None:
                 self._answered(request, answer, message, address, now)

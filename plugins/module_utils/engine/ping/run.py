@@ -34,6 +34,7 @@ from .udp import (
 # Datagrams sent before the sockets are looked at again, so that answers do not pile up.
 _BURST = 64
 _SEND_ATTEMPTS = 4
+_LONGEST_LISTENING = 366 * 86400.0
 
 # Direction (sent, received), address, port, datagram.
 Trace = Callable[[str, str, int, bytes], None]
@@ -56,15 +57,15 @@ class Options:
     plan: Plan = field(default_factory=Plan)
 
 
-# Field, lowest and highest value; None for no bound.
-_BOUNDS: tuple[tuple[str, float, float | None], ...] = (
+# Field, lowest and highest value.
+_BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("exchange", 1, HIGHEST_REQUEST),
     ("wait", 0.001, 3600),
-    ("count", 1, None),
-    ("interval", 0, None),
+    ("count", 1, 1_000_000),
+    ("interval", 0, 86400),
     ("retries", 0, 100),
     ("retry_interval", 0.001, 3600),
-    ("rate", 0, None),
+    ("rate", 0, 10_000_000),
     ("fingerprint", 0, 3600),
 )
 
@@ -85,14 +86,13 @@ def check_plan(plan: Plan) -> None:
         check_bound(name, getattr(plan, name), low, high)
 
 
-def check_bound(name: str, value: float, low: float, high: float | None) -> None:
-    """Refuse a number outside of ``low``..``high``.
+def check_bound(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a number outside of ``low``..``high``, and what is no number.
 
     :raises InputError: naming the field.
     """
-    if value < low or (high is not None and value > high):
-        remedy = f"choose {low:g} to {high:g}" if high is not None else f"choose at least {low:g}"
-        raise InputError(name, value, "is out of range", remedy)
+    if not low <= value <= high:
+        raise InputError(name, value, "is out of range", f"choose {low:g} to {high:.15g}")
 
 
 def _local(options: Options) -> tuple[int, tuple | None]:
@@ -235,6 +235,8 @@ def serve(
     :raises InputError: before anything is done; MissingError likewise.
     """
     check_plan(options.plan)
+    check_bound("listen_for", 0 if seconds is None else seconds, 0, _LONGEST_LISTENING)
+    check_bound("listen_count", 1 if count is None else count, 1, 1_000_000_000)
     family, local = _local(options)
     port = default_port(options.natt) if options.local_port is None else options.local_port
     families = [family] if family else _families_here()

@@ -238,3 +238,11 @@ def test_fingerprint_listens_on_and_shows_the_gaps():
         reply_to(run, outgoing, now)
     assert not run.finished(59.9) and run.finished(60.0)
     assert run.fingerprints() == {0: {"gaps": [0.0, 10.0, 20.0], "guesses": ["FreeS/WAN family"]}}
+
+
+def test_our_own_socket_is_nobody():
+    run = pinger(Plan())
+    outgoing = run.due(0.0)
+    assert not run.received(outgoing.datagram, "127.0.0.1", 5000, 0.1)
+    assert run.finished(0.1)
+    assert run.results()[0]["reason"] == "port closed" and "our own" in run.results()[0]["detail"]

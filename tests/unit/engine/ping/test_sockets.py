@@ -177,6 +177,8 @@ def test_default_port_is_500_or_any_when_taken():
         ("exchange", 255),
         ("exchange", 256),
         ("wait", 0),
+        ("wait", float("nan")),
+        ("interval", float("inf")),
         ("count", 0),
         ("interval", -1),
         ("rate", -1),
@@ -336,3 +338,9 @@ def test_natt_pings_with_the_marker():
 
     with Peer(marked) as peer:
         assert run([peer.target], natt=True)["targets"][0]["alive"]
+
+
+@pytest.mark.parametrize("bounds", [(-1, None), (float("nan"), None), (1, 0)])
+def test_listening_without_sense_is_refused(bounds):
+    with pytest.raises(InputError, match="listen_"):
+        serve(Options(local_port=0), *bounds)
