@@ -89,6 +89,7 @@ class Tunnels:
 
     def _change(self, step: Step, row: Stored) -> None:
         now = self._clock()
+        before = self.condition(step.name).running()
         children = {child["name"] for child in row.definition.document["children"]}
         anew = {change.child for change in step.changes if change.impact == "re-establish"}
         gone = {change.child for change in step.changes if change.child} - children
@@ -99,9 +100,14 @@ class Tunnels:
         elif anew | gone:
             self._act(self._endpoint.stop(step.name, now, anew | gone))
         self.adopt(row)
+        if step.halts:
+            return
         self._renew_keys(step)
-        if starts_itself(row) and not step.halts:
+        if starts_itself(row):
             self.retry.want(step.name, now)
+        elif anew and before.busy and row.wanted != "inactive" and row.definition.document["role"] != "responder":
+            # Nobody asked for it to be up, but it was, so it is brought up again.
+            self._start(step.name, None if "" in anew else before.children & anew)
 
     def start_due(self) -> None:
         """Start what the retry clock says is due."""

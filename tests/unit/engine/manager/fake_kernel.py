@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -16,6 +17,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "plugins" / "module
 from engine.errors import KernelError, MissingError  # noqa: E402
 from engine.kernel.registry import Registry  # noqa: E402
 from engine.kernel.spec import Usage  # noqa: E402
+
+
+def verb(method):
+    """Count the call, refuse it if the test wants that, and write down what the kernel then holds."""
+
+    @functools.wraps(method)
+    def wrapped(self, *args):
+        self.calls.append(method.__name__)
+        if method.__name__ in self.refuse:
+            if method.__name__ == "install_outbound":
+                self.sas.pop((args[0].local_address, args[0].spi_in), None)
+            raise KernelError(method.__name__, 22, "refused by the test")
+        try:
+            return method(self, *args)
+        finally:
+            if self.journal is not None:
+                state = {"call": method.__name__, "sas": len(self.sas), "policies": len(self.policies)}
+                with self.journal.open("a") as stream:
+                    stream.write(json.dumps(state) + "\n")
+
+    return wrapped
 
 
 class FakeGateway:
@@ -31,7 +53,7 @@ class FakeGateway:
         self.calls: list[str] = []
         self.refuse: set[str] = set()
         self.waiting: list[object] = []
-        self._journal = journal
+        self.journal = journal
         self._spis = itertools.count(0xC0000001)
         self._read, self._write = os.pipe()
 
@@ -51,60 +73,56 @@ class FakeGateway:
         events, self.waiting = self.waiting, []
         return events
 
+    @verb
     def reserve(self, local_address, remote_address, protocol, mode, reqid):
-        self._called("reserve")
         spi = next(self._spis)
         self.reserved.add((local_address, spi))
         return spi
 
+    @verb
     def release(self, local_address, protocol, spi):
-        self._called("release")
         self.reserved.discard((local_address, spi))
 
+    @verb
     def install_inbound(self, spec):
-        self._called("install_inbound", spec)
         if (spec.local_address, spec.spi_in) not in self.reserved:
             raise KernelError("add the inbound SA", 17, "the SPI was not reserved")
         self.reserved.discard((spec.local_address, spec.spi_in))
         self.sas[(spec.local_address, spec.spi_in)] = spec
 
+    @verb
     def install_outbound(self, spec):
-        try:
-            self._called("install_outbound", spec)
-        except KernelError:
-            self.sas.pop((spec.local_address, spec.spi_in), None)
-            raise
         self.sas[(spec.remote_address, spec.spi_out)] = spec
         self._set(spec, spec.spi_out)
 
+    @verb
     def remove_sas(self, spec):
-        self._called("remove_sas", spec)
         self.sas.pop((spec.remote_address, spec.spi_out), None)
         self.sas.pop((spec.local_address, spec.spi_in), None)
 
+    @verb
     def trap(self, spec):
-        self._called("trap", spec)
         self._set(spec, 0)
 
+    @verb
     def reset_policies(self, spec):
-        self._called("reset_policies", spec)
         self._set(spec, 0)
 
+    @verb
     def remove_policies(self, spec):
-        self._called("remove_policies", spec)
         for key in self._keys(spec):
             if self.policies.get(key, (0, 0))[0] == spec.reqid:
                 del self.policies[key]
 
+    @verb
     def usage_all(self):
-        self._called("usage_all")
         return {(address, 50, spi): Usage(bytes=84, packets=1) for address, spi in self.sas}
 
+    @verb
     def cleanup(self, keep_reqids=frozenset()):
         counts = len(self.sas), len(self.policies)
         self.sas.clear()
         self.policies.clear()
-        self._called("cleanup")
         return counts
 
     def _keys(self, spec):
@@ -116,15 +134,6 @@ class FakeGateway:
             if held is not None and held[0] != spec.reqid:
                 raise KernelError("set the policy", 17, "another child has these selectors already")
         self.policies |= {key: (spec.reqid, spi) for key in self._keys(spec)}
-
-    def _called(self, verb, spec=None):
-        self.calls.append(verb)
-        if verb in self.refuse:
-            raise KernelError(verb, 22, "refused by the test")
-        if self._journal is not None:
-            state = {"call": verb, "sas": len(self.sas), "policies": len(self.policies)}
-            with self._journal.open("a") as stream:
-                stream.write(json.dumps(state) + "\n")
 
 
 class FakeHost:
