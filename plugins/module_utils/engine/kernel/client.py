@@ -130,9 +130,7 @@ class XfrmClient:
             first = self._sequence + 1
             self._sequence += len(chunk)
             self._socket.send(
-                b"".join(
-                    _frame(op.type, op.flags | _REQUEST | _ACK, first + n, op.body) for n, op in enumerate(chunk)
-                )
+                b"".join(_frame(op.type, op.flags | _REQUEST | _ACK, first + n, op.body) for n, op in enumerate(chunk))
             )
             errors = self._acknowledgements(first, len(chunk))
             outcomes += [errors[n] and _problem(op, *errors[n]) for n, op in enumerate(chunk)]
@@ -207,9 +205,7 @@ class XfrmClient:
                 return found
         raise KernelError(what, errno.EINTR, "the table kept changing while it was read; try again")
 
-    def _dump_once(
-        self, kind: int, unpack: Callable[[bytes, int, int], T | None], what: str
-    ) -> tuple[list[T], bool]:
+    def _dump_once(self, kind: int, unpack: Callable[[bytes, int, int], T | None], what: str) -> tuple[list[T], bool]:
         self._sequence += 1
         wanted = self._sequence
         self._socket.send(_frame(kind, _REQUEST | _DUMP, wanted, b""))

@@ -57,7 +57,8 @@ class XfrmEvents:
     """The kernel's multicasts, those of our request IDs only.
 
     :ivar lost: how often the kernel had to drop events because nobody read them in time. A lost acquire comes again
-        with a later packet; after a lost expire the SA is gone from the next dump.
+        with the first packet after ``net.core.xfrm_acq_expires`` seconds; after a lost expire the SA is gone from
+        the next dump.
     """
 
     def __init__(self) -> None:

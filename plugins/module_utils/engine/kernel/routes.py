@@ -171,9 +171,7 @@ def _pyroute2() -> ModuleType:
     try:
         return importlib.import_module("pyroute2")
     except ImportError:
-        raise MissingError(
-            "the Python package pyroute2 is missing", "install the package python3-pyroute2"
-        ) from None
+        raise MissingError("the Python package pyroute2 is missing", "install the package python3-pyroute2") from None
 
 
 def _packed(address: str) -> bytes:
