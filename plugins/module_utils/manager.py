@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How modules speak with the tunnel manager: one connection, and its refusals as clear task failures."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+MINIMUM_PYTHON = (3, 11)
+
+ARGUMENTS: dict[str, Any] = {"control_socket": {"type": "path", "default": "/run/fleet-ipsec/control.sock"}}
+
+
+def require_python(module: AnsibleModule) -> None:
+    """Fail where the engine cannot even be read by the interpreter."""
+    if sys.version_info < MINIMUM_PYTHON:
+        module.fail_json(
+            msg=f"Python {sys.version_info[0]}.{sys.version_info[1]} at {sys.executable} is too old for fleet.ipsec; "
+            "set ansible_python_interpreter to a Python 3.11 or newer"
+        )
+
+
+class Manager:
+    """The tunnel manager of this gateway, for one module run.
+
+    :param module: told of every failure; its ``control_socket`` names the manager.
+    """
+
+    def __init__(self, module: AnsibleModule) -> None:
+        require_python(module)
+        # Only now: an older interpreter could not read these files.
+        from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
+        from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.client import Client
+
+        self._module = module
+        self._refusals = EngineError
+        self._client = Client(module.params["control_socket"])
+
+    def call(self, method: str, params: dict[str, Any], timeout: float = 60.0) -> Any:
+        """Call a method of the control socket; a refusal ends the module with the manager's own words.
+
+        :param timeout: seconds for the whole call.
+        """
+        try:
+            return self._client.call(method, params, timeout)
+        except self._refusals as refusal:
+            details = getattr(refusal, "data", None) or {}
+            self._module.fail_json(msg=str(refusal), problems=details.get("problems", []))

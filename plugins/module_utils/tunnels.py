@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tunnel's definition as module options, and what came of it as a task's result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_WORDS = {"type": "list", "elements": "str"}
+_TEXT = {"type": "str"}
+_NUMBER = {"type": "int"}
+
+# Nothing has a default here: the manager fills them in, so that there is one table of them.
+DEFINITION: dict[str, Any] = {
+    "local": {"type": "dict", "options": {"address": _TEXT, "id": _TEXT}},
+    "remote": {
+        "type": "dict",
+        "options": {"address": _TEXT, "id": _TEXT, "port": _NUMBER, "natt_port": _NUMBER},
+    },
+    "auth": {
+        "type": "dict",
+        "options": {
+            "method": {"type": "str", "choices": ["psk"]},
+            "secret": {"type": "str", "no_log": True},
+            "also_accept": {"type": "list", "elements": "str", "no_log": True},
+        },
+    },
+    "role": {"type": "str", "choices": ["both", "initiator", "responder"]},
+    "ike": {
+        "type": "dict",
+        "options": {"version": _NUMBER, "proposals": _WORDS, "lifetime": _TEXT, "dpd_delay": _TEXT},
+    },
+    "encapsulation": {"type": "str", "choices": ["auto", "force"]},
+    "children": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "local": _WORDS,
+            "remote": _WORDS,
+            "start": {"type": "str", "choices": ["auto", "trap", "manual"]},
+            "mode": {"type": "str", "choices": ["tunnel", "transport"]},
+            "proposals": _WORDS,
+            "lifetime": _TEXT,
+            "lifetime_bytes": _NUMBER,
+            "lifetime_packets": _NUMBER,
+            "replay_window": _NUMBER,
+        },
+    },
+}
+IMPACTS = ("none", "hot", "rekey", "re-establish")
+_SHOWN_PROBLEMS = 10
+
+
+def definition(options: dict[str, Any]) -> dict[str, Any]:
+    """What the manager is told of one tunnel: its name and whatever was given."""
+    return _given({"name": options["name"], **{key: options[key] for key in DEFINITION}})
+
+
+def _given(value: Any) -> Any:
+    """The value without options that were left out."""
+    if isinstance(value, dict):
+        return {key: _given(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [_given(each) for each in value]
+    return value
+
+
+def shown_arguments(params: dict[str, Any]) -> dict[str, Any]:
+    """The task's arguments without the definitions, which ``before`` and ``after`` show where they matter."""
+    shown = {key: value for key, value in params.items() if key not in DEFINITION}
+    if shown["tunnels"] is not None:
+        shown["tunnels"] = [each["name"] for each in shown["tunnels"]]
+    return shown
+
+
+def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """``tunnels``, ``impact``, ``before``, ``after`` and ``diff`` of a result.
+
+    :param steps: what the manager did or would do, as ``tunnels.apply`` answers it.
+    """
+    moved = [step for step in steps if step["action"] != "none"]
+    before = {step["name"]: step["before"] for step in moved if step["before"]}
+    after = {step["name"]: step["after"] for step in moved if step["after"]}
+    shown = ("name", "number", "action", "impact", "changes")
+    return {
+        "tunnels": [{key: step[key] for key in shown} for step in steps],
+        "impact": max((step["impact"] for step in steps), key=IMPACTS.index, default="none"),
+        "before": before,
+        "after": after,
+        "diff": {
+            "before_header": "tunnels as they were",
+            "after_header": "tunnels as wanted",
+            "before": _text(before),
+            "after": _text({step["name"]: _annotated(step) for step in moved if step["after"]}),
+        },
+    }
+
+
+def _annotated(step: dict[str, Any]) -> dict[str, Any]:
+    """What a diff shows of a tunnel that only starts or stops: that, since its definition stays the same."""
+    if step["action"] in ("started", "stopped"):
+        return {**step["after"], "action": step["action"]}
+    return step["after"]
+
+
+def _text(value: Any, indent: str = "") -> str:
+    """A document as YAML-like lines, in a stable order; the gateway may have no YAML library."""
+    lines = []
+    for key, each in sorted(value.items()):
+        if isinstance(each, dict) and each:
+            lines.append(f"{indent}{key}:\n{_text(each, indent + '  ')}")
+        elif isinstance(each, list) and each and isinstance(each[0], dict):
+            inner = "".join(_text({item.get("name", "-"): item}, indent + "  ") for item in each)
+            lines.append(f"{indent}{key}:\n{inner}")
+        elif isinstance(each, list):
+            lines.append(f"{indent}{key}: [{', '.join(map(str, each))}]\n")
+        elif each is not None:
+            lines.append(f"{indent}{key}: {each}\n")
+    return "".join(lines)
+
+
+def unreached(until: str, timeout: float, tunnels: list[dict[str, Any]]) -> str:
+    """Why a wait failed, and what to do about each tunnel that did not get there."""
+    late = [each for each in tunnels if not each["reached"]]
+    lines = []
+    for each in late[:_SHOWN_PROBLEMS]:
+        what = each["story"] or f"it is {each['state']}"
+        remedy = f"; remedy: {each['remedy']}" if each["remedy"] else ""
+        reason = f" [{each['reason']}]" if each["reason"] else ""
+        lines.append(f"{each['name']}: {what}{reason}{remedy}")
+    more = f"; and {len(late) - _SHOWN_PROBLEMS} more, see waited.tunnels" if len(late) > _SHOWN_PROBLEMS else ""
+    return f"{len(late)} of {len(tunnels)} tunnels not {until} after {timeout:g} s: {'; '.join(lines)}{more}"

@@ -1,0 +1,404 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: ipsec_tunnel
+short_description: Define, start and stop IPsec tunnels
+version_added: 0.1.0
+author:
+  - fleet.ipsec contributors (@fleet-ipsec)
+description:
+  - Defines tunnels in the gateway's tunnel manager, and starts, stops or removes them. One or thousands in one task.
+  - All definitions of a task are checked before anything changes. One bad value, and nothing changes.
+  - The tunnel manager must be running, see role P(fleet.ipsec.gateway#role).
+extends_documentation_fragment:
+  - fleet.ipsec.attributes
+  - fleet.ipsec.manager
+attributes:
+  check_mode:
+    support: full
+    details: What would change is decided by the manager with the same code; nothing is waited for.
+  diff_mode:
+    support: full
+options:
+  name:
+    description: Name of the tunnel.
+    type: str
+  local: &local
+    description: This end.
+    type: dict
+    suboptions:
+      address:
+        description: Our address. Any address of this host when left out.
+        type: str
+      id:
+        description: Our identity - a host name, C(user@host), an address, or V(TYPE:VALUE) with C(fqdn), C(email), C(keyid),
+          C(ipv4), C(ipv6). The address when left out.
+        type: str
+  remote: &remote
+    description: The peer.
+    type: dict
+    suboptions:
+      address:
+        description: The peer's address. When left out, the peer always initiates.
+        type: str
+      id:
+        description: The peer's identity. Its address when left out.
+        type: str
+      port:
+        description: UDP port of the peer's IKE. 500 when left out.
+        type: int
+      natt_port:
+        description: UDP port of the peer's IKE and ESP when a NAT is between. 4500 when left out.
+        type: int
+  auth: &auth
+    description: How the two ends prove who they are.
+    type: dict
+    suboptions:
+      method:
+        description: V(psk) is a pre-shared key.
+        type: str
+        choices: [psk]
+      secret:
+        description: The pre-shared key. It is never returned.
+        type: str
+      also_accept:
+        description: Keys that are taken from the peer besides, while a rotation is under way.
+        type: list
+        elements: str
+  role: &role
+    description:
+      - V(both) lets either side start, V(initiator) has this side start, V(responder) waits for the peer.
+        V(both) when left out.
+    type: str
+    choices: [both, initiator, responder]
+  ike: &ike
+    description: The IKE SA (phase 1).
+    type: dict
+    suboptions:
+      version:
+        description: IKE version. 2 when left out.
+        type: int
+      proposals:
+        description:
+          - A profile (V(modern), V(compat), V(legacy)) or a list of proposals such as V(aes256gcm16-sha384-x25519), the
+            preferred one first. V(modern) when left out.
+        type: list
+        elements: str
+      lifetime:
+        description: Until the IKE SA has to be rekeyed. Seconds, or V(4h), V(30m), V(1d). 4 hours when left out.
+        type: str
+      dpd_delay:
+        description: Silence before the peer is asked whether it is alive, V(0) for never. 30 seconds when left out.
+        type: str
+  encapsulation: &encapsulation
+    description: V(auto) puts ESP into UDP when a NAT is found, V(force) always. V(auto) when left out.
+    type: str
+    choices: [auto, force]
+  children: &children
+    description: What the tunnel protects, one Child SA (phase 2) each.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name of the child, unique in its tunnel.
+        type: str
+        required: true
+      local:
+        description: Networks on this side, as V(NETWORK) or V(NETWORK[PROTOCOL/PORT]). In transport mode our address when
+          left out.
+        type: list
+        elements: str
+      remote:
+        description: Networks behind the peer, written likewise. In transport mode its address when left out.
+        type: list
+        elements: str
+      start:
+        description: V(auto) starts with the tunnel, V(trap) with the first packet, V(manual) when asked. V(auto) when left out.
+        type: str
+        choices: [auto, trap, manual]
+      mode:
+        description: Encapsulation mode. V(tunnel) when left out.
+        type: str
+        choices: [tunnel, transport]
+      proposals:
+        description: A profile or a list of ESP proposals such as V(aes256gcm16-x25519), the preferred one first. V(modern) when
+          left out.
+        type: list
+        elements: str
+      lifetime:
+        description: Until the Child SA has to be rekeyed. Seconds, or V(4h), V(30m), V(1d). 1 hour when left out.
+        type: str
+      lifetime_bytes:
+        description: Octets until a rekey, V(0) for no limit. No limit when left out.
+        type: int
+      lifetime_packets:
+        description: Packets until a rekey, V(0) for no limit. No limit when left out.
+        type: int
+      replay_window:
+        description: Packets, V(0) for no replay protection. 128 when left out.
+        type: int
+  state:
+    description:
+      - V(present) defines and leaves running SAs alone.
+      - V(active) also negotiates, and waits for it, see O(wait).
+      - V(inactive) takes the SAs down and keeps the definition.
+      - V(absent) removes SAs and definition.
+      - For V(active), V(inactive) and V(absent) the name alone stands for a tunnel that is already defined.
+    type: str
+    choices: [present, active, inactive, absent]
+    default: present
+  phase:
+    description:
+      - Limits V(active) and V(inactive) to the IKE SA (V(1)) or to the Child SAs (V(2)).
+    type: int
+    choices: [1, 2]
+  owner:
+    description:
+      - Whose tunnels these are. A tunnel of one owner is not redefined by another, and O(purge) keeps to its own.
+    type: str
+    default: ansible
+  purge:
+    description: Remove every tunnel of the same O(owner) that is not listed in O(tunnels).
+    type: bool
+    default: false
+  wait:
+    description: Wait until the tunnels are in a state. Not in check mode.
+    type: dict
+    suboptions:
+      until:
+        description:
+          - V(defined) does not wait for any packet, V(established) until all that starts by itself is up,
+            V(down) until no SA is left.
+          - Without it, O(state=active) waits for V(established), O(state=inactive) for V(down), the others for V(defined).
+        type: str
+        choices: [defined, established, down]
+      timeout:
+        description: Seconds. When they are over, the task fails with the reason and the remedy of each tunnel.
+        type: float
+        default: 30
+  tunnels:
+    description:
+      - Many tunnels at once, instead of O(name) and the options of its definition.
+      - An empty list together with O(purge) removes all tunnels of the O(owner).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: As O(name).
+        type: str
+        required: true
+      local: *local
+      remote: *remote
+      auth: *auth
+      role: *role
+      ike: *ike
+      encapsulation: *encapsulation
+      children: *children
+seealso:
+  - module: fleet.ipsec.ipsec_tunnel_info
+  - module: fleet.ipsec.ipsec_eroute_facts
+"""
+
+EXAMPLES = r"""
+- name: Bring up one tunnel and wait for it
+  fleet.ipsec.ipsec_tunnel:
+    name: hq-branch1
+    state: active
+    local: {address: 203.0.113.1, id: hq.example.net}
+    remote: {address: 203.0.113.9, id: branch1.example.net}
+    auth: {method: psk, secret: "{{ vaulted_secret }}"}
+    ike: {version: 2, proposals: modern, lifetime: 4h}
+    children:
+      - {name: lan, local: [10.1.0.0/16], remote: [10.9.0.0/24], start: auto}
+    wait: {until: established, timeout: 30}
+
+- name: Take the Child SAs of a tunnel down, keep its IKE SA and its definition
+  fleet.ipsec.ipsec_tunnel:
+    name: hq-branch1
+    state: inactive
+    phase: 2
+
+- name: Define all tunnels of this gateway, remove those that are no longer wanted
+  fleet.ipsec.ipsec_tunnel:
+    tunnels: "{{ all_of_them }}"
+    state: active
+    owner: office
+    purge: true
+    wait: {until: defined}
+
+- name: Remove a tunnel
+  fleet.ipsec.ipsec_tunnel:
+    name: hq-branch1
+    state: absent
+"""
+
+RETURN = r"""
+tunnels:
+  description: One entry for each tunnel of the task, in its order, then those that O(purge) removed.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the tunnel.
+      type: str
+    number:
+      description: Its number, as C(ike cmd=list) shows it. 0 for one that is only planned.
+      type: int
+    action:
+      description: V(created), V(changed), V(removed), V(started), V(stopped) or V(none).
+      type: str
+    impact:
+      description:
+        - What that does to running SAs - V(none), V(hot) (nothing on the wire), V(rekey) (negotiated anew beside the running
+          ones, no packet is lost), V(re-establish) (goes down and comes up again).
+      type: str
+    changes:
+      description: Options that differ, such as V(ike.lifetime) or V(children.lan.local).
+      type: list
+      elements: str
+  sample:
+    - {name: hq-branch1, number: 1, action: changed, impact: hot, changes: [ike.lifetime]}
+before:
+  description: Definitions of the tunnels that changed, by name, as they were. Without secrets.
+  returned: success
+  type: dict
+  sample: {}
+after:
+  description: Definitions of the tunnels that changed, by name, as they are now. Without secrets.
+  returned: success
+  type: dict
+  sample: {hq-branch1: {owner: ansible, wanted: active}}
+impact:
+  description: The severest impact among the tunnels.
+  returned: success
+  type: str
+  sample: hot
+waited:
+  description: What was waited for, and where each tunnel stands.
+  returned: when something was waited for
+  type: dict
+  contains:
+    until:
+      description: The state that was waited for.
+      type: str
+    seconds:
+      description: How long it took.
+      type: float
+    tunnels:
+      description: Each tunnel with its C(state), C(phase1), C(phase2), and for those that did not get there C(reason), C(story)
+        and C(remedy).
+      type: list
+      elements: dict
+problems:
+  description: Every bad value of the input, each with its C(field), C(value), C(problem) and C(remedy).
+  returned: when the manager refuses the input
+  type: list
+  elements: dict
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMENTS, Manager
+from ansible_collections.fleet.ipsec.plugins.module_utils.tunnels import (
+    DEFINITION,
+    definition,
+    shown_arguments,
+    shown_changes,
+    unreached,
+)
+
+UNTIL = {"present": "defined", "active": "established", "inactive": "down", "absent": "defined"}
+# The manager answers a wait at the latest when its time is up; beyond that it has hung.
+ANSWER_SECONDS = 30
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "name": {"type": "str"},
+    **DEFINITION,
+    "state": {"type": "str", "default": "present", "choices": ["present", "active", "inactive", "absent"]},
+    "phase": {"type": "int", "choices": [1, 2]},
+    "owner": {"type": "str", "default": "ansible"},
+    "purge": {"type": "bool", "default": False},
+    "wait": {
+        "type": "dict",
+        "options": {
+            "until": {"type": "str", "choices": ["defined", "established", "down"]},
+            "timeout": {"type": "float", "default": 30},
+        },
+    },
+    "tunnels": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"name": {"type": "str", "required": True}, **DEFINITION},
+    },
+    **ARGUMENTS,
+}
+
+
+def change(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of ``tunnels.plan`` and ``tunnels.apply``."""
+    given = params["tunnels"] if params["tunnels"] is not None else [params]
+    return {
+        "definitions": [definition(each) for each in given],
+        "state": params["state"],
+        "phase": params["phase"],
+        "purge": params["purge"],
+        "owner": params["owner"],
+    }
+
+
+def wait(module: AnsibleModule, manager: Manager, names: list[str]) -> dict[str, Any] | None:
+    """Wait as the task says; None where there is nothing to wait for. Fails the module when the time is up."""
+    asked = module.params["wait"] or {"until": None, "timeout": 30.0}
+    until = asked["until"] or UNTIL[module.params["state"]]
+    if until == "defined" or not names:
+        return None
+    outcome = manager.call(
+        "tunnels.wait",
+        {"names": names, "until": until, "phase": module.params["phase"], "timeout": asked["timeout"]},
+        asked["timeout"] + ANSWER_SECONDS,
+    )
+    waited = {"until": until, "seconds": outcome["waited"], "tunnels": outcome["tunnels"]}
+    if not outcome["reached"]:
+        module.fail_json(msg=unreached(until, asked["timeout"], outcome["tunnels"]), waited=waited)
+    return waited
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec=ARGUMENT_SPEC,
+        supports_check_mode=True,
+        required_one_of=[["name", "tunnels"]],
+        mutually_exclusive=[["tunnels", option] for option in ("name", *DEFINITION)],
+    )
+    if module.params["purge"] and module.params["tunnels"] is None:
+        module.fail_json(msg="purge: needs the list of tunnels that stay; write tunnels: [...] instead of name")
+    manager = Manager(module)
+    parameters = change(module.params)
+    outcome = manager.call("tunnels.plan" if module.check_mode else "tunnels.apply", parameters, 300)
+    for warning in outcome["warnings"]:
+        module.warn(warning)
+    result = {
+        "changed": outcome["changed"],
+        # All the definitions once more, secrets hidden one by one, would take longer than the task itself.
+        "invocation": {"module_args": shown_arguments(module.params)},
+        **shown_changes(outcome["tunnels"]),
+    }
+    if not module.check_mode:
+        waited = wait(module, manager, [each["name"] for each in parameters["definitions"]])
+        if waited is not None:
+            result["waited"] = waited
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

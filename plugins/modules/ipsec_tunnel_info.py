@@ -1,0 +1,152 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: ipsec_tunnel_info
+short_description: List IPsec tunnels
+version_added: 0.1.0
+author:
+  - fleet.ipsec contributors (@fleet-ipsec)
+description:
+  - Lists what the tunnel manager of a gateway defines and runs - what C(ike cmd=list) shows, for tasks.
+  - A tunnel that is down says why, and what to do about it.
+extends_documentation_fragment:
+  - fleet.ipsec.attributes
+  - fleet.ipsec.manager
+attributes:
+  check_mode:
+    support: full
+    details: It changes nothing.
+  diff_mode:
+    support: none
+    details: There is nothing to compare.
+options:
+  source:
+    description: V(manager) lists what runs, V(database) what is defined.
+    type: str
+    choices: [manager, database]
+    default: manager
+  names:
+    description: Only these tunnels.
+    type: list
+    elements: str
+  numbers:
+    description: Only the tunnels of these phase 1 numbers, or phase 2 numbers with O(phase=2).
+    type: list
+    elements: int
+  phase:
+    description: V(1) lists phase 1 only, V(2) phase 2 only, V(1+) phase 1 with phase 2.
+    type: str
+    choices: ["1", "1+", "2"]
+    default: 1+
+  role:
+    description: Only tunnels that were started here (V(initiator)) or by the peer (V(responder)).
+    type: str
+    choices: [initiator, responder]
+  owner:
+    description: Only tunnels of this owner.
+    type: str
+  verbose:
+    description: With algorithms, SPIs, counters, lifetimes left and the definition.
+    type: bool
+    default: false
+seealso:
+  - module: fleet.ipsec.ipsec_tunnel
+"""
+
+EXAMPLES = r"""
+- name: Look at all tunnels
+  fleet.ipsec.ipsec_tunnel_info:
+  register: found
+
+- name: Say what is down, and why
+  ansible.builtin.debug:
+    msg: "{{ item.name }}: {{ item.story }} {{ item.remedy }}"
+  loop: "{{ found.tunnels | rejectattr('state', 'equalto', 'active') }}"
+  loop_control:
+    label: "{{ item.name }}"
+
+- name: Everything about one of them
+  fleet.ipsec.ipsec_tunnel_info:
+    names: [hq-branch1]
+    verbose: true
+"""
+
+RETURN = r"""
+tunnels:
+  description: The tunnels, in the order of their numbers.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    number:
+      description: Phase 1 number.
+      type: int
+    name:
+      description: Name of the tunnel.
+      type: str
+    owner:
+      description: Whose tunnel it is.
+      type: str
+    wanted:
+      description: What is wanted of it - V(active), V(ike) (phase 1 only), V(present) or V(inactive).
+      type: str
+    state:
+      description: V(inactive), V(dormant), V(negotiating), V(active), V(degraded) (not all children are up) or V(down).
+      type: str
+    phase1:
+      description: State of the IKE SA.
+      type: str
+    role:
+      description: V(initiator), V(responder), or empty.
+      type: str
+    local:
+      description: Our address and identity.
+      type: dict
+    remote:
+      description: The peer's address and identity.
+      type: dict
+    children:
+      description: Phase 2, each with C(number), C(name), C(state), C(role), C(local) and C(remote).
+      type: list
+      elements: dict
+    reason:
+      description: Why it is down, a word from a closed list. Empty when it is not.
+      type: str
+    story:
+      description: What happened, in one sentence.
+      type: str
+    remedy:
+      description: What to do about it.
+      type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMENTS, Manager
+
+FILTERS = {
+    "source": {"type": "str", "default": "manager", "choices": ["manager", "database"]},
+    "names": {"type": "list", "elements": "str"},
+    "numbers": {"type": "list", "elements": "int"},
+    "phase": {"type": "str", "default": "1+", "choices": ["1", "1+", "2"]},
+    "role": {"type": "str", "choices": ["initiator", "responder"]},
+    "owner": {"type": "str"},
+    "verbose": {"type": "bool", "default": False},
+}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec={**FILTERS, **ARGUMENTS}, supports_check_mode=True)
+    asked = {name: module.params[name] for name in FILTERS}
+    module.exit_json(changed=False, **Manager(module).call("tunnels.list", asked))
+
+
+if __name__ == "__main__":
+    main()
