@@ -151,6 +151,7 @@ DEFINITION: Schema = {
         },
         "auth": {
             "type": "object",
+            "writeOnly": True,  # a secret in the wrong place is not shown either
             "remedy": "give auth: {method: psk, secret: …}",
             "required": ["secret"],
             "properties": {
@@ -169,6 +170,7 @@ DEFINITION: Schema = {
                 },
                 "also_accept": {
                     "type": "array",
+                    "writeOnly": True,
                     "items": {"type": "string", "format": "secret", "writeOnly": True},
                     "default": [],
                     "description": "Keys taken from the peer besides, while a rotation is under way.",

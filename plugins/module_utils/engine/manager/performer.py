@@ -15,6 +15,7 @@ from ..ike.actions import (
     InstallInbound,
     InstallOutbound,
     Path,
+    PointPolicies,
     ReleaseSpi,
     RemovePolicies,
     RemoveSas,
@@ -58,6 +59,7 @@ class Performer:
         self._verbs = {
             InstallInbound: self._install_inbound,
             InstallOutbound: self._install_outbound,
+            PointPolicies: self._point_policies,
             RemoveSas: self._remove_sas,
             ResetPolicies: self._reset_policies,
             RemovePolicies: self._remove_policies,
@@ -103,6 +105,9 @@ class Performer:
         except EngineError as exc:
             # Forwarded packets may have their route already; the SA serves them.
             self._log.warning(f"no route for child {child.child}: {exc}", tunnel=child.tunnel)
+
+    def _point_policies(self, child: ChildSa) -> None:
+        self._gateway.point_policies(spec_of(child, self._owner_of(child.tunnel)))
 
     def _remove_sas(self, child: ChildSa) -> None:
         self._gateway.remove_sas(spec_of(child, self._owner_of(child.tunnel)))

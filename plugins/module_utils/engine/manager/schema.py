@@ -29,6 +29,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
 }
 _HIDDEN = "…"
+_SHOWN = 20
 
 
 class Problems(InputError):
@@ -41,7 +42,10 @@ class Problems(InputError):
         self.problems = tuple(problems)
         first = self.problems[0]
         super().__init__(first.field, first.value, first.problem, first.remedy)
-        self.args = ("\n".join(str(problem) for problem in self.problems),)
+        lines = [str(problem) for problem in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            lines.append(f"and {len(self.problems) - _SHOWN} problems more")
+        self.args = ("\n".join(lines),)
 
 
 def conform(value: Any, schema: Schema, field: str, problems: list[InputError], formats: dict[str, Format]) -> Any:

@@ -163,11 +163,18 @@ class Store:
         execute = self._connection.execute
         name = change.definition.name
         text = json.dumps(change.definition.stored(), separators=(",", ":"), ensure_ascii=False)
-        (number,) = execute(
-            "INSERT INTO tunnel (name, owner, wanted, definition) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
-            " owner = excluded.owner, wanted = excluded.wanted, definition = excluded.definition RETURNING number",
-            (name, change.owner, change.wanted, text),
-        ).fetchone()
+        held = execute("SELECT number FROM tunnel WHERE name = ?", (name,)).fetchone()
+        if held is None:
+            number = execute(
+                "INSERT INTO tunnel (name, owner, wanted, definition) VALUES (?, ?, ?, ?)",
+                (name, change.owner, change.wanted, text),
+            ).lastrowid
+        else:
+            number = held[0]
+            execute(
+                "UPDATE tunnel SET owner = ?, wanted = ?, definition = ? WHERE number = ?",
+                (change.owner, change.wanted, text, number),
+            )
         wanted = [child["name"] for child in change.definition.document["children"]]
         known = dict(execute("SELECT name, number FROM child WHERE tunnel = ?", (number,)).fetchall())
         for child in known.keys() - set(wanted):

@@ -162,7 +162,7 @@ class Tunnels:
         if how.state == "active":
             self._notices.pop(name, None)
             self.retry.succeeded(name)
-        elif how.state == "negotiating" and how.phase1 != "dormant":
+        elif self._under_way(name):
             self.retry.started(name)
         elif report.data.get("reason") == "stopped" and starts_itself(row):
             self.retry.want(name, now)
@@ -181,6 +181,16 @@ class Tunnels:
                 self.changed(name)
 
     # Parts
+
+    def _under_way(self, name: str) -> bool:
+        """Whether we negotiate what is missing.
+
+        A peer's attempt does not count before it is authenticated: anybody could keep us from starting with those.
+        """
+        how = self.condition(name)
+        if how.phase1 == "active":
+            return how.state == "negotiating"
+        return any(sa.initiator and sa.handshake is not None for sa in self._endpoint.registry.of_tunnel(name))
 
     def _reqids(self, row: Stored) -> dict[str, int]:
         """Request IDs of the children; they stay the same when a tunnel changes its owner."""

@@ -1,0 +1,225 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans: what a wish does, and how hard."""
+
+from __future__ import annotations
+
+import pytest
+from engine.manager.definition import parse_definition
+from engine.manager.difference import _CHILD, _TUNNEL, IMPACTS
+from engine.manager.methods import check_params
+from engine.manager.options import CHILD, DEFINITION
+from engine.manager.plan import Running, make_plan, stored_changes, wanted_after
+from engine.manager.retry import FIRST_PAUSE, LONGEST_PAUSE, STARTS_AT_ONCE, Retry
+from engine.manager.schema import Problems
+from engine.manager.store import Put, Remove, Stored
+from manager_lab import definition
+
+UP = Running(busy=True, up=True, children=frozenset({"lan"}))
+DOWN = Running()
+
+
+def row(raw: dict, wanted: str = "active", owner: str = "", number: int = 1) -> Stored:
+    parsed = parse_definition(raw)
+    names = [child["name"] for child in parsed.document["children"]]
+    return Stored(number, parsed.name, owner, wanted, parsed, {name: n for n, name in enumerate(names, 1)})
+
+
+def plan(*raw: dict, have: list[Stored] | None = None, running: Running = UP, **params: object):
+    checked = check_params("tunnels.plan", {"definitions": list(raw)} | params)
+    return make_plan(checked, {one.name: one for one in have or []}, lambda name: running)
+
+
+def step(*raw: dict, **more: object):
+    (found,) = plan(*raw, **more).steps
+    return found
+
+
+def test_every_option_has_an_impact():
+    """A new option without a row in the table of impacts would change things silently."""
+
+    def paths(schema, prefix=""):
+        for key, rule in schema["properties"].items():
+            if rule["type"] == "object":
+                yield from paths(rule, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}"
+
+    assert set(paths(DEFINITION)) - {"name", "children"} == _TUNNEL.keys()
+    assert set(CHILD["properties"]) - {"name"} == _CHILD.keys()
+    assert set(_TUNNEL.values()) | set(_CHILD.values()) <= set(IMPACTS)
+
+
+CHANGES = [
+    ({"ike": {"lifetime": "1h"}}, "hot", ["ike.lifetime"]),
+    ({"auth": {"secret": "x" * 32}}, "hot", ["auth.secret"]),
+    ({"ike": {"proposals": "compat"}}, "rekey", ["ike.proposals"]),
+    ({"remote": {"address": "203.0.113.77", "id": "b9.example.net"}}, "re-establish", ["remote.address"]),
+    ({"encapsulation": "force", "role": "initiator"}, "re-establish", ["role", "encapsulation"]),
+]
+
+
+@pytest.mark.parametrize(("change", "impact", "paths"), CHANGES)
+def test_impact_of_a_change(change, impact, paths):
+    found = step(definition() | change, have=[row(definition())])
+    assert (found.action, found.impact, [one.path for one in found.changes]) == ("changed", impact, paths)
+    assert step(definition() | change, have=[row(definition())], running=DOWN).impact == "hot", "nothing runs"
+
+
+def test_a_change_of_one_child_is_that_childs():
+    two = [{"name": name, "local": ["10.1.0.0/16"], "remote": [f"10.{n}.0.0/24"]} for n, name in enumerate("ab")]
+    narrower = [two[0], two[1] | {"remote": ["10.1.0.0/25"]}]
+    running = Running(True, True, frozenset("ab"))
+    found = step(definition() | {"children": narrower}, have=[row(definition() | {"children": two})], running=running)
+    assert [(one.path, one.child, one.impact) for one in found.changes] == [("children.b.remote", "b", "re-establish")]
+    found = step(definition() | {"children": two[:1]}, have=[row(definition() | {"children": two})], running=running)
+    assert [(one.path, one.impact) for one in found.changes] == [("children.b", "rekey")]
+
+
+def test_second_run_is_none_for_every_state():
+    for state, wanted, running in (("present", "active", UP), ("active", "active", UP), ("inactive", "inactive", DOWN)):
+        outcome = plan(definition(), have=[row(definition(), wanted)], running=running, state=state)
+        assert not outcome.changed and stored_changes(outcome.steps) == [], state
+    assert not plan(definition(), state="absent").changed
+
+
+MOVES = [
+    ("active", "present", DOWN, None, "started"),
+    ("active", "active", DOWN, None, "started"),  # in its back-off: starts now
+    ("active", "inactive", DOWN, None, "started"),
+    ("active", "ike", Running(True, True), None, "started"),
+    ("active", "active", Running(busy=True), 1, "none"),
+    ("inactive", "active", UP, None, "stopped"),
+    ("inactive", "active", DOWN, None, "stopped"),  # no longer wanted, so no longer tried
+    ("inactive", "active", UP, 2, "stopped"),
+    ("inactive", "ike", Running(busy=True), 2, "none"),
+    ("present", "inactive", DOWN, None, "none"),
+]
+
+
+@pytest.mark.parametrize(("state", "wanted", "running", "phase", "action"), MOVES)
+def test_movements(state, wanted, running, phase, action):
+    params = {"state": state} | ({"phase": phase} if phase else {})
+    found = step({"name": "hq-b1"}, have=[row(definition(), wanted)], running=running, **params)
+    assert (found.action, found.impact) == (action, "none")
+
+
+def test_a_responder_does_not_start_what_is_wanted_already():
+    raw = definition() | {"role": "responder"}
+    assert step(raw, have=[row(raw, "active")], running=DOWN, state="active").action == "none"
+
+
+WANTED = [
+    (None, "present", None, "present"),
+    ("active", "present", None, "active"),
+    ("inactive", "present", None, "inactive"),
+    ("present", "active", None, "active"),
+    ("present", "active", 1, "ike"),
+    ("active", "active", 1, "active"),
+    ("ike", "active", 2, "active"),
+    ("active", "inactive", None, "inactive"),
+    ("active", "inactive", 1, "inactive"),
+    ("active", "inactive", 2, "ike"),
+    ("present", "inactive", 2, "present"),
+]
+
+
+@pytest.mark.parametrize(("before", "state", "phase", "after"), WANTED)
+def test_the_lasting_wish(before, state, phase, after):
+    assert wanted_after(before, state, phase) == after
+
+
+def test_purge_keeps_to_its_owner():
+    have = [row(definition("a", 1), owner="fleet"), row(definition("b", 2), owner="fleet"), row(definition("c", 3))]
+    outcome = plan(definition("a", 1), have=have, owner="fleet", purge=True)
+    assert [(one.name, one.action) for one in outcome.steps] == [("a", "none"), ("b", "removed")]
+    assert stored_changes(outcome.steps) == [Remove("b")]
+
+
+def test_another_owners_tunnel_is_not_redefined():
+    with pytest.raises(Problems, match="belongs to owner 'fleet'"):
+        plan(definition(), have=[row(definition(), owner="fleet")])
+    assert step({"name": "hq-b1"}, have=[row(definition(), owner="fleet")], state="inactive").action == "stopped"
+
+
+def test_a_bare_name_must_be_defined():
+    with pytest.raises(Problems, match="did you mean hq-b1"):
+        plan({"name": "hq-b2"}, have=[row(definition())], state="active")
+    assert step({"name": "hq-b2"}, have=[row(definition())], state="absent").action == "none"
+
+
+def test_what_is_purged_leaves_its_selectors():
+    have = [row(definition("old", 1))]
+    again = definition("new", 1) | {"remote": {"address": "203.0.113.50", "id": "other"}}
+    with pytest.raises(Problems, match="overlaps"):
+        plan(again, have=have)
+    outcome = plan(again, have=have, purge=True)
+    assert [(one.name, one.action) for one in outcome.steps] == [("new", "created"), ("old", "removed")]
+    assert isinstance(stored_changes(outcome.steps)[0], Remove), "removed first"
+
+
+def test_before_and_after_show_no_secret():
+    found = step(definition() | {"auth": {"secret": "n" * 32}}, have=[row(definition())]).shown(1)
+    assert found["before"]["auth"]["secret"] == "hidden" and found["after"]["auth"]["secret"] == "hidden (changed)"
+    created = step(definition("x", 5), have=[]).shown(0)
+    assert created["before"] == {} and created["after"]["name"] == "x"
+    assert step({"name": "hq-b1"}, have=[row(definition())], state="absent").shown(1)["after"] == {}
+
+
+def test_stored_change_of_a_wish_alone():
+    (change,) = stored_changes([step({"name": "hq-b1"}, have=[row(definition(), "present")], state="active")])
+    assert isinstance(change, Put) and change.wanted == "active"
+
+
+# Retry
+
+
+def test_pauses_double_up_to_a_limit_and_start_anew_after_success():
+    retry = Retry(lambda: 0.5)
+    now, pauses = 0.0, []
+    retry.want("a", now)
+    for _ in range(9):
+        assert retry.due(now) == ["a"] and retry.due(now + 100) == []
+        retry.failed("a", now)
+        retry.failed("a", now)  # a second report of the same failure counts once
+        pauses.append(retry.due_at("a") - now)
+        now = retry.next_deadline()
+    assert pauses == [1, 2, 4, 8, 16, 32, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
+    retry.succeeded("a")
+    retry.failed("a", now)
+    assert retry.due_at("a") == now + FIRST_PAUSE
+
+
+def test_pauses_are_spread():
+    retry = Retry(iter([0.0, 0.999]).__next__)
+    for name in "ab":
+        retry.want(name, 0)
+    retry.due(0)
+    for name in "ab":
+        retry.failed(name, 0)
+    assert retry.due_at("a") == 0.75 and 1.24 < retry.due_at("b") < 1.25
+
+
+def test_starts_are_paced():
+    retry = Retry(lambda: 0.5)
+    for number in range(100):
+        retry.want(str(number), 0.0)
+    now, started = 0.0, []
+    while (when := retry.next_deadline()) is not None:
+        now = max(now, when)
+        batch = retry.due(now)
+        assert 0 < len(batch) <= STARTS_AT_ONCE
+        started += batch
+    assert sorted(started, key=int) == [str(number) for number in range(100)] and now > 0
+
+
+def test_what_is_forgotten_or_started_is_not_due():
+    retry = Retry(lambda: 0.5)
+    for name in "abc":
+        retry.want(name, 0)
+    retry.forget("a")
+    retry.started("b")
+    assert retry.due(10) == ["c"] and retry.next_deadline() is None and "a" not in retry
+    retry.failed("a", 0)
+    assert retry.next_deadline() is None

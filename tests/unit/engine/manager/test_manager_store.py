@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The database: numbers that last, all or nothing, and what happens when the file is unusable."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from engine.errors import MissingError
+from engine.manager.definition import parse_definition
+from engine.manager.store import Put, Remove, Store
+from manager_lab import HERE, SECRET, definition
+
+
+def put(name: str, number: int = 1, wanted: str = "present", **changes: object) -> Put:
+    return Put("fleet", wanted, parse_definition(definition(name, number) | changes))
+
+
+def children(*names: str) -> dict:
+    return {
+        "children": [{"name": n, "local": ["10.1.0.0/16"], "remote": [f"10.{i}.0.0/24"]} for i, n in enumerate(names)]
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    opened = Store(str(tmp_path / "lib" / "definitions.sqlite"))
+    yield opened
+    opened.close()
+
+
+def test_everything_comes_back(store, tmp_path):
+    stored = store.commit([put("a", 1), put("b", 2, "active")])
+    store.close()
+    again = Store(str(tmp_path / "lib" / "definitions.sqlite"))
+    rows = again.load()
+    again.close()
+    assert list(rows) == ["a", "b"] and rows["b"].wanted == "active" and rows["b"].owner == "fleet"
+    assert rows["a"].definition.same_secrets(stored["a"].definition)
+    assert rows["a"].definition.document == stored["a"].definition.document
+    assert rows["a"].number == stored["a"].number and rows["a"].children == stored["a"].children
+
+
+def test_numbers_stay_and_are_never_used_again(store):
+    first = store.commit([put("a", 1, **children("x", "y")), put("b", 2)])
+    assert [first[name].number for name in "ab"] == [1, 2] and first["a"].children == {"x": 1, "y": 2}
+    changed = store.commit([put("a", 1, **children("y", "z"))])["a"]
+    assert changed.number == 1 and changed.children == {"y": 2, "z": 4}
+    assert store.commit([Remove("b")]) == {"b": None}
+    assert store.commit([put("c", 3)])["c"].number == 3
+    assert list(store.load()) == ["a", "c"]
+
+
+def test_all_or_nothing(store, monkeypatch):
+    store.commit([put("a", 1)])
+    bad = put("b", 2)
+    monkeypatch.setattr(type(bad.definition), "stored", lambda self: {"x": object()} if self.name == "b" else {})
+    with pytest.raises(TypeError):
+        store.commit([Remove("a"), bad])
+    monkeypatch.undo()
+    assert list(store.load()) == ["a"]
+
+
+def test_only_root_may_read(store, tmp_path):
+    store.commit([put("a")])
+    folder = tmp_path / "lib"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes and set(modes.values()) == {0o600}, modes
+
+
+def test_an_open_mode_is_mended(tmp_path):
+    path = tmp_path / "definitions.sqlite"
+    path.touch(0o644)
+    os.chmod(path, 0o644)
+    Store(str(path)).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_unusable_files_are_told(tmp_path, store):
+    broken = tmp_path / "broken.sqlite"
+    broken.write_bytes(b"no database at all" * 100)
+    with pytest.raises(MissingError, match="not usable"):
+        Store(str(broken))
+    with pytest.raises(MissingError, match="cannot be opened"):
+        Store(str(tmp_path))
+    store.commit([put("a")])
+    with pytest.raises(MissingError, match="in use by another manager"):
+        Store(str(tmp_path / "lib" / "definitions.sqlite"))
+    newer = tmp_path / "newer.sqlite"
+    with sqlite3.connect(newer) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(MissingError, match="newer engine"):
+        Store(str(newer))
+
+
+def test_killed_while_writing(tmp_path):
+    """Whatever the moment of a SIGKILL, the file holds whole transactions, none that was promised is lost."""
+    path = tmp_path / "definitions.sqlite"
+    program = textwrap.dedent(f"""
+        import sys
+        sys.path[:0] = {[str(HERE), str(HERE.parents[3] / "plugins" / "module_utils")]!r}
+        from test_manager_store import put
+        from engine.manager.store import Remove, Store
+        store = Store({str(path)!r})
+        have = list(store.load())
+        for n in range(10**6):
+            names = [f"t{{n}}-{{i}}" for i in range(3)]
+            store.commit([*map(Remove, have), *(put(name, i + 1) for i, name in enumerate(names))])
+            have = names
+            print(n, flush=True)
+    """)
+    for turn in range(6):
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as writer:
+            for _ in range(5 + turn * 3):
+                promised = int(writer.stdout.readline())
+            os.kill(writer.pid, signal.SIGKILL)
+            promised = max([promised, *(int(line) for line in writer.stdout.read().splitlines() if line.isdigit())])
+        store = Store(str(path))
+        rows = store.load()
+        store.close()
+        generations = {int(name[1:].split("-")[0]) for name in rows}
+        assert len(rows) == 3 and len(generations) == 1 and generations.pop() in (promised, promised + 1)
+        assert all(row.definition.secret.reveal().decode() == SECRET for row in rows.values())
