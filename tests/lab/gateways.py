@@ -78,7 +78,8 @@ def wait_until_up(places: Places, gateway: Gateway) -> None:
     :raises LabError: with the console's last lines, when it ended or never answered.
     """
     deadline = time.monotonic() + UP_TIMEOUT
-    command = ["ssh", "-F", str(places.ssh_config), "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", gateway.name, "true"]
+    options = ["-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"]
+    command = ["ssh", "-F", str(places.ssh_config), *options, gateway.name, "true"]
     while True:
         if places.running(gateway.name) is None:
             raise LabError(f"{gateway.name} ended while starting:\n{console_tail(places, gateway)}")

@@ -19,7 +19,7 @@ from .places import END_TIMEOUT, LabError
 
 NODE_FILES = Path(__file__).resolve().parent / "node"
 GUEST_KERNEL = "linux.uml"
-GUEST_MEMORY = "512M"
+GUEST_MEMORY = "1G"  # taken as it is used
 HANDOVER = "/etc/lab/handover"
 
 # What a guest loads in one go: starting modprobe is dear there, and the kernel would
@@ -70,7 +70,7 @@ def prepare(directory: Path) -> Path:
 
 def _scratch() -> str:
     """Where a guest keeps its memory: a tmpfs, or it crawls."""
-    return "/dev/shm" if os.path.ismount("/dev/shm") else "/tmp"  # noqa: S108 - the kernel's own file, unlinked at once
+    return "/dev/shm" if os.path.ismount("/dev/shm") else "/tmp"
 
 
 def guest_command(directory: Path, handover: str, arguments: list[str], cpu: int) -> list[str]:
@@ -80,7 +80,7 @@ def guest_command(directory: Path, handover: str, arguments: list[str], cpu: int
         *("unshare", "--pid", "--mount", "--fork", "--kill-child", "taskset", "-c", str(cpu)),
         GUEST_KERNEL,
         *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", f"mem={GUEST_MEMORY}", "quiet"),
-        *("random.trust_cpu=1", "con=null", "con0=null,fd:1", f"init={directory}/boot.sh"),
+        *("random.trust_cpu=1", "con=null", f"init={directory}/boot.sh"),
         *(f"NODE={directory}", "KERNEL=guest", f"HANDOVER={handover}"),
         f"MODULES={GUEST_MODULES.replace(' ', ',')}",
         *arguments,
@@ -94,11 +94,32 @@ def guest_environment() -> dict[str, str]:
 
 def start_guest(directory: Path, namespace: str, tap: str, cpu: int) -> int:
     """Start a gateway as a guest kernel; its wire is the tap in that namespace.  Returns the PID."""
-    arguments = [f"vec0:transport=tap,ifname={tap},depth=128,gro=1"]
+    arguments = [f"vec0:transport=tap,ifname={tap},depth=128,gro=1", "con0=null,fd:1"]
     command = guest_command(directory, HANDOVER, arguments, cpu)
     return start(
         ["nsenter", f"--net=/run/netns/{namespace}", *command], directory / "console.log", guest_environment()
     )
+
+
+def guest_job(directory: Path, output: int) -> tuple[list[str], dict[str, str]]:
+    """Command line and environment of a guest that runs one job with that descriptor as its console.
+
+    The folder ``share`` is shared with it; the kernel itself speaks only when it breaks down.
+    """
+    arguments = [f"SHARE={directory}/share", f"con0=null,fd:{output}", "loglevel=0"]
+    command = guest_command(directory, HANDOVER, arguments, max(os.sched_getaffinity(0)))
+    return ["unshare", "--net", *command], guest_environment()
+
+
+def namespace_job(directory: Path) -> tuple[list[str], dict[str, str]]:
+    """The same as namespaces of this machine."""
+    command = ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--fork", "--kill-child"]
+    return [*command, str(directory / "boot.sh")], namespace_environment(directory, f"{directory}/share")
+
+
+def namespace_environment(directory: Path, share: str) -> dict[str, str]:
+    """What the boot script needs to know on this machine's own kernel."""
+    return {"NODE": str(directory), "KERNEL": "machine", "MODULES": "", "SHARE": share, "HANDOVER": HANDOVER}
 
 
 def _control_groups() -> Path | None:
@@ -144,8 +165,5 @@ def start_in_namespaces(directory: Path, namespace: str) -> int:
     command = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(group)]
     command += ["nsenter", f"--net=/run/netns/{namespace}", "unshare", "--mount", "--uts", "--ipc", "--pid"]
     command += ["--cgroup", "--fork", "--kill-child", str(directory / "boot.sh")]
-    environment = {
-        **{"NODE": str(directory), "KERNEL": "machine", "MODULES": "", "SHARE": ""},
-        **{"HANDOVER": HANDOVER, "container": "lab"},
-    }
+    environment = {**namespace_environment(directory, ""), "container": "lab"}
     return start(command, directory / "console.log", environment)

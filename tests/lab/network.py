@@ -22,14 +22,18 @@ ROUTER_SETTINGS = (
 )
 
 
+def existing_namespaces() -> set[str]:
+    """The names of the machine's network namespaces."""
+    return {row.split()[0] for row in run(["ip", "netns", "list"]).splitlines() if row}
+
+
 def make_namespace(places: Places, name: str) -> None:
     """Make a network namespace, recorded before it exists so that it is always removed.
 
     :raises LabError: when one of that name is there and not ours.
     """
-    if name in run(["ip", "-j", "netns", "list"]):
-        if name in [row.split()[0] for row in run(["ip", "netns", "list"]).splitlines()]:
-            raise LabError(f"network namespace {name} exists already; run: make lab-down, or: ip netns delete {name}")
+    if name in existing_namespaces():
+        raise LabError(f"network namespace {name} exists already; run: make lab-down, or: ip netns delete {name}")
     places.note_namespace(name)
     run(["ip", "netns", "add", name])
     ip_batch(["link set lo up"], name)
@@ -64,7 +68,7 @@ def add_veth(places: Places, gateway: Gateway, namespace: str) -> None:
 
 def remove_namespaces(places: Places) -> None:
     """Delete the recorded namespaces; links and addresses go with them."""
-    existing = {row.split()[0] for row in run(["ip", "netns", "list"]).splitlines() if row}
+    existing = existing_namespaces()
     for name in places.record()["namespaces"]:
         if name in existing:
             run(["ip", "netns", "delete", name])

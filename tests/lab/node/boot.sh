@@ -8,7 +8,7 @@
 #
 # Environment: NODE   directory with files/ (laid over the tree) and root/ (mount point)
 #              HANDOVER the program that goes on as process 1 in the new tree
-#              SHARE  optional directory of the machine, visible as /run/lab-share (guests only)
+#              SHARE  optional directory of the machine, visible as /run/lab-share
 #              KERNEL guest | machine
 #              MODULES comma-separated kernel modules to load (guests only; a machine loads its own)
 set -e
@@ -51,10 +51,6 @@ if [ "$KERNEL" = guest ]; then
     mount -t devtmpfs devtmpfs "$tree/dev"
     mkdir -p "$tree/lib/modules"
     ln -sfn "$modules" "$tree/lib/modules/$(uname -r)"
-    if [ -n "$SHARE" ]; then
-        mkdir "$tree/run/lab-share"
-        mount -t hostfs -o "$SHARE" share "$tree/run/lab-share"
-    fi
 else
     mount -t tmpfs -o mode=755 tmpfs "$tree/dev"
     mkdir "$tree/dev/net"
@@ -65,6 +61,13 @@ else
     ln -s /proc/self/fd "$tree/dev/fd"
     # A private set of control groups lets the service manager inside keep its own tree.
     mount -t cgroup2 cgroup2 "$tree/sys/fs/cgroup"
+fi
+if [ -n "$SHARE" ]; then
+    mkdir "$tree/run/lab-share"
+    case $KERNEL in
+        guest) mount -t hostfs -o "$SHARE" share "$tree/run/lab-share" ;;
+        machine) mount --bind "$SHARE" "$tree/run/lab-share" ;;
+    esac
 fi
 mkdir -p "$tree/dev/pts" "$tree/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts "$tree/dev/pts"

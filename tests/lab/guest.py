@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``python3 -m tests.lab.guest COMMAND…``: run one command on a fresh kernel state with ESP.
+
+On a machine whose kernel has ESP that is a set of new namespaces, else a guest
+kernel.  The command sees the machine's tree, but what it writes does not stay; its
+output and exit status are ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from . import machine
+from .commands import SYSTEM_PATH
+from .places import LabError
+
+TIMEOUT = 1200  # seconds
+# What of our environment goes along: where programs are, and how Python and its tools behave.
+PASSED_NAMES = ("PATH", "HOME", "LANG", "TERM", "CI", "COLUMNS", "VIRTUAL_ENV")
+PASSED_PREFIXES = ("PYTHON", "PYTEST", "HYPOTHESIS", "FLEET_", "ANSIBLE_")
+
+
+def _command_script(command: list[str]) -> str:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
+    }
+    kept["PATH"] = f"{kept.get('PATH', '')}:{SYSTEM_PATH}"
+    exports = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(kept.items())]
+    return f"#!/bin/sh\n{''.join(exports)}cd {shlex.quote(os.getcwd())} && exec {shlex.join(command)}\n"
+
+
+def _write_files(directory: Path, kernel: str, command: list[str]) -> None:
+    lab = machine.prepare(directory) / "etc/lab"
+    lab.mkdir(parents=True)
+    (lab / "job.env").write_text(f"KERNEL={kernel}\n", encoding="utf-8")
+    (lab / "command").write_text(_command_script(command), encoding="utf-8")
+    (lab / "command").chmod(0o755)
+    shutil.copy(machine.NODE_FILES / "job.sh", lab / "handover")
+    (directory / "share").mkdir()
+
+
+def _inheritable(descriptor: int) -> int:
+    copy = os.dup(descriptor)
+    os.set_inheritable(copy, True)
+    return copy
+
+
+def _run_machine(directory: Path, kernel: str, timeout: float) -> None:
+    output = sys.stdout.fileno()
+    with (directory / "console.log").open("wb") as log:
+        if kernel == "guest":
+            start, environment = machine.guest_job(directory, _inheritable(output))
+            spoken: int | IO[bytes] = log  # the job speaks through the console instead
+        else:
+            start, environment = machine.namespace_job(directory)
+            spoken = output
+        process = subprocess.Popen(
+            start,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=spoken,
+            stderr=subprocess.STDOUT,
+            close_fds=False,
+        )
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"the job did not end in {timeout:.0f} s") from error
+        finally:
+            process.kill()
+            process.wait()
+
+
+def run_job(command: list[str], timeout: float = TIMEOUT) -> int:
+    """Run the command; its output goes to our standard output.  Returns its exit status.
+
+    :raises LabError: when it did not end in time, or its machine broke down.
+    """
+    kernel = "machine" if machine.kind_of_lab() == "namespaces" else "guest"
+    directory = Path(tempfile.mkdtemp(prefix="fleet-ipsec-job-", dir="/run"))
+    try:
+        _write_files(directory, kernel, command)
+        _run_machine(directory, kernel, timeout)
+        status = directory / "share/status"
+        if not status.exists():
+            log = (directory / "console.log").read_text(encoding="utf-8", errors="replace")
+            raise LabError(f"the machine that was to run {shlex.join(command)} broke down:\n{log}")
+        return int(status.read_text(encoding="ascii"))
+    finally:
+        shutil.rmtree(directory)
+
+
+def main() -> int:
+    """Run the command of our command line."""
+    parser = argparse.ArgumentParser(prog="python3 -m tests.lab.guest", description=__doc__)
+    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds, default %(default)s")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run")
+    arguments = parser.parse_args()
+    if not arguments.command:
+        parser.error("nothing to run")
+    return run_job(arguments.command, arguments.timeout)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LabError as error:
+        sys.exit(f"lab: {error}")
