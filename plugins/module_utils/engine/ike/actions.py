@@ -108,6 +108,13 @@ class InstallOutbound:
 
 
 @dataclass(frozen=True, slots=True)
+class PointPolicies:
+    """Point the policies to this child, whose SAs are installed already."""
+
+    child: ChildSa
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveSas:
     """Delete both SAs, the sending one first; policies stay."""
 
@@ -155,7 +162,17 @@ class Report:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-Action = Send | InstallInbound | InstallOutbound | RemoveSas | ResetPolicies | RemovePolicies | ReleaseSpi | Report
+Action = (
+    Send
+    | InstallInbound
+    | InstallOutbound
+    | PointPolicies
+    | RemoveSas
+    | ResetPolicies
+    | RemovePolicies
+    | ReleaseSpi
+    | Report
+)
 
 
 # What the caller feeds back: Endpoint.kernel_event(event, now).

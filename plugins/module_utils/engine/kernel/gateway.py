@@ -164,6 +164,13 @@ class Gateway:
         """Let the policies forget the outbound SPI: as :meth:`trap`, for a child whose SAs go or are gone."""
         self._set_policies(_policies(spec, 0), spec.reqid)
 
+    def point_policies(self, spec: ChildSpec) -> None:
+        """Point the policies to this generation, whose SAs stand: another one that had them goes.
+
+        :raises KernelError: as :meth:`install_outbound`; the policies are as before then.
+        """
+        self._set_policies(_policies(spec, spec.spi_out), spec.reqid)
+
     def remove_policies(self, spec: ChildSpec) -> None:
         """Delete the policies with these selectors that carry this request ID; others are left alone."""
         found = [self._client.get_policy(p.selector, p.direction) for p in reversed(_policies(spec, 0))]

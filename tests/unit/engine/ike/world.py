@@ -18,6 +18,7 @@ from engine.ike.actions import (
     InstallInbound,
     InstallOutbound,
     Path,
+    PointPolicies,
     ReleaseSpi,
     RemovePolicies,
     RemoveSas,
@@ -50,7 +51,7 @@ class Kernel:
     inbound: dict[int, ChildSa] = field(default_factory=dict)
     outbound: dict[int, ChildSa] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
-    policies: set[int] = field(default_factory=set)
+    policies: dict[int, int] = field(default_factory=dict)  # reqid -> SPI they send with, 0 for none
     reserved: set[int] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
 
@@ -67,25 +68,30 @@ class Kernel:
                 self.faults.append(f"outbound {action.child.spi_out} twice")
             self.outbound[action.child.spi_out] = action.child
             self.order.append(action.child.spi_out)
-            self.policies.add(action.child.reqid)
+            self.policies[action.child.reqid] = action.child.spi_out
+        elif isinstance(action, PointPolicies):
+            if action.child.spi_out not in self.outbound:
+                self.faults.append(f"policies pointed to {action.child.spi_out}, which is not there")
+            self.policies[action.child.reqid] = action.child.spi_out
         elif isinstance(action, RemoveSas):
             if self.inbound.pop(action.child.spi_in, None) is None:
                 self.faults.append(f"inbound {action.child.spi_in} was not there")
             if self.outbound.pop(action.child.spi_out, None) is not None:
                 self.order.remove(action.child.spi_out)
         elif isinstance(action, RemovePolicies):
-            self.policies.discard(action.child.reqid)
+            self.policies.pop(action.child.reqid, None)
+        elif isinstance(action, ResetPolicies):
+            self.policies[action.child.reqid] = 0
         elif isinstance(action, ReleaseSpi):
             if action.spi not in self.reserved:
                 self.faults.append(f"spi {action.spi} was not reserved")
             self.reserved.discard(action.spi)
-        elif not isinstance(action, Send | Report | ResetPolicies):
+        elif not isinstance(action, Send | Report):
             self.faults.append(f"unknown action {action}")
 
     def sending(self, reqid: int) -> ChildSa | None:
-        """The SA that the kernel would use: the newest of this reqid."""
-        fits = [self.outbound[spi] for spi in self.order if self.outbound[spi].reqid == reqid]
-        return fits[-1] if fits else None
+        """The SA that the kernel would use: the one the policies name."""
+        return self.outbound.get(self.policies.get(reqid, 0))
 
 
 class Host:

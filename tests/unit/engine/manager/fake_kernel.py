@@ -96,6 +96,10 @@ class FakeGateway:
         self._set(spec, spec.spi_out)
 
     @verb
+    def point_policies(self, spec):
+        self._set(spec, spec.spi_out)
+
+    @verb
     def remove_sas(self, spec):
         self.sas.pop((spec.remote_address, spec.spi_out), None)
         self.sas.pop((spec.local_address, spec.spi_in), None)

@@ -23,6 +23,7 @@ from ..actions import (
     InstallInbound,
     InstallOutbound,
     Lifetime,
+    PointPolicies,
     ReleaseSpi,
     RemovePolicies,
     RemoveSas,
@@ -160,14 +161,20 @@ def remove(turn: Turn, sa: IkeSa, child: Child, reason: str, story: str) -> None
     if child.successor is not None:
         switch_to(turn, sa, child.successor)
     forget(turn, sa, child)
+    heirs = _heirs(turn, child)
+    shared = [heir for heir in heirs if _same_selectors(heir, child)]
+    sending = [heir for heir in shared if heir.state is not ChildState.ANSWERED]
+    if sending:
+        turn.actions.append(PointPolicies(max(sending, key=lambda heir: heir.number).sa))
     turn.actions.append(RemoveSas(child.sa))
-    if _twin(turn, child) is not None:
+    if shared:
         return  # another generation carries on behind the same policies
     if _keeps_trap(child):
         turn.actions.append(ResetPolicies(child.sa))
     else:
         turn.actions.append(RemovePolicies(child.sa))
-    turn.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
+    if not heirs:
+        turn.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
 
 
 def clear(turn: Turn, sa: IkeSa, child: Child) -> None:
@@ -177,14 +184,18 @@ def clear(turn: Turn, sa: IkeSa, child: Child) -> None:
     turn.report("child_down", sa, child, child=child.config.name, reason="stopped", story="stopped by an operator")
 
 
-def _twin(turn: Turn, child: Child) -> Child | None:
-    """Another living generation of the same child, in whatever IKE SA of the tunnel."""
-    for sa in turn.registry.of_tunnel(child.sa.tunnel):
-        for other in sa.children.values():
-            same = other is not child and other.config.reqid == child.config.reqid
-            if same and other.state is not ChildState.DELETING:
-                return other
-    return None
+def _heirs(turn: Turn, child: Child) -> list[Child]:
+    """The other living generations of the same child, in whatever IKE SA of the tunnel."""
+    return [
+        other
+        for sa in turn.registry.of_tunnel(child.sa.tunnel)
+        for other in sa.children.values()
+        if other is not child and other.config.reqid == child.config.reqid and other.state is not ChildState.DELETING
+    ]
+
+
+def _same_selectors(one: Child, other: Child) -> bool:
+    return (one.sa.local_selectors, one.sa.remote_selectors) == (other.sa.local_selectors, other.sa.remote_selectors)
 
 
 def _keeps_trap(child: Child) -> bool:
