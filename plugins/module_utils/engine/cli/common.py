@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the classic command lines share: how they fail, and ``key=value`` words."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from ..errors import EngineError, InputError
+
+# sysexits.h, beyond what counts lost packets.
+USAGE = 64
+UNAVAILABLE = 69
+INTERRUPTED = 130
+
+
+def guarded(name: str, work: Callable[[], int], usage: int, failure: int) -> int:
+    """Run ``work`` and turn what goes wrong into one line on stderr and an exit status.
+
+    :param usage: the status for wrong words; ``failure``: for everything else that is not a success.
+    """
+    try:
+        status = work()
+        sys.stdout.flush()
+        return status
+    except (InputError, UsageError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return usage
+    except EngineError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return failure
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from complaining when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+class UsageError(EngineError):
+    """Words that do not make a command line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser of dashed options that raises what is wrong, so that each command has its own exit status."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of exiting.
+
+        :raises UsageError: always.
+        """
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def show_json(value: Any) -> None:
+    """Print plain data for machines."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def read_words(words: Sequence[str], known: Mapping[str, bool]) -> dict[str, str]:
+    """Read ``key=value`` words and bare flags, in any order.
+
+    :param known: word to whether it takes a value.
+    :returns: the words given, flags with an empty value.
+    :raises InputError: an unknown word, one given twice, one without a value it needs or with one it does not take.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key not in known:
+            raise InputError(key or word, word, "is not a word of this command", nearest(key, known))
+        if key in found:
+            raise InputError(key, word, "is given twice", "give it once")
+        if known[key] != bool(equals and value):
+            problem = "needs a value" if known[key] else "takes no value"
+            raise InputError(key, word, problem, f"write {key}=VALUE" if known[key] else f"write {key} alone")
+        found[key] = value
+    return found
+
+
+def nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """The remedy for an unknown word: the nearest known one, or all of them."""
+    near = get_close_matches(word, list(known), 1)
+    return f"did you mean {near[0]}?" if near else f"known are: {', '.join(known)}"
+
+
+def exclusive(found: Mapping[str, str], *groups: Sequence[str]) -> None:
+    """Refuse words that exclude each other: at most one of each group may be given.
+
+    :raises InputError: naming both.
+    """
+    for group in groups:
+        given = [key for key in group if key in found]
+        if len(given) > 1:
+            raise InputError(given[1], found[given[1]], f"cannot stand beside {given[0]}", "leave out one of both")
+
+
+_LONGEST = 100_000
+
+
+def parse_numbers(text: str, field: str = "numlist") -> list[int]:
+    """Read numbers and ranges such as ``1,3,5-7``, each number once, in the order given.
+
+    :raises InputError: naming ``field``.
+    """
+    numbers: dict[int, None] = {}
+    for item in text.split(","):
+        low, dash, high = item.partition("-")
+        if not _number(low) or (dash and not _number(high)):
+            raise InputError(field, text, f"{item!r} is not a number or range", "write numbers such as 1,3,5-7")
+        first, last = int(low), int(high or low)
+        if not 1 <= first <= last:
+            raise InputError(
+                field, text, f"{item!r} runs backwards or begins at 0", "write the lower number first, from 1"
+            )
+        if last - first >= _LONGEST:
+            raise InputError(field, text, f"{item!r} is too long", f"a range has at most {_LONGEST} numbers")
+        numbers.update(dict.fromkeys(range(first, last + 1)))
+    return list(numbers)
+
+
+def _number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``ipsec COMMAND …``: the classic commands by their names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from .common import USAGE, nearest
+
+_VERSION = "ipsec of fleet.ipsec"
+
+
+class _Command(NamedTuple):
+    """A file of this folder with a ``main``, and one line about it."""
+
+    file: str
+    about: str
+
+
+COMMANDS = {
+    "ikeping": _Command("ikeping", "ask whether the IKE daemons of other hosts are alive"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command named first; returns its exit status."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(_help(), end="", file=sys.stdout if words else sys.stderr)
+        return 0 if words else USAGE
+    if words[0] == "--version":
+        print(_VERSION)
+        return 0
+    command = COMMANDS.get(words[0])
+    if command is None:
+        print(f"ipsec: {words[0]!r} is no command; {nearest(words[0], COMMANDS)}", file=sys.stderr)
+        return USAGE
+    # Each command needs a floor of its own; importing all of them would take longer than most of them run.
+    return import_module(f".{command.file}", __package__).main(words[1:])
+
+
+def _help() -> str:
+    lines = [f"  {name:<10}{command.about}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: ipsec COMMAND ...",
+            "",
+            *lines,
+            "",
+            "ipsec COMMAND --help tells more. Tunnels are started and listed by ike.",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

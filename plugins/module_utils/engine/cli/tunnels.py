@@ -1,0 +1,225 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tunnels as the classic listings show them: one line each, or everything in long form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..errors import InputError
+from ..identity import ID_DER_ASN1_DN, ID_FQDN, ID_IPV4_ADDR, ID_IPV6_ADDR, ID_KEY_ID, ID_RFC822_ADDR, Identity
+from ..selector import Selector, parse_selector
+
+NOTHING = "N/A"
+_STATUS = {
+    "dormant": "Dormant",
+    "trapped": "Dormant",
+    "negotiating": "Negotiating",
+    "active": "Active",
+    "expired": "Expired",
+}
+_ID_TYPES = {
+    ID_IPV4_ADDR: "IPv4_Address",
+    ID_IPV6_ADDR: "IPv6_Address",
+    ID_FQDN: "FQDN",
+    ID_RFC822_ADDR: "User@FQDN",
+    ID_DER_ASN1_DN: "ASN.1_DN",
+    ID_KEY_ID: "Key_ID",
+}
+
+Entry = dict[str, Any]
+
+
+def _lines(tunnels: list[Entry], phase: str) -> Iterator[tuple[int, Entry, Entry]]:
+    """(phase, tunnel, what the line is about) in the order of the listing."""
+    for tunnel in tunnels:
+        if phase != "2":
+            yield 1, tunnel, tunnel
+        for child in tunnel.get("children", ()) if phase != "1" else ():
+            if phase == "2":
+                yield 1, tunnel, tunnel
+            yield 2, tunnel, child
+
+
+# Short form
+
+
+def short_form(tunnels: list[Entry], phase: str, with_status: bool) -> str:
+    """The table of phase, number, status, local ID and remote ID; the database has no status.
+
+    :param tunnels: answer of ``tunnels.list``; ``phase``: 1, 1+ or 2.
+    """
+    rows = [("Phase", "Tun Id", "Status", "Local Id", "Remote Id")]
+    for number, _tunnel, entry in _lines(tunnels, phase):
+        status = _STATUS[entry["phase1"] if number == 1 else entry["state"]]
+        rows.append((str(number), str(entry["number"]), status, *(_end(entry, side) for side in ("local", "remote"))))
+    if len(rows) == 1:
+        return "no tunnels\n"
+    if not with_status:
+        rows = [row[:2] + row[3:] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+
+
+def _end(entry: Entry, side: str) -> str:
+    end = entry[side]
+    if isinstance(end, dict):
+        return end["id"] or end["address"] or NOTHING
+    return ",".join(end) or NOTHING
+
+
+# Long form: (label, what to show) by rows; a row that shows None is left out.
+
+Field = tuple[str, Callable[[Entry, Entry], Any]]
+
+
+def _sa(entry: Entry, key: str) -> Any:
+    """From the newest SA of an entry, None without one."""
+    sas = entry.get("ike_sas") or entry.get("sas")
+    return sas[-1].get(key) if sas else None
+
+
+def _defined(tunnel: Entry, child: Entry, key: str) -> Any:
+    children = tunnel.get("definition", {}).get("children", ())
+    return next((row.get(key) for row in children if row["name"] == child["name"]), None)
+
+
+def _id_type(text: str | None) -> str:
+    try:
+        return _ID_TYPES.get(Identity.parse(text or "").type, NOTHING)
+    except InputError:
+        return NOTHING
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or NOTHING
+    return NOTHING if value in (None, "") else str(value)
+
+
+def _of_selectors(entry: Entry, side: str, what: Callable[[Selector], str]) -> str:
+    return ", ".join(what(parse_selector(text)) for text in entry[side]) or NOTHING
+
+
+def _shape(selector: Selector) -> str:
+    networks = selector.networks()
+    family = f"IPv{selector.family}"
+    if len(networks) > 1:
+        return f"{family}_Address_Range"
+    return f"{family}_Address" if networks[0].num_addresses == 1 else f"{family}_Subnet"
+
+
+def _place(selector: Selector) -> str:
+    networks = selector.networks()
+    return str(networks[0].network_address) if len(networks) == 1 else f"{networks[0][0]}-{networks[-1][-1]}"
+
+
+def _mask(selector: Selector) -> str:
+    networks = selector.networks()
+    if len(networks) > 1 or networks[0].num_addresses == 1:
+        return NOTHING
+    return str(networks[0].netmask)
+
+
+def _ports(selector: Selector) -> str:
+    if selector.any_port:
+        return "any - any"
+    return f"{selector.first_port} - {selector.last_port}"
+
+
+def _protocol(selector: Selector) -> str:
+    return str(selector.protocol) if selector.protocol else "all"
+
+
+def _side1(side: str) -> list[Field]:
+    word = side.title()
+    return [
+        (f"{word} ID Type", lambda tunnel, _: _id_type(tunnel[side]["id"])),
+        (f"{word} ID", lambda tunnel, _: tunnel[side]["id"]),
+        (f"{word} Address", lambda tunnel, _: _sa(tunnel, side) or tunnel[side]["address"]),
+    ]
+
+
+def _side2(side: str) -> list[Field]:
+    word = side.title()
+    return [
+        (f"{word} ID Type", lambda _, child: _of_selectors(child, side, _shape)),
+        (f"{word} ID", lambda _, child: _of_selectors(child, side, _place)),
+        (f"{word} Subnet Mask", lambda _, child: _of_selectors(child, side, _mask)),
+        (f"{word} Port", lambda _, child: _of_selectors(child, side, _ports)),
+        (f"{word} Protocol", lambda _, child: _of_selectors(child, side, _protocol)),
+    ]
+
+
+def _traffic(child: Entry, way: str) -> str | None:
+    usage = _sa(child, way)
+    return f"{usage['bytes']} bytes, {usage['packets']} packets" if usage else None
+
+
+def _encapsulation(child: Entry) -> str:
+    udp = " in UDP" if _sa(child, "encapsulation") else ""
+    return f"{(_sa(child, 'protocol') or 'esp').upper()}_{child['mode']}{udp}"
+
+
+_AUTH = {"psk": "Preshared Key", "pubkey": "Signatures"}
+
+_PHASE1: list[Field] = [
+    ("Phase 1 Tunnel ID", lambda tunnel, _: tunnel["number"]),
+    ("Name", lambda tunnel, _: tunnel["name"]),
+    *_side1("local"),
+    *_side1("remote"),
+    ("Mode", lambda tunnel, _: f"IKEv{tunnel['definition']['ike']['version']}"),
+    ("Security Policy", lambda tunnel, _: _text(tunnel["definition"]["ike"]["proposals"])),
+    ("Role", lambda tunnel, _: tunnel["role"].title()),
+    ("Algorithms", lambda tunnel, _: _text(_sa(tunnel, "algorithms"))),
+    ("Auth Alg", lambda tunnel, _: _AUTH.get(tunnel["definition"]["auth"]["method"])),
+    ("Initiator SPI", lambda tunnel, _: _sa(tunnel, "initiator_spi")),
+    ("Responder SPI", lambda tunnel, _: _sa(tunnel, "responder_spi")),
+    ("Key Lifetime", lambda tunnel, _: tunnel["definition"]["ike"]["lifetime"]),
+    ("Key Rem Lifetime", lambda tunnel, _: _sa(tunnel, "expires_in")),
+    ("Status", lambda tunnel, _: _STATUS[tunnel["phase1"]]),
+    ("Reason", lambda tunnel, _: tunnel["story"] or None),
+    ("Remedy", lambda tunnel, _: tunnel["remedy"] or None),
+]
+_PHASE2: list[Field] = [
+    ("Phase 2 Tunnel ID", lambda _, child: child["number"]),
+    ("Name", lambda _, child: child["name"]),
+    *_side2("local"),
+    *_side2("remote"),
+    ("Security Policy", lambda tunnel, child: _text(_defined(tunnel, child, "proposals"))),
+    ("Role", lambda _, child: child["role"].title()),
+    ("Algorithms", lambda _, child: _text(_sa(child, "algorithms"))),
+    ("SPI In", lambda _, child: _sa(child, "spi_in")),
+    ("SPI Out", lambda _, child: _sa(child, "spi_out")),
+    ("Traffic In", lambda _, child: _traffic(child, "in")),
+    ("Traffic Out", lambda _, child: _traffic(child, "out")),
+    ("SA Lifetime", lambda tunnel, child: _defined(tunnel, child, "lifetime")),
+    ("SA Rem Lifetime", lambda _, child: _sa(child, "expires_in")),
+    ("SA Lifesize", lambda tunnel, child: (_defined(tunnel, child, "lifetime_bytes") or 0) // 1024),
+    ("Start", lambda _, child: child["start"]),
+    ("Assoc P1 Tunnel", lambda tunnel, _: tunnel["number"]),
+    ("Encap Mode", lambda _, child: _encapsulation(child)),
+    ("Status", lambda _, child: _STATUS[child["state"]]),
+]
+_OPTIONAL = {"Reason", "Remedy", "Traffic In", "Traffic Out"}
+
+
+def long_form(tunnels: list[Entry], phase: str) -> str:
+    """Everything about each tunnel, one field a line; times in seconds, sizes in kilobytes.
+
+    :param tunnels: answer of ``tunnels.list`` with ``verbose``; ``phase``: 1, 1+ or 2.
+    """
+    blocks = []
+    for number, tunnel, entry in _lines(tunnels, phase):
+        fields = _PHASE1 if number == 1 else _PHASE2
+        shown = [(label, show(tunnel, entry)) for label, show in fields]
+        blocks.append(
+            "".join(
+                f"{label + ':':<22}{_text(value)}\n"
+                for label, value in shown
+                if value is not None or label not in _OPTIONAL
+            )
+        )
+    return "\n".join(blocks) or "no tunnels\n"

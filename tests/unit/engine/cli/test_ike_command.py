@@ -1,0 +1,336 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``ike cmd=…``: words, what the manager is asked, what is printed, exit status."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from engine.cli import ike
+from engine.errors import MissingError
+from engine.manager.client import RpcError
+from engine.manager.methods import check_params
+
+CHILD = {"role": "", "mode": "tunnel", "start": "auto"}
+
+
+def child(number: int, name: str, local: str, remote: str, state: str = "dormant", **more):
+    return CHILD | {"number": number, "name": name, "local": [local], "remote": [remote], "state": state} | more
+
+
+def tunnel(number: int, name: str, local: str, remote: str, phase1: str, children: list, **more):
+    return {
+        "number": number,
+        "name": name,
+        "owner": "",
+        "state": phase1,
+        "phase1": phase1,
+        "role": "initiator" if phase1 == "active" else "",
+        "local": {"address": "192.0.2.1", "id": local},
+        "remote": {"address": "192.0.2.9", "id": remote},
+        "reason": "",
+        "story": "",
+        "remedy": "",
+        "children": children,
+    } | more
+
+
+DATABASE = [
+    tunnel(1, "hq-b1", "hq.example", "b1.example", "dormant", [
+        child(1, "lan", "10.1.0.0/16", "10.9.0.0/24"),
+        child(2, "dmz", "10.2.0.0/16[6/443]", "10.9.1.0/24", start="manual"),
+    ]),
+    tunnel(2, "hq-b2", "192.0.2.1", "192.0.2.9", "dormant", [child(3, "lan", "10.1.0.0/16", "10.7.0.0/24")]),
+    tunnel(3, "hq-b3", "hq.example", "ops@b3.example", "dormant", [
+        child(4, "lan", "::/0", "2001:db8::1/128", start="trap"),
+    ]),
+]  # fmt: skip
+MANAGER = [
+    tunnel(1, "hq-b1", "hq.example", "b1.example", "active", [
+        child(1, "lan", "10.1.0.0/16", "10.9.0.0/24", "active"),
+        child(2, "dmz", "10.2.0.0/16[6/443]", "10.9.1.0/24", "trapped"),
+    ]),
+    tunnel(2, "hq-b2", "192.0.2.1", "192.0.2.9", "negotiating", [
+        child(3, "lan", "10.1.0.0/16", "10.7.0.0/24", "expired"),
+    ]),
+]  # fmt: skip
+
+
+class Manager:
+    """Stands for the manager's socket: keeps what was asked, answers from the tables, checks as the real one does."""
+
+    asked: list[tuple[str, dict]]
+    action = "started"
+    error: Exception | None = None
+
+    def __init__(self, path: str) -> None:
+        Manager.asked = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        pass
+
+    def call(self, method: str, params: dict | None = None, timeout: float = 30.0):
+        check_params(method, params or {})
+        Manager.asked.append((method, params or {}))
+        if Manager.error:
+            raise Manager.error
+        if method == "tunnels.list":
+            rows = DATABASE if params["source"] == "database" else MANAGER
+            if "numbers" in params:
+                phase = 2 if params.get("phase") == "2" else 1
+                rows = [row for row in rows if set(params["numbers"]) & ike._numbers_of(row, phase)]
+            return {"tunnels": rows}
+        if method == "log.level":
+            return {"level": params.get("level", "info"), "before": "info"}
+        rows = [{"name": row["name"], "number": 7, "action": Manager.action} for row in params["definitions"]]
+        return {"changed": True, "tunnels": rows, "warnings": []}
+
+
+@pytest.fixture(autouse=True)
+def manager(monkeypatch):
+    monkeypatch.setattr(ike, "Client", Manager)
+    monkeypatch.setattr(Manager, "error", None)
+    monkeypatch.setattr(Manager, "action", "started")
+
+
+def applied() -> dict:
+    ((_method, params),) = [call for call in Manager.asked if call[0] == "tunnels.apply"]
+    return params
+
+
+def names() -> list[str]:
+    return [definition["name"] for definition in applied()["definitions"]]
+
+
+def test_short_list_of_the_manager(capsys):
+    assert ike.main(["cmd=list"]) == 0
+    assert capsys.readouterr().out == (
+        "Phase  Tun Id  Status       Local Id            Remote Id\n"
+        "1      1       Active       hq.example          b1.example\n"
+        "2      1       Active       10.1.0.0/16         10.9.0.0/24\n"
+        "2      2       Dormant      10.2.0.0/16[6/443]  10.9.1.0/24\n"
+        "1      2       Negotiating  192.0.2.1           192.0.2.9\n"
+        "2      3       Expired      10.1.0.0/16         10.7.0.0/24\n"
+    )
+    assert Manager.asked == [("tunnels.list", {"source": "manager", "phase": "1+", "verbose": False})]
+
+
+def test_short_list_of_the_database_has_no_status(capsys):
+    assert ike.main(["cmd=list", "db", "phase=1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["Phase", "Tun", "Id", "Local", "Id", "Remote", "Id"]
+    assert [line.split()[:2] for line in lines[1:]] == [["1", "1"], ["1", "2"], ["1", "3"]]
+
+
+def test_phase_2_follows_its_phase_1_each_time(capsys):
+    assert ike.main(["phase=2", "cmd=list"]) == 0
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows == [["1", "1"], ["2", "1"], ["1", "1"], ["2", "2"], ["1", "2"], ["2", "3"]]
+
+
+@pytest.mark.parametrize(("letter", "role"), [("i", "initiator"), ("r", "responder")])
+def test_role(letter, role):
+    assert ike.main(["cmd=list", f"role={letter}"]) == 0
+    assert Manager.asked[0][1]["role"] == role
+
+
+def test_list_by_numbers(capsys):
+    assert ike.main(["cmd=list", "numlist=1-2"]) == 0
+    assert Manager.asked[0][1]["numbers"] == [1, 2]
+    assert ike.main(["cmd=list", "numlist=2,9"]) == 2
+    assert "numlist: is no number of a phase 1 tunnel in the tunnel manager (got '9')" in capsys.readouterr().err
+
+
+def test_verbose_list_shows_every_field(capsys, monkeypatch):
+    sa = {
+        "local": "192.0.2.1/500", "remote": "192.0.2.9/500", "algorithms": ["aes256gcm16", "sha384", "x25519"],
+        "initiator_spi": "0102030405060708", "responder_spi": "1112131415161718", "expires_in": 14000,
+    }  # fmt: skip
+    child_sa = {
+        "protocol": "esp", "algorithms": ["aes256gcm16"], "spi_in": "0xc0000001", "spi_out": "0xc0000002",
+        "expires_in": 3000, "encapsulation": [4500, 4500], "in": {"bytes": 84, "packets": 1}, "out": None,
+    }  # fmt: skip
+    definition = {
+        "ike": {"version": 2, "proposals": "modern", "lifetime": 14400},
+        "auth": {"method": "psk", "secret": "hidden"},
+        "children": [{"name": "lan", "proposals": ["aes256gcm16"], "lifetime": 3600, "lifetime_bytes": 2048}],
+    }
+    lan = child(1, "lan", "10.1.0.0/16[6/443]", "10.9.0.5-10.9.0.9", "active", role="initiator", sas=[child_sa])
+    row = tunnel(1, "hq-b1", "ops@hq.example", "2001:db8::1", "active", [lan], ike_sas=[sa], definition=definition)
+    monkeypatch.setattr(Manager, "call", lambda self, method, params: {"tunnels": [row]})
+    assert ike.main(["cmd=list", "verbose"]) == 0
+    out = capsys.readouterr().out
+    shown = [tuple(part.strip() for part in line.split(":", 1)) for line in out.splitlines() if line]
+    for field in (
+        ("Phase 1 Tunnel ID", "1"), ("Local ID Type", "User@FQDN"), ("Remote ID Type", "IPv6_Address"),
+        ("Mode", "IKEv2"),
+        ("Local Address", "192.0.2.1/500"), ("Role", "Initiator"), ("Algorithms", "aes256gcm16, sha384, x25519"),
+        ("Auth Alg", "Preshared Key"), ("Key Lifetime", "14400"), ("Key Rem Lifetime", "14000"), ("Status", "Active"),
+        ("Phase 2 Tunnel ID", "1"), ("Local ID Type", "IPv4_Subnet"), ("Local ID", "10.1.0.0"),
+        ("Local Subnet Mask", "255.255.0.0"), ("Local Port", "443 - 443"), ("Local Protocol", "6"),
+        ("Remote ID Type", "IPv4_Address_Range"), ("Remote ID", "10.9.0.5-10.9.0.9"), ("Remote Port", "any - any"),
+        ("Remote Protocol", "all"), ("SPI In", "0xc0000001"), ("Traffic In", "84 bytes, 1 packets"),
+        ("SA Lifetime", "3600"), ("SA Rem Lifetime", "3000"), ("SA Lifesize", "2"), ("Assoc P1 Tunnel", "1"),
+        ("Encap Mode", "ESP_tunnel in UDP"),
+    ):  # fmt: skip
+        assert field in shown, field
+    assert "Traffic Out" not in out and "Reason" not in out and "hidden" not in out
+
+
+def test_verbose_list_says_why_a_tunnel_is_down(capsys, monkeypatch):
+    definition = {
+        "ike": {"version": 2, "proposals": "modern", "lifetime": 1},
+        "auth": {"method": "psk"},
+        "children": [],
+    }
+    row = tunnel(
+        1, "hq-b1", "a", "b", "dormant", [], ike_sas=[], definition=definition, story="no answer", remedy="look there"
+    )
+    monkeypatch.setattr(Manager, "call", lambda self, method, params: {"tunnels": [row]})
+    assert ike.main(["cmd=list", "verbose"]) == 0
+    out = capsys.readouterr().out
+    assert "Reason:               no answer\nRemedy:               look there\n" in out
+
+
+@pytest.mark.parametrize("words", [["cmd=list"], ["cmd=list", "verbose"]])
+def test_nothing_to_list_is_said(words, capsys, monkeypatch):
+    monkeypatch.setattr(Manager, "call", lambda self, method, params: {"tunnels": []})
+    assert ike.main(words) == 0
+    assert capsys.readouterr().out == "no tunnels\n"
+
+
+def test_json_is_the_answer(capsys):
+    assert ike.main(["cmd=list", "--json", "db"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"tunnels": DATABASE}
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen", "phase"),
+    [
+        (["numlist=1,3"], ["hq-b1", "hq-b3"], None),
+        (["numlist=1-2", "phase=1"], ["hq-b1", "hq-b2"], 1),
+        (["numlist=1-3", "phase=2"], ["hq-b1", "hq-b2"], 2),
+        (["namelist=hq-b3,hq-b1"], ["hq-b3", "hq-b1"], None),
+        (["ipaddr=192.0.2.1,192.0.2.9"], ["hq-b2"], None),
+        (["remid=B1.example"], ["hq-b1"], None),
+        (["remid=ops@b3.example", "phase=1"], ["hq-b3"], 1),
+        (["autostart"], ["hq-b1", "hq-b2"], None),
+    ],
+)
+def test_activate_chooses_from_the_database(words, chosen, phase, capsys):
+    assert ike.main(["cmd=activate", *words]) == 0
+    assert Manager.asked[0] == ("tunnels.list", {"source": "database"})
+    assert names() == chosen
+    assert applied()["state"] == "active" and applied().get("phase") == phase
+    assert capsys.readouterr().out == "".join(f"tunnel 7 ({name}): negotiation has begun\n" for name in chosen)
+
+
+def test_activate_what_is_there_already(capsys, monkeypatch):
+    monkeypatch.setattr(Manager, "action", "none")
+    assert ike.main(["cmd=activate", "numlist=2"]) == 0
+    assert capsys.readouterr().out == "tunnel 7 (hq-b2): is active already\n"
+
+
+def test_remove_all_of_the_manager(capsys, monkeypatch):
+    monkeypatch.setattr(Manager, "action", "stopped")
+    assert ike.main(["cmd=remove"]) == 0
+    assert names() == ["hq-b1", "hq-b2"] and applied()["state"] == "inactive"
+    assert capsys.readouterr().out.startswith("tunnel 7 (hq-b1): ended\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen", "phase"),
+    [
+        (["numlist=2"], ["hq-b2"], None),
+        (["phase=2", "numlist=3"], ["hq-b2"], 2),
+        (["phase=1"], ["hq-b1", "hq-b2"], 1),
+        (["all"], ["hq-b1", "hq-b2"], None),
+    ],
+)
+def test_remove_chooses_from_the_manager(words, chosen, phase):
+    assert ike.main(["cmd=remove", *words]) == 0
+    assert (names(), applied()["state"], applied().get("phase")) == (chosen, "inactive", phase)
+
+
+@pytest.mark.parametrize("words", [["numlist=1-3"], ["all"], ["all", "phase=1"]])
+def test_remove_from_the_database(words, capsys, monkeypatch):
+    monkeypatch.setattr(Manager, "action", "removed")
+    assert ike.main(["cmd=remove", "db", *words]) == 0
+    assert names() == ["hq-b1", "hq-b2", "hq-b3"]
+    assert applied()["state"] == "absent" and "phase" not in applied()
+    assert "tunnel 7 (hq-b3): deleted" in capsys.readouterr().out
+
+
+def test_log_level(capsys):
+    assert ike.main(["cmd=log"]) == 0
+    assert ike.main(["cmd=log", "level=debug"]) == 0
+    assert capsys.readouterr().out == "log level info\nlog level debug (was info)\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "say once what to do"),
+        (["list"], "say once what to do"),
+        (["cmd=list", "cmd=list"], "say once what to do"),
+        (["cmd=lst"], "did you mean list?"),
+        (["cmd=list", "fase=1"], "did you mean phase?"),
+        (["cmd=list", "phase=3"], "phase=1|1+|2"),
+        (["cmd=list", "phase="], "phase: needs a value"),
+        (["cmd=list", "verbose=1"], "verbose: takes no value"),
+        (["cmd=list", "db", "role=i"], "role: cannot stand beside db"),
+        (["cmd=list", "role=x"], "role=i|r"),
+        (["cmd=list", "phase=1", "phase=1"], "phase: is given twice"),
+        (["cmd=list", "--bogus"], "--bogus"),
+        (["cmd=activate"], "say which tunnels"),
+        (["cmd=activate", "phase=1"], "say which tunnels"),
+        (["cmd=activate", "numlist=5-3"], "'5-3' runs backwards"),
+        (["cmd=activate", "numlist=a"], "'a' is not a number"),
+        (["cmd=activate", "numlist=1,,2"], "'' is not a number"),
+        (["cmd=activate", "numlist=0"], "begins at 0"),
+        (["cmd=activate", "numlist=1-999999999"], "at most"),
+        (["cmd=activate", "numlist=4"], "no number of a phase 1 tunnel in the database (got '4')"),
+        (["cmd=activate", "phase=2", "numlist=1"], "they go together: add 2"),
+        (["cmd=activate", "phase=1+", "numlist=1"], "phase=1|2"),
+        (["cmd=activate", "numlist=1", "autostart"], "autostart: cannot stand beside numlist"),
+        (["cmd=activate", "phase=1", "autostart"], "autostart: stands alone"),
+        (["cmd=activate", "namelist=hq-b4"], "did you mean hq-b"),
+        (["cmd=activate", "ipaddr=192.0.2.1"], "is not two addresses"),
+        (["cmd=activate", "ipaddr=hq.example,b1.example"], "is not two addresses"),
+        (["cmd=activate", "ipaddr=192.0.2.1,192.0.2.8"], "no tunnel is defined between"),
+        (["cmd=activate", "remid=nobody.example"], "no tunnel to this identity"),
+        (["cmd=activate", "db"], "not a word of this command"),
+        (["cmd=remove", "db"], "delete every definition"),
+        (["cmd=remove", "db", "phase=2", "all"], "ipsec_tunnel"),
+        (["cmd=remove", "all", "numlist=1"], "all: cannot stand beside numlist"),
+        (["cmd=remove", "numlist=3"], "in the tunnel manager (got '3')"),
+    ],
+)
+def test_bad_words_change_nothing(words, message, capsys):
+    Manager.asked = []
+    assert ike.main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("ike: ")
+    assert message in captured.err and len(captured.err.splitlines()) == 1
+    assert not [call for call in Manager.asked if call[0] != "tunnels.list"]
+
+
+@pytest.mark.parametrize(
+    "error", [MissingError("the tunnel manager is not running", "start it"), RpcError(-32000, "the kernel refused")]
+)
+def test_refusals_of_the_manager_are_one_line(error, capsys, monkeypatch):
+    monkeypatch.setattr(Manager, "error", error)
+    assert ike.main(["cmd=list"]) == 1
+    assert capsys.readouterr().err == f"ike: {error}\n"
+
+
+def test_help_and_version(capsys):
+    assert ike.main(["--help"]) == 0 and ike.main(["--version"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"cmd={name}" in out for name in ike.COMMANDS)
+    assert all(word in out for command in ike.COMMANDS.values() for word in command.words)
