@@ -1,0 +1,364 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The heart of the manager in one process with a clock of our own: failures, traps, acquires, keepalives."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from engine.ike.actions import Path
+from engine.ike.settings import Settings
+from engine.kernel.events import AcquireEvent
+from engine.manager.definition import parse_definition
+from engine.manager.log import Log
+from engine.manager.plan import Step, make_plan
+from engine.manager.resident import KEEPALIVE_SECONDS, Resident
+from engine.manager.store import Put, Store
+from engine.selector import parse_selector
+from fake_kernel import FakeHost
+from manager_lab import SECRET
+
+
+class Wire:
+    """Stands for the sockets of all residents: datagrams travel when the test says so."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, Resident] = {}
+        self.flying: list[tuple[bytes, Path]] = []
+        self.keepalives: list[Path] = []
+        self.natt = False
+        self.broken: set[str] = set()
+
+    def for_path(self, path: Path) -> Wire:
+        return self
+
+    def send(self, datagram: bytes, path: Path) -> None:
+        if path.remote_address in self.broken:
+            raise OSError(101, "Network is unreachable")
+        self.flying.append((datagram, path))
+
+    def send_keepalive(self, path: Path) -> None:
+        self.keepalives.append(path)
+
+    def deliver(self) -> int:
+        count = 0
+        while self.flying:
+            datagram, path = self.flying.pop(0)
+            count += 1
+            if path.remote_address in self.at:
+                there = Path(path.remote_address, path.remote_port, path.local_address, path.local_port, path.natt)
+                self.at[path.remote_address].datagram(datagram, there)
+        return count
+
+
+class World:
+    """Two residents with one clock."""
+
+    def __init__(self, folder) -> None:
+        self.now = 1000.0
+        self.wire = Wire()
+        self.log = io.StringIO()
+        self.left = self._resident(folder / "left", "10.0.0.1")
+        self.right = self._resident(folder / "right", "10.0.0.2")
+
+    def _resident(self, folder, address: str) -> Resident:
+        host = FakeHost(str(folder), journal=False)
+        store = Store(str(folder / "definitions.sqlite"))
+        log = Log("debug", False, self.log)
+        resident = Resident(store, host, self.wire, log, Settings(), lambda: self.now)
+        resident.begin()
+        self.wire.at[address] = resident
+        return resident
+
+    def define(self, resident: Resident, wanted: str = "active", **changes: object) -> None:
+        ours, theirs = ("10.0.0.1", "10.0.0.2") if resident is self.left else ("10.0.0.2", "10.0.0.1")
+        networks = ("10.1.0.0/16", "10.2.0.0/16") if resident is self.left else ("10.2.0.0/16", "10.1.0.0/16")
+        raw = {
+            "name": "t",
+            "local": {"address": ours},
+            "remote": {"address": theirs},
+            "auth": {"secret": SECRET},
+            "children": [{"name": "lan", "local": [networks[0]], "remote": [networks[1]]} | changes.pop("child", {})],
+        } | changes
+        (row,) = resident.store.commit([Put("me", wanted, parse_definition(raw))]).values()
+        resident.tunnels.adopt(row)
+
+    def run(self, seconds: float = 0.0) -> None:
+        """Let time pass and datagrams travel."""
+        end = self.now + seconds
+        while True:
+            self.wire.deliver()
+            for resident in (self.left, self.right):
+                resident.wake()
+            if self.wire.flying:
+                continue
+            due = min(resident.next_deadline() for resident in (self.left, self.right))
+            if due > end:
+                break
+            self.now = max(self.now, due)
+        self.now = end
+
+    def state(self, resident: Resident) -> str:
+        return resident.tunnels.condition("t").state
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    yield made
+    for resident in (made.left, made.right):
+        resident.host.close()
+        resident.store.close()
+
+
+def outbound(resident: Resident) -> dict:
+    return {remote: spi for (_, remote), (_, spi) in resident.host.gateway.policies.items()}
+
+
+def test_up_and_installed_in_order(world):
+    world.define(world.right, "present")
+    world.define(world.left)
+    assert list(outbound(world.left).values()) == [0], "nothing leaves in clear before the tunnel is up"
+    world.run(1)
+    assert world.state(world.left) == world.state(world.right) == "active"
+    calls = world.left.host.gateway.calls
+    assert calls.index("install_inbound") < calls.index("install_outbound")
+    assert len(world.left.host.gateway.sas) == 2 and list(outbound(world.left).values()) != [0]
+    assert [way.child for way in world.left.host.ways] == ["lan"]
+
+
+@pytest.mark.parametrize("verb", ["install_inbound", "install_outbound", "reserve"])
+def test_what_the_kernel_refuses_is_undone_told_and_tried_again(world, verb):
+    world.define(world.right, "present")
+    world.left.host.gateway.refuse.add(verb)
+    world.define(world.left)
+    world.run(2)
+    how = world.left.tunnels.condition("t")
+    assert (how.state, how.reason) == ("degraded" if how.phase1 == "active" else "down", "kernel_refused")
+    assert world.left.host.gateway.sas == {}, "nothing is left of the half that was installed"
+    assert set(outbound(world.left).values()) == {0}, "and nothing leaves in clear"
+    world.left.host.gateway.refuse.clear()
+    world.run(20)
+    assert world.state(world.left) == "active" and len(world.left.host.gateway.sas) == 2
+    world.run(1)
+    assert len(world.right.host.gateway.sas) == 2, "the peer dropped what did not come to be"
+
+
+def test_traps_hold_the_place_while_the_peer_is_away(world):
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(1)
+    world.right.end()
+    world.wire.deliver()
+    assert world.left.host.gateway.sas == {} and list(outbound(world.left).values()) == [0]
+    assert world.right.host.gateway.policies == {}
+
+
+def acquire(resident: Resident) -> None:
+    """A packet wants the child."""
+    (reqid,) = {reqid for reqid, _ in resident.host.gateway.policies.values()}
+    packet = [parse_selector(text) for text in ("10.1.0.5", "10.2.0.7")]
+    resident.host.gateway.push(AcquireEvent(reqid, "10.0.0.1", "10.0.0.2", 50, *packet))
+    resident.kernel()
+
+
+def test_a_trap_starts_with_a_packet(world):
+    world.define(world.right, "present")
+    world.define(world.left, "present", child={"start": "trap"})
+    world.run(5)
+    how = world.left.tunnels.condition("t")
+    assert (how.state, how.reason, how.phase2) == ("dormant", "waiting_for_traffic", {"lan": "trapped"})
+    acquire(world.left)
+    world.run(1)
+    assert world.state(world.left) == "active" and list(outbound(world.left).values()) != [0]
+
+
+def test_an_acquire_storm_is_one_start_a_second(world):
+    world.define(world.right, "present", auth={"secret": "quite another secret, but long"})
+    world.define(world.left, "present", child={"start": "trap"})
+    for _ in range(50):
+        acquire(world.left)
+        world.wire.deliver()
+    assert world.left.counts["ike_connecting"] == 1
+    world.run(1)
+    acquire(world.left)
+    assert world.left.counts["ike_connecting"] == 2
+
+
+def test_what_cannot_be_sent_is_told(world):
+    world.wire.broken.add("10.0.0.2")
+    world.define(world.left)
+    world.run(1)
+    assert "Network is unreachable" in world.left.tunnels.condition("t").story
+    assert world.left.counts["unsent"] >= 1
+
+
+def change(resident: Resident, **changes: object) -> str:
+    """Redefine the tunnel as ``tunnels.apply`` does; the impact."""
+    row = resident.tunnels.rows["t"]
+    document = row.definition.stored() | changes
+    params = {"definitions": [document], "state": "present", "purge": False, "owner": "me"}
+    (step,) = make_plan(params, {"t": row}, lambda name: resident.tunnels.condition(name).running()).steps
+    (after,) = resident.store.commit([step.after]).values()
+    resident.tunnels.carry_out(step, after)
+    return step.impact
+
+
+def lan(resident: Resident, **changes: object) -> list[dict]:
+    return [resident.tunnels.rows["t"].definition.document["children"][0] | changes]
+
+
+def test_policies_stay_while_a_change_brings_the_tunnel_down_and_up(world):
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(1)
+    calls = world.left.host.gateway.calls
+    calls.clear()
+    assert change(world.left, encapsulation="force") == "re-establish"
+    assert list(outbound(world.left).values()) == [0] and world.left.host.gateway.sas == {}
+    world.run(3)
+    assert world.state(world.left) == "active" and len(world.left.host.gateway.sas) == 2
+    assert "remove_policies" not in calls, "not for a moment could a packet leave in clear"
+
+
+@pytest.mark.parametrize(("before", "after"), [("auto", "manual"), ("manual", "trap")])
+def test_changing_the_start_does_not_touch_policies_in_use(world, before, after):
+    world.define(world.right, "present")
+    world.define(world.left, child={"start": "auto"})
+    world.run(1)
+    change(world.left, children=lan(world.left, start=before))
+    used = dict(outbound(world.left))
+    assert change(world.left, children=lan(world.left, start=after)) == "hot"
+    assert outbound(world.left) == used and list(used.values()) != [0]
+    world.right.end()
+    world.wire.deliver()
+    assert list(outbound(world.left).values()) == ([0] if after == "trap" else [])
+
+
+def test_a_renamed_child_takes_the_place_over(world):
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(1)
+    ((reqid, _),) = world.left.host.gateway.policies.values()
+    change(world.left, children=lan(world.left, name="wan"))
+    world.wire.deliver()  # the peer confirms that the old one is gone; the new one is not started yet
+    ((new, spi),) = world.left.host.gateway.policies.values()
+    assert new != reqid and spi == 0
+    world.run(3)
+    assert world.state(world.left) == "active" and list(outbound(world.left).values()) != [0]
+
+
+def test_success_shortens_the_next_pause(world):
+    world.define(world.right, "present", auth={"secret": "quite another secret, but long"})
+    world.define(world.left)
+    world.run(60)
+    world.define(world.right, "present")
+    world.run(80)
+    assert world.state(world.left) == "active"
+    before = world.left.counts["ike_connecting"]
+    world.right.act(world.right.endpoint.stop("t", world.now))
+    world.run(1.5)
+    assert world.left.counts["ike_connecting"] == before + 1
+
+
+def test_acquires_of_others_and_of_responders_start_nothing(world):
+    world.define(world.left, "active", role="responder")
+    (reqid,) = {reqid for reqid, _ in world.left.host.gateway.policies.values()}
+    packet = [parse_selector(text) for text in ("10.1.0.5", "10.2.0.7")]
+    for number in (reqid, 0x66FFFFFF):
+        world.left.host.gateway.push(AcquireEvent(number, "10.0.0.1", "10.0.0.2", 50, *packet))
+    world.left.kernel()
+    world.run(3)
+    assert world.wire.at and not world.left.endpoint.registry.by_spi
+    assert world.left.tunnels.condition("t").reason == "waiting_for_peer"
+
+
+def test_back_off_after_failures(world):
+    world.define(world.right, "present", auth={"secret": "quite another secret, but long"})
+    world.define(world.left)
+    world.run(120)
+    starts = world.left.counts["ike_connecting"]
+    assert 6 <= starts <= 9, "1, 2, 4, … 60 seconds apart"
+    assert world.left.tunnels.condition("t").reason == "authentication_failed"
+
+
+def test_forged_first_messages_do_not_keep_us_from_starting(world):
+    """An attacker may open IKE SAs in the peer's name without end; ours is started again all the same."""
+    world.define(world.right)
+    world.right.wake()
+    (forged, _), *_ = world.wire.flying
+    world.wire.at.pop("10.0.0.2")
+    world.define(world.left)
+    for number in range(1, 300):
+        datagram = number.to_bytes(8, "big") + forged[8:]
+        world.left.datagram(datagram, Path("10.0.0.1", 500, "10.0.0.2", 500))
+        world.wire.flying.clear()
+        world.now += 0.5
+        world.left.wake()
+    assert world.left.counts["ike_connecting"] >= 2
+
+
+def test_keepalives_where_a_nat_is_between(world):
+    for resident in (world.right, world.left):
+        world.define(resident, "present" if resident is world.right else "active", encapsulation="force")
+    world.run(KEEPALIVE_SECONDS + 2)
+    assert Path("10.0.0.1", 4500, "10.0.0.2", 4500, True) in world.wire.keepalives
+
+
+def test_no_keepalives_without(world):
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(3 * KEEPALIVE_SECONDS)
+    assert world.wire.keepalives == []
+
+
+def test_rekeys_leave_one_generation(world):
+    for resident, wanted in ((world.right, "present"), (world.left, "active")):
+        world.define(resident, wanted, child={"lifetime": "1m"}, ike={"lifetime": "5m"})
+    world.run(1)
+    first = dict(outbound(world.left))
+    world.run(1200)
+    assert world.left.counts["child_rekeyed"] + world.right.counts["child_rekeyed"] > 15
+    assert world.left.counts["ike_rekeyed"] >= 3
+    assert world.state(world.left) == "active" and outbound(world.left) != first
+    for resident in (world.left, world.right):
+        assert len(resident.host.gateway.sas) == 2 and len(resident.endpoint.registry.by_spi) <= 2
+
+
+def test_a_new_run_starts_clean_and_knows_what_was_wanted(world, tmp_path):
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(1)
+    kernel = world.left.host.gateway
+    world.left.store.close()
+    world.left.host.registry.allocate("me", "t", "no longer defined")
+    again = Resident(
+        Store(str(tmp_path / "left" / "definitions.sqlite")), world.left.host, world.wire, world.left.log,
+        Settings(), lambda: world.now,
+    )  # fmt: skip
+    again.begin()
+    assert [names.child for names in again.host.registry.children().values()] == ["lan"]
+    assert kernel.sas == {} and list(outbound(again).values()) == [0], "the old SAs are gone, nothing leaks"
+    world.wire.at["10.0.0.1"] = world.left = again
+    world.run(5)
+    assert world.state(again) == "active"
+
+
+def test_removal_forgets_everything(world):
+    world.define(world.left, "present", child={"start": "trap"})
+    assert world.left.host.registry.children()
+    row = world.left.tunnels.rows["t"]
+    world.left.tunnels.carry_out(Step("t", "removed", "none", row, None), None)
+    assert world.left.host.gateway.policies == {} and world.left.host.registry.children() == {}
+    assert world.left.tunnels.condition("t").state == "unknown" and world.left.host.ways == []
+
+
+def test_secrets_never_reach_the_log(world):
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(60)
+    text = world.log.getvalue()
+    assert SECRET not in text and "ike established" in text
+    assert repr(world.left.tunnels.rows["t"]).count(SECRET) == 0
