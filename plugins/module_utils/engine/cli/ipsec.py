@@ -23,6 +23,7 @@ class _Command(NamedTuple):
 
 
 COMMANDS = {
+    "eroute": _Command("eroute", "list what happens to outgoing packets"),
     "ikeping": _Command("ikeping", "ask whether the IKE daemons of other hosts are alive"),
 }
 

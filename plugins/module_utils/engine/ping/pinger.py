@@ -43,7 +43,8 @@ class Plan:
     :ivar exchange: exchange type of echo requests, 1..254.
     :ivar wait: quiet time after which no more answers are expected; each datagram that arrives restarts it.
     :ivar count: pings for each target, ``interval`` apart.
-    :ivar retries: how often a probe without an answer is sent again, first after ``retry_interval``, then 1.5 times that.
+    :ivar retries: how often a probe without an answer is sent again, first after ``retry_interval``, then after
+        1.5 times that.
     :ivar rate: datagrams a second over all targets, 0 for no limit.
     :ivar any_source: whether an answer from another address than the one we asked counts.
     :ivar fingerprint: go on listening for this long after the last request, to see who repeats his answer when.

@@ -213,13 +213,13 @@ class _Loop:
             self._pinger.received(datagram, address, port, time.monotonic())
 
     def _errors(self, sock: socket.socket) -> int:
-        number = 0
-        for number, report in enumerate(undelivered(sock), 1):
+        reports = list(undelivered(sock))
+        for report in reports:
             ping = self._pinger.find(report.quoted, report.address, report.port)
             if ping is not None and report.number != errno.EMSGSIZE:
                 reason = PORT_CLOSED if report.number == errno.ECONNREFUSED else UNREACHABLE
                 self._pinger.refused(ping, reason, story(report.number))
-        return number
+        return len(reports)
 
 
 def serve(

@@ -91,5 +91,6 @@ def test_summary_adds_up():
         {"sent": 1, "received": 0, "duplicates": 0, "datagrams": 1, "alive": False},
     ]
     assert summary(rows) == {
-        "sent": 3, "received": 1, "duplicates": 3, "datagrams": 5, "lost": 2, "lost_percent": 67, "targets": 2, "alive": 1,
+        "sent": 3, "received": 1, "duplicates": 3, "datagrams": 5, "lost": 2, "lost_percent": 67,
+        "targets": 2, "alive": 1,
     }  # fmt: skip
