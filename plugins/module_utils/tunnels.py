@@ -92,8 +92,8 @@ def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
         "diff": {
             "before_header": "tunnels as they were",
             "after_header": "tunnels as wanted",
-            "before": _text(before),
-            "after": _text({step["name"]: _annotated(step) for step in moved if step["after"]}),
+            "before": _as_lines(before),
+            "after": _as_lines({step["name"]: _annotated(step) for step in moved if step["after"]}),
         },
     }
 
@@ -105,14 +105,14 @@ def _annotated(step: dict[str, Any]) -> dict[str, Any]:
     return step["after"]
 
 
-def _text(value: Any, indent: str = "") -> str:
+def _as_lines(value: Any, indent: str = "") -> str:
     """A document as YAML-like lines, in a stable order; the gateway may have no YAML library."""
     lines = []
     for key, each in sorted(value.items()):
         if isinstance(each, dict) and each:
-            lines.append(f"{indent}{key}:\n{_text(each, indent + '  ')}")
+            lines.append(f"{indent}{key}:\n{_as_lines(each, indent + '  ')}")
         elif isinstance(each, list) and each and isinstance(each[0], dict):
-            inner = "".join(_text({item.get("name", "-"): item}, indent + "  ") for item in each)
+            inner = "".join(_as_lines({item.get("name", "-"): item}, indent + "  ") for item in each)
             lines.append(f"{indent}{key}:\n{inner}")
         elif isinstance(each, list):
             lines.append(f"{indent}{key}: [{', '.join(map(str, each))}]\n")

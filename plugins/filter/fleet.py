@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters from an inventory to the tunnels of its hosts, and to what proves them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.fleet.ipsec.plugins.plugin_utils import checks, roster, topology
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import PlanError
+
+
+def _clear(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, its plan errors told without a traceback."""
+
+    @functools.wraps(function)
+    def filtered(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except PlanError as error:
+            raise AnsibleFilterError(f"the inventory makes no fleet:\n{error}") from None
+
+    return filtered
+
+
+class FilterModule:
+    """The filters of the collection."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Names and functions."""
+        return {
+            "roster": _clear(roster.make_roster),
+            "tunnels": _clear(topology.host_tunnels),
+            "peers": topology.host_peers,
+            "peers_at_hand": topology.peers_at_hand,
+            "pings": checks.host_pings,
+            "eroute_problems": checks.eroute_problems,
+        }

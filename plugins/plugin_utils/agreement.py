@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""IKE and child settings of the two ends of a pair, and whether their algorithms have a set in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.crypto.negotiation import (
+    choose_esp,
+    choose_ike,
+    offer_esp,
+    offer_ike,
+)
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.crypto.proposals import esp_proposals, ike_proposals
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, IkeError
+
+from .problems import Problems
+
+DEFAULT_PROFILE = "modern"
+Spec = tuple[str, ...]
+
+
+class Settings(NamedTuple):
+    """``ike`` and the settings of each child, as a definition takes them."""
+
+    ike: dict[str, Any]
+    child: dict[str, Any]
+
+    @property
+    def specs(self) -> tuple[Spec, Spec]:
+        """Proposals of the IKE SA and of the children."""
+        return _spec(self.ike["proposals"]), _spec(self.child["proposals"])
+
+
+def settings(community: Mapping[str, Any], mine: Mapping[str, Any], other: Mapping[str, Any]) -> Settings:
+    """What this end uses: the community's, where this end says nothing else; what an external peer needs goes first."""
+    own = other if other["external"] else mine
+    found = []
+    for key in ("ike", "child"):
+        general = community["profile"] or DEFAULT_PROFILE
+        special = {"proposals": own["profile"]} if own["profile"] else {}
+        found.append({"proposals": general, **community[key], **special, **own[key]})
+    return Settings(*found)
+
+
+def _spec(given: Any) -> Spec:
+    return (str(given),) if isinstance(given, str) else tuple(str(word) for word in given)
+
+
+def check(
+    community: Mapping[str, Any],
+    sides: Iterable[tuple[list[str], list[str]]],
+    members: Mapping[str, Mapping[str, Any]],
+    given: Mapping[str, Any],
+    problems: Problems,
+) -> None:
+    """Note every two settings in use that have no algorithms in common, with one pair of hosts each."""
+    told = set()
+    for left, right in sides:
+        for mine, theirs in _combinations(community, left, right, members):
+            for kind, place in (("ike", 0), ("child", 1)):
+                specs = (mine[1][place], theirs[1][place])
+                problem = disagreement(kind, *specs)
+                if problem and (kind, *sorted(specs)) not in told:
+                    told.add((kind, *sorted(specs)))
+                    pair = f"{mine[0]} and {theirs[0]}"
+                    problems.add(
+                        f"community {community['name']}: no common proposal between {pair}: {problem}",
+                        f"let {kind}.proposals (or profile) of fleet_ipsec or of the community overlap",
+                        given[mine[0]].get(kind) or given[mine[0]].get("profile"),
+                        given[theirs[0]].get(kind) or given[theirs[0]].get("profile"),
+                    )
+
+
+def _combinations(
+    community: Mapping[str, Any],
+    left: list[str],
+    right: list[str],
+    members: Mapping[str, Mapping[str, Any]],
+) -> Iterable[tuple[tuple[str, tuple[Spec, Spec]], tuple[str, tuple[Spec, Spec]]]]:
+    """One pair of hosts for every two different settings that meet; the number of hosts does not multiply."""
+    kinds: list[dict[tuple[Spec, Spec], str]] = [{}, {}]
+    for side, names in zip(kinds, (left, right), strict=True):
+        for name in names:
+            # An external peer's ends agree by construction: our end takes its settings.
+            if not members[name]["external"]:
+                own = settings(community, members[name], members[name])
+                side.setdefault(own.specs, name)
+            else:
+                foreign = settings(community, members[name], members[name])
+                yield (name, foreign.specs), (name, foreign.specs)
+    for mine, first in kinds[0].items():
+        for theirs, second in kinds[1].items():
+            yield (first, mine), (second, theirs)
+
+
+@cache
+def disagreement(kind: str, mine: Spec, theirs: Spec) -> str:
+    """Why two lists of proposals have nothing in common, or which word in them is wrong; "" when they fit.
+
+    :param kind: ``ike`` or ``child``.
+    """
+    try:
+        if kind == "ike":
+            choose_ike(ike_proposals(mine, f"{kind}.proposals"), offer_ike(ike_proposals(theirs, f"{kind}.proposals")))
+        else:
+            offer = offer_esp(esp_proposals(theirs, f"{kind}.proposals"), bytes(4), True)
+            choose_esp(esp_proposals(mine, f"{kind}.proposals"), offer)
+    except IkeError as error:
+        return error.story
+    except EngineError as error:
+        return str(error)
+    return ""

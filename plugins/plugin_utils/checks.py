@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What to prove of a host's tunnels: which pings go through them, and which eroutes they need."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .communities import peers, tunnel_name
+from .networks import Network
+from .topology import Roster
+
+PROTECTED = "allow"
+
+
+def host_pings(roster: Roster, host: str) -> list[dict[str, Any]]:
+    """One ping a tunnel: ``tunnel``, ``host``, ``destination``, ``sources`` (networks to send from).
+
+    Through a hub goes one more, to the next spoke, which proves the way from spoke to spoke. External peers are pinged
+    where ``check_address`` names somebody who answers.
+    """
+    found: list[dict[str, Any]] = []
+    for community in roster["communities"]:
+        for peer in peers(community, host):
+            beyond = _next_spoke(community, host) if community["via_hub"] and peer == community["hubs"][0] else None
+            for target in (peer, beyond):
+                if target is None:
+                    continue
+                transport = community["child"].get("mode") == "transport"
+                destination = _answering(roster["members"][target], transport)
+                if destination:
+                    found.append(
+                        {
+                            "tunnel": tunnel_name(community, peer),
+                            "host": target,
+                            "destination": destination,
+                            "sources": _sources(roster["members"][host], destination, transport),
+                        }
+                    )
+    return found
+
+
+def _next_spoke(community: Mapping[str, Any], host: str) -> str | None:
+    spokes = community["spokes"]
+    if host not in spokes or len(spokes) < 2:
+        return None
+    return spokes[(spokes.index(host) + 1) % len(spokes)]
+
+
+def _answering(member: Mapping[str, Any], transport: bool) -> str | None:
+    """Who answers a ping at a member: itself in transport mode, whom it names, else the first address it protects."""
+    if transport:
+        return member["address"]
+    if member["check_address"] or member["external"]:
+        return member["check_address"]
+    network = ipaddress.ip_network(member["networks"][0])
+    # By custom the gateway itself has the first address of the network behind it.
+    return str(next(iter(network.hosts())))
+
+
+def _sources(member: Mapping[str, Any], destination: str, transport: bool) -> list[str]:
+    version = ipaddress.ip_address(destination).version
+    if transport:
+        return [str(ipaddress.ip_network(member["local_address"] or member["address"]))]
+    return [text for text in member["networks"] if ipaddress.ip_network(text).version == version]
+
+
+def eroute_problems(eroutes: Iterable[Mapping[str, Any]], tunnels: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What the kernel's policies lack of what is defined, in words.
+
+    :param eroutes: ``ipsec_eroutes`` of M(fleet.ipsec.ipsec_eroute_facts).
+    :param tunnels: definitions of :func:`topology.host_tunnels`.
+    """
+    held: dict[str, set[tuple[Network, Network]]] = {}
+    for eroute in eroutes:
+        if eroute.get("tunnel"):
+            ends = (ipaddress.ip_network(str(eroute["source"])), ipaddress.ip_network(str(eroute["destination"])))
+            held.setdefault(str(eroute["tunnel"]), set()).add(ends)
+    problems = []
+    defined = set()
+    for tunnel in tunnels:
+        defined.add(tunnel["name"])
+        there = held.get(tunnel["name"], set())
+        if not there:
+            problems.append(
+                f"tunnel {tunnel['name']} has no eroute: it is down, or its definition is not on the gateway"
+            )
+            continue
+        wanted = {pair for child in tunnel["children"] for pair in _selector_pairs(child)}
+        problems += [
+            f"tunnel {tunnel['name']} has no eroute from {source} to {destination}"
+            for source, destination in sorted(wanted - there, key=str)
+        ]
+    problems += [f"eroutes of {name}, which the inventory does not have" for name in sorted(set(held) - defined)]
+    return problems
+
+
+def _selector_pairs(child: Mapping[str, Any]) -> Iterable[tuple[Network, Network]]:
+    for local in child.get("local", ()):
+        for remote in child.get("remote", ()):
+            yield ipaddress.ip_network(local), ipaddress.ip_network(remote)

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the inventory says of one gateway (``fleet_ipsec``) or of an external peer, checked and made canonical."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.identity import Identity
+
+from .networks import Network
+from .problems import Problems, unknown_keys
+
+# What a member may say about itself.
+HOST_KEYS = (
+    "address",
+    "local_address",
+    "id",
+    "networks",
+    "nat",
+    "dynamic",
+    "check_address",
+    "profile",
+    "ike",
+    "child",
+)
+# An external peer has no NAT of ours to care for, but a secret that was agreed upon.
+PEER_KEYS = ("address", "id", "networks", "dynamic", "check_address", "port", "profile", "ike", "child", "auth")
+IKE_KEYS = ("version", "proposals", "lifetime", "dpd_delay")
+CHILD_KEYS = (
+    "proposals",
+    "lifetime",
+    "lifetime_bytes",
+    "lifetime_packets",
+    "replay_window",
+    "start",
+    "mode",
+)
+AUTH_KEYS = ("method", "secret", "also_accept")
+
+Member = dict[str, Any]
+
+
+def member_networks(members: Mapping[str, Member], names: Iterable[str]) -> list[Network]:
+    """The networks of some members, in order."""
+    return [ipaddress.ip_network(text) for name in names for text in members[name]["networks"]]
+
+
+def read_host(host: str, given: Any, problems: Problems) -> Member | None:
+    """One gateway of the fleet, or None if it is unusable."""
+    variable = f"fleet_ipsec of {host}"
+    if given is None:
+        problems.add(
+            f"{host} is a member of a community but has no fleet_ipsec",
+            f"define fleet_ipsec: {{address: …, id: …, networks: [...]}} in host_vars/{host}.yml, "
+            "or take the host out of the community",
+        )
+        return None
+    return _read(host, variable, given, HOST_KEYS, problems)
+
+
+def read_peer(name: str, given: Any, problems: Problems) -> Member | None:
+    """One external peer, or None if it is unusable; its secret stays where it is."""
+    variable = f"fleet_ipsec_external_peers.{name}"
+    member = _read(name, variable, given, PEER_KEYS, problems)
+    if member is None:
+        return None
+    auth = given.get("auth")
+    if not isinstance(auth, Mapping) or not auth.get("secret"):
+        problems.add(
+            f"external peer {name} has no credential: the seed of the fleet is not shared with others",
+            f"set {variable}.auth: {{secret: …}} (vaulted)",
+            given,
+        )
+        return None
+    return {**member, "external": True}
+
+
+def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems: Problems) -> Member | None:
+    if not isinstance(given, Mapping):
+        problems.add(f"{variable} is not a dictionary", "write {address: …, id: …, networks: [...]}", given)
+        return None
+    before = problems.count
+    _check_keys(variable, given, keys, problems)
+    for key, known in (("ike", IKE_KEYS), ("child", CHILD_KEYS), ("auth", AUTH_KEYS)):
+        if isinstance(given.get(key), Mapping):
+            _check_keys(f"{variable}.{key}", given[key], known, problems)
+    nat, dynamic = bool(given.get("nat")), bool(given.get("dynamic"))
+    address = _address(variable, "address", given, problems)
+    if address is None and given.get("address") is None and not dynamic and not nat:
+        problems.add(
+            f"{variable}.address is missing",
+            "give the address that peers reach it by, or dynamic: true if it has no fixed one",
+            given,
+        )
+    local = _address(variable, "local_address", given, problems)
+    check = _address(variable, "check_address", given, problems)
+    identity = _identity(variable, given, address, problems)
+    networks = _networks(variable, given, address, problems)
+    if problems.count > before:
+        return None
+    return {
+        "name": name,
+        "external": False,
+        # A dynamic address may be told for the record, but nobody can rely on it.
+        "address": None if dynamic or address is None else str(address),
+        "local_address": str(local) if local else None if nat or dynamic or address is None else str(address),
+        "id": identity,
+        "networks": [str(network) for network in networks],
+        "moving": nat or dynamic,
+        "port": given.get("port"),
+        "check_address": str(check) if check else None,
+        "profile": given.get("profile"),
+        "ike": dict(given.get("ike") or {}),
+        "child": dict(given.get("child") or {}),
+    }
+
+
+def _check_keys(variable: str, given: Mapping[Any, Any], known: tuple[str, ...], problems: Problems) -> None:
+    for key, remedy in unknown_keys(given, known):
+        problems.add(f"{variable} has an unknown key {key!r}", remedy, key, given)
+
+
+def _address(variable: str, key: str, given: Mapping[str, Any], problems: Problems) -> Any:
+    value = given.get(key)
+    if value is None:
+        return None
+    try:
+        return ipaddress.ip_address(str(value).strip())
+    except ValueError:
+        remedy = "write an address such as 203.0.113.9 or 2001:db8::9"
+        problems.add(f"{variable}.{key} is not an IP address (got {str(value)!r})", remedy, value, given)
+        return None
+
+
+def _identity(variable: str, given: Mapping[str, Any], address: Any, problems: Problems) -> str:
+    value = given.get("id")
+    if value is None:
+        if address is None and not given.get("address"):
+            problems.add(f"{variable}.id is missing", "give an identity such as gw.example.net", given)
+        return str(address)
+    try:
+        Identity.parse(str(value))
+    except InputError as error:
+        problems.add(f"{variable}.id: {error.problem} (got {str(value)!r})", error.remedy, value, given)
+    return str(value).strip()
+
+
+def _networks(variable: str, given: Mapping[str, Any], address: Any, problems: Problems) -> list[Network]:
+    value = given.get("networks")
+    if value is None or value == []:
+        # A gateway without networks protects itself.
+        if address is not None:
+            return [ipaddress.ip_network(str(address))]
+        if not given.get("address"):
+            problems.add(
+                f"{variable} has neither networks nor an address to protect", "give networks: [NETWORK, …]", given
+            )
+        return []
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        problems.add(f"{variable}.networks is not a list", "write networks: [NETWORK, …]", value, given)
+        return []
+    networks = []
+    for text in value:
+        try:
+            networks.append(ipaddress.ip_network(str(text).strip()))
+        except ValueError as error:
+            problems.add(
+                f"{variable}.networks: {error} (got {str(text)!r})", "write a network such as 10.1.0.0/16", text, given
+            )
+    return networks

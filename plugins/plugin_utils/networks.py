@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sets of networks: unions, differences, overlaps; linear in what they are given, after one sort."""
+
+from __future__ import annotations
+
+import bisect
+import ipaddress
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Owned(NamedTuple):
+    """A network and whose it is; ``value`` is the text as the inventory gave it."""
+
+    network: Network
+    owner: str
+    value: Any
+
+
+def family_of(networks: Iterable[Network], version: int) -> list[Network]:
+    """Those of one IP version."""
+    return [network for network in networks if network.version == version]
+
+
+def union(networks: Iterable[Network]) -> list[Network]:
+    """The fewest networks of one IP version with the same addresses, in order."""
+    return list(ipaddress.collapse_addresses(networks))
+
+
+class Union:
+    """A union of networks of one IP version, for taking small parts out of it many times."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        self.networks = union(networks)
+        self._first = [int(network.network_address) for network in self.networks]
+
+    def without(self, parts: Iterable[Network]) -> list[Network]:
+        """The union less ``parts``, as networks in order."""
+        pieces: dict[int, list[Network]] = {}
+        gone: set[int] = set()
+        for part in parts:
+            place = bisect.bisect_right(self._first, int(part.network_address)) - 1
+            if place >= 0 and part.subnet_of(self.networks[place]):
+                held = pieces.get(place, [self.networks[place]])
+                pieces[place] = list(_less(held, part))
+                continue
+            # The part is larger than what lies in it.
+            start = bisect.bisect_left(self._first, int(part.network_address))
+            end = bisect.bisect_right(self._first, int(part.broadcast_address))
+            gone.update(range(start, end))
+        return [
+            piece
+            for place, network in enumerate(self.networks)
+            if place not in gone
+            for piece in sorted(pieces.get(place, [network]))
+        ]
+
+
+def _less(networks: Iterable[Network], part: Network) -> Iterator[Network]:
+    for network in networks:
+        if part.subnet_of(network):
+            yield from network.address_exclude(part)
+        elif not network.subnet_of(part):
+            yield network
+
+
+def overlaps(owned: Iterable[Owned]) -> list[tuple[Owned, Owned]]:
+    """Every pair of overlapping networks of different owners, found in one sweep."""
+    # Networks nest or are apart, so that only those that hold the current one stay open.
+    held: list[Owned] = []
+    found = []
+    for each in sorted(owned, key=lambda o: (o.network.version, int(o.network.network_address), o.network.prefixlen)):
+        while held and not _holds(held[-1].network, each.network):
+            held.pop()
+        found += [(other, each) for other in held if other.owner != each.owner]
+        held.append(each)
+    return found
+
+
+def _holds(outer: Network, inner: Network) -> bool:
+    return outer.version == inner.version and inner.subnet_of(outer)

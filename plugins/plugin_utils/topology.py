@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tunnels of a host, a pure function of the roster; costs the host's own pairs, not those of the fleet."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from . import agreement
+from .communities import Community, peers, tunnel_name
+from .members import Member, member_networks
+from .networks import Union, family_of
+from .problems import PlanError
+from .secrets import extract, pair_secret
+
+Roster = dict[str, Any]
+
+CHILD_NAMES = {4: "lan", 6: "lan6"}
+TRANSPORT_CHILD = "host"
+
+
+def host_peers(roster: Roster, host: str) -> list[dict[str, Any]]:
+    """Whom a host has a tunnel with: ``host``, ``tunnel``, ``community``, and what the roster knows of the peer."""
+    shown = ("external", "address", "moving", "id", "port", "check_address", "networks")
+    return [
+        {
+            "host": peer,
+            "tunnel": tunnel_name(community, peer),
+            "community": community["name"],
+            **{key: roster["members"][peer][key] for key in shown},
+        }
+        for community in roster["communities"]
+        for peer in peers(community, host)
+    ]
+
+
+def host_tunnels(
+    roster: Roster, host: str, seed: Any = None, epoch: Any = 1, externals: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """The definitions of a host's tunnels, as M(fleet.ipsec.ipsec_tunnel) takes them.
+
+    :param externals: ``fleet_ipsec_external_peers``, for their secrets.
+    :raises PlanError: for an epoch that is no number from 1.
+    """
+    if host not in roster["members"]:
+        return []
+    key = extract(str(seed)) if seed else b""
+    found = []
+    for community in roster["communities"]:
+        others = peers(community, host)
+        if others:
+            pairs = _Pairs(roster, community, _epoch(community, epoch), key, externals or {})
+            found += [pairs.definition(host, peer) for peer in others]
+    return found
+
+
+def _epoch(community: Community, default: Any) -> int:
+    value = default if community["epoch"] is None else community["epoch"]
+    if not str(value).isdigit() or int(value) < 1:
+        name = community["name"]
+        raise PlanError([f"community {name}: the epoch {value!r} is no number from 1; set fleet_ipsec_epoch: 1"])
+    return int(value)
+
+
+class _Pairs:
+    """The pairs of one community, each seen from one of its ends.
+
+    :param key: for the secrets of pairs of the fleet's own hosts.
+    """
+
+    def __init__(
+        self, roster: Roster, community: Community, epoch: int, key: bytes, externals: Mapping[str, Any]
+    ) -> None:
+        self._key = key
+        self._externals = externals
+        self._roster = roster
+        self._members: Mapping[str, Member] = roster["members"]
+        self._community = community
+        self._epoch = epoch
+        reach = [ipaddress.ip_network(text) for text in community["reach"]]
+        self._reach = {version: Union(family_of(reach, version)) for version in (4, 6)}
+        self._elsewhere = [other for other in roster["communities"] if other is not community]
+
+    def definition(self, host: str, peer: str) -> dict[str, Any]:
+        """The tunnel of ``host`` to ``peer``.
+
+        :raises PlanError: when the two protect no networks of a common family.
+        """
+        mine, other, community = self._members[host], self._members[peer], self._community
+        settings = agreement.settings(community, mine, other)
+        remote = {"address": other["address"], "id": other["id"], "port": other["port"]}
+        definition = {
+            "name": tunnel_name(community, peer),
+            "local": _given_only({"address": mine["local_address"], "id": mine["id"]}),
+            "remote": _given_only(remote),
+            "auth": self._auth(mine, other),
+            "role": self._role(mine, other),
+            "ike": settings.ike,
+            "children": self._children(host, peer, settings.child),
+        }
+        if community["encapsulation"]:
+            definition["encapsulation"] = community["encapsulation"]
+        return definition
+
+    def _auth(self, mine: Member, other: Member) -> dict[str, Any]:
+        if other["external"]:
+            return {"method": "psk", **self._externals[other["name"]]["auth"]}
+        ids, name = (mine["id"], other["id"]), self._community["name"]
+        auth: dict[str, Any] = {"method": "psk", "secret": pair_secret(self._key, name, ids, self._epoch)}
+        if self._epoch > 1:
+            auth["also_accept"] = [pair_secret(self._key, name, ids, self._epoch - 1)]
+        return auth
+
+    def _role(self, mine: Member, other: Member) -> str:
+        if other["external"]:
+            return "responder" if other["moving"] else "both"
+        return "initiator" if initiator(self._community, mine, other) == mine["name"] else "responder"
+
+    def _children(self, host: str, peer: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
+        if settings.get("mode") == "transport":
+            return [{"name": TRANSPORT_CHILD, **settings}]
+        children = []
+        for version, name in CHILD_NAMES.items():
+            local, remote = self._selectors(host, peer, version), self._selectors(peer, host, version)
+            if local and remote:
+                children.append({"name": name, "local": local, "remote": remote, **settings})
+        if not children:
+            raise PlanError(
+                [
+                    f"community {self._community['name']}: {host} and {peer} protect no networks of a common family; "
+                    f"give both IPv4 or both IPv6 networks in fleet_ipsec.networks"
+                ]
+            )
+        return children
+
+    def _selectors(self, host: str, peer: str, version: int) -> list[str]:
+        """What lies on the side of ``host`` for ``peer``."""
+        community = self._community
+        if community["via_hub"] and host == community["hubs"][0] and peer in community["spokes"]:
+            # What the spoke is, or reaches by a tunnel of its own, does not go through the hub.
+            aside = [peer, *(name for other in self._elsewhere for name in peers(other, peer))]
+            parts = family_of(member_networks(self._members, [name for name in aside if name != host]), version)
+            return [str(network) for network in self._reach[version].without(parts)]
+        return [str(network) for network in family_of(member_networks(self._members, [host]), version)]
+
+
+def _given_only(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def initiator(community: Community, one: Member, other: Member) -> str:
+    """Which of two members starts: whoever cannot be reached, else the spoke, else one by a fair, fixed choice."""
+    for mover in (one, other):
+        if mover["moving"]:
+            return mover["name"]
+    spokes = [member["name"] for member in (one, other) if member["name"] in community["spokes"]]
+    if len(spokes) == 1:
+        return spokes[0]
+    ends = sorted((one, other), key=lambda member: member["id"].lower())
+    text = "\0".join([community["name"], *(end["id"].lower() for end in ends)])
+    return ends[hashlib.sha256(text.encode()).digest()[0] & 1]["name"]
+
+
+def peers_at_hand(all_hosts: list[str], alive: list[str], batch: list[str]) -> list[str]:
+    """Hosts of the play that this task has reached: those of this batch and of earlier ones that did not fail.
+
+    :param all_hosts: ``ansible_play_hosts_all``, in the play's order; ``alive``: ``ansible_play_hosts``;
+        ``batch``: ``ansible_play_batch``.
+    """
+    places = {host: place for place, host in enumerate(all_hosts)}
+    last = max((places.get(host, -1) for host in batch), default=-1)
+    return [host for host in alive if places.get(host, -1) <= last]
