@@ -1,0 +1,166 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A kernel that only counts what it is asked, and that asks for tunnels as the real one does: by acquire events.
+
+What a manager costs beside it is its own. Nothing is kept of what is installed: in the real kernel that is not
+the manager's memory either.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import itertools
+import os
+from collections import Counter, deque
+from typing import Any
+
+from engine.kernel.events import AcquireEvent
+from engine.kernel.registry import Registry
+from engine.kernel.spec import ChildSpec
+
+
+class CountingGateway:
+    """Stands for :class:`engine.kernel.gateway.Gateway`.
+
+    A pipe takes the place of the netlink socket. Octets in it are orders of the benchmark: ``g`` has packets come for
+    the next batch of trapped children, at most ``window`` of them under way at a time; ``p`` begins a profile and
+    ``e`` ends it.
+
+    :param pipe: (read end, write end) of that pipe.
+    :param told: descriptor that gets one line when all children of a batch are up.
+    :param batches: how many children each ``g`` brings up.
+    :ivar calls: how often each verb was called.
+    """
+
+    def __init__(self, pipe: tuple[int, int], told: int, window: int, batches: list[int]) -> None:
+        self.calls: Counter[str] = Counter()
+        self.profile = cProfile.Profile()
+        self._read, self._write = pipe
+        self._told = told
+        self._window = window
+        self._batches = deque(batches)
+        self._goals = deque(itertools.accumulate(batches))
+        self._trapped: deque[ChildSpec] = deque()
+        self._asked = 0
+        self._limit = 0
+        self._spis = itertools.count(0xC0000001)
+
+    def close(self) -> None:
+        """Nothing is ours to close: both ends are the benchmark's."""
+
+    def fileno(self) -> int:
+        """What to watch for events."""
+        return self._read
+
+    def events(self) -> list[AcquireEvent]:
+        """One acquire for each octet that waits, or a window full of them at an order."""
+        wanted = 0
+        for order in os.read(self._read, 4096).decode():
+            if order == "g":
+                self._limit += self._batches.popleft()
+                wanted += self._window
+            elif order == "n":
+                wanted += 1
+            elif order == "p":
+                self.profile.enable()
+            elif order == "e":
+                self.profile.disable()
+        return [event for event in map(self._acquire, range(wanted)) if event is not None]
+
+    def _acquire(self, _turn: int) -> AcquireEvent | None:
+        if self._asked == self._limit:
+            return None
+        self._asked += 1
+        spec = self._trapped.popleft()
+        ends = spec.local_address, spec.remote_address
+        return AcquireEvent(spec.reqid, *ends, 50, spec.local_selectors[0], spec.remote_selectors[0])
+
+    def reserve(self, local_address: str, remote_address: str, protocol: int, mode: str, reqid: int) -> int:
+        """An SPI."""
+        self.calls["reserve"] += 1
+        return next(self._spis)
+
+    def release(self, local_address: str, protocol: int, spi: int) -> None:
+        """Give an SPI back."""
+        self.calls["release"] += 1
+
+    def install_inbound(self, spec: ChildSpec) -> None:
+        """Add the SA that receives."""
+        self.calls["install_inbound"] += 1
+
+    def install_outbound(self, spec: ChildSpec) -> None:
+        """Add the SA that sends; with it the child is up, and the next may come."""
+        self.calls["install_outbound"] += 1
+        if self._goals and self.calls["install_outbound"] == self._goals[0]:
+            self._goals.popleft()
+            os.write(self._told, b"up\n")
+        if self._asked < self._limit:
+            os.write(self._write, b"n")
+
+    def trap(self, spec: ChildSpec) -> None:
+        """Policies without SA: this child is started by its first packet."""
+        self.calls["trap"] += 1
+        self._trapped.append(spec)
+
+    def point_policies(self, spec: ChildSpec) -> None:
+        """Let the policies name this child."""
+        self.calls["point_policies"] += 1
+
+    def remove_sas(self, spec: ChildSpec) -> None:
+        """Delete both SAs."""
+        self.calls["remove_sas"] += 1
+
+    def reset_policies(self, spec: ChildSpec) -> None:
+        """Policies without SA again."""
+        self.calls["reset_policies"] += 1
+
+    def remove_policies(self, spec: ChildSpec) -> None:
+        """Delete the policies."""
+        self.calls["remove_policies"] += 1
+
+    def usage_all(self) -> dict[Any, Any]:
+        """Counters of every SA."""
+        self.calls["usage_all"] += 1
+        return {}
+
+    def cleanup(self, keep_reqids: frozenset[int] = frozenset()) -> tuple[int, int]:
+        """Remove leftovers."""
+        self.calls["cleanup"] += 1
+        return 0, 0
+
+
+class CountingHost:
+    """Stands for :class:`engine.manager.host.KernelHost`."""
+
+    def __init__(self, runtime_dir: str, gateway: CountingGateway) -> None:
+        self.registry = Registry(runtime_dir)
+        self.gateway = gateway
+
+    def close(self) -> None:
+        """Close the registry."""
+        self.registry.close()
+
+    def prepare_socket(self, port: Any) -> None:
+        """A socket of a benchmark needs no bypass: there are no policies."""
+
+    def cleanup(self) -> tuple[int, int]:
+        """Remove leftovers."""
+        return self.gateway.cleanup()
+
+    def source_address(self, remote: str) -> str | None:
+        """Never asked: every definition names its local address."""
+        return None
+
+    def open_way(self, spec: ChildSpec) -> None:
+        """Add routes."""
+
+    def shut_way(self, spec: ChildSpec) -> None:
+        """Remove routes."""
+
+    def require_esp(self) -> None:
+        """This kernel takes everything."""
+
+    def features(self) -> dict[str, Any]:
+        """Nothing to tell."""
+        return {}
