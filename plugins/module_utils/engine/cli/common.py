@@ -31,10 +31,10 @@ def guarded(name: str, work: Callable[[], int], usage: int, failure: int) -> int
         sys.stdout.flush()
         return status
     except (InputError, UsageError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        complain(f"{name}: {error}")
         return usage
     except EngineError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        complain(f"{name}: {error}")
         return failure
     except BrokenPipeError:
         # Whoever read our output has seen enough; keep the interpreter from complaining when it flushes.
@@ -59,9 +59,19 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
+def say(text: str) -> None:
+    """Write a line to stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def complain(text: str) -> None:
+    """Write a line to stderr."""
+    sys.stderr.write(f"{text}\n")
+
+
 def show_json(value: Any) -> None:
     """Print plain data for machines."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    say(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def read_words(words: Sequence[str], known: Mapping[str, bool]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ..kernel.eroutes import Eroute, eroutes
 from ..kernel.klips import format_eroute
 from ..kernel.registry import RegistryView
 from ..manager.client import DEFAULT_RUNTIME_DIR
-from .common import UNAVAILABLE, USAGE, Parser, guarded, show_json
+from .common import UNAVAILABLE, USAGE, Parser, guarded, say, show_json
 
 _EPILOG = """\
 Each line: packets sent, source, destination and what happens to such packets: the SAID of the first SA that they
@@ -55,9 +55,9 @@ def _run(words: list[str]) -> int:
         show_json([asdict(eroute) for eroute in table])
         return 0
     for eroute in table:
-        print(format_eroute(eroute.line()))
+        say(format_eroute(eroute.line()))
         if given.verbose:
-            print(f"\t{_whose(eroute)}, priority {eroute.priority}{_group(eroute)}")
+            say(f"\t{_whose(eroute)}, priority {eroute.priority}{_group(eroute)}")
     return 0
 
 
@@ -81,4 +81,4 @@ def _group(eroute: Eroute) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from ..identity import ID_IPV4_ADDR, ID_IPV6_ADDR, Identity
 from ..manager.client import DEFAULT_CONTROL, Client
-from .common import Parser, UsageError, exclusive, guarded, parse_numbers, read_words, show_json
+from .common import Parser, UsageError, complain, exclusive, guarded, parse_numbers, read_words, say, show_json
 from .tunnels import long_form, short_form
 
 _USAGE_ERROR = 2
@@ -74,10 +74,10 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument("--control", default=DEFAULT_CONTROL)
     given = parser.parse_intermixed_args(arguments)
     if given.help or given.h:
-        print(_HELP, end="")
+        sys.stdout.write(_HELP)
         return 0
     if given.version:
-        print(_VERSION)
+        say(_VERSION)
         return 0
     command, words = _command(given.words)
     with Client(given.control) as client:
@@ -128,9 +128,9 @@ def _list(client: Client, words: dict[str, str], as_json: bool) -> None:
     if as_json:
         show_json({"tunnels": tunnels})
     elif "verbose" in words:
-        print(long_form(tunnels, phase), end="")
+        sys.stdout.write(long_form(tunnels, phase))
     else:
-        print(short_form(tunnels, phase, with_status=source == "manager"), end="")
+        sys.stdout.write(short_form(tunnels, phase, with_status=source == "manager"))
 
 
 def _numbers_of(tunnel: dict[str, Any], phase: int) -> set[int]:
@@ -282,11 +282,11 @@ def _apply(client: Client, chosen: list[dict[str, Any]], state: str, phase: int 
         show_json(answer)
         return
     for row in answer["tunnels"]:
-        print(f"tunnel {row['number']} ({row['name']}): {_DONE.get(row['action'], _NOT_DONE[state])}")
+        say(f"tunnel {row['number']} ({row['name']}): {_DONE.get(row['action'], _NOT_DONE[state])}")
     for warning in answer.get("warnings", ()):
-        print(f"ike: warning: {warning}", file=sys.stderr)
+        complain(f"ike: warning: {warning}")
     if not chosen:
-        print("no tunnels")
+        say("no tunnels")
 
 
 # cmd=log
@@ -297,9 +297,9 @@ def _log(client: Client, words: dict[str, str], as_json: bool) -> None:
     if as_json:
         show_json(answer)
     elif "level" in words:
-        print(f"log level {answer['level']} (was {answer['before']})")
+        say(f"log level {answer['level']} (was {answer['before']})")
     else:
-        print(f"log level {answer['level']}")
+        say(f"log level {answer['level']}")
 
 
 COMMANDS = {
@@ -316,4 +316,4 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -16,7 +16,7 @@ from ..ping.echo import ECHO_REQUEST, HEADER_SIZE
 from ..ping.pinger import Plan, strip_marker
 from ..ping.probes import PLANS, PROBES
 from ..ping.run import Options, ping, serve
-from .common import UNAVAILABLE, USAGE, Parser, UsageError, guarded, show_json
+from .common import UNAVAILABLE, USAGE, Parser, UsageError, complain, guarded, say, show_json
 
 VERSION = "ikeping of fleet.ipsec"
 # The exit status counts lost packets; beyond this it would be taken for another kind of failure.
@@ -129,11 +129,11 @@ def _run(words: list[str]) -> int:
 def _ping(given: argparse.Namespace, options: Options) -> int:
     def trace(direction: str, address: str, port: int, datagram: bytes) -> None:
         if direction == "sent":
-            print(f"Sending packet to {address}/{port}")
+            say(f"Sending packet to {address}/{port}")
         else:
             _show_received(address, port, datagram)
         if given.verbose:
-            print(hexdump(datagram))
+            say(hexdump(datagram))
 
     report = ping(given.targets, options, None if given.json else trace)
     summary = report["summary"]
@@ -142,22 +142,22 @@ def _ping(given: argparse.Namespace, options: Options) -> int:
     else:
         _show_report(report)
         if given.probe == "echo" and summary["lost"]:
-            print("ikeping: hardly any IKE daemon replies to an echo; ask with --probe auto", file=sys.stderr)
+            complain("ikeping: hardly any IKE daemon replies to an echo; ask with --probe auto")
     return min(summary["lost"], _MOST_LOST)
 
 
 def _show_received(address: str, port: int, datagram: bytes) -> None:
     message = strip_marker(datagram)
     if len(message) < HEADER_SIZE:
-        print(f"read short packet ({len(datagram)}) from {address}/{port}", file=sys.stderr)
+        complain(f"read short packet ({len(datagram)}) from {address}/{port}")
         return
     header = describe(message)
     number = header["exchange"]
     name = _NAMES.get(number, "")
-    print(f"received {number}({name}) packet from {address}/{port} of len: {len(message)}")
+    say(f"received {number}({name}) packet from {address}/{port} of len: {len(message)}")
     cookies = (f"{header[key][:8]}_{header[key][8:]}" for key in ("responder_cookie", "initiator_cookie"))
-    print("\trcookie={} icookie={} msgid={}".format(*cookies, header["message_id"]))
-    print(f"\tnp={header['next_payload']:03d}  version={header['version']}    xchg={name}({number})")
+    say("\trcookie={} icookie={} msgid={}".format(*cookies, header["message_id"]))
+    say(f"\tnp={header['next_payload']:03d}  version={header['version']}    xchg={name}({number})")
 
 
 def _show_report(report: dict[str, Any]) -> None:
@@ -165,13 +165,13 @@ def _show_report(report: dict[str, Any]) -> None:
         place = f"{target['address'] or target['target']}/{target['port']}"
         if target["alive"]:
             times = "/".join(f"{target['rtt_ms'][key]:.3f}" for key in ("min", "avg", "max", "mdev"))
-            print(f"{place} is alive: {target['answered_by']}, rtt min/avg/max/mdev = {times} ms")
+            say(f"{place} is alive: {target['answered_by']}, rtt min/avg/max/mdev = {times} ms")
             for line in _extras(target):
-                print(f"\t{line}")
+                say(f"\t{line}")
         else:
-            print(f"{place} did not answer: {target['reason']} ({target['detail']})")
+            say(f"{place} did not answer: {target['reason']} ({target['detail']})")
     sent, received, lost = (report["summary"][key] for key in ("sent", "received", "lost_percent"))
-    print(f"{sent} packets sent, {received} packets received. {lost}% packet loss")
+    say(f"{sent} packets sent, {received} packets received. {lost}% packet loss")
 
 
 def _extras(target: dict[str, Any]) -> list[str]:
@@ -197,15 +197,16 @@ def _listen(given: argparse.Namespace, options: Options) -> int:
     def trace(kind: str, address: str, port: int, datagram: bytes) -> None:
         _show_received(address, port, datagram)
         if kind == "answered":
-            print(f"Sending packet to {address}/{port}", flush=True)
+            say(f"Sending packet to {address}/{port}")
         if given.verbose:
-            print(hexdump(datagram), flush=True)
+            say(hexdump(datagram))
+        sys.stdout.flush()
 
     report = serve(options, given.time, given.requests, None if given.json else trace)
     if given.json:
         show_json(report)
     else:
-        print(f"{report['answered']} packets sent, {report['received']} packets received.")
+        say(f"{report['answered']} packets sent, {report['received']} packets received.")
     return 0
 
 
@@ -216,4 +217,4 @@ def hexdump(octets: bytes) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

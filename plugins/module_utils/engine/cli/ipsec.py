@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from .common import USAGE, nearest
+from .common import USAGE, complain, nearest, say
 
 _VERSION = "ipsec of fleet.ipsec"
 
@@ -32,14 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command named first; returns its exit status."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     if not words or words[0] in ("--help", "-h", "help"):
-        print(_help(), end="", file=sys.stdout if words else sys.stderr)
+        tell = say if words else complain
+        tell(_help())
         return 0 if words else USAGE
     if words[0] == "--version":
-        print(_VERSION)
+        say(_VERSION)
         return 0
     command = COMMANDS.get(words[0])
     if command is None:
-        print(f"ipsec: {words[0]!r} is no command; {nearest(words[0], COMMANDS)}", file=sys.stderr)
+        complain(f"ipsec: {words[0]!r} is no command; {nearest(words[0], COMMANDS)}")
         return USAGE
     # Each command needs a floor of its own; importing all of them would take longer than most of them run.
     return import_module(f".{command.file}", __package__).main(words[1:])
@@ -54,10 +55,9 @@ def _help() -> str:
             *lines,
             "",
             "ipsec COMMAND --help tells more. Tunnels are started and listed by ike.",
-            "",
         ]
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

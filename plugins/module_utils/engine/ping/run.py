@@ -167,7 +167,7 @@ class _Loop:
     def run(self) -> None:
         """Until the pinger has finished."""
         while not self._pinger.finished(time.monotonic()):
-            for _ in range(_BURST):
+            for _turn in range(_BURST):
                 outgoing = self._pinger.due(time.monotonic())
                 if outgoing is None:
                     break
@@ -184,7 +184,7 @@ class _Loop:
         if self._trace is not None:
             self._trace("sent", target.address, target.port, outgoing.datagram)
         problem, unexplained = "", 0
-        for _ in range(_SEND_ATTEMPTS):
+        for _attempt in range(_SEND_ATTEMPTS):
             try:
                 sock.sendto(outgoing.datagram, target.sockaddr)
                 return
@@ -203,7 +203,7 @@ class _Loop:
         )
 
     def _receive(self, sock: socket.socket) -> None:
-        for _ in range(_BURST):
+        for _turn in range(_BURST):
             arrived = receive(sock)
             if arrived is None:
                 return
