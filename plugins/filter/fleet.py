@@ -37,6 +37,7 @@ class FilterModule:
             "tunnels": _clear(topology.host_tunnels),
             "peers": topology.host_peers,
             "peers_at_hand": topology.peers_at_hand,
+            "protected_networks": checks.protected_networks,
             "pings": checks.host_pings,
             "eroute_problems": checks.eroute_problems,
         }

@@ -17,7 +17,8 @@ PROTECTED = "allow"
 
 
 def host_pings(roster: Roster, host: str) -> list[dict[str, Any]]:
-    """One ping a tunnel: ``tunnel``, ``host``, ``destination``, ``sources`` (networks to send from).
+    """One ping a tunnel: ``tunnel``, ``host``, ``peer`` (address, None if it moves), ``destination``,
+    ``sources`` (networks to send from).
 
     Through a hub goes one more, to the next spoke, which proves the way from spoke to spoke. External peers are pinged
     where ``check_address`` names somebody who answers.
@@ -36,6 +37,7 @@ def host_pings(roster: Roster, host: str) -> list[dict[str, Any]]:
                         {
                             "tunnel": tunnel_name(community, peer),
                             "host": target,
+                            "peer": None if roster["members"][peer]["moving"] else roster["members"][peer]["address"],
                             "destination": destination,
                             "sources": _sources(roster["members"][host], destination, transport),
                         }
@@ -66,6 +68,18 @@ def _sources(member: Mapping[str, Any], destination: str, transport: bool) -> li
     if transport:
         return [str(ipaddress.ip_network(member["local_address"] or member["address"]))]
     return [text for text in member["networks"] if ipaddress.ip_network(text).version == version]
+
+
+def protected_networks(tunnels: Iterable[Mapping[str, Any]], side: str) -> list[str]:
+    """All networks on one side (``local`` or ``remote``) of these definitions, each once."""
+    found: dict[str, None] = {}
+    for tunnel in tunnels:
+        for child in tunnel["children"]:
+            networks = child.get(side)
+            if networks is None and tunnel[side].get("address"):
+                networks = [str(ipaddress.ip_network(tunnel[side]["address"]))]
+            found.update(dict.fromkeys(networks or []))
+    return list(found)
 
 
 def eroute_problems(eroutes: Iterable[Mapping[str, Any]], tunnels: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -1,0 +1,292 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: wire_proof
+short_description: Ping through tunnels and prove that what leaves the gateway is ESP
+version_added: 0.1.0
+author:
+  - fleet.ipsec contributors (@fleet-ipsec)
+description:
+  - Sends pings through tunnels, and watches all interfaces of the gateway meanwhile.
+  - Fails when a ping is not answered, when ESP has an SPI that no SA of this host has, when no ESP went to the peer whose
+    tunnel was pinged, and when a packet from O(local) to O(remote) left in clear.
+  - What comes in is not looked at for packets in clear, because the kernel shows it once more after decryption. The other
+    gateway proves that direction.
+extends_documentation_fragment:
+  - fleet.ipsec.attributes
+attributes:
+  check_mode:
+    support: full
+    details: It changes nothing, so that check mode sends the same pings.
+  diff_mode:
+    support: none
+    details: There is nothing to compare.
+options:
+  pings:
+    description: The pings, all sent at the same time.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      destination:
+        description: Address to ping, behind the peer.
+        type: str
+        required: true
+      host:
+        description: Who that is, for messages.
+        type: str
+      tunnel:
+        description: Which tunnel it proves, for messages.
+        type: str
+      peer:
+        description: The peer's address. ESP has to go there.
+        type: str
+      sources:
+        description: Networks on this side. Without O(command), the ping is sent from an address that this host has in one of
+          them.
+        type: list
+        elements: str
+        default: []
+  command:
+    description:
+      - Words before C(ping), such as V([ssh, lanhost]), to ping from a host behind the gateway.
+    type: list
+    elements: str
+    default: []
+  count:
+    description: Echo requests for each ping. One reply is enough, because a tunnel may start with the first request.
+    type: int
+    default: 3
+  interval:
+    description: Seconds between two requests.
+    type: float
+    default: 0.2
+  timeout:
+    description: Seconds to wait for the last reply.
+    type: int
+    default: 3
+  local:
+    description: Networks on this side of the tunnels.
+    type: list
+    elements: str
+    default: []
+  remote:
+    description: Networks on the other side of the tunnels.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Prove one tunnel
+  fleet.ipsec.wire_proof:
+    pings:
+      - {destination: 10.9.0.1, sources: [10.1.0.0/16], peer: 203.0.113.9, tunnel: hq-branch1}
+    local: [10.1.0.0/16]
+    remote: [10.9.0.0/24]
+"""
+
+RETURN = r"""
+pings:
+  description: Each ping with what became of it.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{tunnel: hq-branch1, host: branch1, destination: 10.9.0.1, source: 10.1.0.1, received: 3, sent: 3}]
+esp:
+  description: ESP packets on the interfaces, by direction, addresses and SPI. C(known) tells whether an SA has that SPI.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{direction: sent, source: 203.0.113.1, destination: 203.0.113.9, spi: c1f00d42, packets: 3, known: true}]
+ike:
+  description: IKE packets on the interfaces.
+  returned: always
+  type: int
+  sample: 0
+clear:
+  description: Packets that left in clear though a tunnel was there for them.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+packets:
+  description: IP packets that were looked at.
+  returned: always
+  type: int
+  sample: 24
+dropped:
+  description: Packets that could not be looked at, because too many came.
+  returned: always
+  type: int
+  sample: 0
+"""
+
+import ipaddress
+import re
+import subprocess
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleet.ipsec.plugins.module_utils.manager import require_python
+
+REPLIES = re.compile(r"(\d+) packets transmitted, (\d+) received")
+WATCH_SECONDS = 0.1
+# Replies and their ESP may still be under way when ping has ended.
+LINGER_SECONDS = 0.2
+
+
+def source_for(networks: list[str], addresses: list[str]) -> str | None:
+    """An address of this host in one of the networks, None if there is none."""
+    wanted = [ipaddress.ip_network(text) for text in networks]
+    return next((text for text in addresses if any(ipaddress.ip_address(text) in network for network in wanted)), None)
+
+
+def ping_command(params: dict[str, Any], ping: dict[str, Any], addresses: list[str]) -> list[str]:
+    """The command line of one ping; notes its source in ``ping``."""
+    source = None if params["command"] else source_for(ping["sources"], addresses)
+    ping["source"] = source
+    words = [*params["command"], "ping", "-n", "-q", "-c", str(params["count"]), "-i", str(params["interval"])]
+    words += ["-W", str(params["timeout"])]
+    return [*words, *(["-I", source] if source else []), ping["destination"]]
+
+
+def run_pings(params: dict[str, Any], capture: Any, sight: Any, addresses: list[str]) -> list[dict[str, Any]]:
+    """Send all pings while the capture is watched; each with ``sent``, ``received`` and, if it failed, ``story``."""
+    pings = [dict(each) for each in params["pings"]]
+    running = [
+        subprocess.Popen(
+            ping_command(params, ping, addresses), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for ping in pings
+    ]
+    while any(process.poll() is None for process in running):
+        capture.watch(sight, WATCH_SECONDS)
+    capture.watch(sight, LINGER_SECONDS)
+    for ping, process in zip(pings, running, strict=True):
+        text = process.communicate()[0]
+        counted = REPLIES.search(text)
+        ping["sent"], ping["received"] = map(int, counted.groups()) if counted else (0, 0)
+        if not ping["received"]:
+            lines = text.strip().splitlines()
+            ping["story"] = f"{ping['sent']} sent, no reply" if counted else (lines[-1] if lines else "no output")
+    return pings
+
+
+def sa_keys(states: Any) -> set[tuple[bytes, int]]:
+    """SAs as (destination octets, SPI)."""
+    return {(ipaddress.ip_address(state.destination).packed, state.spi) for state in states}
+
+
+def findings(pings: list[dict[str, Any]], esp: list[dict[str, Any]], clear: list[dict[str, Any]]) -> list[str]:
+    """Everything that is not as it should be, in words."""
+    found = []
+    for ping in pings:
+        if not ping["received"]:
+            source = f" from {ping['source']}" if ping["source"] else ""
+            found.append(f"{_name(ping)}{source}: {ping['story']}")
+        reached = {each["destination"] for each in esp if each["direction"] == "sent"}
+        if ping["received"] and ping["peer"] and str(ipaddress.ip_address(ping["peer"])) not in reached:
+            found.append(f"{_name(ping)}: was answered, but no ESP went to {ping['peer']}")
+    found += [
+        f"{each['packets']} ESP packets {each['direction']} from {each['source']} to {each['destination']} with SPI "
+        f"{each['spi']}, which no SA of this host has"
+        for each in esp
+        if not each["known"]
+    ]
+    found += [
+        f"{each['packets']} packets from {each['source']} to {each['destination']} left in clear on {each['interface']}"
+        for each in clear
+    ]
+    return found
+
+
+def _name(ping: dict[str, Any]) -> str:
+    through = f" through tunnel {ping['tunnel']}" if ping["tunnel"] else ""
+    host = f" ({ping['host']})" if ping["host"] else ""
+    return f"ping to {ping['destination']}{host}{through}"
+
+
+def main() -> None:
+    """Entry point."""
+    words = {"type": "list", "elements": "str", "default": []}
+    module = AnsibleModule(
+        argument_spec={
+            "pings": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "destination": {"type": "str", "required": True},
+                    "host": {"type": "str"},
+                    "tunnel": {"type": "str"},
+                    "peer": {"type": "str"},
+                    "sources": words,
+                },
+            },
+            "command": words,
+            "count": {"type": "int", "default": 3},
+            "interval": {"type": "float", "default": 0.2},
+            "timeout": {"type": "int", "default": 3},
+            "local": words,
+            "remote": words,
+        },
+        supports_check_mode=True,
+    )
+    require_python(module)
+    # Only now: an older interpreter could not read these files.
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.client import XfrmClient
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.routes import Routes
+    from ansible_collections.fleet.ipsec.plugins.module_utils.wire import Capture, Sight, shown_clear, shown_esp
+
+    params = module.params
+    try:
+        sight = Sight(params["local"], params["remote"])
+        addresses = []
+        if not params["command"] and params["pings"]:
+            with Routes() as routes:
+                addresses = routes.local_addresses()
+        client = XfrmClient()
+        with Capture() as capture:
+            # Before and after, so that a rekey between does not look like a stranger's SPI.
+            known = sa_keys(client.dump_sas())
+            pings = run_pings(params, capture, sight, addresses)
+            known |= sa_keys(client.dump_sas())
+            dropped = capture.dropped()
+        client.close()
+    except ValueError as error:
+        module.fail_json(msg=f"local, remote, sources: {error}; write networks such as 10.1.0.0/16")
+    except PermissionError:
+        module.fail_json(msg="no permission to watch the interfaces; become root (become: true)")
+    except (OSError, EngineError) as error:
+        module.fail_json(msg=f"cannot prove anything here: {error}")
+    esp = shown_esp(sight)
+    for each in esp:
+        each["known"] = (ipaddress.ip_address(each["destination"]).packed, int(each["spi"], 16)) in known
+    clear = shown_clear(sight)
+    result = {
+        "pings": pings,
+        "esp": esp,
+        "ike": sight.ike,
+        "clear": clear,
+        "packets": sight.looked_at,
+        "dropped": dropped,
+    }
+    found = findings(pings, esp, clear)
+    if found:
+        module.fail_json(msg="the proof failed: " + "; ".join(found), changed=False, **result)
+    if dropped:
+        module.warn(f"{dropped} packets could not be looked at, because too many came")
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
