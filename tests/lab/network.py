@@ -72,4 +72,3 @@ def remove_namespaces(places: Places) -> None:
     for name in places.record()["namespaces"]:
         if name in existing:
             run(["ip", "netns", "delete", name])
-

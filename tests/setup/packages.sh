@@ -8,7 +8,7 @@
 #   packages.sh LIST
 set -eu
 lacking=
-for package in $(sed 's/#.*//' "$1"); do
+for package in $(grep -v '^#' "$1" | tr '\n' ' '); do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$state" = installed ] || lacking="$lacking $package"
 done

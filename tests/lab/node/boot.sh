@@ -83,7 +83,9 @@ for target in sysinit local-fs sockets timers multi-user basic graphical getty; 
 done
 cp -a "$NODE/files/." "$tree/"
 
-[ -z "$MODULES" ] || chroot "$tree" modprobe -a $(echo "$MODULES" | tr , " ") 2>/dev/null || true
+if [ -n "$MODULES" ]; then
+    echo "$MODULES" | tr , '\n' | chroot "$tree" xargs modprobe -a 2>/dev/null || true
+fi
 
 cd "$tree"
 pivot_root . .

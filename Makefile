@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Everything a person or a machine runs here.  Each target sets up what it lacks.
+
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
+SETUP := tests/setup
+STRONGSWAN := .cache/strongswan
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench nightly clean strongswan
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+	    printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+setup: ## Debian packages that are lacking, and the virtual environment .venv
+	@sh $(SETUP)/packages.sh requirements/debian.txt
+	@python=$$(sh $(SETUP)/python.sh system 3.11 3.13) && sh $(SETUP)/venv.sh .venv requirements/dev.txt "$$python"
+
+demo: setup ## three gateways, real ESP, and the proof of it (KEEP=1 keeps them running)
+	@$(PYTHON) -m tests.lab.demo $(if $(filter 1,$(KEEP)),--keep)
+
+lab-up: setup ## the lab of three gateways, without tunnels
+	@$(PYTHON) -m tests.lab up
+
+lab-down: ## end the lab, leaving nothing behind
+	@python3 -m tests.lab down
+
+test: setup ## everything that must pass before a change lands
+	@$(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interop molecule sanity
+
+unit: setup ## unit tests, and two engines against each other without sockets
+	@$(PYTEST) tests/unit
+
+unit-debian: setup ## the engine's unit tests on Debian's own Python and libraries, as on a gateway
+	@sh $(SETUP)/venv-debian.sh .cache/venv-debian requirements/unit-debian.txt
+	@.cache/venv-debian/bin/python -m pytest -q -p no:cacheprovider tests/unit/engine
+
+kernel: setup ## the kernel floor on a kernel with ESP
+	@$(PYTHON) -m tests.lab.guest $(PYTEST) -rs tests/kernel
+
+interop: setup strongswan ## against strongSwan, both ways, with a ping over ESP
+	@$(PYTHON) -m tests.lab.guest --layer $(STRONGSWAN) $(PYTEST) -rs tests/interop
+
+molecule: setup ## the demo's gateways by Molecule: idempotence and check mode included
+	@cd extensions && ANSIBLE_HOME=$(CURDIR)/.cache/ansible molecule test
+
+sanity: setup ## ansible-test sanity on the oldest and the newest ansible-core
+	@$(PYTHON) $(SETUP)/sanity.py
+
+lint: setup ## ruff, ansible-lint, shellcheck, documentation, changelog, systemd units
+	@sh $(SETUP)/lint.sh
+
+bench: setup strongswan ## CPU time of a handshake, memory of a tunnel, tasks a second
+	@$(PYTHON) -m tests.bench --strongswan $(STRONGSWAN)
+
+nightly: setup ## the tests again, with many more examples of everything that is generated
+	@FLEET_NIGHTLY=1 $(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interop molecule sanity bench
+
+strongswan: setup
+	@sh $(SETUP)/unpack.sh $(STRONGSWAN) requirements/debian-interop.txt
+
+clean: lab-down ## remove what was set up here (Debian packages stay)
+	@rm -rf .venv .cache build .pytest_cache .hypothesis .ruff_cache "$${TMPDIR:-/tmp}/fleet-ipsec-sanity-$$(id -u)"

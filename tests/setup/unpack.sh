@@ -1,0 +1,27 @@
+#!/bin/sh
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Unpacks the Debian packages of a list into a folder, beside the system: nothing is installed,
+# no service is set up, and packages that conflict with the machine's do not matter.
+#   unpack.sh FOLDER LIST
+set -eu
+folder=$1 list=$2
+stamp=$(sha256sum < "$list")
+[ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ] && exit 0
+packages=$(grep -v '^#' "$list" | tr '\n' ' ')
+echo "setup: $folder: Debian packages $packages"
+rm -rf "$folder"
+mkdir -p "$folder"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+download() {
+    # shellcheck disable=SC2086 # a list of names
+    (cd "$scratch" && apt-get download -qq -o APT::Sandbox::User=root $packages)
+}
+download 2> /dev/null || { apt-get update -qq && download; }
+for package in "$scratch"/*.deb; do
+    dpkg -x "$package" "$folder"
+done
+echo "$stamp" > "$folder/.stamp"
