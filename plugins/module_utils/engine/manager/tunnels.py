@@ -155,9 +155,15 @@ class Tunnels:
         if row is None:
             return
         self._remember(report)
-        if report.kind == "child_down" and name in self._connections:
+        if self._endpoint.connections.get(name) is not None:
+            self._go_on(row, report)
+        self.changed(name)
+
+    def _go_on(self, row: Stored, report: Report) -> None:
+        """Hold the place of what went, and see to it that what is wanted is tried again."""
+        name, now = row.name, self._clock()
+        if report.kind == "child_down":
             self._lay_traps(row)
-        now = self._clock()
         how = self.condition(name)
         if how.state == "active":
             self._notices.pop(name, None)
@@ -168,7 +174,6 @@ class Tunnels:
             self.retry.want(name, now)
         else:
             self.retry.failed(name, now)
-        self.changed(name)
 
     def hindrance(self, address: str, reason: str, story: str) -> None:
         """The network refused a datagram to ``address``: that may be why tunnels to it are not up.
@@ -264,9 +269,9 @@ class Tunnels:
 
     def _withdraw(self, name: str) -> None:
         """Take a tunnel out of operation: SAs, policies, and the definition that peers could use."""
-        self.retry.forget(name)
         self._act(self._endpoint.stop(name, self._clock()))
         self._endpoint.undefine(name)
+        self.retry.forget(name)
         self._notices.pop(name, None)
         try:
             self.traps.take(name)

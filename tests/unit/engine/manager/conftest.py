@@ -36,6 +36,8 @@ def pair(tmp_path: Path, free_ports: tuple[int, int]) -> Iterator[tuple[Process,
         left.start()
         right.start()
         yield left, right
+        for manager in (left, right):
+            assert "internal error" not in manager.log.read_text()
     finally:
         for manager in (left, right):
             if manager.process is not None and manager.process.poll() is None:

@@ -355,6 +355,16 @@ def test_removal_forgets_everything(world):
     assert world.left.tunnels.condition("t").state == "unknown" and world.left.host.ways == []
 
 
+def test_nothing_is_started_any_more_at_the_end(world):
+    world.define(world.right, "active")
+    world.define(world.left)
+    world.run(1)
+    world.left.end()
+    world.run(5)
+    assert world.left.quiet and world.left.tunnels.retry.next_deadline() is None
+    assert world.left.host.gateway.policies == {}
+
+
 def test_secrets_never_reach_the_log(world):
     world.define(world.right, "present")
     world.define(world.left)
