@@ -19,6 +19,7 @@ class Connections:
         self._by_name: dict[str, Connection] = {}
         self._by_peer: dict[str | None, dict[str, Connection]] = {}
         self._by_reqid: dict[int, tuple[str, str]] = {}
+        self._by_ends: dict[tuple[Identity, Identity | str | None], set[str]] = {}
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._by_name.values())
@@ -32,6 +33,7 @@ class Connections:
         self.remove(connection.name)
         self._by_name[connection.name] = connection
         self._by_peer.setdefault(connection.remote_address, {})[connection.name] = connection
+        self._by_ends.setdefault(_ends(connection), set()).add(connection.name)
         for child in connection.children:
             self._by_reqid[child.reqid] = (connection.name, child.name)
 
@@ -44,6 +46,10 @@ class Connections:
         del peers[name]
         if not peers:
             del self._by_peer[connection.remote_address]
+        sharing = self._by_ends[_ends(connection)]
+        sharing.discard(name)
+        if not sharing:
+            del self._by_ends[_ends(connection)]
         for child in connection.children:
             self._by_reqid.pop(child.reqid, None)
 
@@ -54,6 +60,10 @@ class Connections:
             return None
         connection = self._by_name[names[0]]
         return next((connection, child) for child in connection.children if child.name == names[1])
+
+    def sharing_identities(self, connection: Connection) -> set[str]:
+        """Names of the tunnels between the same two identities."""
+        return self._by_ends.get(_ends(connection), set())
 
     def for_path(self, path: Path) -> list[Connection]:
         """Candidates for a peer that is not authenticated yet, the most specific first."""
@@ -70,3 +80,7 @@ class Connections:
             if (c.remote_id is None or c.remote_id.matches(remote)) and (local is None or c.local_id.matches(local))
         ]
         return sorted(fits, key=lambda c: c.remote_id is None)
+
+
+def _ends(connection: Connection) -> tuple[Identity, Identity | str | None]:
+    return connection.local_id, connection.remote_id or connection.remote_address

@@ -15,17 +15,20 @@ from dataclasses import dataclass
 
 from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
+from ..selector import Selector
 from ..wire.header import RESPONSE, Header
-from ..wire.v2.message import Message, encode_message
+from ..wire.v2.delete import Delete
+from ..wire.v2.message import encode_message
 from ..wire.v2.notify import Notify
-from ..wire.v2.numbers import ExchangeType, NotifyType
-from .actions import Acquire, Action, Expire, InstallFailed, KernelEvent, MappingChanged, Path, Report, Send
+from ..wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
+from .actions import Acquire, Action, ChildSa, Expire, InstallFailed, KernelEvent, MappingChanged, Path, Report, Send
 from .connection import ChildConfig, Connection
 from .connections import Connections
 from .settings import Settings
 from .v2 import children, init, lifecycle, timers
 from .v2.cookie import Cookies, HalfOpen
 from .v2.dispatch import new_peer, pump, receive
+from .v2.exchange import last_word
 from .v2.sa import Child, ChildState, IkeSa, Kind, State, Task
 from .v2.turn import Registry, Turn
 
@@ -89,13 +92,25 @@ class Endpoint:
     # Definitions
 
     def define(self, connection: Connection) -> None:
-        """Add a definition, or replace the one of that name; living SAs go on and use it from their next exchange."""
+        """Add a definition, or replace the one of that name; living SAs go on and use it from their next exchange.
+
+        What is under way ends as it began. A living child that is not defined any more keeps its old definition
+        until it is stopped; one that is only wanted so far is wanted no more.
+        """
         self.connections.put(connection)
         configs = {child.name: child for child in connection.children}
         for sa in self.registry.of_tunnel(connection.name):
             sa.connection = connection
             for child in sa.children.values():
                 child.config = configs.get(child.config.name, child.config)
+            if sa.handshake is not None:
+                wanted = sa.handshake.wanted
+                sa.handshake.wanted = tuple(configs[child.name] for child in wanted if child.name in configs)
+            for task in [task for task in sa.queue if task.kind is Kind.NEW_CHILD]:
+                if task.config.name in configs:
+                    task.config = configs[task.config.name]
+                else:
+                    sa.queue.remove(task)
 
     def undefine(self, name: str) -> None:
         """Forget a definition; stop its SAs first."""
@@ -104,13 +119,19 @@ class Endpoint:
     # Verbs
 
     def start(
-        self, name: str, now: float, path: Path | None = None, children: Iterable[str] | None = None
+        self,
+        name: str,
+        now: float,
+        path: Path | None = None,
+        children: Iterable[str] | None = None,
+        packet: tuple[Selector, Selector] | None = None,
     ) -> list[Action]:
         """Bring a tunnel up: the IKE SA unless there is one, and the children named.
 
         Without names it is the children that start by themselves (``start: auto``).
 
         :param path: how to reach the peer; None takes the addresses of the definition.
+        :param packet: local and remote selector of the packet that wants these children.
         :raises InputError: unknown tunnel or child, or an address that is not known.
         """
         connection = self.connections.get(name)
@@ -122,14 +143,10 @@ class Endpoint:
         if sa is None:
             sa = init.new_initiator(turn, connection, path or self._default_path(connection))
             sa.handshake.wanted = tuple(wanted)
-        elif sa.handshake is not None:
-            missing = tuple(child for child in wanted if child not in sa.handshake.wanted)
-            if sa.state in (State.START, State.INIT_SENT):
-                sa.handshake.wanted += missing
-            else:
-                sa.queue.extend(Task(Kind.NEW_CHILD, config=child) for child in missing)
         else:
-            self._want(turn, sa, wanted)
+            wanted = self._want(turn, sa, wanted)
+        if packet is not None:
+            sa.packets = (sa.packets or {}) | {child.name: packet for child in wanted}
         return self._finish(turn)
 
     def stop(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
@@ -142,6 +159,9 @@ class Endpoint:
             elif sa.state in (State.ESTABLISHED, State.REKEYED):
                 self._stop_ike(turn, sa)
             else:
+                if sa.state is State.AUTH_SENT:
+                    # For the peer it may be up already.
+                    last_word(turn, sa, Delete(ProtocolId.IKE, ()))
                 lifecycle.end(turn, sa, "stopped", "stopped by an operator")
         return self._finish(turn)
 
@@ -165,20 +185,17 @@ class Endpoint:
         turn = Turn(self, now)
         try:
             header = Header.parse(datagram)
-            if header.major != 2:
-                self._other_version(turn, header, path)
-                return turn.actions
-            sa = self._addressee(header, path)
-            if sa is None and not self._opens(header):
-                return turn.actions
-            message = Message.parse(datagram)
         except IkeError as exc:
             turn.reject(path, exc.reason, exc.story)
             return turn.actions
+        if header.major != 2:
+            self._other_version(turn, header, path)
+            return turn.actions
+        sa = self._addressee(header, datagram, path)
         if sa is not None:
-            receive(turn, sa, message, datagram, path)
-        else:
-            new_peer(turn, message, datagram, path)
+            receive(turn, sa, header, datagram, path)
+        elif self._opens(header):
+            new_peer(turn, header, datagram, path)
         return self._finish(turn)
 
     def kernel_event(self, event: KernelEvent, now: float) -> list[Action]:
@@ -244,7 +261,8 @@ class Endpoint:
     def _current(self, name: str) -> IkeSa | None:
         """The IKE SA of a tunnel to work with: an established one first, else one being set up."""
         sas = self.registry.of_tunnel(name)
-        alive = [sa for sa in sas if sa.state is State.ESTABLISHED]
+        # While a collision is open the children, and the work on them, are with the one that is being replaced.
+        alive = [sa for sa in sas if sa.alive and not sa.closing and sa.claims is None]
         rising = [sa for sa in sas if sa.state in (State.START, State.INIT_SENT, State.AUTH_SENT)]
         return (alive or rising or [None])[-1]
 
@@ -264,15 +282,27 @@ class Endpoint:
             raise InputError("local.address", None, f"{connection.name} has no local address", "set local.address")
         return Path(local, self.settings.ike_port, remote, connection.remote_port)
 
-    def _want(self, turn: Turn, sa: IkeSa, wanted: Iterable[ChildConfig]) -> None:
-        up = {c.config.name for c in sa.children.values() if c.state is not ChildState.DELETING}
-        asked = {t.config.name for t in sa.queue if t.kind is Kind.NEW_CHILD}
-        for config in wanted:
-            if config.name not in up | asked:
-                sa.queue.append(Task(Kind.NEW_CHILD, config=config))
+    def _want(self, turn: Turn, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
+        """Have children negotiated; those that are neither up nor asked for already."""
+        known = {child.config.name for child in sa.children.values() if child.state is not ChildState.DELETING}
+        asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
+        known |= {task.config.name for task in asked if task.kind is Kind.NEW_CHILD and task.reason != "stopped"}
+        if sa.handshake is not None:
+            known |= {config.name for config in sa.handshake.wanted}
+        missing = [config for config in wanted if config.name not in known]
+        if sa.handshake is not None:
+            sa.handshake.wanted += tuple(missing)
+        else:
+            sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in missing)
         turn.touch(sa)
+        return missing
 
     def _stop_children(self, turn: Turn, sa: IkeSa, names: set[str]) -> None:
+        if sa.handshake is not None:
+            first = sa.handshake.first
+            if first is not None and first.config.name in names:
+                first.reason = "stopped"
+            sa.handshake.wanted = tuple(child for child in sa.handshake.wanted if child.name not in names)
         for task in [t for t in sa.queue if t.kind is Kind.NEW_CHILD and t.config.name in names]:
             sa.queue.remove(task)
         asked = sa.request.task if sa.request else None
@@ -291,11 +321,11 @@ class Endpoint:
         sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
         turn.touch(sa)
 
-    def _addressee(self, header: Header, path: Path) -> IkeSa | None:
+    def _addressee(self, header: Header, datagram: bytes, path: Path) -> IkeSa | None:
         """The IKE SA that a message is for: its initiator's SPI is ours, or its responder's."""
         if header.from_initiator:
             if header.responder_spi == bytes(8):
-                return self.registry.openings.get((header.initiator_spi, path.remote_address, path.remote_port))
+                return self.registry.opened_by(path, datagram)
             return self.registry.by_spi.get(header.responder_spi)
         return self.registry.by_spi.get(header.initiator_spi)
 
@@ -322,20 +352,23 @@ class Endpoint:
             return []
         connection, child = found
         try:
-            return self.start(connection.name, now, children=[child.name])
+            packet = (event.local, event.remote) if event.local and event.remote else None
+            return self.start(connection.name, now, children=[child.name], packet=packet)
         except InputError as exc:
             data = {"child": child.name, "reason": "waiting_for_peer", "story": str(exc)}
             return [Report("child_failed", connection.name, data=data)]
 
-    def _child_of_spi(self, spi: int) -> tuple[IkeSa, Child] | None:
+    def _find_child(self, fits: Callable[[ChildSa], bool]) -> tuple[IkeSa, Child] | None:
         for sa in self.registry.by_spi.values():
             for child in sa.children.values():
-                if spi in (child.sa.spi_in, child.sa.spi_out):
+                if fits(child.sa):
                     return sa, child
         return None
 
     def _expire(self, turn: Turn, event: Expire) -> None:
-        found = self.registry.by_child_spi.get((event.address, event.spi)) or self._child_of_spi(event.spi)
+        found = self.registry.by_child_spi.get((event.address, event.spi)) or self._find_child(
+            lambda sa: sa.spi_out == event.spi and sa.remote_address == event.address
+        )
         if found is None:
             return
         sa, child = found
@@ -348,7 +381,7 @@ class Endpoint:
 
     def _install_failed(self, turn: Turn, event: InstallFailed) -> None:
         found = self.registry.by_child_spi.get((event.child.local_address, event.child.spi_in))
-        if found is None:
+        if found is None or found[1].number != event.child.number:
             return
         sa, child = found
         children.forget(turn, sa, child)
@@ -359,11 +392,13 @@ class Endpoint:
         turn.report("child_failed", sa, child, **data)
 
     def _mapping_changed(self, turn: Turn, event: MappingChanged) -> None:
-        """ESP came from another address: ask the peer on the old path; its authenticated answer moves the SA."""
-        found = self._child_of_spi(event.spi)
-        if found is not None and found[0].nat and found[0].alive:
-            found[0].queue.append(Task(Kind.INFORM))
-            turn.touch(found[0])
+        """ESP that passed its integrity check came from another address or port: the peer is there now."""
+        found = self._find_child(lambda sa: sa.spi_in == event.spi)
+        if found is not None and found[0].alive:
+            sa = found[0]
+            moved = sa.path._replace(remote_address=event.address, remote_port=event.port)
+            lifecycle.follow_path(turn, sa, moved)
+            turn.touch(sa)
 
 
 def _view(sa: IkeSa) -> IkeView:

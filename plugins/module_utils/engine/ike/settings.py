@@ -15,10 +15,14 @@ class Settings:
     :ivar retransmit: pauses after each sending of a request; after the last the peer counts as
         unreachable (RFC 7296 section 2.4).
     :ivar cookie_threshold: half-open SAs from which on an initiator has to return a cookie (section 2.6).
-    :ivar half_open_limit: half-open SAs from which on nothing new is answered; ``_per_peer`` for one address.
+        ``_per_peer`` is that of one address; where a large key exchange is asked for, a tenth of either will do.
+    :ivar half_open_limit: half-open SAs from which on nothing new is answered; ``_per_peer`` for one address. Both are
+        far above the thresholds, so nobody gets there with forged addresses and locks others out.
     :ivar half_open_lifetime: how long an unauthenticated SA is kept.
     :ivar rekey_margin: fraction of a lifetime left when the rekey begins; ``rekey_fuzz`` more at random.
-    :ivar busy_pause: how long to wait after TEMPORARY_FAILURE (section 2.25).
+    :ivar busy_pause: how long to wait after TEMPORARY_FAILURE (section 2.25); ``refused_pause``: after any other
+        refusal of a rekey.
+    :ivar move_pause: how old a Child SA has to be to be rekeyed because the peer's NAT made a new mapping.
     :ivar max_children: Child SAs in one IKE SA.
     """
 
@@ -26,11 +30,14 @@ class Settings:
     natt_port: int = 4500
     retransmit: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
     cookie_threshold: int = 100
+    cookie_threshold_per_peer: int = 20
     half_open_limit: int = 2000
-    half_open_per_peer: int = 50
+    half_open_per_peer: int = 200
     half_open_lifetime: float = 30.0
     rekey_margin: float = 0.1
     rekey_fuzz: float = 0.1
     rekeyed_lifetime: float = 60.0
     busy_pause: float = 5.0
+    refused_pause: float = 60.0
+    move_pause: float = 10.0
     max_children: int = 256

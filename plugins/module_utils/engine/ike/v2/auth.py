@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...crypto.auth import psk_auth, psk_verify
-from ...crypto.negotiation import check_answer_esp, choose_esp, offer_esp
+from ...crypto.negotiation import check_answer_esp, choose_esp, choose_ike, offer_esp
 from ...errors import CHILD, IKE, IkeError
 from ...identity import Identity
 from ...secret import Secret
@@ -25,6 +25,7 @@ from .exchange import Incoming
 from .init import notify_name
 from .sa import Child, Handshake, IkeSa, Kind, Request, Task
 from .traffic import Narrowed, check_answer, narrow
+from .transport_nat import as_seen_here
 from .turn import Turn
 
 PSK = AuthMethod.SHARED_KEY
@@ -40,18 +41,25 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     secret = connection.auth.secret
     proof = psk_auth(sa.choice.prf, secret, handshake.sent, handshake.nonce_r, sa.keys.pi, mine.encode())
     payloads += [AUTH(PSK, proof)]
-    if len(turn.registry.of_tunnel(connection.name)) == 1:
+    if _is_first_contact(turn, connection):
         payloads.append(Notify(NotifyType.INITIAL_CONTACT))
     if handshake.wanted:
         config = handshake.wanted[0]
         first = Task(Kind.NEW_CHILD, config=config, spi=children.reserve_spi(turn, sa, config))
         handshake.first = first
+        local, remote = children.asked_selectors(sa, config)
         payloads += [
             *children.mode_notifies(config),
             SA(offer_esp(config.proposals, first.spi, with_ke=False)),
-            *children.selector_payloads(config.local, config.remote, True),
+            *children.selector_payloads(local, remote, True),
         ]
     return ExchangeType.IKE_AUTH, payloads
+
+
+def _is_first_contact(turn: Turn, connection: Connection) -> bool:
+    """Whether we have no other IKE SA between these two identities, in whatever tunnel (section 2.4)."""
+    sharing = turn.connections.sharing_identities(connection)
+    return sum(len(turn.registry.by_tunnel.get(name, ())) for name in {connection.name, *sharing}) == 1
 
 
 def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
@@ -69,8 +77,11 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     lifecycle.establish(turn, sa)
     if handshake.first is not None:
         _first_child_answered(turn, sa, handshake, payloads)
-    for config in handshake.wanted[1:]:
-        sa.queue.append(Task(Kind.NEW_CHILD, config=config))
+    first = handshake.first
+    for config in handshake.wanted:
+        # Asked for, stopped and asked for again: the first one is on its way out by now.
+        if first is None or first.config.name != config.name or first.reason == "stopped":
+            sa.queue.append(Task(Kind.NEW_CHILD, config=config))
 
 
 def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
@@ -102,7 +113,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     reply: list[Any] = [mine, AUTH(PSK, answer)]
     turn.registry.close(sa)
     turn.half_open.leave(sa.path.remote_address)
-    lifecycle.follow_path(turn, sa, got.path)
+    sa.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
     initial = payloads.notify(NotifyType.INITIAL_CONTACT) is not None
     lifecycle.establish(turn, sa)
     if initial:
@@ -117,12 +128,15 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     return reply
 
 
-def _authenticate(turn: Turn, sa: IkeSa, remote: IDi, proof: AUTH, wish: Identity | None, got: Incoming) -> Connection:
+def _authenticate(
+    turn: Turn, sa: IkeSa, remote: IDi, proof: AUTH | None, wish: Identity | None, got: Incoming
+) -> Connection:
     handshake = sa.handshake
     candidates = turn.connections.for_identities(sa.path, remote.identity, wish)
     failure: IkeError | None = None
     for connection in candidates:
         try:
+            _check_choice(connection, sa, remote.identity)
             signed = (handshake.received, handshake.nonce_r, sa.keys.pi, remote.encode())
             sa.secret = _proven(connection, proof, sa, *signed, remote.identity)
         except IkeError as exc:
@@ -136,9 +150,20 @@ def _authenticate(turn: Turn, sa: IkeSa, remote: IDi, proof: AUTH, wish: Identit
     raise failure
 
 
+def _check_choice(connection: Connection, sa: IkeSa, peer: Identity) -> None:
+    """What was agreed before the peer had a name must be good enough for the tunnel it turns out to belong to."""
+    if connection is sa.connection:
+        return
+    try:
+        choose_ike(connection.proposals, (sa.choice.proposal,))
+    except IkeError as exc:
+        story = f"peer {peer} belongs to {connection.name}: {exc.story}"
+        raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="no_proposal_chosen") from exc
+
+
 def _proven(
     connection: Connection,
-    proof: AUTH,
+    proof: AUTH | None,
     sa: IkeSa,
     signed: bytes,
     nonce: bytes,
@@ -150,7 +175,9 @@ def _proven(
 
     :raises IkeError: AUTHENTICATION_FAILED.
     """
-    if proof.method == PSK:
+    if proof is None:
+        story = f"peer {peer} wants to authenticate with EAP, defined here is a pre-shared key"
+    elif proof.method == PSK:
         accepted = (connection.auth.secret, *connection.auth.also_accept)
         for secret in accepted:
             if psk_verify(sa.choice.prf, (secret,), signed, nonce, sk_p, id_body, proof.data):
@@ -166,7 +193,8 @@ def _first_child(turn: Turn, sa: IkeSa, handshake: Handshake, payloads: Payloads
     if tsi is None or tsr is None:
         raise IkeError(NotifyType.INVALID_SYNTAX, "a child without traffic selectors", CHILD)
     mode = children.asked_mode(payloads.all(Notify))
-    narrowed = narrow(sa.connection.children, tsr.selectors, tsi.selectors, mode)
+    local, remote = as_seen_here(sa, mode, tsr.selectors, tsi.selectors)
+    narrowed = narrow(sa.connection.children, local, remote, mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals, with_ke=False)
     child = answer_child(turn, sa, narrowed, choice, (handshake.nonce_i, handshake.nonce_r), None)
     children.install(turn, sa, child)
@@ -198,10 +226,20 @@ def _first_child_answered(turn: Turn, sa: IkeSa, handshake: Handshake, payloads:
     try:
         child = child_from_answer(turn, sa, task, payloads, (handshake.nonce_i, handshake.nonce_r), None, False)
     except IkeError as exc:
-        refuse_child(turn, sa, task, exc)
+        if payloads.one(SA) is not None:
+            children.close_at_peer(sa, task)
+        children.release_spi(turn, sa, task.config, task.spi)
+        turn.report("child_failed", sa, child=task.config.name, reason=exc.reason, story=exc.story)
         return
+    new_child_up(turn, sa, task, child)
+
+
+def new_child_up(turn: Turn, sa: IkeSa, task: Task, child: Child) -> None:
+    """A child that we asked for is there; an operator may have thought better of it meanwhile."""
     children.install(turn, sa, child)
     children.report_up(turn, sa, child)
+    if task.reason == "stopped":
+        sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
 
 
 def child_from_answer(
@@ -231,8 +269,8 @@ def child_from_answer(
     choice = check_answer_esp(config.proposals, answer, with_ke)
     if choice.spi in task.closed:
         raise IkeError(0, f"the peer has already closed {config.name} again", CHILD, reason="peer_deleted")
-    check_answer(config, tsi.selectors, tsr.selectors)
-    narrowed = Narrowed(config, tsi.selectors, tsr.selectors)
+    narrowed = Narrowed(config, *as_seen_here(sa, mode, tsi.selectors, tsr.selectors))
+    check_answer(*narrowed)
     return children.make(turn, sa, narrowed, choice, task.spi, nonces, shared, started_exchange=True)
 
 
@@ -244,10 +282,6 @@ def child_refusal(config: ChildConfig, number: int) -> IkeError:
         NotifyType.INVALID_KE_PAYLOAD: "invalid_key_exchange",
         NotifyType.TEMPORARY_FAILURE: "peer_busy",
     }.get(number, "protocol_error")
-    return IkeError(number, f"the peer refused child {config.name} with {notify_name(number)}", CHILD, reason=reason)
-
-
-def refuse_child(turn: Turn, sa: IkeSa, task: Task, exc: IkeError) -> None:
-    """Give up a child that we asked for; the IKE SA stands."""
-    children.release_spi(turn, sa, task.config, task.spi)
-    turn.report("child_failed", sa, child=task.config.name, reason=exc.reason, story=exc.story)
+    # A peer that found our request malformed has ended the IKE SA with it (section 2.21.3).
+    scope = IKE if number == NotifyType.INVALID_SYNTAX else CHILD
+    return IkeError(0, f"the peer refused child {config.name} with {notify_name(number)}", scope, reason=reason)

@@ -31,7 +31,7 @@ from ..actions import (
 )
 from ..connection import ChildConfig
 from . import nat
-from .sa import Child, ChildState, IkeSa
+from .sa import Child, ChildState, IkeSa, Kind, Task
 from .traffic import Narrowed
 from .turn import Turn
 
@@ -57,6 +57,23 @@ def release_spi(turn: Turn, sa: IkeSa, config: ChildConfig, spi: bytes) -> None:
         protocol = PROTOCOL_NUMBERS[config.proposals[0].protocol]
         number = int.from_bytes(spi, "big")
         turn.actions.append(ReleaseSpi(sa.path.local_address, sa.path.remote_address, protocol, number))
+
+
+def close_at_peer(sa: IkeSa, task: Task) -> None:
+    """The peer has made a child that we cannot accept: have it closed there."""
+    sa.queue.append(Task(Kind.DELETE_CHILD, config=task.config, spi=task.spi, reason="replaced"))
+
+
+def asked_selectors(sa: IkeSa, config: ChildConfig) -> tuple[tuple[Selector, ...], tuple[Selector, ...]]:
+    """What to ask for: first the packet for which the child is needed, if one is known (RFC 7296 section 2.9)."""
+    packet = sa.packets.pop(config.name, None) if sa.packets else None
+    if packet is None or not (_covers(config.local, packet[0]) and _covers(config.remote, packet[1])):
+        return config.local, config.remote
+    return (packet[0], *config.local), (packet[1], *config.remote)
+
+
+def _covers(selectors: Sequence[Selector], packet: Selector) -> bool:
+    return any(selector.contains(packet) for selector in selectors)
 
 
 def mode_notifies(config: ChildConfig) -> list[Notify]:

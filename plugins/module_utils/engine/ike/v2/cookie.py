@@ -24,21 +24,21 @@ class Cookies:
 
     def make(self, nonce: bytes, spi: bytes, path: Path, now: float) -> bytes:
         """The cookie an initiator at ``path`` has to return, 36 octets."""
-        return self._cookie(int(now // ROTATION), nonce, spi, path)
+        version = int(now // ROTATION) & 0xFFFFFFFF
+        if version not in self._secrets:
+            self._secrets = {v: s for v, s in self._secrets.items() if v == version - 1}
+            self._secrets[version] = self._entropy.octets(32)
+        return self._cookie(version, nonce, spi, path)
 
     def valid(self, cookie: bytes, nonce: bytes, spi: bytes, path: Path, now: float) -> bool:
         """Whether we made this cookie for this initiator recently."""
         version = int.from_bytes(cookie[:4], "big")
         current = int(now // ROTATION) & 0xFFFFFFFF
-        if len(cookie) != 36 or version not in (current, current - 1):
+        if len(cookie) != 36 or version not in (current, current - 1) or version not in self._secrets:
             return False
         return hmac.compare_digest(cookie, self._cookie(version, nonce, spi, path))
 
     def _cookie(self, version: int, nonce: bytes, spi: bytes, path: Path) -> bytes:
-        version &= 0xFFFFFFFF
-        if version not in self._secrets:
-            self._secrets = {v: s for v, s in self._secrets.items() if v == version - 1}
-            self._secrets[version] = self._entropy.octets(32)
         head = version.to_bytes(4, "big")
         source = f"{path.remote_address}/{path.remote_port}".encode()
         return head + hmac.digest(self._secrets[version], nonce + source + spi, hashlib.sha256)
@@ -64,5 +64,5 @@ class HalfOpen:
         """One less: authenticated, refused or timed out."""
         self.total -= 1
         self._by_peer[address] -= 1
-        if not self._by_peer[address]:
+        if self._by_peer[address] <= 0:
             del self._by_peer[address]

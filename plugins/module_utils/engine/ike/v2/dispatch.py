@@ -9,25 +9,25 @@ import hashlib
 
 from ...errors import IKE, IkeError
 from ...wire.header import Header
-from ...wire.v2.message import Message
+from ...wire.v2.delete import Delete
+from ...wire.v2.message import Message, parse_payloads
 from ...wire.v2.notify import Notify
-from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from ...wire.v2.payloads import Payloads
 from ..actions import Path
 from . import lifecycle, table
-from .exchange import Incoming, opened, repeats_answer, send_answer, send_request, unprotected
-from .sa import IkeSa, Kind, State, Task
+from .exchange import Incoming, last_word, opened, repeats_answer, send_answer, send_request, unprotected
+from .sa import AUTHENTICATED, IkeSa, Kind, State, Task
 from .turn import Turn
 
 CHILD_WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD)
 
 
-def new_peer(turn: Turn, message: Message, datagram: bytes, path: Path) -> None:
+def new_peer(turn: Turn, header: Header, datagram: bytes, path: Path) -> None:
     """An IKE_SA_INIT request that belongs to no IKE SA yet."""
-    header = message.header
     row = table.request_row(State.START, Kind.INIT)
     try:
-        payloads = Payloads(message.payloads)
+        payloads = Payloads(Message.parse(datagram).payloads)
         _require(payloads, row.required)
         sa = row.handler(turn, Incoming(header, payloads, datagram, path))
     except IkeError as exc:
@@ -40,53 +40,48 @@ def new_peer(turn: Turn, message: Message, datagram: bytes, path: Path) -> None:
         sa.answered_digest = hashlib.sha256(datagram).digest()
 
 
-def receive(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Path) -> None:
+def receive(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
     """A message for an IKE SA that we have. What is forged or out of order is dropped without a trace on the SA."""
-    header = message.header
     if header.from_initiator == sa.initiator or header.initiator_spi != sa.spi_i:
         return  # our own message reflected, or not of this IKE SA
     if sa.spi_r != bytes(8) and header.responder_spi not in (sa.spi_r, bytes(8)):
         return
     try:
         if header.is_response:
-            _answer(turn, sa, message, datagram, path)
+            _answer(turn, sa, header, datagram, path)
         else:
-            _request(turn, sa, message, datagram, path)
+            _request(turn, sa, header, datagram, path)
     except IkeError as exc:
         turn.reject(path, exc.reason, exc.story, sa.connection.name)
     turn.touch(sa)
 
 
-def _request(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Path) -> None:
-    header = message.header
+def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
     if repeats_answer(turn, sa, header, datagram, path):
         return
     if header.message_id != sa.expected_id or header.exchange == ExchangeType.IKE_SA_INIT:
         return
-    payloads = Payloads(opened(sa, message))
-    sa.answered_digest = hashlib.sha256(datagram).digest()
+    first, chain = opened(sa, Message.parse(datagram))
     before = sa.state
-    authenticated = before in (State.ESTABLISHED, State.REKEYED, State.DELETING)
-    if authenticated:
-        sa.last_heard = turn.now
-        if sa.nat:
-            lifecycle.follow_path(turn, sa, path)
+    if before in AUTHENTICATED:
+        lifecycle.heard(turn, sa, path)
+    got = Incoming(header, Payloads(()), datagram, path)
     try:
-        kind = table.request_kind(header.exchange, payloads)
+        got = got._replace(payloads=Payloads(parse_payloads(first, chain)))
+        kind = table.request_kind(header.exchange, got.payloads)
         row = table.request_row(sa.state, kind) if kind else None
         if row is None:
             _refuse(sa, header)
-        _require(payloads, row.required)
+        _require(got.payloads, row.required)
         if sa.claims is not None and kind in CHILD_WORK:
             # The peer works with its successor already: for it the collision is decided.
             lifecycle.inherit(turn, sa.claims, sa)
-        answer = row.handler(turn, sa, Incoming(header, payloads, datagram, path))
+        answer = row.handler(turn, sa, got)
         _move(sa, before, row.next)
     except IkeError as exc:
         answer = _refusal(turn, sa, exc)
     if answer is not None:
-        sa.expected_id += 1
-        send_answer(turn, sa, header, answer, path)
+        send_answer(turn, sa, got, answer)
 
 
 def _move(sa: IkeSa, before: State, after: State) -> None:
@@ -96,7 +91,7 @@ def _move(sa: IkeSa, before: State, after: State) -> None:
 
 
 def _refuse(sa: IkeSa, header: Header) -> None:
-    if sa.state in (State.ESTABLISHED, State.REKEYED, State.DELETING):
+    if sa.state in AUTHENTICATED:
         story = f"exchange {header.exchange} is not expected in state {sa.state.value}"
         raise IkeError(NotifyType.INVALID_SYNTAX, story)
     raise IkeError(0, f"exchange {header.exchange} before authentication")
@@ -105,37 +100,44 @@ def _refuse(sa: IkeSa, header: Header) -> None:
 def _refusal(turn: Turn, sa: IkeSa, exc: IkeError) -> list[Notify] | None:
     """The answer to a request that could not be served; None: drop it without an answer."""
     turn.reject(sa.path, exc.reason, exc.story, sa.connection.name)
-    if not exc.notify:
+    if not exc.notify or sa.state not in (State.INIT_ANSWERED, *AUTHENTICATED):
         return None
     if sa.state is State.INIT_ANSWERED:
         # Authentication failed: answer, then only repeat that answer until the half-open time is over.
         turn.half_open.leave(sa.path.remote_address)
         turn.report("ike_failed", sa, reason=exc.reason, story=exc.story)
         sa.state = State.REFUSED
-    elif exc.scope == IKE:
+    elif _fatal(exc):
         lifecycle.end(turn, sa, exc.reason, exc.story)
     return [Notify(exc.notify, exc.data)]
 
 
-def _answer(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Path) -> None:
-    header, request = message.header, sa.request
+def _fatal(exc: IkeError) -> bool:
+    """Whether the IKE SA ends with it: INVALID_SYNTAX in a protected message always does (section 2.21.3)."""
+    return exc.scope == IKE or exc.notify == NotifyType.INVALID_SYNTAX
+
+
+def _answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
+    request = sa.request
     if request is None or header.message_id != request.message_id:
         return
     kind = request.task.kind
     if header.exchange != table.exchange_type(kind):
         return
+    message = Message.parse(datagram)
     if kind is Kind.INIT:
         _init_answer(turn, sa, message, datagram, path)
         return
-    payloads = Payloads(opened(sa, message))
+    first, chain = opened(sa, message)
     before = sa.state
     sa.request = None
     sa.next_id += 1
-    sa.last_heard = turn.now
+    lifecycle.heard(turn, sa, path)
     try:
+        payloads = Payloads(parse_payloads(first, chain))
         row = table.answer_row(sa.state, kind, payloads)
         if row is None:
-            raise IkeError(0, f"the answer to {kind.value} lacks what it must have")
+            raise IkeError(NotifyType.INVALID_SYNTAX, f"the answer to {kind.value} lacks what it must have")
         row.handler(turn, sa, Incoming(header, payloads, datagram, path), request)
         _move(sa, before, row.next)
     except IkeError as exc:
@@ -164,18 +166,14 @@ def _init_answer(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path:
 def fail(turn: Turn, sa: IkeSa, task: Task, exc: IkeError) -> None:
     """A protected answer was a refusal or unusable: take down what it was about, no more."""
     purpose = table.PURPOSES[task.kind]
-    if exc.scope == IKE or purpose.failed is None:
-        if exc.notify == NotifyType.AUTHENTICATION_FAILED:
-            _tell_unauthenticated(turn, sa)
-        lifecycle.end(turn, sa, exc.reason, exc.story)
-    else:
+    if not _fatal(exc) and purpose.failed is not None:
         purpose.failed(turn, sa, task, exc.reason, exc.story)
-
-
-def _tell_unauthenticated(turn: Turn, sa: IkeSa) -> None:
-    """The responder believes the IKE SA is up although we do not accept it: say so (section 2.21.2)."""
-    send_request(turn, sa, ExchangeType.INFORMATIONAL, [Notify(NotifyType.AUTHENTICATION_FAILED)], Task(Kind.INFORM))
-    sa.request = None
+        return
+    if exc.notify and sa.state in (State.AUTH_SENT, State.ESTABLISHED, State.REKEYED):
+        # It is us who find fault, while the peer believes the IKE SA to be up: say so (section 2.21.2).
+        unproven = exc.notify == NotifyType.AUTHENTICATION_FAILED
+        last_word(turn, sa, Notify(exc.notify) if unproven else Delete(ProtocolId.IKE, ()))
+    lifecycle.end(turn, sa, exc.reason, exc.story)
 
 
 def pump(turn: Turn, sa: IkeSa) -> None:

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from ...errors import IkeError
 from ...wire.header import INITIATOR, RESPONSE, Header
-from ...wire.v2.message import Message, encode_message, encode_sealed, parse_payloads
+from ...wire.v2.message import Message, encode_message, encode_sealed
 from ...wire.v2.numbers import ExchangeType
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sealed import Sealed
 from ..actions import Path, Send
-from .sa import IkeSa, Request, Task
+from .sa import IkeSa, Kind, Request, Task
 from .turn import Turn
 
 
@@ -42,12 +42,25 @@ def send_request(turn: Turn, sa: IkeSa, exchange: int, payloads: Sequence[Any], 
     turn.touch(sa)
 
 
-def send_answer(turn: Turn, sa: IkeSa, header: Header, payloads: Sequence[Any], path: Path) -> None:
+def send_answer(turn: Turn, sa: IkeSa, got: Incoming, payloads: Sequence[Any]) -> None:
     """Answer the peer's request the way it came (RFC 7296 section 2.11) and keep the answer for its retransmissions."""
+    header = got.header
     flags = RESPONSE | (INITIATOR if sa.initiator else 0)
     sa.answer = _protect(turn, sa, header.exchange, flags, header.message_id, payloads)
-    sa.answer_to = header.message_id
-    turn.actions.append(Send(sa.answer, path))
+    sa.answer_to, sa.answered_digest = header.message_id, hashlib.sha256(got.datagram).digest()
+    sa.expected_id = header.message_id + 1
+    turn.actions.append(Send(sa.answer, got.path))
+
+
+def last_word(turn: Turn, sa: IkeSa, payload: Any) -> None:
+    """One more request, whose answer is not waited for, since the IKE SA ends here and now.
+
+    It does not wait for the answer of an outstanding one either: a peer that has served that one takes it.
+    """
+    if sa.request is not None:
+        sa.next_id += 1
+    send_request(turn, sa, ExchangeType.INFORMATIONAL, [payload], Task(Kind.INFORM))
+    sa.request = None
 
 
 def repeats_answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> bool:
@@ -75,22 +88,25 @@ def retransmit(turn: Turn, sa: IkeSa) -> bool:
     return True
 
 
-def unprotected(turn: Turn, header: Header, path: Path, payloads: Sequence[Any], spi_r: bytes = bytes(8)) -> None:
-    """Answer an IKE_SA_INIT request without keeping any state."""
-    datagram = encode_message(header.initiator_spi, spi_r, header.exchange, RESPONSE, header.message_id, payloads)
-    turn.actions.append(Send(datagram, path))
+def unprotected(turn: Turn, header: Header, path: Path, payloads: Sequence[Any]) -> None:
+    """Answer an IKE_SA_INIT request without keeping any state.
+
+    Its source may be forged: a victim must not be sent more octets through us than the forger spent.
+    """
+    datagram = encode_message(header.initiator_spi, bytes(8), header.exchange, RESPONSE, header.message_id, payloads)
+    if len(datagram) <= header.length:
+        turn.actions.append(Send(datagram, path))
 
 
-def opened(sa: IkeSa, message: Message) -> tuple[Any, ...]:
-    """The payloads of a protected message of the peer.
+def opened(sa: IkeSa, message: Message) -> tuple[int, bytes]:
+    """The type of the first payload and the octets of all payloads of a protected message of the peer.
 
     :raises IkeError: with notify 0 when it is not protected or fails its integrity check.
     """
     sealed = message.sealed
     if not isinstance(sealed, Sealed) or sa.open is None:
         raise IkeError(0, "a message that must be protected is not")
-    plaintext = sa.open.open(message.sealed_head, sealed.body)
-    return parse_payloads(sealed.inner_next_payload, plaintext)
+    return sealed.inner_next_payload, sa.open.open(message.sealed_head, sealed.body)
 
 
 def _protect(turn: Turn, sa: IkeSa, exchange: int, flags: int, message_id: int, payloads: Sequence[Any]) -> bytes:

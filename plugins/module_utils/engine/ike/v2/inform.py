@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...wire.v2.delete import Delete
-from ...wire.v2.numbers import ExchangeType, ProtocolId
+from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from . import children, lifecycle, rekey_child
 from .exchange import Incoming
 from .sa import ChildState, IkeSa, Kind, Request, Task
@@ -26,6 +26,9 @@ def alive(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
 
 def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     """Answer a liveness check, or notifies that need nothing done."""
+    if got.payloads.notify(NotifyType.AUTHENTICATION_FAILED) is not None:
+        # The initiator did not accept our proof, and for it there is no IKE SA (section 2.21.2).
+        lifecycle.end(turn, sa, "authentication_failed", f"the peer {sa.remote_id} does not accept our proof")
     return []
 
 

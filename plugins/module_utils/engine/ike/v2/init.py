@@ -12,14 +12,16 @@ from ...crypto.keys import derive_ike
 from ...crypto.negotiation import Choice, check_answer_ike, choose_ike, offer_ike
 from ...crypto.sealer import Sealer
 from ...errors import IkeError
-from ...wire.header import Header
+from ...wire.header import RESPONSE
+from ...wire.header import SIZE as HEADER_OCTETS
 from ...wire.v2.ke import KE
+from ...wire.v2.message import encode_message
 from ...wire.v2.nonce import Nonce
 from ...wire.v2.notify import Notify
 from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
-from ..actions import Path
+from ..actions import Path, Send
 from ..connection import Connection
 from . import nat
 from .exchange import Incoming, unprotected
@@ -28,6 +30,11 @@ from .turn import Turn
 
 NONCE_OCTETS = 32
 MAX_RESTARTS = 4  # cookies, groups and rekeyed cookie secrets; more is a peer playing games
+COSTLY_OCTETS = 512  # a key exchange with MODP values from here on takes many milliseconds
+COSTLY_WEIGHT = 10
+PAYLOAD_HEAD = 4
+# An IKE SA without a child is fine with us (RFC 6023).
+EXTRAS = (Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED),)
 
 
 def new_initiator(turn: Turn, connection: Connection, path: Path) -> IkeSa:
@@ -52,14 +59,14 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """The initiator's request."""
     handshake = _handshake(sa)
     if handshake.exchange is None:
-        group = handshake.group or sa.connection.proposals[0].ke[0].transform_id
-        handshake.group = group
-        handshake.exchange = turn.entropy.key_exchange(group)
+        handshake.offered = handshake.offered or sa.connection.proposals
+        handshake.group = handshake.group or handshake.offered[0].ke[0].transform_id
+        handshake.exchange = turn.entropy.key_exchange(handshake.group)
     payloads: list[Any] = []
     if handshake.cookie:
         payloads.append(Notify(NotifyType.COOKIE, handshake.cookie))
     payloads += [
-        SA(offer_ike(sa.connection.proposals)),
+        SA(offer_ike(handshake.offered)),
         KE(handshake.group, handshake.exchange.public),
         Nonce(handshake.nonce_i),
         *nat.notifies(sa.spi_i, bytes(8), sa.path, sa.connection.encapsulation),
@@ -72,7 +79,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     handshake = _handshake(sa)
     if got.header.responder_spi == bytes(8):
         raise IkeError(0, "the responder's SPI is zero")
-    choice = _without_spi(check_answer_ike(sa.connection.proposals, got.payloads.one(SA)))
+    choice = _without_spi(check_answer_ike(handshake.offered, got.payloads.one(SA)))
     ke = got.payloads.one(KE)
     if choice.ke is None or ke.group != choice.ke.transform_id or ke.group != handshake.group:
         raise IkeError(0, f"the key exchange is of group {ke.group}, not of the chosen one")
@@ -82,8 +89,8 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     handshake.sent, handshake.received = request.datagram, got.datagram
     _install_keys(sa, choice, shared)
     handshake.exchange = None
-    handshake.nat_local, handshake.nat_remote = nat.detect(got.payloads.all(Notify), sa.spi_i, sa.spi_r, sa.path)
-    if handshake.nat_local or handshake.nat_remote or sa.connection.encapsulation == "force":
+    sa.nat_local, sa.nat_remote = nat.detect(got.payloads, sa.spi_i, sa.spi_r, sa.path)
+    if sa.nat_local or sa.nat_remote or sa.connection.encapsulation == "force":
         sa.nat = True
         nat.float_ports(sa, turn.settings)
     sa.next_id = 1
@@ -103,7 +110,7 @@ def with_group(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The responder wants another key exchange group (section 1.2); only one that we offer is taken."""
     data = got.payloads.notify(NotifyType.INVALID_KE_PAYLOAD).data
     group = int.from_bytes(data, "big") if len(data) == 2 else 0
-    offered = {row.transform_id for proposal in sa.connection.proposals for row in proposal.ke}
+    offered = {row.transform_id for proposal in _handshake(sa).offered for row in proposal.ke}
     if group not in offered or group == _handshake(sa).group:
         story = f"the peer insists on key exchange group {group}, which is not among those allowed here"
         raise IkeError(0, story, reason="invalid_key_exchange")
@@ -134,12 +141,19 @@ def respond(turn: Turn, got: Incoming) -> IkeSa | None:
     """
     header, payloads, datagram, path = got
     offered, ke, nonce = payloads.one(SA), payloads.one(KE), payloads.one(Nonce)
-    if not _admit(turn, header, payloads, nonce.data, path):
+    proven = _returns_cookie(turn, got)
+    if not proven and _under_load(turn, ke, path):
+        _demand_cookie(turn, got)
+        return None
+    if _full(turn, path):
         return None
     connection, choice = _choose(turn, offered, path)
     if choice.ke is None or ke.group != choice.ke.transform_id:
         wanted = choice.ke.transform_id if choice.ke else 0
         unprotected(turn, header, path, [Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))])
+        return None
+    if not proven and _answer_octets(payloads, choice) > header.length:
+        _demand_cookie(turn, got)
         return None
     public, shared = answer_key_exchange(ke.group, ke.data, turn.entropy)
     spi_r = turn.entropy.octets(8)
@@ -149,41 +163,59 @@ def respond(turn: Turn, got: Incoming) -> IkeSa | None:
         handshake=handshake, expected_id=1,
     )  # fmt: skip
     _install_keys(sa, choice, shared)
-    handshake.nat_local, handshake.nat_remote = nat.detect(payloads.all(Notify), sa.spi_i, bytes(8), path)
-    sa.nat = handshake.nat_local or handshake.nat_remote
-    sa.expires_at = turn.now + turn.settings.half_open_lifetime
-    unprotected(
-        turn, header, path,
-        [
-            SA((choice.proposal,)),
-            KE(ke.group, public),
-            Nonce(handshake.nonce_r),
-            *nat.notifies(sa.spi_i, spi_r, path, connection.encapsulation),
-        ],
-        spi_r,
-    )  # fmt: skip
-    sa.answer = handshake.sent = turn.actions[-1].datagram
+    answer: list[Any] = [SA((choice.proposal,)), KE(ke.group, public), Nonce(handshake.nonce_r), *EXTRAS]
+    if nat.does_traversal(payloads):
+        sa.nat_local, sa.nat_remote = nat.detect(payloads, sa.spi_i, bytes(8), path)
+        sa.nat = sa.nat_local or sa.nat_remote or connection.encapsulation == "force"
+        answer += nat.notifies(sa.spi_i, spi_r, path, connection.encapsulation)
+    sa.answer = handshake.sent = encode_message(sa.spi_i, spi_r, header.exchange, RESPONSE, 0, answer)
     sa.answer_to = 0
+    turn.actions.append(Send(sa.answer, path))
+    sa.expires_at = turn.now + turn.settings.half_open_lifetime
     turn.registry.add(sa)
-    turn.registry.open(sa)
+    turn.registry.open(sa, path, datagram)
     turn.half_open.enter(path.remote_address)
     turn.touch(sa)
     return sa
 
 
-def _admit(turn: Turn, header: Header, payloads: Payloads, nonce: bytes, path: Path) -> bool:
-    """Flood control: drop, demand a cookie, or let the initiator in."""
-    settings, half_open = turn.settings, turn.half_open
-    if half_open.total >= settings.half_open_limit or half_open.of(path.remote_address) >= settings.half_open_per_peer:
+def _returns_cookie(turn: Turn, got: Incoming) -> bool:
+    """Whether the initiator returned a cookie of ours: it is where it says it is."""
+    cookie = got.payloads.notify(NotifyType.COOKIE)
+    if cookie is None:
         return False
-    if half_open.total < settings.cookie_threshold:
-        return True
-    cookie = payloads.notify(NotifyType.COOKIE)
-    if cookie is not None and turn.cookies.valid(cookie.data, nonce, header.initiator_spi, path, turn.now):
-        return True
-    fresh = turn.cookies.make(nonce, header.initiator_spi, path, turn.now)
-    unprotected(turn, header, path, [Notify(NotifyType.COOKIE, fresh)])
-    return False
+    nonce = got.payloads.one(Nonce).data
+    return turn.cookies.valid(cookie.data, nonce, got.header.initiator_spi, got.path, turn.now)
+
+
+def _demand_cookie(turn: Turn, got: Incoming) -> None:
+    cookie = turn.cookies.make(got.payloads.one(Nonce).data, got.header.initiator_spi, got.path, turn.now)
+    unprotected(turn, got.header, got.path, [Notify(NotifyType.COOKIE, cookie)])
+
+
+def _under_load(turn: Turn, ke: KE, path: Path) -> bool:
+    """Whether so many IKE SAs are half-open that the next initiator has to return a cookie (section 2.6)."""
+    settings, half_open = turn.settings, turn.half_open
+    weight = COSTLY_WEIGHT if len(ke.data) >= COSTLY_OCTETS else 1
+    return (
+        half_open.total * weight >= settings.cookie_threshold
+        or half_open.of(path.remote_address) * weight >= settings.cookie_threshold_per_peer
+    )
+
+
+def _full(turn: Turn, path: Path) -> bool:
+    settings, half_open = turn.settings, turn.half_open
+    return half_open.total >= settings.half_open_limit or (
+        half_open.of(path.remote_address) >= settings.half_open_per_peer
+    )
+
+
+def _answer_octets(payloads: Payloads, choice: Choice) -> int:
+    """Octets of the answer that this choice leads to."""
+    answer = [SA((choice.proposal,)), payloads.one(KE), *EXTRAS]
+    if nat.does_traversal(payloads):
+        answer += (payloads.notify(nat.SOURCE), payloads.notify(nat.DESTINATION))
+    return HEADER_OCTETS + PAYLOAD_HEAD + NONCE_OCTETS + sum(PAYLOAD_HEAD + len(part.encode()) for part in answer)
 
 
 def _without_spi(choice: Choice) -> Choice:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..actions import Path
 from . import children
-from .sa import IkeSa, Kind, State, Task
+from .sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
 from .turn import Turn
 
 STAYS = (Kind.REKEY_IKE, Kind.DELETE_IKE, Kind.INFORM)  # queued work that is about the old IKE SA itself
@@ -35,11 +35,11 @@ def _settle_duplicates(turn: Turn, sa: IkeSa) -> None:
     Each end sees both SAs and comes to the same verdict; the loser's initiator deletes it.
     """
     for other in turn.registry.of_tunnel(sa.connection.name):
-        if other is sa or other.state is not State.ESTABLISHED or other.initiator == sa.initiator:
+        if other is sa or not other.alive or other.closing or other.initiator == sa.initiator:
             continue
-        ours = sa if sa.initiator else other
-        we_are_lower = _rank(ours.local_id) < _rank(ours.remote_id)
-        if not we_are_lower:
+        ours, theirs = (sa, other) if sa.initiator else (other, sa)
+        # The SPIs decide where both ends go by the same identity.
+        if (_rank(ours.local_id), ours.spi_i) > (_rank(ours.remote_id), theirs.spi_i):
             ours.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
             turn.touch(ours)
 
@@ -52,15 +52,31 @@ def drop_older(turn: Turn, sa: IkeSa) -> None:
     """The peer has no other SA with us (INITIAL_CONTACT, RFC 7296 section 2.4): forget what we still have."""
     for other in turn.registry.of_tunnel(sa.connection.name):
         same_peer = other.remote_id is not None and sa.remote_id is not None and other.remote_id.matches(sa.remote_id)
-        if other is not sa and same_peer and other.state in (State.ESTABLISHED, State.REKEYED, State.DELETING):
+        if other is not sa and same_peer and other.state in AUTHENTICATED:
             end(turn, other, "replaced", "the peer started afresh")
 
 
+def heard(turn: Turn, sa: IkeSa, path: Path) -> None:
+    """A fresh authenticated message came along ``path``."""
+    sa.last_heard = turn.now
+    if path != sa.path and path.natt:
+        follow_path(turn, sa, path)
+
+
 def follow_path(turn: Turn, sa: IkeSa, path: Path) -> None:
-    """Adopt the path of a fresh authenticated message, as a peer behind a NAT may come from elsewhere."""
-    if path != sa.path:
-        sa.path = path
-        turn.report("moved", sa, path=f"{path.remote_address}/{path.remote_port}")
+    """Adopt another path of an authenticated peer: its NAT may have made a new mapping (RFC 7296 section 2.23).
+
+    Whoever is behind a NAT itself does not follow: there it would only help somebody on the way to divert it.
+    What the kernel sends goes along the old path until the children are rekeyed, which a NAT
+    that changes its mind all the time must not make us do all the time.
+    """
+    if not sa.nat_remote or sa.nat_local or path == sa.path:
+        return
+    sa.path = path
+    turn.report("moved", sa, path=f"{path.remote_address}/{path.remote_port}")
+    for child in sa.children.values():
+        if child.state is ChildState.INSTALLED:
+            child.rekey_at = min(child.rekey_at, max(turn.now, child.created + turn.settings.move_pause))
 
 
 def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
@@ -89,7 +105,7 @@ def end(turn: Turn, sa: IkeSa, reason: str, story: str) -> None:
     theirs = sa.request.task.their_sa if sa.request is not None else None
     if theirs is not None and sa.replaced_by is None and reason != "stopped":
         inherit(turn, sa, theirs)
-    established = sa.state in (State.ESTABLISHED, State.REKEYED, State.DELETING)
+    established = sa.state in AUTHENTICATED
     for child in list(sa.children.values()):
         if reason == "stopped":
             children.clear(turn, sa, child)

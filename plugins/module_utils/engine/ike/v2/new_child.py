@@ -12,6 +12,7 @@ from ...crypto.negotiation import choose_esp, offer_esp
 from ...crypto.registry import Algorithm
 from ...errors import CHILD, IkeError
 from ...secret import Secret
+from ...selector import Selector
 from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
 from ...wire.v2.notify import Notify
@@ -19,11 +20,13 @@ from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
+from ..connection import ChildConfig
 from . import auth, children
 from .exchange import Incoming
 from .init import NONCE_OCTETS
 from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
 from .traffic import narrow
+from .transport_nat import as_seen_here
 from .turn import Turn
 
 
@@ -33,10 +36,18 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     if any(c.config.name == config.name and c.state is not ChildState.DELETING for c in sa.children.values()):
         return None
     task.spi = children.reserve_spi(turn, sa, config)
-    return ExchangeType.CREATE_CHILD_SA, request_payloads(turn, task, config, [])
+    local, remote = children.asked_selectors(sa, config)
+    return ExchangeType.CREATE_CHILD_SA, request_payloads(turn, task, config, [], local, remote)
 
 
-def request_payloads(turn: Turn, task: Task, config: Any, head: list[Any]) -> list[Any]:
+def request_payloads(
+    turn: Turn,
+    task: Task,
+    config: ChildConfig,
+    head: list[Any],
+    local: tuple[Selector, ...],
+    remote: tuple[Selector, ...],
+) -> list[Any]:
     """The payloads that a new child and a rekeyed one share; keeps nonce and key exchange in ``task``."""
     task.nonce = turn.entropy.octets(NONCE_OCTETS)
     groups = [row for proposal in config.proposals for row in proposal.ke if row.transform_id]
@@ -50,17 +61,14 @@ def request_payloads(turn: Turn, task: Task, config: Any, head: list[Any]) -> li
     if wanted is not None:
         task.exchange = turn.entropy.key_exchange(wanted.transform_id)
         payloads.append(KE(wanted.transform_id, task.exchange.public))
-    return payloads + children.selector_payloads(config.local, config.remote, True)
+    return payloads + children.selector_payloads(local, remote, True)
 
 
 def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The peer's answer to a new child."""
     child = from_answer(turn, sa, got.payloads, request.task)
-    children.install(turn, sa, child)
-    children.report_up(turn, sa, child)
-    if request.task.reason == "stopped":
-        sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
-    else:
+    auth.new_child_up(turn, sa, request.task, child)
+    if request.task.reason != "stopped":
         _settle_twins(turn, sa, child)
 
 
@@ -69,14 +77,13 @@ def from_answer(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> Any:
 
     :raises IkeError: scope child.
     """
-    error = payloads.error()
-    if error is not None:
-        raise auth.child_refusal(task.config, error.type)
-    nonce, ke = payloads.one(Nonce), payloads.one(KE)
-    if nonce is None:
-        raise IkeError(0, "the answer lacks a nonce", CHILD)
-    shared = finish_exchange(task.exchange, ke)
-    return auth.child_from_answer(turn, sa, task, payloads, (task.nonce, nonce.data), shared, task.exchange is not None)
+    nonces = (task.nonce, payloads.one(Nonce).data)
+    try:
+        shared = finish_exchange(task.exchange, payloads.one(KE))
+        return auth.child_from_answer(turn, sa, task, payloads, nonces, shared, task.exchange is not None)
+    except IkeError:
+        children.close_at_peer(sa, task)
+        raise
 
 
 def finish_exchange(exchange: KeyExchange | None, ke: KE | None) -> Secret | None:
@@ -128,7 +135,8 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
         raise IkeError(NotifyType.NO_ADDITIONAL_SAS, "the IKE SA has all the children it may have", CHILD)
     payloads = got.payloads
     mode = children.asked_mode(payloads.all(Notify))
-    narrowed = narrow(sa.connection.children, payloads.one(TSr).selectors, payloads.one(TSi).selectors, mode)
+    local, remote = as_seen_here(sa, mode, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
+    narrowed = narrow(sa.connection.children, local, remote, mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
     nonce = payloads.one(Nonce).data
     ours, shared, extra = answer_exchange(turn, choice.ke, payloads.one(KE))

@@ -26,6 +26,7 @@ from . import auth, children, new_child
 from .exchange import Incoming
 from .sa import Child, ChildState, IkeSa, Kind, Request, Task
 from .traffic import narrow
+from .transport_nat import as_seen_here
 from .turn import Turn
 
 
@@ -38,7 +39,9 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     task.spi = children.reserve_spi(turn, sa, child.config)
     child.state = ChildState.REKEYING
     rekey = Notify(NotifyType.REKEY_SA, protocol=_protocol(child), spi=child.sa.spi_in.to_bytes(4, "big"))
-    return ExchangeType.CREATE_CHILD_SA, new_child.request_payloads(turn, task, child.config, [rekey])
+    config = child.config
+    payloads = new_child.request_payloads(turn, task, config, [rekey], config.local, config.remote)
+    return ExchangeType.CREATE_CHILD_SA, payloads
 
 
 def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
@@ -97,7 +100,7 @@ def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     if task.theirs is not None or child.state is ChildState.GONE:
         return
     child.state = ChildState.INSTALLED
-    child.rekey_at = turn.now + turn.pause()
+    child.rekey_at = turn.now + turn.pause(reason)
     turn.report("setback", sa, child, child=child.config.name, reason=reason, story=story)
 
 
@@ -113,7 +116,8 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
         story = "the child is being closed or replaced already"
         raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="peer_busy")
     mode = children.asked_mode(payloads.all(Notify))
-    narrowed = narrow([current.config], payloads.one(TSr).selectors, payloads.one(TSi).selectors, mode)
+    local, remote = as_seen_here(sa, mode, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
+    narrowed = narrow([current.config], local, remote, mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
     nonce = payloads.one(Nonce).data
     ours, shared, extra = new_child.answer_exchange(turn, choice.ke, payloads.one(KE))

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...crypto.keys import rederive_ike
 from ...crypto.negotiation import Choice, check_answer_ike, choose_ike, offer_ike
-from ...errors import CHILD, IkeError
+from ...errors import CHILD, IKE, IkeError
 from ...secret import Secret
 from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
@@ -22,7 +22,7 @@ from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
 from . import children, lifecycle, new_child
 from .exchange import Incoming
-from .init import NONCE_OCTETS, install_sealers
+from .init import NONCE_OCTETS, install_sealers, notify_name
 from .sa import IkeSa, Kind, Request, State, Task
 from .turn import Turn
 
@@ -36,6 +36,7 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     task.nonce = turn.entropy.octets(NONCE_OCTETS)
     group = task.group or proposals[0].ke[0].transform_id
     task.exchange = turn.entropy.key_exchange(group)
+    task.offered = proposals
     payloads = [SA(offer_ike(proposals, task.spi)), Nonce(task.nonce), KE(group, task.exchange.public)]
     return ExchangeType.CREATE_CHILD_SA, payloads
 
@@ -43,9 +44,13 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
 def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The new IKE SA exists at the peer; settle a collision and move the children."""
     task, payloads = request.task, got.payloads
-    choice = check_answer_ike(sa.connection.proposals, payloads.one(SA))
-    _check_spi(choice)
-    shared = new_child.finish_exchange(task.exchange, payloads.one(KE))
+    try:
+        choice = check_answer_ike(task.offered, payloads.one(SA))
+        _check_spi(choice)
+        shared = new_child.finish_exchange(task.exchange, payloads.one(KE))
+    except IkeError as exc:
+        # For the peer the children have moved to an IKE SA that we cannot have.
+        raise IkeError(NotifyType.INVALID_SYNTAX, exc.story, IKE, reason=exc.reason) from exc
     nonces = (task.nonce, payloads.one(Nonce).data)
     mine = _successor(turn, sa, True, choice, shared, nonces, (task.spi, choice.spi))
     theirs = task.their_sa
@@ -71,9 +76,12 @@ def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     if new_child.retry_with_group(turn, sa, got.payloads, request.task):
         return
     error = got.payloads.error()
-    story = f"the peer refused to rekey the IKE SA with notify {error.type}"
-    reason = "peer_busy" if error.type == NotifyType.TEMPORARY_FAILURE else "protocol_error"
-    raise IkeError(error.type, story, CHILD, reason=reason)
+    story = f"the peer refused to rekey the IKE SA with {notify_name(error.type)}"
+    reason = {
+        NotifyType.TEMPORARY_FAILURE: "peer_busy",
+        NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
+    }.get(error.type, "protocol_error")
+    raise IkeError(0, story, IKE if error.type == NotifyType.INVALID_SYNTAX else CHILD, reason=reason)
 
 
 def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
@@ -81,7 +89,7 @@ def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     if task.their_sa is not None and task.their_sa.state is State.ESTABLISHED:
         settle(turn, sa, task.their_sa)
         return
-    sa.rekey_at = turn.now + turn.pause()
+    sa.rekey_at = turn.now + turn.pause(reason)
     turn.report("setback", sa, reason=reason, story=story)
 
 
@@ -121,7 +129,7 @@ def _successor(
     new = IkeSa(
         turn.registry.number(), old.connection, initiator, State.ESTABLISHED, old.path, *spis, turn.now,
         choice=choice, local_id=old.local_id, remote_id=old.remote_id, secret=old.secret, nat=old.nat,
-        lowest_nonce=min(nonces),
+        nat_local=old.nat_local, nat_remote=old.nat_remote, lowest_nonce=min(nonces),
     )  # fmt: skip
     new.keys = rederive_ike(old.choice.prf, old.keys.d, choice, shared, *nonces, *spis)
     install_sealers(new)

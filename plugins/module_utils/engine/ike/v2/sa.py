@@ -12,9 +12,11 @@ from enum import Enum
 from ...crypto.exchange import KeyExchange
 from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice
+from ...crypto.proposals import IkeProposal
 from ...crypto.sealer import Sealer
 from ...identity import Identity
 from ...secret import Secret
+from ...selector import Selector
 from ..actions import ChildSa, Path
 from ..connection import ChildConfig, Connection
 
@@ -42,6 +44,10 @@ class ChildState(Enum):
     REKEYED = "rekeyed"  # its successor carries the traffic, waits for its Delete
     DELETING = "deleting"  # our Delete is out
     GONE = "gone"
+
+
+# Where both ends know each other: requests are answered, and what they do lasts.
+AUTHENTICATED = (State.ESTABLISHED, State.REKEYED, State.DELETING)
 
 
 class Kind(Enum):
@@ -103,6 +109,7 @@ class Task:
     reason: str = ""
     not_before: float = 0.0
     closed: tuple[bytes, ...] = ()
+    offered: tuple[IkeProposal, ...] = ()  # of an IKE SA rekey: what was sent, whatever is defined by now
     group: int = 0
 
 
@@ -122,6 +129,8 @@ class Handshake:
     """What only the first two exchanges need; dropped once the IKE SA is established.
 
     :ivar sent: our IKE_SA_INIT message, octets as sent (signed by AUTH); ``received``: the peer's.
+    :ivar offered: the proposals sent, which the definition may not have any more when the answer comes.
+    :ivar wanted: the children to come with it; ``first``: the one that goes along with IKE_AUTH.
     :ivar setback: the last unauthenticated refusal: (reason, story); reported if nothing better comes.
     """
 
@@ -133,11 +142,10 @@ class Handshake:
     cookie: bytes = b""
     group: int = 0
     restarts: int = 0
+    offered: tuple[IkeProposal, ...] = ()
     wanted: tuple[ChildConfig, ...] = ()
     first: Task | None = None
     setback: tuple[str, str] | None = None
-    nat_local: bool = False
-    nat_remote: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -151,7 +159,11 @@ class IkeSa:
         a retransmission; ``answer_to``: its Message ID, -1 before the first.
     :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
     :ivar secret: the pre-shared key that authenticated the peer.
-    :ivar replaced_by: the IKE SA that took over; ``claims``: the one that this may take over, while a collision is open.
+    :ivar nat: whether ESP travels in UDP; ``nat_local``: we are behind a NAT, ``nat_remote``: the peer is.
+    :ivar opening: under which key the registry has it while the peer may repeat its IKE_SA_INIT request.
+    :ivar packets: by child, the packet (its local and remote selector) for which it is going to be asked.
+    :ivar replaced_by: the IKE SA that took over; ``claims``: the one that this may take over while a collision
+        is open.
     :ivar wake: when its next deadline is due, as entered in the timer heap.
     """
 
@@ -181,6 +193,10 @@ class IkeSa:
     queue: deque[Task] = field(default_factory=deque)
     children: dict[int, Child] = field(default_factory=dict)
     nat: bool = False
+    nat_local: bool = False
+    nat_remote: bool = False
+    opening: tuple[str, int, bytes] | None = None
+    packets: dict[str, tuple[Selector, Selector]] | None = None
     last_heard: float = 0.0
     rekey_at: float = 0.0
     expires_at: float = 0.0
@@ -192,6 +208,11 @@ class IkeSa:
     def local_spi(self) -> bytes:
         """The SPI that the peer's messages to us carry as ours, 8 octets."""
         return self.spi_i if self.initiator else self.spi_r
+
+    @property
+    def closing(self) -> bool:
+        """Whether its Delete is only waiting for its turn."""
+        return any(task.kind is Kind.DELETE_IKE for task in self.queue)
 
     @property
     def alive(self) -> bool:

@@ -18,7 +18,6 @@ from ...wire.v2.delete import Delete
 from ...wire.v2.ident import IDi, IDr
 from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
-from ...wire.v2.notify import Notify
 from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
@@ -68,7 +67,7 @@ NEW = (SA, Nonce, TSi, TSr)  # what makes a child
 
 REQUESTS = (
     Request(S.START, K.INIT, (SA, KE, Nonce), init.respond, S.INIT_ANSWERED, "the peer asks for an IKE SA"),
-    Request(S.INIT_ANSWERED, K.AUTH, (IDi, AUTH), auth.respond, S.ESTABLISHED, "the peer proves who it is"),
+    Request(S.INIT_ANSWERED, K.AUTH, (IDi,), auth.respond, S.ESTABLISHED, "the peer proves who it is"),
     Request(S.ESTABLISHED, K.NEW_CHILD, NEW, new_child.respond, S.ESTABLISHED, "the peer wants a child"),
     Request(S.ESTABLISHED, K.REKEY_CHILD, NEW, rekey_child.respond, S.ESTABLISHED, "the peer rekeys a child"),
     Request(
@@ -167,11 +166,11 @@ def request_row(state: State, kind: Kind) -> Request | None:
 
 def answer_row(state: State, kind: Kind, payloads: Payloads) -> Answer | None:
     """The row for an answer of the peer; None: refused."""
-    types = {notify.type for notify in payloads.all(Notify)}
+    failed = payloads.error() is not None
     for row in _ANSWERS.get((state, kind), ()):
         if row.notify is None:
             if all(payloads.one(required) is not None for required in row.required):
                 return row
-        elif row.notify in types or (row.notify == ERRORS and any(number < 16384 for number in types)):
+        elif failed if row.notify == ERRORS else payloads.notify(row.notify) is not None:
             return row
     return None

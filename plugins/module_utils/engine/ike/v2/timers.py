@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from ...wire.v2.delete import Delete
+from ...wire.v2.numbers import ProtocolId
 from . import children, lifecycle
-from .exchange import retransmit
+from .exchange import last_word, retransmit
 from .sa import Child, ChildState, IkeSa, Kind, State, Task
 from .turn import Turn
 
@@ -32,7 +34,7 @@ def wake(turn: Turn, sa: IkeSa) -> None:
     now = turn.now
     turn.touch(sa)
     if sa.expires_at and now >= sa.expires_at:
-        lifecycle.end(turn, sa, "expired", "its lifetime is over")
+        _expire(turn, sa)
         return
     if sa.request is not None and now >= sa.request.deadline and not retransmit(turn, sa):
         _give_up(turn, sa)
@@ -45,8 +47,19 @@ def wake(turn: Turn, sa: IkeSa) -> None:
         sa.rekey_at = NEVER
         sa.queue.append(Task(Kind.REKEY_IKE))
     silent = sa.connection.dpd_delay and now >= sa.last_heard + sa.connection.dpd_delay
-    if silent and sa.request is None and not sa.queue:
+    if silent and sa.request is None and all(task.not_before > now for task in sa.queue):
         sa.queue.append(Task(Kind.INFORM))
+
+
+def _expire(turn: Turn, sa: IkeSa) -> None:
+    if sa.state is State.INIT_ANSWERED:
+        address, port = sa.path.remote_address, sa.path.remote_port
+        story = f"{address}/{port} asked for an IKE SA but did not go on to IKE_AUTH; does UDP {port} and 4500 pass?"
+        lifecycle.end(turn, sa, "no_answer", story)
+        return
+    if sa.state is State.ESTABLISHED:
+        last_word(turn, sa, Delete(ProtocolId.IKE, ()))
+    lifecycle.end(turn, sa, "expired", "its lifetime is over")
 
 
 def _child(turn: Turn, sa: IkeSa, child: Child) -> None:
@@ -67,9 +80,8 @@ def _give_up(turn: Turn, sa: IkeSa) -> None:
     """No answer to all the retransmissions: the peer is gone, and the IKE SA with it (section 2.4)."""
     tries, kind = sa.request.tries, sa.request.task.kind
     story = f"{sa.path.remote_address}/{sa.path.remote_port} did not answer {kind.value} sent {tries} times"
-    reason = "peer_unreachable"
+    reason = "no_answer" if kind in (Kind.INIT, Kind.AUTH) else "peer_unreachable"
     if kind is Kind.INIT:
-        reason = "no_answer"
         if sa.handshake is not None and sa.handshake.setback is not None:
             reason, story = sa.handshake.setback
     elif kind is Kind.DELETE_IKE:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from ...crypto.entropy import Entropy
@@ -26,7 +27,7 @@ class Registry:
     def __init__(self) -> None:
         self.by_spi: dict[bytes, IkeSa] = {}
         self.by_tunnel: dict[str, list[IkeSa]] = {}
-        self.openings: dict[tuple[bytes, str, int], IkeSa] = {}
+        self.openings: dict[tuple[str, int, bytes], IkeSa] = {}
         self.by_child_spi: dict[tuple[str, int], tuple[IkeSa, Child]] = {}
         self._numbers = 0
 
@@ -45,13 +46,24 @@ class Registry:
         self._leave_tunnel(sa)
         self.by_tunnel.setdefault(tunnel, []).append(sa)
 
-    def open(self, sa: IkeSa) -> None:
-        """Remember whose IKE_SA_INIT request was answered, until :meth:`close`: it may be sent again."""
-        self.openings[_opening(sa)] = sa
+    def open(self, sa: IkeSa, path: Path, datagram: bytes) -> None:
+        """Remember which IKE_SA_INIT request was answered, until :meth:`close`: it may be sent again."""
+        sa.opening = _opening(path, datagram)
+        self.openings[sa.opening] = sa
+
+    def opened_by(self, path: Path, datagram: bytes) -> IkeSa | None:
+        """The IKE SA that this very IKE_SA_INIT request opened.
+
+        Other octets under the same SPI open another one: whoever forged a cookie or a group to be tried
+        instead must not lock the initiator out (RFC 7296 section 2.1).
+        """
+        return self.openings.get(_opening(path, datagram)) if self.openings else None
 
     def close(self, sa: IkeSa) -> None:
         """The first exchange of this IKE SA is over."""
-        self.openings.pop(_opening(sa), None)
+        if sa.opening is not None:
+            self.openings.pop(sa.opening, None)
+            sa.opening = None
 
     def remove(self, sa: IkeSa) -> None:
         """Forget an IKE SA."""
@@ -71,8 +83,8 @@ class Registry:
             self.by_tunnel.pop(sa.connection.name, None)
 
 
-def _opening(sa: IkeSa) -> tuple[bytes, str, int]:
-    return sa.spi_i, sa.path.remote_address, sa.path.remote_port
+def _opening(path: Path, datagram: bytes) -> tuple[str, int, bytes]:
+    return path.remote_address, path.remote_port, hashlib.sha256(datagram).digest()
 
 
 class Turn:
@@ -103,13 +115,14 @@ class Turn:
         self.actions.append(Report(kind, sa.connection.name, sa.number, child.number if child else 0, data))
 
     def reject(self, path: Path, reason: str, story: str, tunnel: str = "") -> None:
-        """Tell the caller of a message that was refused before any SA existed for it."""
+        """Tell the caller of a message that was refused."""
         peer = f"{path.remote_address}/{path.remote_port}"
         self.actions.append(Report("rejected", tunnel, data={"reason": reason, "story": story, "peer": peer}))
 
-    def pause(self) -> float:
-        """How long to leave a busy peer alone, seconds; random, lest both ends meet again and again."""
-        return self.settings.busy_pause * (0.5 + self._fraction())
+    def pause(self, reason: str = "peer_busy") -> float:
+        """How long to leave a peer alone that refused us, seconds; random, lest both ends meet again and again."""
+        base = self.settings.busy_pause if reason == "peer_busy" else self.settings.refused_pause
+        return base * (0.5 + self._fraction())
 
     def spread(self, lifetime: float) -> float:
         """When to begin a rekey, seconds after the start of a lifetime: some margin before its end, at random.
