@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import Any, TextIO
@@ -15,6 +16,7 @@ PRIORITIES = {"error": 3, "warning": 4, "info": 6, "debug": 7}  # of syslog, as 
 
 BURST = 20  # lines of one kind that strangers may cause at once
 RATE = 1.0  # and per second after that
+_NEEDS_QUOTES = re.compile('[ "=]')
 
 
 class Log:
@@ -75,5 +77,6 @@ class Log:
 def _value(value: Any) -> str:
     """A value as one word or one quoted string; control characters never reach a terminal."""
     text = str(value)
-    plain = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-    return plain if plain and not any(char in plain for char in ' "=') else '"' + plain.replace('"', "'") + '"'
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    return '"' + text.replace('"', "'") + '"' if not text or _NEEDS_QUOTES.search(text) else text

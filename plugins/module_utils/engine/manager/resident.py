@@ -133,7 +133,7 @@ class Resident:
             self.counts["kernel_events"] += 1
             told = event_of(event)
             if isinstance(told, Acquire):
-                self.tunnels.acquired(told.reqid)
+                self.tunnels.acquired(told)
             else:
                 self.act(self.endpoint.kernel_event(told, self.clock()))
 

@@ -9,10 +9,11 @@ import random
 from collections.abc import Callable, Iterable
 
 from ..errors import EngineError
-from ..ike.actions import Action, Path, Report
+from ..ike.actions import Acquire, Action, Path, Report
 from ..ike.connection import Connection
 from ..ike.endpoint import Endpoint
 from ..kernel.registry import Child
+from ..selector import Selector
 from .build import connection_of
 from .host import KernelHost
 from .log import Log
@@ -114,13 +115,13 @@ class Tunnels:
         for name in self.retry.due(self._clock()):
             self._start(name, None if self.rows[name].wanted == "active" else ())
 
-    def acquired(self, reqid: int) -> None:
-        """A packet wants the child with this request ID: start it.
+    def acquired(self, event: Acquire) -> None:
+        """A packet wants a child: start it.
 
         Not where the peer has to start, and not more than once a second: a sender without patience or an
         acquire storm must not get around the back-off.
         """
-        names = self._host.registry.names(reqid)
+        names = self._host.registry.names(event.reqid)
         row = self.rows.get(names.tunnel) if names else None
         if row is None or row.definition.document["role"] == "responder" or row.name not in self._connections:
             return
@@ -128,7 +129,8 @@ class Tunnels:
         if now - self._acquired.get(row.name, now - 1.0) < 1.0:
             return
         self._acquired[row.name] = now
-        self._start(row.name, [names.child])
+        packet = (event.local, event.remote) if event.local and event.remote else None
+        self._start(row.name, [names.child], packet)
 
     def withdraw_all(self) -> None:
         """Close every tunnel, telling the peers, and take all policies back; the rows stay."""
@@ -225,7 +227,9 @@ class Tunnels:
             if notice is not None and notice.child == data.get("child", ""):
                 del self._notices[name]
 
-    def _start(self, name: str, children: Iterable[str] | None) -> None:
+    def _start(
+        self, name: str, children: Iterable[str] | None, packet: tuple[Selector, Selector] | None = None
+    ) -> None:
         connection = self._connections[name]
         path = None
         if connection.local_address is None and connection.remote_address is not None:
@@ -237,7 +241,7 @@ class Tunnels:
             ports = self._endpoint.settings
             path = Path(source, ports.ike_port, connection.remote_address, connection.remote_port)
             self._lay_traps(self.rows[name])
-        self._act(self._endpoint.start(name, self._clock(), path, children))
+        self._act(self._endpoint.start(name, self._clock(), path, children, packet))
 
     def _renew_keys(self, step: Step) -> None:
         """Have what was negotiated before agree with new options, where that loses nothing."""
