@@ -1,17 +1,20 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m tests.bench [handshakes] [definitions]`` measures; ``python -m tests.bench profile`` explains.
+"""``make bench`` measures; ``make bench PROFILE=1`` shows where the time of a handshake goes.
 
+``python -m tests.bench handshakes``, ``definitions`` or ``profile`` does one part.
 Nothing here passes or fails by a time: whoever wants a verdict reads the table.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from . import ROOT, charon, definitions, handshakes, managers, profiling
 from .results import Figure, table, write
@@ -29,7 +32,7 @@ def main() -> int:
     parser.add_argument("what", nargs="*", help="handshakes, definitions or profile (default: the first two)")
     parser.add_argument("--strongswan", default="/", metavar="DIR", help="where its packages were unpacked to")
     options = parser.parse_args()
-    wanted = options.what or ["handshakes", "definitions"]
+    wanted = options.what or (["profile"] if os.environ.get("PROFILE") else ["handshakes", "definitions"])
     unknown = set(wanted) - {"handshakes", "definitions", "profile"}
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
@@ -39,7 +42,7 @@ def main() -> int:
             print(f"{title}\n{profiling.profile(python)}")
     figures: list[Figure] = []
     if "handshakes" in wanted:
-        figures += _handshakes(pythons, options.strongswan, notes)
+        figures += _handshakes(pythons, str(Path(options.strongswan).resolve()), notes)
     if "definitions" in wanted:
         figures += _definitions(pythons, notes)
     if figures:
@@ -139,4 +142,7 @@ def _progress(what: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except RuntimeError as error:
+        sys.exit(f"bench: {error}")
