@@ -57,7 +57,7 @@ class Condition(NamedTuple):
 
     state: str
     phase1: str = "dormant"
-    phase2: dict[str, str] = {}  # noqa: RUF012 - never changed
+    phase2: dict[str, str] = {}
     role: str = ""
     reason: str = ""
     story: str = ""

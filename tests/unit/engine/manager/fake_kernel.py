@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "plugins" / "module_utils"))
 
-from engine.errors import KernelError, MissingError  # noqa: E402
-from engine.kernel.registry import Registry  # noqa: E402
-from engine.kernel.spec import Usage  # noqa: E402
+from engine.errors import KernelError, MissingError
+from engine.kernel.registry import Registry
+from engine.kernel.spec import Usage
 
 
 def verb(method):
@@ -137,7 +137,7 @@ class FakeGateway:
             held = self.policies.get(key)
             if held is not None and held[0] != spec.reqid:
                 raise KernelError("set the policy", 17, "another child has these selectors already")
-        self.policies |= {key: (spec.reqid, spi) for key in self._keys(spec)}
+        self.policies |= dict.fromkeys(self._keys(spec), (spec.reqid, spi))
 
 
 class FakeHost:

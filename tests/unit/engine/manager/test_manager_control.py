@@ -83,10 +83,10 @@ def test_only_its_owner_reaches_the_socket(server):
     assert stat.S_IMODE(os.stat(server.path).st_mode) == 0o600
     if os.geteuid() != 0:
         pytest.skip("needs root to become somebody else")
-    os.chmod(server.path, 0o666)  # were the mode ever wrong, the peer's credentials still count
+    os.chmod(server.path, 0o666)  # noqa: S103 - were the mode ever wrong, the peer's credentials still count
     for folder in Path(server.path).parents:
         if folder.is_relative_to("/tmp/pytest-of-root"):
-            os.chmod(folder, 0o755)
+            os.chmod(folder, 0o755)  # noqa: S103
     program = (
         "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
         "s.sendall(b'{}\\n'); print(s.recv(100))"
