@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.fleet.ipsec.plugins.plugin_utils import checks, roster, topology
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.files import gateway_files
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import PlanError
 
 
@@ -33,10 +34,11 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Names and functions."""
         return {
+            "gateway_files": gateway_files,
             "roster": _clear(roster.make_roster),
             "tunnels": _clear(topology.host_tunnels),
             "peers": topology.host_peers,
-            "peers_at_hand": topology.peers_at_hand,
+            "tunnels_at_hand": topology.tunnels_at_hand,
             "protected_networks": checks.protected_networks,
             "pings": checks.host_pings,
             "eroute_problems": checks.eroute_problems,

@@ -21,6 +21,7 @@ _IKE_PORT, _NATT_PORT = 500, 4500
 # IPv6 headers that may stand before the one looked for: hop-by-hop, routing, destination options.
 _EXTENSIONS = (0, 43, 60)
 _ETH_P_ALL = 3
+_SO_RCVBUFFORCE = 33
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _BUFFER = 32 << 20  # octets; what a busy gateway sends while Python looks the other way
 _HEAD = 256  # octets of each packet that are looked at
@@ -135,7 +136,7 @@ class Capture:
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
         # Beyond the limit for everybody, if we may.
-        for option in (socket.SO_RCVBUF, 33):
+        for option in (socket.SO_RCVBUF, _SO_RCVBUFFORCE):
             try:
                 self._socket.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
             except PermissionError:

@@ -101,7 +101,8 @@ pings:
   elements: dict
   sample: [{tunnel: hq-branch1, host: branch1, destination: 10.9.0.1, source: 10.1.0.1, received: 3, sent: 3}]
 esp:
-  description: ESP packets on the interfaces, by direction, addresses and SPI. C(known) tells whether an SA has that SPI.
+  description: ESP packets between the ends of this host's SAs, by direction, addresses and SPI. C(known) tells whether an SA has
+    that SPI.
   returned: always
   type: list
   elements: dict
@@ -180,9 +181,19 @@ def run_pings(params: dict[str, Any], capture: Any, sight: Any, addresses: list[
     return pings
 
 
-def sa_keys(states: Any) -> set[tuple[bytes, int]]:
-    """SAs as (destination octets, SPI)."""
-    return {(ipaddress.ip_address(state.destination).packed, state.spi) for state in states}
+def sa_keys(states: Any) -> set[tuple[str, str, str]]:
+    """SAs as (source, destination, SPI), the way the ESP of a sight is shown."""
+    return {(state.source, state.destination, f"{state.spi:08x}") for state in states}
+
+
+def own_esp(esp: list[dict[str, Any]], known: set[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """The ESP between ends of this host's SAs, each with whether an SA is ``known``; what is only forwarded is left out."""
+    ends = {(source, destination) for source, destination, _spi in known}
+    return [
+        {**each, "known": (each["source"], each["destination"], each["spi"]) in known}
+        for each in esp
+        if (each["source"], each["destination"]) in ends
+    ]
 
 
 def findings(pings: list[dict[str, Any]], esp: list[dict[str, Any]], clear: list[dict[str, Any]]) -> list[str]:
@@ -268,9 +279,7 @@ def main() -> None:
         module.fail_json(msg="no permission to watch the interfaces; become root (become: true)")
     except (OSError, EngineError) as error:
         module.fail_json(msg=f"cannot prove anything here: {error}")
-    esp = shown_esp(sight)
-    for each in esp:
-        each["known"] = (ipaddress.ip_address(each["destination"]).packed, int(each["spi"], 16)) in known
+    esp = own_esp(shown_esp(sight), known)
     clear = shown_clear(sight)
     result = {
         "pings": pings,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -104,6 +105,13 @@ def disagreement(kind: str, mine: Spec, theirs: Spec) -> str:
 
     :param kind: ``ike`` or ``child``.
     """
+    # Plugins are loaded under warning filters of their own, so that those of the engine do not last.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Diffie-Hellman over finite fields")
+        return _disagreement(kind, mine, theirs)
+
+
+def _disagreement(kind: str, mine: Spec, theirs: Spec) -> str:
     try:
         if kind == "ike":
             choose_ike(ike_proposals(mine, f"{kind}.proposals"), offer_ike(ike_proposals(theirs, f"{kind}.proposals")))

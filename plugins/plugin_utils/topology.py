@@ -165,12 +165,15 @@ def initiator(community: Community, one: Member, other: Member) -> str:
     return ends[hashlib.sha256(text.encode()).digest()[0] & 1]["name"]
 
 
-def peers_at_hand(all_hosts: list[str], alive: list[str], batch: list[str]) -> list[str]:
-    """Hosts of the play that this task has reached: those of this batch and of earlier ones that did not fail.
+def tunnels_at_hand(
+    roster: Roster, host: str, all_hosts: list[str], alive: list[str], batch: list[str]
+) -> list[dict[str, str]]:
+    """The tunnels, by name, of a host to hosts that this play has reached: in this batch or before, and not failed.
 
     :param all_hosts: ``ansible_play_hosts_all``, in the play's order; ``alive``: ``ansible_play_hosts``;
         ``batch``: ``ansible_play_batch``.
     """
-    places = {host: place for place, host in enumerate(all_hosts)}
-    last = max((places.get(host, -1) for host in batch), default=-1)
-    return [host for host in alive if places.get(host, -1) <= last]
+    places = {name: place for place, name in enumerate(all_hosts)}
+    last = max((places.get(name, -1) for name in batch), default=-1)
+    reached = {name for name in alive if places.get(name, -1) <= last}
+    return [{"name": peer["tunnel"]} for peer in host_peers(roster, host) if peer["host"] in reached]
