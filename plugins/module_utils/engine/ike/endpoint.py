@@ -16,19 +16,18 @@ from dataclasses import dataclass
 from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
 from ..selector import Selector
-from ..wire.header import RESPONSE, Header
+from ..wire.header import Header
 from ..wire.v2.delete import Delete
-from ..wire.v2.message import encode_message
 from ..wire.v2.notify import Notify
 from ..wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
-from .actions import Acquire, Action, ChildSa, Expire, InstallFailed, KernelEvent, MappingChanged, Path, Report, Send
+from .actions import Acquire, Action, ChildSa, Expire, InstallFailed, KernelEvent, MappingChanged, Path, Report
 from .connection import ChildConfig, Connection
 from .connections import Connections
 from .settings import Settings
 from .v2 import children, init, lifecycle, timers
 from .v2.cookie import Cookies, HalfOpen
 from .v2.dispatch import new_peer, pump, receive
-from .v2.exchange import last_word
+from .v2.exchange import last_word, unprotected
 from .v2.sa import Child, ChildState, IkeSa, Kind, State, Task
 from .v2.turn import Registry, Turn
 
@@ -340,11 +339,9 @@ class Endpoint:
         )
 
     def _other_version(self, turn: Turn, header: Header, path: Path) -> None:
-        """RFC 7296 section 2.5: a higher major version is told that ours is 2; it gets no more octets than it sent."""
+        """RFC 7296 section 2.5: a higher major version is told that ours is 2."""
         if header.major > 2 and not header.is_response and header.initiator_spi != bytes(8):
-            notify = [Notify(NotifyType.INVALID_MAJOR_VERSION)]
-            spis = (header.initiator_spi, header.responder_spi)
-            turn.actions.append(Send(encode_message(*spis, header.exchange, RESPONSE, header.message_id, notify), path))
+            unprotected(turn, header, path, [Notify(NotifyType.INVALID_MAJOR_VERSION)])
 
     def _acquire(self, event: Acquire, now: float) -> list[Action]:
         found = self.connections.by_reqid(event.reqid)

@@ -76,7 +76,7 @@ def test_installing_and_removing_is_ordered() -> None:
     world = up()
     seen: list[object] = []
     for host in (world.east, world.west):
-        host.do, plain = (lambda actions, host=host: (seen.extend(actions), type(host).do(host, actions))[1]), host.do
+        host.do = lambda actions, host=host: (seen.extend(actions), type(host).do(host, actions))[1]
     world.east.do(world.east.engine.rekey("t", world.now, ["lan"]))
     world.run(1.0)
     world.check()

@@ -124,11 +124,10 @@ def _answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) 
     kind = request.task.kind
     if header.exchange != table.exchange_type(kind):
         return
-    message = Message.parse(datagram)
     if kind is Kind.INIT:
-        _init_answer(turn, sa, message, datagram, path)
+        _init_answer(turn, sa, header, datagram, path)
         return
-    first, chain = opened(sa, message)
+    first, chain = opened(sa, Message.parse(datagram))
     before = sa.state
     sa.request = None
     sa.next_id += 1
@@ -144,15 +143,15 @@ def _answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) 
         fail(turn, sa, request.task, exc)
 
 
-def _init_answer(turn: Turn, sa: IkeSa, message: Message, datagram: bytes, path: Path) -> None:
+def _init_answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
     """Nothing in it is authenticated: what is unusable is noted, and the request stays out (section 2.21.1)."""
     request = sa.request
     try:
-        payloads = Payloads(message.payloads)
+        payloads = Payloads(Message.parse(datagram).payloads)
         row = table.answer_row(sa.state, Kind.INIT, payloads)
         if row is None:
             raise IkeError(0, "the answer to IKE_SA_INIT lacks what it must have")
-        row.handler(turn, sa, Incoming(message.header, payloads, datagram, path), request)
+        row.handler(turn, sa, Incoming(header, payloads, datagram, path), request)
     except IkeError as exc:
         if sa.handshake is not None and sa.handshake.setback != (exc.reason, exc.story):
             sa.handshake.setback = (exc.reason, exc.story)

@@ -89,11 +89,12 @@ def retransmit(turn: Turn, sa: IkeSa) -> bool:
 
 
 def unprotected(turn: Turn, header: Header, path: Path, payloads: Sequence[Any]) -> None:
-    """Answer an IKE_SA_INIT request without keeping any state.
+    """Answer a request of a stranger without keeping any state.
 
     Its source may be forged: a victim must not be sent more octets through us than the forger spent.
     """
-    datagram = encode_message(header.initiator_spi, bytes(8), header.exchange, RESPONSE, header.message_id, payloads)
+    spis = header.initiator_spi, header.responder_spi
+    datagram = encode_message(*spis, header.exchange, RESPONSE, header.message_id, payloads)
     if len(datagram) <= header.length:
         turn.actions.append(Send(datagram, path))
 

@@ -33,8 +33,8 @@ MAX_RESTARTS = 4  # cookies, groups and rekeyed cookie secrets; more is a peer p
 COSTLY_OCTETS = 512  # a key exchange with MODP values from here on takes many milliseconds
 COSTLY_WEIGHT = 10
 PAYLOAD_HEAD = 4
-# An IKE SA without a child is fine with us (RFC 6023).
-EXTRAS = (Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED),)
+CHILDLESS = Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED)  # an IKE SA without a child is fine with us (RFC 6023)
+CHILDLESS_OCTETS = 8
 
 
 def new_initiator(turn: Turn, connection: Connection, path: Path) -> IkeSa:
@@ -152,7 +152,9 @@ def respond(turn: Turn, got: Incoming) -> IkeSa | None:
         wanted = choice.ke.transform_id if choice.ke else 0
         unprotected(turn, header, path, [Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))])
         return None
-    if not proven and _answer_octets(payloads, choice) > header.length:
+    room = header.length - _answer_octets(payloads, choice)
+    if room < 0 and not proven:
+        # A forged source would be sent more octets through us than the forger spent.
         _demand_cookie(turn, got)
         return None
     public, shared = answer_key_exchange(ke.group, ke.data, turn.entropy)
@@ -163,11 +165,13 @@ def respond(turn: Turn, got: Incoming) -> IkeSa | None:
         handshake=handshake, expected_id=1,
     )  # fmt: skip
     _install_keys(sa, choice, shared)
-    answer: list[Any] = [SA((choice.proposal,)), KE(ke.group, public), Nonce(handshake.nonce_r), *EXTRAS]
+    answer: list[Any] = [SA((choice.proposal,)), KE(ke.group, public), Nonce(handshake.nonce_r)]
     if nat.does_traversal(payloads):
         sa.nat_local, sa.nat_remote = nat.detect(payloads, sa.spi_i, bytes(8), path)
         sa.nat = sa.nat_local or sa.nat_remote or connection.encapsulation == "force"
         answer += nat.notifies(sa.spi_i, spi_r, path, connection.encapsulation)
+    if room >= CHILDLESS_OCTETS:
+        answer.append(CHILDLESS)
     sa.answer = handshake.sent = encode_message(sa.spi_i, spi_r, header.exchange, RESPONSE, 0, answer)
     sa.answer_to = 0
     turn.actions.append(Send(sa.answer, path))
@@ -211,8 +215,8 @@ def _full(turn: Turn, path: Path) -> bool:
 
 
 def _answer_octets(payloads: Payloads, choice: Choice) -> int:
-    """Octets of the answer that this choice leads to."""
-    answer = [SA((choice.proposal,)), payloads.one(KE), *EXTRAS]
+    """Octets of the answer that this choice leads to, at least."""
+    answer = [SA((choice.proposal,)), payloads.one(KE)]
     if nat.does_traversal(payloads):
         answer += (payloads.notify(nat.SOURCE), payloads.notify(nat.DESTINATION))
     return HEADER_OCTETS + PAYLOAD_HEAD + NONCE_OCTETS + sum(PAYLOAD_HEAD + len(part.encode()) for part in answer)
