@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..errors import KernelError
@@ -98,12 +100,15 @@ class KernelHost:
         self.registry = Registry(runtime_dir)
         self.gateway = Gateway(self.registry)
         self._client = XfrmClient()
-        self._routes = Routes()
+        # pyroute2 from 0.9 on turns an event loop of its own and refuses to where another one runs: in our thread.
+        self._routing = ThreadPoolExecutor(1, "routes")
+        self._routes = self._route(Routes)
         self._ways: dict[tuple[int, frozenset[Selector]], list[Route]] = {}
 
     def close(self) -> None:
         """Close everything; SAs, policies and routes stay."""
-        self._routes.close()
+        self._route(self._routes.close)
+        self._routing.shutdown()
         self._client.close()
         self.gateway.close()
         self.registry.close()
@@ -120,15 +125,15 @@ class KernelHost:
     def cleanup(self) -> tuple[int, int]:
         """Remove what a manager left: (SAs, policies) removed."""
         removed = self.gateway.cleanup()
-        for route in self._routes.ours():
-            self._routes.remove(route)
+        for route in self._route(self._routes.ours):
+            self._route(self._routes.remove, route)
         self._ways.clear()
         return removed
 
     def source_address(self, remote: str) -> str | None:
         """The address that packets to ``remote`` leave from, None without a route."""
         try:
-            return self._routes.source_address(remote)
+            return self._route(self._routes.source_address, remote)
         except KernelError:
             return None
 
@@ -141,9 +146,9 @@ class KernelHost:
         if key in self._ways:
             return
         routes = self._ways[key] = []
-        for route in self._routes.routes_for(spec):
+        for route in self._route(self._routes.routes_for, spec):
             try:
-                self._routes.add(route)
+                self._route(self._routes.add, route)
             except KernelError as exc:
                 if exc.errno != errno.EEXIST:  # an operator's own route to the network does as well
                     raise
@@ -159,7 +164,7 @@ class KernelHost:
         used = {route for others in self._ways.values() for route in others}
         for route in routes:
             if route not in used:
-                self._routes.remove(route)
+                self._route(self._routes.remove, route)
 
     def require_esp(self) -> None:
         """Fail where no tunnel can ever come up.
@@ -174,3 +179,7 @@ class KernelHost:
             feature.name: {"available": feature.available, "problem": feature.problem, "remedy": feature.remedy}
             for feature in probe(self._client)
         }
+
+    def _route(self, verb: Callable[..., Any], *arguments: Any) -> Any:
+        """Do one thing about routes and wait for it: a question or an order to the kernel, which answers at once."""
+        return self._routing.submit(verb, *arguments).result()

@@ -37,6 +37,9 @@ def read_wishes(params: Mapping[str, Any], stored: Mapping[str, Stored]) -> tupl
     problems: list[InputError] = []
     warnings: list[str] = []
     wishes: list[Wish] = []
+    if "phase" in params and params["state"] not in ("active", "inactive"):
+        remedy = "use it with state active or inactive, or leave it out"
+        problems.append(InputError("phase", params["phase"], f"has no meaning with state {params['state']}", remedy))
     seen: set[str] = set()
     for position, raw in enumerate(params["definitions"]):
         name = raw.get("name")

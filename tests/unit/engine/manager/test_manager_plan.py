@@ -149,6 +149,12 @@ def test_a_bare_name_must_be_defined():
     assert step({"name": "hq-b2"}, have=[row(definition())], state="absent").action == "none"
 
 
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_phase_needs_something_to_limit(state):
+    with pytest.raises(Problems, match="no meaning with state"):
+        plan(definition(), state=state, phase=1)
+
+
 def test_what_is_purged_leaves_its_selectors():
     have = [row(definition("old", 1))]
     again = definition("new", 1) | {"remote": {"address": "203.0.113.50", "id": "other"}}

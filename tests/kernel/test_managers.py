@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two whole managers with the real kernel between two namespaces: real IKE, real ESP, real packets."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Namespace
+from engine.errors import EngineError, MissingError
+from engine.kernel.client import XfrmClient
+from engine.kernel.features import require_esp
+from engine.manager.client import Client
+
+ENGINE = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def esp(namespaces_work: None) -> None:
+    space = Namespace()
+    try:
+        with space.entered():
+            require_esp(XfrmClient())
+    except EngineError as exc:
+        pytest.skip(str(exc))
+    finally:
+        space.close()
+
+
+class Manager:
+    """One manager in one namespace."""
+
+    def __init__(self, space: Namespace, folder: Path, number: int) -> None:
+        self.space, self.folder, self.number = space, folder, number
+        self.control = str(folder / "control.sock")
+        folder.mkdir()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "engine", "manager", "--database", str(self.folder / "definitions.sqlite")]
+        command += ["--runtime-dir", str(self.folder), "--log-level", "debug"]
+        environment = os.environ | {"PYTHONPATH": str(ENGINE)}
+        with self.space.entered(), (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(command, env=environment, stderr=log)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.call("log.level")
+                return
+            except MissingError:
+                assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()
+                time.sleep(0.1)
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def call(self, method: str, **params: object) -> dict:
+        with Client(self.control) as client:
+            return client.call(method, params, 90)
+
+    def apply(self, state: str, mode: str = "tunnel", **changes: object) -> dict:
+        us, them = self.number, 3 - self.number
+        child = {"name": "lan", "local": [f"10.{us}.0.0/24"], "remote": [f"10.{them}.0.0/24"]}
+        if mode == "transport":
+            child = {"name": "lan", "mode": mode}
+        start = {"start": changes.pop("start")} if "start" in changes else {}
+        tunnel = {
+            "name": "t",
+            "local": {"address": f"192.0.2.{us}"},
+            "remote": {"address": f"192.0.2.{them}"},
+            "auth": {"secret": "a secret of two managers in a test"},
+            "children": [child | start],
+        }
+        return self.call("tunnels.apply", definitions=[tunnel | changes], state=state)["tunnels"][0]
+
+    def established(self) -> None:
+        outcome = self.call("tunnels.wait", names=["t"], timeout=30)
+        assert outcome["reached"], f"{outcome} {(self.folder / 'log').read_text()}"
+
+    def sas(self) -> list[dict]:
+        (tunnel,) = self.call("tunnels.list", names=["t"], verbose=True)["tunnels"]
+        return tunnel["children"][0]["sas"]
+
+
+@pytest.fixture
+def managers(pair: tuple[Namespace, Namespace], tmp_path: Path) -> Iterator[tuple[Manager, Manager]]:
+    a, b = (Manager(space, tmp_path / str(number), number) for number, space in enumerate(pair, 1))
+    try:
+        a.start()
+        b.start()
+        yield a, b
+        for manager in (a, b):
+            assert "internal error" not in (manager.folder / "log").read_text()
+    finally:
+        for manager in (a, b):
+            if getattr(manager, "process", None) is not None and manager.process.poll() is None:
+                manager.process.kill()
+                manager.process.wait(20)
+
+
+def ping(space: Namespace, target: str, count: int = 3, wait: float = 0.05) -> int:
+    """How many of ``count`` pings were answered."""
+    with space.entered():
+        command = ["ping", "-n", "-c", str(count), "-i", str(wait), "-W", "2", target]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return int(re.search(r"(\d+) received", done.stdout)[1])
+
+
+def kernel(space: Namespace) -> str:
+    """SAs (but those that only hold a packet), policies and routes of ours."""
+    states = [block for block in re.split(r"\n(?=src)", space.run("ip xfrm state")) if "spi 0x00000000" not in block]
+    return "\n".join(states).strip() + space.run("ip xfrm policy list nosock; ip route show proto 166").strip()
+
+
+def test_tunnel_carries_packets_and_leaves_nothing(managers: tuple[Manager, Manager]) -> None:
+    a, b = managers
+    before = kernel(a.space)
+    b.apply("present")
+    a.apply("active")
+    a.established()
+    assert ping(a.space, "10.2.0.1") == 3 and ping(b.space, "10.1.0.1") == 3
+    (sa,) = a.sas()
+    assert sa["in"]["packets"] == sa["out"]["packets"] == 6
+    assert {sa["spi_in"], sa["spi_out"]} <= set(re.findall(r"spi (0x[0-9a-f]{8})", a.space.run("ip xfrm state")))
+    assert a.end(signal.SIGTERM) == 0
+    assert kernel(a.space) == before
+    assert b.call("tunnels.wait", names=["t"], until="down", timeout=5)["reached"]
+
+
+def test_rekey_and_reestablishment_under_traffic(managers: tuple[Manager, Manager]) -> None:
+    a, b = managers
+    b.apply("present", ike={"proposals": "compat"})
+    a.apply("active")
+    a.established()
+    first = a.sas()
+    with a.space.entered():
+        command = ["ping", "-n", "-c", "60", "-i", "0.05", "-W", "2", "10.2.0.1"]
+        pings = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert a.apply("active", ike={"proposals": "aes128gcm16-sha256-ecp256"})["impact"] == "rekey"
+    assert "60 received" in pings.communicate(timeout=60)[0]
+    assert a.call("tunnels.list", verbose=True)["tunnels"][0]["ike_sas"][0]["algorithms"][0] == "aes128gcm16"
+    assert a.apply("active", encapsulation="force", ike={"proposals": "compat"})["impact"] == "re-establish"
+    a.established()
+    assert a.sas()[0]["encapsulation"] == [4500, 4500] and a.sas()[0]["spi_in"] != first[0]["spi_in"]
+    assert ping(a.space, "10.2.0.1") == 3
+
+
+def test_a_packet_starts_a_trapped_transport_child(managers: tuple[Manager, Manager]) -> None:
+    a, b = managers
+    b.apply("present", mode="transport")
+    a.apply("present", mode="transport", start="trap")
+    assert ping(a.space, "192.0.2.2", 20, 0.2) >= 10, "IKE itself must pass by the trap"
+    (sa,) = a.sas()
+    assert sa["mode"] == "transport" and sa["out"]["packets"] >= 10
+
+
+def test_a_killed_managers_leftovers_are_cleared(managers: tuple[Manager, Manager]) -> None:
+    a, b = managers
+    b.apply("present")
+    a.apply("active")
+    a.established()
+    a.end(signal.SIGKILL)
+    assert ping(a.space, "10.2.0.1") == 3, "the kernel goes on without it"
+    a.start()
+    a.established()
+    assert ping(a.space, "10.2.0.1") == 3
+    assert len(re.findall(r"proto esp spi 0x(?!00000000)", a.space.run("ip xfrm state"))) == 2
