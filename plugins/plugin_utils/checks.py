@@ -17,31 +17,25 @@ PROTECTED = "allow"
 
 
 def host_pings(roster: Roster, host: str) -> list[dict[str, Any]]:
-    """One ping a tunnel: ``tunnel``, ``host``, ``peer`` (address, None if it moves), ``destination``,
-    ``sources`` (networks to send from).
+    """The pings that prove a host's tunnels, for M(fleet.ipsec.wire_proof).
 
-    Through a hub goes one more, to the next spoke, which proves the way from spoke to spoke. External peers are pinged
-    where ``check_address`` names somebody who answers.
+    One for each tunnel and IP version; through a hub as many again, to the next spoke, which proves the way from spoke
+    to spoke. External peers are pinged where ``check_address`` names somebody who answers.
     """
+    members = roster["members"]
     found: list[dict[str, Any]] = []
     for community in roster["communities"]:
+        transport = community["child"].get("mode") == "transport"
         for peer in peers(community, host):
             beyond = _next_spoke(community, host) if community["via_hub"] and peer == community["hubs"][0] else None
+            tunnel = {
+                "tunnel": tunnel_name(community, peer),
+                "peer": None if members[peer]["moving"] else members[peer]["address"],
+            }
             for target in (peer, beyond):
-                if target is None:
-                    continue
-                transport = community["child"].get("mode") == "transport"
-                destination = _answering(roster["members"][target], transport)
-                if destination:
-                    found.append(
-                        {
-                            "tunnel": tunnel_name(community, peer),
-                            "host": target,
-                            "peer": None if roster["members"][peer]["moving"] else roster["members"][peer]["address"],
-                            "destination": destination,
-                            "sources": _sources(roster["members"][host], destination, transport),
-                        }
-                    )
+                if target is not None:
+                    ends = _ends(members[host], members[target], transport)
+                    found += [{**tunnel, "host": target, **end} for end in ends]
     return found
 
 
@@ -52,22 +46,31 @@ def _next_spoke(community: Mapping[str, Any], host: str) -> str | None:
     return spokes[(spokes.index(host) + 1) % len(spokes)]
 
 
-def _answering(member: Mapping[str, Any], transport: bool) -> str | None:
-    """Who answers a ping at a member: itself in transport mode, whom it names, else the first address it protects."""
+def _ends(mine: Mapping[str, Any], other: Mapping[str, Any], transport: bool) -> list[dict[str, Any]]:
+    """Whom to ping at a member, and the networks to do it from, for each IP version that both have."""
     if transport:
-        return member["address"]
-    if member["check_address"] or member["external"]:
-        return member["check_address"]
-    network = ipaddress.ip_network(member["networks"][0])
+        own = mine["local_address"] or mine["address"]
+        return [{"destination": other["address"], "sources": [str(ipaddress.ip_network(own))]}]
+    found = []
+    for version in (4, 6):
+        sources = [text for text in mine["networks"] if ipaddress.ip_network(text).version == version]
+        destination = _answering(other, version)
+        if sources and destination:
+            found.append({"destination": destination, "sources": sources})
+    return found
+
+
+def _answering(member: Mapping[str, Any], version: int) -> str | None:
+    """Who answers a ping behind a member: whom it names, else the first address of its first network."""
+    named = member["check_address"]
+    if named and ipaddress.ip_address(named).version == version:
+        return named
+    networks = [ipaddress.ip_network(text) for text in member["networks"]]
+    first = next((network for network in networks if network.version == version), None)
+    if member["external"] or first is None:
+        return None
     # By custom the gateway itself has the first address of the network behind it.
-    return str(next(iter(network.hosts())))
-
-
-def _sources(member: Mapping[str, Any], destination: str, transport: bool) -> list[str]:
-    version = ipaddress.ip_address(destination).version
-    if transport:
-        return [str(ipaddress.ip_network(member["local_address"] or member["address"]))]
-    return [text for text in member["networks"] if ipaddress.ip_network(text).version == version]
+    return str(next(iter(first.hosts())))
 
 
 def protected_networks(tunnels: Iterable[Mapping[str, Any]], side: str) -> list[str]:
