@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -104,6 +105,7 @@ class KernelHost:
         self._routing = ThreadPoolExecutor(1, "routes")
         self._routes = self._route(Routes)
         self._ways: dict[tuple[int, frozenset[Selector]], list[Route]] = {}
+        self._users: Counter[Route] = Counter()
 
     def close(self) -> None:
         """Close everything; SAs, policies and routes stay."""
@@ -128,6 +130,7 @@ class KernelHost:
         for route in self._route(self._routes.ours):
             self._route(self._routes.remove, route)
         self._ways.clear()
+        self._users.clear()
         return removed
 
     def source_address(self, remote: str) -> str | None:
@@ -154,16 +157,17 @@ class KernelHost:
                     raise
             else:
                 routes.append(route)
+                self._users[route] += 1
 
     def shut_way(self, spec: ChildSpec) -> None:
         """Take these routes back.
 
         :raises KernelError: the kernel refused.
         """
-        routes = self._ways.pop((spec.reqid, frozenset(spec.remote_selectors)), [])
-        used = {route for others in self._ways.values() for route in others}
-        for route in routes:
-            if route not in used:
+        for route in self._ways.pop((spec.reqid, frozenset(spec.remote_selectors)), []):
+            self._users[route] -= 1
+            if not self._users[route]:
+                del self._users[route]
                 self._route(self._routes.remove, route)
 
     def require_esp(self) -> None:
