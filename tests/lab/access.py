@@ -27,9 +27,7 @@ def write_ssh_config(places: Places, gateways: tuple[Gateway, ...]) -> None:
     (places.root / "sockets").mkdir()
     shutil.copy(REPOSITORY / "tests/lab/proxy.py", places.root / "proxy.py")
     proxy = f"nsenter --net=/run/netns/{places.internet} {sys.executable} -I -S {places.root}/proxy.py %h %p"
-    blocks = [
-        f"Host {gateway.name} {gateway.address}\n    HostName {gateway.address}\n" for gateway in gateways
-    ]
+    blocks = [f"Host {gateway.name} {gateway.address}\n    HostName {gateway.address}\n" for gateway in gateways]
     common = f"""\
 Host *
     User root

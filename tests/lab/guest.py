@@ -32,9 +32,7 @@ PASSED_PREFIXES = ("PYTHON", "PYTEST", "HYPOTHESIS", "FLEET_", "ANSIBLE_")
 
 def _command_script(command: list[str]) -> str:
     kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
+        name: value for name, value in os.environ.items() if name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
     }
     kept["PATH"] = f"{kept.get('PATH', '')}:{SYSTEM_PATH}"
     exports = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(kept.items())]
@@ -57,14 +55,14 @@ def _inheritable(descriptor: int) -> int:
     return copy
 
 
-def _run_machine(directory: Path, kernel: str, timeout: float) -> None:
+def _run_machine(directory: Path, kernel: str, layer: str, timeout: float) -> None:
     output = sys.stdout.fileno()
     with (directory / "console.log").open("wb") as log:
         if kernel == "guest":
-            start, environment = machine.guest_job(directory, _inheritable(output))
+            start, environment = machine.guest_job(directory, layer, _inheritable(output))
             spoken: int | IO[bytes] = log  # the job speaks through the console instead
         else:
-            start, environment = machine.namespace_job(directory)
+            start, environment = machine.namespace_job(directory, layer)
             spoken = output
         process = subprocess.Popen(
             start,
@@ -83,8 +81,10 @@ def _run_machine(directory: Path, kernel: str, timeout: float) -> None:
             process.wait()
 
 
-def run_job(command: list[str], timeout: float = TIMEOUT) -> int:
+def run_job(command: list[str], layer: str = "", timeout: float = TIMEOUT) -> int:
     """Run the command; its output goes to our standard output.  Returns its exit status.
+
+    :param layer: a folder whose files the command sees over the machine's own.
 
     :raises LabError: when it did not end in time, or its machine broke down.
     """
@@ -92,7 +92,7 @@ def run_job(command: list[str], timeout: float = TIMEOUT) -> int:
     directory = Path(tempfile.mkdtemp(prefix="fleet-ipsec-job-", dir="/run"))
     try:
         _write_files(directory, kernel, command)
-        _run_machine(directory, kernel, timeout)
+        _run_machine(directory, kernel, layer, timeout)
         status = directory / "share/status"
         if not status.exists():
             log = (directory / "console.log").read_text(encoding="utf-8", errors="replace")
@@ -106,11 +106,14 @@ def main() -> int:
     """Run the command of our command line."""
     parser = argparse.ArgumentParser(prog="python3 -m tests.lab.guest", description=__doc__)
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds, default %(default)s")
+    parser.add_argument("--layer", default="", metavar="FOLDER", help="files to lay over the machine's tree")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run")
     arguments = parser.parse_args()
     if not arguments.command:
         parser.error("nothing to run")
-    return run_job(arguments.command, arguments.timeout)
+    if arguments.layer and not os.path.isdir(arguments.layer):
+        parser.error(f"there is no folder {arguments.layer}")
+    return run_job(arguments.command, os.path.abspath(arguments.layer) if arguments.layer else "", arguments.timeout)
 
 
 if __name__ == "__main__":

@@ -30,13 +30,7 @@ def _hosts(gateways: tuple[Gateway, ...]) -> str:
 
 def _host_vars(gateway: Gateway) -> str:
     networks = ", ".join(f'"{network}"' for network in gateway.networks)
-    return (
-        "---\n"
-        "fleet_ipsec:\n"
-        f"  address: {gateway.address}\n"
-        f"  id: {gateway.identity}\n"
-        f"  networks: [{networks}]\n"
-    )
+    return f"---\nfleet_ipsec:\n  address: {gateway.address}\n  id: {gateway.identity}\n  networks: [{networks}]\n"
 
 
 def _group_vars(gateways: tuple[Gateway, ...]) -> str:

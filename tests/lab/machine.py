@@ -77,8 +77,10 @@ def guest_command(directory: Path, handover: str, arguments: list[str], cpu: int
     """The command line of a guest kernel, in a process and mount namespace of its own,
     so that nothing of it outlives its first process."""
     return [
-        *("unshare", "--pid", "--mount", "--fork", "--kill-child", "taskset", "-c", str(cpu)),
-        GUEST_KERNEL,
+        *("unshare", "--pid", "--mount", "--fork", "--kill-child"),
+        # As process 1 of its namespace the kernel could not abort itself when it breaks down.
+        *("sh", "-c", '"$@"; exit $?', "guest"),
+        *("taskset", "-c", str(cpu), GUEST_KERNEL),
         *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", f"mem={GUEST_MEMORY}", "quiet"),
         *("random.trust_cpu=1", "con=null", f"init={directory}/boot.sh"),
         *(f"NODE={directory}", "KERNEL=guest", f"HANDOVER={handover}"),
@@ -96,25 +98,26 @@ def start_guest(directory: Path, namespace: str, tap: str, cpu: int) -> int:
     """Start a gateway as a guest kernel; its wire is the tap in that namespace.  Returns the PID."""
     arguments = [f"vec0:transport=tap,ifname={tap},depth=128,gro=1", "con0=null,fd:1"]
     command = guest_command(directory, HANDOVER, arguments, cpu)
-    return start(
-        ["nsenter", f"--net=/run/netns/{namespace}", *command], directory / "console.log", guest_environment()
-    )
+    return start(["nsenter", f"--net=/run/netns/{namespace}", *command], directory / "console.log", guest_environment())
 
 
-def guest_job(directory: Path, output: int) -> tuple[list[str], dict[str, str]]:
+def guest_job(directory: Path, layer: str, output: int) -> tuple[list[str], dict[str, str]]:
     """Command line and environment of a guest that runs one job with that descriptor as its console.
 
-    The folder ``share`` is shared with it; the kernel itself speaks only when it breaks down.
+    The folder ``share`` is shared with it, the layer laid over its tree; the kernel itself speaks only when it breaks down.
     """
     arguments = [f"SHARE={directory}/share", f"con0=null,fd:{output}", "loglevel=0"]
+    if layer:
+        arguments.append(f"LAYER={layer}")
     command = guest_command(directory, HANDOVER, arguments, max(os.sched_getaffinity(0)))
     return ["unshare", "--net", *command], guest_environment()
 
 
-def namespace_job(directory: Path) -> tuple[list[str], dict[str, str]]:
+def namespace_job(directory: Path, layer: str) -> tuple[list[str], dict[str, str]]:
     """The same as namespaces of this machine."""
     command = ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--fork", "--kill-child"]
-    return [*command, str(directory / "boot.sh")], namespace_environment(directory, f"{directory}/share")
+    environment = namespace_environment(directory, f"{directory}/share") | {"LAYER": layer}
+    return [*command, str(directory / "boot.sh")], environment
 
 
 def namespace_environment(directory: Path, share: str) -> dict[str, str]:

@@ -84,7 +84,14 @@ def lay_out_pip(programs: Path) -> None:
         shutil.copy(SETUP / "get_pip.py", cache / f"get_pip_{version.replace('.', '_')}.py")
         if not (cache / f"pip-{version}-py3-none-any.whl").exists():
             command = [str(programs / "python"), "-m", "pip", "download", "--quiet", "--no-deps"]
-            command += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(cache), f"pip=={version}"]
+            command += [
+                "--disable-pip-version-check",
+                "--only-binary",
+                ":all:",
+                "--dest",
+                str(cache),
+                f"pip=={version}",
+            ]
             subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 

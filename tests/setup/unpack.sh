@@ -24,4 +24,11 @@ download 2> /dev/null || { apt-get update -qq && download; }
 for package in "$scratch"/*.deb; do
     dpkg -x "$package" "$folder"
 done
+# Debian's packages still say /lib where the system has a link to /usr/lib.
+for part in bin sbin lib; do
+    [ -d "$folder/$part" ] || continue
+    mkdir -p "$folder/usr/$part"
+    cp -a "$folder/$part/." "$folder/usr/$part/"
+    rm -rf "${folder:?}/$part"
+done
 echo "$stamp" > "$folder/.stamp"

@@ -9,6 +9,7 @@
 # Environment: NODE   directory with files/ (laid over the tree) and root/ (mount point)
 #              HANDOVER the program that goes on as process 1 in the new tree
 #              SHARE  optional directory of the machine, visible as /run/lab-share
+#              LAYER  optional directory of the machine whose files are laid over the tree
 #              KERNEL guest | machine
 #              MODULES comma-separated kernel modules to load (guests only; a machine loads its own)
 set -e
@@ -34,6 +35,7 @@ mount -t tmpfs -o mode=755 tmpfs "$NODE/root"
 scratch=$NODE/root/scratch
 mkdir "$scratch" "$tree"
 lay_overlay / "$tree"
+[ -z "$LAYER" ] || cp -a "$LAYER/." "$tree/"
 if [ "$KERNEL" = machine ]; then
     # An overlay of / does not reach into other file systems mounted below it.
     while read -r _ point type _; do
