@@ -1,0 +1,187 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every mistake in an inventory is found before anything changes, and says who and what to change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import PlanError
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_roster
+
+from .inventories import SEED, host, hosts
+
+MESH = {"name": "c", "topology": "mesh", "members": "all"}
+STAR = {"name": "s", "topology": "hub_spoke", "hubs": ["g0"], "spokes": ["g1", "g2"]}
+PEER = {"address": "203.0.113.9", "id": "px.example", "networks": ["172.20.0.0/16"], "auth": {"secret": "x"}}
+
+
+def refusal(communities: Any, variables: dict[str, Any], externals: Any = None, seed: Any = SEED) -> str:
+    """What make_roster says against an inventory."""
+    with pytest.raises(PlanError) as caught:
+        make_roster(communities, variables, {"all": sorted(variables)}, externals, seed)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"members": ["g0", "nobody"]}, ["community c", "'nobody' is unknown"]),
+        ({"members": None}, ["members is missing"]),
+        ({"topology": "ring"}, ["topology 'ring'", "mesh, hub_spoke, pairs"]),
+        ({"memberz": "all"}, ["unknown key 'memberz'", "did you mean members?"]),
+        ({"ike": {"lifetme": 3}}, ["unknown key 'lifetme'", "did you mean lifetime?"]),
+        ({"name": "a b"}, ["name 'a b' is not usable"]),
+        ({"child": {"proposals": "aes256gcm17"}}, ["no common proposal", "aes256gcm17"]),
+        ({"profile": "modernn"}, ["modernn"]),
+        ({"hubs": "all"}, ["unknown key 'hubs'"]),
+    ],
+)
+def test_a_community_that_makes_no_sense(change: dict[str, Any], words: list[str]) -> None:
+    said = refusal([{**MESH, **change}], hosts(2))
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"address": "198.51.100.300"}, ["fleet_ipsec of g1", "address", "not an IP address", "198.51.100.300"]),
+        ({"networks": ["10.9.0.1/24"]}, ["fleet_ipsec of g1", "host bits set"]),
+        ({"networks": "10.9.0.0/24"}, ["networks is not a list"]),
+        ({"netwrks": []}, ["unknown key 'netwrks'", "did you mean networks?"]),
+        ({"id": "a b"}, ["fleet_ipsec of g1.id", "no blanks"]),
+        ({"address": None}, ["address is missing", "dynamic: true"]),
+        ({"id": "GW0.example"}, ["duplicate identity", "g0 and g1"]),
+        ({"address": "198.51.0.0"}, ["duplicate address", "g0 and g1"]),
+        ({"networks": ["10.0.0.0/16"]}, ["overlapping networks", "10.0.0.0/16 of g1", "10.0.0.0/24 of g0"]),
+        ({"address": "2001:db8::1"}, ["g0 and g1", "different families"]),
+        ({"profile": "legacy", "ike": {"proposals": "aes128-sha1-modp2048"}}, ["no common proposal", "g0", "g1"]),
+    ],
+)
+def test_a_host_that_does_not_fit(change: dict[str, Any], words: list[str]) -> None:
+    said = refusal([MESH], {"g0": host(0), "g1": host(1, **change)})
+    for word in words:
+        assert word in said
+
+
+def test_a_member_without_variables() -> None:
+    said = refusal([MESH], {"g0": host(0), "g1": {}})
+    assert "g1 is a member of a community but has no fleet_ipsec" in said
+    assert "host_vars/g1.yml" in said
+
+
+def test_two_ends_that_cannot_find_each_other() -> None:
+    said = refusal([MESH], {"g0": host(0, dynamic=True), "g1": host(1), "g2": host(2, nat=True)})
+    assert "g0 and g2 both have no address" in said
+
+
+def test_two_moving_spokes_of_a_fixed_hub_are_fine() -> None:
+    variables = {"g0": host(0), "g1": host(1, dynamic=True), "g2": host(2, nat=True)}
+    assert len(make_roster([STAR], variables, {}, None, SEED)["members"]) == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"name": "o", "topology": "mesh", "members": ["g1", "g0"]},
+        {"name": "o", "topology": "pairs", "pairs": [{"left": "g2", "right": "g0"}]},
+        {"name": "o", "topology": "hub_spoke", "hubs": ["g1"], "spokes": ["g0", "g3"]},
+    ],
+)
+def test_a_pair_claimed_twice(other: dict[str, Any]) -> None:
+    said = refusal([STAR, other], hosts(4))
+    assert "communities s and o both join g" in said
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"name": "o", "topology": "mesh", "members": ["g1", "g2"]},
+        {"name": "o", "topology": "hub_spoke", "hubs": ["g3"], "spokes": ["g1", "g2"]},
+        {"name": "o", "topology": "pairs", "pairs": [{"left": "g0", "right": "g3"}]},
+    ],
+)
+def test_communities_may_share_hosts(other: dict[str, Any]) -> None:
+    assert make_roster([STAR, other], hosts(4), {}, None, SEED)
+
+
+def test_two_communities_of_one_name() -> None:
+    said = refusal([STAR, {"name": "s", "topology": "mesh", "members": ["g1", "g2"]}], hosts(3))
+    assert "two communities are named s" in said
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ([{"left": "g0"}], "is not a pair"),
+        ([{"left": "g0", "right": "g0"}], "paired with itself"),
+        ([{"left": "g0", "right": "g1"}, {"left": "g1", "right": "g0"}], "listed twice"),
+        ([{"left": "g0", "right": "all"}], "stands for 3 hosts"),
+        ([{"left": "g0", "right": "nobody"}], "'nobody' is unknown"),
+        ([], "pairs is not a list"),
+    ],
+)
+def test_pairs_that_are_none(pairs: Any, words: str) -> None:
+    assert words in refusal([{"name": "p", "topology": "pairs", "pairs": pairs}], hosts(3))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hubs": ["g0", "g1"]}, "g1 is both hub and spoke"),
+        ({"spoke_to_spoke": "by_pigeon"}, "via_hub, direct, none"),
+        ({"networks": ["10.0.0.0/8"]}, "set spoke_to_spoke: via_hub"),
+        ({"spoke_to_spoke": "via_hub", "networks": ["10.0.0.0/7x"]}, "10.0.0.0/7x"),
+        ({"spoke_to_spoke": "via_hub", "child": {"mode": "transport"}}, "transport mode reaches no network"),
+    ],
+)
+def test_a_star_that_makes_no_sense(change: dict[str, Any], words: str) -> None:
+    assert words in refusal([{**STAR, **change}], hosts(3))
+
+
+def test_more_networks_than_a_tunnel_takes() -> None:
+    variables = {f"g{n}": host(n, networks=[f"10.{n}.0.0/24"]) for n in range(256)}
+    spokes = [name for name in variables if name != "g0"]
+    star = {**STAR, "spokes": spokes, "spoke_to_spoke": "via_hub"}
+    said = refusal([star], variables)
+    assert "networks: [10.0.0.0/8]" in said
+    assert make_roster([{**star, "networks": ["10.0.0.0/8"]}], variables, {}, None, SEED)
+
+
+@pytest.mark.parametrize(("seed", "words"), [(None, "fleet_ipsec_seed is not set"), ("short", "shorter than 32")])
+def test_a_missing_credential(seed: Any, words: str) -> None:
+    said = refusal([MESH], hosts(2), seed=seed)
+    assert words in said
+    assert "ansible-vault" in said
+
+
+def test_the_seed_is_never_said_nor_kept() -> None:
+    assert "tiny" not in refusal([MESH], hosts(2), seed="tiny")
+    assert SEED not in str(make_roster([MESH], hosts(2), {"all": ["g0", "g1"]}, None, SEED))
+
+
+def test_an_external_peer_needs_its_own_credential() -> None:
+    pair = {"name": "p", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+    peer = {key: value for key, value in PEER.items() if key != "auth"}
+    said = refusal([pair], hosts(1), {"px": peer}, None)
+    assert "external peer px has no credential" in said
+    assert "fleet_ipsec_external_peers.px.auth" in said
+
+
+def test_external_peers_are_not_joined_with_each_other() -> None:
+    other = {**PEER, "address": "203.0.113.10", "id": "py.example", "networks": ["172.21.0.0/16"]}
+    said = refusal([{**MESH, "members": ["g0", "px", "py"]}], hosts(1), {"px": PEER, "py": other})
+    assert "px and py are both external peers" in said
+
+
+def test_everything_is_said_at_once() -> None:
+    said = refusal([{**MESH, "nme": 1}], {"g0": host(0, address="x"), "g1": host(1, networks=["y"])})
+    assert len(said.splitlines()) == 3
+
+
+def test_a_tunnel_name_that_is_too_long() -> None:
+    said = refusal([{**MESH, "name": "c" * 32}], {"a" * 40: host(1), "b": host(2)})
+    assert "longer than 64 characters" in said
