@@ -132,7 +132,8 @@ class File:
         with os.fdopen(number, "w", encoding="utf-8") as file:
             file.write(self.wanted)
         os.chmod(fresh, self._mode)
-        module.atomic_move(fresh, self.path, unsafe_writes=False, keep_dest_attrs=False)
+        os.replace(fresh, self.path)
+        module.set_default_selinux_context(self.path, False)
 
 
 def _header(path: str, mode: int | None) -> str:
