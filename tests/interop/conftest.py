@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Both sites, made once; a folder for each test; the peers' logs beside a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import ours, sites, strongswan
+
+
+@pytest.fixture(scope="session", autouse=True)
+def wire() -> Iterator[None]:
+    """The two sites."""
+    if not Path(strongswan.DAEMON).exists():
+        raise pytest.UsageError(f"{strongswan.DAEMON} is not here: these tests are run by: make interop")
+    sites.make_sites()
+    yield
+    sites.remove_sites()
+
+
+@pytest.fixture
+def manager(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ours.Manager]:
+    """Our manager at the left site."""
+    with ours.running(sites.LEFT, tmp_path / "ours") as running:
+        yield running
+        _show_on_failure(request, running.log)
+
+
+@pytest.fixture
+def charon(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[strongswan.StrongSwan]:
+    """strongSwan at the right site."""
+    with strongswan.running(sites.RIGHT, tmp_path / "strongswan") as running:
+        yield running
+        _show_on_failure(request, running.log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+def _show_on_failure(request: pytest.FixtureRequest, log: Path) -> None:
+    if request.node.stash.get(FAILED, False):
+        print(f"--- {log}\n{log.read_text(encoding='utf-8', errors='replace')[-8000:]}")

@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our own tunnel manager at one site, run by hand on the distribution's Python, as on a gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .sites import Site, end, wait_until
+
+ENGINE = Path(__file__).resolve().parents[2] / "plugins/module_utils"
+PYTHON = "/usr/bin/python3"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ENGINE), "PYTHONUNBUFFERED": "1"}
+
+
+def definition(local: Site, remote: Site, secret: str, family: int = 4, **child: Any) -> dict[str, Any]:
+    """A tunnel between two sites in the words of ``tunnels.apply``; further words go to its one child."""
+    six = family == 6
+    return {
+        "name": "peer",
+        "local": {"address": local.address6 if six else local.address, "id": local.identity},
+        "remote": {"address": remote.address6 if six else remote.address, "id": remote.identity},
+        "auth": {"method": "psk", "secret": secret},
+        "children": [
+            {
+                "name": "net",
+                "local": [local.network6 if six else local.network],
+                "remote": [remote.network6 if six else remote.network],
+                **child,
+            }
+        ],
+    }
+
+
+class Manager:
+    """A running manager; made by :func:`running`."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site = site
+        self.folder = folder
+        self.log = folder / "manager.log"
+        self.control = folder / "control.sock"
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        """Call a method over the control socket, by the command line that a person would use."""
+        command = [PYTHON, "-m", "engine", "call", "--control", str(self.control), method, json.dumps(parameters)]
+        return json.loads(self.site.run("env", f"PYTHONPATH={ENGINE}", *command))
+
+    def define(self, tunnel: dict[str, Any], state: str) -> None:
+        """Define a tunnel, and start it when the state is ``active``."""
+        self.call("tunnels.apply", definitions=[tunnel], state=state)
+
+    def wait(self, until: str, timeout: float = 30) -> dict[str, Any]:
+        """Wait for the tunnel; returns its row of ``tunnels.wait``."""
+        (row,) = self.call("tunnels.wait", names=["peer"], until=until, timeout=timeout)["tunnels"]
+        return row
+
+
+@contextmanager
+def running(site: Site, folder: Path) -> Iterator[Manager]:
+    """Start the manager at a site and end it afterwards: it must end cleanly and leave no SA behind."""
+    folder.mkdir()
+    manager = Manager(site, folder)
+    command = [PYTHON, "-m", "engine", "manager", "--database", str(folder / "definitions.sqlite")]
+    command += ["--runtime-dir", str(folder / "run"), "--control", str(manager.control)]
+    command += ["--log-format", "text", "--log-level", "debug"]
+    process = site.start(command, manager.log, ENVIRONMENT)
+    try:
+        wait_until("the manager's control socket", manager.control.exists)
+        yield manager
+    finally:
+        status = end(process)
+    assert status == 0, f"the manager ended with {status}: {manager.log.read_text(encoding='utf-8')[-2000:]}"
+    assert "proto esp" not in site.states(), "the manager left SAs behind"

@@ -1,0 +1,150 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""strongSwan's IKE daemon at one site, run by hand from Debian's packages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .sites import Site, end, wait_until
+
+DAEMON = "/usr/sbin/charon-systemd"
+# What IKEv2 with pre-shared keys needs; the default list costs seconds to load.
+PLUGINS = "nonce openssl random kdf hmac kernel-netlink socket-default vici"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What strongSwan is told of the other side."""
+
+    local: Site
+    remote: Site
+    secret: str
+    ike: str = "aes256gcm16-prfsha384-x25519"
+    esp: str = "aes256gcm16-x25519"
+    family: int = 4
+    mode: str = "tunnel"
+    encapsulated: bool = False
+
+    def configuration(self) -> str:
+        """The connection in swanctl.conf's words; addresses and networks of the wanted family."""
+        six = self.family == 6
+        local, remote = (site.address6 if six else site.address for site in (self.local, self.remote))
+        local_net, remote_net = (site.network6 if six else site.network for site in (self.local, self.remote))
+        selectors = f"local_ts = {local_net}\n remote_ts = {remote_net}" if self.mode == "tunnel" else ""
+        return f"""\
+connections {{
+ peer {{
+  version = 2
+  local_addrs = {local}
+  remote_addrs = {remote}
+  proposals = {self.ike}
+  mobike = no
+  encap = {"yes" if self.encapsulated else "no"}
+  local {{
+   auth = psk
+   id = {self.local.identity}
+  }}
+  remote {{
+   auth = psk
+   id = {self.remote.identity}
+  }}
+  children {{
+   net {{
+    mode = {self.mode}
+    esp_proposals = {self.esp}
+    {selectors}
+   }}
+  }}
+ }}
+}}
+secrets {{
+ ike-peer {{
+  id = {self.remote.identity}
+  secret = "{self.secret}"
+ }}
+}}
+"""
+
+
+class StrongSwan:
+    """A running daemon; made by :func:`running`."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site = site
+        self.folder = folder
+        self.socket = f"unix://{folder}/vici"
+        self.log = folder / "charon.log"
+
+    def swanctl(self, *words: str) -> str:
+        """Run swanctl against this daemon; fails the test when it fails."""
+        return self.site.run("swanctl", *words, "--uri", self.socket)
+
+    def load(self, peer: Peer) -> None:
+        """Load a connection and its secret."""
+        path = self.folder / "swanctl.conf"
+        path.write_text(peer.configuration(), encoding="utf-8")
+        self.swanctl("--load-all", "--noprompt", "--file", str(path))
+
+    def initiate(self) -> subprocess.CompletedProcess[str]:
+        """Set the tunnel up from this side; returns what swanctl said and its status."""
+        return self.site.attempt("swanctl", "--initiate", "--child", "net", "--timeout", "20", "--uri", self.socket)
+
+    def sas(self) -> str:
+        """Its IKE SAs and Child SAs, as text."""
+        return self.swanctl("--list-sas")
+
+    def established(self) -> bool:
+        """Whether an IKE SA with an installed Child SA stands."""
+        text = self.sas()
+        return "ESTABLISHED" in text and "INSTALLED" in text
+
+
+def _settings(folder: Path) -> str:
+    return f"""\
+charon-systemd {{
+ load = {PLUGINS}
+ port = 500
+ port_nat_t = 4500
+ cookie_threshold = 0
+ block_threshold = 0
+ journal {{
+  default = -1
+ }}
+ filelog {{
+  log {{
+   path = {folder}/charon.log
+   default = 1
+   ike = 2
+   flush_line = yes
+  }}
+ }}
+ plugins {{
+  vici {{
+   socket = unix://{folder}/vici
+  }}
+ }}
+}}
+"""
+
+
+@contextmanager
+def running(site: Site, folder: Path) -> Iterator[StrongSwan]:
+    """Start the daemon at a site and end it afterwards."""
+    folder.mkdir()
+    configuration = folder / "strongswan.conf"
+    configuration.write_text(_settings(folder), encoding="utf-8")
+    daemon = StrongSwan(site, folder)
+    environment = {**os.environ, "STRONGSWAN_CONF": str(configuration), "SWANCTL_DIR": str(folder)}
+    process = site.start([DAEMON], folder / "output.log", environment)
+    try:
+        wait_until("strongSwan's control socket", (folder / "vici").exists)
+        yield daemon
+    finally:
+        end(process)
