@@ -380,13 +380,7 @@ class Endpoint:
         found = self.registry.by_child_spi.get((event.child.local_address, event.child.spi_in))
         if found is None or found[1].number != event.child.number:
             return
-        sa, child = found
-        children.forget(turn, sa, child)
-        turn.touch(sa)
-        spi = child.sa.spi_in.to_bytes(4, "big")
-        sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=spi))
-        data = {"child": child.config.name, "reason": "kernel_refused", "story": event.problem}
-        turn.report("child_failed", sa, child, **data)
+        children.not_installed(turn, *found, event.problem)
 
     def _mapping_changed(self, turn: Turn, event: MappingChanged) -> None:
         """ESP that passed its integrity check came from another address or port: the peer is there now."""

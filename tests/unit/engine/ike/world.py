@@ -151,7 +151,7 @@ class World:
         settings = settings or Settings()
         self.east = Host(self, EAST, 1, settings)
         self.west = Host(self, WEST, 2, settings)
-        self.translate: Callable[[Path], Path] | None = None
+        self.translate: Callable[[Path], Path | None] | None = None  # None: there is no way
 
     def send(self, action: Send) -> None:
         """Put a datagram on the wire."""
@@ -159,6 +159,8 @@ class World:
         there = Path(path.remote_address, path.remote_port, path.local_address, path.local_port, path.natt)
         if self.translate is not None:
             there = self.translate(there)
+            if there is None:
+                return
         for delay in self.fate(self.count, action.datagram):
             self._copies += 1
             heapq.heappush(self.wire, (self.now + delay, self._copies, action.datagram, there))

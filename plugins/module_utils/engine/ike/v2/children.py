@@ -179,19 +179,37 @@ def remove(turn: Turn, sa: IkeSa, child: Child, reason: str, story: str) -> None
         switch_to(turn, sa, child.successor)
     forget(turn, sa, child)
     heirs = _heirs(turn, child)
+    policies = _what_becomes_of_policies(child, heirs)
+    if isinstance(policies, PointPolicies):
+        turn.actions += [policies, RemoveSas(child.sa)]
+    else:
+        turn.actions += [RemoveSas(child.sa), *([policies] if policies else ())]
+    if not heirs:
+        turn.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
+
+
+def not_installed(turn: Turn, sa: IkeSa, child: Child, problem: str) -> None:
+    """The kernel refused a child and has rolled it back: so do we, and the peer is told."""
+    forget(turn, sa, child)
+    policies = _what_becomes_of_policies(child, _heirs(turn, child))
+    if policies is not None:
+        turn.actions.append(policies)
+    sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
+    turn.touch(sa)
+    turn.report("child_failed", sa, child, child=child.config.name, reason="kernel_refused", story=problem)
+
+
+def _what_becomes_of_policies(
+    child: Child, heirs: Sequence[Child]
+) -> PointPolicies | ResetPolicies | RemovePolicies | None:
+    """Where the child's policies go with its SAs: to another generation behind them, back to a trap, or away."""
     shared = [heir for heir in heirs if _same_selectors(heir, child)]
     sending = [heir for heir in shared if heir.state is not ChildState.ANSWERED]
     if sending:
-        turn.actions.append(PointPolicies(max(sending, key=lambda heir: heir.number).sa))
-    turn.actions.append(RemoveSas(child.sa))
+        return PointPolicies(max(sending, key=lambda heir: heir.number).sa)
     if shared:
-        return  # another generation carries on behind the same policies
-    if _keeps_trap(child):
-        turn.actions.append(ResetPolicies(child.sa))
-    else:
-        turn.actions.append(RemovePolicies(child.sa))
-    if not heirs:
-        turn.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
+        return None  # it points them to itself when it begins to send
+    return ResetPolicies(child.sa) if _keeps_trap(child) else RemovePolicies(child.sa)
 
 
 def clear(turn: Turn, sa: IkeSa, child: Child) -> None:

@@ -20,7 +20,8 @@ from .exchange import Incoming, last_word, opened, repeats_answer, send_answer, 
 from .sa import AUTHENTICATED, IkeSa, Kind, State, Task
 from .turn import Turn
 
-CHILD_WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD)
+# What nobody does on an IKE SA that lost a collision.
+WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.REKEY_IKE)
 
 
 def new_peer(turn: Turn, header: Header, datagram: bytes, path: Path) -> None:
@@ -73,7 +74,7 @@ def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path)
         if row is None:
             _refuse(sa, header)
         _require(got.payloads, row.required)
-        if sa.claims is not None and kind in CHILD_WORK:
+        if sa.claims is not None and kind in WORK:
             # The peer works with its successor already: for it the collision is decided.
             lifecycle.inherit(turn, sa.claims, sa)
         answer = row.handler(turn, sa, got)
@@ -172,7 +173,7 @@ def fail(turn: Turn, sa: IkeSa, task: Task, exc: IkeError) -> None:
         # It is us who find fault, while the peer believes the IKE SA to be up: say so (section 2.21.2).
         unproven = exc.notify == NotifyType.AUTHENTICATION_FAILED
         last_word(turn, sa, Notify(exc.notify) if unproven else Delete(ProtocolId.IKE, ()))
-    lifecycle.end(turn, sa, exc.reason, exc.story)
+    lifecycle.end(turn, sa, exc.reason, exc.story, task)
 
 
 def pump(turn: Turn, sa: IkeSa) -> None:

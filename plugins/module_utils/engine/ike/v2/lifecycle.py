@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ..actions import Path
+from ..actions import Path, Send
 from . import children
 from .sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
 from .turn import Turn
@@ -74,6 +74,8 @@ def follow_path(turn: Turn, sa: IkeSa, path: Path) -> None:
         return
     sa.path = path
     turn.report("moved", sa, path=f"{path.remote_address}/{path.remote_port}")
+    if sa.request is not None:
+        turn.actions.append(Send(sa.request.datagram, path))  # it may have gone to where nobody is any more
     for child in sa.children.values():
         if child.state is ChildState.INSTALLED:
             child.rekey_at = min(child.rekey_at, max(turn.now, child.created + turn.settings.move_pause))
@@ -97,12 +99,15 @@ def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
     turn.report("ike_rekeyed", new, old=old.number)
 
 
-def end(turn: Turn, sa: IkeSa, reason: str, story: str) -> None:
+def end(turn: Turn, sa: IkeSa, reason: str, story: str, answered: Task | None = None) -> None:
     """Remove the IKE SA with all its children and whatever it had under way.
 
     Where the peer has already made its successor while our own rekey was out, that one carries on.
+
+    :param answered: our request that this comes of, if it is not outstanding any more.
     """
-    theirs = sa.request.task.their_sa if sa.request is not None else None
+    under_way = sa.request.task if sa.request is not None else answered
+    theirs = under_way.their_sa if under_way is not None else None
     if theirs is not None and sa.replaced_by is None and reason != "stopped":
         inherit(turn, sa, theirs)
     established = sa.state in AUTHENTICATED
@@ -111,7 +116,7 @@ def end(turn: Turn, sa: IkeSa, reason: str, story: str) -> None:
             children.clear(turn, sa, child)
         else:
             children.remove(turn, sa, child, reason, story)
-    _release(turn, sa)
+    _release(turn, sa, under_way)
     if sa.state is State.INIT_ANSWERED:
         turn.half_open.leave(sa.path.remote_address)
     quiet = sa.state is State.REFUSED or sa.replaced_by is not None
@@ -122,9 +127,9 @@ def end(turn: Turn, sa: IkeSa, reason: str, story: str) -> None:
         turn.report("ike_down" if established else "ike_failed", sa, reason=reason, story=story)
 
 
-def _release(turn: Turn, sa: IkeSa) -> None:
+def _release(turn: Turn, sa: IkeSa, under_way: Task | None) -> None:
     """Give back the SPIs of children that never came to be."""
-    tasks = [sa.request.task] if sa.request else []
+    tasks = [under_way] if under_way is not None else []
     if sa.handshake is not None and sa.handshake.first is not None:
         tasks.append(sa.handshake.first)
     for task in tasks:

@@ -88,6 +88,7 @@ def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """The rekey came to nothing: the peer's own, if there is one, takes over, or try again in a while."""
     if task.their_sa is not None and task.their_sa.state is State.ESTABLISHED:
         settle(turn, sa, task.their_sa)
+    if sa.replaced_by is not None:
         return
     sa.rekey_at = turn.now + turn.pause(reason)
     turn.report("setback", sa, reason=reason, story=story)
