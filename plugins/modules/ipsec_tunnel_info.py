@@ -28,7 +28,8 @@ attributes:
     details: There is nothing to compare.
 options:
   source:
-    description: V(manager) lists what runs, V(database) what is defined.
+    description:
+      - V(manager) lists what runs, and whatever O(names) and O(numbers) ask for. V(database) lists what is defined.
     type: str
     choices: [manager, database]
     default: manager

@@ -102,7 +102,7 @@ def test_settings_are_applied_once() -> None:
     """In a namespace whose settings are nobody else's."""
     script = (
         "ip link add va type veth peer name vb; "
-        "echo 1 > /proc/sys/net/ipv4/conf/va/send_redirects; echo 0 > /proc/sys/net/ipv4/ip_forward; exec \"$@\""
+        'echo 1 > /proc/sys/net/ipv4/conf/va/send_redirects; echo 0 > /proc/sys/net/ipv4/ip_forward; exec "$@"'
     )
     arguments = {"sysctl": {"net.ipv4.ip_forward": 1, "net.ipv4.conf.*.send_redirects": 0}}
     first, second = _twice(["unshare", "--net", "sh", "-c", script, "sh"], arguments)

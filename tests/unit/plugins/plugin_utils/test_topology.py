@@ -28,7 +28,9 @@ HUB_SPOKE = {"name": "c", "topology": "hub_spoke", "hubs": ["g0"], "spokes": ["g
 
 def roster(communities: list[dict[str, Any]], variables: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The roster of an inventory with the group all."""
-    return make_roster(communities, variables, {"all": sorted(variables)}, more.get("externals"), more.get("seed", SEED))
+    return make_roster(
+        communities, variables, {"all": sorted(variables)}, more.get("externals"), more.get("seed", SEED)
+    )
 
 
 def refused_or_roster(fleet: Any) -> dict[str, Any] | None:
@@ -48,7 +50,9 @@ def both_ends(made: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]
             assert tunnel["name"] == peer["tunnel"]
             tunnels[peer["community"], name, peer["host"]] = tunnel
     return [
-        (tunnel, tunnels[community, right, left]) for (community, left, right), tunnel in tunnels.items() if left < right
+        (tunnel, tunnels[community, right, left])
+        for (community, left, right), tunnel in tunnels.items()
+        if left < right
     ]
 
 

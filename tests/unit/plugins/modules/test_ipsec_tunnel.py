@@ -1,0 +1,167 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Modules ipsec_tunnel and ipsec_tunnel_info against real managers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..running import run_module
+from .conftest import SECRET, Pair, RunningManager, tunnel
+
+
+def info(manager: RunningManager, **filters: Any) -> list[dict[str, Any]]:
+    """What ipsec_tunnel_info returns."""
+    return run_module("ipsec_tunnel_info", {"control_socket": manager.control, **filters})["tunnels"]
+
+
+def bulk(manager: RunningManager, *names: str, **more: Any) -> dict[str, Any]:
+    """Arguments for several tunnels."""
+    rows = [
+        {
+            "name": name,
+            "local": {"address": manager.address},
+            "remote": {"address": f"192.0.2.{number + 1}"},
+            "auth": {"secret": SECRET + name},
+            "children": [{"name": "lan", "local": ["172.16.0.0/24"], "remote": [f"172.16.{number + 1}.0/24"]}],
+        }
+        for number, name in enumerate(names)
+    ]
+    return {"tunnels": rows, "control_socket": manager.control, **more}
+
+
+def test_up_and_down_between_two(managers: Pair) -> None:
+    left, right = managers
+    planned = run_module("ipsec_tunnel", tunnel(left, right, state="present"), check=True)
+    assert planned["changed"]
+    assert info(left) == []
+    assert run_module("ipsec_tunnel", tunnel(right, left, state="present"))["changed"]
+
+    result = run_module("ipsec_tunnel", tunnel(left, right, state="active", wait={"timeout": 20}))
+    assert result["changed"], result
+    assert result["waited"]["until"] == "established"
+    assert result["waited"]["tunnels"][0]["reached"]
+    assert [(t["state"], t["role"]) for t in info(left)] == [("active", "initiator")]
+    assert [(t["state"], t["role"]) for t in info(right, role="responder")] == [("active", "responder")]
+
+    again = run_module("ipsec_tunnel", tunnel(left, right, state="active"))
+    assert not again["changed"]
+    assert again["impact"] == "none"
+    assert again["before"] == again["after"] == {}
+
+    name = {"name": "pair", "control_socket": left.control}
+    down = run_module("ipsec_tunnel", {**name, "state": "inactive"})
+    assert down["changed"] and down["waited"]["until"] == "down"
+    assert info(left) == []
+    assert info(left, source="database")[0]["wanted"] == "inactive"
+    assert run_module("ipsec_tunnel", {**name, "state": "absent"})["changed"]
+    assert not run_module("ipsec_tunnel", {**name, "state": "absent"})["changed"]
+    assert info(left, source="database") == []
+
+
+def test_a_wrong_secret_says_which_side_and_what_to_do(managers: Pair) -> None:
+    left, right = managers
+    run_module("ipsec_tunnel", tunnel(right, left, auth={"secret": "another one, just as long as that"}))
+    result = run_module("ipsec_tunnel", tunnel(left, right, state="active", wait={"timeout": 3}))
+    assert result["failed"]
+    assert "1 of 1 tunnels not established after 3 s" in result["msg"]
+    assert "authentication_failed" in result["msg"]
+    assert "remedy: compare the secret and both ids at the two ends" in result["msg"]
+    assert SECRET not in json.dumps(result)
+
+
+def test_a_peer_that_does_not_answer(managers: Pair) -> None:
+    left, right = managers
+    right.stop()
+    result = run_module("ipsec_tunnel", tunnel(left, right, state="active", wait={"timeout": 1}))
+    assert result["failed"]
+    assert "not established" in result["msg"]
+
+
+def test_a_change_says_its_impact(managers: Pair) -> None:
+    left, right = managers
+    run_module("ipsec_tunnel", tunnel(left, right))
+    changed = run_module("ipsec_tunnel", tunnel(left, right, ike={"lifetime": "2h"}))
+    assert changed["tunnels"] == [
+        {"name": "pair", "number": 1, "action": "changed", "impact": "hot", "changes": ["ike.lifetime"]}
+    ]
+    assert changed["before"]["pair"]["ike"]["lifetime"] == 14400
+    assert changed["after"]["pair"]["ike"]["lifetime"] == 7200
+    before, after = (set(changed["diff"][key].splitlines()) for key in ("before", "after"))
+    assert before - after == {"    lifetime: 14400"}
+    assert after - before == {"    lifetime: 7200"}
+
+
+def test_a_new_secret_shows_as_a_change_but_not_itself(managers: Pair) -> None:
+    left, right = managers
+    run_module("ipsec_tunnel", tunnel(left, right))
+    result = run_module("ipsec_tunnel", tunnel(left, right, auth={"secret": "quite another one, long enough"}))
+    assert result["tunnels"][0]["changes"] == ["auth.secret"]
+    assert result["diff"]["before"] != result["diff"]["after"]
+    text = json.dumps(result)
+    assert SECRET not in text
+    assert "quite another one" not in text
+
+
+def test_many_at_once_and_purge(managers: Pair) -> None:
+    manager = managers[0]
+    first = run_module("ipsec_tunnel", bulk(manager, "a", "b", "c", owner="one"))
+    assert [row["action"] for row in first["tunnels"]] == ["created"] * 3
+    assert first["invocation"]["module_args"]["tunnels"] == ["a", "b", "c"]
+    assert not run_module("ipsec_tunnel", bulk(manager, "a", "b", "c", owner="one"))["changed"]
+    assert run_module("ipsec_tunnel", {**tunnel(*managers), "owner": "two"})["changed"]
+    fewer = run_module("ipsec_tunnel", bulk(manager, "a", owner="one", purge=True))
+    assert {row["name"]: row["action"] for row in fewer["tunnels"]} == {"a": "none", "b": "removed", "c": "removed"}
+    assert sorted(row["name"] for row in info(manager, source="database")) == ["a", "pair"]
+    none = run_module("ipsec_tunnel", bulk(manager, owner="one", purge=True))
+    assert none["changed"]
+    assert [row["name"] for row in info(manager, source="database")] == ["pair"]
+
+
+def test_one_bad_definition_and_nothing_changes(untouched: Pair) -> None:
+    manager = untouched[0]
+    arguments = bulk(manager, "a", "b")
+    arguments["tunnels"][1]["remote"]["address"] = "192.0.2.300"
+    result = run_module("ipsec_tunnel", arguments)
+    assert result["failed"]
+    assert "definitions[b].remote.address" in result["msg"]
+    assert "192.0.2.300" in result["msg"]
+    assert result["problems"][0]["field"] == "definitions[b].remote.address"
+    assert info(manager, source="database") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"children": [{"name": "x", "local": ["10.1.0.0/33"], "remote": ["10.2.0.0/16"]}]}, "10.1.0.0/33"),
+        ({"auth": {"method": "psk"}}, "auth.secret"),
+        ({"local": {"address": "127.0.0.81", "identity": "x"}}, "identity"),
+        ({"colour": "blue"}, "colour"),
+        ({"ike": {"version": 1}}, "ike.version"),
+        ({"ike": {"proposals": ["aes256gcm17"]}}, "aes256gcm17"),
+        ({"state": "up"}, "state"),
+        ({"name": None}, "name"),
+        ({"tunnels": []}, "mutually exclusive"),
+        ({"purge": True}, "purge"),
+    ],
+)
+def test_bad_input_is_named_and_changes_nothing(untouched: Pair, change: dict[str, Any], words: str) -> None:
+    arguments = {key: value for key, value in tunnel(*untouched, **change).items() if value is not None}
+    result = run_module("ipsec_tunnel", arguments)
+    assert result["failed"]
+    assert words in result["msg"]
+    assert info(untouched[0], source="database") == []
+
+
+def test_without_a_manager_it_says_how_to_start_one(tmp_path: Path) -> None:
+    for module in ("ipsec_tunnel", "ipsec_tunnel_info"):
+        arguments = {"control_socket": str(tmp_path / "none.sock")}
+        result = run_module(module, {**arguments, **({"name": "x", "state": "absent"} if module[-1] == "l" else {})})
+        assert result["failed"]
+        assert "the tunnel manager is not running" in result["msg"]
+        assert "systemctl start fleet-ipsec-manager" in result["msg"]
