@@ -12,7 +12,7 @@ import errno
 import importlib
 import socket
 from types import ModuleType, TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ..errors import KernelError, MissingError
 from .spec import ChildSpec
@@ -45,7 +45,7 @@ class Routes:
         self._pyroute2 = _pyroute2()
         self._link = self._pyroute2.IPRoute()
 
-    def __enter__(self) -> Routes:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

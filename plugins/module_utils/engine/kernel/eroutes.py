@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Eroutes: what happens to outgoing packets, as a view of policies, SAs and registry."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ..said import Said, magic
+from .klips import ErouteLine
+from .policies import network
+from .registry import Child
+from .values import OUT, KernelSelector, Policy, SaState, Template
+
+
+@dataclass(frozen=True, slots=True)
+class Eroute:
+    """One outgoing rule.
+
+    :ivar packets: what the first SA of the group carried; policies themselves do not count.
+    :ivar packets_shared: whether other eroutes use that SA, so that the count is theirs too.
+    :ivar source_ports: (lowest, highest), (0, 0) for every port; ICMP has its type here and its code in
+        ``destination_ports``.
+    :ivar said: canonical SAID of the first SA, or ``%pass``, ``%drop``, ``%trap``, ``%hold``.
+    :ivar sas: SAIDs of all SAs, innermost first; empty when ``said`` is an action.
+    :ivar action: ``ipsec``, ``pass``, ``drop``, ``trap`` or ``hold``.
+    :ivar owner: who installed it, None when it is not ours; ``tunnel`` and ``child`` likewise.
+    """
+
+    packets: int
+    packets_shared: bool
+    source: str
+    source_ports: tuple[int, int]
+    destination: str
+    destination_ports: tuple[int, int]
+    protocol: int
+    said: str
+    sas: tuple[str, ...]
+    action: str
+    priority: int
+    reqid: int
+    owner: str | None = None
+    tunnel: str | None = None
+    child: str | None = None
+
+    def line(self) -> ErouteLine:
+        """The same in classic words; a port range reads as every port."""
+        source, destination = ipaddress.ip_network(self.source), ipaddress.ip_network(self.destination)
+        first_ports = [low if low == high else 0 for low, high in (self.source_ports, self.destination_ports)]
+        return ErouteLine(
+            self.packets, source, first_ports[0], destination, first_ports[1], self.said, self.protocol,
+            group=self.sas or (self.said,),
+        )  # fmt: skip
+
+
+class SaTable:
+    """SAs by the ways in which templates and SAIDs find them."""
+
+    def __init__(self, sas: Iterable[SaState]) -> None:
+        self._by_said: dict[Said, SaState] = {}
+        self._by_template: dict[tuple[str, int, str, int], SaState] = {}
+        self.holds: list[SaState] = []
+        for sa in sas:
+            if sa.hold:
+                self.holds.append(sa)
+                continue
+            self._by_said[said_of(sa)] = sa
+            if sa.larval:
+                continue
+            key = (sa.destination, sa.protocol, sa.mode, sa.reqid)
+            held = self._by_template.get(key)
+            if held is None or held.add_time <= sa.add_time:
+                self._by_template[key] = sa
+
+    def find(self, said: Said) -> SaState | None:
+        """The SA with this name, reservations included."""
+        return self._by_said.get(said)
+
+    def resolve(self, template: Template, destination: str) -> SaState | None:
+        """The SA that the kernel takes for ``template``: the pinned one, else the newest that fits.
+
+        :param destination: used where the template, being in transport mode, names none.
+        """
+        address = template.destination if template.mode == "tunnel" else destination
+        if template.spi:
+            sa = self._by_said.get(Said(template.protocol, template.spi, address))
+            return sa if sa and not sa.larval and sa.reqid == template.reqid and sa.mode == template.mode else None
+        return self._by_template.get((address, template.protocol, template.mode, template.reqid))
+
+
+def said_of(sa: SaState) -> Said:
+    """The name of an SA."""
+    return Said(sa.protocol, sa.spi, sa.destination)
+
+
+def eroutes(
+    policies: Iterable[Policy], sas: Iterable[SaState], children: Mapping[int, Child], groups: Iterable[tuple[Said, ...]]
+) -> list[Eroute]:
+    """The table in the order in which the kernel tries it, holds first.
+
+    Policies for a mark or interface, inbound and forward policies are no eroutes.
+    """
+    table = SaTable(sas)
+    heads = {said: members for members in groups for said in members}
+    found = [
+        _eroute(policy, table, children, heads) for policy in policies if policy.direction == OUT and not policy.marked
+    ]
+    found += [_hold(sa, children) for sa in table.holds]
+    uses: dict[str, int] = {}
+    for eroute in found:
+        uses[eroute.said] = uses.get(eroute.said, 0) + 1
+    found = [replace(e, packets_shared=True) if e.sas and uses[e.said] > 1 else e for e in found]
+    return sorted(found, key=lambda e: (e.priority, e.source, e.destination, e.protocol, e.source_ports, e.said))
+
+
+def _eroute(
+    policy: Policy, table: SaTable, children: Mapping[int, Child], heads: Mapping[Said, tuple[Said, ...]]
+) -> Eroute:
+    if policy.action == "block":
+        return _build(policy.selector, "drop", policy.priority)
+    if not policy.templates:
+        return _build(policy.selector, "pass", policy.priority)
+    states = []
+    address = _host(policy.selector)
+    for template in policy.templates:
+        if template.mode == "tunnel":
+            address = template.destination
+        state = table.resolve(template, address)
+        if state is not None:
+            states.append(state)
+    first = policy.templates[0]
+    names = children.get(first.reqid)
+    if not states or said_of(states[0])[0] != first.protocol:
+        return _build(policy.selector, "trap", policy.priority, first.reqid, names)
+    members = heads.get(said_of(states[0])) or tuple(map(said_of, states))
+    return _build(policy.selector, "ipsec", policy.priority, first.reqid, names, members, states[0].packets)
+
+
+def _host(selector: KernelSelector) -> str:
+    """Where packets of a transport mode policy go: known for a single host only."""
+    return str(network(selector.destination, selector.destination_prefix).network_address)
+
+
+def _hold(sa: SaState, children: Mapping[int, Child]) -> Eroute:
+    # Before every policy, as the packet it holds waits for its answer already.
+    return _build(sa.selector, "hold", 0, sa.reqid, children.get(sa.reqid))
+
+
+def _build(
+    selector: KernelSelector,
+    action: str,
+    priority: int,
+    reqid: int = 0,
+    names: Child | None = None,
+    members: tuple[Said, ...] = (),
+    packets: int = 0,
+) -> Eroute:
+    return Eroute(
+        packets,
+        False,
+        str(network(selector.source, selector.source_prefix)),
+        _ports(selector.source_port, selector.source_port_mask),
+        str(network(selector.destination, selector.destination_prefix)),
+        _ports(selector.destination_port, selector.destination_port_mask),
+        selector.protocol,
+        str(members[0]) if members else str(magic(f"%{action}")),
+        tuple(map(str, members)),
+        action,
+        priority,
+        reqid,
+        *(names or (None, None, None)),
+    )
+
+
+def _ports(port: int, mask: int) -> tuple[int, int]:
+    return (port & mask, port | ~mask & 0xFFFF) if mask else (0, 0)

@@ -1,0 +1,226 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The classic text of ``/proc/net/ipsec_eroute``, ``/proc/net/ipsec_spigrp`` and ``ipsec look``, both ways."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..errors import InputError
+from ..said import Said, parse_said
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_COUNT = re.compile(r"(-?\d+)\s+(?=\S)")
+_SUBNET = re.compile(r"\[(?P<six>[0-9a-fA-F:.]+/\d{1,3})\](?P<six_port>:\d{1,5})?|(?P<net>[^\s\[\]]+)")
+_IDENTITIES = re.compile(r"\(([^\s()]*)\)\s*\(([^\s()]*)\)\s*$")
+_LOOK_COUNT = re.compile(r"\s\((-?\d+)\)\s*$")
+_ONLY_IDENTITIES = re.compile(r"\s*\([^\s()]*\)\s*\([^\s()]*\)\s*$")
+_UNKNOWN_MAGIC = re.compile(r"%unk-\d+")
+_REMEDY = "write COUNT SOURCE -> DESTINATION => SAID"
+_WRAP = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class ErouteLine:
+    """One line.
+
+    :ivar packets: the count, None where the line has none; a negative one (it wraps at 2^31) is turned back.
+    :ivar source_port: 0 for every port.
+    :ivar target: SAID text in its canonical form, ``%trap`` and the like included; ``%unk-N`` as it stands.
+    :ivar protocol: transport protocol number, 0 for all.
+    :ivar source_identity: without its parentheses; None when the line has none, empty for ``()``.
+    :ivar group: of an ``ipsec look`` line, every SAID; else just the target.
+    """
+
+    packets: int | None
+    source: Network
+    source_port: int
+    destination: Network
+    destination_port: int
+    target: str
+    protocol: int = 0
+    source_identity: str | None = None
+    destination_identity: str | None = None
+    group: tuple[str, ...] = ()
+
+
+class Problem(NamedTuple):
+    """A line that could not be read: its number (from 1), itself and why."""
+
+    number: int
+    line: str
+    reason: str
+
+
+def read_eroutes(text: str) -> tuple[list[ErouteLine], list[Problem]]:
+    """Every line of an eroute table; lines that cannot be read are reported and the others kept."""
+    found: list[ErouteLine] = []
+    problems: list[Problem] = []
+    for number, line in _joined(text):
+        try:
+            found.append(parse_eroute(line))
+        except InputError as exc:
+            problems.append(Problem(number, line, exc.problem))
+    return found, problems
+
+
+def _joined(text: str) -> Iterator[tuple[int, str]]:
+    """(number, line) of what is not blank; identities on a line of their own belong to the line before."""
+    held: tuple[int, str] | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if held and _ONLY_IDENTITIES.fullmatch(line):
+            held = (held[0], f"{held[1]} {line.strip()}")
+            continue
+        if held:
+            yield held
+        held = (number, line.strip()) if line.strip() else None
+    if held:
+        yield held
+
+
+def parse_eroute(line: str) -> ErouteLine:
+    """One line of the table, or of ``ipsec look``.
+
+    :raises InputError: naming what is wrong in it.
+    """
+    left, arrow, rest = line.strip().partition("->")
+    if not arrow:
+        raise InputError("eroute", line, "no ->", _REMEDY)
+    right, arrow, target = rest.partition("=>")
+    if not arrow:
+        raise InputError("eroute", line, "no =>", _REMEDY)
+    packets, left = _take_count(left.strip())
+    look = _LOOK_COUNT.search(target)
+    identities = _IDENTITIES.search(target)
+    names: tuple[str | None, str | None] = (None, None)
+    if identities:
+        names, target = (identities[1], identities[2]), target[: identities.start()]
+    elif look:
+        packets, target = int(look[1]), target[: look.start()]
+    source, source_port = _subnet(left.strip(), right, line)
+    destination, destination_port = _subnet(right.strip(), left, line)
+    words = target.split()
+    if not words:
+        raise InputError("eroute", line, "nothing after =>", _REMEDY)
+    first, protocol = _target(words[0], line)
+    group = (first, *(_target(word, line)[0] for word in words[1:]))
+    if packets is not None and packets < 0:
+        packets += _WRAP
+    return ErouteLine(packets, source, source_port, destination, destination_port, first, protocol, *names, group)
+
+
+def _take_count(text: str) -> tuple[int | None, str]:
+    found = _COUNT.match(text)
+    return (int(found[1]), text[found.end() :]) if found else (None, text)
+
+
+def _subnet(text: str, other: str, line: str) -> tuple[Network, int]:
+    found = _SUBNET.fullmatch(text)
+    if found is None:
+        raise InputError("eroute", line, f"{text!r} is not a subnet", _REMEDY)
+    if found["six"]:
+        network, port = found["six"], found["six_port"] or ""
+    else:
+        network, port = _split_port(found["net"])
+    if network == "0:0/0":  # the manual's spelling of the IPv6 default
+        network = "::/0" if other.count(":") > 1 else "0.0.0.0/0"
+    if "/" not in network:
+        raise InputError("eroute", line, f"{text!r} has no mask", _REMEDY)
+    number = int(port[1:]) if port else 0
+    if number > 65535:
+        raise InputError("eroute", line, f"port {number} is out of range", "ports are 0 to 65535")
+    try:
+        return ipaddress.ip_network(network, strict=False), number
+    except ValueError as exc:
+        raise InputError("eroute", line, str(exc), _REMEDY) from None
+
+
+def _split_port(text: str) -> tuple[str, str]:
+    """The port of ``10.0.0.0/8:25`` and ``2001:db8::/64:25`` comes after the mask."""
+    address, slash, mask = text.partition("/")
+    mask, colon, port = mask.partition(":")
+    if colon and not port.isdecimal():
+        return text, ""
+    return address + slash + mask, colon + port
+
+
+def _target(word: str, line: str) -> tuple[str, int]:
+    """(canonical SAID, transport protocol). ``…@2001:db8::23:6`` is read as an address, which it may well be."""
+    if _UNKNOWN_MAGIC.fullmatch(word):
+        return word, 0
+    bracketed = re.fullmatch(r"(.+@)\[([0-9a-fA-F:.]+)\](?::(\d{1,3}))?", word)
+    if bracketed:
+        return str(_said(bracketed[1] + bracketed[2], line)), _protocol(bracketed[3], line)
+    head, colon, number = word.rpartition(":")
+    if colon and number.isdecimal() and (head.startswith("%") or "." in head.partition("@")[2]):
+        if ":" not in head.partition("@")[2]:
+            return str(_said(head, line)), _protocol(number, line)
+    return str(_said(word, line)), 0
+
+
+def _protocol(number: str | None, line: str) -> int:
+    value = int(number or 0)
+    if value > 255:
+        raise InputError("eroute", line, f"transport protocol {value} is out of range", "protocols are 0 to 255")
+    return value
+
+
+def _said(text: str, line: str) -> Said:
+    try:
+        return parse_said(text)
+    except InputError as exc:
+        raise InputError("eroute", line, f"{text!r}: {exc.problem}", exc.remedy) from None
+
+
+def format_eroute(line: ErouteLine) -> str:
+    """As the classic kernel wrote it; IPv6 with a port or protocol is bracketed, so that it can be read back."""
+    target = _proc(line.target)
+    if line.protocol:
+        name, at, address = target.partition("@")
+        target = f"{name}@[{address}]" if at and ":" in address else target
+        target += f":{line.protocol}"
+    names = ""
+    if line.source_identity is not None:
+        names = f" ({line.source_identity}) ({line.destination_identity or ''})"
+    source = _format_subnet(line.source, line.source_port)
+    destination = _format_subnet(line.destination, line.destination_port)
+    return f"{line.packets or 0:<10d} {source:<18s} -> {destination:<18s} => {target}{names}"
+
+
+def _format_subnet(network: Network, port: int) -> str:
+    if not port:
+        return str(network)
+    return f"[{network}]:{port}" if network.version == 6 else f"{network}:{port}"
+
+
+def _proc(target: str) -> str:
+    return target if _UNKNOWN_MAGIC.fullmatch(target) else parse_said(target).proc
+
+
+def read_groups(text: str) -> tuple[list[tuple[Said, ...]], list[Problem]]:
+    """Groups of a spigrp table, innermost SA first.
+
+    Later kernels wrote a line per SA, from it outward: those that are the tail of another are folded into it.
+    """
+    lines: list[tuple[Said, ...]] = []
+    problems: list[Problem] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            lines.append(tuple(parse_said(word) for word in line.split()))
+        except InputError as exc:
+            problems.append(Problem(number, line, f"{exc.value!r}: {exc.problem}"))
+    later = {said for members in lines for said in members[1:]}
+    return [members for members in lines if members[0] not in later], problems
+
+
+def format_group(members: Iterable[Said]) -> str:
+    """One line of a spigrp table (it ended in a blank; we leave that out)."""
+    return " ".join(said.proc for said in members)
