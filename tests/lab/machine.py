@@ -104,7 +104,8 @@ def start_guest(directory: Path, namespace: str, tap: str, cpu: int) -> int:
 def guest_job(directory: Path, layer: str, output: int) -> tuple[list[str], dict[str, str]]:
     """Command line and environment of a guest that runs one job with that descriptor as its console.
 
-    The folder ``share`` is shared with it, the layer laid over its tree; the kernel itself speaks only when it breaks down.
+    The folder ``share`` is shared with it, the layer laid over its tree; the kernel
+    itself speaks only when it breaks down.
     """
     arguments = [f"SHARE={directory}/share", f"con0=null,fd:{output}", "loglevel=0"]
     if layer:

@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo's closing picture: the topology, the tunnels, what was proven, how to look around."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from .places import Places
+from .proof import Ping
+from .topology import GATEWAYS, Gateway
+from .wire import Verdict
+
+
+def topology() -> str:
+    """The lab as a drawing."""
+
+    def lines(gateway: Gateway) -> tuple[str, str]:
+        return f"{gateway.host_address:>10}", f"{gateway.name} {gateway.address}"
+
+    hub, one, two = (lines(gateway) for gateway in GATEWAYS)
+    return (
+        f"                                          ╔═ ESP ═ {one[1]:<22} ─ lan ─ host {one[0].strip()}\n"
+        f" host {hub[0].strip()} ─ lan ─ {hub[1]} ═══ internet ═╣\n"
+        f"                                          ╚═ ESP ═ {two[1]:<22} ─ lan ─ host {two[0].strip()}"
+    )
+
+
+def tunnels_table(listings: dict[str, list[dict]]) -> Table:
+    """One row a Child SA, as its initiator sees it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("initiator", "responder", "child", "selectors", "ESP", "SPI out / in", "packets out / in"):
+        table.add_column(title, justify="right" if "packets" in title else "left", overflow="fold")
+    for name, rows in listings.items():
+        for tunnel in rows:
+            if tunnel["role"] != "initiator":
+                continue
+            for child in tunnel["children"]:
+                for sa in child["sas"]:
+                    table.add_row(
+                        name,
+                        tunnel["remote"]["id"].partition(".")[0],
+                        child["name"],
+                        f"{', '.join(sa['local'])}\n  ⇄ {', '.join(sa['remote'])}",
+                        " ".join(sa["algorithms"]),
+                        f"{sa['spi_out']}\n{sa['spi_in']}",
+                        f"{sa['out']['packets']}\n{sa['in']['packets']}",
+                    )
+    return table
+
+
+def _facts(listings: dict[str, list[dict]], pings: list[Ping], verdict: Verdict) -> list[str]:
+    established = sum(row["phase1"] == "active" for rows in listings.values() for row in rows)
+    times = sorted(ping.rtt for ping in pings if ping.rtt is not None)
+    return [
+        f"{established // 2} IKE SAs, both ends of each agree, authenticated by secrets derived from one vaulted seed",
+        f"{len(pings)} of {len(pings)} pings between the hosts answered; median {times[len(times) // 2]:.1f} ms",
+        f"{verdict.esp_packets} ESP packets on the wire, each with the SPI of one of {len(verdict.esp)} SAs",
+        f"{verdict.ike} IKE packets; 0 packets with an inner address: nothing left a gateway in clear",
+        "a second run of site.yml changed nothing",
+    ]
+
+
+def summary(
+    console: Console, places: Places, listings: dict[str, list[dict]], pings: list[Ping], verdict: Verdict
+) -> None:
+    """Print the closing picture."""
+    console.print()
+    console.print(Panel(topology(), title="the fleet", expand=False, padding=(1, 2)))
+    console.print(tunnels_table(listings))
+    for fact in _facts(listings, pings, verdict):
+        console.print(f"  [green]✔[/] {fact}")
+    console.print()
+
+
+def how_to_look(console: Console, places: Places) -> None:
+    """Print how to look around in a lab that was kept."""
+    enter = f"ssh -F {places.ssh_config} hub"
+    rows = (
+        ("log in", enter),
+        ("tunnels", f"{enter} ike cmd=list"),
+        ("eroutes", f"{enter} ipsec eroute"),
+        ("from host to host", f"ssh -F {places.ssh_config} branch1 lab-host ping 10.3.0.10"),
+        ("the wire", f"ip netns exec {places.internet} tcpdump -ni any esp"),
+        ("change the inventory", f"$EDITOR {places.inventory}/group_vars/all/fleet.yml"),
+        ("run it", f"ANSIBLE_CONFIG={places.ansible_config} .venv/bin/ansible-playbook playbooks/site.yml --diff"),
+        ("end it", "make lab-down"),
+    )
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for what, how in rows:
+        table.add_row(f"  {what}", f"[bold]{how}[/]")
+    console.print("The lab keeps running. Look around:")
+    console.print(table, soft_wrap=True)
