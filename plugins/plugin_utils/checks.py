@@ -91,16 +91,16 @@ def eroute_problems(eroutes: Iterable[Mapping[str, Any]], tunnels: Iterable[Mapp
     :param eroutes: ``ipsec_eroutes`` of M(fleet.ipsec.ipsec_eroute_facts).
     :param tunnels: definitions of :func:`topology.host_tunnels`.
     """
-    held: dict[str, set[tuple[Network, Network]]] = {}
+    held: dict[str, dict[tuple[Network, Network], str]] = {}
     for eroute in eroutes:
         if eroute.get("tunnel"):
             ends = (ipaddress.ip_network(str(eroute["source"])), ipaddress.ip_network(str(eroute["destination"])))
-            held.setdefault(str(eroute["tunnel"]), set()).add(ends)
+            held.setdefault(str(eroute["tunnel"]), {})[ends] = str(eroute["action"])
     problems = []
     defined = set()
     for tunnel in tunnels:
         defined.add(tunnel["name"])
-        there = held.get(tunnel["name"], set())
+        there = held.get(tunnel["name"], {})
         if not there:
             problems.append(
                 f"tunnel {tunnel['name']} has no eroute: it is down, or its definition is not on the gateway"
@@ -109,7 +109,14 @@ def eroute_problems(eroutes: Iterable[Mapping[str, Any]], tunnels: Iterable[Mapp
         wanted = {pair for child in tunnel["children"] for pair in _selector_pairs(child)}
         problems += [
             f"tunnel {tunnel['name']} has no eroute from {source} to {destination}"
-            for source, destination in sorted(wanted - there, key=str)
+            for source, destination in sorted(wanted - there.keys(), key=str)
+        ]
+        always = [child for child in tunnel["children"] if child.get("start") != "trap"]
+        steady = {pair for child in always for pair in _selector_pairs(child)}
+        problems += [
+            f"tunnel {tunnel['name']} has no SA from {source} to {destination}: it is down, its packets are dropped"
+            for source, destination in sorted(steady & there.keys(), key=str)
+            if there[source, destination] == "trap"
         ]
     problems += [f"eroutes of {name}, which the inventory does not have" for name in sorted(set(held) - defined)]
     return problems

@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One look at the kernel: its eroutes and its groups of SAs, each table dumped once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..said import Said
+from .client import XfrmClient
+from .eroutes import Eroute, eroutes, said_of
+from .registry import RegistryView
+from .values import SaState
+
+
+class Tables(NamedTuple):
+    """What :func:`read_tables` found; ``groups`` have their SAs innermost first, an SA in no group stands alone."""
+
+    eroutes: list[Eroute]
+    groups: list[tuple[Said, ...]]
+
+
+def read_tables(runtime_dir: str) -> Tables:
+    """Read the kernel of this network namespace, with the names that the registry in ``runtime_dir`` has.
+
+    :raises MissingError: without the permission, or without XFRM in the kernel.
+    """
+    client = XfrmClient()
+    registry = RegistryView(runtime_dir)
+    try:
+        sas, known = client.dump_sas(), registry.groups()
+        table = eroutes(client.dump_policies(), sas, registry.children(), known)
+        return Tables(table, with_single_sas(known, sas))
+    finally:
+        registry.close()
+        client.close()
+
+
+def with_single_sas(known: Iterable[tuple[Said, ...]], sas: Iterable[SaState]) -> list[tuple[Said, ...]]:
+    """Groups as they were made, then each SA that is in none; SPI reservations are no SAs."""
+    lines = list(known)
+    grouped = {said for members in lines for said in members}
+    alone = {said_of(sa) for sa in sas if not sa.larval} - grouped
+    return lines + [(said,) for said in sorted(alone, key=lambda said: (said.destination, said.protocol, said.spi))]

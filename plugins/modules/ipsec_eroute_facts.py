@@ -1,0 +1,284 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: ipsec_eroute_facts
+short_description: Read what happens to outgoing packets, and the groups of SAs
+version_added: 0.1.0
+author:
+  - fleet.ipsec contributors (@fleet-ipsec)
+description:
+  - Returns the kernel's outgoing IPsec policies as eroutes, and its SAs as groups, as facts.
+  - Needs no tunnel manager. Whatever else put policies into the kernel is listed too; only what this collection made
+    has an owner and the name of its tunnel.
+  - Reads the classic table instead where one is, see O(path).
+extends_documentation_fragment:
+  - fleet.ipsec.attributes
+attributes:
+  check_mode:
+    support: full
+    details: It only reads.
+  diff_mode:
+    support: none
+    details: It changes nothing.
+options:
+  format:
+    description:
+      - V(structured) returns values.
+      - V(klips) returns the classic text lines as well.
+    type: str
+    choices: [structured, klips]
+    default: structured
+  path:
+    description:
+      - A file with the text of C(/proc/net/ipsec_eroute) to read instead of the kernel's policies.
+      - When it is not given and C(/proc/net/ipsec_eroute) exists, that is read.
+    type: path
+  spigrp_path:
+    description:
+      - The same for C(/proc/net/ipsec_spigrp) and the groups.
+    type: path
+  runtime_dir:
+    description:
+      - Directory in which the tunnel manager keeps the names of tunnels and groups.
+    type: path
+    default: /run/fleet-ipsec
+seealso:
+  - module: fleet.ipsec.ipsec_tunnel_info
+  - module: fleet.ipsec.ipsec_spigrp
+"""
+
+EXAMPLES = r"""
+- name: Read the eroutes
+  fleet.ipsec.ipsec_eroute_facts:
+
+- name: Fail when a tunnel is down
+  ansible.builtin.assert:
+    that: ansible_facts.ipsec_eroutes | selectattr('action', 'equalto', 'trap') | length == 0
+
+- name: Print the classic lines
+  fleet.ipsec.ipsec_eroute_facts:
+    format: klips
+  register: found
+
+- name: Show them
+  ansible.builtin.debug:
+    var: found.ansible_facts.ipsec_eroute_lines
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The tables.
+  returned: always
+  type: dict
+  contains:
+    ipsec_eroutes:
+      description: The eroutes, in the order in which the kernel tries them.
+      type: list
+      elements: dict
+      contains:
+        packets:
+          description: Packets that the first SA of the group carried; policies themselves do not count. Null if unknown.
+          type: int
+        packets_shared:
+          description: Whether other eroutes use the same SA, so that the count is theirs too.
+          type: bool
+        source:
+          description: Network the packets come from.
+          type: str
+          sample: 10.1.0.0/24
+        source_ports:
+          description: Lowest and highest source port; two zeros for every port. For ICMP the type.
+          type: list
+          elements: int
+        destination:
+          description: Network the packets go to.
+          type: str
+          sample: 10.2.0.0/24
+        destination_ports:
+          description: Lowest and highest destination port; two zeros for every port. For ICMP the code.
+          type: list
+          elements: int
+        protocol:
+          description: IP protocol number, 0 for all.
+          type: int
+        said:
+          description: The first SA of the group, or V(%pass), V(%drop), V(%reject), V(%trap), V(%hold).
+          type: str
+          sample: esp.c0de1001@198.51.100.2
+        sas:
+          description: All SAs of the group, innermost first; empty when O(ignore:said) is an action.
+          type: list
+          elements: str
+        action:
+          description: What happens; V(ipsec) when an SA protects the packets.
+          type: str
+          sample: ipsec
+        priority:
+          description: The lowest number is tried first. Null in a classic table.
+          type: int
+        reqid:
+          description: The kernel's request ID. Null in a classic table.
+          type: int
+        owner:
+          description: Owner tag of the tunnel, null when it is none of ours.
+          type: str
+        tunnel:
+          description: Name of the tunnel, null when it is none of ours.
+          type: str
+        child:
+          description: Name of the child, null when it is none of ours.
+          type: str
+        source_identity:
+          description: Identity in a classic table, null elsewhere.
+          type: str
+        destination_identity:
+          description: Identity in a classic table, null elsewhere.
+          type: str
+    ipsec_spigrps:
+      description: Groups of SAs, each innermost first; an SA in no group stands alone.
+      type: list
+      elements: list
+      sample: [["esp.c0de1001@198.51.100.2"]]
+    ipsec_eroute_lines:
+      description: The eroutes as lines of C(/proc/net/ipsec_eroute).
+      returned: with O(format=klips)
+      type: list
+      elements: str
+    ipsec_spigrp_lines:
+      description: The groups as lines of C(/proc/net/ipsec_spigrp).
+      returned: with O(format=klips)
+      type: list
+      elements: str
+unreadable:
+  description: Lines of a classic table that could not be read.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+    number:
+      description: Number of the line, from 1.
+      type: int
+    line:
+      description: The line.
+      type: str
+    reason:
+      description: What is wrong with it.
+      type: str
+"""
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.klips import (
+    ErouteLine,
+    format_eroute,
+    format_group,
+    read_eroutes,
+    read_groups,
+)
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.views import read_tables
+
+CLASSIC_EROUTES, CLASSIC_GROUPS = "/proc/net/ipsec_eroute", "/proc/net/ipsec_spigrp"
+
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    "format": {"type": "str", "choices": ["structured", "klips"], "default": "structured"},
+    "path": {"type": "path"},
+    "spigrp_path": {"type": "path"},
+    "runtime_dir": {"type": "path", "default": "/run/fleet-ipsec"},
+}
+
+
+def read_file(field: str, path: str) -> str:
+    """The text of a classic table.
+
+    :raises InputError: naming ``field``.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError as exc:
+        raise InputError(
+            field, path, exc.strerror or "cannot be read", "name a readable file, or leave it out"
+        ) from exc
+
+
+def of_line(line: ErouteLine) -> dict[str, Any]:
+    """A line of a classic table as an eroute."""
+    magic = line.target.startswith("%")
+    return {
+        "packets": line.packets,
+        "packets_shared": False,
+        "source": str(line.source),
+        "source_ports": [line.source_port, line.source_port],
+        "destination": str(line.destination),
+        "destination_ports": [line.destination_port, line.destination_port],
+        "protocol": line.protocol,
+        "said": line.target,
+        "sas": [] if magic else list(line.group),
+        "action": line.target[1:] if magic else "ipsec",
+        "priority": None,
+        "reqid": None,
+        "owner": None,
+        "tunnel": None,
+        "child": None,
+        "source_identity": line.source_identity,
+        "destination_identity": line.destination_identity,
+    }
+
+
+def run(params: dict[str, Any]) -> dict[str, Any]:
+    """Read both tables as ``params`` say; returns what the task returns.
+
+    :raises EngineError: for a file that cannot be read and for a kernel that cannot be asked.
+    """
+    eroute_path = params["path"] or (CLASSIC_EROUTES if os.path.exists(CLASSIC_EROUTES) else None)
+    group_path = params["spigrp_path"] or (CLASSIC_GROUPS if os.path.exists(CLASSIC_GROUPS) else None)
+    unreadable: list[dict[str, Any]] = []
+    tables = read_tables(params["runtime_dir"]) if not (eroute_path and group_path) else None
+    if eroute_path:
+        lines, problems = read_eroutes(read_file("path", eroute_path))
+        unreadable += [{"path": eroute_path, **problem._asdict()} for problem in problems]
+        eroutes = [of_line(line) for line in lines]
+    else:
+        lines = [eroute.line() for eroute in tables.eroutes]
+        eroutes = [{**asdict(e), "source_identity": None, "destination_identity": None} for e in tables.eroutes]
+    if group_path:
+        groups, problems = read_groups(read_file("spigrp_path", group_path))
+        unreadable += [{"path": group_path, **problem._asdict()} for problem in problems]
+    else:
+        groups = tables.groups
+    facts: dict[str, Any] = {
+        "ipsec_eroutes": eroutes,
+        "ipsec_spigrps": [[str(said) for said in members] for members in groups],
+    }
+    if params["format"] == "klips":
+        facts["ipsec_eroute_lines"] = [format_eroute(line) for line in lines]
+        facts["ipsec_spigrp_lines"] = [format_group(members) for members in groups]
+    return {"ansible_facts": facts, "unreadable": unreadable}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        result = run(module.params)
+    except EngineError as exc:
+        module.fail_json(msg=str(exc), changed=False)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
