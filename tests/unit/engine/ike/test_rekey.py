@@ -106,6 +106,16 @@ def test_every_collision_ends_well(first: str, second: str, gap: float) -> None:
     settled(world, {first, second})
 
 
+@pytest.mark.nightly
+def test_ever_more_collisions_with_loss_and_reordering_end_well() -> None:
+    for seed in range(1000, 51_000):
+        try:
+            test_collisions_with_loss_and_reordering_end_well(seed)
+        except AssertionError as exc:
+            exc.add_note(f"seed {seed}")
+            raise
+
+
 @pytest.mark.parametrize("seed", range(80))
 def test_collisions_with_loss_and_reordering_end_well(seed: int) -> None:
     chance = random.Random(seed)

@@ -206,7 +206,7 @@ def answer_child(
     turn: Turn, sa: IkeSa, narrowed: Narrowed, choice: Any, nonces: tuple[bytes, bytes], shared: Secret | None
 ) -> Child:
     """Responder: make the child that the peer asked for."""
-    children.check_spi(choice)
+    children.check_spi(sa, choice)
     spi = children.reserve_spi(turn, sa, narrowed.config)
     return children.make(turn, sa, narrowed, choice, spi, nonces, shared, started_exchange=False)
 

@@ -86,14 +86,16 @@ def asked_mode(notifies: Sequence[Notify]) -> str:
     return "transport" if any(n.type == NotifyType.USE_TRANSPORT_MODE for n in notifies) else "tunnel"
 
 
-def check_spi(choice: Choice) -> int:
+def check_spi(sa: IkeSa, choice: Choice) -> int:
     """The peer's SPI as a number.
 
-    :raises IkeError: scope child, when it has the wrong size or is reserved (RFC 4303 section 2.1).
+    :raises IkeError: scope child, when it has the wrong size, is reserved (RFC 4303 section 2.1) or in use already.
     """
     spi = int.from_bytes(choice.spi, "big")
     if len(choice.spi) != 4 or spi < 256:
         raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, f"the peer's SPI {choice.spi.hex()} is not usable", CHILD)
+    if any(child.sa.spi_out == spi for child in sa.children.values()):
+        raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, f"the peer's SPI {choice.spi.hex()} is in use already", CHILD)
     return spi
 
 
@@ -114,7 +116,7 @@ def make(
     :param started_exchange: whether we sent the request of this exchange: its initiator's keys are ours to send with.
     """
     config = narrowed.config
-    spi_out = check_spi(choice)
+    spi_out = check_spi(sa, choice)
     keys = child_keys(sa.choice.prf, sa.keys.d, choice, nonces[0], nonces[1], shared)
     initiator, responder = (keys.encr_i, keys.integ_i), (keys.encr_r, keys.integ_r)
     outgoing, incoming = (initiator, responder) if started_exchange else (responder, initiator)

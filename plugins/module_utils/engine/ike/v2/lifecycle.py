@@ -82,7 +82,12 @@ def follow_path(turn: Turn, sa: IkeSa, path: Path) -> None:
 
 
 def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
-    """Move the children and the work queued for them; the old IKE SA waits for its Delete."""
+    """Move the children and the work queued for them; the old IKE SA waits for its Delete.
+
+    Where either has ended meanwhile there is nothing to move, or nowhere to move it to.
+    """
+    if State.GONE in (old.state, new.state):
+        return
     for child in list(old.children.values()):
         del old.children[child.number]
         children.adopt(turn, new, child)

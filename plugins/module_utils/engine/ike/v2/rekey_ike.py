@@ -53,7 +53,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
         raise IkeError(NotifyType.INVALID_SYNTAX, exc.story, IKE, reason=exc.reason) from exc
     nonces = (task.nonce, payloads.one(Nonce).data)
     mine = _successor(turn, sa, True, choice, shared, nonces, (task.spi, choice.spi))
-    theirs = task.their_sa
+    theirs = task.their_sa if task.their_sa is not None and task.their_sa.state is not State.GONE else None
     if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
         mine.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
         mine.replaced_by = theirs
