@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+
+from ansible.module_utils.basic import AnsibleModule
 
 # Somewhere in the head of each file of ours.
 MARK = "fleet.ipsec"
@@ -23,21 +24,21 @@ def read(path: str) -> str | None:
         return None
 
 
-def foreign(path: str) -> str:
+def foreign(module: AnsibleModule, path: str) -> str:
     """Why a file is not ours to change, in words; "" if it is ours or there is none."""
     if os.path.isdir(path):
         return f"{path} is a directory"
     text = read(path)
     if text is None or MARK in text[:_HEAD]:
         return ""
-    return f"{path} belongs to {_package(path) or 'something else'}"
+    return f"{path} belongs to {_package(module, path) or 'something else'}"
 
 
-def _package(path: str) -> str:
+def _package(module: AnsibleModule, path: str) -> str:
     """The distribution package that a file came with, "" if none or not known."""
     for command in (["dpkg-query", "--search", path], ["rpm", "--query", "--file", path]):
         if shutil.which(command[0]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode == 0:
-                return f"package {done.stdout.partition(':')[0].strip()}"
+            status, text, _errors = module.run_command(command)
+            if status == 0:
+                return f"package {text.partition(':')[0].strip()}"
     return ""

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import ipaddress
-import select
 import socket
 import struct
-import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -24,6 +22,7 @@ _ETH_P_ALL = 3
 _SO_RCVBUFFORCE = 33
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _BUFFER = 32 << 20  # octets; what a busy gateway sends while Python looks the other way
+_BURST = 256  # packets
 _HEAD = 256  # octets of each packet that are looked at
 
 
@@ -149,15 +148,13 @@ class Capture:
     def __exit__(self, *_exc: object) -> None:
         self._socket.close()
 
-    def watch(self, sight: Sight, seconds: float) -> None:
-        """Add what passes within that time to ``sight``."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if select.select([self._socket], [], [], left)[0]:
-                self._drain(sight, end)
+    def fileno(self) -> int:
+        """Descriptor that turns readable when packets wait."""
+        return self._socket.fileno()
 
-    def _drain(self, sight: Sight, end: float) -> None:
-        while time.monotonic() < end:
+    def drain(self, sight: Sight) -> None:
+        """Add waiting packets to ``sight``; returns after some, so that others have their turn on a busy host."""
+        for _turn in range(_BURST):
             try:
                 octets, address = self._socket.recvfrom(_HEAD)
             except BlockingIOError:

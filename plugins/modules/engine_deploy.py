@@ -77,7 +77,6 @@ transferred:
 
 import os
 import shutil
-import subprocess
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -90,7 +89,8 @@ class Releases:
     :param path: the folder that holds ``releases`` and ``current``.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, module: AnsibleModule, path: str) -> None:
+        self._module = module
         self._releases = os.path.join(path, "releases")
         self.current = os.path.join(path, "current")
 
@@ -114,7 +114,7 @@ class Releases:
             if digest(manifest(os.path.join(fresh, FOLDER))) != name:
                 raise ValueError("the archive was damaged on its way; run the task again")
             # The service may not write here when it runs, and starts twice as fast from compiled files.
-            subprocess.run([python, "-m", "compileall", "-q", fresh], check=False, capture_output=True)
+            self._module.run_command([python, "-m", "compileall", "-q", fresh])
             place = os.path.join(self._releases, name)
             if os.path.lexists(place):
                 shutil.rmtree(place)
@@ -151,7 +151,7 @@ def main() -> None:
     if not module.params["manifest"]:
         module.fail_json(msg="manifest: is filled in on the controller; call this module as fleet.ipsec.engine_deploy")
     wanted = {str(path): str(octets) for path, octets in module.params["manifest"].items()}
-    releases = Releases(module.params["path"])
+    releases = Releases(module, module.params["path"])
     there = releases.in_use()
     name, previous = digest(wanted), digest(there)
     changed = name != previous or not releases.points_to(name)

@@ -178,7 +178,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    problems = [problem for each in module.params["files"] if (problem := foreign(each["path"]))]
+    problems = [problem for each in module.params["files"] if (problem := foreign(module, each["path"]))]
     if problems:
         module.fail_json(
             msg=f"will not touch what is not fleet.ipsec's own: {'; '.join(problems)}; "

@@ -92,7 +92,6 @@ problems:
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from typing import Any
 
@@ -110,13 +109,15 @@ QUESTION = (
 )
 
 
-def interpreter(python: str) -> tuple[list[str], list[str]]:
+def interpreter(module: AnsibleModule, python: str) -> tuple[list[str], list[str]]:
     """Problems with the interpreter, and the packages that it lacks."""
     try:
-        done = subprocess.run([python, "-c", QUESTION, *PACKAGES], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        return [f"{python} does not run ({error}); install python3 there, or set gateway_python"], []
-    major, minor, *missing = done.stdout.split()
+        status, text, errors = module.run_command([python, "-c", QUESTION, *PACKAGES], handle_exceptions=False)
+    except OSError as error:
+        status, text, errors = 1, "", str(error.strerror)
+    if status:
+        return [f"{python} does not run ({errors.strip()}); install python3 there, or set gateway_python"], []
+    major, minor, *missing = text.split()
     if (int(major), int(minor)) < MINIMUM_PYTHON:
         return [
             f"{python} is Python {major}.{minor}, too old; install Python 3.11 or newer and set gateway_python to it"
@@ -201,7 +202,7 @@ def main() -> None:
     )
     if os.geteuid() != 0:
         module.fail_json(msg="a gateway is set up by root; become root (become: true)")
-    problems, missing = interpreter(module.params["python"])
+    problems, missing = interpreter(module, module.params["python"])
     features: list[str] = []
     if sys.version_info < MINIMUM_PYTHON:
         problems.append(
@@ -219,7 +220,7 @@ def main() -> None:
     if holder:
         problems.append(f"{holder}; stop and disable that IKE daemon, two cannot serve one host")
     for path in module.params["files"]:
-        problem = foreign(path)
+        problem = foreign(module, path)
         if problem:
             problems.append(f"{problem}; remove that package, or choose another path in the role's variables")
     manager = service_manager()

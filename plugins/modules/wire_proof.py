@@ -112,7 +112,7 @@ ike:
   returned: always
   type: int
   sample: 0
-clear:
+in_clear:
   description: Packets that left in clear though a tunnel was there for them.
   returned: always
   type: list
@@ -130,16 +130,17 @@ dropped:
   sample: 0
 """
 
+import asyncio
 import ipaddress
 import re
-import subprocess
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import require_python
 
 REPLIES = re.compile(r"(\d+) packets transmitted, (\d+) received")
-WATCH_SECONDS = 0.1
+# Pings under way at the same time.
+AT_ONCE = 64
 # Replies and their ESP may still be under way when ping has ended.
 LINGER_SECONDS = 0.2
 
@@ -159,25 +160,38 @@ def ping_command(params: dict[str, Any], ping: dict[str, Any], addresses: list[s
     return [*words, *(["-I", source] if source else []), ping["destination"]]
 
 
-def run_pings(params: dict[str, Any], capture: Any, sight: Any, addresses: list[str]) -> list[dict[str, Any]]:
-    """Send all pings while the capture is watched; each with ``sent``, ``received`` and, if it failed, ``story``."""
-    pings = [dict(each) for each in params["pings"]]
-    running = [
-        subprocess.Popen(
-            ping_command(params, ping, addresses), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+async def send_ping(params: dict[str, Any], ping: dict[str, Any], addresses: list[str]) -> None:
+    """Send one ping and note ``sent``, ``received`` and, if it failed, ``story`` in it."""
+    command = ping_command(params, ping, addresses)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
-        for ping in pings
-    ]
-    while any(process.poll() is None for process in running):
-        capture.watch(sight, WATCH_SECONDS)
-    capture.watch(sight, LINGER_SECONDS)
-    for ping, process in zip(pings, running, strict=True):
-        text = process.communicate()[0]
-        counted = REPLIES.search(text)
-        ping["sent"], ping["received"] = map(int, counted.groups()) if counted else (0, 0)
-        if not ping["received"]:
-            lines = text.strip().splitlines()
-            ping["story"] = f"{ping['sent']} sent, no reply" if counted else (lines[-1] if lines else "no output")
+    except OSError as error:
+        ping.update(sent=0, received=0, story=f"cannot run {command[0]}: {error.strerror}")
+        return
+    text = (await process.communicate())[0].decode(errors="replace")
+    counted = REPLIES.search(text)
+    ping["sent"], ping["received"] = map(int, counted.groups()) if counted else (0, 0)
+    if not ping["received"]:
+        lines = text.strip().splitlines()
+        ping["story"] = f"{ping['sent']} sent, no reply" if counted else (lines[-1] if lines else "no output")
+
+
+async def run_pings(params: dict[str, Any], capture: Any, sight: Any, addresses: list[str]) -> list[dict[str, Any]]:
+    """Send all pings while the capture fills the sight; each ping with what became of it."""
+    pings = [dict(each) for each in params["pings"]]
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(ping: dict[str, Any]) -> None:
+        async with places:
+            await send_ping(params, ping, addresses)
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(capture.fileno(), capture.drain, sight)
+    await asyncio.gather(*map(in_turn, pings))
+    await asyncio.sleep(LINGER_SECONDS)
+    loop.remove_reader(capture.fileno())
     return pings
 
 
@@ -269,7 +283,7 @@ def main() -> None:
         with Capture() as capture:
             # Before and after, so that a rekey between does not look like a stranger's SPI.
             known = sa_keys(client.dump_sas())
-            pings = run_pings(params, capture, sight, addresses)
+            pings = asyncio.run(run_pings(params, capture, sight, addresses))
             known |= sa_keys(client.dump_sas())
             dropped = capture.dropped()
         client.close()
@@ -285,7 +299,7 @@ def main() -> None:
         "pings": pings,
         "esp": esp,
         "ike": sight.ike,
-        "clear": clear,
+        "in_clear": clear,
         "packets": sight.looked_at,
         "dropped": dropped,
     }

@@ -137,15 +137,15 @@ class _Pairs:
             )
         return children
 
-    def _selectors(self, host: str, peer: str, version: int) -> list[str]:
-        """What lies on the side of ``host`` for ``peer``."""
+    def _selectors(self, owner: str, viewer: str, version: int) -> list[str]:
+        """What lies on the side of ``owner`` in its tunnel with ``viewer``."""
         community = self._community
-        if community["via_hub"] and host == community["hubs"][0] and peer in community["spokes"]:
+        if community["via_hub"] and owner == community["hubs"][0] and viewer in community["spokes"]:
             # What the spoke is, or reaches by a tunnel of its own, does not go through the hub.
-            aside = [peer, *(name for other in self._elsewhere for name in peers(other, peer))]
-            parts = family_of(member_networks(self._members, [name for name in aside if name != host]), version)
+            aside = [viewer, *(name for other in self._elsewhere for name in peers(other, viewer))]
+            parts = family_of(member_networks(self._members, [name for name in aside if name != owner]), version)
             return [str(network) for network in self._reach[version].without(parts)]
-        return [str(network) for network in family_of(member_networks(self._members, [host]), version)]
+        return [str(network) for network in family_of(member_networks(self._members, [owner]), version)]
 
 
 def _given_only(values: dict[str, Any]) -> dict[str, Any]:

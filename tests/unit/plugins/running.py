@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 _RUN = """
@@ -29,11 +30,16 @@ else:
 """
 
 
-def run_module(name: str, arguments: dict[str, Any], check: bool = False) -> dict[str, Any]:
-    """The result of a module; ``failed`` is in it where the module failed."""
+def run_module(
+    name: str, arguments: dict[str, Any], check: bool = False, wrapper: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The result of a module; ``failed`` is in it where the module failed.
+
+    :param wrapper: words before the command, such as those that enter a namespace.
+    """
     arguments = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp"}
     done = subprocess.run(
-        [sys.executable, "-c", _RUN, json.dumps(sys.path), name],
+        [*wrapper, sys.executable, "-c", _RUN, json.dumps(sys.path), name],
         input=json.dumps(arguments),
         capture_output=True,
         text=True,
