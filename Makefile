@@ -50,7 +50,7 @@ interop: setup strongswan ## against strongSwan, both ways, with a ping over ESP
 	@$(PYTHON) -m tests.lab.guest --layer $(STRONGSWAN) $(PYTEST) -rs tests/interop
 
 molecule: setup ## the demo's gateways by Molecule: idempotence and check mode included
-	@cd extensions && ANSIBLE_HOME=$(CURDIR)/.cache/ansible molecule test
+	@sh $(SETUP)/molecule.sh
 
 sanity: setup ## ansible-test sanity on the oldest and the newest ansible-core
 	@$(PYTHON) $(SETUP)/sanity.py

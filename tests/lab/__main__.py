@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python3 -m tests.lab``: up, down, status, exec HOST COMMAND…."""
+"""``python3 -m tests.lab``: up, down, status, prove, silence, exec HOST COMMAND…."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import argparse
 import shlex
 import sys
 
-from . import lab
+from . import lab, prove
 from .places import LabError, Places
 from .topology import GATEWAYS
 
@@ -20,6 +20,8 @@ def _arguments() -> argparse.Namespace:
     verbs.add_parser("up", help="bring the lab up")
     verbs.add_parser("down", help="end it, leaving nothing behind")
     verbs.add_parser("status", help="say what runs")
+    verbs.add_parser("prove", help="ping from host to host and judge what is on the wire")
+    verbs.add_parser("silence", help="prove that without tunnels no host reaches another")
     execute = verbs.add_parser("exec", help="run a command on a gateway")
     execute.add_argument("host", choices=[gateway.name for gateway in GATEWAYS])
     execute.add_argument("command", nargs=argparse.REMAINDER)
@@ -44,6 +46,12 @@ def main() -> int:
     places = Places()
     if arguments.verb == "status":
         return _status(places)
+    if arguments.verb == "prove":
+        print(prove.prove(places))
+        return 0
+    if arguments.verb == "silence":
+        prove.check_silence(places)
+        return 0
     if arguments.verb == "exec":
         return lab.execute(places, arguments.host, [shlex.join(arguments.command)])
     if arguments.verb == "down":

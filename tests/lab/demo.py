@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from . import lab, picture, proof, wire
+from . import lab, picture, proof, prove, wire
 from .places import LabError, Places
 from .playbook import LOGS, run_playbook
 
@@ -70,9 +70,7 @@ def run(places: Places, show: Show) -> None:
         lab.up(places, step.doing)
         step.outcome = places.record()["kind"]
     with show.step("Before: the hosts cannot reach each other") as step:
-        answered = [ping for ping in proof.ping_all(places) if ping.answered]
-        if answered:
-            raise LabError(f"{answered[0].target} answers {answered[0].source} although there is no tunnel yet")
+        prove.check_silence(places)
         step.outcome = "no ping is answered"
     with show.step("playbooks/site.yml over ssh") as step:
         recap = run_playbook(places, "site", "site", step.doing)
@@ -82,22 +80,11 @@ def run(places: Places, show: Show) -> None:
         recap = run_playbook(places, "verify", "verify", step.doing, *HOST_PINGS)
         step.outcome = f"{recap.tasks} tasks on {recap.hosts} hosts"
     with show.step("After: every host reaches every other, IPv4 and IPv6") as step:
-        pings = proof.ping_all(places)
-        lost = [ping for ping in pings if not ping.answered]
-        if lost:
-            raise LabError(f"no answer: {', '.join(f'{ping.source} to {ping.address}' for ping in lost)}")
+        pings = prove.check_pings(places)
         step.outcome = f"{len(pings)} pings answered"
     with show.step("The wire, judged by scapy: ESP of known SPIs and IKE, nothing else") as step:
         listings = proof.tunnels(places)
-        wire.stop_capture(places)
-        verdict = wire.judge(wire.capture_file(places), proof.spis(listings))
-        # Each echo and each answer is one ESP packet on the wire, and two where the hub passes it on.
-        expected = sum(2 * proof.ECHOES * (1 if "hub" in (ping.source, ping.target) else 2) for ping in pings)
-        if verdict.wrong or verdict.esp_packets < expected:
-            raise LabError(
-                f"on the wire: {verdict.esp_packets} ESP packets (at least {expected} expected), "
-                f"{len(verdict.wrong)} that do not belong there: {'; '.join(verdict.wrong[:5])}"
-            )
+        verdict = prove.check_wire(places, pings, listings)
         step.outcome = f"{verdict.esp_packets} ESP packets of {len(verdict.esp)} SAs, {verdict.ike} IKE, 0 in clear"
     with show.step("playbooks/site.yml again") as step:
         recap = run_playbook(places, "site", "site-again", step.doing)

@@ -53,7 +53,7 @@ documentation() {
 }
 
 try "ruff" ruff check --quiet .
-try "shellcheck" shellcheck -x -e SC1091 tests/setup/*.sh tests/lab/node/*.sh tests/lab/node/lab-host
+try "shellcheck" shellcheck -x -e SC1091 tests/setup/*.sh tests/lab/node/*.sh tests/lab/node/lab-host tests/lab/vault-password
 try "ansible-lint" ansible-lint --offline --profile production --nocolor -q
 try "antsibull-docs" documentation
 try "antsibull-changelog" antsibull-changelog lint
