@@ -29,8 +29,8 @@ def here() -> Iterator[list[str]]:
         -n {mine} link add wire type veth peer name wire netns {other}
         -n {mine} addr add 192.0.2.81/24 dev wire
         -n {other} addr add 192.0.2.82/24 dev wire
-        -n {mine} addr add 10.81.0.1/24 dev lo
-        -n {other} addr add 10.82.0.1/24 dev lo
+        -n {mine} addr add 10.81.0.1/32 dev lo
+        -n {other} addr add 10.82.0.1/32 dev lo
         -n {mine} link set lo up
         -n {other} link set lo up
         -n {mine} link set wire up
