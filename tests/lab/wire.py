@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PROCESS = "capture"
 START_TIMEOUT = 10.0  # seconds until tcpdump listens
 NATT_PORT = 4500
-IKE_PORTS = (500, NATT_PORT)
+IKE_PORTS = {500, NATT_PORT}
 NON_ESP_MARKER = bytes(4)  # RFC 3948 section 2.2
 
 
@@ -96,7 +96,7 @@ class Judge:
             self._wrong("in clear", packet)
         elif self.esp in packet:
             self._take_esp(packet[self.esp].spi, packet)
-        elif self.udp in packet and packet[self.udp].dport in IKE_PORTS:
+        elif self.udp in packet and not IKE_PORTS.isdisjoint(_ports(packet[self.udp])):
             self._take_ike_port(packet)
         elif network.dst in self.routers and (self.tcp in packet or self.icmp in packet):
             self.verdict.management += 1  # ssh from the controller, and what the router's own ICMP errors provoke
@@ -119,11 +119,16 @@ class Judge:
 
     def _take_ike_port(self, packet: Packet) -> None:
         octets = bytes(packet[self.udp].payload)
-        in_udp = packet[self.udp].dport == NATT_PORT and len(octets) > len(NON_ESP_MARKER)
+        in_udp = NATT_PORT in _ports(packet[self.udp]) and len(octets) > len(NON_ESP_MARKER)
         if in_udp and not octets.startswith(NON_ESP_MARKER):
             self._take_esp(int.from_bytes(octets[:4], "big"), packet)
         else:
             self.verdict.ike += 1
+
+
+def _ports(datagram: Packet) -> tuple[int, int]:
+    """An ikeping starts from any port and is answered there."""
+    return datagram.sport, datagram.dport
 
 
 def _is_neighbour(network: Packet) -> bool:
