@@ -144,6 +144,9 @@ class CountingHost:
     def prepare_socket(self, port: Any) -> None:
         """A socket of a benchmark needs no bypass: there are no policies."""
 
+    def prepare(self) -> None:
+        """Nothing is caught here."""
+
     def cleanup(self) -> tuple[int, int]:
         """Remove leftovers."""
         return self.gateway.cleanup()

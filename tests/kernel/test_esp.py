@@ -499,7 +499,8 @@ def test_cleanup_takes_ours_only(sites: tuple[Site, Site]) -> None:
     a.space.run(
         "ip xfrm state add src 192.0.2.1 dst 192.0.2.9 proto esp spi 0x1234 reqid 9 mode tunnel"
         " aead 'rfc4106(gcm(aes))' 0x" + "ab" * 20 + " 128;"
-        "ip xfrm policy add src 10.1.0.0/24 dst 10.77.0.0/24 dir out tmpl src 192.0.2.1 dst 192.0.2.9 proto esp reqid 9 mode tunnel"
+        "ip xfrm policy add src 10.1.0.0/24 dst 10.77.0.0/24 dir out"
+        " tmpl src 192.0.2.1 dst 192.0.2.9 proto esp reqid 9 mode tunnel"
     )
     before = a.space.run("ip xfrm state; ip xfrm policy")
     install(sites, spec_for())

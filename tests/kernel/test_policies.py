@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Policies, SPI reservations, events and ownership on the machine's own kernel; ``ip xfrm`` is the judge of the rows."""
+"""Policies, SPI reservations, events and ownership on the machine's own kernel; ``ip xfrm`` judges the rows."""
 
 from __future__ import annotations
 
@@ -49,8 +49,11 @@ def gateway(space: Namespace, tmp_path) -> Iterator[Gateway]:
 @pytest.fixture
 def host(space: Namespace) -> Namespace:
     """The namespace with an address in 10.1.0.0/24 and a way out that leads nowhere."""
-    space.run("ip link add v0 type veth peer name v1; ip addr add 10.1.0.1/24 dev v0; ip link set v0 up;"
-              "ip link set v1 up; ip route add default dev v0; ip neigh add 10.2.0.9 lladdr 02:00:00:00:00:09 dev v0")  # fmt: skip
+    space.run(
+        "ip link add v0 type veth peer name v1; ip addr add 10.1.0.1/24 dev v0; ip link set v0 up;"
+        "ip link set v1 up; ip route add default dev v0;"
+        "ip neigh add 10.2.0.9 lladdr 02:00:00:00:00:09 dev v0"
+    )
     return space
 
 

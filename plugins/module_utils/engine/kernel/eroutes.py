@@ -97,7 +97,10 @@ def said_of(sa: SaState) -> Said:
 
 
 def eroutes(
-    policies: Iterable[Policy], sas: Iterable[SaState], children: Mapping[int, Child], groups: Iterable[tuple[Said, ...]]
+    policies: Iterable[Policy],
+    sas: Iterable[SaState],
+    children: Mapping[int, Child],
+    groups: Iterable[tuple[Said, ...]],
 ) -> list[Eroute]:
     """The table in the order in which the kernel tries it, holds first.
 

@@ -158,9 +158,10 @@ def _target(word: str, line: str) -> tuple[str, int]:
     if bracketed:
         return str(_said(bracketed[1] + bracketed[2], line)), _protocol(bracketed[3], line)
     head, colon, number = word.rpartition(":")
-    if colon and number.isdecimal() and (head.startswith("%") or "." in head.partition("@")[2]):
-        if ":" not in head.partition("@")[2]:
-            return str(_said(head, line)), _protocol(number, line)
+    address = head.partition("@")[2]
+    ends_in_number = colon and number.isdecimal()
+    if ends_in_number and ":" not in address and (head.startswith("%") or "." in address):
+        return str(_said(head, line)), _protocol(number, line)
     return str(_said(word, line)), 0
 
 

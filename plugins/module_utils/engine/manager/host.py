@@ -20,6 +20,7 @@ from ..kernel.events import AcquireEvent, ExpireEvent
 from ..kernel.events import Event as XfrmEvent
 from ..kernel.features import probe, require_esp
 from ..kernel.gateway import Gateway
+from ..kernel.neighbours import forget_neighbours, let_neighbours_pass
 from ..kernel.registry import Registry
 from ..kernel.routes import Route, Routes
 from ..kernel.spec import ChildSpec, Limits
@@ -124,9 +125,17 @@ class KernelHost:
         if port.natt:
             decapsulate_esp(port.socket)
 
+    def prepare(self) -> None:
+        """Let pass what no tunnel must ever catch.
+
+        :raises KernelError: the kernel refused.
+        """
+        let_neighbours_pass(self._client)
+
     def cleanup(self) -> tuple[int, int]:
         """Remove what a manager left: (SAs, policies) removed."""
         removed = self.gateway.cleanup()
+        forget_neighbours(self._client)
         for route in self._route(self._routes.ours):
             self._route(self._routes.remove, route)
         self._ways.clear()

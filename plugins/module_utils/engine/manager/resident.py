@@ -89,6 +89,7 @@ class Resident:
         sas, policies = self.host.cleanup()
         if sas or policies:
             self.log.info("removed what an earlier run left", sas=sas, policies=policies)
+        self.host.prepare()
         children = {(row.owner, name, child) for name, row in rows.items() for child in row.children}
         for reqid, names in self.host.registry.children().items():
             if tuple(names) not in children:

@@ -156,6 +156,9 @@ class FakeHost:
     def prepare_socket(self, port) -> None:
         """The sockets of a test need no permission."""
 
+    def prepare(self) -> None:
+        """Nothing is caught here."""
+
     def cleanup(self) -> tuple[int, int]:
         return self.gateway.cleanup()
 
