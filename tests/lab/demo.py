@@ -58,7 +58,7 @@ class Step:
     def doing(self, what: str) -> None:
         """Show what is being done right now."""
         if self.status is not None:
-            self.status.update(f"{self.title} … [dim]{what}[/]")
+            self.status.update(f"{self.title} … [dim]{what[:48]}[/]")
 
 
 def run(places: Places, show: Show) -> None:
