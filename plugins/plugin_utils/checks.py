@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .communities import peers, tunnel_name
 from .networks import Network
 from .topology import Roster
 
-PROTECTED = "allow"
+# What an eroute says that waits for an SA.
+TRAPPED = "trap"
+# Children that start by themselves have an SA whenever their tunnel is up.
+STARTED = "auto"
 
 
 def host_pings(roster: Roster, host: str) -> list[dict[str, Any]]:
@@ -91,38 +94,38 @@ def eroute_problems(eroutes: Iterable[Mapping[str, Any]], tunnels: Iterable[Mapp
     :param eroutes: ``ipsec_eroutes`` of M(fleet.ipsec.ipsec_eroute_facts).
     :param tunnels: definitions of :func:`topology.host_tunnels`.
     """
-    held: dict[str, dict[tuple[Network, Network], str]] = {}
+    held: dict[str, dict[tuple[Network, Network], Mapping[str, Any]]] = {}
     for eroute in eroutes:
         if eroute.get("tunnel"):
             ends = (ipaddress.ip_network(str(eroute["source"])), ipaddress.ip_network(str(eroute["destination"])))
-            held.setdefault(str(eroute["tunnel"]), {})[ends] = str(eroute["action"])
+            held.setdefault(str(eroute["tunnel"]), {})[ends] = eroute
     problems = []
     defined = set()
     for tunnel in tunnels:
         defined.add(tunnel["name"])
         there = held.get(tunnel["name"], {})
         if not there:
-            problems.append(
-                f"tunnel {tunnel['name']} has no eroute: it is down, or its definition is not on the gateway"
-            )
+            problems.append(f"tunnel {tunnel['name']} has no eroute: it is down, or is not defined on the gateway")
             continue
-        wanted = {pair for child in tunnel["children"] for pair in _selector_pairs(child)}
-        problems += [
-            f"tunnel {tunnel['name']} has no eroute from {source} to {destination}"
-            for source, destination in sorted(wanted - there.keys(), key=str)
-        ]
-        always = [child for child in tunnel["children"] if child.get("start") != "trap"]
-        steady = {pair for child in always for pair in _selector_pairs(child)}
-        problems += [
-            f"tunnel {tunnel['name']} has no SA from {source} to {destination}: it is down, its packets are dropped"
-            for source, destination in sorted(steady & there.keys(), key=str)
-            if there[source, destination] == "trap"
-        ]
+        for child in tunnel["children"]:
+            problems += _child_problems(tunnel["name"], child, there)
     problems += [f"eroutes of {name}, which the inventory does not have" for name in sorted(set(held) - defined)]
     return problems
 
 
-def _selector_pairs(child: Mapping[str, Any]) -> Iterable[tuple[Network, Network]]:
+def _child_problems(
+    name: str, child: Mapping[str, Any], there: Mapping[tuple[Network, Network], Mapping[str, Any]]
+) -> Iterator[str]:
+    for source, destination in _selector_pairs(child):
+        way = f"tunnel {name}: the eroute from {source} to {destination}"
+        eroute = there.get((source, destination))
+        if eroute is None:
+            yield f"{way} is missing"
+        elif eroute["action"] == TRAPPED and child.get("start", STARTED) == STARTED:
+            yield f"{way} has no SA: the child is down, its packets are dropped"
+
+
+def _selector_pairs(child: Mapping[str, Any]) -> Iterator[tuple[Network, Network]]:
     for local in child.get("local", ()):
         for remote in child.get("remote", ()):
             yield ipaddress.ip_network(local), ipaddress.ip_network(remote)

@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is pinged and what is compared to prove a fleet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.checks import (
+    eroute_problems,
+    host_pings,
+    protected_networks,
+)
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_roster
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.topology import host_tunnels
+
+from .inventories import SEED, host, hosts
+
+STAR = {"name": "c", "topology": "hub_spoke", "hubs": ["g0"], "spokes": ["g1", "g2"], "spoke_to_spoke": "via_hub"}
+
+
+def made(variables: dict[str, Any], community: dict[str, Any] = STAR, externals: Any = None) -> dict[str, Any]:
+    """The roster of one community."""
+    return make_roster([community], variables, {"all": sorted(variables)}, externals, SEED)
+
+
+def eroutes(tunnel: str | None, *ways: tuple[str, str], **more: Any) -> list[dict[str, Any]]:
+    """Rows as ipsec_eroute_facts returns them."""
+    row = {"action": "ipsec", "said": "esp.c0de1001@192.0.2.1", "tunnel": tunnel, **more}
+    return [{**row, "source": source, "destination": destination} for source, destination in ways]
+
+
+def test_a_spoke_pings_the_hub_and_the_next_spoke() -> None:
+    row = {"tunnel": "c-g0", "peer": "198.51.0.0", "sources": ["10.0.1.0/24"]}
+    assert host_pings(made(hosts(3)), "g1") == [
+        {**row, "host": "g0", "destination": "10.0.0.1"},
+        {**row, "host": "g2", "destination": "10.0.2.1"},
+    ]
+
+
+def test_a_hub_pings_every_spoke_once() -> None:
+    assert [ping["host"] for ping in host_pings(made(hosts(3)), "g0")] == ["g1", "g2"]
+
+
+def test_both_versions_and_whoever_is_named() -> None:
+    variables = hosts(3)
+    variables["g0"]["fleet_ipsec"] |= {"networks": ["10.0.0.0/24", "fd00::/64"], "check_address": "10.0.0.99"}
+    variables["g1"]["fleet_ipsec"] |= {"networks": ["10.0.1.0/24", "fd01::/64"]}
+    to_hub = [p["destination"] for p in host_pings(made(variables), "g1") if p["host"] == "g0"]
+    assert to_hub == ["10.0.0.99", "fd00::1"]
+
+
+def test_a_peer_that_moves_has_no_address_to_look_for() -> None:
+    variables = {**hosts(2), "g2": host(2, dynamic=True)}
+    assert [ping["peer"] for ping in host_pings(made(variables), "g0")] == ["198.51.0.1", None]
+
+
+def test_a_stranger_is_pinged_only_where_somebody_answers() -> None:
+    pair = {"name": "p", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+    peer = {"address": "203.0.113.9", "id": "px", "networks": ["172.20.0.0/16"], "auth": {"secret": "x"}}
+    assert host_pings(made(hosts(1), pair, {"px": peer}), "g0") == []
+    [ping] = host_pings(made(hosts(1), pair, {"px": {**peer, "check_address": "172.20.0.9"}}), "g0")
+    assert ping["destination"] == "172.20.0.9"
+
+
+def test_transport_mode_is_pinged_from_end_to_end() -> None:
+    mesh = {"name": "c", "topology": "mesh", "members": "all", "child": {"mode": "transport"}}
+    [ping] = host_pings(made(hosts(2), mesh), "g0")
+    assert (ping["destination"], ping["sources"]) == ("198.51.0.1", ["198.51.0.0/32"])
+    tunnels = host_tunnels(made(hosts(2), mesh), "g0", SEED)
+    assert protected_networks(tunnels, "local") == ["198.51.0.0/32"]
+    assert protected_networks(tunnels, "remote") == ["198.51.0.1/32"]
+
+
+def test_networks_of_both_sides() -> None:
+    tunnels = host_tunnels(made(hosts(3)), "g0", SEED)
+    assert protected_networks(tunnels, "local") == ["10.0.0.0/24", "10.0.2.0/24", "10.0.0.0/23"]
+    assert protected_networks(tunnels, "remote") == ["10.0.1.0/24", "10.0.2.0/24"]
+
+
+def test_eroutes_as_defined() -> None:
+    tunnels = host_tunnels(made(hosts(3)), "g1", SEED)
+    ways = [("10.0.1.0/24", "10.0.0.0/24"), ("10.0.1.0/24", "10.0.2.0/24")]
+    others = eroutes(None, ("0.0.0.0/0", "10.77.0.0/16"))
+    assert eroute_problems(eroutes("c-g0", *ways) + others, tunnels) == []
+
+
+def test_every_difference_is_told() -> None:
+    tunnels = host_tunnels(made(hosts(3)), "g1", SEED)
+    way, other = ("10.0.1.0/24", "10.0.0.0/24"), ("10.0.1.0/24", "10.0.2.0/24")
+    assert eroute_problems([], tunnels) == ["tunnel c-g0 has no eroute: it is down, or is not defined on the gateway"]
+    assert eroute_problems(eroutes("c-g0", way), tunnels) == [
+        "tunnel c-g0: the eroute from 10.0.1.0/24 to 10.0.2.0/24 is missing"
+    ]
+    down = eroutes("c-g0", way) + eroutes("c-g0", other, action="trap", said="%trap")
+    assert eroute_problems(down, tunnels) == [
+        "tunnel c-g0: the eroute from 10.0.1.0/24 to 10.0.2.0/24 has no SA: the child is down, its packets are dropped"
+    ]
+    assert eroute_problems(eroutes("old", way) + eroutes("c-g0", way, other), tunnels) == [
+        "eroutes of old, which the inventory does not have"
+    ]
+
+
+def test_a_child_that_waits_for_traffic_is_not_down() -> None:
+    tunnels = host_tunnels(made(hosts(3), {**STAR, "child": {"start": "trap"}}), "g1", SEED)
+    ways = [("10.0.1.0/24", "10.0.0.0/24"), ("10.0.1.0/24", "10.0.2.0/24")]
+    assert eroute_problems(eroutes("c-g0", *ways, action="trap", said="%trap"), tunnels) == []
