@@ -250,7 +250,7 @@ class Endpoint:
                 self._waiting.pop(sa.number, None)
                 continue
             # A later deadline than the one entered is found when that one wakes us: no heap entry per packet.
-            when = timers.deadline(sa)
+            when = timers.deadline(turn, sa)
             if when != timers.NEVER and (not sa.wake or when < sa.wake):
                 sa.wake = when
                 self._waiting[sa.number] = sa

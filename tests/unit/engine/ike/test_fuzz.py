@@ -136,7 +136,7 @@ def strangers(state: str, seed: int, count: int) -> None:
     if state == "half-open" and not world.east.sas():
         # Whoever sees the request can forge its answer: that costs an attempt, not the tunnel.
         world.east.start()
-        world.run(30.0)
+        world.run(60.0)
     if lives:
         assert len(world.east.sas()) == len(world.west.sas()) == 1
         world.check()

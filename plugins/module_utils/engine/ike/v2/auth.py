@@ -104,6 +104,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     handshake, payloads = sa.handshake, got.payloads
     remote, proof, wish = payloads.one(IDi), payloads.one(AUTH), payloads.one(IDr)
     connection = _authenticate(turn, sa, remote, proof, wish.identity if wish else None, got)
+    lifecycle.drop_siblings(turn, sa)
     if connection is not sa.connection:
         turn.registry.move(sa, connection.name)
         sa.connection = connection
@@ -111,7 +112,6 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
     answer = psk_auth(sa.choice.prf, sa.secret, handshake.sent, handshake.nonce_i, sa.keys.pr, mine.encode())
     reply: list[Any] = [mine, AUTH(PSK, answer)]
-    turn.registry.close(sa)
     turn.half_open.leave(sa.path.remote_address)
     sa.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
     initial = payloads.notify(NotifyType.INITIAL_CONTACT) is not None

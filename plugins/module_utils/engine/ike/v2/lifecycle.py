@@ -56,6 +56,19 @@ def drop_older(turn: Turn, sa: IkeSa) -> None:
             end(turn, other, "replaced", "the peer started afresh")
 
 
+def drop_siblings(turn: Turn, sa: IkeSa) -> None:
+    """The initiator goes on with this version of its first message: forget the others."""
+    for other in siblings(turn, sa):
+        if other.state is State.INIT_ANSWERED:
+            other.replaced_by = sa
+            end(turn, other, "replaced", "the initiator goes on with another version of its first message")
+
+
+def siblings(turn: Turn, sa: IkeSa) -> list[IkeSa]:
+    """The other IKE SAs that versions of the same first message opened: with and without a cookie, say."""
+    return [o for o in turn.registry.of_tunnel(sa.connection.name) if o is not sa and o.spi_i == sa.spi_i]
+
+
 def heard(turn: Turn, sa: IkeSa, path: Path) -> None:
     """A fresh authenticated message came along ``path``."""
     sa.last_heard = turn.now

@@ -15,12 +15,14 @@ from .turn import Turn
 NEVER = float("inf")
 
 
-def deadline(sa: IkeSa) -> float:
+def deadline(turn: Turn, sa: IkeSa) -> float:
     """When this IKE SA has to be looked at next; infinity for never."""
     due = [sa.request.deadline] if sa.request else [task.not_before for task in sa.queue]
     if sa.expires_at:
         due.append(sa.expires_at)
     if sa.state is State.ESTABLISHED:
+        if sa.opening is not None:
+            due.append(_opening_ends(turn, sa))
         due.append(sa.rekey_at)
         if sa.connection.dpd_delay and sa.request is None:
             due.append(sa.last_heard + sa.connection.dpd_delay)
@@ -41,6 +43,8 @@ def wake(turn: Turn, sa: IkeSa) -> None:
         return
     if sa.state is not State.ESTABLISHED:
         return
+    if sa.opening is not None and now >= _opening_ends(turn, sa):
+        turn.registry.close(sa)
     for child in list(sa.children.values()):
         _child(turn, sa, child)
     if now >= sa.rekey_at:
@@ -51,8 +55,14 @@ def wake(turn: Turn, sa: IkeSa) -> None:
         sa.queue.append(Task(Kind.INFORM))
 
 
+def _opening_ends(turn: Turn, sa: IkeSa) -> float:
+    """Until when a late copy of the first message is known for one, and does not open another IKE SA."""
+    return sa.created + turn.settings.half_open_lifetime
+
+
 def _expire(turn: Turn, sa: IkeSa) -> None:
     if sa.state is State.INIT_ANSWERED:
+        sa.replaced_by = next(iter(lifecycle.siblings(turn, sa)), None)
         address, port = sa.path.remote_address, sa.path.remote_port
         story = f"{address}/{port} asked for an IKE SA but did not go on to IKE_AUTH; does UDP {port} and 4500 pass?"
         lifecycle.end(turn, sa, "no_answer", story)
