@@ -10,24 +10,20 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from .places import Places
+from .places import DEFAULT_DIRECTORY, Places
 from .proof import Ping
-from .topology import GATEWAYS, Gateway
+from .topology import GATEWAYS
 from .wire import Verdict
 
 
 def topology() -> str:
     """The lab as a drawing."""
 
-    def lines(gateway: Gateway) -> tuple[str, str]:
-        return f"{gateway.host_address:>10}", f"{gateway.name} {gateway.address}"
-
-    hub, one, two = (lines(gateway) for gateway in GATEWAYS)
-    return (
-        f"                                          ╔═ ESP ═ {one[1]:<22} ─ lan ─ host {one[0].strip()}\n"
-        f" host {hub[0].strip()} ─ lan ─ {hub[1]} ═══ internet ═╣\n"
-        f"                                          ╚═ ESP ═ {two[1]:<22} ─ lan ─ host {two[0].strip()}"
-    )
+    hub, *branches = GATEWAYS
+    stem = f"host {hub.host_address} ─ lan ─ {hub.name} {hub.address} ═══ internet ═"
+    rows = [f"{gateway.name} {gateway.address:<14} ─ lan ─ host {gateway.host_address}" for gateway in branches]
+    margin = " " * len(stem)
+    return f"{margin}╔═ ESP ═ {rows[0]}\n{stem}╣\n{margin}╚═ ESP ═ {rows[1]}"
 
 
 def tunnels_table(listings: dict[str, list[dict]]) -> Table:
@@ -79,6 +75,7 @@ def summary(
 
 def how_to_look(console: Console, places: Places) -> None:
     """Print how to look around in a lab that was kept."""
+    ours = "" if str(places.root) == DEFAULT_DIRECTORY else f"LAB_DIR={places.root} "
     enter = f"ssh -F {places.ssh_config} hub"
     rows = (
         ("log in", enter),
@@ -88,7 +85,7 @@ def how_to_look(console: Console, places: Places) -> None:
         ("the wire", f"ip netns exec {places.internet} tcpdump -ni any esp"),
         ("change the inventory", f"$EDITOR {places.inventory}/group_vars/all/fleet.yml"),
         ("run it", f"ANSIBLE_CONFIG={places.ansible_config} .venv/bin/ansible-playbook playbooks/site.yml --diff"),
-        ("end it", "make lab-down"),
+        ("end it", f"{ours}make lab-down"),
     )
     table = Table(box=None, show_header=False, pad_edge=False)
     for what, how in rows:
