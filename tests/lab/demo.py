@@ -37,7 +37,9 @@ class Show:
         with self.console.status(f"{title} …") as status:
             step.status = status
             yield step
-        self.console.print(f"[green]✔[/] {title}[dim]{step.outcome and ': '}{step.outcome}  {step.seconds:.0f} s[/]")
+        self.console.print(
+            f"[green]✔[/] {title}[dim]{step.outcome and ': '}{step.outcome}  {step.seconds:.0f} s[/]", soft_wrap=True
+        )
 
 
 class Step:
