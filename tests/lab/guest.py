@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO
+from threading import Thread
 
 from . import machine
 from .commands import SYSTEM_PATH
@@ -49,36 +49,41 @@ def _write_files(directory: Path, kernel: str, command: list[str]) -> None:
     (directory / "share").mkdir()
 
 
-def _inheritable(descriptor: int) -> int:
-    copy = os.dup(descriptor)
-    os.set_inheritable(copy, True)
-    return copy
+def _pump(source: int) -> None:
+    """Copy a pipe to our standard output until its other end is closed."""
+    with os.fdopen(source, "rb", buffering=0) as pipe:
+        while octets := pipe.read(65536):
+            sys.stdout.buffer.write(octets)
+            sys.stdout.buffer.flush()
 
 
 def _run_machine(directory: Path, kernel: str, layer: str, timeout: float) -> None:
-    output = sys.stdout.fileno()
+    # A pipe of its own: a guest kernel sets what it gets to non-blocking, which our own output must not become.
+    source, sink = os.pipe()
+    if kernel == "guest":
+        start, environment = machine.guest_job(directory, layer, sink)
+    else:
+        start, environment = machine.namespace_job(directory, layer, os.getcwd())
+    pump = Thread(target=_pump, args=(source,))
     with (directory / "console.log").open("wb") as log:
-        if kernel == "guest":
-            start, environment = machine.guest_job(directory, layer, _inheritable(output))
-            spoken: int | IO[bytes] = log  # the job speaks through the console instead
-        else:
-            start, environment = machine.namespace_job(directory, layer)
-            spoken = output
         process = subprocess.Popen(
             start,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
-            stdout=spoken,
+            stdout=log if kernel == "guest" else sink,  # a guest's job speaks through the console instead
             stderr=subprocess.STDOUT,
-            close_fds=False,
+            pass_fds=(sink,),
         )
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired as error:
-            raise LabError(f"the job did not end in {timeout:.0f} s") from error
-        finally:
-            process.kill()
-            process.wait()
+    os.close(sink)
+    pump.start()
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"the job did not end in {timeout:.0f} s") from error
+    finally:
+        process.kill()
+        process.wait()
+        pump.join()
 
 
 def run_job(command: list[str], layer: str = "", timeout: float = TIMEOUT) -> int:

@@ -114,10 +114,10 @@ def guest_job(directory: Path, layer: str, output: int) -> tuple[list[str], dict
     return ["unshare", "--net", *command], guest_environment()
 
 
-def namespace_job(directory: Path, layer: str) -> tuple[list[str], dict[str, str]]:
-    """The same as namespaces of this machine."""
+def namespace_job(directory: Path, layer: str, work: str) -> tuple[list[str], dict[str, str]]:
+    """The same as namespaces of this machine; the folder ``work`` is seen on whatever file system it lies."""
     command = ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--fork", "--kill-child"]
-    environment = namespace_environment(directory, f"{directory}/share") | {"LAYER": layer}
+    environment = namespace_environment(directory, f"{directory}/share") | {"LAYER": layer, "WORK": work}
     return [*command, str(directory / "boot.sh")], environment
 
 

@@ -10,6 +10,7 @@
 #              HANDOVER the program that goes on as process 1 in the new tree
 #              SHARE  optional directory of the machine, visible as /run/lab-share
 #              LAYER  optional directory of the machine whose files are laid over the tree
+#              WORK   optional directory of the machine that must be seen (the machine's kernel only)
 #              KERNEL guest | machine
 #              MODULES comma-separated kernel modules to load (guests only; a machine loads its own)
 set -e
@@ -45,10 +46,14 @@ if [ "$KERNEL" = machine ]; then
     done < /proc/self/mounts
 fi
 
+if [ -n "$WORK" ] && [ ! -d "$tree$WORK" ]; then
+    mkdir -p "$tree$WORK"
+    lay_overlay "$WORK" "$tree$WORK"
+fi
+
 mount -t proc proc "$tree/proc"
 mount -t sysfs sysfs "$tree/sys"
 mount -t tmpfs -o mode=755 tmpfs "$tree/run"
-mount -t tmpfs -o mode=1777 tmpfs "$tree/tmp"
 if [ "$KERNEL" = guest ]; then
     mount -t devtmpfs devtmpfs "$tree/dev"
     mkdir -p "$tree/lib/modules"
