@@ -355,21 +355,20 @@ def change(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def wait(module: AnsibleModule, manager: Manager, names: list[str]) -> dict[str, Any] | None:
-    """Wait as the task says; None where there is nothing to wait for. Fails the module when the time is up."""
+def wait(module: AnsibleModule, manager: Manager, names: list[str], result: dict[str, Any]) -> None:
+    """Wait as the task says and add ``waited`` to the result; fails the module with it when the time is up."""
     asked = module.params["wait"] or {"until": None, "timeout": 30.0}
     until = asked["until"] or UNTIL[module.params["state"]]
     if until == "defined" or not names:
-        return None
+        return
     outcome = manager.call(
         "tunnels.wait",
         {"names": names, "until": until, "phase": module.params["phase"], "timeout": asked["timeout"]},
         asked["timeout"] + ANSWER_SECONDS,
     )
-    waited = {"until": until, "seconds": outcome["waited"], "tunnels": outcome["tunnels"]}
+    result["waited"] = {"until": until, "seconds": outcome["waited"], "tunnels": outcome["tunnels"]}
     if not outcome["reached"]:
-        module.fail_json(msg=unreached(until, asked["timeout"], outcome["tunnels"]), waited=waited)
-    return waited
+        module.fail_json(msg=unreached(until, asked["timeout"], outcome["tunnels"]), **result)
 
 
 def main() -> None:
@@ -394,9 +393,7 @@ def main() -> None:
         **shown_changes(outcome["tunnels"]),
     }
     if not module.check_mode:
-        waited = wait(module, manager, [each["name"] for each in parameters["definitions"]])
-        if waited is not None:
-            result["waited"] = waited
+        wait(module, manager, [each["name"] for each in parameters["definitions"]], result)
     module.exit_json(**result)
 
 
