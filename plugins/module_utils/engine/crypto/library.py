@@ -236,5 +236,5 @@ _PROBES = {
     "ecp256": generate_pair,
     "ecp384": generate_pair,
     "ecp521": generate_pair,
-    **{name: _probe_modp for name in _MODP_BITS},
+    **dict.fromkeys(_MODP_BITS, _probe_modp),
 }

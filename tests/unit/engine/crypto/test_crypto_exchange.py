@@ -140,7 +140,7 @@ def test_both_sides_agree(row):
 
 
 def test_modp_values_keep_their_leading_zeros():
-    """Public value and secret are as long as the prime even when they are small numbers (RFC 7296 sections 2.14, 3.4)."""
+    """Public value and secret are as long as the prime even when they are small (RFC 7296 sections 2.14, 3.4)."""
     exchange = key_exchange_from(14, b"\x07")
     assert exchange.public == (2**7).to_bytes(256, "big")
     assert exchange.finish((2**5).to_bytes(256, "big")).reveal() == (2**35).to_bytes(256, "big")

@@ -50,12 +50,13 @@ from engine.crypto import auth, entropy, exchange, keys, library, negotiation, p
 from engine.errors import MissingError
 from engine.secret import Secret
 row = registry.by_name(registry.Kind.ENCR, {cipher!r})
+integ = registry.by_name(registry.Kind.INTEG, "sha256")
 for call in (
     lambda: proposals.ike_proposals("modern"),
     lambda: proposals.esp_proposals("modern"),
     lambda: exchange.new_key_exchange(31),
     lambda: exchange.new_key_exchange(14),
-    lambda: sealer.Sealer(row, registry.by_name(registry.Kind.INTEG, "sha256"), Secret(bytes(36)), Secret(b"")).seal(b"", b"", entropy.SystemEntropy()),
+    lambda: sealer.Sealer(row, integ, Secret(bytes(36)), Secret(b"")).seal(b"", b"", entropy.SystemEntropy()),
 ):
     try:
         call()

@@ -350,7 +350,7 @@ def test_whatever_is_offered_the_choice_is_ours_and_the_peers(offered, profile, 
 
 
 def test_a_bomb_of_proposals_is_cheap():
-    """255 proposals of 255 transforms, none of which fits: parsed elsewhere within a budget, judged here without a product."""
+    """255 proposals of 255 transforms, none of which fits: judged without multiplying them out."""
     transforms = tuple(Transform(KE, number) for number in range(1000, 1255))
     offered = [ike(*transforms, number=number) for number in range(1, 256)]
     start = time.process_time()

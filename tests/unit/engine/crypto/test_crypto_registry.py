@@ -11,7 +11,7 @@ import pytest
 from engine.crypto.groups import modp_prime
 from engine.crypto.registry import ALGORITHMS, Kind, Status, by_name, by_transform, names
 
-# SHA-256 of the primes of RFC 2409 (1024) and RFC 3526, big-endian; equal to OpenSSL's named groups modp_1536 ... modp_8192.
+# SHA-256 of the primes of RFC 2409 (1024) and RFC 3526, big-endian; equal to OpenSSL's modp_1536 ... modp_8192.
 PRIMES = {
     1024: "3f35a3f5f6c4376a744acad409bb22f8d897f949d2311d885adaa890981b67a0",
     1536: "64fcc83ec403930bf18393dbc883ccaa1fbb08ac876f77f7aa99748ca945019b",

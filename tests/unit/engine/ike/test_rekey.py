@@ -95,7 +95,7 @@ def test_pfs_uses_a_fresh_key_exchange() -> None:
     assert world.east.kernel.sending(1).encryption_out != old
 
 
-@pytest.mark.parametrize("first, second", itertools.product(DOINGS, DOINGS))
+@pytest.mark.parametrize("first, second", list(itertools.product(DOINGS, DOINGS)))
 @pytest.mark.parametrize("gap", [0.0, 0.005, 0.012, 0.025])
 def test_every_collision_ends_well(first: str, second: str, gap: float) -> None:
     world = two_children()
