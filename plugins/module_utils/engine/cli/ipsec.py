@@ -24,7 +24,7 @@ class _Command(NamedTuple):
 
 COMMANDS = {
     "eroute": _Command("eroute", "list what happens to outgoing packets"),
-    "spigrp": _Command("spigrp", "list the groups of SAs"),
+    "spigrp": _Command("spigrp", "list, make and dissolve groups of SAs"),
     "ikeping": _Command("ikeping", "ask whether the IKE daemons of other hosts are alive"),
 }
 

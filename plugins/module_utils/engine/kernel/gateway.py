@@ -28,6 +28,7 @@ from .client import (
     set_policy,
     update_sa,
 )
+from .eroutes import said_of
 from .events import Event, XfrmEvents
 from .policies import kernel_selectors, policies
 from .registry import Child, Registry, is_ours
@@ -149,6 +150,7 @@ class Gateway:
         except KernelError as exc:
             if exc.errno != errno.ESRCH:  # it expired since we looked
                 raise
+        self._registry.remove_group(said_of(sa))
 
     # Policies
 
@@ -174,7 +176,7 @@ class Gateway:
     def remove_policies(self, spec: ChildSpec) -> None:
         """Delete the policies with these selectors that carry this request ID; others are left alone."""
         found = [self._client.get_policy(p.selector, p.direction) for p in reversed(_policies(spec, 0))]
-        ours = [delete_policy_index(p) for p in found if p is not None and p.reqids == {spec.reqid}]
+        ours = [delete_policy_index(p) for p in found if p is not None and p.reqid == spec.reqid]
         _raise_first(self._client.batch(ours), errno.ENOENT)
 
     def _set_policies(self, wanted: list[Policy], reqid: int) -> None:
@@ -185,7 +187,7 @@ class Gateway:
         changes: list[tuple[Policy, Policy | None]] = []
         for policy in wanted:
             held = self._client.get_policy(policy.selector, policy.direction)
-            if held is not None and held.reqids != {reqid}:
+            if held is not None and held.reqid != reqid:
                 raise KernelError(f"set the policy {describe(policy)}", errno.EEXIST, self._claim(held))
             if held is None or (held.priority, held.action, held.templates) != policy[2:5]:
                 changes.append((policy, held))
@@ -197,10 +199,9 @@ class Gateway:
             _raise_first(outcomes)
 
     def _claim(self, held: Policy) -> str:
-        for other in held.reqids:
-            names = self._registry.names(other)
-            if names:
-                return f"tunnel {names.tunnel} (child {names.child}) has these selectors already"
+        names = self._registry.names(held.reqid)
+        if names:
+            return f"tunnel {names.tunnel} (child {names.child}) has these selectors already"
         return "another program has a policy with these selectors already; remove it, or choose other selectors"
 
     def _record(self, spec: ChildSpec) -> None:
@@ -229,13 +230,15 @@ class Gateway:
         the policies are gone.
         """
         doomed = self._registry.children().keys() - keep_reqids
-        policies_ = [p for p in self._client.dump_policies() if p.reqids and p.reqids <= doomed]
+        policies_ = [p for p in self._client.dump_policies() if p.reqid in doomed]
         sas = [sa for sa in self._client.dump_sas() if sa.reqid in doomed and not sa.hold]
         # Out first: the way back must not be shut while packets still go out.
         policies_.sort(key=lambda policy: policy.direction != OUT)
         _raise_first(self._client.batch([delete_policy_index(p) for p in policies_]), errno.ENOENT)
         removals = [delete_sa(sa.destination, sa.spi, sa.protocol) for sa in sas]
         _raise_first(self._client.batch(removals), errno.ESRCH)
+        for sa in sas:
+            self._registry.remove_group(said_of(sa))
         return len(sas), len(policies_)
 
 

@@ -13,6 +13,8 @@ import errno
 import os
 import sqlite3
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..errors import KernelError, MissingError
@@ -86,7 +88,7 @@ class Registry(RegistryView):
     """
 
     def __init__(self, directory: str) -> None:
-        path = os.path.join(directory, FILE_NAME)
+        path = self._path = os.path.join(directory, FILE_NAME)
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -153,27 +155,42 @@ class Registry(RegistryView):
 
     # Groups
 
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change groups: nobody else does meanwhile, and what fails inside leaves them as they were.
+
+        :raises MissingError: when the file cannot be written.
+        """
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                # A full disk may have ended the transaction already.
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as exc:
+            raise MissingError(f"cannot write {self._path}: {exc}", "see who holds it, or make room") from exc
+
     def add_group(self, members: tuple[Said, ...]) -> None:
-        """Note a group, whole or not at all.
+        """Note a group; to be called inside of :meth:`changing`.
 
         :raises KernelError: EEXIST when a member is in a group by now.
         """
-        self._database.execute("BEGIN IMMEDIATE")
+        (number,) = self._database.execute("SELECT coalesce(max(grp), 0) + 1 FROM member").fetchone()
+        rows = [(number, place, str(said)) for place, said in enumerate(members)]
         try:
-            (number,) = self._database.execute("SELECT coalesce(max(grp), 0) + 1 FROM member").fetchone()
-            self._database.executemany(
-                "INSERT INTO member VALUES(?,?,?)", [(number, place, str(said)) for place, said in enumerate(members)]
-            )
+            self._database.executemany("INSERT INTO member VALUES(?,?,?)", rows)
         except sqlite3.IntegrityError:
-            self._database.execute("ROLLBACK")
             raise KernelError("group the SAs", errno.EEXIST, "one of them is in a group; ungroup it first") from None
-        except sqlite3.Error:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
 
     def remove_group(self, member: Said) -> bool:
         """Dissolve the group that ``member`` is in; False when it is in none."""
+        # Most SAs are in none, and looking needs no lock.
+        if self._database.execute("SELECT 1 FROM member WHERE said=?", (str(member),)).fetchone() is None:
+            return False
         cursor = self._database.execute(
             "DELETE FROM member WHERE grp IN (SELECT grp FROM member WHERE said=?)", (str(member),)
         )

@@ -99,6 +99,7 @@ class SaState:
     :ivar add_time: seconds since the epoch; ``use_time``, ``last_used``: 0 when never or not told.
     :ivar larval: an SPI reservation, or (SPI 0) a hold that waits for its SA.
     :ivar selector: the packets it is limited to; all-zero prefixes mean no limit.
+    :ivar af_unspec: whether the inner packets may be of another family.
     """
 
     source: str
@@ -121,6 +122,7 @@ class SaState:
     replayed: int
     integrity_failed: int
     selector: KernelSelector
+    af_unspec: bool = False
 
     @property
     def hold(self) -> bool:
@@ -162,6 +164,9 @@ class Policy(NamedTuple):
     marked: bool = False
 
     @property
-    def reqids(self) -> frozenset[int]:
-        """The request IDs of the templates."""
-        return frozenset(template.reqid for template in self.templates)
+    def reqid(self) -> int:
+        """The request ID of the first template, which says whose the policy is; 0 without one.
+
+        The others may be of SAs that were grouped with it.
+        """
+        return self.templates[0].reqid if self.templates else 0

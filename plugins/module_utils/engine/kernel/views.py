@@ -12,7 +12,7 @@ from ..said import Said
 from .client import XfrmClient
 from .eroutes import Eroute, eroutes, said_of
 from .registry import RegistryView
-from .values import SaState
+from .values import PROTOCOL_NAMES, SaState
 
 
 class Tables(NamedTuple):
@@ -39,8 +39,11 @@ def read_tables(runtime_dir: str) -> Tables:
 
 
 def with_single_sas(known: Iterable[tuple[Said, ...]], sas: Iterable[SaState]) -> list[tuple[Said, ...]]:
-    """Groups as they were made, then each SA that is in none; SPI reservations are no SAs."""
+    """Groups as they were made, then each SA that is in none.
+
+    SPI reservations are no SAs, nor are the IP in IP states that the kernel adds to IPComp by itself.
+    """
     lines = list(known)
     grouped = {said for members in lines for said in members}
-    alone = {said_of(sa) for sa in sas if not sa.larval} - grouped
+    alone = {said_of(sa) for sa in sas if not sa.larval and sa.protocol in PROTOCOL_NAMES} - grouped
     return lines + [(said,) for said in sorted(alone, key=lambda said: (said.destination, said.protocol, said.spi))]

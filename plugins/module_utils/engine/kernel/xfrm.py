@@ -233,6 +233,7 @@ def unpack_sa(data: bytes, at: int, end: int) -> SaState:
         replayed,
         failed,
         unpack_selector(data, at),
+        bool(flags & STATE_AF_UNSPEC),
     )
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``ipsec spigrp``: the listing."""
+"""``ipsec spigrp``: the listing, and words that make no command."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import json
 import pytest
 from engine.cli import spigrp
 from engine.cli.ipsec import main as ipsec
+from engine.kernel import groups
 from engine.kernel.registry import Registry
-from engine.kernel.values import KernelSelector, SaState
+from engine.kernel.values import KernelSelector, Policy, SaState
 from engine.said import parse_said
 
 ANY = KernelSelector(4, bytes(4), 0, bytes(4), 0)
@@ -32,7 +33,11 @@ class Kernel:
             sa(0x187A101A, 51),
             sa(0x187A101B, 50),
             sa(0xC0000009, 50, larval=True),
+            sa(0xC0000201, 4),  # the kernel's own, beside IPComp
         ]
+
+    def dump_policies(self) -> list[Policy]:
+        return []
 
     def close(self) -> None:
         pass
@@ -40,7 +45,7 @@ class Kernel:
 
 @pytest.fixture
 def runtime(monkeypatch, tmp_path) -> str:
-    monkeypatch.setattr(spigrp, "XfrmClient", Kernel)
+    monkeypatch.setattr(groups, "XfrmClient", Kernel)
     registry = Registry(str(tmp_path))
     registry.add_group(tuple(parse_said(text) for text in GROUP))
     registry.close()
@@ -66,13 +71,45 @@ def test_json_has_canonical_saids(runtime, capsys):
 
 
 def test_empty_table_prints_nothing(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(spigrp, "XfrmClient", Kernel)
+    monkeypatch.setattr(groups, "XfrmClient", Kernel)
     monkeypatch.setattr(Kernel, "dump_sas", lambda self: [])
     assert spigrp.main(["--runtime-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("words", [["inet", "192.0.2.2", "0x113", "tun"], ["--said", "esp.1@192.0.2.2"], ["--bogus"]])
-def test_words_that_would_group_are_refused_with_the_way_to_do_it(words, capsys):
-    assert spigrp.main(words) == 64
-    assert "ipsec_spigrp" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--bogus"], "unrecognized arguments: --bogus"),
+        (["--label"], "--label: expected one argument"),
+        (["--said"], "--said: expected at least one argument"),
+        (["inet", "192.0.2.2", "0x113"], "3 words, which is no multiple of 4 (got 'inet 192.0.2.2 0x113')"),
+        (["inet", "192.0.2.2", "0x113", "esp", "--said", "ah.114@192.0.2.2"], "cannot stand beside --said"),
+        (["esp.113@192.0.2.2", "ah.114@192.0.2.2"], "SAs in one word come after --said"),
+        (["ipv4", "192.0.2.2", "0x113", "esp"], "is no address family (got 'ipv4')"),
+        (["inet", "2001:db8::1", "0x113", "esp"], "has no inet address"),
+        (["inet6", "192.0.2.2", "0x113", "esp"], "has no inet6 address"),
+        (["inet", "192.0.2.2", "0xgarbage", "esp"], "not hexadecimal"),
+        (["inet", "192.0.2.2", "0x100000000", "esp"], "does not fit in 32 bits"),
+        (["inet", "192.0.2.2", "0xff", "esp"], "SPIs below 0x100 are reserved"),
+        (["inet", "192.0.2.2", "0x113", "ipip"], "is no protocol of an SA (got 'ipip')"),
+        (["inet", "192.0.2.2", "0x113", "ESP"], "in lower case"),
+        (["inet", "host.invalid", "0x113", "esp"], "has no inet address"),
+        (["--said", "esp.1x3@192.0.2.2"], "not hexadecimal"),
+        (["--said", "%drop"], "is an action and no SA"),
+    ],
+)
+def test_wrong_words_are_named_and_exit_1(runtime, capsys, words, problem):
+    assert spigrp.main(["--runtime-dir", runtime, *words]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and problem in err and err.count("\n") == 1
+
+
+def test_help_tells_the_forms_and_statuses(capsys):
+    with pytest.raises(SystemExit) as caught:
+        spigrp.main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert (
+        "--said SAID [SAID]{0,3}" in text and "[FAMILY DESTINATION SPI PROTOCOL]{0,4}" in text and "exit status" in text
+    )

@@ -1,0 +1,217 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What makes SAs a group: rules for their names and states, and the templates that say so to the kernel.
+
+Members stand innermost first, as templates do (RFC 4301 section 4.4.1.2). A ``tun`` is no SA of the kernel: it is the
+name of the tunnel mode of the SA after it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..errors import InputError
+from ..said import PROTOCOLS, Said
+from .eroutes import said_of
+from .values import IPCOMP, OUT, KernelSelector, Policy, SaState, Template
+
+MAX_MEMBERS = 4
+TUN = PROTOCOLS["tun"]
+_TRANSFORMS = frozenset(PROTOCOLS[name] for name in ("esp", "ah", "comp"))
+_FIRST_SPI = 0x100  # RFC 4303 section 2.1 keeps those below
+_LAST_CPI = 0xFFFF  # RFC 3173 section 3.3: 16 bits
+_UNSPECIFIED = ("0.0.0.0", "::")
+
+# Members with their states; None where the kernel has no such SA any more.
+Chain = list[tuple[Said, SaState | None]]
+
+
+def check_name(said: Said, field: str) -> None:
+    """Refuse what can be no member of a group, whatever the kernel has.
+
+    :raises InputError: naming ``field``.
+    """
+    if said.magic:
+        raise InputError(field, str(said), "is an action and no SA", "name SAs of protocol ah, esp, comp or tun")
+    if said.protocol not in _TRANSFORMS | {TUN}:
+        raise InputError(field, str(said), "is of an internal protocol", "name SAs of protocol ah, esp, comp or tun")
+    if said.spi < _FIRST_SPI:
+        raise InputError(field, str(said), "SPIs below 0x100 are reserved", "an SPI is 0x100 to 0xffffffff")
+    if said.protocol == IPCOMP and said.spi > _LAST_CPI:
+        raise InputError(
+            field, str(said), "the SPI of IPComp has 16 bits", "name an IPComp SA with an SPI of 0x100 to 0xffff"
+        )
+
+
+def check_names(members: Sequence[Said], field: str) -> None:
+    """Refuse lists that can be no group, whatever the kernel has.
+
+    :raises InputError: naming the member as ``field[n]``.
+    """
+    if len(members) < 2:
+        raise InputError(field, _text(members), "a group has two SAs or more", "name two to four, the innermost first")
+    if len(members) > MAX_MEMBERS:
+        raise InputError(
+            field, _text(members), f"a group has at most {MAX_MEMBERS} SAs", "leave out the outermost ones"
+        )
+    for number, said in enumerate(members):
+        place = f"{field}[{number}]"
+        check_name(said, place)
+        if said in members[:number]:
+            raise InputError(place, str(said), "is named twice", "name each SA once")
+        if said.protocol == TUN:
+            _check_tunnel(said, members[number + 1 : number + 2], place)
+
+
+def _check_tunnel(said: Said, following: Sequence[Said], place: str) -> None:
+    remedy = "name the ah, esp or comp SA that encapsulates right after tun"
+    if not following:
+        raise InputError(place, str(said), "no SA follows this tun, and a tunnel alone protects nothing", remedy)
+    if following[0].protocol == TUN:
+        raise InputError(place, str(said), "another tun follows this one", remedy)
+    if following[0].destination != said.destination:
+        raise InputError(
+            place, str(said), f"the SA after it, {following[0]}, ends elsewhere",
+            f"write tun with the destination {following[0].destination}",
+        )  # fmt: skip
+
+
+def check_states(members: Sequence[Said], sas: Mapping[Said, SaState], field: str) -> None:
+    """Refuse members that the kernel has not, or that cannot follow one another.
+
+    :raises InputError: naming the member as ``field[n]``.
+    """
+    for number, said in enumerate(members):
+        if said.protocol != TUN and said not in sas:
+            raise no_such_sa(said, f"{field}[{number}]")
+    inner: SaState | None = None
+    for number, said in enumerate(members):
+        if said.protocol == TUN:
+            continue
+        sa, place = sas[said], f"{field}[{number}]"
+        after_tunnel = number > 0 and members[number - 1].protocol == TUN
+        if after_tunnel and sa.mode != "tunnel":
+            raise InputError(
+                place, str(said), f"is in {sa.mode} mode, and a live SA cannot change it",
+                f"leave out {members[number - 1]}, or create the SA in tunnel mode",
+            )  # fmt: skip
+        if inner is not None:
+            _check_step(inner, sa, place)
+        inner = sa
+
+
+def _check_step(inner: SaState, sa: SaState, place: str) -> None:
+    """Addresses, and with them the family, change in tunnel mode only."""
+    if sa.mode != "tunnel":
+        ends = (inner.source, inner.destination)
+        if sa.destination != ends[1] or (sa.source != ends[0] and sa.source not in _UNSPECIFIED):
+            raise InputError(
+                place, str(said_of(sa)),
+                f"goes from {sa.source} to {sa.destination}, but the SA inside of it, {said_of(inner)}, "
+                f"from {inner.source} to {inner.destination}",
+                "group SAs between the same two addresses; only an SA in tunnel mode may lead on to others",
+            )  # fmt: skip
+    elif sa.family != inner.family and not sa.larval and not sa.af_unspec:
+        raise InputError(
+            place, str(said_of(sa)), f"takes IPv{sa.family} packets only, but {said_of(inner)} makes IPv{inner.family}",
+            "create the SA for both families (flag af-unspec)",
+        )  # fmt: skip
+
+
+def no_such_sa(said: Said, field: str) -> InputError:
+    """The refusal of an SA that is not there."""
+    return InputError(field, str(said), "the kernel has no such SA", "create it first, or see ip xfrm state")
+
+
+def transforms(members: Iterable[Said], sas: Mapping[Said, SaState]) -> Chain:
+    """The members that are SAs of the kernel."""
+    return [(said, sas.get(said)) for said in members if said.protocol != TUN]
+
+
+# Policies
+
+
+def leads_to(policy: Policy, sa: SaState, sas: Iterable[SaState]) -> bool:
+    """Whether ``sa`` is what the kernel takes for the first template of ``policy``.
+
+    A template without an SPI takes the newest SA that fits it.
+    """
+    if not policy.templates:
+        return False
+    first = policy.templates[0]
+    if not _fits(first, sa, policy, first=True):
+        return False
+    if first.spi:
+        return True
+    rank = (not sa.larval, sa.add_time)
+    return not any((not o.larval, o.add_time) > rank and _fits(first, o, policy, first=True) for o in sas)
+
+
+def carries(policy: Policy, chain: Chain) -> bool:
+    """Whether ``policy`` demands exactly this chain; where an SA is gone, its name must do."""
+    if len(policy.templates) != len(chain):
+        return False
+    sure = False
+    for place, (template, (said, sa)) in enumerate(zip(policy.templates, chain, strict=True)):
+        if sa is not None:
+            if not _fits(template, sa, policy, first=place == 0):
+                return False
+            sure = True
+            continue
+        if template.protocol != said.protocol or template.spi not in (0, said.spi):
+            return False
+        if template.mode == "tunnel" and template.destination != said.destination:
+            return False
+        sure = sure or template.spi == said.spi
+    return sure
+
+
+def with_chain(policy: Policy, chain: Chain) -> Policy:
+    """``policy`` with the templates of ``chain``; the first one stays as it is, for :func:`without_chain`.
+
+    On the way out each SA is named by its SPI. On the way in none is, so that policies outlive a change of SPI, and
+    IPComp is optional: what does not shrink travels without it (RFC 3173 section 2.2).
+    """
+    inbound = policy.direction != OUT
+    first = policy.templates[0]
+    if inbound and first.protocol == IPCOMP:
+        first = first._replace(optional=True)
+    rest = [
+        Template(
+            sa.source, sa.destination, 0 if inbound else sa.spi, sa.protocol, sa.mode, sa.reqid,
+            inbound and sa.protocol == IPCOMP,
+        )
+        for _said, sa in chain[1:] if sa is not None
+    ]  # fmt: skip
+    return policy._replace(templates=(first, *rest))
+
+
+def without_chain(policy: Policy) -> Policy:
+    """``policy`` with the first SA alone."""
+    return policy._replace(templates=policy.templates[:1])
+
+
+def _fits(template: Template, sa: SaState, policy: Policy, *, first: bool) -> bool:
+    """Whether the kernel may take ``sa`` for ``template``."""
+    inbound = policy.direction != OUT
+    if (template.protocol, template.mode) != (sa.protocol, sa.mode) or template.spi not in (0, sa.spi):
+        return False
+    if template.reqid != sa.reqid and not (inbound and template.reqid == 0):
+        return False
+    if template.destination not in _UNSPECIFIED:
+        return template.destination == sa.destination and template.source in (sa.source, *_UNSPECIFIED)
+    # Transport mode: the addresses are those of the packet; after another template, of that one's.
+    return template.mode != "tunnel" and (not first or _host(policy.selector) == sa.destination)
+
+
+def _host(s: KernelSelector) -> str | None:
+    """The one address that the packets of a selector go to, None when there are several."""
+    if s.destination_prefix != len(s.destination) * 8:
+        return None
+    return socket.inet_ntop(socket.AF_INET6 if s.family == 6 else socket.AF_INET, s.destination)
+
+
+def _text(members: Iterable[Said]) -> str:
+    return " ".join(map(str, members))

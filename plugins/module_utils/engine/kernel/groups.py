@@ -1,0 +1,278 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Groups of SAs (``ipsec spigrp``): several transforms for the packets of one policy, made and undone as one.
+
+The kernel has no groups. A group is a list of SAs in the registry, and the policies that led to its first SA demand
+the whole list. Ungrouping lets them demand the first SA alone again.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..errors import EngineError, InputError, KernelError
+from ..said import Said
+from . import chain as chains
+from .client import Operation, XfrmClient, describe, set_policy
+from .eroutes import said_of
+from .registry import Registry, RegistryView
+from .values import IPCOMP, OUT, PROTOCOL_NAMES, Policy, SaState
+from .views import with_single_sas
+
+Members = tuple[Said, ...]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the kernel and the registry had when they were looked at."""
+
+    sas: Mapping[Said, SaState]
+    policies: Sequence[Policy]
+    groups: Sequence[Members]
+
+    def missing(self, members: Members) -> Members:
+        """The members whose SA is gone; a ``tun`` goes with the group only."""
+        return tuple(said for said in members if said.protocol != chains.TUN and said not in self.sas)
+
+    def group_of(self, said: Said) -> Members:
+        """The group that an SA is in; empty when it is in none."""
+        return next((members for members in self.groups if said in members), ())
+
+
+class Group(NamedTuple):
+    """A group, or an SA in none, as it is listed.
+
+    :ivar sas: innermost first.
+    :ivar missing: those of them that the kernel has no more.
+    :ivar direction: ``in`` when the outermost SA ends at this host, else ``out``.
+    """
+
+    sas: Members
+    missing: Members
+    direction: str
+
+
+class Change(NamedTuple):
+    """A policy before and after; nothing but its templates differs."""
+
+    held: Policy
+    wanted: Policy
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What grouping or ungrouping takes.
+
+    :ivar made: the new group; empty when there is none to make.
+    :ivar dissolved: the groups that end.
+    :ivar changes: the policies that change.
+    :ivar warnings: what the operator should know about it.
+    """
+
+    made: Members = ()
+    dissolved: tuple[Members, ...] = ()
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is to be done at all."""
+        return bool(self.made or self.dissolved or self.changes)
+
+
+def look(client: XfrmClient, registry: RegistryView) -> Snapshot:
+    """Read all that groups are made of. Reserved SPIs count as SAs; policies for a mark or interface are left out.
+
+    :raises MissingError: without the permission.
+    """
+    sas = {said_of(sa): sa for sa in client.dump_sas() if not sa.hold}
+    return Snapshot(sas, [p for p in client.dump_policies() if not p.marked], registry.groups())
+
+
+def listing(seen: Snapshot, is_local: Callable[[str], bool]) -> list[Group]:
+    """Groups as they were made, then each SA that is in none; SPI reservations are no SAs."""
+    return [
+        Group(members, seen.missing(members), "in" if is_local(members[-1].destination) else "out")
+        for members in with_single_sas(seen.groups, seen.sas.values())
+    ]
+
+
+def is_local(address: str) -> bool:
+    """Whether this host has an address: whether a socket can have it."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+# Deciding
+
+
+def plan_group(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
+    """Make ``members``, innermost first, a group. A group that has lost an SA does not stand in the way: it ends.
+
+    Where it is one already, policies made since join it.
+
+    :param name: what the user calls the list, for errors.
+    :raises InputError: when these SAs cannot be grouped.
+    """
+    chains.check_names(members, name)
+    chains.check_states(members, seen.sas, name)
+    dissolved: list[Members] = []
+    for number, said in enumerate(members):
+        held = seen.group_of(said)
+        if not held or held == members or held in dissolved:
+            continue
+        if not seen.missing(held):
+            raise InputError(
+                f"{name}[{number}]", str(said), f"is in the group {_text(held)}",
+                "ungroup it first, by the name of any of its SAs",
+            )  # fmt: skip
+        dissolved.append(held)
+    chain = chains.transforms(members, seen.sas)
+    first = seen.sas[chain[0][0]]
+    wanted = _without(dissolved, seen.policies, seen)
+    rivals = list(seen.sas.values())
+    wanted = [chains.with_chain(p, chain) if chains.leads_to(p, first, rivals) else p for p in wanted]
+    made = () if members in seen.groups else members
+    return Plan(made, tuple(dissolved), _changes(seen.policies, wanted))
+
+
+def plan_ungroup(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
+    """Dissolve the whole groups that ``members`` are in; those in none stay as they are.
+
+    :raises InputError: for an SA that is neither in a group nor in the kernel.
+    """
+    dissolved: list[Members] = []
+    for number, said in enumerate(members):
+        chains.check_name(said, f"{name}[{number}]")
+        held = seen.group_of(said)
+        if held:
+            dissolved += [held] if held not in dissolved else []
+        elif said.protocol != chains.TUN and said not in seen.sas:
+            raise chains.no_such_sa(said, f"{name}[{number}]")
+    changes = _changes(seen.policies, _without(dissolved, seen.policies, seen))
+    bare = [change.wanted for change in changes if change.wanted.direction == OUT and _protects_nothing(change.wanted)]
+    warnings = [f"{describe(policy)} compresses only from now on: nothing encrypts its packets" for policy in bare]
+    return Plan((), tuple(dissolved), changes, tuple(warnings))
+
+
+def _without(dissolved: Iterable[Members], policies: Sequence[Policy], seen: Snapshot) -> Sequence[Policy]:
+    for members in dissolved:
+        chain = chains.transforms(members, seen.sas)
+        policies = [
+            chains.without_chain(p) if len(p.templates) > 1 and chains.carries(p, chain) else p for p in policies
+        ]
+    return policies
+
+
+def _changes(held: Sequence[Policy], wanted: Sequence[Policy]) -> tuple[Change, ...]:
+    return tuple(Change(*pair) for pair in zip(held, wanted, strict=True) if pair[0].templates != pair[1].templates)
+
+
+def _protects_nothing(policy: Policy) -> bool:
+    return all(template.protocol == IPCOMP for template in policy.templates)
+
+
+def show(plan: Plan, members: Members) -> tuple[str, str]:
+    """Before and after in lines: the groups and SAs concerned, as the classic listing has them, then the policies."""
+    concerned = dict.fromkeys(said for each in (*plan.dissolved, plan.made or members) for said in each)
+    stays = () if plan.made or plan.dissolved else (members,)
+    before, after = (*plan.dissolved, *stays), (plan.made,) if plan.made else stays
+    return (
+        _lines(before, concerned, (change.held for change in plan.changes)),
+        _lines(after, concerned, (change.wanted for change in plan.changes)),
+    )
+
+
+def _lines(groups: Iterable[Members], concerned: Iterable[Said], policies: Iterable[Policy]) -> str:
+    grouped = {said for members in groups for said in members}
+    # A tun alone is nothing.
+    alone = [(said,) for said in concerned if said not in grouped and said.protocol != chains.TUN]
+    lines = [_text(members) for members in (*groups, *alone)]
+    lines += [f"{describe(policy)}: {template_words(policy)}" for policy in policies]
+    return "".join(f"{line}\n" for line in lines)
+
+
+# Doing
+
+
+def carry_out(client: XfrmClient, registry: Registry, decide: Callable[[Snapshot], Plan]) -> Plan:
+    """Decide and do, alone: no other run can group in between. On any failure all is as before.
+
+    :raises InputError: from ``decide``. KernelError: a policy was refused. MissingError: no permission.
+    """
+    done: list[Change] = []
+    try:
+        with registry.changing():
+            plan = decide(look(client, registry))
+            for members in plan.dissolved:
+                registry.remove_group(members[0])
+            if plan.made:
+                registry.add_group(plan.made)
+            _set_policies(client, plan.changes, done)
+    except EngineError:
+        if done:
+            client.batch([_put(change.held) for change in reversed(done)])
+        raise
+    return plan
+
+
+def _set_policies(client: XfrmClient, changes: Sequence[Change], done: list[Change]) -> None:
+    outcomes = client.batch([_put(change.wanted) for change in changes])
+    done += [change for change, outcome in zip(changes, outcomes, strict=True) if outcome is None]
+    for change, outcome in zip(changes, outcomes, strict=True):
+        if isinstance(outcome, KernelError) and outcome.errno == errno.EINVAL:
+            detail = f"{outcome.detail} ({template_words(change.wanted)})"
+            raise KernelError(outcome.operation, outcome.errno, detail)
+        if outcome is not None:
+            raise outcome
+
+
+def _put(policy: Policy) -> Operation:
+    # The kernel keeps the number of a policy that it replaces.
+    return set_policy(policy._replace(index=0))
+
+
+def read_listing(runtime_dir: str) -> list[Group]:
+    """The groups of this host; nothing is changed nor created.
+
+    :raises MissingError: without the permission, or without XFRM in the kernel.
+    """
+    with closing(XfrmClient()) as client, closing(RegistryView(runtime_dir)) as registry:
+        return listing(look(client, registry), is_local)
+
+
+def preview(runtime_dir: str, decide: Callable[[Snapshot], Plan]) -> Plan:
+    """What :func:`perform` would do; nothing is changed nor created.
+
+    :raises EngineError: as :func:`carry_out`, as far as looking tells.
+    """
+    with closing(XfrmClient()) as client, closing(RegistryView(runtime_dir)) as registry:
+        return decide(look(client, registry))
+
+
+def perform(runtime_dir: str, decide: Callable[[Snapshot], Plan]) -> Plan:
+    """Group or ungroup; see :func:`carry_out`."""
+    with closing(XfrmClient()) as client, closing(Registry(runtime_dir)) as registry:
+        return carry_out(client, registry, decide)
+
+
+def template_words(policy: Policy) -> str:
+    """``ESP 0x1a2b tunnel, AH transport``: what a policy demands, innermost first."""
+    return ", ".join(
+        f"{PROTOCOL_NAMES.get(t.protocol, t.protocol)}{f' 0x{t.spi:x}' if t.spi else ''} {t.mode}"
+        for t in policy.templates
+    )
+
+
+def _text(members: Iterable[Said]) -> str:
+    return " ".join(map(str, members))

@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SAs in the words of the classic command line: ``inet gw2.example.net 0x113 esp``."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from ..errors import InputError
+from ..said import PROTOCOLS, Said, parse_spi
+
+WORDS_EACH = 4
+_FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
+_NAMES = ("ah", "esp", "comp", "tun")
+_SHAPE = "write FAMILY DESTINATION SPI PROTOCOL for each SA, such as inet 192.0.2.1 0x113 esp"
+
+
+def parse_positional(words: Sequence[str], field: str = "words") -> tuple[Said, ...]:
+    """Read four words for each SA. A name is resolved in the family given.
+
+    :raises InputError: naming the word.
+    """
+    if not words or len(words) % WORDS_EACH:
+        raise InputError(field, " ".join(words), f"{len(words)} words, which is no multiple of {WORDS_EACH}", _SHAPE)
+    groups = [words[at : at + WORDS_EACH] for at in range(0, len(words), WORDS_EACH)]
+    return tuple(_parse(*group, field) for group in groups)
+
+
+def _parse(family: str, destination: str, spi: str, protocol: str, field: str) -> Said:
+    if family not in _FAMILIES:
+        raise InputError(field, family, "is no address family", "write inet (IPv4) or inet6")
+    if protocol not in _NAMES:
+        raise InputError(field, protocol, "is no protocol of an SA", f"write {', '.join(_NAMES)}, in lower case")
+    return Said(PROTOCOLS[protocol], parse_spi(spi, field), _resolve(family, destination, field))
+
+
+def _resolve(family: str, destination: str, field: str) -> str:
+    try:
+        found = socket.getaddrinfo(destination, None, _FAMILIES[family], socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "is no host name"
+        raise InputError(
+            field, destination, f"has no {family} address: {reason}", "write an address, or a name, of that family"
+        ) from None
+    address, *_rest = found[0][4]
+    return socket.inet_ntop(_FAMILIES[family], socket.inet_pton(_FAMILIES[family], str(address).partition("%")[0]))
