@@ -58,6 +58,7 @@ class Connection:
     :ivar remote_address: address text, or None when the peer's address is not known (it always initiates).
     :ivar remote_port: where the peer's IKE listens; ``remote_natt_port`` for ESP in UDP.
     :ivar remote_id: None accepts any identity that proves the secret.
+    :ivar answers: whether the peer may start it; if not, its requests find no such tunnel.
     :ivar lifetime: seconds until the IKE SA has to be rekeyed.
     :ivar dpd_delay: seconds of silence before a liveness check, 0 for none (RFC 7296 section 2.4).
     :ivar encapsulation: ``auto`` (when a NAT is found) or ``force`` (always UDP).
@@ -77,3 +78,4 @@ class Connection:
     lifetime: float = 14400.0
     dpd_delay: float = 30.0
     encapsulation: str = "auto"
+    answers: bool = True

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from typing import TypeVar
 
-from ..identity import Identity
+from ..identity import ID_FQDN, ID_RFC822_ADDR, Identity
 from .actions import Path
 from .connection import ChildConfig, Connection
+
+Name = tuple[int, bytes]
+K = TypeVar("K", bound=Hashable)
 
 
 class Connections:
@@ -18,6 +22,7 @@ class Connections:
     def __init__(self) -> None:
         self._by_name: dict[str, Connection] = {}
         self._by_peer: dict[str | None, dict[str, Connection]] = {}
+        self._by_identity: dict[tuple[str | None, Name | None], dict[str, Connection]] = {}
         self._by_reqid: dict[int, tuple[str, str]] = {}
         self._by_ends: dict[tuple[Identity, Identity | str | None], set[str]] = {}
 
@@ -32,7 +37,9 @@ class Connections:
         """Add it, or replace the one of the same name."""
         self.remove(connection.name)
         self._by_name[connection.name] = connection
-        self._by_peer.setdefault(connection.remote_address, {})[connection.name] = connection
+        if connection.answers:
+            self._by_peer.setdefault(connection.remote_address, {})[connection.name] = connection
+            self._by_identity.setdefault(_identity_key(connection), {})[connection.name] = connection
         self._by_ends.setdefault(_ends(connection), set()).add(connection.name)
         for child in connection.children:
             self._by_reqid[child.reqid] = (connection.name, child.name)
@@ -42,10 +49,9 @@ class Connections:
         connection = self._by_name.pop(name, None)
         if connection is None:
             return
-        peers = self._by_peer[connection.remote_address]
-        del peers[name]
-        if not peers:
-            del self._by_peer[connection.remote_address]
+        if connection.answers:
+            _discard(self._by_peer, connection.remote_address, name)
+            _discard(self._by_identity, _identity_key(connection), name)
         sharing = self._by_ends[_ends(connection)]
         sharing.discard(name)
         if not sharing:
@@ -65,21 +71,39 @@ class Connections:
         """Names of the tunnels between the same two identities."""
         return self._by_ends.get(_ends(connection), set())
 
-    def for_path(self, path: Path) -> list[Connection]:
-        """Candidates for a peer that is not authenticated yet, the most specific first."""
-        candidates = [*self._by_peer.get(path.remote_address, {}).values(), *self._by_peer.get(None, {}).values()]
-        fits = [c for c in candidates if c.local_address in (None, path.local_address)]
-        # Python's sort is stable: named addresses before wildcards, then the order of definition.
-        return sorted(fits, key=lambda c: (c.remote_address is None, c.local_address is None))
+    def for_path(self, path: Path) -> Iterator[Connection]:
+        """Candidates for a peer that is not authenticated yet, the most specific first.
+
+        It is lazy: any number of peers may share an address, or have none, and the first fit is usually taken.
+        """
+        for remote in (path.remote_address, None):
+            for local in (path.local_address, None):
+                yield from (c for c in self._by_peer.get(remote, {}).values() if c.local_address == local)
 
     def for_identities(self, path: Path, remote: Identity, local: Identity | None) -> list[Connection]:
         """Candidates whose identities fit what the peer sent; ``local`` is its wish for our identity (IDr)."""
-        fits = [
+        return [
             c
-            for c in self.for_path(path)
-            if (c.remote_id is None or c.remote_id.matches(remote)) and (local is None or c.local_id.matches(local))
+            for key in (_name(remote), None)
+            for address in (path.remote_address, None)
+            for c in self._by_identity.get((address, key), {}).values()
+            if c.local_address in (None, path.local_address) and (local is None or c.local_id.matches(local))
         ]
-        return sorted(fits, key=lambda c: c.remote_id is None)
+
+
+def _name(identity: Identity) -> Name:
+    """The same for identities that match each other."""
+    return identity.type, identity.data.lower() if identity.type in (ID_FQDN, ID_RFC822_ADDR) else identity.data
+
+
+def _identity_key(connection: Connection) -> tuple[str | None, Name | None]:
+    return connection.remote_address, None if connection.remote_id is None else _name(connection.remote_id)
+
+
+def _discard(index: dict[K, dict[str, Connection]], key: K, name: str) -> None:
+    del index[key][name]
+    if not index[key]:
+        del index[key]
 
 
 def _ends(connection: Connection) -> tuple[Identity, Identity | str | None]:

@@ -289,3 +289,31 @@ def test_a_restarted_peer_replaces_what_is_left() -> None:
     world.run(1.0)
     world.check()
     assert len(world.west.sas()) == 1 and len(world.west.kernel.inbound) == 1
+
+
+def test_who_alone_starts_answers_nobody() -> None:
+    world = World()
+    world.east.engine.define(east_connection(answers=False))
+    world.west.engine.define(mirror(east_connection()))
+    world.west.start()
+    world.run(2.0)
+    assert world.west.reasons("setback") == ["no_proposal_chosen"] and not world.east.sas()
+    world.west.stop()
+    world.east.start()
+    world.run(2.0)
+    world.check()
+
+
+def test_a_thousand_tunnels_behind_one_address_are_told_apart_by_identity() -> None:
+    world = World()
+    west = mirror(east_connection())
+    for number in range(1000):
+        spoke = replace(west, name=f"t{number}", remote_id=Identity.parse(f"EAST{number}.example"), remote_address=None)
+        world.west.engine.define(replace(spoke, auth=PskAuth(Secret(b"secret number %d of many" % number))))
+    mine = PskAuth(Secret(b"secret number 700 of many"))
+    world.east.engine.define(east_connection(local_id=Identity.parse("east700.example"), auth=mine))
+    world.east.start()
+    world.run(1.0)
+    assert [sa.tunnel for sa in world.west.sas()] == ["t700"]
+    world.west.engine.undefine("t700")
+    assert not [c for c in world.west.engine.connections if c.name == "t700"]

@@ -94,7 +94,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
         sa.nat = True
         nat.float_ports(sa, turn.settings)
     sa.next_id = 1
-    sa.queue.appendleft(Task(Kind.AUTH))
+    sa.queue.insert(0, Task(Kind.AUTH))
 
 
 def with_cookie(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
@@ -230,17 +230,16 @@ def _without_spi(choice: Choice) -> Choice:
 
 def _choose(turn: Turn, offered: SA, path: Path) -> tuple[Connection, Choice]:
     """The first candidate that has a proposal in common with the peer."""
-    candidates = turn.connections.for_path(path)
-    if not candidates:
-        story = f"no tunnel is defined between {path.local_address} and {path.remote_address}"
-        raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, story, reason="no_matching_tunnel")
     refusal: IkeError | None = None
-    for connection in candidates:
+    for connection in turn.connections.for_path(path):
         try:
             return connection, _without_spi(choose_ike(connection.proposals, offered.proposals))
         except IkeError as exc:
             refusal = refusal or exc
-    raise refusal  # type: ignore[misc]
+    if refusal is not None:
+        raise refusal
+    story = f"no tunnel is defined between {path.local_address} and {path.remote_address}"
+    raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, story, reason="no_matching_tunnel")
 
 
 def _install_keys(sa: IkeSa, choice: Choice, shared: Any) -> None:
@@ -263,7 +262,7 @@ def _restart(sa: IkeSa) -> Handshake:
     handshake.restarts += 1
     if handshake.restarts > MAX_RESTARTS:
         raise IkeError(0, f"the peer had the negotiation restarted more than {MAX_RESTARTS} times")
-    sa.queue.appendleft(Task(Kind.INIT))
+    sa.queue.insert(0, Task(Kind.INIT))
     return handshake
 
 

@@ -123,7 +123,7 @@ def retry_with_group(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> b
     if task.config is not None:
         children.release_spi(turn, sa, task.config, task.spi)
     again = Task(task.kind, config=task.config, child=task.child, group=group, reason=task.reason)
-    sa.queue.appendleft(again)
+    sa.queue.insert(0, again)
     return True
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -190,7 +189,7 @@ class IkeSa:
     answer: bytes = b""
     answer_to: int = -1
     lowest_nonce: bytes = b""
-    queue: deque[Task] = field(default_factory=deque)
+    queue: list[Task] = field(default_factory=list)
     children: dict[int, Child] = field(default_factory=dict)
     nat: bool = False
     nat_local: bool = False
