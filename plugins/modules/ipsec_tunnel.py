@@ -74,7 +74,8 @@ options:
         elements: str
   role: &role
     description:
-      - V(both) lets either side start, V(initiator) has this side start, V(responder) waits for the peer.
+      - V(both) lets either side start. V(initiator) lets this side alone start; attempts of the peer are refused.
+        V(responder) waits for the peer.
         V(both) when left out.
     type: str
     choices: [both, initiator, responder]

@@ -80,6 +80,7 @@ def connection_of(definition: Definition, reqids: Mapping[str, int]) -> Connecti
     )
     return Connection(
         name=definition.name,
+        answers=document["role"] != "initiator",
         local_id=Identity.parse(local["id"]),
         auth=PskAuth(definition.secret, definition.also_accept),
         proposals=_ike(_key(ike["proposals"])),
