@@ -181,7 +181,8 @@ DEFINITION: Schema = {
             "type": "string",
             "enum": ["both", "initiator", "responder"],
             "default": "both",
-            "description": "both: either side starts; initiator: this side alone starts, the peer's attempts are refused; responder: waits for the peer.",
+            "description": "both: either side starts; initiator: this side alone, the peer's attempts are refused; "
+            "responder: waits for the peer.",
         },
         "ike": {
             "type": "object",
