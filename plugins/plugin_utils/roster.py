@@ -217,7 +217,10 @@ def _check_seed(seed: Any, found: list[Community], members: Mapping[str, Member]
     needing = [community["name"] for community in found if _joins_own(community, members)]
     if not needing:
         return
-    remedy = "vault one for all hosts: ansible-vault encrypt_string --name fleet_ipsec_seed $(openssl rand -hex 32)"
+    remedy = (
+        "vault one for all hosts: openssl rand -hex 32 | tr -d '\\n' "
+        "| ansible-vault encrypt_string --stdin-name fleet_ipsec_seed"
+    )
     if not seed:
         what = f"missing credential: fleet_ipsec_seed is not set, community {needing[0]} needs it"
         problems.add(what, remedy)
