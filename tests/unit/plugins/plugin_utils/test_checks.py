@@ -20,9 +20,9 @@ from .inventories import SEED, host, hosts
 STAR = {"name": "c", "topology": "hub_spoke", "hubs": ["g0"], "spokes": ["g1", "g2"], "spoke_to_spoke": "via_hub"}
 
 
-def made(variables: dict[str, Any], community: dict[str, Any] = STAR, externals: Any = None) -> dict[str, Any]:
-    """The roster of one community."""
-    return make_roster([community], variables, {"all": sorted(variables)}, externals, SEED)
+def made(variables: dict[str, Any], community: dict[str, Any] | None = None, externals: Any = None) -> dict[str, Any]:
+    """The roster of one community, a star if none is given."""
+    return make_roster([community or STAR], variables, {"all": sorted(variables)}, externals, SEED)
 
 
 def eroutes(tunnel: str | None, *ways: tuple[str, str], **more: Any) -> list[dict[str, Any]]:
