@@ -126,7 +126,9 @@ def _eroute(
         return _build(policy.selector, "drop", policy.priority)
     if not policy.templates:
         return _build(policy.selector, "pass", policy.priority)
-    states = []
+    reqid = policy.templates[0].reqid
+    names = children.get(reqid)
+    states: list[SaState] = []
     address = _host(policy.selector)
     for template in policy.templates:
         if template.mode == "tunnel":
@@ -134,12 +136,13 @@ def _eroute(
         state = table.resolve(template, address)
         if state is not None:
             states.append(state)
-    first = policy.templates[0]
-    names = children.get(first.reqid)
-    if not states or said_of(states[0])[0] != first.protocol:
-        return _build(policy.selector, "trap", policy.priority, first.reqid, names)
+        elif not template.optional:
+            # A packet waits for every SA of the chain, not for the first one only.
+            return _build(policy.selector, "trap", policy.priority, reqid, names)
+    if not states:
+        return _build(policy.selector, "pass", policy.priority, reqid, names)
     members = heads.get(said_of(states[0])) or tuple(map(said_of, states))
-    return _build(policy.selector, "ipsec", policy.priority, first.reqid, names, members, states[0].packets)
+    return _build(policy.selector, "ipsec", policy.priority, reqid, names, members, states[0].packets)
 
 
 def _host(selector: KernelSelector) -> str:
