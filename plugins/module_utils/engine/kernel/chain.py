@@ -10,10 +10,11 @@ name of the tunnel mode of the SA after it.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..errors import InputError
 from ..said import PROTOCOLS, Said
+from .client import describe
 from .eroutes import said_of
 from .values import IPCOMP, OUT, KernelSelector, Policy, SaState, Template
 
@@ -104,20 +105,32 @@ def check_states(members: Sequence[Said], sas: Mapping[Said, SaState], field: st
 
 def _check_step(inner: SaState, sa: SaState, place: str) -> None:
     """Addresses, and with them the family, change in tunnel mode only."""
-    if sa.mode != "tunnel":
-        ends = (inner.source, inner.destination)
-        if sa.destination != ends[1] or (sa.source != ends[0] and sa.source not in _UNSPECIFIED):
-            raise InputError(
-                place, str(said_of(sa)),
-                f"goes from {sa.source} to {sa.destination}, but the SA inside of it, {said_of(inner)}, "
-                f"from {inner.source} to {inner.destination}",
-                "group SAs between the same two addresses; only an SA in tunnel mode may lead on to others",
-            )  # fmt: skip
-    elif sa.family != inner.family and not sa.larval and not sa.af_unspec:
+    if sa.mode == "tunnel":
+        return
+    if sa.destination != inner.destination or sa.source not in (inner.source, *_UNSPECIFIED):
         raise InputError(
-            place, str(said_of(sa)), f"takes IPv{sa.family} packets only, but {said_of(inner)} makes IPv{inner.family}",
-            "create the SA for both families (flag af-unspec)",
+            place, str(said_of(sa)),
+            f"goes from {sa.source} to {sa.destination}, but the SA inside of it, {said_of(inner)}, "
+            f"from {inner.source} to {inner.destination}",
+            "group SAs between the same two addresses; only an SA in tunnel mode may lead on to others",
         )  # fmt: skip
+
+
+def check_family(policy: Policy, chain: Chain, place: Callable[[Said], str]) -> None:
+    """The kernel compares the selector of every SA with the innermost packet, also of those that only see the header
+    of a tunnel inside of them; an SA made for one family therefore blocks the packets of the other.
+
+    :param place: what the user calls a member.
+    :raises InputError: naming the member.
+    """
+    family = policy.selector.family
+    for said, sa in chain:
+        if sa is not None and not sa.larval and not sa.af_unspec and sa.selector.family != family:
+            raise InputError(
+                place(said), str(said),
+                f"is for IPv{sa.selector.family} packets only, but the policy {describe(policy)} is for IPv{family}",
+                "create the SA for both families (flag af-unspec)",
+            )  # fmt: skip
 
 
 def no_such_sa(said: Said, field: str) -> InputError:

@@ -10,6 +10,7 @@ the whole list. Ungrouping lets them demand the first SA alone again.
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -141,7 +142,10 @@ def plan_group(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
     first = seen.sas[chain[0][0]]
     wanted = _without(dissolved, seen.policies, seen)
     rivals = list(seen.sas.values())
-    wanted = [chains.with_chain(p, chain) if chains.leads_to(p, first, rivals) else p for p in wanted]
+    led = [chains.leads_to(p, first, rivals) for p in wanted]
+    for policy in itertools.compress(wanted, led):
+        chains.check_family(policy, chain, lambda said: f"{name}[{members.index(said)}]")
+    wanted = [chains.with_chain(p, chain) if ours else p for p, ours in zip(wanted, led, strict=True)]
     made = () if members in seen.groups else members
     return Plan(made, tuple(dissolved), _changes(seen.policies, wanted))
 

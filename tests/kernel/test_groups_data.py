@@ -1,0 +1,306 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packets through groups of real SAs between two gateways; needs a kernel that has ESP, AH and IPComp."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import time
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import pytest
+import test_esp
+from conftest import Namespace
+from engine.errors import InputError
+from engine.kernel.client import XfrmClient, add_sa, create_policy, delete_sa
+from engine.kernel.features import probe
+from engine.kernel.groups import perform, plan_group, plan_ungroup
+from engine.kernel.policies import kernel_selectors, policies
+from engine.kernel.registry import RegistryView
+from engine.kernel.values import AH, ESP, IPCOMP, Aead, Auth, Sa, Template
+from engine.said import Said
+from engine.secret import Secret
+from engine.selector import parse_selector
+from test_esp import Site, install, spec_for
+
+sites = test_esp.sites  # the fixture: two gateways on a wire
+
+TUN = 4
+REQID = 77
+PROTOCOLS = {"tun": TUN, "esp": ESP, "ah": AH, "comp": IPCOMP}
+OUTER = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
+INNER = {4: ("10.1.0.1", "10.2.0.1"), 6: ("fd00:1::1", "fd00:2::1")}
+# What does not shrink travels without IPComp, what does shrink with it.
+PAYLOADS = [b"clear text", b"clear text " * 100]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def whole_ipsec(namespaces_work: None) -> None:
+    space = Namespace()
+    try:
+        with space.entered():
+            client = XfrmClient()
+            lacking = [feature.problem for feature in probe(client) if not feature.available]
+            client.close()
+    finally:
+        space.close()
+    if lacking:
+        pytest.skip("; ".join(lacking))
+
+
+class Member(NamedTuple):
+    """A name in a group; ``sa`` is None for a tun."""
+
+    said: Said
+    sa: Sa | None
+
+
+def members(names: str, source: str, destination: str, way: int, any_family: bool = False) -> list[Member]:
+    """``tun esp ah`` and the like from ``source`` to ``destination``; ``way`` makes the SPIs its own."""
+    made = []
+    words = names.split()
+    for number, name in enumerate(words):
+        spi = 0x1000 * way + 0x100 + number
+        after_tunnel = number > 0 and words[number - 1] == "tun"
+        mode = "tunnel" if after_tunnel else "transport"
+        sa = None if name == "tun" else real_sa(name, spi, source, destination, mode, any_family or after_tunnel)
+        made.append(Member(Said(PROTOCOLS[name], spi, destination), sa))
+    return made
+
+
+def real_sa(name: str, spi: int, source: str, destination: str, mode: str, any_family: bool = False) -> Sa:
+    key = Secret(bytes([spi & 0xFF]) * 36)
+    integrity = Auth("hmac(sha256)", Secret(bytes([spi & 0xFF]) * 32), 128)
+    return Sa(
+        source, destination, spi, PROTOCOLS[name], mode, REQID,
+        aead=Aead("rfc4106(gcm(aes))", key, 128) if name == "esp" else None,
+        integrity=integrity if name == "ah" else None,
+        compression="deflate" if name == "comp" else None,
+        replay_window=0 if name == "comp" else 32,
+        af_unspec=any_family,
+    )  # fmt: skip
+
+
+def lay_out(sites: tuple[Site, Site], names: str, outer: int, inner: int) -> list[list[Member]]:
+    """SAs both ways on both gateways, and policies that lead to the first SA of each way, optional IPComp included."""
+    ways = []
+    for way, (a, b) in enumerate((OUTER[outer], OUTER[outer][::-1]), 1):
+        ways.append(members(names, a, b, way, any_family=outer != inner))
+    ends = INNER[inner] if names.startswith("tun") else OUTER[outer]
+    for number, site in enumerate(sites):
+        first = next(member.sa for member in ways[number] if member.sa)
+        local, remote = ends[number], ends[1 - number]
+        template = Template(first.source, first.destination, 0, first.protocol, first.mode, REQID)
+        selectors = kernel_selectors((parse_selector(f"{local}[udp]"),), (parse_selector(f"{remote}[udp]"),))
+        with site.space.entered():
+            client = XfrmClient()
+            for sa in (member.sa for way in ways for member in way if member.sa):
+                client.do(add_sa(sa))
+            for policy in policies(selectors[0], template):
+                client.do(create_policy(policy))
+            client.close()
+    return ways
+
+
+def group(site: Site, directory: str, way: list[Member]) -> bool:
+    with site.space.entered():
+        return perform(directory, partial(plan_group, tuple(member.said for member in way))).changed
+
+
+def ungroup(site: Site, directory: str, way: list[Member]) -> bool:
+    with site.space.entered():
+        return perform(directory, partial(plan_ungroup, (way[-1].said,))).changed
+
+
+def headers(packet: bytes) -> list[tuple[int, int]]:
+    """(protocol, SPI) of each IPsec header of an IP packet that is not encrypted, outermost first."""
+    at, protocol = (20, packet[9]) if packet[0] >> 4 == 4 else (40, packet[6])
+    found = []
+    while protocol in (AH, ESP, IPCOMP):
+        if protocol == AH:
+            found.append((AH, int.from_bytes(packet[at + 4 : at + 8], "big")))
+            protocol, at = packet[at], at + (packet[at + 1] + 2) * 4
+        elif protocol == IPCOMP:
+            found.append((IPCOMP, int.from_bytes(packet[at + 2 : at + 4], "big")))
+            protocol, at = packet[at], at + 4
+        else:
+            found.append((ESP, int.from_bytes(packet[at : at + 4], "big")))
+            break
+    return found
+
+
+def sockets_for(sites: tuple[Site, Site], addresses: tuple[str, str]) -> list[socket.socket]:
+
+    made = []
+    for site, address in zip(sites, addresses, strict=True):
+        with site.space.entered():
+            sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+            sock.bind((address, 7100))
+            sock.setblocking(False)
+            made.append(sock)
+    return made
+
+
+def arrived(sock: socket.socket) -> list[bytes]:
+    found = []
+    while True:
+        try:
+            found.append(sock.recv(4000))
+        except BlockingIOError:
+            return found
+
+
+def exchange(
+    sites: tuple[Site, Site], addresses: tuple[str, str]
+) -> list[tuple[list[bytes], list[list[tuple[int, int]]]]]:
+    """Payloads both ways: per way what arrived and the headers of what was on the wire."""
+    sockets = sockets_for(sites, addresses)
+    for site in sites:
+        site.frames()
+    results = []
+    for number in (0, 1):
+        for payload in PAYLOADS:
+            sockets[number].sendto(payload, (addresses[1 - number], 7100))
+        time.sleep(0.1)
+        frames = sites[number].frames()
+        assert not any(b"clear text clear" in packet for _kind, packet in frames)
+        results.append((arrived(sockets[1 - number]), [headers(packet) for _kind, packet in frames]))
+    for sock in sockets:
+        sock.close()
+    return results
+
+
+def visible(way: list[Member]) -> list[tuple[int, int]]:
+    """The headers that a packet of this group shows, outermost first: to the first ESP."""
+    outside_in = [(member.sa.protocol, member.sa.spi) for member in reversed(way) if member.sa]
+    protocols = [protocol for protocol, _spi in outside_in]
+    return outside_in[: protocols.index(ESP) + 1] if ESP in protocols else outside_in
+
+
+GROUPS = ["tun esp ah", "tun comp esp", "tun comp esp ah", "esp ah", "comp esp", "comp esp ah"]
+
+
+@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize("names", GROUPS)
+def test_packets_go_through_every_sa_of_the_group(sites, tmp_path, names: str, outer: int) -> None:
+    check(sites, tmp_path, names, outer, outer)
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(4, 6), (6, 4)])
+def test_a_tunnel_carries_the_other_family_through_the_group(sites, tmp_path, outer: int, inner: int) -> None:
+    check(sites, tmp_path, "tun esp ah", outer, inner)
+
+
+def check(sites: tuple[Site, Site], tmp_path, names: str, outer: int, inner: int) -> None:
+    ways = lay_out(sites, names, outer, inner)
+    addresses = INNER[inner] if names.startswith("tun") else OUTER[outer]
+    directories = [str(tmp_path / "group-a"), str(tmp_path / "group-b")]
+    for (site, directory), way in itertools.product(zip(sites, directories, strict=True), ways):
+        assert group(site, directory, way)
+        assert not group(site, directory, way)
+    for way, (payloads, wire) in zip(ways, exchange(sites, addresses), strict=True):
+        assert payloads == PAYLOADS
+        assert wire == [visible(way)] * len(PAYLOADS)
+        assert used(sites[0], way) == [True] * len([member for member in way if member.sa])
+
+
+def used(site: Site, way: list[Member]) -> list[bool]:
+    with site.space.entered():
+        client = XfrmClient()
+        states = [client.get_sa(m.sa.destination, m.sa.spi, m.sa.protocol) for m in way if m.sa]
+        client.close()
+    return [state is not None and state.packets > 0 for state in states]
+
+
+def test_grouping_changes_the_next_packet_and_ungrouping_the_one_after(sites, tmp_path) -> None:
+    """Live SAs: packets go by ESP alone, by ESP and AH, and by ESP alone again; none is lost."""
+    ways = lay_out(sites, "tun esp ah", 4, 4)
+    directories = [str(tmp_path / "group-a"), str(tmp_path / "group-b")]
+    alone = [[visible(way)[-1]] * len(PAYLOADS) for way in ways]
+    both = [[visible(way)] * len(PAYLOADS) for way in ways]
+    for step, expected in ((None, alone), (group, both), (ungroup, alone)):
+        for (site, directory), way in itertools.product(zip(sites, directories, strict=True), ways):
+            assert step is None or step(site, directory, way)
+        found = exchange(sites, INNER[4])
+        assert [payloads for payloads, _wire in found] == [PAYLOADS, PAYLOADS]
+        assert [[each[-1] if len(each) == 1 else each for each in wire] for _payloads, wire in found] == expected
+
+
+def test_a_group_at_one_end_only_lets_nothing_in(sites, tmp_path) -> None:
+    """Who demands AH does not take packets without it."""
+    ways = lay_out(sites, "tun esp ah", 4, 4)
+    group(sites[1], str(tmp_path / "group-b"), ways[0])
+    (payloads, wire), _back = exchange(sites, INNER[4])
+    assert payloads == [] and wire == [[visible(ways[0])[-1]]] * len(PAYLOADS)
+
+
+def test_nested_tunnels_between_the_same_gateways(sites, tmp_path) -> None:
+    """IPv4 in ESP over IPv4, in ESP over IPv6: the outer tunnel leads to another address of the peer."""
+    directories = [str(tmp_path / "group-a"), str(tmp_path / "group-b")]
+    inner_ways = lay_out(sites, "tun esp", 4, 4)
+    ways = []
+    for number, way in enumerate(inner_ways):
+        ends = OUTER[6] if number == 0 else OUTER[6][::-1]
+        outer = [Member(m.said._replace(spi=m.said.spi + 0x20), None) for m in members("tun esp", *ends, number + 1)]
+        sa = real_sa("esp", outer[1].said.spi, *ends, "tunnel", any_family=True)
+        ways.append([*way, outer[0], Member(outer[1].said, sa)])
+    for site, directory in zip(sites, directories, strict=True):
+        with site.space.entered():
+            client = XfrmClient()
+            for way in ways:
+                client.do(add_sa(way[-1].sa))
+            client.close()
+        for way in ways:
+            assert group(site, directory, way)
+    for way, (payloads, wire) in zip(ways, exchange(sites, INNER[4]), strict=True):
+        assert payloads == PAYLOADS
+        assert wire == [[(ESP, way[-1].sa.spi)]] * len(PAYLOADS)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_sa_for_one_family_is_refused_for_packets_of_the_other(sites, tmp_path, number: int) -> None:
+    """IPv6 packets, tunnelled over IPv4: the kernel would drop every one at the SA that is for IPv4 only."""
+    (way, _back) = lay_out(sites, "tun esp ah", 4, 6)
+    narrow = replace(way[number].sa, af_unspec=False)
+    site = sites[0]
+    with site.space.entered():
+        client = XfrmClient()
+        client.do(delete_sa(narrow.destination, narrow.spi, narrow.protocol))
+        client.do(add_sa(narrow))
+        client.close()
+    with pytest.raises(InputError, match=rf"sas\[{number}\]: is for IPv4 packets only, .* IPv6 .*af-unspec"):
+        group(site, str(tmp_path / "group-a"), way)
+
+
+def test_the_next_generation_of_a_tunnel_ends_the_group_of_the_last(sites, tmp_path) -> None:
+    """A rekey does not fail on a group, and the group goes with the SA that was in it."""
+    a, _b = sites
+    first, second = spec_for(generation=1), spec_for(generation=2)
+    install(sites, first)
+    ah = real_sa("ah", 0x1999, first.local_address, first.remote_address, "transport")
+    with a.space.entered():
+        client = XfrmClient()
+        client.do(add_sa(ah))
+        directory = str(tmp_path / "a")  # the gateway's own registry
+        chain = (Said(ESP, first.spi_out, first.remote_address), Said(AH, 0x1999, first.remote_address))
+        assert perform(directory, partial(plan_group, chain)).changed
+        assert _groups(directory) == [chain]
+        a.gateway.install_inbound(second)
+        a.gateway.install_outbound(second)
+        a.gateway.remove_sas(first)
+        demanded = {t.protocol for policy in client.dump_policies() for t in policy.templates}
+        client.close()
+    assert demanded == {ESP}
+    assert _groups(directory) == []
+
+
+def _groups(directory: str) -> list[tuple[Said, ...]]:
+    view = RegistryView(directory)
+    try:
+        return view.groups()
+    finally:
+        view.close()

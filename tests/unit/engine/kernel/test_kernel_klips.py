@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The classic texts: every sample line is read, and what is written reads the same."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from engine.errors import InputError
+from engine.kernel.klips import ErouteLine, format_eroute, format_group, parse_eroute, read_eroutes, read_groups
+from engine.said import Said, parse_said
+from hypothesis import given
+from hypothesis import strategies as st
+
+DATA = Path(__file__).parent / "data"
+
+
+def lines(name: str) -> list[str]:
+    return (DATA / f"{name}.tsv").read_text(encoding="utf-8").splitlines()
+
+
+def rows(name: str) -> list[list[str]]:
+    return [[*line.split("\t"), "", "", ""][:4] for line in lines(name)]
+
+
+def whole_table(name: str) -> list[ErouteLine]:
+    found, problems = read_eroutes("\n".join(lines(name)))
+    assert problems == [] and len(found) == len(lines(name))
+    return found
+
+
+def squeezed(line: str) -> str:
+    return " ".join(line.split())
+
+
+# SAIDs
+
+
+@pytest.mark.parametrize(("text", "verdict", "canonical", "proc"), rows("said_cases"))
+def test_said_cases(text: str, verdict: str, canonical: str, proc: str) -> None:
+    if verdict == "error":
+        with pytest.raises(InputError) as caught:
+            parse_said(text)
+        assert canonical.partition(" (")[0] in caught.value.problem
+        return
+    said = parse_said(text)
+    assert (str(said), said.proc) == (canonical, proc)
+    if not said.magic:
+        assert parse_said(str(said)) == parse_said(said.proc) == said
+
+
+saids = st.builds(
+    Said,
+    st.sampled_from([4, 50, 51, 108]),
+    st.integers(0x100, 0xFFFFFFFF),
+    st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(lambda a: parse_said(f"esp0x100@{a}").destination),
+)
+
+
+@given(saids)
+def test_every_said_is_read_as_it_is_written(said: Said) -> None:
+    assert parse_said(str(said)) == parse_said(said.proc) == said
+
+
+# Eroutes
+
+
+def test_every_sample_of_the_eroute_table_is_written_as_it_was() -> None:
+    for line, eroute in zip(lines("eroute_proc"), whole_table("eroute_proc"), strict=True):
+        # A count that wrapped is turned back; all else is as it was.
+        count, _blank, rest = squeezed(line).partition(" ")
+        written_count, _blank, written = squeezed(format_eroute(eroute)).partition(" ")
+        assert written == rest
+        assert (int(written_count) - int(count)) % (1 << 32) == 0 and eroute.packets >= 0
+
+
+def test_lines_without_a_count_have_none() -> None:
+    for line, eroute in zip(lines("eroute_nocount"), whole_table("eroute_nocount"), strict=True):
+        assert eroute.packets is None
+        assert squeezed(format_eroute(eroute)) == f"0 {squeezed(line)}"
+
+
+def test_lines_of_look_have_the_group_and_the_count_last() -> None:
+    for line, eroute in zip(lines("eroute_look"), whole_table("eroute_look"), strict=True):
+        left, _arrow, right = line.partition("=>")
+        *words, count = right.split()
+        assert eroute.packets == int(count.strip("()"))
+        # Behind a colon: the transport protocol.
+        saids = [re.sub(r"(@[0-9.]+):\d+$", r"\1", word) for word in words]
+        assert eroute.group == tuple(str(parse_said(word)) for word in saids)
+        assert eroute.target == eroute.group[0]
+        assert squeezed(format_eroute(eroute)) == squeezed(f"{eroute.packets} {left}=> {words[0]}")
+
+
+networks = st.one_of(
+    st.builds(lambda a, p: ip_network((int(a), p), strict=False), st.ip_addresses(v=4), st.integers(0, 32)),
+    st.builds(lambda a, p: ip_network((a.packed, p), strict=False), st.ip_addresses(v=6), st.integers(0, 128)),
+)
+names = st.text("abcdefghijklmnopqrstuvwxyz0123456789.@-", max_size=12)
+
+
+@given(
+    st.integers(0, 0x7FFFFFFF), networks, networks, st.integers(0, 65535), st.integers(0, 65535), st.integers(0, 255),
+    st.one_of(saids.map(str), st.sampled_from(["%trap", "%hold", "%pass", "%drop", "%reject"])),
+    st.one_of(st.none(), st.tuples(names, names)),
+)  # fmt: skip
+def test_every_eroute_is_read_as_it_is_written(
+    packets, source, destination, source_port, destination_port, protocol, target, identities
+) -> None:
+    eroute = ErouteLine(
+        packets, source, source_port, destination, destination_port, target, protocol, *(identities or (None, None)),
+        group=(target,),
+    )  # fmt: skip
+    assert parse_eroute(format_eroute(eroute)) == eroute
+
+
+def test_identities_may_stand_in_a_line_of_their_own() -> None:
+    found, problems = read_eroutes(
+        "12 10.0.0.0/8 -> 0.0.0.0/0 => %trap\n    (east) ()\n\n3 10.0.0.0/8 -> 0:0/0 => %pass"
+    )
+    assert problems == []
+    assert [(e.packets, e.source_identity, e.destination_identity) for e in found] == [
+        (12, "east", ""),
+        (3, None, None),
+    ]
+    assert found[1].destination == ip_network("0.0.0.0/0")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("12 10.0.0.0/8 10.1.0.0/16 => %trap", "no ->"),
+        ("12 10.0.0.0/8 -> 10.1.0.0/16 %trap", "no =>"),
+        ("12 10.0.0.0 -> 10.1.0.0/16 => %trap", "has no mask"),
+        ("12 10.0.0.0/33 -> 10.1.0.0/16 => %trap", "10.0.0.0/33"),
+        ("12 10.0.0.0/8:70000 -> 10.1.0.0/16 => %trap", "port 70000 is out of range"),
+        ("12 10.0.0.0/8 -> 10.1.0.0/16 =>", "nothing after =>"),
+        ("12 10.0.0.0/8 -> 10.1.0.0/16 => esp.12@", "is not an address"),
+        ("12 10.0.0.0/8 -> 10.1.0.0/16 => %trap:300", "transport protocol 300"),
+    ],
+)
+def test_lines_that_cannot_be_read_are_reported_and_the_others_kept(line: str, reason: str) -> None:
+    good = "1 10.0.0.0/8 -> 10.1.0.0/16 => %trap"
+    found, problems = read_eroutes(f"{good}\n{line}\n{good}")
+    assert len(found) == 2
+    assert [(p.number, p.line) for p in problems] == [(2, line)] and reason in problems[0].reason
+
+
+# Groups
+
+
+@pytest.mark.parametrize("line", lines("spigrp_proc"))
+def test_every_sample_of_the_group_table_is_written_as_it_was(line: str) -> None:
+    (members,), problems = read_groups(f"{line} \n")
+    assert problems == [] and format_group(members) == line
+    canonical = " ".join(map(str, members))
+    assert read_groups(canonical) == ([members], [])
+
+
+def test_a_line_for_each_sa_is_folded_into_groups() -> None:
+    whole = "tun0x1@10.0.0.1 esp0x2@10.0.0.1 ah0x3@10.0.0.1"
+    found, _problems = read_groups(f"esp0x2@10.0.0.1 ah0x3@10.0.0.1\n{whole}\nah0x3@10.0.0.1\nesp0x9@10.0.0.1\n")
+    assert [format_group(members) for members in found] == [whole, "esp0x9@10.0.0.1"]
+
+
+def test_a_bad_line_of_the_group_table_is_reported_with_its_number() -> None:
+    found, problems = read_groups("\nesp0x100@10.0.0.1\n\nesp0x100@10.0.0.1 espx@10.0.0.1\n")
+    assert len(found) == 1
+    assert [(p.number, p.reason) for p in problems] == [(4, "'espx@10.0.0.1': not decimal")]
+
+
+def test_an_empty_table_is_no_error() -> None:
+    assert read_groups("") == read_eroutes("") == ([], [])

@@ -1,0 +1,193 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Traffic selectors into policies: what is covered, and that the most specific one wins."""
+
+from __future__ import annotations
+
+import ipaddress
+from itertools import product
+
+import pytest
+from engine.errors import KernelError
+from engine.kernel.policies import (
+    PRIORITY_FIRST,
+    PRIORITY_LAST,
+    kernel_selectors,
+    network,
+    packet_selectors,
+    policies,
+    priority,
+    reverse,
+)
+from engine.kernel.values import KernelSelector, Template
+from engine.selector import OPAQUE_PORT, Selector, parse_selector
+from hypothesis import given
+from hypothesis import strategies as st
+
+ports = st.tuples(st.integers(0, 65535), st.integers(0, 65535)).map(sorted).map(tuple)
+
+
+def mask_of(prefix: int) -> int:
+    return (0xFFFF << (16 - prefix)) & 0xFFFF
+
+
+@st.composite
+def kernel_selector(draw, family: int = 4) -> KernelSelector:
+    bits = 32 if family == 4 else 128
+    sides = []
+    for _side in range(2):
+        prefix = draw(st.integers(0, bits))
+        address = draw(st.integers(0, (1 << bits) - 1)) >> (bits - prefix) << (bits - prefix)
+        sides += [address.to_bytes(bits // 8, "big"), prefix]
+    protocol = draw(st.sampled_from([0, 6, 17]))
+    port_fields = []
+    for _side in range(2):
+        mask = mask_of(draw(st.integers(0, 16))) if protocol else 0
+        port_fields += [draw(st.integers(0, 65535)) & mask, mask]
+    return KernelSelector(family, *sides, protocol, *port_fields)
+
+
+@st.composite
+def narrowed(draw) -> tuple[KernelSelector, KernelSelector]:
+    """A selector and another one inside of it."""
+    family = draw(st.sampled_from([4, 6]))
+    outer = draw(kernel_selector(family=family))
+    bits = 32 if family == 4 else 128
+    fields = outer._asdict()
+    for side in ("source", "destination"):
+        prefix = draw(st.integers(fields[f"{side}_prefix"], bits))
+        host = draw(st.integers(0, (1 << bits) - 1)) & ((1 << (bits - fields[f"{side}_prefix"])) - 1)
+        address = (int.from_bytes(fields[side], "big") | host) >> (bits - prefix) << (bits - prefix)
+        fields[side], fields[f"{side}_prefix"] = address.to_bytes(bits // 8, "big"), prefix
+    fields["protocol"] = fields["protocol"] or draw(st.sampled_from([0, 6, 17]))
+    for side in ("source", "destination"):
+        held = fields[f"{side}_port_mask"]
+        mask = mask_of(draw(st.integers(held.bit_count(), 16))) if fields["protocol"] else 0
+        port = (fields[f"{side}_port"] & held | draw(st.integers(0, 65535)) & ~held) & mask
+        fields[f"{side}_port"], fields[f"{side}_port_mask"] = port, mask
+    return outer, KernelSelector(**fields)
+
+
+@given(narrowed())
+def test_the_inner_of_two_selectors_wins(pair: tuple[KernelSelector, KernelSelector]) -> None:
+    outer, inner = pair
+    assert (priority(inner) < priority(outer)) == (inner != outer)
+
+
+@given(st.sampled_from([4, 6]).flatmap(lambda family: kernel_selector(family=family)))
+def test_priorities_stay_in_their_range_and_are_the_same_at_both_ends(selector: KernelSelector) -> None:
+    assert PRIORITY_FIRST <= priority(selector) <= PRIORITY_LAST
+    assert priority(reverse(selector)) == priority(selector)
+    assert reverse(reverse(selector)) == selector
+
+
+def test_ports_and_protocol_beat_prefixes_only_among_equals() -> None:
+    wide = KernelSelector(4, bytes(4), 24, bytes(4), 24, 6, 443, 0xFFFF, 443, 0xFFFF)
+    narrow = KernelSelector(4, bytes(4), 24, bytes(4), 25)
+    assert priority(narrow) < priority(wide) < priority(wide._replace(protocol=0, source_port_mask=0))
+
+
+# Selectors
+
+
+def matches(
+    selectors: list[KernelSelector], source: str, destination: str, protocol: int, ports: tuple[int, int]
+) -> int:
+    """How many of them the kernel would find for a packet."""
+    return sum(
+        ipaddress.ip_address(source) in network(s.source, s.source_prefix)
+        and ipaddress.ip_address(destination) in network(s.destination, s.destination_prefix)
+        and s.protocol in (0, protocol)
+        and ports[0] & s.source_port_mask == s.source_port & s.source_port_mask
+        and ports[1] & s.destination_port_mask == s.destination_port & s.destination_port_mask
+        for s in selectors
+    )
+
+
+@given(ports, st.integers(0, 65535))
+def test_a_range_of_ports_becomes_masks_that_match_each_port_once(span: tuple[int, int], port: int) -> None:
+    remote = Selector.from_network(ipaddress.ip_network("10.2.0.0/24"), 17, span)
+    found = kernel_selectors((parse_selector("10.1.0.0/24"),), (remote,))
+    for tried in {port, span[0], span[1], max(span[0] - 1, 0), min(span[1] + 1, 65535)}:
+        expected = span[0] <= tried <= span[1]
+        assert matches(found, "10.1.0.9", "10.2.0.9", 17, (4000, tried)) == expected
+    assert len(found) <= 30
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF))
+def test_a_range_of_addresses_becomes_networks_that_match_each_address_once(a: int, b: int, tried: int) -> None:
+    base = int(ipaddress.ip_address("10.2.0.0"))
+    first, last = (ipaddress.ip_address(base + n) for n in sorted((a, b)))
+    found = kernel_selectors((parse_selector("10.1.0.0/24"),), (parse_selector(f"{first}-{last}"),))
+    address = ipaddress.ip_address(base + tried)
+    assert matches(found, "10.1.0.9", str(address), 6, (1, 1)) == (first <= address <= last)
+
+
+def test_every_combination_of_one_family_is_covered_once() -> None:
+    local = tuple(map(parse_selector, ("10.1.0.0/24", "10.3.0.0/24", "fd00:1::/64", "10.1.0.0/24")))
+    remote = tuple(map(parse_selector, ("10.2.0.0/24", "fd00:2::/64")))
+    found = kernel_selectors(local, remote)
+    pairs = {
+        (str(network(s.source, s.source_prefix)), str(network(s.destination, s.destination_prefix))) for s in found
+    }
+    assert pairs == {*product(("10.1.0.0/24", "10.3.0.0/24"), ("10.2.0.0/24",)), ("fd00:1::/64", "fd00:2::/64")}
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "problem"),
+    [
+        ("10.1.0.0/24", "fd00::/64", "no family or protocol in common"),
+        ("10.1.0.0/24[tcp]", "10.2.0.0/24[udp]", "no family or protocol in common"),
+        ("10.1.0.0-10.1.255.254", "10.2.0.1-10.2.255.254", "more than 256"),
+    ],
+)
+def test_what_is_no_policy_is_refused(local: str, remote: str, problem: str) -> None:
+    with pytest.raises(KernelError, match=problem):
+        kernel_selectors((parse_selector(local),), (parse_selector(remote),))
+
+
+def test_opaque_ports_are_refused() -> None:
+    opaque = Selector.from_network(ipaddress.ip_network("10.1.0.0/24"), 6, OPAQUE_PORT)
+    with pytest.raises(KernelError, match="OPAQUE"):
+        kernel_selectors((opaque,), (parse_selector("10.2.0.0/24"),))
+
+
+def test_icmp_type_and_code_are_masks_of_both_ports() -> None:
+    """Echo request with every code: type 8 in 16 bits is 0x0800 to 0x08ff."""
+    local = Selector.from_network(ipaddress.ip_network("10.1.0.0/24"), 1, (0x0800, 0x08FF))
+    (selector,) = kernel_selectors((local,), (parse_selector("10.2.0.0/24"),))
+    assert selector[5:10] == (1, 8, 0xFFFF, 0, 0)
+    assert reverse(selector)[5:10] == (1, 8, 0xFFFF, 0, 0)
+    here, there = packet_selectors(selector._replace(destination_port=3))
+    assert (here.first_port, here.last_port) == (there.first_port, there.last_port) == (0x0803, 0x0803)
+
+
+# Policies
+
+
+def test_a_tunnel_is_let_in_before_anything_is_sent() -> None:
+    (selector,) = kernel_selectors((parse_selector("10.1.0.0/24[udp/53]"),), (parse_selector("10.2.0.0/24"),))
+    template = Template("192.0.2.1", "192.0.2.2", 0x1234, 50, "tunnel", 7)
+    made = policies(selector, template)
+    assert [policy.direction for policy in made] == ["in", "fwd", "out"]
+    assert made[2].selector == selector and made[2].templates == (template,)
+    for inward in made[:2]:
+        assert inward.selector == reverse(selector)
+        assert inward.templates == (Template("192.0.2.2", "192.0.2.1", 0, 50, "tunnel", 7),)
+    assert {policy.reqid for policy in made} == {7} and len({policy.priority for policy in made}) == 1
+
+
+def test_nothing_is_forwarded_in_transport_mode() -> None:
+    (selector,) = kernel_selectors((parse_selector("192.0.2.1"),), (parse_selector("192.0.2.2"),))
+    made = policies(selector, Template("192.0.2.1", "192.0.2.2", 0, 50, "transport", 7))
+    assert [policy.direction for policy in made] == ["in", "out"]
+
+
+@given(st.integers(1, 65535), st.integers(1, 65535))
+def test_the_packet_that_waits_is_a_selector_of_one_packet(source_port: int, destination_port: int) -> None:
+    packet = KernelSelector(4, bytes([10, 1, 0, 1]), 32, bytes([10, 2, 0, 1]), 32, 6,
+                            source_port, 0xFFFF, destination_port, 0xFFFF)  # fmt: skip
+    here, there = packet_selectors(packet)
+    assert kernel_selectors((here,), (there,)) == [packet]

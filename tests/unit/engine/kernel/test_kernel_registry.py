@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names behind request IDs, and groups: what is noted stays, what fails leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+
+import pytest
+from engine.errors import KernelError, MissingError
+from engine.kernel import registry as module
+from engine.kernel.registry import FILE_NAME, REQID_FIRST, REQID_LAST, Child, Registry, RegistryView, is_ours
+from engine.said import parse_said
+
+GROUP = tuple(map(parse_said, ("tun.113@192.0.2.2", "esp.115@192.0.2.2", "ah.116@192.0.2.2")))
+OTHER = tuple(map(parse_said, ("comp.117@192.0.2.2", "esp:118@2001:db8::1")))
+
+
+@pytest.fixture
+def registry(tmp_path) -> Registry:
+    made = Registry(str(tmp_path / "run"))
+    yield made
+    made.close()
+
+
+def group(registry: Registry, *groups) -> None:
+    with registry.changing():
+        for members in groups:
+            registry.add_group(members)
+
+
+def test_only_root_reads_it(registry, tmp_path) -> None:
+    assert stat.S_IMODE(os.stat(tmp_path / "run").st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(tmp_path / "run" / FILE_NAME).st_mode) == 0o600
+
+
+def test_a_child_keeps_its_request_id_over_restarts(registry, tmp_path) -> None:
+    first = registry.allocate("lab", "hq", "lan")
+    second = registry.allocate("lab", "hq", "dmz")
+    assert first != second and is_ours(first) and is_ours(second)
+    again = Registry(str(tmp_path / "run"))
+    assert again.allocate("lab", "hq", "lan") == first
+    assert again.names(second) == Child("lab", "hq", "dmz")
+    assert again.children() == {first: Child("lab", "hq", "lan"), second: Child("lab", "hq", "dmz")}
+    again.close()
+
+
+def test_a_freed_request_id_is_used_again_when_all_are_taken(registry, monkeypatch) -> None:
+    monkeypatch.setattr(module, "REQID_LAST", REQID_FIRST + 1)
+    ids = [registry.allocate("lab", "hq", name) for name in "ab"]
+    with pytest.raises(KernelError, match="all of our range are in use"):
+        registry.allocate("lab", "hq", "c")
+    registry.forget(ids[0])
+    assert registry.names(ids[0]) is None
+    assert registry.allocate("lab", "hq", "c") == ids[0]
+
+
+def test_a_recorded_id_leaves_what_it_belonged_to(registry) -> None:
+    registry.record(REQID_FIRST, Child("lab", "hq", "lan"))
+    registry.record(REQID_FIRST, Child("lab", "hq", "dmz"))
+    assert registry.children() == {REQID_FIRST: Child("lab", "hq", "dmz")}
+    registry.record(REQID_FIRST + 5, Child("lab", "hq", "dmz"))
+    assert registry.children() == {REQID_FIRST + 5: Child("lab", "hq", "dmz")}
+    assert registry.names(REQID_FIRST) is None
+
+
+@pytest.mark.parametrize("reqid", [0, 7, REQID_FIRST - 1, REQID_LAST + 1])
+def test_request_ids_of_others_are_refused(registry, reqid: int) -> None:
+    assert not is_ours(reqid)
+    with pytest.raises(KernelError, match="outside our range"):
+        registry.record(reqid, Child("lab", "hq", "lan"))
+
+
+def test_groups_keep_their_order_over_restarts(registry, tmp_path) -> None:
+    group(registry, GROUP, OTHER)
+    view = RegistryView(str(tmp_path / "run"))
+    assert view.groups() == [GROUP, OTHER]
+    view.close()
+
+
+def test_any_member_names_the_group(registry) -> None:
+    group(registry, GROUP, OTHER)
+    assert registry.remove_group(GROUP[2]) and registry.groups() == [OTHER]
+    assert not registry.remove_group(GROUP[0])
+    group(registry, GROUP)
+    assert sorted(registry.groups()) == sorted([GROUP, OTHER])
+
+
+def test_an_sa_is_in_one_group(registry) -> None:
+    group(registry, GROUP)
+    with pytest.raises(KernelError, match="ungroup it first"):
+        group(registry, (OTHER[0], GROUP[1]))
+    assert registry.groups() == [GROUP]
+
+
+def test_what_fails_inside_of_a_change_leaves_nothing(registry) -> None:
+    group(registry, GROUP)
+    with pytest.raises(ZeroDivisionError), registry.changing():
+        registry.remove_group(GROUP[0])
+        registry.add_group(OTHER)
+        _ = 1 / 0
+    assert registry.groups() == [GROUP]
+
+
+def test_who_cannot_write_hears_why(registry, tmp_path, monkeypatch) -> None:
+    holder = sqlite3.connect(tmp_path / "run" / FILE_NAME, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(module, "_LOCK_WAIT", 0)
+    impatient = Registry(str(tmp_path / "run"))
+    with pytest.raises(MissingError, match="cannot write .*locked"), impatient.changing():
+        pass
+    impatient.close()
+    holder.close()
+
+
+def test_a_view_reads_nothing_where_there_is_none_and_makes_none(tmp_path) -> None:
+    view = RegistryView(str(tmp_path / "none"))
+    assert view.groups() == [] and view.children() == {}
+    view.close()
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_no_registry_is_refused(tmp_path) -> None:
+    (tmp_path / FILE_NAME).write_text("this is no database, and long enough to be seen as none" * 30)
+    for kind in (RegistryView, Registry):
+        with pytest.raises(MissingError, match="kernel.sqlite"):
+            kind(str(tmp_path))

@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rows of XFRM: octets as the kernel lays them out, and back."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from ipaddress import ip_address
+
+import pytest
+from engine.kernel import xfrm
+from engine.kernel.spec import ChildSpec, Limits
+from engine.kernel.values import Aead, Auth, Crypt, KernelSelector, Policy, Sa, Template
+from engine.secret import Secret
+from engine.selector import parse_selector
+from hypothesis import given
+from hypothesis import strategies as st
+
+addresses = (
+    st.sampled_from([4, 6])
+    .flatmap(lambda v: st.ip_addresses(v=v))
+    .map(lambda a: socket.inet_ntop(socket.AF_INET6 if a.version == 6 else socket.AF_INET, a.packed))
+)
+word = st.integers(0, 0xFFFFFFFF)
+half = st.integers(0, 0xFFFF)
+KEY = Secret(bytes(range(36)))
+
+
+@st.composite
+def selectors(draw) -> KernelSelector:
+    version = draw(st.sampled_from([4, 6]))
+    sides = []
+    for _side in range(2):
+        address = draw(st.ip_addresses(v=version))
+        sides += [address.packed, draw(st.integers(0, address.max_prefixlen))]
+    return KernelSelector(
+        version, *sides, draw(st.integers(0, 255)), *(draw(half) for _ in range(4)), draw(st.integers(0, 99))
+    )
+
+
+templates = st.builds(
+    Template, addresses, addresses, word, st.sampled_from([50, 51, 108]), st.sampled_from(["tunnel", "transport"]),
+    word, st.booleans(),
+).filter(lambda t: (":" in t.source) == (":" in t.destination))  # fmt: skip
+
+
+@given(selectors())
+def test_selectors(selector: KernelSelector) -> None:
+    octets = xfrm.pack_selector(selector)
+    assert len(octets) == xfrm.SELECTOR_SIZE == 56
+    assert xfrm.unpack_selector(b"junk" + octets, 4) == selector
+
+
+def test_a_selector_as_the_kernel_lays_it_out() -> None:
+    """struct xfrm_selector: addresses, ports with masks, family, prefix lengths - destination before source - protocol."""
+    selector = KernelSelector(4, bytes([10, 1, 0, 0]), 24, bytes([10, 2, 0, 0]), 16, 17, 1000, 0xFFFF, 53, 0xFF00)
+    assert xfrm.pack_selector(selector) == (
+        bytes([10, 2, 0, 0]) + bytes(12) + bytes([10, 1, 0, 0]) + bytes(12)
+        + bytes.fromhex("0035 ff00 03e8 ffff") + struct.pack("=H", socket.AF_INET) + bytes([16, 24, 17]) + bytes(11)
+    )  # fmt: skip
+
+
+@given(addresses)
+def test_addresses(address: str) -> None:
+    octets = xfrm.pack_address(address)
+    assert len(octets) == 16 and octets.startswith(ip_address(address).packed)
+    assert xfrm.unpack_address(octets, xfrm.family_of(address)) == address
+
+
+@given(
+    selectors(), st.sampled_from(["in", "out", "fwd"]), word, st.sampled_from(["allow", "block"]),
+    st.lists(templates, max_size=6).map(tuple), word,
+)  # fmt: skip
+def test_policies(selector, direction, rank, action, demanded, index) -> None:
+    policy = Policy(selector, direction, rank, action, demanded, index)
+    octets = xfrm.pack_policy(policy)
+    assert len(octets) == xfrm.POLICY_SIZE + (4 + 64 * len(demanded) if demanded else 0)
+    assert xfrm.unpack_policy(b"head" + octets, 4, 4 + len(octets)) == policy
+
+
+def test_policies_of_sockets_and_of_sub_tables_are_left_out() -> None:
+    policy = Policy(KernelSelector(4, bytes(4), 0, bytes(4), 0), "out", 1)
+    octets = bytearray(xfrm.pack_policy(policy))
+    octets += xfrm.attribute(xfrm.POLICY_TYPE, bytes([1, 0, 0, 0, 0, 0]))
+    assert xfrm.unpack_policy(bytes(octets), 0, len(octets)) is None
+    octets = bytearray(xfrm.pack_policy(policy))
+    octets[160] = 4  # direction: out of a socket
+    assert xfrm.unpack_policy(bytes(octets), 0, len(octets)) is None
+
+
+@pytest.mark.parametrize("kind", [xfrm.MARK, xfrm.IF_ID])
+def test_a_mark_is_noticed(kind: int) -> None:
+    octets = xfrm.pack_policy(Policy(KernelSelector(4, bytes(4), 0, bytes(4), 0), "out", 1)) + xfrm.attribute(
+        kind, bytes(8)
+    )
+    assert xfrm.unpack_policy(octets, 0, len(octets)).marked
+
+
+SAS = {
+    "aead": (Sa("192.0.2.1", "192.0.2.2", 0x100, 50, "tunnel", 7, aead=Aead("rfc4106(gcm(aes))", KEY, 128),
+                af_unspec=True, replay_window=128, esn=True), ("rfc4106(gcm(aes))",)),
+    "cbc": (Sa("2001:db8::1", "2001:db8::2", 0xFFFFFFFF, 50, "transport", 7, encryption=Crypt("cbc(aes)", KEY),
+               integrity=Auth("hmac(sha256)", KEY, 128), encapsulation=(4500, 1024), replay_window=32),
+            ("cbc(aes)", "hmac(sha256)")),
+    "ah": (Sa("192.0.2.1", "192.0.2.2", 0x101, 51, "transport", 0, integrity=Auth("hmac(sha1)", KEY, 96)),
+           ("hmac(sha1)",)),
+    "comp": (Sa("192.0.2.1", "192.0.2.2", 0x102, 108, "tunnel", 7, compression="deflate"), ("deflate",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAS)
+def test_sas_are_read_without_their_keys(name: str) -> None:
+    sa, algorithms = SAS[name]
+    octets = xfrm.pack_sa(sa)
+    state = xfrm.unpack_sa(b"x" * 16 + octets, 16, 16 + len(octets))
+    fields = (
+        "source",
+        "destination",
+        "spi",
+        "protocol",
+        "mode",
+        "reqid",
+        "encapsulation",
+        "esn",
+        "af_unspec",
+        "replay_window",
+    )
+    assert {f: getattr(state, f) for f in fields} == {f: getattr(sa, f) for f in fields}
+    assert state.algorithms == algorithms and not state.larval and not state.hold
+    assert KEY.reveal().hex() not in repr(state) + repr(sa) and str(KEY.reveal()) not in repr(state) + repr(sa)
+
+
+def test_the_key_and_its_length_in_bits_reach_the_kernel() -> None:
+    octets = xfrm.pack_sa(SAS["aead"][0])
+    start, end = xfrm.attributes(octets, xfrm.SA_SIZE, len(octets))[xfrm.ALG_AEAD]
+    name, bits, icv = struct.unpack_from("=64sII", octets, start)
+    assert (name.rstrip(b"\0"), bits, icv, octets[start + 72 : end]) == (b"rfc4106(gcm(aes))", 288, 128, KEY.reveal())
+
+
+def test_ah_over_ipv4_is_aligned_to_four_octets() -> None:
+    flags = {name: xfrm.pack_sa(sa)[xfrm.SA_SIZE - 8] for name, (sa, _names) in SAS.items()}
+    assert flags == {"aead": 0x20 | 0x80, "cbc": 0, "ah": 0x40, "comp": 0}
+
+
+@pytest.mark.parametrize(("window", "narrow", "words"), [(0, 0, None), (32, 32, None), (33, 0, 2), (4096, 0, 128)])
+def test_wide_replay_windows_travel_as_a_bitmap(window: int, narrow: int, words: int | None) -> None:
+    sa = Sa("192.0.2.1", "192.0.2.2", 0x100, 50, "tunnel", 7, aead=Aead("gcm", KEY, 128), replay_window=window)
+    octets = xfrm.pack_sa(sa)
+    found = xfrm.attributes(octets, xfrm.SA_SIZE, len(octets)).get(xfrm.REPLAY_ESN_VAL)
+    assert octets[xfrm.SA_SIZE - 9] == narrow
+    assert (struct.unpack_from("=I", octets, found[0])[0] if found else None) == words
+
+
+def test_limits_that_are_not_set_are_infinite() -> None:
+    never = struct.pack("=8Q", *[0xFFFFFFFFFFFFFFFF] * 4, 0, 0, 0, 0)
+    some = struct.pack("=8Q", 1, 2, 3, 4, 5, 6, 0, 0)
+    base = SAS["ah"][0]
+    assert xfrm.pack_sa(base)[96:160] == never
+    limited = Sa("192.0.2.1", "192.0.2.2", 1, 51, "transport", 0, limits=Limits(1, 2, 3, 4, 5, 6))
+    assert xfrm.pack_sa(limited)[96:160] == some
+
+
+def test_a_reservation_is_larval_and_a_hold_has_no_spi() -> None:
+    request = xfrm.pack_spi_request("192.0.2.1", "192.0.2.2", 50, "tunnel", 7, 0x100, 0x1FF)
+    assert len(request) == xfrm.SA_SIZE + 8 and struct.unpack("=II", request[-8:]) == (0x100, 0x1FF)
+    state = xfrm.unpack_sa(request, 0, xfrm.SA_SIZE)
+    assert state.larval and state.hold
+    assert not xfrm.unpack_sa(xfrm.pack_sa(Sa("192.0.2.1", "192.0.2.2", 0x100, 50, "tunnel", 7)), 0, xfrm.SA_SIZE).hold
+
+
+@given(st.binary(max_size=200))
+def test_attributes_of_any_octets_end(octets: bytes) -> None:
+    for kind, (start, _end) in xfrm.attributes(octets, 0, len(octets)).items():
+        assert 0 <= kind <= 0xFFFF and start >= 4
+
+
+# The manager's side of it
+
+
+def test_a_spec_never_shows_its_keys() -> None:
+    spec = ChildSpec(
+        1, "lab", "hq", "lan", "192.0.2.1", "192.0.2.2", (parse_selector("10.1.0.0/24"),),
+        (parse_selector("10.2.0.0/24"),), encryption_in=KEY, integrity_out=KEY,
+    )  # fmt: skip
+    assert "hq" in repr(spec)
+    for secret in (KEY.reveal().hex(), str(KEY.reveal()), str(KEY.reveal())[2:-1], str(list(KEY.reveal()))):
+        assert secret not in repr(spec)
+    with pytest.raises(AttributeError):
+        spec.reqid = 2
