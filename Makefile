@@ -6,7 +6,7 @@
 
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
-PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
+PYTEST := $(PYTHON) -m pytest -q -rs -p no:cacheprovider
 SETUP := tests/setup
 STRONGSWAN := .cache/strongswan
 
@@ -41,13 +41,13 @@ unit: setup ## unit tests, and two engines against each other without sockets
 
 unit-debian: setup ## the engine's unit tests on Debian's own Python and libraries, as on a gateway
 	@sh $(SETUP)/venv-debian.sh .cache/venv-debian requirements/unit-debian.txt
-	@.cache/venv-debian/bin/python -m pytest -q -p no:cacheprovider tests/unit/engine
+	@.cache/venv-debian/bin/python -m pytest -q -rs -p no:cacheprovider tests/unit/engine
 
 kernel: setup ## the kernel floor on a kernel with ESP
-	@$(PYTHON) -m tests.lab.guest $(PYTEST) -rs tests/kernel
+	@$(PYTHON) -m tests.lab.guest $(PYTEST) tests/kernel
 
 interop: setup strongswan ## against strongSwan, both ways, with a ping over ESP
-	@$(PYTHON) -m tests.lab.guest --layer $(STRONGSWAN) $(PYTEST) -rs tests/interop
+	@$(PYTHON) -m tests.lab.guest --layer $(STRONGSWAN) $(PYTEST) tests/interop
 
 molecule: setup ## the demo's gateways by Molecule: idempotence and check mode included
 	@sh $(SETUP)/molecule.sh

@@ -35,6 +35,9 @@ def _command_script(command: list[str]) -> str:
         name: value for name, value in os.environ.items() if name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
     }
     kept["PATH"] = f"{kept.get('PATH', '')}:{SYSTEM_PATH}"
+    if not sys.stdout.isatty():
+        kept["NO_COLOR"] = "1"  # the guest's console always looks like a terminal
+        kept["TERM"] = "dumb"
     exports = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(kept.items())]
     return f"#!/bin/sh\n{''.join(exports)}cd {shlex.quote(os.getcwd())} && exec {shlex.join(command)}\n"
 
