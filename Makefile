@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench generated nightly clean strongswan
+.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long nightly clean strongswan
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -61,11 +61,12 @@ lint: setup ## ruff, ansible-lint, shellcheck, documentation, changelog, systemd
 bench: setup strongswan ## CPU time of a handshake, memory of a tunnel, tasks a second
 	@$(PYTHON) -m tests.bench --strongswan $(STRONGSWAN)
 
-generated: setup ## the tests with generated examples, twenty rounds of new ones
+long: setup ## tests that take minutes, and twenty rounds of new generated examples
+	@$(PYTEST) -m nightly tests/unit
 	@for round in $$(seq 20); do echo "round $$round"; $(PYTEST) -m hypothesis tests/unit || exit 1; done
 
-nightly: setup ## everything of "make test", then generated and bench
-	@$(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interop molecule sanity generated bench
+nightly: setup ## everything of "make test", then long and bench
+	@$(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interop molecule sanity long bench
 
 strongswan: setup
 	@sh $(SETUP)/unpack.sh $(STRONGSWAN) requirements/debian-interop.txt
