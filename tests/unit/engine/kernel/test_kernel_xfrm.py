@@ -54,7 +54,7 @@ def test_selectors(selector: KernelSelector) -> None:
 
 
 def test_a_selector_as_the_kernel_lays_it_out() -> None:
-    """struct xfrm_selector: addresses, ports with masks, family, prefix lengths - destination before source - protocol."""
+    """struct xfrm_selector: addresses, ports with masks, family, prefix lengths, protocol; destination comes first."""
     selector = KernelSelector(4, bytes([10, 1, 0, 0]), 24, bytes([10, 2, 0, 0]), 16, 17, 1000, 0xFFFF, 53, 0xFF00)
     assert xfrm.pack_selector(selector) == (
         bytes([10, 2, 0, 0]) + bytes(12) + bytes([10, 1, 0, 0]) + bytes(12)

@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Eroutes as a view of policies, SAs and groups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from engine.kernel.eroutes import eroutes
+from engine.kernel.klips import format_eroute
+from engine.kernel.registry import Child
+from engine.kernel.values import KernelSelector, Policy, SaState, Template
+from engine.said import parse_said
+
+LAN = KernelSelector(4, bytes([10, 1, 0, 0]), 24, bytes([10, 2, 0, 0]), 24)
+HOSTS = KernelSelector(4, bytes([192, 0, 2, 1]), 32, bytes([192, 0, 2, 2]), 32)
+ANY = KernelSelector(4, bytes(4), 0, bytes(4), 0)
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+ESP = SaState(
+    HERE,
+    THERE,
+    0x115,
+    50,
+    "tunnel",
+    7,
+    4,
+    ("rfc4106(gcm(aes))",),
+    None,
+    0,
+    False,
+    False,
+    4200,
+    42,
+    100,
+    0,
+    0,
+    0,
+    0,
+    ANY,
+)
+AH = replace(ESP, protocol=51, spi=0x116, mode="transport", packets=40)
+OUT = Policy(LAN, "out", 1000, "allow", (Template(HERE, THERE, 0x115, 50, "tunnel", 7),))
+NAMES = {7: Child("lab", "hq", "lan")}
+
+
+def lines(policies, sas=(), groups=()) -> list[str]:
+    return [" ".join(format_eroute(e.line()).split()) for e in eroutes(policies, sas, NAMES, groups)]
+
+
+def group(text: str) -> tuple:
+    return tuple(map(parse_said, text.split()))
+
+
+def test_a_policy_with_its_sa() -> None:
+    (found,) = eroutes([OUT], [ESP], NAMES, [])
+    assert (found.action, found.said, found.sas) == ("ipsec", "esp.115@192.0.2.2", ("esp.115@192.0.2.2",))
+    assert (found.packets, found.packets_shared, found.priority, found.reqid) == (42, False, 1000, 7)
+    assert (found.source, found.destination) == ("10.1.0.0/24", "10.2.0.0/24")
+    assert (found.owner, found.tunnel, found.child) == ("lab", "hq", "lan")
+
+
+@pytest.mark.parametrize(
+    ("policy", "target"),
+    [
+        (OUT._replace(action="block", templates=()), "%drop"),
+        (OUT._replace(templates=()), "%pass"),
+        (OUT, "%trap"),
+    ],
+)
+def test_actions_without_an_sa(policy: Policy, target: str) -> None:
+    assert lines([policy]) == [f"0 10.1.0.0/24 -> 10.2.0.0/24 => {target}"]
+
+
+@pytest.mark.parametrize(
+    "sa",
+    [
+        replace(ESP, larval=True, algorithms=()),
+        replace(ESP, spi=0x114),
+        replace(ESP, reqid=8),
+        replace(ESP, mode="transport"),
+        replace(ESP, destination="192.0.2.9"),
+        replace(ESP, protocol=51),
+    ],
+)
+def test_an_sa_that_the_kernel_would_not_take_leaves_a_trap(sa: SaState) -> None:
+    assert lines([OUT], [sa]) == ["0 10.1.0.0/24 -> 10.2.0.0/24 => %trap"]
+
+
+def test_a_policy_that_names_no_spi_takes_the_newest_sa() -> None:
+    older, newer = replace(ESP, spi=0x200, add_time=50, packets=1), replace(ESP, spi=0x300, add_time=60, packets=2)
+    loose = OUT._replace(templates=(OUT.templates[0]._replace(spi=0),))
+    for sas in ([older, newer], [newer, older]):
+        assert lines([loose], sas) == ["2 10.1.0.0/24 -> 10.2.0.0/24 => esp0x300@192.0.2.2"]
+
+
+def test_a_group_is_named_by_its_first_sa_and_shows_all() -> None:
+    both = OUT._replace(templates=(*OUT.templates, Template(HERE, THERE, 0x116, 51, "transport", 7)))
+    named = group("tun.113@192.0.2.2 esp.115@192.0.2.2 ah.116@192.0.2.2")
+    (found,) = eroutes([both], [ESP, AH], NAMES, [named])
+    assert found.said == "tun.113@192.0.2.2" and found.sas == tuple(map(str, named)) and found.packets == 42
+    (found,) = eroutes([both], [ESP, AH], NAMES, [])
+    assert found.sas == ("esp.115@192.0.2.2", "ah.116@192.0.2.2")
+
+
+def test_transport_mode_goes_where_the_packets_go() -> None:
+    template = Template("0.0.0.0", "0.0.0.0", 0, 51, "transport", 7)
+    (found,) = eroutes([Policy(HOSTS, "out", 1, "allow", (template,))], [AH], NAMES, [])
+    assert found.said == "ah.116@192.0.2.2"
+
+
+def test_two_policies_that_share_an_sa_share_its_count() -> None:
+    other = OUT._replace(selector=LAN._replace(destination=bytes([10, 3, 0, 0])), priority=900)
+    found = eroutes([OUT, other], [ESP], NAMES, [])
+    assert [(e.priority, e.packets, e.packets_shared) for e in found] == [(900, 42, True), (1000, 42, True)]
+
+
+def test_only_policies_that_packets_going_out_meet_are_eroutes() -> None:
+    others = [OUT._replace(direction="in"), OUT._replace(direction="fwd"), OUT._replace(marked=True)]
+    assert lines(others, [ESP]) == []
+
+
+def test_a_packet_that_waits_is_a_hold_before_all_others() -> None:
+    packet = KernelSelector(4, bytes([10, 1, 0, 5]), 32, bytes([10, 2, 0, 6]), 32, 6, 4000, 0xFFFF, 443, 0xFFFF)
+    hold = replace(ESP, spi=0, larval=True, algorithms=(), selector=packet, packets=0)
+    assert lines([OUT], [hold, replace(ESP, larval=True, algorithms=())]) == [
+        "0 10.1.0.5/32:4000 -> 10.2.0.6/32:443 => %hold:6",
+        "0 10.1.0.0/24 -> 10.2.0.0/24 => %trap",
+    ]
+
+
+def test_ports_are_ranges_and_the_classic_line_has_single_ones_only() -> None:
+    tcp = LAN._replace(protocol=6, source_port=0x1000, source_port_mask=0xF000, destination_port=443,
+                       destination_port_mask=0xFFFF)  # fmt: skip
+    (found,) = eroutes([OUT._replace(selector=tcp)], [ESP], {}, [])
+    assert (found.source_ports, found.destination_ports, found.protocol) == ((0x1000, 0x1FFF), (443, 443), 6)
+    assert " ".join(format_eroute(found.line()).split()) == (
+        "42 10.1.0.0/24 -> 10.2.0.0/24:443 => esp0x115@192.0.2.2:6"
+    )
+    assert (found.owner, found.tunnel, found.child) == (None, None, None)
