@@ -30,6 +30,7 @@ from test_esp import Site, install, spec_for
 sites = test_esp.sites  # the fixture: two gateways on a wire
 
 TUN = 4
+IPV6_FRAGMENT = 44
 REQID = 77
 PROTOCOLS = {"tun": TUN, "esp": ESP, "ah": AH, "comp": IPCOMP}
 OUTER = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
@@ -120,6 +121,8 @@ def headers(packet: bytes) -> list[tuple[int, int]]:
     """(protocol, SPI) of each IPsec header of an IP packet that is not encrypted, outermost first."""
     at, protocol = (20, packet[9]) if packet[0] >> 4 == 4 else (40, packet[6])
     found = []
+    if protocol == IPV6_FRAGMENT:  # the kernel puts one, alone, around tunnels in tunnels
+        protocol, at = packet[at], at + 8
     while protocol in (AH, ESP, IPCOMP):
         if protocol == AH:
             found.append((AH, int.from_bytes(packet[at + 4 : at + 8], "big")))
