@@ -72,4 +72,5 @@ strongswan: setup
 	@sh $(SETUP)/unpack.sh $(STRONGSWAN) requirements/debian-interop.txt
 
 clean: lab-down ## remove what was set up here (Debian packages stay)
-	@rm -rf .venv .cache build .pytest_cache .hypothesis .ruff_cache "$${TMPDIR:-/tmp}/fleet-ipsec-sanity-$$(id -u)"
+	@python3 $(SETUP)/sanity.py --clean
+	@rm -rf .venv .cache build .pytest_cache .hypothesis .ruff_cache

@@ -57,7 +57,7 @@ def _ping_from(places: Places, source: Gateway) -> list[Ping]:
     ]
     script = "".join(_PING.format(address=address) for _name, address in targets) + "wait\n"
     lines = on_gateway(places, source.name, "lab-host sh -s", script).splitlines()
-    answers = {address: rtt for address, _, rtt in (line.partition(" ") for line in lines)}
+    answers = {address: rtt for address, _space, rtt in (line.partition(" ") for line in lines)}
     return [
         Ping(source.name, name, address, bool(answers[address]), float(answers[address]) if answers[address] else None)
         for name, address in targets

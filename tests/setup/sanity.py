@@ -9,6 +9,7 @@ any other repository.  Everything stands in one folder that ``make clean`` remov
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -19,7 +20,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETUP = REPOSITORY / "tests/setup"
-WORK = Path(tempfile.gettempdir()) / f"fleet-ipsec-sanity-{os.getuid()}"
+# One folder for each working tree, so that two of them do not disturb each other.
+WORK = Path(tempfile.gettempdir()) / f"fleet-ipsec-sanity-{hashlib.sha256(bytes(REPOSITORY)).hexdigest()[:12]}"
 COPY = WORK / "ansible_collections/fleet/ipsec"
 
 # ansible-core, the oldest and the newest Python that its controller side runs on; oldest release first.
@@ -115,7 +117,10 @@ def sanity(release: str, python: str, options: list[str]) -> int:
 
 
 def main() -> int:
-    """Run both ends; options of ours go to ansible-test as they are."""
+    """Run both ends; options of ours go to ansible-test as they are.  ``--clean`` removes the folder instead."""
+    if sys.argv[1:] == ["--clean"]:
+        shutil.rmtree(WORK, ignore_errors=True)
+        return 0
     copy_tree()
     results = [(release, python, sanity(release, python, sys.argv[1:])) for release, python in choose()]
     for release, python, status in results:
