@@ -191,7 +191,8 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.klips im
 )
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.views import read_tables
 
-CLASSIC_EROUTES, CLASSIC_GROUPS = "/proc/net/ipsec_eroute", "/proc/net/ipsec_spigrp"
+CLASSIC_EROUTES = "/proc/net/ipsec_eroute"
+CLASSIC_GROUPS = "/proc/net/ipsec_spigrp"
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "format": {"type": "str", "choices": ["structured", "klips"], "default": "structured"},

@@ -65,9 +65,11 @@ def require() -> None:
 class Aead(Protocol):
     """A keyed AEAD; :meth:`decrypt` raises :class:`BadTag`."""
 
-    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes: ...
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
+        """Ciphertext and tag."""
 
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes: ...
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
+        """Plaintext."""
 
 
 def aead(primitive: str, key: bytes) -> Aead:
@@ -104,7 +106,8 @@ class Pair(Protocol):
 
     public: bytes
 
-    def shared(self, peer_public: bytes) -> bytes: ...
+    def shared(self, peer_public: bytes) -> bytes:
+        """The shared secret."""
 
 
 _X25519_BASE_POINT = b"\x09" + bytes(31)
@@ -195,7 +198,7 @@ def load_pair(primitive: str, private: bytes) -> Pair:
     value = int.from_bytes(private, "big")
     if primitive in _CURVES:
         return EcpPair(ec.derive_private_key(value, _CURVES[primitive]))
-    numbers, _ = _modp(primitive)
+    numbers = _modp(primitive)[0]
     public = dh.DHPublicNumbers(pow(GENERATOR, value, numbers.p), numbers)
     return ModpPair(dh.DHPrivateNumbers(value, public).private_key(), numbers)
 

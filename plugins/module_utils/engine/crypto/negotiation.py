@@ -77,7 +77,7 @@ def offer_esp(proposals: Sequence[EspProposal], spi: bytes, with_ke: bool) -> tu
 
 
 def _transforms(slots: Slots) -> tuple[Transform, ...]:
-    return tuple([_TRANSFORMS[row] for _, rows in slots for row in rows])
+    return tuple([_TRANSFORMS[row] for _kind, rows in slots for row in rows])
 
 
 def _esp_slots(proposal: EspProposal, with_ke: bool) -> Slots:
@@ -178,7 +178,7 @@ def _may_be_absent(rows: Sequence[Algorithm], choices: dict[tuple[int, int | Non
 def _answer_transforms(slots: Slots, rows: dict[Kind, Algorithm], types: _Offered) -> tuple[Transform, ...]:
     """Exactly one of each type on offer, a NONE included (section 3.3.6)."""
     return tuple(
-        [_TRANSFORMS[rows[kind]] if kind in rows else types[kind][_NONE] for kind, _ in slots if kind in types]
+        [_TRANSFORMS[rows[kind]] if kind in rows else types[kind][_NONE] for kind, _rows in slots if kind in types]
     )
 
 
@@ -232,7 +232,7 @@ def _difference(wanted: _Wanted, offers: list[tuple[Proposal, _Offered]]) -> str
         if proposal.protocol == protocol
     ]
     if not pairs:
-        protocols = ", ".join(sorted({str(proposal.protocol) for proposal, _ in offers})) or "none"
+        protocols = ", ".join(sorted({str(proposal.protocol) for proposal, _types in offers})) or "none"
         return f"protocol {protocols} is on offer, {wanted[0][0]} is allowed" if wanted else "none is allowed here"
     return "; ".join(min(pairs, key=len))
 
@@ -244,7 +244,7 @@ def _differences(slots: Slots, types: _Offered) -> Iterator[str]:
             offered = "nothing" if choices is None else _listed([_name(kind, *key) for key in choices])
             allowed = _listed([row.name for row in rows]) if rows else "none"
             yield f"{_KIND_WORDS[kind]} differs (offered: {offered}; allowed: {allowed})"
-    kinds = {int(kind) for kind, _ in slots}
+    kinds = {int(kind) for kind, _rows in slots}
     for number in types:
         if number not in kinds:
             yield f"transform type {number} is not supported here"

@@ -70,7 +70,7 @@ class EspProposal:
 
 
 def _words(slots: Slots) -> str:
-    return "-".join(f"prf{row}" if row.kind == Kind.PRF else row.name for _, rows in slots for row in rows)
+    return "-".join(f"prf{row}" if row.kind == Kind.PRF else row.name for _kind, rows in slots for row in rows)
 
 
 _ESN = "esn-noesn"
@@ -138,7 +138,7 @@ def esp_proposals(spec: str | Sequence[str], field: str = "proposals") -> tuple[
 
 def legacy_names(proposals: Sequence[IkeProposal | EspProposal]) -> tuple[str, ...]:
     """Names of the algorithms in there that deserve a warning."""
-    rows = (row for proposal in proposals for _, slot in proposal.slots for row in slot)
+    rows = (row for proposal in proposals for _kind, slot in proposal.slots for row in slot)
     return tuple(dict.fromkeys(row.name for row in rows if row.status is Status.LEGACY))
 
 
@@ -153,7 +153,7 @@ def _read(
     spec: str | Sequence[str], field: str, profiles: _Profiles, parse: Callable[[str, str, bool], _P]
 ) -> tuple[_P, ...]:
     items = _items(spec, field, profiles)
-    key = (parse, *[text for text, _ in items])
+    key = (parse, *[text for text, _field in items])
     proposals = _known.get(key)
     if proposals is None:
         proposals = tuple(

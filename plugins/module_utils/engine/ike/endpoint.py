@@ -243,7 +243,7 @@ class Endpoint:
     def _finish(self, turn: Turn) -> list[Action]:
         """Begin queued work and set the timers of all SAs that this turn touched."""
         while turn.touched:
-            _, sa = turn.touched.popitem()
+            sa = turn.touched.popitem()[1]
             pump(turn, sa)
             turn.touched.pop(sa.number, None)
             if sa.state is State.GONE:

@@ -110,7 +110,7 @@ def _events(data: bytes) -> list[Event]:
     found: list[Event] = []
     at = 0
     while at + 16 <= len(data):
-        length, kind, *_ = xfrm.HEADER.unpack_from(data, at)
+        length, kind = xfrm.HEADER.unpack_from(data, at)[:2]
         if length < 16:
             break
         body, end = at + 16, min(at + length, len(data))

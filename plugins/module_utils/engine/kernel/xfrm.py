@@ -289,7 +289,8 @@ def unpack_templates(data: bytes, start: int, end: int) -> tuple[Template, ...]:
 
 
 def _unpack_template(data: bytes, at: int) -> Template:
-    (destination, spi, protocol, family, source, reqid, mode, _share, optional, *_) = _TEMPLATE.unpack_from(data, at)
+    fields = _TEMPLATE.unpack_from(data, at)
+    destination, spi, protocol, family, source, reqid, mode, _share, optional = fields[:9]
     return Template(
         unpack_address(source, family), unpack_address(destination, family), int.from_bytes(spi, "big"),
         protocol, MODE_NAMES.get(mode, str(mode)), reqid, bool(optional),

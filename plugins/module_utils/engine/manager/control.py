@@ -154,7 +154,7 @@ class ControlServer:
 
 def _allowed(connection: socket.socket) -> bool:
     """Root, and whoever runs the manager."""
-    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    uid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
     return uid in (0, os.geteuid())
 
 

@@ -89,7 +89,7 @@ class Port:
         :param receive: gets each IKE message without marker, and its path; keepalives and ESP are dropped here.
         :param refused: gets (address, port, errno) of a peer whose host or network answered with an ICMP error.
         """
-        for _ in range(BATCH):
+        for _turn in range(BATCH):
             try:
                 size, ancillary, flags, source = self.socket.recvmsg_into([self._buffer], 256)
             except BlockingIOError:
@@ -150,12 +150,12 @@ class Port:
         return None
 
     def _read_errors(self, refused: Refused) -> None:
-        for _ in range(BATCH):
+        for _turn in range(BATCH):
             try:
-                _, ancillary, _, target = self.socket.recvmsg(64, 512, socket.MSG_ERRQUEUE)
+                _data, ancillary, _flags, target = self.socket.recvmsg(64, 512, socket.MSG_ERRQUEUE)
             except OSError:
                 return
-            for _, kind, data in ancillary:
+            for _level, kind, data in ancillary:
                 if kind in (_IP_RECVERR, _IPV6_RECVERR) and len(data) >= _EXTENDED_ERROR.size and target:
                     refused(target[0], target[1], _EXTENDED_ERROR.unpack_from(data)[0])
 
@@ -201,7 +201,7 @@ class Ports:
 @lru_cache(maxsize=4096)
 def _from_address(address: str) -> list[tuple[int, int, bytes]]:
     """The ancillary data that makes a datagram leave from ``address``."""
-    plain, _, interface = address.partition("%")
+    plain, _percent, interface = address.partition("%")
     if ":" in plain:
         index = socket.if_nametoindex(interface) if interface else 0
         packed = _PKTINFO6.pack(socket.inet_pton(socket.AF_INET6, plain), index)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from ..errors import MESSAGE, IkeError
 
@@ -13,16 +14,18 @@ from ..errors import MESSAGE, IkeError
 INVALID_SYNTAX = 7
 
 # Counts of things, and octets where it says so. Each limit is several times what the most talkative daemon sends.
-LIMITS: Mapping[str, int] = {
-    "payloads": 100,
-    "proposals": 64,
-    "transforms": 512,
-    "notifies": 64,
-    "selectors": 512,
-    "SPIs": 1024,
-    "attributes": 1024,
-    "certificate octets": 49152,
-}
+LIMITS: Mapping[str, int] = MappingProxyType(
+    {
+        "payloads": 100,
+        "proposals": 64,
+        "transforms": 512,
+        "notifies": 64,
+        "selectors": 512,
+        "SPIs": 1024,
+        "attributes": 1024,
+        "certificate octets": 49152,
+    }
+)
 
 
 class Budget:

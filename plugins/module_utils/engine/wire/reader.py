@@ -36,7 +36,7 @@ class Reader:
     def __init__(
         self, data: bytes | memoryview, start: int = 0, end: int | None = None, budget: Budget | None = None
     ) -> None:
-        self.data = data if type(data) is bytes else bytes(data)
+        self.data = bytes(data)  # no copy of what is octets already
         size = len(self.data)
         self.end = size if end is None else end
         if not 0 <= start <= self.end <= size:

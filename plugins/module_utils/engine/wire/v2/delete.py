@@ -42,7 +42,7 @@ class Delete:
                 INVALID_SYNTAX, f"a delete for protocol {protocol} has {count} SPIs of {spi_size} octets each"
             )
         reader.budget.spend("SPIs", count)
-        spis = tuple([reader.take(spi_size) for _ in range(count)])
+        spis = tuple([reader.take(spi_size) for _spi in range(count)])
         return cls(protocol, spis)
 
     def encode(self) -> bytes:

@@ -42,7 +42,7 @@ class _TrafficSelectors:
         if not count:
             raise IkeError(INVALID_SYNTAX, "the TS payload has no traffic selectors")
         reader.budget.spend("selectors", count)
-        parsed = [_parse_selector(reader) for _ in range(count)]
+        parsed = [_parse_selector(reader) for _selector in range(count)]
         return cls(tuple([selector for selector in parsed if selector is not None]))
 
     def encode(self) -> bytes:
