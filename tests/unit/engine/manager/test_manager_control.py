@@ -86,7 +86,7 @@ def test_only_its_owner_reaches_the_socket(server):
         pytest.skip("needs root to become somebody else")
     os.chmod(server.path, 0o666)  # noqa: S103 - were the mode ever wrong, the peer's credentials still count
     for folder in Path(server.path).parents:
-        if folder.is_relative_to(tempfile.gettempdir()) and folder.owner() == "root":
+        if Path(tempfile.gettempdir()) in folder.parents:
             os.chmod(folder, 0o755)  # noqa: S103
     program = (
         "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
