@@ -98,7 +98,7 @@ def missing(tree: str) -> str:
 
 def handshakes(tree: str, runs: int = RUNS) -> Handshakes:
     """As :func:`tests.bench.handshakes.handshakes`, of charon."""
-    return best([_run(tree) for _ in range(runs)])
+    return best([_run(tree) for _unused in range(runs)])
 
 
 def _run(tree: str) -> Handshakes:
@@ -143,7 +143,7 @@ class _Daemon:
 
     def bring_up(self, count: int) -> None:
         """Begin a handshake every :data:`PAUSE` seconds."""
-        for _ in range(count):
+        for _unused in range(count):
             # No time limit: charon answers at once and goes on by itself.
             self._command("initiate", {"child": "lan", "ike": "bench", "timeout": "-1"})
             time.sleep(PAUSE)

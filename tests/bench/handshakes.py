@@ -28,7 +28,7 @@ class Handshakes(NamedTuple):
 
 def handshakes(python: str, address_of: AddressOf = own_address, runs: int = RUNS) -> Handshakes:
     """What handshakes cost two managers run by ``python``."""
-    return best([_run(python, address_of) for _ in range(runs)])
+    return best([_run(python, address_of) for _unused in range(runs)])
 
 
 def best(runs: list[Handshakes]) -> Handshakes:
@@ -51,7 +51,7 @@ def per_handshake(before: list[Taken], after: list[Taken]) -> Handshakes:
 
 def _run(python: str, address_of: AddressOf) -> Handshakes:
     with pair(python, [WARM, TUNNELS], address_of) as managers:
-        initiator, _ = managers
+        initiator, _unused = managers
         initiator.go()
         time.sleep(SETTLE_SECONDS)
         before = [taken(manager.pid) for manager in managers]

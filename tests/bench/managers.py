@@ -219,7 +219,7 @@ def free_ports(count: int) -> list[int]:
     """UDP ports that are free at every loopback address."""
     with contextlib.ExitStack() as stack:
         found = []
-        for _ in range(count):
+        for _unused in range(count):
             probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             probe.bind(("0.0.0.0", 0))
             found.append(probe.getsockname()[1])

@@ -71,9 +71,9 @@ def _cpu_ms(work: Callable[[], object], rounds: int) -> float:
     """The least of five runs: the machine is shared, and noise only ever adds."""
     work()
     best = float("inf")
-    for _ in range(5):
+    for _unused in range(5):
         start = time.process_time_ns()
-        for _ in range(rounds // 5):
+        for _unused in range(rounds // 5):
             work()
         best = min(best, time.process_time_ns() - start)
     return best / (rounds // 5) / 1e6

@@ -26,7 +26,7 @@ def profile(python: str) -> str:
     with tempfile.TemporaryDirectory(prefix="fleet-ipsec-bench-") as directory:
         files = (f"{directory}/initiator", f"{directory}/responder")
         with pair(python, [WARM, TUNNELS], profiles=files) as managers:
-            initiator, _ = managers
+            initiator, _unused = managers
             initiator.go()
             for manager in managers:
                 manager.profile("p")
@@ -55,11 +55,11 @@ def _described(side: str, stats: pstats.Stats) -> str:
 def _own_times(stats: pstats.Stats) -> Counter[Function]:
     """Seconds in each Python function, C functions counted to who called them, waiting left out."""
     own: Counter[Function] = Counter()
-    for function, (_, _, seconds, _, callers) in stats.stats.items():  # type: ignore[attr-defined]
+    for function, (_unused, _unused, seconds, _unused, callers) in stats.stats.items():  # type: ignore[attr-defined]
         if "poll" in function[2]:
             continue
         if function[0] == "~":
-            for caller, (_, _, part, _) in callers.items():
+            for caller, (_unused, _unused, part, _unused) in callers.items():
                 own[caller] += part
         else:
             own[function] += seconds

@@ -327,7 +327,7 @@ def test_rekey_without_pause(sites: tuple[Site, Site]) -> None:
 
     def burst() -> None:
         nonlocal sent
-        for _ in range(5):
+        for _unused in range(5):
             a.send("10.2.0.1", b"clear text %d" % sent)
             sent += 1
 
@@ -450,10 +450,10 @@ def test_limits(sites: tuple[Site, Site]) -> None:
     a, _b = sites
     spec = spec_for(limits=Limits(soft_packets=2, hard_packets=4))
     install(sites, spec)
-    for _ in range(3):
+    for _unused in range(3):
         a.send("10.2.0.1", b"clear text")
     assert a.gateway.events() == [ExpireEvent(REQID, "192.0.2.2", 50, spec.spi_out, False)]
-    for _ in range(3):
+    for _unused in range(3):
         try:
             a.send("10.2.0.1", b"clear text")
         except OSError:

@@ -196,7 +196,7 @@ def test_an_inbound_spi_of_another_is_refused(space: Namespace, gateway: Gateway
 
 def test_spis_used_up(space: Namespace, gateway: Gateway) -> None:
     arguments = ("192.0.2.2", "192.0.2.1", 50, "tunnel", REQID, 4096, 4097)
-    assert {gateway._client.reserve_spi(*arguments) for _ in range(2)} == {4096, 4097}
+    assert {gateway._client.reserve_spi(*arguments) for _unused in range(2)} == {4096, 4097}
     with pytest.raises(KernelError) as caught:
         gateway._client.reserve_spi(*arguments)
     assert caught.value.errno == errno.ENOENT

@@ -136,20 +136,20 @@ def _protocol(selector: Selector) -> str:
 def _side1(side: str) -> list[Field]:
     word = side.title()
     return [
-        (f"{word} ID Type", lambda tunnel, _: _id_type(tunnel[side]["id"])),
-        (f"{word} ID", lambda tunnel, _: tunnel[side]["id"]),
-        (f"{word} Address", lambda tunnel, _: _sa(tunnel, side) or tunnel[side]["address"]),
+        (f"{word} ID Type", lambda tunnel, _unused: _id_type(tunnel[side]["id"])),
+        (f"{word} ID", lambda tunnel, _unused: tunnel[side]["id"]),
+        (f"{word} Address", lambda tunnel, _unused: _sa(tunnel, side) or tunnel[side]["address"]),
     ]
 
 
 def _side2(side: str) -> list[Field]:
     word = side.title()
     return [
-        (f"{word} ID Type", lambda _, child: _of_selectors(child, side, _shape)),
-        (f"{word} ID", lambda _, child: _of_selectors(child, side, _place)),
-        (f"{word} Subnet Mask", lambda _, child: _of_selectors(child, side, _mask)),
-        (f"{word} Port", lambda _, child: _of_selectors(child, side, _ports)),
-        (f"{word} Protocol", lambda _, child: _of_selectors(child, side, _protocol)),
+        (f"{word} ID Type", lambda _unused, child: _of_selectors(child, side, _shape)),
+        (f"{word} ID", lambda _unused, child: _of_selectors(child, side, _place)),
+        (f"{word} Subnet Mask", lambda _unused, child: _of_selectors(child, side, _mask)),
+        (f"{word} Port", lambda _unused, child: _of_selectors(child, side, _ports)),
+        (f"{word} Protocol", lambda _unused, child: _of_selectors(child, side, _protocol)),
     ]
 
 
@@ -166,42 +166,42 @@ def _encapsulation(child: Entry) -> str:
 _AUTH = {"psk": "Preshared Key", "pubkey": "Signatures"}
 
 _PHASE1: list[Field] = [
-    ("Phase 1 Tunnel ID", lambda tunnel, _: tunnel["number"]),
-    ("Name", lambda tunnel, _: tunnel["name"]),
+    ("Phase 1 Tunnel ID", lambda tunnel, _unused: tunnel["number"]),
+    ("Name", lambda tunnel, _unused: tunnel["name"]),
     *_side1("local"),
     *_side1("remote"),
-    ("Mode", lambda tunnel, _: f"IKEv{tunnel['definition']['ike']['version']}"),
-    ("Security Policy", lambda tunnel, _: _text(tunnel["definition"]["ike"]["proposals"])),
-    ("Role", lambda tunnel, _: tunnel["role"].title()),
-    ("Algorithms", lambda tunnel, _: _text(_sa(tunnel, "algorithms"))),
-    ("Auth Alg", lambda tunnel, _: _AUTH.get(tunnel["definition"]["auth"]["method"])),
-    ("Initiator SPI", lambda tunnel, _: _sa(tunnel, "initiator_spi")),
-    ("Responder SPI", lambda tunnel, _: _sa(tunnel, "responder_spi")),
-    ("Key Lifetime", lambda tunnel, _: tunnel["definition"]["ike"]["lifetime"]),
-    ("Key Rem Lifetime", lambda tunnel, _: _sa(tunnel, "expires_in")),
-    ("Status", lambda tunnel, _: _STATUS[tunnel["phase1"]]),
-    ("Reason", lambda tunnel, _: tunnel["story"] or None),
-    ("Remedy", lambda tunnel, _: tunnel["remedy"] or None),
+    ("Mode", lambda tunnel, _unused: f"IKEv{tunnel['definition']['ike']['version']}"),
+    ("Security Policy", lambda tunnel, _unused: _text(tunnel["definition"]["ike"]["proposals"])),
+    ("Role", lambda tunnel, _unused: tunnel["role"].title()),
+    ("Algorithms", lambda tunnel, _unused: _text(_sa(tunnel, "algorithms"))),
+    ("Auth Alg", lambda tunnel, _unused: _AUTH.get(tunnel["definition"]["auth"]["method"])),
+    ("Initiator SPI", lambda tunnel, _unused: _sa(tunnel, "initiator_spi")),
+    ("Responder SPI", lambda tunnel, _unused: _sa(tunnel, "responder_spi")),
+    ("Key Lifetime", lambda tunnel, _unused: tunnel["definition"]["ike"]["lifetime"]),
+    ("Key Rem Lifetime", lambda tunnel, _unused: _sa(tunnel, "expires_in")),
+    ("Status", lambda tunnel, _unused: _STATUS[tunnel["phase1"]]),
+    ("Reason", lambda tunnel, _unused: tunnel["story"] or None),
+    ("Remedy", lambda tunnel, _unused: tunnel["remedy"] or None),
 ]
 _PHASE2: list[Field] = [
-    ("Phase 2 Tunnel ID", lambda _, child: child["number"]),
-    ("Name", lambda _, child: child["name"]),
+    ("Phase 2 Tunnel ID", lambda _unused, child: child["number"]),
+    ("Name", lambda _unused, child: child["name"]),
     *_side2("local"),
     *_side2("remote"),
     ("Security Policy", lambda tunnel, child: _text(_defined(tunnel, child, "proposals"))),
-    ("Role", lambda _, child: child["role"].title()),
-    ("Algorithms", lambda _, child: _text(_sa(child, "algorithms"))),
-    ("SPI In", lambda _, child: _sa(child, "spi_in")),
-    ("SPI Out", lambda _, child: _sa(child, "spi_out")),
-    ("Traffic In", lambda _, child: _traffic(child, "in")),
-    ("Traffic Out", lambda _, child: _traffic(child, "out")),
+    ("Role", lambda _unused, child: child["role"].title()),
+    ("Algorithms", lambda _unused, child: _text(_sa(child, "algorithms"))),
+    ("SPI In", lambda _unused, child: _sa(child, "spi_in")),
+    ("SPI Out", lambda _unused, child: _sa(child, "spi_out")),
+    ("Traffic In", lambda _unused, child: _traffic(child, "in")),
+    ("Traffic Out", lambda _unused, child: _traffic(child, "out")),
     ("SA Lifetime", lambda tunnel, child: _defined(tunnel, child, "lifetime")),
-    ("SA Rem Lifetime", lambda _, child: _sa(child, "expires_in")),
+    ("SA Rem Lifetime", lambda _unused, child: _sa(child, "expires_in")),
     ("SA Lifesize", lambda tunnel, child: (_defined(tunnel, child, "lifetime_bytes") or 0) // 1024),
-    ("Start", lambda _, child: child["start"]),
-    ("Assoc P1 Tunnel", lambda tunnel, _: tunnel["number"]),
-    ("Encap Mode", lambda _, child: _encapsulation(child)),
-    ("Status", lambda _, child: _STATUS[child["state"]]),
+    ("Start", lambda _unused, child: child["start"]),
+    ("Assoc P1 Tunnel", lambda tunnel, _unused: tunnel["number"]),
+    ("Encap Mode", lambda _unused, child: _encapsulation(child)),
+    ("Status", lambda _unused, child: _STATUS[child["state"]]),
 ]
 _OPTIONAL = {"Reason", "Remedy", "Traffic In", "Traffic Out"}
 

@@ -17,8 +17,7 @@ from ..errors import MissingError
 from .groups import GENERATOR, modp_prime
 
 try:
-    from cryptography.exceptions import InvalidTag as BadTag
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, x25519
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -31,6 +30,7 @@ except ImportError as exc:
 
 else:
     PROBLEM = None
+    BadTag = InvalidTag  # type: ignore[misc]
 
 try:
     from cryptography.hazmat.primitives.asymmetric import dh

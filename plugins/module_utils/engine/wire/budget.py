@@ -36,8 +36,8 @@ class Budget:
 
     __slots__ = ("_left",)
 
-    def __init__(self, limits: Mapping[str, int] = LIMITS) -> None:
-        self._left = dict(limits)
+    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
+        self._left = dict(LIMITS if limits is None else limits)
 
     def spend(self, kind: str, count: int = 1) -> None:
         """Account for ``count`` parts before they are parsed.

@@ -77,7 +77,7 @@ class Manager:
     def call(self, method: str, params: dict | None = None, timeout: float = 30.0):
         check_params(method, params or {})
         Manager.asked.append((method, params or {}))
-        if Manager.error:
+        if Manager.error is not None:
             raise Manager.error
         if method == "tunnels.list":
             rows = DATABASE if params["source"] == "database" else MANAGER

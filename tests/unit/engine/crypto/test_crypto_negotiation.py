@@ -340,7 +340,7 @@ def test_whatever_is_offered_the_choice_is_ours_and_the_peers(offered, profile, 
             assert source.spi == choice.spi
             kinds = [transform.type for transform in choice.proposal.transforms]
             assert len(set(kinds)) == len(kinds)
-            rows = {row for proposal in configured for _, slot in proposal.slots for row in slot}
+            rows = {row for proposal in configured for _unused, slot in proposal.slots for row in slot}
             assert {row for row in (choice.encr, choice.integ, choice.prf, choice.ke) if row} <= rows
             assert choice.encr.aead is (choice.integ is None)
         try:

@@ -212,7 +212,7 @@ def test_padding_of_any_content_and_length_is_accepted(encryption, integrity):
 @pytest.mark.parametrize("encryption", AEADS)
 def test_an_aead_iv_never_repeats(encryption):
     ours = sealer(encryption)
-    ivs = [ours.seal(b"", b"same", SeededEntropy(0))[:8] for _ in range(100)]
+    ivs = [ours.seal(b"", b"same", SeededEntropy(0))[:8] for _unused in range(100)]
     assert ivs == [number.to_bytes(8, "big") for number in range(100)]
 
 

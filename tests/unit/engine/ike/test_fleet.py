@@ -86,7 +86,7 @@ class Fleet(World):
                 break
             self.now = max(self.now, min(wire, due))
             if wire <= due:
-                _, _, datagram, path = heapq.heappop(self.wire)
+                _unused, _unused, datagram, path = heapq.heappop(self.wire)
                 host = self.hosts[path.local_address]
                 self.does(host, host.engine.receive(datagram, path, self.now))
             else:
@@ -107,7 +107,7 @@ class Fleet(World):
 
     def all_up(self) -> None:
         """Every spoke has one IKE SA with one child, and the hub can read what each sends."""
-        for _ in range(100):
+        for _unused in range(100):
             if not self.rekeying():
                 break
             self.run(0.2)

@@ -88,7 +88,7 @@ class Recording(World):
 def mutated(octets: bytes, chance: random.Random) -> bytes:
     """The datagram with something wrong; the length in its header is often right nevertheless."""
     changed = bytearray(octets)
-    for _ in range(chance.choice([1, 1, 1, 2, 5, 20])):
+    for _unused in range(chance.choice([1, 1, 1, 2, 5, 20])):
         how = chance.randrange(8)
         place = chance.randrange(len(changed)) if changed else 0
         if how <= 2 and changed:
@@ -122,7 +122,7 @@ def strangers(state: str, seed: int, count: int) -> None:
     world.east.start()
     prepare(world)
     before = list(world.sent)
-    for _ in range(count):
+    for _unused in range(count):
         octets = mutated(chance.choice(before), chance)
         if octets in before:
             continue
@@ -165,7 +165,7 @@ def insiders(state: str, seed: int, count: int) -> None:
     world.east.start()
     STATES[state][0](world)
     chains = [chain for host in (world.east, world.west) for chain in plaintexts(world, host)]
-    for _ in range(count):
+    for _unused in range(count):
         host, other, path = chance.choice([(world.west, world.east, TO_WEST), (world.east, world.west, TO_EAST)])
         sas = [sa for sa in other.engine.registry.by_spi.values() if sa.seal is not None]
         if not sas or not chains:
@@ -235,7 +235,7 @@ def plaintexts(world: Recording, host: Host) -> list[tuple[int, bytes]]:
 
 def mutated_chain(octets: bytes, chance: random.Random) -> bytes:
     changed = bytearray(octets)
-    for _ in range(chance.choice([0, 1, 1, 1, 2, 6])):
+    for _unused in range(chance.choice([0, 1, 1, 1, 2, 6])):
         if changed:
             changed[chance.randrange(len(changed))] = chance.choice([0, 1, 2, 3, 4, 8, 33, 40, 44, 45, 0x80, 0xFF])
     if chance.random() < 0.1:

@@ -368,7 +368,7 @@ def test_half_open_ike_sas_of_many_addresses_end_with_cookies_and_pass() -> None
 
 def test_forging_a_peers_address_does_not_lock_it_out() -> None:
     world = pair()
-    for _ in range(1000):
+    for _unused in range(1000):
         hand(world, world.west, init_request())
     assert world.west.engine.half_open.total == Settings().cookie_threshold_per_peer
     faultless(world)
@@ -377,7 +377,7 @@ def test_forging_a_peers_address_does_not_lock_it_out() -> None:
 def test_a_validated_address_has_its_limit_too() -> None:
     settings = Settings(cookie_threshold=0, half_open_per_peer=5)
     world = pair(settings=settings)
-    for _ in range(20):
+    for _unused in range(20):
         spi, nonce = ENTROPY.octets(8), ENTROPY.octets(32)
         payloads = opening(nonce=nonce)
         (demand,) = sends(hand(world, world.west, init_request(payloads, spi)))
@@ -476,7 +476,7 @@ def test_a_small_first_message_gets_its_answer_after_a_cookie() -> None:
 def test_a_retransmission_storm_gets_the_same_answer_and_makes_nothing_new() -> None:
     world = pair()
     octets = init_request()
-    answers = {sends(hand(world, world.west, octets))[0] for _ in range(1000)}
+    answers = {sends(hand(world, world.west, octets))[0] for _unused in range(1000)}
     assert len(answers) == 1 and world.west.engine.half_open.total == 1
 
 
@@ -502,7 +502,7 @@ def test_ten_thousand_failed_handshakes_leave_nothing() -> None:
 def test_an_spi_of_ours_is_not_used_again_after_a_refusal() -> None:
     world = pair()
     spis = set()
-    for _ in range(50):
+    for _unused in range(50):
         world.now += 31.0
         world.west.engine.tick(world.now)
         spis.add(sends(hand(world, world.west, init_request()))[0][8:16])
@@ -539,7 +539,7 @@ def test_forged_answers_to_the_first_message_do_not_end_the_attempt(payloads: li
     world = pair()
     world.east.start()
     request = world.wire[0][2]
-    for _ in range(50):
+    for _unused in range(50):
         hand(world, world.east, unprotected_answer(request, payloads))
     assert len(world.east.reports) < 5  # a flood is reported once
     world.run(1.0)

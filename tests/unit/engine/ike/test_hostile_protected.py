@@ -131,7 +131,7 @@ def test_nothing_else_is_served_before_authentication(exchange: int, payloads: l
 
 
 def test_requests_to_an_initiator_that_is_not_authenticated_are_dropped() -> None:
-    world, _ = half_open()
+    world, _unused = half_open()
     west = ike_sa(world.west, "init_answered")
     for exchange, payloads in ((INFORMATIONAL, []), (INFORMATIONAL, [Delete(1, ())]), (CREATE, new_child())):
         assert not sends(hand(world, world.east, sealed(west, exchange, 0, payloads)))
@@ -245,7 +245,7 @@ def test_an_answer_without_proof_ends_the_attempt_and_the_peer_is_told() -> None
     from engine.wire.v2.ident import IDr
 
     for payloads in ([], [IDr(Identity.parse("west.example"))]):
-        world, _ = half_open()
+        world, _unused = half_open()
         west = ike_sa(world.west, "init_answered")
         actions = hand(world, world.east, sealed(west, AUTH, 1, payloads, response=True))
         assert world.east.reasons("ike_failed") == ["protocol_error"]
@@ -361,7 +361,7 @@ def test_an_unknown_critical_payload_is_answered_and_the_ike_sa_stands() -> None
 def test_a_malformed_request_is_answered_and_ends_the_ike_sa(payloads: list[Any]) -> None:
     world = up()
     sa = ike_sa(world.east)
-    (answer, *_) = sends(hand(world, world.west, sealed(sa, CREATE, sa.next_id, payloads)))
+    (answer, *_rest) = sends(hand(world, world.west, sealed(sa, CREATE, sa.next_id, payloads)))
     assert types(opened(sa, answer)) == [N.INVALID_SYNTAX]
     assert not list(world.west.engine.sas()) and not world.west.kernel.inbound
     assert world.west.kernel.policies == {1: 0}  # nothing leaves in clear
@@ -422,7 +422,7 @@ def test_children_that_cannot_be_chosen(proposals: tuple[Proposal, ...]) -> None
     world = up()
     sa = ike_sa(world.east)
     payloads = [SA(proposals), *new_child()[1:]]
-    (answer, *_) = sends(hand(world, world.west, sealed(sa, CREATE, sa.next_id, payloads)))
+    (answer, *_rest) = sends(hand(world, world.west, sealed(sa, CREATE, sa.next_id, payloads)))
     assert types(opened(sa, answer))[0] in (N.NO_PROPOSAL_CHOSEN, N.INVALID_SYNTAX)
     assert len(world.west.kernel.inbound) <= 1 and not world.west.kernel.reserved
 
@@ -433,7 +433,7 @@ def test_rekeys_of_what_is_not_there(protocol: int, spi: bytes) -> None:
     body = bytes((protocol, len(spi))) + int(N.REKEY_SA).to_bytes(2, "big") + spi
     sa = ike_sa(world.east)
     octets = sealed(sa, CREATE, sa.next_id, [Raw(41, body), *new_child()])
-    (answer, *_) = sends(hand(world, world.west, octets))
+    (answer, *_rest) = sends(hand(world, world.west, octets))
     assert types(opened(sa, answer))[0] in (N.CHILD_SA_NOT_FOUND, N.INVALID_SYNTAX)
     assert not world.west.kernel.reserved
 
@@ -477,7 +477,7 @@ def test_everything_is_narrowed_to_what_is_allowed() -> None:
 def test_malformed_selectors(body: bytes) -> None:
     world = up()
     sa = ike_sa(world.east)
-    (answer, *_) = sends(hand(world, world.west, sealed(sa, CREATE, sa.next_id, [*new_child()[:3], Raw(45, body)])))
+    (answer, *_rest) = sends(hand(world, world.west, sealed(sa, CREATE, sa.next_id, [*new_child()[:3], Raw(45, body)])))
     assert types(opened(sa, answer)) == [N.INVALID_SYNTAX]
 
 
@@ -592,7 +592,7 @@ def test_a_replayed_first_message_of_an_established_peer_disturbs_nothing() -> N
     world.east.start()
     recorded = world.wire[0][2]
     world.run(1.0)
-    for _ in range(100):
+    for _unused in range(100):
         hand(world, world.west, recorded)
     world.run(120.0)
     world.check()
@@ -628,7 +628,7 @@ def test_a_new_ike_sa_needs_an_spi(spi: bytes) -> None:
     offer = tuple(replace(p, spi=spi) for p in offer_ike(ike_proposals("modern", "p"), b"\1" * 8))
     sa = ike_sa(world.east)
     payloads = [SA(offer), Nonce(bytes(32)), KE(31, ENTROPY.key_exchange(31).public)]
-    (answer, *_) = sends(hand(world, world.west, sealed(sa, CREATE, sa.next_id, payloads)))
+    (answer, *_rest) = sends(hand(world, world.west, sealed(sa, CREATE, sa.next_id, payloads)))
     assert types(opened(sa, answer))[0] in (N.NO_PROPOSAL_CHOSEN, N.INVALID_SYNTAX)
     assert len(list(world.west.engine.sas())) <= 1
 
@@ -720,7 +720,7 @@ def test_a_kernel_without_spis_fails_the_child_only() -> None:
 
     world = up(children=(child(), voice("manual")))
 
-    def none(*_: Any) -> int:
+    def none(*_unused: Any) -> int:
         raise KernelError("reserve an SPI", 105, "no buffer space")
 
     world.west.engine.spis = none
@@ -738,13 +738,13 @@ def test_a_kernel_without_spis_fails_the_child_only() -> None:
 
 def test_a_storm_of_acquires_asks_once() -> None:
     world = pair(children=(child(start="trap"), voice("trap")))
-    for _ in range(1000):
+    for _unused in range(1000):
         for reqid in (1, 2):
             world.east.do(world.east.engine.kernel_event(Acquire(reqid), world.now))
     (sa,) = world.east.engine.registry.by_spi.values()
     assert len(world.east.engine.registry.by_spi) == 1 and len(sa.handshake.wanted) == 2
     world.run(0.025)
-    for _ in range(1000):
+    for _unused in range(1000):
         world.east.do(world.east.engine.kernel_event(Acquire(2), world.now))
     assert len(sa.handshake.wanted) == 2
     world.run(1.0)
@@ -752,7 +752,7 @@ def test_a_storm_of_acquires_asks_once() -> None:
     world.check(2)
     world.east.stop(children=["voice"])
     world.run(1.0)
-    for _ in range(1000):
+    for _unused in range(1000):
         world.east.do(world.east.engine.kernel_event(Acquire(2), world.now))
     assert len(sa.queue) == 0
     world.run(1.0)

@@ -66,7 +66,7 @@ def test_transport_mode_across_a_nat_protects_the_addresses_that_each_end_sees()
         local=(parse_selector(f"{EAST}/32[udp/1701]"),),
         remote=(parse_selector(f"{WEST}/32[udp/1701]"),),
     )
-    world, _ = behind_nat(one)
+    world, _unused = behind_nat(one)
     east, west = world.east.kernel.sending(1), world.west.kernel.sending(1)
     assert [str(s) for s in east.local_selectors + east.remote_selectors] == [
         f"{EAST}/32[17/1701]",
@@ -82,7 +82,7 @@ def test_transport_mode_across_a_nat_protects_the_addresses_that_each_end_sees()
 @pytest.mark.parametrize("end", ["east", "west"])
 def test_transport_mode_across_a_nat_is_rekeyed_by_either_end(end: str) -> None:
     hosts = {"local": (parse_selector(f"{EAST}/32"),), "remote": (parse_selector(f"{WEST}/32"),)}
-    world, _ = behind_nat(replace(child(mode="transport"), **hosts))
+    world, _unused = behind_nat(replace(child(mode="transport"), **hosts))
     host = getattr(world, end)
     before = world.west.kernel.sending(1).spi_out
     host.do(host.engine.rekey("t", world.now, ["lan"]))
@@ -134,7 +134,7 @@ def test_a_flapping_mapping_does_not_cause_a_storm_of_rekeys() -> None:
 
 
 def test_only_fresh_authenticated_messages_move_a_peer() -> None:
-    world, _ = behind_nat(child(), dpd_delay=0.0)
+    world, _unused = behind_nat(child(), dpd_delay=0.0)
     sa, path = ike_sa(world.east), world.west.sas()[0].path
     elsewhere = path._replace(remote_address="203.0.113.66", remote_port=4501)
     genuine = sealed(sa, INFORMATIONAL, sa.next_id, [])

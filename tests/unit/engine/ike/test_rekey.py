@@ -64,7 +64,7 @@ def test_an_ike_sa_is_rekeyed_in_time_and_keeps_its_children() -> None:
 
 def test_the_tunnel_lives_for_days() -> None:
     world = up(lifetime=4000.0, children=(child(lifetime=900.0),))
-    for _ in range(100):
+    for _unused in range(100):
         world.run(1800.0)
         world.check()
     assert len(world.east.sas()) == len(world.west.sas()) == 1
@@ -124,12 +124,12 @@ def test_collisions_with_loss_and_reordering_end_well(seed: int) -> None:
         if number < 4 or world.now > 1020.0:
             return straight(number, _datagram)
         copies = chance.choices([0, 1, 2], [0.25, 0.65, 0.1])[0]
-        return [chance.uniform(0.001, 0.8) for _ in range(copies)]
+        return [chance.uniform(0.001, 0.8) for _unused in range(copies)]
 
     world = two_children()
     world.fate = fate
     doings: set[str] = set()
-    for _ in range(4):
+    for _unused in range(4):
         name = chance.choice(list(DOINGS)[:3] + ["new_child"])
         doings.add(name)
         DOINGS[name](world, chance.choice([world.east, world.west]))

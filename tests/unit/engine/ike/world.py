@@ -182,7 +182,7 @@ class World:
             when = min(due)
             self.now = max(self.now, when)
             while self.wire and self.wire[0][0] <= self.now:
-                _, _, datagram, path = heapq.heappop(self.wire)
+                _unused, _unused, datagram, path = heapq.heappop(self.wire)
                 host = self.host(path.local_address)
                 host.do(host.engine.receive(datagram, path, self.now))
             for host in (self.east, self.west):

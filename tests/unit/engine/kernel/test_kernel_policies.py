@@ -109,7 +109,7 @@ def matches(
 def test_a_range_of_ports_becomes_masks_that_match_each_port_once(span: tuple[int, int], port: int) -> None:
     remote = Selector.from_network(ipaddress.ip_network("10.2.0.0/24"), 17, span)
     found = kernel_selectors((parse_selector("10.1.0.0/24"),), (remote,))
-    for tried in {port, span[0], span[1], max(span[0] - 1, 0), min(span[1] + 1, 65535)}:
+    for tried in (port, span[0], span[1], max(span[0] - 1, 0), min(span[1] + 1, 65535)):
         expected = span[0] <= tried <= span[1]
         assert matches(found, "10.1.0.9", "10.2.0.9", 17, (4000, tried)) == expected
     assert len(found) <= 30

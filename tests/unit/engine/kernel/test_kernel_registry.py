@@ -101,7 +101,7 @@ def test_what_fails_inside_of_a_change_leaves_nothing(registry) -> None:
     with pytest.raises(ZeroDivisionError), registry.changing():
         registry.remove_group(GROUP[0])
         registry.add_group(OTHER)
-        _ = 1 / 0
+        _unused = 1 / 0
     assert registry.groups() == [GROUP]
 
 

@@ -36,7 +36,7 @@ def selectors(draw) -> KernelSelector:
         address = draw(st.ip_addresses(v=version))
         sides += [address.packed, draw(st.integers(0, address.max_prefixlen))]
     return KernelSelector(
-        version, *sides, draw(st.integers(0, 255)), *(draw(half) for _ in range(4)), draw(st.integers(0, 99))
+        version, *sides, draw(st.integers(0, 255)), *(draw(half) for _unused in range(4)), draw(st.integers(0, 99))
     )
 
 

@@ -35,7 +35,7 @@ def selectors(draw: st.DrawFn) -> KernelSelector:
 def addresses(draw: st.DrawFn) -> tuple[str, str]:
     """Two address texts of one family, in their shortest form."""
     family, octets = draw(st.sampled_from([(socket.AF_INET, 4), (socket.AF_INET6, 16)]))
-    first, second = (draw(st.binary(min_size=octets, max_size=octets)) for _ in range(2))
+    first, second = (draw(st.binary(min_size=octets, max_size=octets)) for _unused in range(2))
     return socket.inet_ntop(family, first), socket.inet_ntop(family, second)
 
 

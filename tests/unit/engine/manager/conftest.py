@@ -19,7 +19,7 @@ def free_ports() -> tuple[int, int]:
     """Two UDP ports that are free at every loopback address of the tests."""
     with contextlib.ExitStack() as stack:
         found = []
-        for _ in range(2):
+        for _unused in range(2):
             probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             probe.bind(("0.0.0.0", 0))
             found.append(probe.getsockname()[1])

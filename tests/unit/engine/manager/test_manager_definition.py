@@ -73,7 +73,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(
-    ("changes", "field", "words"), BAD, ids=[f"{field}-{n}" for n, (_, field, _) in enumerate(BAD)]
+    ("changes", "field", "words"), BAD, ids=[f"{field}-{n}" for n, (_unused, field, _unused) in enumerate(BAD)]
 )
 def test_bad_input_names_field_and_remedy(changes, field, words):
     found = problems(definition() | changes)

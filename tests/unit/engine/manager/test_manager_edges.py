@@ -12,10 +12,12 @@ import socket
 import time
 
 import pytest
+from engine.crypto import library
 from engine.errors import MissingError
 from engine.ike.actions import Path
 from engine.manager.bucket import Bucket
 from engine.manager.log import BURST, Log
+from engine.manager.service import Options, serve
 from engine.manager.sockets import BATCH, MARKER, Port, Ports
 from engine.manager.systemd import Systemd
 
@@ -50,7 +52,7 @@ def test_answers_leave_from_the_address_asked(ports, free_ports, family, ours, t
         peer.bind((theirs, 0))
         peer.sendto(marker + b"question", (ours, free_ports[natt]))
         port = next(p for p in ports if p.natt == natt and p.family == (4 if family == socket.AF_INET else 6))
-        ((octets, path),), _ = drained(port)
+        ((octets, path),), _unused = drained(port)
         assert (octets, path) == (b"question", Path(ours, free_ports[natt], theirs, peer.getsockname()[1], natt))
         assert ports.for_path(path) is port
         port.send(b"answer", path)
@@ -65,8 +67,8 @@ def test_keepalives_and_esp_go_no_further(ports, free_ports):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         for octets in (b"\xff", b"", b"\0\0\0", b"\xc0\0\0\1esp in udp", MARKER + b"ike"):
             peer.sendto(octets, ("127.0.0.1", free_ports[1]))
-        received, _ = drained(port)
-    assert [octets for octets, _ in received] == [b"ike"]
+        received, _unused = drained(port)
+    assert [octets for octets, _unused in received] == [b"ike"]
 
 
 def test_one_turn_takes_a_batch_only(ports, free_ports):
@@ -92,7 +94,7 @@ def test_a_closed_port_is_told_and_hinders_nobody_else(ports, free_ports):
         # The pending error is of the first datagram; the second must leave all the same.
         port.send(b"y", Path("127.0.0.1", free_ports[0], *other.getsockname()))
         assert other.recv(10) == b"y"
-        _, refused = drained(port)
+        _unused, refused = drained(port)
     assert refused == [("127.0.0.99", number, errno.ECONNREFUSED)]
 
 
@@ -144,7 +146,7 @@ def test_what_peers_send_cannot_forge_lines():
 def test_lines_that_peers_cause_are_limited():
     out = io.StringIO()
     log = Log("info", True, out)
-    for _ in range(1000):
+    for _unused in range(1000):
         log.peer("info", "rejected", "rejected", {}, 100.0)
     log.peer("info", "other", "another kind", {}, 100.0)
     assert len(out.getvalue().splitlines()) == BURST + 1
@@ -162,9 +164,9 @@ def test_a_broken_log_is_no_reason_to_stop():
 
 def test_bucket():
     bucket = Bucket(2.0, 3)
-    assert [bucket.take(10.0) for _ in range(4)] == [True, True, True, False]
-    assert [bucket.take(10.5) for _ in range(2)] == [True, False] and bucket.refused == 2
-    assert sum(bucket.take(1000.0) for _ in range(10)) == 3
+    assert [bucket.take(10.0) for _unused in range(4)] == [True, True, True, False]
+    assert [bucket.take(10.5) for _unused in range(2)] == [True, False] and bucket.refused == 2
+    assert sum(bucket.take(1000.0) for _unused in range(10)) == 3
 
 
 # systemd
@@ -183,7 +185,7 @@ def test_systemd_is_told(tmp_path, abstract):
         systemd.status("4 tunnels")
         systemd.alive()
         systemd.stopping()
-        told = [manager.recv(200) for _ in range(4)]
+        told = [manager.recv(200) for _unused in range(4)]
     assert told == [b"READY=1\nSTATUS=3 tunnels", b"STATUS=4 tunnels", b"WATCHDOG=1", b"STOPPING=1\nSTATUS=stopping"]
 
 
@@ -193,3 +195,13 @@ def test_without_systemd_nothing_is_told():
     assert systemd.watchdog is None
     Systemd({"NOTIFY_SOCKET": "/nonexistent/notify"}).ready("x")
     assert Systemd({"NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}).watchdog is None
+
+
+# what the host lacks
+
+
+def test_without_cryptography_it_does_not_begin(monkeypatch, tmp_path):
+    monkeypatch.setattr(library, "PROBLEM", "No module named 'cryptography'")
+    with pytest.raises(MissingError, match="cryptography cannot be imported.*apt install python3-cryptography"):
+        serve(Options(str(tmp_path / "definitions.sqlite"), str(tmp_path / "run")))
+    assert list(tmp_path.iterdir()) == []

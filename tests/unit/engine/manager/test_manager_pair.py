@@ -71,7 +71,7 @@ def test_short_listing_by_number_and_role(pair):
 
 def test_plan_changes_nothing_and_says_the_impact(pair):
     left, right = pair
-    ours, _ = established(left, right)
+    ours, _unused = established(left, right)
     before = spis(left)
     changed = ours | {"ike": {"lifetime": "2h"}}
     assert left.call("tunnels.plan", definitions=[changed])["tunnels"][0]["impact"] == "hot"
@@ -86,7 +86,7 @@ def test_plan_changes_nothing_and_says_the_impact(pair):
 
 def test_hot_change_keeps_the_sas(pair):
     left, right = pair
-    ours, _ = established(left, right)
+    ours, _unused = established(left, right)
     before = spis(left)
     outcome = left.apply(ours | {"auth": {"secret": "another secret of decent length", "also_accept": [SECRET]}})
     assert outcome["tunnels"][0]["impact"] == "hot"
@@ -111,7 +111,7 @@ def test_changed_child_proposals_rekey_the_child(pair):
 
 def test_changed_selectors_reestablish_the_child_alone(pair):
     left, right = pair
-    ours, _ = established(left, right)
+    ours, _unused = established(left, right)
     networks = (["10.1.0.0/17"], ["10.2.0.0/16"])
     step = left.apply(ours | {"children": [{"name": "lan", "local": networks[0], "remote": networks[1]}]})["tunnels"][0]
     assert step["impact"] == "re-establish"
@@ -143,7 +143,7 @@ def test_a_further_child_joins_and_leaves(pair):
 
 def test_inactive_and_absent(pair):
     left, right = pair
-    ours, _ = established(left, right)
+    ours, _unused = established(left, right)
     assert left.apply({"name": "to-right"}, state="inactive")["tunnels"][0]["action"] == "stopped"
     assert left.wait("to-right", until="down")["reached"]
     assert right.wait("to-left", until="down")["reached"]
@@ -195,7 +195,7 @@ def test_wrong_secret_is_told_at_both_ends(pair):
 
 def test_no_answer_is_told_while_it_is_tried(pair):
     left, right = pair
-    ours, _ = ends(left, right)
+    ours, _unused = ends(left, right)
     silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     silent.bind(("127.0.0.4", left.ports[0]))
     left.apply(ours | {"remote": ours["remote"] | {"address": "127.0.0.4"}}, state="active")
@@ -207,14 +207,14 @@ def test_no_answer_is_told_while_it_is_tried(pair):
 
 def test_closed_port_is_told_at_once(pair):
     left, right = pair
-    ours, _ = ends(left, right)
+    ours, _unused = ends(left, right)
     left.apply(ours | {"remote": ours["remote"] | {"address": "127.0.0.5"}}, state="active")
     outcome = left.wait("to-right", timeout=1)["tunnels"][0]
     assert outcome["reason"] == "port_closed" and "127.0.0.5" in outcome["story"]
 
 
 def test_no_route_is_told(pair):
-    left, _ = pair
+    left, _unused = pair
     left.apply(
         definition("far") | {"local": {"id": "me"}, "remote": {"address": "192.0.2.7", "id": "far"}}, state="active"
     )
@@ -282,22 +282,30 @@ def test_keep_on_exit_leaves_everything(pair):
 
 
 def test_one_manager_per_runtime_directory_and_database(pair):
-    left, _ = pair
+    left, _unused = pair
     second = Process(left.root, "127.0.0.6", *left.ports)
     run = subprocess.run(
-        [sys.executable, str(HERE / "fake_kernel.py"), *second.arguments], capture_output=True, text=True, timeout=20
+        [sys.executable, str(HERE / "fake_kernel.py"), *second.arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
     assert run.returncode != 0 and "another manager runs" in run.stderr
     elsewhere = [*second.arguments, "--runtime-dir", str(left.root / "other"), "--control", str(left.root / "x")]
     run = subprocess.run(
-        [sys.executable, str(HERE / "fake_kernel.py"), *elsewhere], capture_output=True, text=True, timeout=20
+        [sys.executable, str(HERE / "fake_kernel.py"), *elsewhere],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
     assert run.returncode != 0 and "in use by another manager" in run.stderr
     assert left.call("manager.info")["pid"] == left.process.pid
 
 
 def test_bad_input_changes_nothing(pair):
-    left, _ = pair
+    left, _unused = pair
     with pytest.raises(RpcError) as caught:
         left.apply(definition("good"), definition("bad", 8, local={"address": "10.1.2"}))
     assert caught.value.code == -32602
@@ -321,7 +329,7 @@ def test_events_are_streamed(pair):
 
 
 def test_echo_requests_are_answered_at_both_ports(pair):
-    left, _ = pair
+    left, _unused = pair
     request = Echo(CORRECT, b"initiate", b"response", 244, b"1234")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.settimeout(3)
@@ -334,7 +342,7 @@ def test_echo_requests_are_answered_at_both_ports(pair):
 
 
 def test_a_flood_of_rubbish_is_neither_answered_nor_logged_at_length(pair):
-    left, _ = pair
+    left, _unused = pair
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
         flood.settimeout(0.3)
         before = len(left.log.read_text().splitlines())

@@ -143,6 +143,15 @@ def test_another_owners_tunnel_is_not_redefined():
     assert step({"name": "hq-b1"}, have=[row(definition(), owner="fleet")], state="inactive").action == "stopped"
 
 
+@pytest.mark.parametrize("raw", [{"name": "hq-b1"}, definition()])
+def test_another_owners_tunnel_is_not_removed(raw):
+    have = [row(definition(), owner="fleet")]
+    with pytest.raises(Problems, match="belongs to owner 'fleet', not to 'other'"):
+        plan(raw, have=have, state="absent", owner="other")
+    assert step(raw, have=have, state="absent", owner="fleet").action == "removed"
+    assert step(raw, have=have, state="absent").action == "removed", "the operator at the gateway names no owner"
+
+
 def test_a_bare_name_must_be_defined():
     with pytest.raises(Problems, match="did you mean hq-b1"):
         plan({"name": "hq-b2"}, have=[row(definition())], state="active")
@@ -185,7 +194,7 @@ def test_pauses_double_up_to_a_limit_and_start_anew_after_success():
     retry = Retry(lambda: 0.5)
     now, pauses = 0.0, []
     retry.want("a", now)
-    for _ in range(9):
+    for _unused in range(9):
         assert retry.due(now) == ["a"] and retry.due(now + 100) == []
         retry.failed("a", now)
         retry.failed("a", now)  # a second report of the same failure counts once

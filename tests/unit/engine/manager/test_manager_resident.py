@@ -114,7 +114,7 @@ def world(tmp_path):
 
 
 def outbound(resident: Resident) -> dict:
-    return {remote: spi for (_, remote), (_, spi) in resident.host.gateway.policies.items()}
+    return {remote: spi for (_unused, remote), (_unused, spi) in resident.host.gateway.policies.items()}
 
 
 def test_up_and_installed_in_order(world):
@@ -158,7 +158,7 @@ def test_traps_hold_the_place_while_the_peer_is_away(world):
 
 def acquire(resident: Resident) -> None:
     """A packet wants the child."""
-    (reqid,) = {reqid for reqid, _ in resident.host.gateway.policies.values()}
+    (reqid,) = {reqid for reqid, _unused in resident.host.gateway.policies.values()}
     packet = [parse_selector(text) for text in ("10.1.0.5", "10.2.0.7")]
     resident.host.gateway.push(AcquireEvent(reqid, "10.0.0.1", "10.0.0.2", 50, *packet))
     resident.kernel()
@@ -178,7 +178,7 @@ def test_a_trap_starts_with_a_packet(world):
 def test_an_acquire_storm_is_one_start_a_second(world):
     world.define(world.right, "present", auth={"secret": "quite another secret, but long"})
     world.define(world.left, "present", child={"start": "trap"})
-    for _ in range(50):
+    for _unused in range(50):
         acquire(world.left)
         world.wire.deliver()
     assert world.left.counts["ike_connecting"] == 1
@@ -241,7 +241,7 @@ def test_a_renamed_child_takes_the_place_over(world):
     world.define(world.right, "present")
     world.define(world.left)
     world.run(1)
-    ((reqid, _),) = world.left.host.gateway.policies.values()
+    ((reqid, _unused),) = world.left.host.gateway.policies.values()
     change(world.left, children=lan(world.left, name="wan"))
     world.wire.deliver()  # the peer confirms that the old one is gone; the new one is not started yet
     ((new, spi),) = world.left.host.gateway.policies.values()
@@ -265,7 +265,7 @@ def test_success_shortens_the_next_pause(world):
 
 def test_acquires_of_others_and_of_responders_start_nothing(world):
     world.define(world.left, "active", role="responder")
-    (reqid,) = {reqid for reqid, _ in world.left.host.gateway.policies.values()}
+    (reqid,) = {reqid for reqid, _unused in world.left.host.gateway.policies.values()}
     packet = [parse_selector(text) for text in ("10.1.0.5", "10.2.0.7")]
     for number in (reqid, 0x66FFFFFF):
         world.left.host.gateway.push(AcquireEvent(number, "10.0.0.1", "10.0.0.2", 50, *packet))
@@ -288,7 +288,7 @@ def test_forged_first_messages_do_not_keep_us_from_starting(world):
     """An attacker may open IKE SAs in the peer's name without end; ours is started again all the same."""
     world.define(world.right)
     world.right.wake()
-    (forged, _), *_ = world.wire.flying
+    (forged, _unused), *_unused = world.wire.flying
     world.wire.at.pop("10.0.0.2")
     world.define(world.left)
     for number in range(1, 300):

@@ -122,7 +122,7 @@ def test_killed_while_writing(tmp_path):
     """)
     for turn in range(6):
         with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as writer:
-            for _ in range(5 + turn * 3):
+            for _unused in range(5 + turn * 3):
                 promised = int(writer.stdout.readline())
             os.kill(writer.pid, signal.SIGKILL)
             promised = max([promised, *(int(line) for line in writer.stdout.read().splitlines() if line.isdigit())])

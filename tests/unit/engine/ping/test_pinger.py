@@ -102,7 +102,7 @@ def test_another_source_counts_when_asked_for():
 def test_duplicates_are_counted_apart():
     run = pinger(Plan(probe="echo", count=2))
     outgoing = run.due(0.0)
-    for _ in range(3):
+    for _unused in range(3):
         reply_to(run, outgoing, 0.1)
     (result,) = run.results()
     assert (result["received"], result["duplicates"]) == (1, 2)

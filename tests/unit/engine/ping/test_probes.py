@@ -31,7 +31,7 @@ def test_classic_echo_is_what_little_endian_programs_sent():
 
 @pytest.mark.parametrize("name", PROBES)
 def test_cookies_are_random_and_not_zero(name):
-    heads = {build(name)[:8] for _ in range(50)}
+    heads = {build(name)[:8] for _unused in range(50)}
     assert len(heads) == 50
     assert all(head[0] for head in heads)
 

@@ -208,7 +208,7 @@ def test_random_chains_with_lying_lengths(first: int, links: list[tuple[int, int
 def mutate(octets: bytes, chance: random.Random) -> bytes:
     """A few octets changed, removed or doubled; the header's length mended so that parsing goes on."""
     found = bytearray(octets)
-    for _ in range(chance.randint(1, 4)):
+    for _unused in range(chance.randint(1, 4)):
         at = chance.randrange(16, len(found))
         match chance.randrange(4):
             case 0:
@@ -227,7 +227,7 @@ def mutate(octets: bytes, chance: random.Random) -> bytes:
 @given(chains, st.randoms(use_true_random=False))
 def test_mutated_messages(payloads: tuple, chance: random.Random) -> None:
     octets = encode_message(SPI_I, SPI_R, 34, 8, 0, payloads) + bytes(4)
-    for _ in range(5):
+    for _unused in range(5):
         parse_or_refuse(mutate(octets, chance))
 
 

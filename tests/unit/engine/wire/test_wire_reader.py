@@ -28,7 +28,7 @@ def test_reads_numbers_in_network_order_and_octets() -> None:
 @pytest.mark.parametrize("data", [memoryview(DATA), bytearray(DATA)])
 def test_gives_bytes_whatever_it_reads_from(data: memoryview | bytearray) -> None:
     taken = Reader(data).take(4)  # type: ignore[arg-type]
-    assert type(taken) is bytes and taken == DATA[:4]
+    assert isinstance(taken, bytes) and taken == DATA[:4]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_windows_share_the_budget() -> None:
 
 
 def test_a_budget_is_not_shared_between_messages() -> None:
-    for _ in range(2):
+    for _unused in range(2):
         Reader(DATA).budget.spend("notifies", LIMITS["notifies"])
 
 

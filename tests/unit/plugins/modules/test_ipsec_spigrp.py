@@ -38,8 +38,13 @@ def task(tmp_path) -> Iterator[Task]:
     """Run the module in a namespace with two SAs and a policy that leads to the first."""
     subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
 
-    def run(check: bool = False, wrapper: list[str] = INSIDE, **arguments: Any) -> dict[str, Any]:
-        return run_module("ipsec_spigrp", {"runtime_dir": str(tmp_path / "run"), **arguments}, check, wrapper)
+    def run(check: bool = False, wrapper: list[str] | None = None, **arguments: Any) -> dict[str, Any]:
+        return run_module(
+            "ipsec_spigrp",
+            {"runtime_dir": str(tmp_path / "run"), **arguments},
+            check,
+            INSIDE if wrapper is None else wrapper,
+        )
 
     try:
         subprocess.run([*INSIDE, "sh", "-ec", SETUP], check=True)
