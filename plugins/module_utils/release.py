@@ -19,9 +19,9 @@ def manifest(folder: str) -> dict[str, str]:
     """Every file of a release below ``folder``: relative path to SHA-256 (hex), sorted; {} where there is no folder."""
     found = {}
     for parent, names, files in os.walk(folder):
-        names[:] = [name for name in names if name != "__pycache__"]
+        names[:] = [name for name in names if name != "__pycache__" and not name.startswith(".")]
         for name in files:
-            if not name.endswith(_UNWANTED):
+            if not name.startswith(".") and not name.endswith(_UNWANTED):
                 path = os.path.join(parent, name)
                 with open(path, "rb") as stream:
                     found[os.path.relpath(path, folder)] = hashlib.sha256(stream.read()).hexdigest()

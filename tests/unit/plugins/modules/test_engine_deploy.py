@@ -54,9 +54,9 @@ def test_the_archive_is_the_same_whenever_it_is_packed(engine: Path) -> None:
     assert release.pack(str(engine), list(reversed(files))) == first
 
 
-def test_compiled_files_do_not_count(engine: Path) -> None:
+def test_what_tools_leave_behind_does_not_count(engine: Path) -> None:
     before = release.manifest(str(engine))
-    write(engine, {"__pycache__/a.cpython-311.pyc": "x", "a/b.pyc": "x"})
+    write(engine, {"__pycache__/a.cpython-311.pyc": "x", "a/b.pyc": "x", "a/.cache/0.1/7": "x", "a/.b.py.tmp": "x"})
     assert release.manifest(str(engine)) == before == dict(sorted(before.items()))
 
 
