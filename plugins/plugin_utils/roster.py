@@ -146,7 +146,8 @@ def _check_community(
 
 def _value(given: Any, key: str) -> Any:
     value = given.get(key)
-    return given if value is None else value
+    # Nobody knows in which line a yes or no stands.
+    return given if value is None or isinstance(value, bool) else value
 
 
 class Unfit(NamedTuple):

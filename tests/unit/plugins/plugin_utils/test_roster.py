@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import PlanError
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import Origin, PlanError
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_roster
 
 from .inventories import SEED, host, hosts
@@ -76,6 +76,14 @@ def test_a_member_without_variables() -> None:
 def test_two_ends_that_cannot_find_each_other() -> None:
     said = refusal([MESH], {"g0": host(0, dynamic=True), "g1": host(1), "g2": host(2, nat=True)})
     assert "g0 and g2 both have no address" in said
+
+
+@pytest.mark.skipif(Origin is None, reason="ansible-core before 2.19 keeps no lines of loaded documents")
+def test_a_moving_end_is_found_in_its_file() -> None:
+    at = Origin(path="/inventory/host_vars/g0.yml", line_num=3)
+    variables = {"g0": host(0, dynamic=True), "g1": host(1, nat=True)}
+    variables["g0"]["fleet_ipsec"] = at.tag(variables["g0"]["fleet_ipsec"])
+    assert "/inventory/host_vars/g0.yml:3" in refusal([MESH], variables)
 
 
 def test_two_moving_spokes_of_a_fixed_hub_are_fine() -> None:
