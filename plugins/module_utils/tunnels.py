@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 _WORDS = {"type": "list", "elements": "str"}
@@ -67,11 +68,16 @@ def _given(value: Any) -> Any:
     return value
 
 
-def shown_arguments(params: dict[str, Any]) -> dict[str, Any]:
-    """The task's arguments without the definitions, which ``before`` and ``after`` show where they matter."""
-    shown = {key: value for key, value in params.items() if key not in DEFINITION}
-    if shown["tunnels"] is not None:
-        shown["tunnels"] = [each["name"] for each in shown["tunnels"]]
+def shown_arguments(params: dict[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """The task's arguments without the definitions, which ``before`` and ``after`` show where they matter.
+
+    :param params: as given, possibly not what the options ask for.
+    :param known: names of the options; whatever else was given may be a misspelled secret.
+    """
+    shown = {key: value for key, value in params.items() if key in known and key not in DEFINITION}
+    if shown.get("tunnels") is not None:
+        tunnels = shown["tunnels"] if isinstance(shown["tunnels"], list) else []
+        shown["tunnels"] = [each.get("name") for each in tunnels if isinstance(each, dict)]
     return shown
 
 
@@ -99,9 +105,11 @@ def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _annotated(step: dict[str, Any]) -> dict[str, Any]:
-    """What a diff shows of a tunnel that only starts or stops: that, since its definition stays the same."""
+    """What a diff shows of a tunnel besides its definition: what a change does to it, that it starts or stops."""
     if step["action"] in ("started", "stopped"):
         return {**step["after"], "action": step["action"]}
+    if step["action"] == "changed":
+        return {**step["after"], "impact": step["impact"]}
     return step["after"]
 
 

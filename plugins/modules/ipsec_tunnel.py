@@ -162,7 +162,7 @@ options:
     choices: [1, 2]
   owner:
     description:
-      - Whose tunnels these are. A tunnel of one owner is not redefined by another, and O(purge) keeps to its own.
+      - Whose tunnels these are. A tunnel of one owner is neither redefined nor removed by another, and O(purge) keeps to its own.
     type: str
     default: ansible
   purge:
@@ -305,7 +305,7 @@ problems:
   elements: dict
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMENTS, Manager
@@ -344,6 +344,15 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
+class TunnelModule(AnsibleModule):
+    """Failures of it show no definition: in a misspelled or misplaced option nobody would know a secret."""
+
+    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
+        """Fail the task."""
+        kwargs.setdefault("invocation", {"module_args": shown_arguments(self.params, ARGUMENT_SPEC)})
+        super().fail_json(msg, **kwargs)
+
+
 def change(params: dict[str, Any]) -> dict[str, Any]:
     """The parameters of ``tunnels.plan`` and ``tunnels.apply``."""
     given = params["tunnels"] if params["tunnels"] is not None else [params]
@@ -374,7 +383,7 @@ def wait(module: AnsibleModule, manager: Manager, names: list[str], result: dict
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = TunnelModule(
         argument_spec=ARGUMENT_SPEC,
         supports_check_mode=True,
         required_one_of=[["name", "tunnels"]],
@@ -390,7 +399,7 @@ def main() -> None:
     result = {
         "changed": outcome["changed"],
         # All the definitions once more, secrets hidden one by one, would take longer than the task itself.
-        "invocation": {"module_args": shown_arguments(module.params)},
+        "invocation": {"module_args": shown_arguments(module.params, ARGUMENT_SPEC)},
         **shown_changes(outcome["tunnels"]),
     }
     if not module.check_mode:

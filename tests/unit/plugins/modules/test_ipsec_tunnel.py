@@ -94,7 +94,7 @@ def test_a_change_says_its_impact(managers: Pair) -> None:
     assert changed["after"]["pair"]["ike"]["lifetime"] == 7200
     before, after = (set(changed["diff"][key].splitlines()) for key in ("before", "after"))
     assert before - after == {"    lifetime: 14400"}
-    assert after - before == {"    lifetime: 7200"}
+    assert after - before == {"    lifetime: 7200", "  impact: hot"}
 
 
 def test_a_new_secret_shows_as_a_change_but_not_itself(managers: Pair) -> None:
@@ -156,6 +156,24 @@ def test_bad_input_is_named_and_changes_nothing(untouched: Pair, change: dict[st
     assert result["failed"]
     assert words in result["msg"]
     assert info(untouched[0], source="database") == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"auth": SECRET},
+        {"auth": {"secrt": SECRET}},
+        {"psk": SECRET},
+        {"name": None, "tunnels": [{"name": "a", "auth": SECRET}]},
+        {"name": None, "tunnels": [{"name": "a", "psk": SECRET}, SECRET]},
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown(tmp_path: Path, change: dict[str, Any]) -> None:
+    arguments = {"name": "pair", "control_socket": str(tmp_path / "none.sock"), **change}
+    result = run_module("ipsec_tunnel", {key: value for key, value in arguments.items() if value is not None})
+    assert result["failed"]
+    assert result["invocation"]["module_args"]["control_socket"] == arguments["control_socket"]
+    assert SECRET not in json.dumps(result)
 
 
 def test_without_a_manager_it_says_how_to_start_one(tmp_path: Path) -> None:
