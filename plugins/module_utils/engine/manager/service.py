@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..crypto import library
 from ..errors import InputError, MissingError
 from ..ike.settings import Settings
 from .client import DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR
@@ -72,6 +73,8 @@ def serve(options: Options, make_host: Any = KernelHost) -> int:
     :param make_host: called with the runtime directory; gives the kernel to work with.
     :raises EngineError: it cannot begin; nothing was changed.
     """
+    # Without it the manager would start as long as no tunnel is defined, and refuse the first one.
+    library.require()
     os.umask(0o077)
     log = Log(options.log_level, options.journal)
     lock = _lock(options.runtime_dir)

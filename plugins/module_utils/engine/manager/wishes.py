@@ -82,7 +82,10 @@ def _defined(name: str, field: str, stored: Mapping[str, Stored]) -> Definition:
 
 
 def _foreign(wishes: list[Wish], owner: str, stored: Mapping[str, Stored]) -> list[InputError]:
-    """Tunnels that another owner defined: neither redefined nor taken over by a slip of the name."""
+    """Tunnels that another owner defined: neither redefined nor removed by a slip of the name.
+
+    Whoever names no owner, at the gateway itself, may remove any.
+    """
     return [
         InputError(
             f"{wish.field}.name",
@@ -91,7 +94,9 @@ def _foreign(wishes: list[Wish], owner: str, stored: Mapping[str, Stored]) -> li
             "choose another name, or give that owner",
         )
         for wish in wishes
-        if wish.given and wish.name in stored and stored[wish.name].owner not in ("", owner)
+        if (wish.given or (wish.definition is None and owner))
+        and wish.name in stored
+        and stored[wish.name].owner not in ("", owner)
     ]
 
 
