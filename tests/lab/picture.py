@@ -20,43 +20,50 @@ def topology() -> str:
     """The lab as a drawing."""
 
     hub, *branches = GATEWAYS
-    stem = f"host {hub.host_address} ─ lan ─ {hub.name} {hub.address} ═══ internet ═"
-    rows = [f"{gateway.name} {gateway.address:<14} ─ lan ─ host {gateway.host_address}" for gateway in branches]
-    margin = " " * len(stem)
-    return f"{margin}╔═ ESP ═ {rows[0]}\n{stem}╣\n{margin}╚═ ESP ═ {rows[1]}"
+    stem = f"host {hub.host_address} ─ {hub.name} {hub.address} ═"
+    one, two = (f"═ {gateway.name} {gateway.address:<12} ─ host {gateway.host_address}" for gateway in branches)
+    legend = "[dim]─ a network behind a gateway   ═ the internet: ESP and IKE only[/]"
+    return f"{stem}╦{one}\n{' ' * len(stem)}╚{two}\n\n{legend}"
 
 
 def tunnels_table(listings: dict[str, list[dict]]) -> Table:
-    """One row a Child SA, as its initiator sees it."""
+    """One row a Child SA, as its initiator sees it; fits 80 columns."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("initiator", "responder", "child", "selectors", "ESP", "SPI out / in", "packets out / in"):
-        table.add_column(title, justify="right" if "packets" in title else "left", overflow="fold")
+    for title, justify in (("tunnel", "left"), ("between", "left"), ("SPI", "left"), ("packets", "right")):
+        table.add_column(title, justify=justify, no_wrap=True)
     for name, rows in listings.items():
         for tunnel in rows:
-            if tunnel["role"] != "initiator":
-                continue
-            for child in tunnel["children"]:
-                for sa in child["sas"]:
+            if tunnel["role"] == "initiator":
+                for sa in (sa for child in tunnel["children"] for sa in child["sas"]):
                     table.add_row(
-                        name,
-                        tunnel["remote"]["id"].partition(".")[0],
-                        child["name"],
-                        f"{', '.join(sa['local'])}\n  ⇄ {', '.join(sa['remote'])}",
-                        " ".join(sa["algorithms"]),
-                        f"{sa['spi_out']}\n{sa['spi_in']}",
+                        f"{name} ═ {tunnel['remote']['id'].partition('.')[0]}",
+                        "\n".join(f"{local} ⇄ {remote}" for local in sa["local"] for remote in sa["remote"]),
+                        f"{sa['spi_out']} out\n{sa['spi_in']} in",
                         f"{sa['out']['packets']}\n{sa['in']['packets']}",
                     )
     return table
+
+
+def _algorithms(listings: dict[str, list[dict]]) -> str:
+    names = {
+        " ".join(sa["algorithms"])
+        for rows in listings.values()
+        for tunnel in rows
+        for child in tunnel["children"]
+        for sa in child["sas"]
+    }
+    return ", ".join(sorted(names))
 
 
 def _facts(listings: dict[str, list[dict]], pings: list[Ping], verdict: Verdict) -> list[str]:
     established = sum(row["phase1"] == "active" for rows in listings.values() for row in rows)
     times = sorted(ping.rtt for ping in pings if ping.rtt is not None)
     return [
-        f"{established // 2} IKE SAs, both ends of each agree, authenticated by secrets derived from one vaulted seed",
-        f"{len(pings)} of {len(pings)} pings between the hosts answered; median {times[len(times) // 2]:.1f} ms",
-        f"{verdict.esp_packets} ESP packets on the wire, each with the SPI of one of {len(verdict.esp)} SAs",
-        f"{verdict.ike} IKE packets; 0 packets with an inner address: nothing left a gateway in clear",
+        f"{established // 2} IKE SAs up at both ends, their secrets derived from one vaulted seed",
+        f"{len(pings)} of {len(pings)} pings from host to host answered, median {times[len(times) // 2]:.1f} ms",
+        f"{verdict.esp_packets} ESP packets ({_algorithms(listings)}), "
+        f"each with the SPI of one of {len(verdict.esp)} SAs",
+        f"{verdict.ike} IKE packets, and none with an inner address: nothing left in clear",
         "a second run of site.yml changed nothing",
     ]
 
@@ -66,7 +73,7 @@ def summary(
 ) -> None:
     """Print the closing picture."""
     console.print()
-    console.print(Panel(topology(), title="the fleet", expand=False, padding=(1, 2)))
+    console.print(Panel(topology(), title="the fleet", expand=False, padding=(1, 1)))
     console.print(tunnels_table(listings))
     for fact in _facts(listings, pings, verdict):
         console.print(f"  [green]✔[/] {fact}")
