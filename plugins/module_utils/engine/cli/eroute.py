@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..kernel.client import XfrmClient
-from ..kernel.eroutes import Eroute, eroutes
+from ..kernel.eroutes import Eroute
 from ..kernel.klips import format_eroute
-from ..kernel.registry import RegistryView
+from ..kernel.views import read_tables
 from ..manager.client import DEFAULT_RUNTIME_DIR
 from .common import UNAVAILABLE, USAGE, Parser, guarded, say, show_json
 
@@ -50,7 +49,7 @@ def _run(words: list[str]) -> int:
         help="where the tunnel manager keeps names of tunnels (default %(default)s)",
     )
     given = parser.parse_args(words)
-    table = _table(given.runtime_dir)
+    table = read_tables(given.runtime_dir).eroutes
     if given.json:
         show_json([asdict(eroute) for eroute in table])
         return 0
@@ -59,16 +58,6 @@ def _run(words: list[str]) -> int:
         if given.verbose:
             say(f"\t{_whose(eroute)}, priority {eroute.priority}{_group(eroute)}")
     return 0
-
-
-def _table(runtime_dir: str) -> list[Eroute]:
-    client = XfrmClient()
-    registry = RegistryView(runtime_dir)
-    try:
-        return eroutes(client.dump_policies(), client.dump_sas(), registry.children(), registry.groups())
-    finally:
-        registry.close()
-        client.close()
 
 
 def _whose(eroute: Eroute) -> str:

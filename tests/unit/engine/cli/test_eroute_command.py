@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from engine.cli import eroute
 from engine.errors import MissingError
+from engine.kernel import views
 from engine.kernel.registry import REQID_FIRST, Child, Registry
 from engine.kernel.values import OUT, KernelSelector, Policy, SaState, Template
 
@@ -86,7 +87,7 @@ class Kernel:
 
 
 def test_sa_with_its_count_and_whose_it_is(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(eroute, "XfrmClient", Kernel)
+    monkeypatch.setattr(views, "XfrmClient", Kernel)
     registry = Registry(str(tmp_path))
     registry.record(REQID_FIRST, Child("fleet", "hq-b1", "lan"))
     registry.close()
@@ -98,7 +99,7 @@ def test_sa_with_its_count_and_whose_it_is(monkeypatch, capsys, tmp_path):
 
 
 def test_no_registry_is_no_error(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(eroute, "XfrmClient", Kernel)
+    monkeypatch.setattr(views, "XfrmClient", Kernel)
     assert eroute.main(["--verbose", "--runtime-dir", str(tmp_path / "none")]) == 0
     assert "not of a tunnel of ours" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
@@ -108,7 +109,7 @@ def test_kernel_that_cannot_be_asked(monkeypatch, capsys):
     def refuse() -> None:
         raise MissingError("no permission to read", "run as root")
 
-    monkeypatch.setattr(eroute, "XfrmClient", refuse)
+    monkeypatch.setattr(views, "XfrmClient", refuse)
     assert eroute.main([]) == 69
     assert capsys.readouterr().err == "eroute: no permission to read; run as root\n"
 
