@@ -18,7 +18,7 @@ from .commands import run, start
 from .places import END_TIMEOUT, LabError
 
 NODE_FILES = Path(__file__).resolve().parent / "node"
-GUEST_KERNEL = "linux.uml"
+GUEST_KERNEL = "linux.uml"  # Debian's; LAB_KERNEL names another, see "make uml-kernel"
 GUEST_MEMORY = "1G"  # taken as it is used
 HANDOVER = "/etc/lab/handover"
 
@@ -80,7 +80,7 @@ def guest_command(directory: Path, handover: str, arguments: list[str], cpu: int
         *("unshare", "--pid", "--mount", "--fork", "--kill-child"),
         # As process 1 of its namespace the kernel could not abort itself when it breaks down.
         *("sh", "-c", '"$@"; exit $?', "guest"),
-        *("taskset", "-c", str(cpu), GUEST_KERNEL),
+        *("taskset", "-c", str(cpu), os.environ.get("LAB_KERNEL") or GUEST_KERNEL),
         *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", f"mem={GUEST_MEMORY}", "quiet"),
         *("random.trust_cpu=1", "con=null", f"init={directory}/boot.sh"),
         *(f"NODE={directory}", "KERNEL=guest", f"HANDOVER={handover}"),

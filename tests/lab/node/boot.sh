@@ -30,7 +30,8 @@ tree=$NODE/root/tree
 if [ "$KERNEL" = guest ]; then
     mount -t proc proc /proc
     modules=/usr/lib/uml/modules/$(uname -r)
-    insmod "$modules/kernel/fs/overlayfs/overlay.ko"
+    # A kernel of our own has everything built in.
+    grep -qw overlay /proc/filesystems || insmod "$modules/kernel/fs/overlayfs/overlay.ko"
 fi
 mount -t tmpfs -o mode=755 tmpfs "$NODE/root"
 scratch=$NODE/root/scratch
