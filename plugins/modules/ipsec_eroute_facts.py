@@ -135,6 +135,9 @@ ansible_facts:
         child:
           description: Name of the child, null when it is none of ours.
           type: str
+        if_id:
+          description: ID of the XFRM interface whose packets alone it is for, 0 for none. Null in a classic table.
+          type: int
         source_identity:
           description: Identity in a classic table, null elsewhere.
           type: str
@@ -235,6 +238,7 @@ def of_line(line: ErouteLine) -> dict[str, Any]:
         "owner": None,
         "tunnel": None,
         "child": None,
+        "if_id": None,
         "source_identity": line.source_identity,
         "destination_identity": line.destination_identity,
     }

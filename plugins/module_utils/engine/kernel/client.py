@@ -81,13 +81,13 @@ def set_policy(policy: Policy) -> Operation:
 
 def delete_policy(policy: Policy) -> Operation:
     """By selector and direction; ENOENT when there is none."""
-    body = xfrm.pack_policy_id(policy.selector, policy.direction)
+    body = xfrm.pack_policy_id(policy.selector, policy.direction, policy.if_id)
     return Operation(xfrm.DELPOLICY, 0, body, f"delete the policy {describe(policy)}")
 
 
 def delete_policy_index(policy: Policy) -> Operation:
     """By the number the kernel gave it: never hits another policy with the same selector."""
-    body = xfrm.pack_policy_index(policy.index, policy.direction)
+    body = xfrm.pack_policy_index(policy.index, policy.direction, policy.if_id)
     return Operation(xfrm.DELPOLICY, 0, body, f"delete the policy {describe(policy)}")
 
 
@@ -172,9 +172,10 @@ class XfrmClient:
         operation = Operation(xfrm.GETSA, 0, xfrm.pack_sa_id(destination, spi, protocol), f"read SA 0x{spi:x}")
         return _or_none(lambda: xfrm.unpack_sa(*self._answer(operation)), errno.ESRCH)
 
-    def get_policy(self, selector: KernelSelector, direction: str) -> Policy | None:
-        """The policy with exactly this selector, or None."""
-        operation = Operation(xfrm.GETPOLICY, 0, xfrm.pack_policy_id(selector, direction), f"read a policy {direction}")
+    def get_policy(self, selector: KernelSelector, direction: str, if_id: int = 0) -> Policy | None:
+        """The policy with exactly this selector for this interface (0: for none), or None."""
+        body = xfrm.pack_policy_id(selector, direction, if_id)
+        operation = Operation(xfrm.GETPOLICY, 0, body, f"read a policy {direction}")
         return _or_none(lambda: xfrm.unpack_policy(*self._answer(operation)), errno.ENOENT)
 
     def _answer(self, operation: Operation) -> tuple[bytes, int, int]:

@@ -28,6 +28,7 @@ class Eroute:
     :ivar sas: SAIDs of all SAs, innermost first; empty when ``said`` is an action.
     :ivar action: ``ipsec``, ``pass``, ``drop``, ``trap`` or ``hold``.
     :ivar owner: who installed it, None when it is not ours; ``tunnel`` and ``child`` likewise.
+    :ivar if_id: of the interface whose packets alone it is for, 0 for the packets of no such interface.
     """
 
     packets: int
@@ -45,6 +46,7 @@ class Eroute:
     owner: str | None = None
     tunnel: str | None = None
     child: str | None = None
+    if_id: int = 0
 
     def line(self) -> ErouteLine:
         """The same in classic words; a port range reads as every port."""
@@ -104,14 +106,16 @@ def eroutes(
 ) -> list[Eroute]:
     """The table in the order in which the kernel tries it, holds first.
 
-    Policies for a mark or interface, inbound and forward policies are no eroutes.
+    Policies for a mark, inbound and forward policies are no eroutes.
     """
     table = SaTable(sas)
     heads = {said: members for members in groups for said in members}
     found = [
-        _eroute(policy, table, children, heads) for policy in policies if policy.direction == OUT and not policy.marked
+        _of_interface(policy.if_id, _eroute(policy, table, children, heads))
+        for policy in policies
+        if policy.direction == OUT and not policy.marked
     ]
-    found += [_hold(sa, children) for sa in table.holds]
+    found += [_of_interface(sa.if_id, _hold(sa, children)) for sa in table.holds]
     uses: dict[str, int] = {}
     for eroute in found:
         uses[eroute.said] = uses.get(eroute.said, 0) + 1
@@ -143,6 +147,10 @@ def _eroute(
         return _build(policy.selector, "pass", policy.priority, reqid, names)
     members = heads.get(said_of(states[0])) or tuple(map(said_of, states))
     return _build(policy.selector, "ipsec", policy.priority, reqid, names, members, states[0].packets)
+
+
+def _of_interface(if_id: int, eroute: Eroute) -> Eroute:
+    return replace(eroute, if_id=if_id) if if_id else eroute
 
 
 def _host(selector: KernelSelector) -> str:

@@ -44,6 +44,7 @@ class ChildSpec:
     :ivar encryption_in: key octets, an AEAD's salt appended (RFC 4106 section 8.1).
     :ivar encapsulation: (local, remote) UDP ports for ESP in UDP (RFC 3948), or None.
     :ivar replay_window: packets; 0 for no replay protection.
+    :ivar if_id: of the XFRM interface whose packets it protects, 0 for the packets of no such interface.
     """
 
     reqid: int
@@ -70,6 +71,7 @@ class ChildSpec:
     esn: bool = False
     replay_window: int = 128
     limits: Limits = Limits()
+    if_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

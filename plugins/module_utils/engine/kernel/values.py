@@ -72,6 +72,7 @@ class Sa:
     :ivar replay_window: packets, 0 to 4096; with ESN at least 1 (RFC 4303 section 3.3.3).
     :ivar af_unspec: whether the inner packets may be of another family (tunnel mode).
     :ivar limits: when it expires.
+    :ivar if_id: of the interface that its packets pass, 0 for none.
     """
 
     source: str
@@ -89,6 +90,7 @@ class Sa:
     esn: bool = False
     af_unspec: bool = False
     limits: Limits = Limits()
+    if_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class SaState:
     :ivar larval: an SPI reservation, or (SPI 0) a hold that waits for its SA.
     :ivar selector: the packets it is limited to; all-zero prefixes mean no limit.
     :ivar af_unspec: whether the inner packets may be of another family.
+    :ivar if_id: of the interface that its packets pass, 0 for none.
     """
 
     source: str
@@ -123,6 +126,7 @@ class SaState:
     integrity_failed: int
     selector: KernelSelector
     af_unspec: bool = False
+    if_id: int = 0
 
     @property
     def hold(self) -> bool:
@@ -150,7 +154,9 @@ class Policy(NamedTuple):
     :ivar action: ``allow`` or ``block``.
     :ivar templates: first one applied first on output (innermost).
     :ivar index: the kernel's number of it; 0 when it is not installed yet.
-    :ivar marked: whether it is tied to a mark or an interface and so seen by those packets only.
+    :ivar marked: whether it is tied to a mark and so seen by those packets only.
+    :ivar if_id: of the interface whose packets alone see it, 0 for those of no such interface. One selector may have
+        a policy for each.
     """
 
     selector: KernelSelector
@@ -162,6 +168,7 @@ class Policy(NamedTuple):
     add_time: int = 0
     use_time: int = 0
     marked: bool = False
+    if_id: int = 0
 
     @property
     def reqid(self) -> int:

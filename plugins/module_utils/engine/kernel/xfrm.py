@@ -50,6 +50,7 @@ _SPI_RANGE = struct.Struct("=II")
 _ENCAP = struct.Struct("=H2s2s2x16x")  # 24
 _LAST_USED = struct.Struct("=Q")
 _REPLAY_ESN = struct.Struct("=6I")  # bitmap words, oseq, seq, oseq_hi, seq_hi, window
+_IF_ID = struct.Struct("=I")
 
 SELECTOR_SIZE, TEMPLATE_SIZE, SA_SIZE, POLICY_SIZE = 56, 64, 224, 168
 _SA_ID_AT, _SA_SOURCE_AT, _SA_CURRENT_AT, _SA_TAIL_AT = 56, 80, 160, 192
@@ -172,7 +173,17 @@ def pack_sa(sa: Sa) -> bytes:
         parts.append(
             attribute(REPLAY_ESN_VAL, _REPLAY_ESN.pack(words, 0, 0, 0, 0, sa.replay_window) + bytes(4 * words))
         )
+    parts.append(_pack_if_id(sa.if_id))
     return b"".join(parts)
+
+
+def _pack_if_id(if_id: int) -> bytes:
+    """No attribute for no interface: kernels before 4.19 know none."""
+    return attribute(IF_ID, _IF_ID.pack(if_id)) if if_id else b""
+
+
+def _unpack_if_id(data: bytes, found: dict[int, tuple[int, int]]) -> int:
+    return _IF_ID.unpack_from(data, found[IF_ID][0])[0] if IF_ID in found else 0
 
 
 def _pack_limits(limits: Limits) -> bytes:
@@ -234,6 +245,7 @@ def unpack_sa(data: bytes, at: int, end: int) -> SaState:
         failed,
         unpack_selector(data, at),
         bool(flags & STATE_AF_UNSPEC),
+        _unpack_if_id(data, found),
     )
 
 
@@ -270,9 +282,8 @@ def pack_policy(policy: Policy) -> bytes:
             ),
         )
     )
-    if not policy.templates:
-        return head
-    return head + attribute(TMPL, b"".join(map(_pack_template, policy.templates)))
+    demanded = attribute(TMPL, b"".join(map(_pack_template, policy.templates))) if policy.templates else b""
+    return head + demanded + _pack_if_id(policy.if_id)
 
 
 def _pack_template(t: Template) -> bytes:
@@ -315,18 +326,19 @@ def unpack_policy(data: bytes, at: int, end: int) -> Policy | None:
         index,
         add_time,
         use_time,
-        MARK in found or IF_ID in found,
+        MARK in found,
+        _unpack_if_id(data, found),
     )
 
 
-def pack_policy_id(selector: KernelSelector, direction: str) -> bytes:
+def pack_policy_id(selector: KernelSelector, direction: str, if_id: int = 0) -> bytes:
     """Body of GETPOLICY and DELPOLICY by selector."""
-    return pack_selector(selector) + _POLICY_ID.pack(0, DIRECTIONS[direction])
+    return pack_selector(selector) + _POLICY_ID.pack(0, DIRECTIONS[direction]) + _pack_if_id(if_id)
 
 
-def pack_policy_index(index: int, direction: str) -> bytes:
-    """Body of GETPOLICY and DELPOLICY by the kernel's number."""
-    return _NO_SELECTOR + _POLICY_ID.pack(index, DIRECTIONS[direction])
+def pack_policy_index(index: int, direction: str, if_id: int = 0) -> bytes:
+    """Body of GETPOLICY and DELPOLICY by the kernel's number; the kernel wants to know its interface too."""
+    return _NO_SELECTOR + _POLICY_ID.pack(index, DIRECTIONS[direction]) + _pack_if_id(if_id)
 
 
 # Events

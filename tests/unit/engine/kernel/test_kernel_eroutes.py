@@ -121,6 +121,15 @@ def test_only_policies_that_packets_going_out_meet_are_eroutes() -> None:
     assert lines(others, [ESP]) == []
 
 
+def test_the_same_networks_of_two_interfaces_are_two_eroutes() -> None:
+    found = eroutes([OUT, OUT._replace(if_id=42)], [ESP], NAMES, [])
+    assert [(e.if_id, e.source, e.destination) for e in found] == [
+        (0, "10.1.0.0/24", "10.2.0.0/24"), (42, "10.1.0.0/24", "10.2.0.0/24"),
+    ]  # fmt: skip
+    packet = replace(ESP, spi=0, larval=True, algorithms=(), if_id=42)
+    assert [e.if_id for e in eroutes([], [packet], NAMES, [])] == [42]
+
+
 def test_a_packet_that_waits_is_a_hold_before_all_others() -> None:
     packet = KernelSelector(4, bytes([10, 1, 0, 5]), 32, bytes([10, 2, 0, 6]), 32, 6, 4000, 0xFFFF, 443, 0xFFFF)
     hold = replace(ESP, spi=0, larval=True, algorithms=(), selector=packet, packets=0)

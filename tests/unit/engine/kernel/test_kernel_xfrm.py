@@ -90,12 +90,25 @@ def test_policies_of_sockets_and_of_sub_tables_are_left_out() -> None:
     assert xfrm.unpack_policy(bytes(octets), 0, len(octets)) is None
 
 
-@pytest.mark.parametrize("kind", [xfrm.MARK, xfrm.IF_ID])
-def test_a_mark_is_noticed(kind: int) -> None:
+def test_a_mark_is_noticed() -> None:
     octets = xfrm.pack_policy(Policy(KernelSelector(4, bytes(4), 0, bytes(4), 0), "out", 1)) + xfrm.attribute(
-        kind, bytes(8)
+        xfrm.MARK, bytes(8)
     )
     assert xfrm.unpack_policy(octets, 0, len(octets)).marked
+
+
+@given(selectors(), st.integers(1, 0xFFFFFFFF), st.lists(templates, max_size=2).map(tuple))
+def test_the_interface_of_policies_and_sas(selector, if_id, demanded) -> None:
+    policy = Policy(selector, "out", 1, templates=demanded, if_id=if_id)
+    octets = xfrm.pack_policy(policy)
+    assert octets.endswith(struct.pack("=HHI", 8, 31, if_id)), "XFRMA_IF_ID"
+    assert xfrm.unpack_policy(octets, 0, len(octets)) == policy
+    named, numbered = xfrm.pack_policy_id(selector, "out", if_id), xfrm.pack_policy_index(9, "out", if_id)
+    assert named.endswith(octets[-8:]) and numbered.endswith(octets[-8:])
+    assert len(xfrm.pack_policy_id(selector, "out")) == len(named) - 8, "older kernels know no such attribute"
+    sa = Sa("192.0.2.1", "192.0.2.2", 0x100, 50, "tunnel", 7, aead=Aead("gcm", KEY, 128), if_id=if_id)
+    octets = xfrm.pack_sa(sa)
+    assert xfrm.unpack_sa(octets, 0, len(octets)).if_id == if_id
 
 
 SAS = {
