@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+from . import dn
 from .errors import InputError
 
 ID_IPV4_ADDR = 1
@@ -17,8 +18,15 @@ ID_IPV6_ADDR = 5
 ID_DER_ASN1_DN = 9
 ID_KEY_ID = 11
 
-_PREFIXES = {"fqdn": ID_FQDN, "email": ID_RFC822_ADDR, "keyid": ID_KEY_ID, "ipv4": ID_IPV4_ADDR, "ipv6": ID_IPV6_ADDR}
-_NAMES = {number: name for name, number in _PREFIXES.items()} | {ID_DER_ASN1_DN: "dn"}
+_PREFIXES = {
+    "fqdn": ID_FQDN,
+    "email": ID_RFC822_ADDR,
+    "keyid": ID_KEY_ID,
+    "ipv4": ID_IPV4_ADDR,
+    "ipv6": ID_IPV6_ADDR,
+    "dn": ID_DER_ASN1_DN,
+}
+_NAMES = {number: name for name, number in _PREFIXES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,9 @@ class Identity:
 
     @classmethod
     def parse(cls, text: str, field: str = "id") -> Identity:
-        """Read an address, a host name, ``user@host`` or ``TYPE:VALUE`` (fqdn, email, keyid, ipv4, ipv6).
+        """Read an address, a host name, ``user@host`` or ``TYPE:VALUE`` (fqdn, email, keyid, dn, ipv4, ipv6).
+
+        A distinguished name is written ``dn:C=DE, O=Fleet, CN=gw``, or as the hexadecimal digits of its DER.
 
         :raises InputError: naming ``field``.
         """
@@ -62,6 +72,8 @@ class Identity:
             if (address.version == 4) != (number == ID_IPV4_ADDR):
                 raise InputError(field, text, "the address is of the other family", "use ipv4: or ipv6: to match")
             return cls(number, address.packed)
+        if number == ID_DER_ASN1_DN:
+            return cls(number, _dn_octets(value, field))
         if not value or any(ord(char) < 0x21 or ord(char) == 0x7F for char in value):
             raise InputError(
                 field,
@@ -73,11 +85,14 @@ class Identity:
 
     def matches(self, other: Identity) -> bool:
         """Whether both name the same end: same type, same octets; names without regard to case."""
-        if self.type != other.type:
-            return False
+        return self == other or self.key == other.key
+
+    @property
+    def key(self) -> tuple[int, bytes]:
+        """The same for identities that match each other, to look them up by."""
         if self.type in (ID_FQDN, ID_RFC822_ADDR):
-            return self.data.lower() == other.data.lower()
-        return self.data == other.data
+            return self.type, self.data.lower()
+        return self.type, dn.key(self.data) if self.type == ID_DER_ASN1_DN else self.data
 
     def __str__(self) -> str:
         if (self.type == ID_IPV4_ADDR and len(self.data) == 4) or (self.type == ID_IPV6_ADDR and len(self.data) == 16):
@@ -85,4 +100,20 @@ class Identity:
         if self.type in (ID_FQDN, ID_RFC822_ADDR):
             # Peers choose these octets: print nothing a terminal or a log would interpret.
             return "".join(chr(o) if 0x21 <= o < 0x7F else f"\\x{o:02x}" for o in self.data)
-        return f"{_NAMES.get(self.type, self.type)}:{self.data.hex()}"
+        name = dn.text_of(self.data) if self.type == ID_DER_ASN1_DN else None
+        return f"{_NAMES.get(self.type, self.type)}:{name or self.data.hex()}"
+
+
+def _dn_octets(value: str, field: str) -> bytes:
+    """The DER of a name given as text or as hexadecimal digits."""
+    if "=" in value:
+        return dn.encode(value, field)
+    try:
+        octets = bytes.fromhex(value)
+    except ValueError:
+        octets = b""
+    if dn.decode(octets) is None:
+        raise InputError(
+            field, f"dn:{value}", "is not a distinguished name", "write it such as dn:C=DE, O=Fleet, CN=gw"
+        )
+    return octets

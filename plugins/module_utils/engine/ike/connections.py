@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import TypeVar
 
-from ..identity import ID_FQDN, ID_RFC822_ADDR, Identity
+from ..identity import Identity
 from .actions import Path
 from .connection import ChildConfig, Connection
 
@@ -84,20 +84,15 @@ class Connections:
         """Candidates whose identities fit what the peer sent; ``local`` is its wish for our identity (IDr)."""
         return [
             c
-            for key in (_name(remote), None)
+            for key in (remote.key, None)
             for address in (path.remote_address, None)
             for c in self._by_identity.get((address, key), {}).values()
             if c.local_address in (None, path.local_address) and (local is None or c.local_id.matches(local))
         ]
 
 
-def _name(identity: Identity) -> Name:
-    """The same for identities that match each other."""
-    return identity.type, identity.data.lower() if identity.type in (ID_FQDN, ID_RFC822_ADDR) else identity.data
-
-
 def _identity_key(connection: Connection) -> tuple[str | None, Name | None]:
-    return connection.remote_address, None if connection.remote_id is None else _name(connection.remote_id)
+    return connection.remote_address, None if connection.remote_id is None else connection.remote_id.key
 
 
 def _discard(index: dict[K, dict[str, Connection]], key: K, name: str) -> None:
