@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
@@ -28,46 +27,12 @@ from .v2 import children, init, lifecycle, timers
 from .v2.cookie import Cookies, HalfOpen
 from .v2.dispatch import new_peer, pump, receive
 from .v2.exchange import last_word, unprotected
-from .v2.sa import Child, ChildState, IkeSa, Kind, State, Task
+from .v2.sa import AUTHENTICATED, Child, ChildState, IkeSa, Kind, State, Task
 from .v2.turn import Registry, Turn
+from .views import IkeView, view
 
 # (local address, remote address, IP protocol, reqid) -> SPI; raises KernelError.
 SpiSource = Callable[[str, str, int, int], int]
-
-
-@dataclass(frozen=True, slots=True)
-class ChildView:
-    """A Child SA as listings show it. Times as given to the verbs."""
-
-    number: int
-    name: str
-    state: str
-    sa: object
-    created: float
-    rekey_at: float
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class IkeView:
-    """An IKE SA as listings show it. ``algorithms`` are registry names: encryption, integrity, PRF, key exchange."""
-
-    number: int
-    tunnel: str
-    state: str
-    initiator: bool
-    path: Path
-    local_id: str
-    remote_id: str
-    spi_i: bytes
-    spi_r: bytes
-    algorithms: tuple[str, ...]
-    nat: bool
-    created: float
-    rekey_at: float
-    expires_at: float
-    last_heard: float
-    children: tuple[ChildView, ...]
 
 
 class Endpoint:
@@ -143,6 +108,7 @@ class Endpoint:
             sa = init.new_initiator(turn, connection, path or self._default_path(connection))
             sa.handshake.wanted = tuple(wanted)
         else:
+            sa.retired = False
             wanted = self._want(turn, sa, wanted)
         if packet is not None:
             sa.packets = (sa.packets or {}) | {child.name: packet for child in wanted}
@@ -155,13 +121,23 @@ class Endpoint:
         for sa in self.registry.of_tunnel(name):
             if names is not None:
                 self._stop_children(turn, sa, names)
-            elif sa.state in (State.ESTABLISHED, State.REKEYED):
-                self._stop_ike(turn, sa)
             else:
-                if sa.state is State.AUTH_SENT:
-                    # For the peer it may be up already.
-                    last_word(turn, sa, Delete(ProtocolId.IKE, ()))
-                lifecycle.end(turn, sa, "stopped", "stopped by an operator")
+                self._stop_one(turn, sa)
+        return self._finish(turn)
+
+    def retire(self, name: str, now: float) -> list[Action]:
+        """Take the IKE SA of a tunnel down without taking its children from whoever uses them.
+
+        Deleting an IKE SA closes its children (RFC 7296 section 1.4.1), so it stays as long as they do: it makes and
+        rekeys none, neither for us nor for the peer, and is deleted when the last one is gone. :meth:`start` has it
+        go on as before.
+        """
+        turn = Turn(self, now)
+        for sa in self.registry.of_tunnel(name):
+            if sa.alive:
+                lifecycle.retire(turn, sa)
+            elif sa.state not in AUTHENTICATED:
+                self._stop_one(turn, sa)
         return self._finish(turn)
 
     def rekey(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
@@ -236,7 +212,7 @@ class Endpoint:
         """All IKE SAs with their children, oldest first."""
         for sas in list(self.registry.by_tunnel.values()):
             for sa in sas:
-                yield _view(sa)
+                yield view(sa)
 
     # Parts
 
@@ -244,6 +220,7 @@ class Endpoint:
         """Begin queued work and set the timers of all SAs that this turn touched."""
         while turn.touched:
             sa = turn.touched.popitem()[1]
+            lifecycle.end_retirement(sa)
             pump(turn, sa)
             turn.touched.pop(sa.number, None)
             if sa.state is State.GONE:
@@ -295,6 +272,15 @@ class Endpoint:
             sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in missing)
         turn.touch(sa)
         return missing
+
+    def _stop_one(self, turn: Turn, sa: IkeSa) -> None:
+        if sa.state in (State.ESTABLISHED, State.REKEYED):
+            self._stop_ike(turn, sa)
+            return
+        if sa.state is State.AUTH_SENT:
+            # For the peer it may be up already.
+            last_word(turn, sa, Delete(ProtocolId.IKE, ()))
+        lifecycle.end(turn, sa, "stopped", "stopped by an operator")
 
     def _stop_children(self, turn: Turn, sa: IkeSa, names: set[str]) -> None:
         if sa.handshake is not None:
@@ -390,18 +376,3 @@ class Endpoint:
             moved = sa.path._replace(remote_address=event.address, remote_port=event.port)
             lifecycle.follow_path(turn, sa, moved)
             turn.touch(sa)
-
-
-def _view(sa: IkeSa) -> IkeView:
-    choice = sa.choice
-    rows = (choice.encr, choice.integ, choice.prf, choice.ke) if choice else ()
-    return IkeView(
-        sa.number, sa.connection.name, sa.state.value, sa.initiator, sa.path,
-        str(sa.local_id or sa.connection.local_id), str(sa.remote_id or sa.connection.remote_id or ""),
-        sa.spi_i, sa.spi_r, tuple(row.name for row in rows if row is not None), sa.nat,
-        sa.created, sa.rekey_at, sa.expires_at, sa.last_heard,
-        tuple(
-            ChildView(c.number, c.config.name, c.state.value, c.sa, c.created, c.rekey_at, c.expires_at)
-            for c in sa.children.values()
-        ),
-    )  # fmt: skip

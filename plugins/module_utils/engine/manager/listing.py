@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..ike.actions import ChildSa
-from ..ike.endpoint import ChildView, IkeView
+from ..ike.views import ChildView, IkeView
 from ..kernel.spec import Usage
 from .states import Condition
 from .store import Stored

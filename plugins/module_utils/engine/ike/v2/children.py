@@ -181,7 +181,7 @@ def remove(turn: Turn, sa: IkeSa, child: Child, reason: str, story: str) -> None
         switch_to(turn, sa, child.successor)
     forget(turn, sa, child)
     heirs = _heirs(turn, child)
-    policies = _what_becomes_of_policies(child, heirs)
+    policies = _what_becomes_of_policies(sa, child, heirs)
     if isinstance(policies, PointPolicies):
         turn.actions += [policies, RemoveSas(child.sa)]
     else:
@@ -193,7 +193,7 @@ def remove(turn: Turn, sa: IkeSa, child: Child, reason: str, story: str) -> None
 def not_installed(turn: Turn, sa: IkeSa, child: Child, problem: str) -> None:
     """The kernel refused a child and has rolled it back: so do we, and the peer is told."""
     forget(turn, sa, child)
-    policies = _what_becomes_of_policies(child, _heirs(turn, child))
+    policies = _what_becomes_of_policies(sa, child, _heirs(turn, child))
     if policies is not None:
         turn.actions.append(policies)
     sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
@@ -202,7 +202,7 @@ def not_installed(turn: Turn, sa: IkeSa, child: Child, problem: str) -> None:
 
 
 def _what_becomes_of_policies(
-    child: Child, heirs: Sequence[Child]
+    sa: IkeSa, child: Child, heirs: Sequence[Child]
 ) -> PointPolicies | ResetPolicies | RemovePolicies | None:
     """Where the child's policies go with its SAs: to another generation behind them, back to a trap, or away."""
     shared = [heir for heir in heirs if _same_selectors(heir, child)]
@@ -211,7 +211,7 @@ def _what_becomes_of_policies(
         return PointPolicies(max(sending, key=lambda heir: heir.number).sa)
     if shared:
         return None  # it points them to itself when it begins to send
-    return ResetPolicies(child.sa) if _keeps_trap(child) else RemovePolicies(child.sa)
+    return ResetPolicies(child.sa) if _keeps_trap(child) and not sa.retired else RemovePolicies(child.sa)
 
 
 def clear(turn: Turn, sa: IkeSa, child: Child) -> None:
@@ -240,6 +240,18 @@ def _keeps_trap(child: Child) -> bool:
     config = child.config
     same = set(child.sa.local_selectors) == set(config.local) and set(child.sa.remote_selectors) == set(config.remote)
     return config.start in ("auto", "trap") and same
+
+
+def refuse_in_retired(sa: IkeSa) -> None:
+    """The peer wants a child, or fresh keys for one, in an IKE SA that is kept for those it has.
+
+    Its child lives on until the lifetime is over; whoever is refused may set up another IKE SA (RFC 7296 section 2.8).
+
+    :raises IkeError: NO_ADDITIONAL_SAS, scope child.
+    """
+    if sa.retired:
+        story = "an operator removed this IKE SA: what is up stays until its lifetime is over, nothing new is made"
+        raise IkeError(NotifyType.NO_ADDITIONAL_SAS, story, CHILD, reason="stopped")
 
 
 def answer_proposal(choice: Choice, spi: bytes) -> Proposal:

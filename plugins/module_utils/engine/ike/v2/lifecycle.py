@@ -94,6 +94,32 @@ def follow_path(turn: Turn, sa: IkeSa, path: Path) -> None:
             child.rekey_at = min(child.rekey_at, max(turn.now, child.created + turn.settings.move_pause))
 
 
+def retire(turn: Turn, sa: IkeSa) -> None:
+    """Keep the IKE SA for its children alone: drop what would make more of them or give anything fresh keys.
+
+    What is out cannot be taken back: a child that comes of it is closed, a rekey is the last one.
+    """
+    sa.retired = True
+    for task in list(sa.queue):
+        if task.kind in (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE):
+            sa.queue.remove(task)
+            # Its time has come, should the IKE SA be wanted again.
+            if task.kind is Kind.REKEY_IKE:
+                sa.rekey_at = turn.now
+            elif task.child is not None:
+                task.child.rekey_at = turn.now
+    if sa.request is not None and sa.request.task.kind is Kind.NEW_CHILD:
+        sa.request.task.reason = "stopped"
+    turn.touch(sa)
+
+
+def end_retirement(sa: IkeSa) -> None:
+    """Have a retired IKE SA deleted that nothing uses any more."""
+    # While a collision is open, the children are with the one that is being replaced.
+    if sa.retired and sa.alive and not sa.children and sa.claims is None and not sa.closing:
+        sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
+
+
 def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
     """Move the children and the work queued for them; the old IKE SA waits for its Delete.
 
@@ -110,6 +136,7 @@ def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
         elif task.kind is Kind.DELETE_IKE and task.reason == "stopped":
             new.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
     old.queue.clear()
+    new.retired, old.retired = old.retired, False
     old.replaced_by = new
     old.claims = new.claims = None
     old.state = State.REKEYED

@@ -131,6 +131,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer asks for one more child."""
     if being_replaced(sa):
         raise IkeError(NotifyType.TEMPORARY_FAILURE, "the IKE SA is being rekeyed", CHILD, reason="peer_busy")
+    children.refuse_in_retired(sa)
     if len(sa.children) >= turn.settings.max_children:
         raise IkeError(NotifyType.NO_ADDITIONAL_SAS, "the IKE SA has all the children it may have", CHILD)
     payloads = got.payloads

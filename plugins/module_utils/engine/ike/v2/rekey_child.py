@@ -115,6 +115,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     if busy or current.successor is not None or new_child.being_replaced(sa):
         story = "the child is being closed or replaced already"
         raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="peer_busy")
+    children.refuse_in_retired(sa)
     mode = children.asked_mode(payloads.all(Notify))
     local, remote = as_seen_here(sa, mode, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
     narrowed = narrow([current.config], local, remote, mode)

@@ -163,6 +163,8 @@ class IkeSa:
     :ivar packets: by child, the packet (its local and remote selector) for which it is going to be asked.
     :ivar replaced_by: the IKE SA that took over; ``claims``: the one that this may take over while a collision
         is open.
+    :ivar retired: an operator took it down while its children stay in use: nothing in it gets fresh keys any more,
+        and it ends with the last child.
     :ivar wake: when its next deadline is due, as entered in the timer heap.
     """
 
@@ -202,6 +204,7 @@ class IkeSa:
     wake: float = 0.0
     replaced_by: IkeSa | None = None
     claims: IkeSa | None = None
+    retired: bool = False
 
     @property
     def local_spi(self) -> bytes:

@@ -18,16 +18,17 @@ NEVER = float("inf")
 def deadline(turn: Turn, sa: IkeSa) -> float:
     """When this IKE SA has to be looked at next; infinity for never."""
     due = [sa.request.deadline] if sa.request else [task.not_before for task in sa.queue]
-    if sa.expires_at:
+    if _ends_by_itself(sa):
         due.append(sa.expires_at)
     if sa.state is State.ESTABLISHED:
         if sa.opening is not None:
             due.append(_opening_ends(turn, sa))
-        due.append(sa.rekey_at)
+        due.append(NEVER if sa.retired else sa.rekey_at)
         if sa.connection.dpd_delay and sa.request is None:
             due.append(sa.last_heard + sa.connection.dpd_delay)
         for child in sa.children.values():
-            due.append(child.rekey_at if child.state is ChildState.INSTALLED else child.expires_at)
+            rekeyed = child.state is ChildState.INSTALLED and not sa.retired
+            due.append(child.rekey_at if rekeyed else child.expires_at)
     return min(due, default=NEVER)
 
 
@@ -35,7 +36,7 @@ def wake(turn: Turn, sa: IkeSa) -> None:
     """Do what is due."""
     now = turn.now
     turn.touch(sa)
-    if sa.expires_at and now >= sa.expires_at:
+    if _ends_by_itself(sa) and now >= sa.expires_at:
         _expire(turn, sa)
         return
     if sa.request is not None and now >= sa.request.deadline and not retransmit(turn, sa):
@@ -47,12 +48,17 @@ def wake(turn: Turn, sa: IkeSa) -> None:
         turn.registry.close(sa)
     for child in list(sa.children.values()):
         _child(turn, sa, child)
-    if now >= sa.rekey_at:
+    if now >= sa.rekey_at and not sa.retired:
         sa.rekey_at = NEVER
         sa.queue.append(Task(Kind.REKEY_IKE))
     silent = sa.connection.dpd_delay and now >= sa.last_heard + sa.connection.dpd_delay
     if silent and sa.request is None and all(task.not_before > now for task in sa.queue):
         sa.queue.append(Task(Kind.INFORM))
+
+
+def _ends_by_itself(sa: IkeSa) -> bool:
+    """Whether it has a lifetime of its own; a retired one lives as long as its children."""
+    return bool(sa.expires_at) and not sa.retired
 
 
 def _opening_ends(turn: Turn, sa: IkeSa) -> float:
@@ -81,7 +87,9 @@ def _child(turn: Turn, sa: IkeSa, child: Child) -> None:
 
 
 def start_rekey(sa: IkeSa, child: Child) -> None:
-    """Queue the rekey of a child, once."""
+    """Queue the rekey of a child, once; in a retired IKE SA its lifetime is its last."""
+    if sa.retired:
+        return
     child.rekey_at = NEVER
     sa.queue.append(Task(Kind.REKEY_CHILD, child=child))
 
