@@ -59,6 +59,7 @@ class ChildSa:
     :ivar encryption_in: key octets with the AEAD's salt appended, as the kernel wants them.
     :ivar encapsulation: (local UDP port, remote UDP port) for ESP in UDP, or None.
     :ivar replay_window: packets.
+    :ivar if_id: kernel interface whose packets it protects, 0 for none.
     """
 
     tunnel: str
@@ -83,6 +84,7 @@ class ChildSa:
     esn: bool = False
     replay_window: int = 128
     lifetime: Lifetime = NO_LIMITS
+    if_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class ChildConfig:
     :ivar mode: ``tunnel`` or ``transport``.
     :ivar lifetime: seconds until a rekey has to be complete.
     :ivar lifetime_bytes: octets, 0 for no limit; ``lifetime_packets`` likewise.
+    :ivar if_id: kernel interface whose packets it protects, 0 for none; handed on to its Child SAs.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ChildConfig:
     lifetime_bytes: int = 0
     lifetime_packets: int = 0
     replay_window: int = 128
+    if_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

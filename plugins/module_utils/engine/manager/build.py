@@ -55,10 +55,11 @@ def check_proposals(definition: Definition, prefix: str = "") -> list[str]:
     return warnings
 
 
-def connection_of(definition: Definition, reqids: Mapping[str, int]) -> Connection:
+def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int = 0) -> Connection:
     """The engine's view of a definition whose proposals were checked.
 
     :param reqids: kernel request ID of each child, by name.
+    :param if_id: of the interface that the tunnel has, 0 for none.
     """
     document = definition.document
     local, remote, ike = document["local"], document["remote"], document["ike"]
@@ -75,6 +76,7 @@ def connection_of(definition: Definition, reqids: Mapping[str, int]) -> Connecti
             lifetime_bytes=child["lifetime_bytes"],
             lifetime_packets=child["lifetime_packets"],
             replay_window=child["replay_window"],
+            if_id=if_id,
         )
         for child, selectors in zip(document["children"], definition.selectors, strict=True)
     )

@@ -62,6 +62,7 @@ def spec_of(child: ChildSa, owner: str) -> ChildSpec:
             hard_packets=lifetime.hard_packets,
             hard_seconds=lifetime.hard_seconds,
         ),
+        if_id=child.if_id,
     )
 
 
@@ -77,6 +78,7 @@ def trap_of(config: ChildConfig, owner: str, tunnel: str, local_address: str, re
         local_selectors=config.local,
         remote_selectors=config.remote,
         mode=config.mode,
+        if_id=config.if_id,
     )
 
 

@@ -98,7 +98,7 @@ def _is_wanted(wanted: str, child: ChildConfig) -> bool:
 
 def _same_policies(spec: ChildSpec, child: ChildSa) -> bool:
     return (
-        spec.reqid == child.reqid
+        (spec.reqid, spec.if_id) == (child.reqid, child.if_id)
         and set(spec.local_selectors) == set(child.local_selectors)
         and set(spec.remote_selectors) == set(child.remote_selectors)
     )

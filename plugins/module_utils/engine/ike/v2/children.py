@@ -127,6 +127,7 @@ def make(
         narrowed.local, narrowed.remote, choice.encr, choice.integ,
         incoming[0], outgoing[0], incoming[1], outgoing[1],
         nat.encapsulation(sa), choice.esn, config.replay_window, _kernel_limits(config),
+        config.if_id,
     )  # fmt: skip
     child = Child(
         number, config, child_sa, ChildState.INSTALLED, turn.now, turn.now + turn.spread(config.lifetime),
