@@ -17,6 +17,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils"))
 
+from engine.errors import EngineError
+from engine.kernel.client import XfrmClient
+from engine.kernel.features import require_esp
+
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -76,6 +80,19 @@ def namespaces_work() -> None:
     obstacle = _obstacle()
     if obstacle:
         pytest.skip(obstacle)
+
+
+@pytest.fixture(scope="session")
+def esp(namespaces_work: None) -> None:
+    """For tests whose packets are encrypted by the kernel itself."""
+    space = Namespace()
+    try:
+        with space.entered():
+            require_esp(XfrmClient())
+    except EngineError as exc:
+        pytest.skip(str(exc))
+    finally:
+        space.close()
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ import pytest
 from conftest import Namespace
 from engine.errors import EngineError, KernelError
 from engine.kernel.bypass import bypass_policies, decapsulate_esp
-from engine.kernel.client import XfrmClient
 from engine.kernel.events import AcquireEvent, ExpireEvent, MappingEvent
-from engine.kernel.features import probe, require_esp
+from engine.kernel.features import probe
 from engine.kernel.gateway import ChildSpec, Gateway, Limits
 from engine.kernel.registry import REQID_FIRST, Registry
 from engine.secret import Secret
 from engine.selector import parse_selector
+
+pytestmark = pytest.mark.usefixtures("esp")
 
 ETH_ALL, ETH_IP, ETH_IP6 = 3, 0x0800, 0x86DD
 OUTGOING = 4
@@ -40,18 +41,6 @@ SUITES = {
     "aes128-sha384": ("cbc(aes)", 16, 0, "hmac(sha384)", 48, 192),
     "aes192-sha512": ("cbc(aes)", 24, 0, "hmac(sha512)", 64, 256),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def esp(namespaces_work: None) -> None:
-    space = Namespace()
-    try:
-        with space.entered():
-            require_esp(XfrmClient())
-    except EngineError as exc:
-        pytest.skip(str(exc))
-    finally:
-        space.close()
 
 
 def spec_for(suite: str = "aes256gcm", generation: int = 1, **changes: object) -> ChildSpec:

@@ -20,12 +20,11 @@ from engine.kernel.client import XfrmClient, add_sa, create_policy, delete_sa
 from engine.kernel.features import probe
 from engine.kernel.groups import perform, plan_group, plan_ungroup
 from engine.kernel.policies import kernel_selectors, policies
-from engine.kernel.registry import RegistryView
 from engine.kernel.values import AH, ESP, IPCOMP, Aead, Auth, Sa, Template
 from engine.said import Said
 from engine.secret import Secret
 from engine.selector import parse_selector
-from test_esp import Site, install, spec_for
+from test_esp import Site
 
 sites = test_esp.sites  # the fixture: two gateways on a wire
 
@@ -277,33 +276,3 @@ def test_an_sa_for_one_family_is_refused_for_packets_of_the_other(sites, tmp_pat
         client.close()
     with pytest.raises(InputError, match=rf"sas\[{number}\]: is for IPv4 packets only, .* IPv6 .*af-unspec"):
         group(site, str(tmp_path / "group-a"), way)
-
-
-def test_the_next_generation_of_a_tunnel_ends_the_group_of_the_last(sites, tmp_path) -> None:
-    """A rekey does not fail on a group, and the group goes with the SA that was in it."""
-    a, _b = sites
-    first, second = spec_for(generation=1), spec_for(generation=2)
-    install(sites, first)
-    ah = real_sa("ah", 0x1999, first.local_address, first.remote_address, "transport")
-    with a.space.entered():
-        client = XfrmClient()
-        client.do(add_sa(ah))
-        directory = str(tmp_path / "a")  # the gateway's own registry
-        chain = (Said(ESP, first.spi_out, first.remote_address), Said(AH, 0x1999, first.remote_address))
-        assert perform(directory, partial(plan_group, chain)).changed
-        assert _groups(directory) == [chain]
-        a.gateway.install_inbound(second)
-        a.gateway.install_outbound(second)
-        a.gateway.remove_sas(first)
-        demanded = {t.protocol for policy in client.dump_policies() for t in policy.templates}
-        client.close()
-    assert demanded == {ESP}
-    assert _groups(directory) == []
-
-
-def _groups(directory: str) -> list[tuple[Said, ...]]:
-    view = RegistryView(directory)
-    try:
-        return view.groups()
-    finally:
-        view.close()

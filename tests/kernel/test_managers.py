@@ -16,24 +16,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Namespace
-from engine.errors import EngineError, MissingError
-from engine.kernel.client import XfrmClient
-from engine.kernel.features import require_esp
+from engine.errors import MissingError
 from engine.manager.client import Client
 
+pytestmark = pytest.mark.usefixtures("esp")
+
 ENGINE = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def esp(namespaces_work: None) -> None:
-    space = Namespace()
-    try:
-        with space.entered():
-            require_esp(XfrmClient())
-    except EngineError as exc:
-        pytest.skip(str(exc))
-    finally:
-        space.close()
 
 
 class Manager:

@@ -8,16 +8,20 @@ be called from an event loop. Nothing here touches an SA or a policy whose reque
 
 Order is what keeps packets from leaving in clear and from being lost: the SA that receives stands before the peer can
 know it; the SA that sends stands before a policy names it; policies let in before they let out. Policies are only
-ever replaced, never absent, while a child lives, and on the way in they accept every generation.
+ever replaced, never absent, while a child lives, and on the way in they accept every generation. Where an SA is in a
+group (``ipsec spigrp``), the next generation takes its place there with the policies.
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 from ..errors import EngineError, KernelError
+from ..said import Said
 from ..secret import Secret
 from .client import (
+    Operation,
     XfrmClient,
     add_sa,
     create_policy,
@@ -33,6 +37,7 @@ from .events import Event, XfrmEvents
 from .policies import kernel_selectors, policies
 from .registry import Child, Registry, is_ours
 from .spec import ChildSpec, Limits, Usage
+from .succession import succeed
 from .values import ESP, IN, OUT, Aead, Auth, Crypt, Policy, Sa, SaState, Template
 
 __all__ = ["ChildSpec", "Gateway", "Limits", "Usage"]
@@ -113,7 +118,7 @@ class Gateway:
             raise
 
     def install_outbound(self, spec: ChildSpec) -> None:
-        """Add the SA that sends, then point the policies (in, fwd, out) to this generation.
+        """Add the SA that sends, then point the policies (in, fwd, out) to this generation; groups follow.
 
         On failure the policies are as before the call and both SAs of this generation are gone.
 
@@ -129,19 +134,26 @@ class Gateway:
             raise
         try:
             self._record(spec)
-            self._set_policies(wanted, spec.reqid)
+            self._take_over(wanted, spec)
         except EngineError:
             self.remove_sas(spec)
             raise
 
     def remove_sas(self, spec: ChildSpec) -> None:
-        """Delete both SAs, the sending one first; policies stay. SAs that are gone or not ours are left alone."""
+        """Delete both SAs, the sending one first; policies stay. SAs that are gone or not ours are left alone.
+
+        A group that an SA is in without a successor ends. Policies go on demanding all of it: nothing leaves with less.
+        """
         self._remove_sa(spec, spec.remote_address, spec.spi_out)
         self._remove_sa(spec, spec.local_address, spec.spi_in)
 
     def _remove_sa(self, spec: ChildSpec, destination: str, spi: int) -> None:
-        sa = self._client.get_sa(destination, spi, spec.protocol) if spi else None
-        if sa is not None and sa.reqid == spec.reqid:
+        if not spi:
+            return
+        sa = self._client.get_sa(destination, spi, spec.protocol)
+        if sa is None:
+            self._registry.remove_group(Said(spec.protocol, spi, destination))
+        elif sa.reqid == spec.reqid:
             self._delete_sa(sa)
 
     def _delete_sa(self, sa: SaState) -> None:
@@ -167,36 +179,60 @@ class Gateway:
         self._set_policies(_policies(spec, 0), spec.reqid)
 
     def point_policies(self, spec: ChildSpec) -> None:
-        """Point the policies to this generation, whose SAs stand: another one that had them goes.
+        """Point the policies to this generation, whose SAs stand: another one that had them goes. Groups follow.
 
         :raises KernelError: as :meth:`install_outbound`; the policies are as before then.
         """
-        self._set_policies(_policies(spec, spec.spi_out), spec.reqid)
+        self._take_over(_policies(spec, spec.spi_out), spec)
 
     def remove_policies(self, spec: ChildSpec) -> None:
         """Delete the policies with these selectors that carry this request ID; others are left alone."""
-        found = [self._client.get_policy(p.selector, p.direction) for p in reversed(_policies(spec, 0))]
+        found = self._client.get_policies([(p.selector, p.direction, p.if_id) for p in reversed(_policies(spec, 0))])
         ours = [delete_policy_index(p) for p in found if p is not None and p.reqid == spec.reqid]
         _raise_first(self._client.batch(ours), errno.ENOENT)
 
+    def _take_over(self, wanted: list[Policy], spec: ChildSpec) -> None:
+        """Point policies and groups to a generation, all or nothing; nobody groups its SAs meanwhile."""
+        undo: list[Operation] = []
+        try:
+            with self._registry.changing():
+                new = succeed(self._client, self._registry.groups(), spec, wanted)
+                for old_name, name in new.replaced:
+                    self._registry.replace_member(old_name, name)
+                undo = self._change(self._missing_or_different(new.wanted, spec.reqid) + new.others)
+        except EngineError:
+            self._client.batch(undo)
+            raise
+
     def _set_policies(self, wanted: list[Policy], reqid: int) -> None:
-        """Create what is missing, replace what differs; on any failure all policies are as before.
+        """Create what is missing, replace what differs; on any failure all policies are as before."""
+        self._change(self._missing_or_different(wanted, reqid))
+
+    def _missing_or_different(self, wanted: list[Policy], reqid: int) -> list[tuple[Policy | None, Policy]]:
+        """(held, wanted) of the policies that have to change.
 
         Looking first is cheaper than trying: replacing makes the kernel walk its policies, reading does not.
         """
-        changes: list[tuple[Policy, Policy | None]] = []
-        for policy in wanted:
-            held = self._client.get_policy(policy.selector, policy.direction)
+        changes: list[tuple[Policy | None, Policy]] = []
+        there = self._client.get_policies([(policy.selector, policy.direction, policy.if_id) for policy in wanted])
+        for held, policy in zip(there, wanted, strict=True):
             if held is not None and held.reqid != reqid:
                 raise KernelError(f"set the policy {describe(policy)}", errno.EEXIST, self._claim(held))
             if held is None or (held.priority, held.action, held.templates) != policy[2:5]:
-                changes.append((policy, held))
-        outcomes = self._client.batch([set_policy(new) if old else create_policy(new) for new, old in changes])
+                changes.append((held, policy))
+        return changes
+
+    def _change(self, changes: Sequence[tuple[Policy | None, Policy]]) -> list[Operation]:
+        """Replace policies; returns what undoes it. On any failure all are as before."""
+        outcomes = self._client.batch(
+            [set_policy(new._replace(index=0)) if old else create_policy(new) for old, new in changes]
+        )
+        done = [change for change, outcome in zip(changes, outcomes, strict=True) if outcome is None]
+        undo = [set_policy(old._replace(index=0)) if old else delete_policy(new) for old, new in reversed(done)]
         if any(outcomes):
-            done = [change for change, outcome in zip(changes, outcomes, strict=True) if outcome is None]
-            undo = [set_policy(old._replace(index=0)) if old else delete_policy(new) for new, old in reversed(done)]
             self._client.batch(undo)
             _raise_first(outcomes)
+        return undo
 
     def _claim(self, held: Policy) -> str:
         names = self._registry.names(held.reqid)
@@ -268,13 +304,15 @@ def _sa(
     return Sa(
         source, destination, spi, spec.protocol, spec.mode, spec.reqid, aead, cipher, auth,
         encapsulation=ports, replay_window=window, esn=spec.esn, af_unspec=spec.mode == "tunnel", limits=spec.limits,
+        if_id=spec.if_id,
     )  # fmt: skip
 
 
 def _policies(spec: ChildSpec, spi: int) -> list[Policy]:
     template = Template(spec.local_address, spec.remote_address, spi, spec.protocol, spec.mode, spec.reqid)
     selectors = kernel_selectors(spec.local_selectors, spec.remote_selectors)
-    return [policy for selector in selectors for policy in policies(selector, template)]
+    found = [policy for selector in selectors for policy in policies(selector, template)]
+    return [policy._replace(if_id=spec.if_id) for policy in found] if spec.if_id else found
 
 
 def _raise_first(outcomes: list[EngineError | None], *forgiven: int) -> None:

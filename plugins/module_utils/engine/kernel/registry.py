@@ -4,7 +4,8 @@
 """Who owns which of the kernel's objects: a small SQLite file under the runtime directory.
 
 The kernel keeps no names. Everything that the collection installs carries a request ID out of a reserved range, and
-this file says whose it is. It also keeps what the kernel has no place for: groups, and with them ``tun`` SAs.
+this file says whose it is. It also keeps what the kernel has no place for: groups, with them ``tun`` SAs, and
+whose a shunt is.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from ..said import Said, parse_said
 
 FILE_NAME = "kernel.sqlite"
 REQID_FIRST, REQID_LAST = 0x66000000, 0x66FFFFFF
+# From here on request IDs are those of shunts, never of children; see shunt.py.
+SHUNT_FIRST = 0x66800000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS child(reqid INTEGER PRIMARY KEY, owner TEXT NOT NULL, tunnel TEXT NOT NULL,
     child TEXT NOT NULL, UNIQUE(owner, tunnel, child));
 CREATE TABLE IF NOT EXISTS member(grp INTEGER NOT NULL, place INTEGER NOT NULL, said TEXT NOT NULL UNIQUE,
     PRIMARY KEY(grp, place));
+CREATE TABLE IF NOT EXISTS shunt(number INTEGER PRIMARY KEY, owner TEXT NOT NULL, shape TEXT NOT NULL);
 """
 _LOCK_WAIT = 10  # seconds
 
@@ -80,6 +84,13 @@ class RegistryView:
             found.setdefault(number, []).append(parse_said(text))
         return [tuple(members) for members in found.values()]
 
+    def shunts(self) -> dict[int, tuple[str, str]]:
+        """Every shunt by its number: (owner, shape). What a shape says is for shunt.py to read."""
+        # A file that an earlier release made has no such table yet.
+        known = self._database.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name='shunt'").fetchone()
+        rows = self._database.execute("SELECT number, owner, shape FROM shunt ORDER BY number") if known else ()
+        return {number: (owner, shape) for number, owner, shape in rows}
+
 
 class Registry(RegistryView):
     """The registry in ``directory``, to write; created with mode 0600 when there is none.
@@ -117,10 +128,11 @@ class Registry(RegistryView):
         return reqid
 
     def _free_reqid(self) -> int:
+        last = min(REQID_LAST, SHUNT_FIRST - 1)
         after = max(self._names, default=REQID_FIRST - 1) + 1
-        if after <= REQID_LAST:
+        if after <= last:
             return after
-        for reqid in range(REQID_FIRST, REQID_LAST + 1):
+        for reqid in range(REQID_FIRST, last + 1):
             if reqid not in self._names:
                 return reqid
         raise KernelError("choose a request ID", errno.ENOSPC, "all of our range are in use")
@@ -157,7 +169,7 @@ class Registry(RegistryView):
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Change groups: nobody else does meanwhile, and what fails inside leaves them as they were.
+        """Change groups or shunts: nobody else does meanwhile, and what fails inside leaves them as they were.
 
         :raises MissingError: when the file cannot be written.
         """
@@ -186,6 +198,10 @@ class Registry(RegistryView):
         except sqlite3.IntegrityError:
             raise KernelError("group the SAs", errno.EEXIST, "one of them is in a group; ungroup it first") from None
 
+    def replace_member(self, old: Said, new: Said) -> None:
+        """Let another SA take a member's place; to be called inside of :meth:`changing`."""
+        self._database.execute("UPDATE OR IGNORE member SET said=? WHERE said=?", (str(new), str(old)))
+
     def remove_group(self, member: Said) -> bool:
         """Dissolve the group that ``member`` is in; False when it is in none."""
         # Most SAs are in none, and looking needs no lock.
@@ -195,3 +211,13 @@ class Registry(RegistryView):
             "DELETE FROM member WHERE grp IN (SELECT grp FROM member WHERE said=?)", (str(member),)
         )
         return cursor.rowcount > 0
+
+    # Shunts
+
+    def put_shunt(self, number: int, owner: str, shape: str) -> None:
+        """Note a shunt, or change it; to be called inside of :meth:`changing`."""
+        self._database.execute("INSERT OR REPLACE INTO shunt VALUES(?,?,?)", (number, owner, shape))
+
+    def drop_shunt(self, number: int) -> None:
+        """Forget a shunt; to be called inside of :meth:`changing`."""
+        self._database.execute("DELETE FROM shunt WHERE number=?", (number,))
