@@ -332,6 +332,25 @@ def test_dump_of_ten_thousand(space: Namespace, gateway: Gateway) -> None:
     assert len({policy.selector for policy in found}) == 10_000
 
 
+def test_policies_are_found_in_one_go_each_in_its_place(space: Namespace, gateway: Gateway) -> None:
+    places = [
+        (KernelSelector(4, bytes([10, 1, 0, 0]), 24, (0x0B000000 + number * 256).to_bytes(4, "big"), 24), "out", 0)
+        for number in range(200)
+    ]
+    even = [set_policy(Policy(place[0], "out", 7 + number)) for number, place in enumerate(places) if number % 2 == 0]
+    assert not any(gateway._client.batch(even))
+    found = gateway._client.get_policies(places)
+    assert [policy and policy.priority for policy in found] == [n + 7 if n % 2 == 0 else None for n in range(200)]
+    assert all(policy is None or policy.selector == place[0] for policy, place in zip(found, places, strict=True))
+
+
+def test_what_goes_out_is_listed_alone(space: Namespace, gateway: Gateway) -> None:
+    gateway.trap(SPEC)
+    every, outbound = gateway._client.dump_policies(), gateway._client.dump_outbound_policies()
+    assert len(every) == 3
+    assert outbound == [policy for policy in every if policy.direction == "out"]
+
+
 def test_probe_leaves_nothing(space: Namespace, gateway: Gateway) -> None:
     features = probe(gateway._client)
     assert [feature.name for feature in features][:2] == ["ESP for IPv4", "ESP for IPv6"]

@@ -66,6 +66,11 @@ class Selector:
 
     def networks(self) -> list[Network]:
         """The fewest networks that make up exactly the address range, in order."""
+        low, high = int.from_bytes(self.first, "big"), int.from_bytes(self.last, "big")
+        hosts = low ^ high
+        if not hosts & (hosts + 1) and not low & hosts:  # one network, as most are: found without a search
+            prefix = 8 * len(self.first) - hosts.bit_length()
+            return [ipaddress.ip_network((self.first, prefix))]
         first, last = ipaddress.ip_address(self.first), ipaddress.ip_address(self.last)
         return list(ipaddress.summarize_address_range(first, last))
 

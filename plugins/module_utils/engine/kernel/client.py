@@ -178,6 +178,38 @@ class XfrmClient:
         operation = Operation(xfrm.GETPOLICY, 0, body, f"read a policy {direction}")
         return _or_none(lambda: xfrm.unpack_policy(*self._answer(operation)), errno.ENOENT)
 
+    def get_policies(self, wanted: Sequence[tuple[KernelSelector, str, int]]) -> list[Policy | None]:
+        """As :meth:`get_policy` for each (selector, direction, interface), at the price of little more than one."""
+        found: list[Policy | None] = []
+        for start in range(0, len(wanted), _BATCH):
+            chunk = wanted[start : start + _BATCH]
+            bodies = [xfrm.pack_policy_id(*names) for names in chunk]
+            found += self._answers(Operation(xfrm.GETPOLICY, 0, b"", "read policies"), bodies)
+        return found
+
+    def _answers(self, operation: Operation, bodies: list[bytes]) -> list[Policy | None]:
+        first = self._sequence + 1
+        self._sequence += len(bodies)
+        self._socket.send(b"".join(_frame(operation.type, _REQUEST, first + n, body) for n, body in enumerate(bodies)))
+        found: list[Policy | None] = [None] * len(bodies)
+        missing = len(bodies)
+        failure = None
+        while missing:
+            data = self._socket.recv(_RECEIVE)
+            for kind, flags, sequence, at, end in _messages(data):
+                if not first <= sequence < first + len(bodies):
+                    continue
+                missing -= 1
+                if kind != _ERROR:
+                    found[sequence - first] = xfrm.unpack_policy(data, at, end)
+                    continue
+                code, words = _read_error(data, flags, at, end) or (0, "no answer")
+                if code != errno.ENOENT:
+                    failure = _problem(operation, code, words)
+        if failure:
+            raise failure
+        return found
+
     def _answer(self, operation: Operation) -> tuple[bytes, int, int]:
         self._sequence += 1
         wanted = self._sequence
@@ -198,6 +230,10 @@ class XfrmClient:
     def dump_policies(self) -> list[Policy]:
         """Every policy of the main table of this namespace, in no order to rely on; socket policies are left out."""
         return self._dump(xfrm.GETPOLICY, xfrm.unpack_policy, "list the policies")
+
+    def dump_outbound_policies(self) -> list[Policy]:
+        """As :meth:`dump_policies`, but only what goes out: in a third of the time where tunnels have all three."""
+        return self._dump(xfrm.GETPOLICY, xfrm.unpack_outbound_policy, "list the policies")
 
     def _dump(self, kind: int, unpack: Callable[[bytes, int, int], T | None], what: str) -> list[T]:
         for _attempt in range(_DUMP_ATTEMPTS):

@@ -31,7 +31,7 @@ def read_tables(runtime_dir: str) -> Tables:
     registry = RegistryView(runtime_dir)
     try:
         sas, known = client.dump_sas(), registry.groups()
-        table = eroutes(client.dump_policies(), sas, registry.children(), known)
+        table = eroutes(client.dump_outbound_policies(), sas, registry.children(), known)
         return Tables(table, with_single_sas(known, sas))
     finally:
         registry.close()

@@ -54,7 +54,7 @@ _IF_ID = struct.Struct("=I")
 
 SELECTOR_SIZE, TEMPLATE_SIZE, SA_SIZE, POLICY_SIZE = 56, 64, 224, 168
 _SA_ID_AT, _SA_SOURCE_AT, _SA_CURRENT_AT, _SA_TAIL_AT = 56, 80, 160, 192
-_POLICY_CURRENT_AT, _POLICY_TAIL_AT = 120, 152
+_POLICY_CURRENT_AT, _POLICY_TAIL_AT, _POLICY_DIRECTION_AT = 120, 152, 160
 ACQUIRE_SELECTOR_AT, ACQUIRE_SIZE = 40, 280
 EXPIRE_HARD_AT, EXPIRE_SIZE = 224, 232
 _MAPPING = struct.Struct("=16s4sHBxI16s16s2s2s")  # 64
@@ -329,6 +329,11 @@ def unpack_policy(data: bytes, at: int, end: int) -> Policy | None:
         MARK in found,
         _unpack_if_id(data, found),
     )
+
+
+def unpack_outbound_policy(data: bytes, at: int, end: int) -> Policy | None:
+    """As :func:`unpack_policy`; None, before anything else is read, for what is not about outgoing packets."""
+    return unpack_policy(data, at, end) if data[at + _POLICY_DIRECTION_AT] == DIRECTIONS["out"] else None
 
 
 def pack_policy_id(selector: KernelSelector, direction: str, if_id: int = 0) -> bytes:

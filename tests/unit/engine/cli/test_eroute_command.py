@@ -70,7 +70,7 @@ def selector(source: str, destination: str) -> KernelSelector:
 class Kernel:
     """One tunnel with its SA, as the kernel would dump them."""
 
-    def dump_policies(self) -> list[Policy]:
+    def dump_outbound_policies(self) -> list[Policy]:
         template = Template("192.0.2.1", "192.0.2.2", 0xC0FFEE00, 50, "tunnel", REQID_FIRST)
         return [Policy(selector("10.1.0.0/16", "10.9.0.0/24"), OUT, 1000, templates=(template,))]
 

@@ -90,6 +90,13 @@ def test_policies_of_sockets_and_of_sub_tables_are_left_out() -> None:
     assert xfrm.unpack_policy(bytes(octets), 0, len(octets)) is None
 
 
+@pytest.mark.parametrize(("direction", "there"), [("out", True), ("in", False), ("fwd", False)])
+def test_only_what_goes_out(direction: str, there: bool) -> None:
+    policy = Policy(KernelSelector(4, bytes(4), 0, bytes(4), 0), direction, 1)
+    octets = b"head" + xfrm.pack_policy(policy)
+    assert xfrm.unpack_outbound_policy(octets, 4, len(octets)) == (policy if there else None)
+
+
 def test_a_mark_is_noticed() -> None:
     octets = xfrm.pack_policy(Policy(KernelSelector(4, bytes(4), 0, bytes(4), 0), "out", 1)) + xfrm.attribute(
         xfrm.MARK, bytes(8)
