@@ -180,7 +180,6 @@ unreadable:
 """
 
 import os
-from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -259,7 +258,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
         eroutes = [of_line(line) for line in lines]
     else:
         lines = [eroute.line() for eroute in tables.eroutes]
-        eroutes = [{**asdict(e), "source_identity": None, "destination_identity": None} for e in tables.eroutes]
+        eroutes = [{**e.row(), "source_identity": None, "destination_identity": None} for e in tables.eroutes]
     if group_path:
         groups, problems = read_groups(read_file("spigrp_path", group_path))
         unreadable += [{"path": group_path, **problem._asdict()} for problem in problems]

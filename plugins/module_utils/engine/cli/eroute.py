@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from ..kernel.eroutes import Eroute
@@ -51,7 +50,7 @@ def _run(words: list[str]) -> int:
     given = parser.parse_args(words)
     table = read_tables(given.runtime_dir).eroutes
     if given.json:
-        show_json([asdict(eroute) for eroute in table])
+        show_json([eroute.row() for eroute in table])
         return 0
     for eroute in table:
         say(format_eroute(eroute.line()))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
+from typing import Any
 
 from ..said import Said, magic
 from .klips import ErouteLine
-from .policies import network
+from .policies import network_text
 from .registry import Child
 from .values import OUT, KernelSelector, Policy, SaState, Template
 
@@ -48,6 +50,10 @@ class Eroute:
     child: str | None = None
     if_id: int = 0
 
+    def row(self) -> dict[str, Any]:
+        """The same as a dictionary, its keys in the order of the fields."""
+        return dict(zip(_FIELDS, _VALUES(self), strict=True))
+
     def line(self) -> ErouteLine:
         """The same in classic words; a port range reads as every port."""
         source, destination = ipaddress.ip_network(self.source), ipaddress.ip_network(self.destination)
@@ -56,6 +62,11 @@ class Eroute:
             self.packets, source, first_ports[0], destination, first_ports[1], self.said, self.protocol,
             group=self.sas or (self.said,),
         )  # fmt: skip
+
+
+# dataclasses.asdict would copy every value, in ten times the time.
+_FIELDS = tuple(field.name for field in fields(Eroute))
+_VALUES = attrgetter(*_FIELDS)
 
 
 class SaTable:
@@ -133,11 +144,11 @@ def _eroute(
     reqid = policy.templates[0].reqid
     names = children.get(reqid)
     states: list[SaState] = []
-    address = _host(policy.selector)
+    address = ""
     for template in policy.templates:
         if template.mode == "tunnel":
             address = template.destination
-        state = table.resolve(template, address)
+        state = table.resolve(template, address or _host(policy.selector))
         if state is not None:
             states.append(state)
         elif not template.optional:
@@ -155,7 +166,7 @@ def _of_interface(if_id: int, eroute: Eroute) -> Eroute:
 
 def _host(selector: KernelSelector) -> str:
     """Where packets of a transport mode policy go: known for a single host only."""
-    return str(network(selector.destination, selector.destination_prefix).network_address)
+    return network_text(selector.destination, selector.destination_prefix).partition("/")[0]
 
 
 def _hold(sa: SaState, children: Mapping[int, Child]) -> Eroute:
@@ -175,9 +186,9 @@ def _build(
     return Eroute(
         packets,
         False,
-        str(network(selector.source, selector.source_prefix)),
+        network_text(selector.source, selector.source_prefix),
         _ports(selector.source_port, selector.source_port_mask),
-        str(network(selector.destination, selector.destination_prefix)),
+        network_text(selector.destination, selector.destination_prefix),
         _ports(selector.destination_port, selector.destination_port_mask),
         selector.protocol,
         str(members[0]) if members else str(magic(f"%{action}")),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from engine.kernel.eroutes import eroutes
@@ -51,6 +51,12 @@ def lines(policies, sas=(), groups=()) -> list[str]:
 
 def group(text: str) -> tuple:
     return tuple(map(parse_said, text.split()))
+
+
+def test_a_row_has_every_field() -> None:
+    (found,) = eroutes([OUT], [ESP], NAMES, [])
+    assert found.row() == asdict(found)
+    assert list(found.row()) == list(asdict(found))
 
 
 def test_a_policy_with_its_sa() -> None:

@@ -15,6 +15,7 @@ from engine.kernel.policies import (
     PRIORITY_LAST,
     kernel_selectors,
     network,
+    network_text,
     packet_selectors,
     policies,
     priority,
@@ -191,3 +192,9 @@ def test_the_packet_that_waits_is_a_selector_of_one_packet(source_port: int, des
                             source_port, 0xFFFF, destination_port, 0xFFFF)  # fmt: skip
     here, there = packet_selectors(packet)
     assert kernel_selectors((here,), (there,)) == [packet]
+
+
+@given(st.one_of(st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16)), st.data())
+def test_a_network_as_text_is_the_network(address: bytes, data: st.DataObject) -> None:
+    prefix = data.draw(st.integers(0, 8 * len(address)))
+    assert ipaddress.ip_network(network_text(address, prefix)) == network(address, prefix)
