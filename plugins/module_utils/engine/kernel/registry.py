@@ -4,8 +4,8 @@
 """Who owns which of the kernel's objects: a small SQLite file under the runtime directory.
 
 The kernel keeps no names. Everything that the collection installs carries a request ID out of a reserved range, and
-this file says whose it is. It also keeps what the kernel has no place for: groups, with them ``tun`` SAs, and
-whose a shunt is.
+this file says whose it is. It also keeps what the kernel has no place for: groups, SAs keyed by hand with the ``tun``
+SAs among them, and whose a shunt is.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from ..said import Said, parse_said
 
 FILE_NAME = "kernel.sqlite"
 REQID_FIRST, REQID_LAST = 0x66000000, 0x66FFFFFF
-# From here on request IDs are those of shunts, never of children; see shunt.py.
-SHUNT_FIRST = 0x66800000
+# From here on request IDs are those of SAs keyed by hand, then those of shunts, never of children.
+MANUAL_FIRST, SHUNT_FIRST = 0x66400000, 0x66800000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS child(reqid INTEGER PRIMARY KEY, owner TEXT NOT NULL, tunnel TEXT NOT NULL,
     child TEXT NOT NULL, UNIQUE(owner, tunnel, child));
 CREATE TABLE IF NOT EXISTS member(grp INTEGER NOT NULL, place INTEGER NOT NULL, said TEXT NOT NULL UNIQUE,
     PRIMARY KEY(grp, place));
+CREATE TABLE IF NOT EXISTS manual(said TEXT PRIMARY KEY, owner TEXT NOT NULL, reqid INTEGER NOT NULL,
+    source TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS shunt(number INTEGER PRIMARY KEY, owner TEXT NOT NULL, shape TEXT NOT NULL);
 """
 _LOCK_WAIT = 10  # seconds
@@ -42,6 +44,14 @@ class Child(NamedTuple):
     owner: str
     tunnel: str
     child: str
+
+
+class Manual(NamedTuple):
+    """What is noted of an SA keyed by hand: whose it is, its request ID (0 for a ``tun``) and its source address."""
+
+    owner: str
+    reqid: int
+    source: str
 
 
 def is_ours(reqid: int) -> bool:
@@ -56,6 +66,7 @@ class RegistryView:
     """
 
     def __init__(self, directory: str) -> None:
+        self.directory = directory
         path = os.path.join(directory, FILE_NAME)
         try:
             if os.path.exists(path):
@@ -84,12 +95,21 @@ class RegistryView:
             found.setdefault(number, []).append(parse_said(text))
         return [tuple(members) for members in found.values()]
 
+    def manual_sas(self) -> dict[Said, Manual]:
+        """Every SA keyed by hand that was not deleted through us; the kernel may have it no more."""
+        rows = self._database.execute("SELECT said, owner, reqid, source FROM manual") if self._has("manual") else ()
+        return {parse_said(text): Manual(*rest) for text, *rest in rows}
+
     def shunts(self) -> dict[int, tuple[str, str]]:
         """Every shunt by its number: (owner, shape). What a shape says is for shunt.py to read."""
-        # A file that an earlier release made has no such table yet.
-        known = self._database.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name='shunt'").fetchone()
+        known = self._has("shunt")
         rows = self._database.execute("SELECT number, owner, shape FROM shunt ORDER BY number") if known else ()
         return {number: (owner, shape) for number, owner, shape in rows}
+
+    def _has(self, table: str) -> bool:
+        """A file that an earlier release made lacks what came later."""
+        found = self._database.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name=?", (table,))
+        return found.fetchone() is not None
 
 
 class Registry(RegistryView):
@@ -99,6 +119,7 @@ class Registry(RegistryView):
     """
 
     def __init__(self, directory: str) -> None:
+        self.directory = directory
         path = self._path = os.path.join(directory, FILE_NAME)
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -118,7 +139,7 @@ class Registry(RegistryView):
     def allocate(self, owner: str, tunnel: str, child: str) -> int:
         """The request ID of a child: the one it has, else a free one.
 
-        :raises KernelError: when all 16 million are taken.
+        :raises KernelError: when all are taken.
         """
         names = Child(owner, tunnel, child)
         reqid = self._reqids.get(names)
@@ -128,7 +149,7 @@ class Registry(RegistryView):
         return reqid
 
     def _free_reqid(self) -> int:
-        last = min(REQID_LAST, SHUNT_FIRST - 1)
+        last = min(REQID_LAST, MANUAL_FIRST - 1)
         after = max(self._names, default=REQID_FIRST - 1) + 1
         if after <= last:
             return after
@@ -169,7 +190,7 @@ class Registry(RegistryView):
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Change groups or shunts: nobody else does meanwhile, and what fails inside leaves them as they were.
+        """Change groups, SAs or shunts: nobody else does meanwhile, and what fails inside leaves them as they were.
 
         :raises MissingError: when the file cannot be written.
         """
@@ -211,6 +232,16 @@ class Registry(RegistryView):
             "DELETE FROM member WHERE grp IN (SELECT grp FROM member WHERE said=?)", (str(member),)
         )
         return cursor.rowcount > 0
+
+    # SAs keyed by hand
+
+    def put_manual(self, said: Said, manual: Manual) -> None:
+        """Note an SA, or change the note; to be called inside of :meth:`changing`."""
+        self._database.execute("INSERT OR REPLACE INTO manual VALUES(?,?,?,?)", (str(said), *manual))
+
+    def drop_manual(self, said: Said) -> None:
+        """Forget an SA; to be called inside of :meth:`changing`."""
+        self._database.execute("DELETE FROM manual WHERE said=?", (str(said),))
 
     # Shunts
 

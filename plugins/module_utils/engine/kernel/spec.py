@@ -15,7 +15,7 @@ from ..selector import Selector
 class Limits:
     """When the kernel reports (soft) or ends (hard) an SA; 0 means never.
 
-    Octets, packets, and seconds since the SA was added.
+    Octets, packets, seconds since the SA was added, and seconds since its first packet.
     """
 
     soft_bytes: int = 0
@@ -24,6 +24,8 @@ class Limits:
     hard_packets: int = 0
     soft_seconds: int = 0
     hard_seconds: int = 0
+    soft_use_seconds: int = 0
+    hard_use_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

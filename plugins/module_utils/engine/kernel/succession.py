@@ -17,7 +17,7 @@ from . import chain as chains
 from .client import XfrmClient
 from .eroutes import said_of
 from .spec import ChildSpec
-from .values import OUT, Policy, SaState
+from .values import OUT, KernelSelector, Policy, SaState
 
 Members = tuple[Said, ...]
 
@@ -69,10 +69,15 @@ def succeed(client: XfrmClient, groups: Iterable[Members], spec: ChildSpec, want
     mine = {(policy.selector, policy.direction) for policy in wanted}
     heirs = [heir for heir in heirs if _takes_over(heir, [there[key] for key in mine & there.keys()])]
     return Succession(
-        [_own(policy, there.get((policy.selector, policy.direction)), heirs) for policy in wanted],
+        [_own(policy, there.get(_key(policy)), heirs) for policy in wanted],
         [pair for key, policy in there.items() if key not in mine for pair in _pointed(policy, heirs)],
         [(heir.old, heir.new) for heir in heirs if heir.old != heir.new],
     )
+
+
+def _key(policy: Policy) -> tuple[KernelSelector, str, int]:
+    """What the kernel has one policy of."""
+    return policy.selector, policy.direction, policy.if_id
 
 
 def _kin(said: Said, end: Said) -> bool:

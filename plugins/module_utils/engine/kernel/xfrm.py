@@ -196,8 +196,8 @@ def _pack_limits(limits: Limits) -> bytes:
         limits.hard_packets or _INFINITE,
         limits.soft_seconds,
         limits.hard_seconds,
-        0,
-        0,
+        limits.soft_use_seconds,
+        limits.hard_use_seconds,
     )
 
 
