@@ -8,13 +8,13 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q -rs -p no:cacheprovider
 SETUP := tests/setup
-STRONGSWAN := .cache/strongswan
+PEERS := .cache/peers
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long nightly clean strongswan
+.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long nightly clean peers
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -46,8 +46,8 @@ unit-debian: setup ## the engine's unit tests on Debian's own Python and librari
 kernel: setup ## the kernel floor on a kernel with ESP
 	@$(PYTHON) -m tests.lab.guest $(PYTEST) tests/kernel
 
-interop: setup strongswan ## against strongSwan, both ways, with a ping over ESP
-	@$(PYTHON) -m tests.lab.guest --layer $(STRONGSWAN) $(PYTEST) tests/interop
+interop: setup peers ## against strongSwan and Libreswan, both ways, with a ping over ESP
+	@$(PYTHON) -m tests.lab.guest --layer $(PEERS) $(PYTEST) tests/interop
 
 molecule: setup ## the demo's gateways by Molecule: idempotence and check mode included
 	@sh $(SETUP)/molecule.sh
@@ -58,8 +58,8 @@ sanity: setup ## ansible-test sanity on the oldest and the newest ansible-core
 lint: setup ## ruff, ansible-lint, shellcheck, documentation, changelog, systemd units
 	@sh $(SETUP)/lint.sh
 
-bench: setup strongswan ## CPU time of a handshake, memory of a tunnel, tasks a second
-	@$(PYTHON) -m tests.bench --strongswan $(STRONGSWAN)
+bench: setup peers ## CPU time of a handshake, memory of a tunnel, tasks a second
+	@$(PYTHON) -m tests.bench --strongswan $(PEERS)
 
 long: setup ## tests that take minutes, and twenty rounds of new generated examples
 	@$(PYTEST) -m nightly tests/unit
@@ -68,8 +68,8 @@ long: setup ## tests that take minutes, and twenty rounds of new generated examp
 nightly: setup ## everything of "make test", then long and bench
 	@$(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interop molecule sanity long bench
 
-strongswan: setup
-	@sh $(SETUP)/unpack.sh $(STRONGSWAN) requirements/debian-interop.txt
+peers: setup
+	@sh $(SETUP)/unpack.sh $(PEERS) requirements/debian-interop.txt
 
 clean: lab-down ## remove what was set up here (Debian packages stay)
 	@python3 $(SETUP)/sanity.py --clean

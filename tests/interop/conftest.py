@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from . import ours, sites, strongswan
+from . import libreswan, ours, sites, strongswan
 
 
 @pytest.fixture(scope="session", autouse=True)
 def wire() -> Iterator[None]:
     """The two sites."""
-    if not Path(strongswan.DAEMON).exists():
-        raise pytest.UsageError(f"{strongswan.DAEMON} is not here: these tests are run by: make interop")
+    for daemon in (strongswan.DAEMON, libreswan.DAEMON):
+        if not Path(daemon).exists():
+            raise pytest.UsageError(f"{daemon} is not here: these tests are run by: make interop")
     sites.make_sites()
     yield
     sites.remove_sites()
@@ -35,6 +36,14 @@ def manager(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ours.Man
 def charon(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[strongswan.StrongSwan]:
     """strongSwan at the right site."""
     with strongswan.running(sites.RIGHT, tmp_path / "strongswan") as running:
+        yield running
+        _show_on_failure(request, running.log)
+
+
+@pytest.fixture
+def pluto(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[libreswan.Libreswan]:
+    """Libreswan at the right site; by default as it is shipped, without IKEv1."""
+    with libreswan.running(sites.RIGHT, tmp_path / "libreswan", getattr(request, "param", "drop")) as running:
         yield running
         _show_on_failure(request, running.log)
 

@@ -10,34 +10,11 @@ import re
 import pytest
 
 from .ours import Manager, definition
-from .sites import LEFT, RIGHT, Site, wait_until
+from .proof import esp_spis, packets, prove_esp
+from .sites import LEFT, RIGHT, wait_until
 from .strongswan import Peer, StrongSwan
 
 SECRET = "correct horse battery staple, 24 times a day"
-
-
-def inside(site: Site, family: int) -> str:
-    return site.inside6 if family == 6 else site.inside
-
-
-def prove_esp(family: int = 4) -> None:
-    """Pings pass both ways, and every one of them went through an SA at both sites."""
-    before = {site.name: packets(site) for site in (LEFT, RIGHT)}
-    assert LEFT.ping(inside(LEFT, family), inside(RIGHT, family)), "no answer from the right site"
-    assert RIGHT.ping(inside(RIGHT, family), inside(LEFT, family)), "no answer from the left site"
-    for site in (LEFT, RIGHT):
-        # three echoes and three answers each way: twelve packets through each site's SAs
-        assert packets(site) - before[site.name] == 12, site.states()
-
-
-def packets(site: Site) -> int:
-    """Packets that the site's ESP SAs have taken, in and out."""
-    return sum(int(count) for count in re.findall(r"\(bytes\), (\d+)\(packets\)", _currents(site.states())))
-
-
-def _currents(states: str) -> str:
-    """Only the ``lifetime current`` lines: the limits are printed in the same words."""
-    return "\n".join(re.findall(r"lifetime current:\n(.*)\n", states))
 
 
 def test_we_initiate(manager: Manager, charon: StrongSwan) -> None:
@@ -142,11 +119,6 @@ def test_strongswan_deletes(manager: Manager, charon: StrongSwan) -> None:
     assert charon.initiate().returncode == 0
     charon.swanctl("--terminate", "--ike", "peer")
     wait_until("our SAs to go", lambda: not esp_spis(LEFT))
-
-
-def esp_spis(site: Site) -> set[str]:
-    """The SPIs of the site's ESP SAs."""
-    return set(re.findall(r"proto esp spi (0x[0-9a-f]+)", site.states()))
 
 
 def ike_spis(charon: StrongSwan) -> set[str]:

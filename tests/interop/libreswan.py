@@ -1,0 +1,132 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Libreswan's IKE daemon at one site, run by hand from Debian's packages.
+
+Pluto flushes every policy of its network namespace when it starts, and runs
+``/usr/libexec/ipsec/addconn`` by that very path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .sites import Site, end, wait_until
+
+PROGRAMS = "/usr/libexec/ipsec"
+DAEMON = f"{PROGRAMS}/pluto"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What Libreswan is told of the other side.
+
+    :ivar extra: further lines of the connection.
+    """
+
+    local: Site
+    remote: Site
+    secret: str
+    ike: str = "aes_gcm256-sha2_384-dh31"
+    esp: str = "aes_gcm256"
+    family: int = 4
+    mode: str = "tunnel"
+    encapsulated: bool = False
+    extra: tuple[str, ...] = ()
+
+    def configuration(self) -> str:
+        """The connection in ipsec.conf's words; a blank line would end it."""
+        six = self.family == 6
+        lines = [
+            f"left={self.local.address6 if six else self.local.address}",
+            f"right={self.remote.address6 if six else self.remote.address}",
+            f"leftid=@{self.local.identity}",
+            f"rightid=@{self.remote.identity}",
+            f"type={self.mode}",
+            f"ike={self.ike}",
+            f"esp={self.esp}",
+            f"encapsulation={'yes' if self.encapsulated else 'auto'}",
+            "ikev2=insist",
+            "authby=secret",
+            "auto=add",
+            # Its script would set up routes; what passes is decided by the policies alone here.
+            "leftupdown=%disabled",
+            *self.extra,
+        ]
+        if self.mode == "tunnel":
+            lines += [
+                f"leftsubnet={self.local.network6 if six else self.local.network}",
+                f"rightsubnet={self.remote.network6 if six else self.remote.network}",
+            ]
+        return "conn peer\n" + "".join(f"    {line}\n" for line in lines)
+
+
+class Libreswan:
+    """A running daemon; made by :func:`running`."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site = site
+        self.folder = folder
+        self.control = folder / "pluto.ctl"
+        self.log = folder / "pluto.log"
+
+    def whack(self, *words: str) -> str:
+        """Tell the daemon something; fails the test when it fails."""
+        return self.site.run(f"{PROGRAMS}/whack", "--ctlsocket", str(self.control), *words)
+
+    def load(self, peer: Peer) -> None:
+        """Load a connection and its secret."""
+        secrets = self.folder / "ipsec.secrets"
+        secrets.write_text(f'@{peer.local.identity} @{peer.remote.identity} : PSK "{peer.secret}"\n', encoding="utf-8")
+        configuration = self.folder / "peer.conf"
+        configuration.write_text("config setup\n" + peer.configuration(), encoding="utf-8")
+        self.whack("--rereadsecrets")
+        options = ["--config", str(configuration), "--ctlsocket", str(self.control)]
+        self.site.run(f"{PROGRAMS}/addconn", *options, "peer")
+
+    def initiate(self) -> subprocess.CompletedProcess[str]:
+        """Set the tunnel up from this side; returns what whack said and its status."""
+        control = ["--ctlsocket", str(self.control)]
+        return self.site.attempt(f"{PROGRAMS}/whack", *control, "--initiate", "--name", "peer", timeout=30)
+
+    def states(self) -> str:
+        """Its states, a line each."""
+        return self.whack("--showstates")
+
+    def established(self) -> bool:
+        """Whether an IKE SA with an installed Child SA stands."""
+        return "IPsec SA established" in self.states() or "ESTABLISHED_CHILD_SA" in self.states()
+
+    def ike_states(self) -> set[str]:
+        """The serial numbers of its established IKE SAs."""
+        return set(re.findall(r"#(\d+): .*STATE_V2_ESTABLISHED_IKE_SA", self.states()))
+
+
+@contextmanager
+def running(site: Site, folder: Path, ikev1: str = "drop") -> Iterator[Libreswan]:
+    """Start the daemon at a site and end it afterwards.
+
+    :param ikev1: what it does with IKEv1: ``drop``, ``reject`` or ``accept``.
+    """
+    folder.mkdir()
+    subprocess.run(["certutil", "-N", "-d", f"sql:{folder}", "--empty-password"], check=True)
+    configuration = folder / "ipsec.conf"
+    configuration.write_text(f"config setup\n    ikev1-policy={ikev1}\n", encoding="utf-8")
+    (folder / "ipsec.secrets").touch()
+    daemon = Libreswan(site, folder)
+    command = [DAEMON, "--nofork", "--config", str(configuration), "--rundir", str(folder), "--nssdir", str(folder)]
+    command += ["--secretsfile", str(folder / "ipsec.secrets"), "--logfile", str(daemon.log), "--no-dnssec"]
+    command += ["--nhelpers", "0", "--ipsecdir", str(folder)]
+    process = site.start(command, folder / "output.log", dict(os.environ))
+    try:
+        wait_until("Libreswan's control socket", daemon.control.exists)
+        daemon.whack("--listen")
+        yield daemon
+    finally:
+        end(process)

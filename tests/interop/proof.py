@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What proves a tunnel, whoever the peer is: packets that pass, and the SAs they went through."""
+
+from __future__ import annotations
+
+import re
+
+from .sites import LEFT, RIGHT, Site
+
+
+def inside(site: Site, family: int) -> str:
+    """The site's address in the network behind it."""
+    return site.inside6 if family == 6 else site.inside
+
+
+def prove_esp(family: int = 4) -> None:
+    """Pings pass both ways, and every one of them went through an SA at both sites."""
+    before = {site.name: packets(site) for site in (LEFT, RIGHT)}
+    assert LEFT.ping(inside(LEFT, family), inside(RIGHT, family)), "no answer from the right site"
+    assert RIGHT.ping(inside(RIGHT, family), inside(LEFT, family)), "no answer from the left site"
+    for site in (LEFT, RIGHT):
+        # three echoes and three answers each way: twelve packets through each site's SAs
+        assert packets(site) - before[site.name] == 12, site.states()
+
+
+def packets(site: Site) -> int:
+    """Packets that the site's ESP SAs have taken, in and out."""
+    return sum(int(count) for count in re.findall(r"\(bytes\), (\d+)\(packets\)", _currents(site.states())))
+
+
+def _currents(states: str) -> str:
+    """Only the ``lifetime current`` lines: the limits are printed in the same words."""
+    return "\n".join(re.findall(r"lifetime current:\n(.*)\n", states))
+
+
+def esp_spis(site: Site) -> set[str]:
+    """The SPIs of the site's ESP SAs."""
+    return set(re.findall(r"proto esp spi (0x[0-9a-f]+)", site.states()))
