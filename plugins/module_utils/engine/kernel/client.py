@@ -38,15 +38,21 @@ T = TypeVar("T")
 
 
 class Operation(NamedTuple):
-    """One request ready to send; ``what`` says it in words for the error."""
+    """One request ready to send; ``act``, and ``policy`` where it is about one, say in words what it does."""
 
     type: int
     flags: int
     body: bytes
-    what: str
+    act: str
     protocol: int = 0
     family: int = socket.AF_INET
 
+    policy: Policy | None = None
+
+    @property
+    def what(self) -> str:
+        """The request in words, for the error; written only then, as most never fail."""
+        return f"{self.act} {describe(self.policy)}" if self.policy else self.act
 
 def add_sa(sa: Sa) -> Operation:
     """Create; EEXIST when the SAID is taken."""
@@ -71,24 +77,24 @@ def delete_sa(destination: str, spi: int, protocol: int) -> Operation:
 
 def create_policy(policy: Policy) -> Operation:
     """EEXIST when one with this selector and direction is there, whoever owns it."""
-    return Operation(xfrm.NEWPOLICY, 0, xfrm.pack_policy(policy), f"add the policy {describe(policy)}")
+    return Operation(xfrm.NEWPOLICY, 0, xfrm.pack_policy(policy), "add the policy", policy=policy)
 
 
 def set_policy(policy: Policy) -> Operation:
     """Create, or replace the one with this selector and direction."""
-    return Operation(xfrm.UPDPOLICY, 0, xfrm.pack_policy(policy), f"set the policy {describe(policy)}")
+    return Operation(xfrm.UPDPOLICY, 0, xfrm.pack_policy(policy), "set the policy", policy=policy)
 
 
 def delete_policy(policy: Policy) -> Operation:
     """By selector and direction; ENOENT when there is none."""
     body = xfrm.pack_policy_id(policy.selector, policy.direction, policy.if_id)
-    return Operation(xfrm.DELPOLICY, 0, body, f"delete the policy {describe(policy)}")
+    return Operation(xfrm.DELPOLICY, 0, body, "delete the policy", policy=policy)
 
 
 def delete_policy_index(policy: Policy) -> Operation:
     """By the number the kernel gave it: never hits another policy with the same selector."""
     body = xfrm.pack_policy_index(policy.index, policy.direction, policy.if_id)
-    return Operation(xfrm.DELPOLICY, 0, body, f"delete the policy {describe(policy)}")
+    return Operation(xfrm.DELPOLICY, 0, body, "delete the policy", policy=policy)
 
 
 def describe(policy: Policy) -> str:

@@ -46,6 +46,9 @@ __all__ = ["ChildSpec", "Gateway", "Limits", "Usage"]
 _OUTBOUND_ESN_WINDOW = 1
 _NO_KEY = Secret(b"")
 
+# What the kernel held (None: nothing) and what takes its place.
+Change = tuple[Policy | None, Policy]
+
 
 class Gateway:
     """The kernel of this network namespace.
@@ -193,27 +196,27 @@ class Gateway:
 
     def _take_over(self, wanted: list[Policy], spec: ChildSpec) -> None:
         """Point policies and groups to a generation, all or nothing; nobody groups its SAs meanwhile."""
-        undo: list[Operation] = []
+        done: list[Change] = []
         try:
             with self._registry.changing():
                 new = succeed(self._client, self._registry.groups(), spec, wanted)
                 for old_name, name in new.replaced:
                     self._registry.replace_member(old_name, name)
-                undo = self._change(self._missing_or_different(new.wanted, spec.reqid) + new.others)
+                done = self._change(self._missing_or_different(new.wanted, spec.reqid) + new.others)
         except EngineError:
-            self._client.batch(undo)
+            self._client.batch(_undo(done))
             raise
 
     def _set_policies(self, wanted: list[Policy], reqid: int) -> None:
         """Create what is missing, replace what differs; on any failure all policies are as before."""
         self._change(self._missing_or_different(wanted, reqid))
 
-    def _missing_or_different(self, wanted: list[Policy], reqid: int) -> list[tuple[Policy | None, Policy]]:
+    def _missing_or_different(self, wanted: list[Policy], reqid: int) -> list[Change]:
         """(held, wanted) of the policies that have to change.
 
         Looking first is cheaper than trying: replacing makes the kernel walk its policies, reading does not.
         """
-        changes: list[tuple[Policy | None, Policy]] = []
+        changes: list[Change] = []
         there = self._client.get_policies([(policy.selector, policy.direction, policy.if_id) for policy in wanted])
         for held, policy in zip(there, wanted, strict=True):
             if held is not None and held.reqid != reqid:
@@ -222,17 +225,16 @@ class Gateway:
                 changes.append((held, policy))
         return changes
 
-    def _change(self, changes: Sequence[tuple[Policy | None, Policy]]) -> list[Operation]:
-        """Replace policies; returns what undoes it. On any failure all are as before."""
+    def _change(self, changes: Sequence[Change]) -> list[Change]:
+        """Replace policies; returns what was done. On any failure all are as before."""
         outcomes = self._client.batch(
             [set_policy(new._replace(index=0)) if old else create_policy(new) for old, new in changes]
         )
         done = [change for change, outcome in zip(changes, outcomes, strict=True) if outcome is None]
-        undo = [set_policy(old._replace(index=0)) if old else delete_policy(new) for old, new in reversed(done)]
         if any(outcomes):
-            self._client.batch(undo)
+            self._client.batch(_undo(done))
             _raise_first(outcomes)
-        return undo
+        return done
 
     def _claim(self, held: Policy) -> str:
         names = self._registry.names(held.reqid)
@@ -313,6 +315,10 @@ def _policies(spec: ChildSpec, spi: int) -> list[Policy]:
     selectors = kernel_selectors(spec.local_selectors, spec.remote_selectors)
     found = [policy for selector in selectors for policy in policies(selector, template)]
     return [policy._replace(if_id=spec.if_id) for policy in found] if spec.if_id else found
+
+
+def _undo(done: Sequence[Change]) -> list[Operation]:
+    return [set_policy(old._replace(index=0)) if old else delete_policy(new) for old, new in reversed(done)]
 
 
 def _raise_first(outcomes: list[EngineError | None], *forgiven: int) -> None:
