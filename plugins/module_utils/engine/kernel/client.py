@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from ..errors import EngineError, KernelError, MissingError
 from . import xfrm
+from .installed import Installed, unpack_installed
 from .values import AH, ESP, IPCOMP, PROTOCOL_NAMES, KernelSelector, Policy, Sa, SaState
 
 SPI_LOW, SPI_HIGH = 0xC0000000, 0xCFFFFFFF
@@ -46,13 +47,13 @@ class Operation(NamedTuple):
     act: str
     protocol: int = 0
     family: int = socket.AF_INET
-
     policy: Policy | None = None
 
     @property
     def what(self) -> str:
         """The request in words, for the error; written only then, as most never fail."""
         return f"{self.act} {describe(self.policy)}" if self.policy else self.act
+
 
 def add_sa(sa: Sa) -> Operation:
     """Create; EEXIST when the SAID is taken."""
@@ -228,6 +229,15 @@ class XfrmClient:
                 if kind != _ERROR:
                     return data, at, end
                 raise _problem(operation, *(_read_error(data, flags, at, end) or (0, "no answer")))
+
+    def read_sa(self, destination: str, spi: int, protocol: int) -> Installed | None:
+        """The SA with this SAID whole, keys included, or None."""
+        operation = Operation(xfrm.GETSA, 0, xfrm.pack_sa_id(destination, spi, protocol), f"read SA 0x{spi:x}")
+        return _or_none(lambda: unpack_installed(*self._answer(operation)), errno.ESRCH)
+
+    def read_sas(self) -> list[Installed]:
+        """Every SA of this namespace whole, larval ones included."""
+        return self._dump(xfrm.GETSA, unpack_installed, "list the SAs")
 
     def dump_sas(self) -> list[SaState]:
         """Every SA of this namespace, larval ones included."""
