@@ -33,6 +33,7 @@ DEFINITION: dict[str, Any] = {
         "options": {"version": _NUMBER, "proposals": _WORDS, "lifetime": _TEXT, "dpd_delay": _TEXT},
     },
     "encapsulation": {"type": "str", "choices": ["auto", "force"]},
+    "groups": _WORDS,
     "children": {
         "type": "list",
         "elements": "dict",

@@ -62,6 +62,10 @@ REASONS: dict[str, Reason] = {
     ),
     "replaced": Reason("a newer SA of the same tunnel took over", "nothing to do"),
     "stopped": Reason("an operator stopped it", "start it with state: active"),
+    "retiring": Reason(
+        "an operator removed its IKE SA; what is up stays in use until its lifetime is over, and gets no fresh keys",
+        "nothing to do; state: active has it go on",
+    ),
     "peer_busy": Reason("the peer had no time for it just now", "nothing to do; it is retried"),
     "protocol_error": Reason(
         "the peer sent something that breaks the protocol", "see the story; report it with a journal"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from ..crypto.proposals import EspProposal, IkeProposal, esp_proposals, ike_proposals, legacy_names
 from ..errors import InputError
@@ -97,6 +98,12 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
         dpd_delay=float(ike["dpd_delay"]),
         encapsulation=document["encapsulation"],
     )
+
+
+def has_pfs(child: Mapping[str, Any]) -> bool:
+    """Whether each rekey of a child begins with a key exchange of its own: perfect forward secrecy."""
+    proposals = _esp(_key(child["proposals"]))
+    return any(row.transform_id for proposal in proposals for row in proposal.ke)
 
 
 def _key(spec: Spec) -> str | tuple[str, ...]:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InputError
 from ..identity import Identity
 from ..secret import Secret
 from ..selector import Selector, parse_selector
-from .options import DEFINITION, FORMATS, HIDDEN
-from .schema import Problems, conform
+from .options import DEFINITION, FORMATS, HIDDEN, STORED
+from .schema import Problems, Schema, conform
 
 SHORT_SECRET = 16  # octets; below it a dictionary attack on a recorded IKEv2 exchange gets practical
 
@@ -55,6 +56,12 @@ class Definition:
         }
         return full
 
+    def without(self, names: Collection[str]) -> Definition:
+        """The definition without these children, and be it without any."""
+        kept = [position for position, child in enumerate(self.document["children"]) if child["name"] not in names]
+        document = self.document | {"children": [self.document["children"][position] for position in kept]}
+        return replace(self, document=document, selectors=tuple(self.selectors[position] for position in kept))
+
     def same_secrets(self, other: Definition) -> bool:
         """Whether both authenticate with the same keys, compared in constant time."""
         return self.secret == other.secret and self.also_accept == other.also_accept
@@ -75,8 +82,20 @@ def parse_definition(raw: Any, field: str = "") -> Definition:
     :param field: what the paths in problems begin with.
     :raises Problems: naming every bad field, its value and the remedy.
     """
+    return _parse(raw, field, DEFINITION)
+
+
+def parse_stored(raw: Any) -> Definition:
+    """A definition as the database has it, which was checked before, but from which every child may be gone.
+
+    :raises Problems: as :func:`parse_definition`.
+    """
+    return _parse(raw, "", STORED)
+
+
+def _parse(raw: Any, field: str, schema: Schema) -> Definition:
     problems: list[InputError] = []
-    document = conform(raw, DEFINITION, field, problems, FORMATS)
+    document = conform(raw, schema, field, problems, FORMATS)
     if problems:
         raise Problems(problems)
     prefix = f"{field}." if field else ""

@@ -30,6 +30,7 @@ _TUNNEL = {
     "ike.lifetime": "hot",
     "ike.dpd_delay": "hot",
     "encapsulation": "re-establish",
+    "groups": "hot",
 }
 _CHILD = {
     "start": "hot",

@@ -19,7 +19,7 @@ from .methods import API
 from .plan import Plan, make_plan, stored_changes
 from .resident import Resident
 from .schema import nearest
-from .states import Condition, reached
+from .states import UNKNOWN, Condition, reached
 
 VERSION = "1.0.0"
 _SLICE = 25  # steps done before the loop turns to others
@@ -81,11 +81,15 @@ class Methods:
 
     async def _plan(self, params: dict[str, Any], connection: Connection) -> Any:
         async with self._changing:
-            return self._shown(await self._make_plan(params))
+            plan, conditions = await self._make_plan(params)
+            answer = self._shown(plan)
+            for row in answer["tunnels"]:
+                row |= _standing(conditions.get(row["name"], UNKNOWN))
+            return answer
 
     async def _apply(self, params: dict[str, Any], connection: Connection) -> Any:
         async with self._changing:
-            plan = await self._make_plan(params)
+            plan, conditions = await self._make_plan(params)
             answer = self._shown(plan)
             changes = stored_changes(plan.steps)
             # The disk may take its time; tunnels must not wait for it.
@@ -97,27 +101,38 @@ class Methods:
                 step = plan.steps[position]
                 row = outcome[step.name] if step.name in outcome else tunnels.rows.get(step.name)
                 tunnels.carry_out(step, row)
+                shown = answer["tunnels"][position]
                 if row is not None:
-                    answer["tunnels"][position]["number"] = row.number
+                    shown["number"] = row.number
+                shown["manager_number"] = tunnels.numbers.of(step.name)
+                untouched = step.action == "none" and step.name in conditions
+                shown |= _standing(conditions[step.name] if untouched else tunnels.condition(step.name))
                 if done % _SLICE == _SLICE - 1:
                     await asyncio.sleep(0)
             self._resident.turned()
             return answer
 
-    async def _make_plan(self, params: dict[str, Any]) -> Plan:
+    async def _make_plan(self, params: dict[str, Any]) -> tuple[Plan, dict[str, Condition]]:
+        """The plan, and how the tunnels are that it names."""
         tunnels = self._resident.tunnels
         if params["state"] == "active" and params["definitions"]:
             self._resident.host.require_esp()
         names = {raw["name"] for raw in params["definitions"] if isinstance(raw.get("name"), str)}
-        running = tunnels.running(names & tunnels.rows.keys())
+        conditions = {name: tunnels.condition(name) for name in names & tunnels.rows.keys()}
+        rows = dict(tunnels.rows)
         # A plan is a pure function, and thousands of definitions take a while.
-        return await asyncio.to_thread(make_plan, params, dict(tunnels.rows), running.__getitem__)
+        plan = await asyncio.to_thread(make_plan, params, rows, lambda name: conditions[name].running())
+        return plan, conditions
 
     def _shown(self, plan: Plan) -> dict[str, Any]:
-        rows = self._resident.tunnels.rows
+        rows, numbers = self._resident.tunnels.rows, self._resident.tunnels.numbers
         return {
             "changed": plan.changed,
-            "tunnels": [step.shown(rows[step.name].number if step.name in rows else 0) for step in plan.steps],
+            "tunnels": [
+                step.shown(rows[step.name].number if step.name in rows else 0)
+                | {"manager_number": numbers.of(step.name)}
+                for step in plan.steps
+            ],
             "warnings": plan.warnings,
         }
 
@@ -125,14 +140,16 @@ class Methods:
         began = time.monotonic()
         tunnels = self._resident.tunnels
         names = list(dict.fromkeys(params.get("names", tunnels.rows)))
-        until, phase = params["until"], params.get("phase")
+        until, phase, only = params["until"], params.get("phase"), {}
+        for asked in params.get("only_children", ()):
+            only[asked["name"]] = asked["children"]
         watch = _Watch(set(names))
         self._watches.add(watch)
         try:
-            waiting = {name for name in names if not reached(tunnels.condition(name), until, phase)}
+            waiting = {name for name in names if not reached(tunnels.condition(name), until, phase, only.get(name))}
             while waiting and (left := began + params["timeout"] - time.monotonic()) > 0:
                 for name in await watch.changed(left):
-                    if reached(tunnels.condition(name), until, phase):
+                    if reached(tunnels.condition(name), until, phase, only.get(name)):
                         waiting.discard(name)
                     elif name in names:
                         waiting.add(name)
@@ -200,6 +217,11 @@ class _Watch:
         self._event.clear()
         names, self._changed = self._changed, set()
         return names
+
+
+def _standing(how: Condition) -> dict[str, str]:
+    """How a tunnel is, as answers about changes tell it."""
+    return {"state": how.state, "reason": how.reason, "story": how.story, "remedy": how.remedy}
 
 
 def _waited(name: str, how: Condition, done: bool) -> dict[str, Any]:

@@ -6,78 +6,112 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..ike.actions import ChildSa
 from ..ike.views import ChildView, IkeView
 from ..kernel.spec import Usage
+from .build import has_pfs
+from .numbers import Numbers
 from .states import Condition
 from .store import Stored
 from .tunnels import Tunnels
+from .wanted import is_needed
 
 Counters = Mapping[tuple[str, int, int], Usage]
-_DORMANT = ("dormant", "inactive")
+
+
+def listing(
+    tunnels: Tunnels, views: Mapping[str, list[IkeView]], counters: Counters, params: Mapping[str, Any], now: float
+) -> Iterator[dict[str, Any]]:
+    """One entry per tunnel, in the order of their numbers.
+
+    :param views: the IKE SAs by tunnel, for the verbose form; ``counters`` likewise.
+    :param now: the time on the protocol engine's clock.
+    """
+    found = [(row, tunnels.condition(row.name)) for row in select(tunnels.rows, params)]
+    for row, how in found:
+        tunnels.settle_numbers(row.name, how)
+    manager = params["source"] == "manager"
+    numbered = [(tunnels.numbers.of(row.name) if manager else row.number, row, how) for row, how in found]
+    for number, row, how in sorted(numbered, key=lambda one: (one[0], one[1].number)):
+        if manager and not number and "names" not in params:
+            continue
+        if "role" in params and how.role != params["role"]:
+            continue
+        children = _children(tunnels.numbers, row, params)
+        if "numbers" in params:
+            wanted = set(params["numbers"])
+            if params["phase"] == "2":
+                children = {name: at for name, at in children.items() if at in wanted}
+            if not (children if params["phase"] == "2" else number in wanted):
+                continue
+        one = Listed(row, how, number, tunnels.numbers.of(row.name), children, tunnels.numbers)
+        yield _entry(one, views.get(row.name, []), counters, params, now)
 
 
 def select(rows: Mapping[str, Stored], params: Mapping[str, Any]) -> list[Stored]:
-    """The tunnels that the filters of a call leave, in the order of their numbers."""
+    """The tunnels that the filters by name and owner leave."""
     found = list(rows.values())
     if "names" in params:
         names = set(params["names"])
         found = [row for row in found if row.name in names]
     if "owner" in params:
         found = [row for row in found if row.owner == params["owner"]]
-    if "numbers" in params:
-        numbers = set(params["numbers"])
-        if params["phase"] == "2":
-            found = [row for row in found if not numbers.isdisjoint(row.children.values())]
-        else:
-            found = [row for row in found if row.number in numbers]
-    return sorted(found, key=lambda row: row.number)
+    return found
 
 
-def listing(
-    tunnels: Tunnels, views: Mapping[str, list[IkeView]], counters: Counters, params: Mapping[str, Any], now: float
-) -> Iterator[dict[str, Any]]:
-    """One entry per tunnel.
+class Listed(NamedTuple):
+    """A tunnel to list.
 
-    :param views: the IKE SAs by tunnel, for the verbose form; ``counters`` likewise.
-    :param now: the time on the protocol engine's clock.
+    :ivar number: in the numbering of the listing; ``running`` the manager's, 0 if it does not run.
+    :ivar children: the children to list with their numbers, likewise.
     """
-    running_only = params["source"] == "manager" and "names" not in params and "numbers" not in params
-    for row in select(tunnels.rows, params):
-        how = tunnels.condition(row.name)
-        if running_only and how.state in _DORMANT and row.wanted in ("present", "inactive"):
-            continue
-        if "role" in params and how.role != params["role"]:
-            continue
-        yield _entry(row, how, views.get(row.name, []), counters, params, now)
+
+    row: Stored
+    how: Condition
+    number: int
+    running: int
+    children: dict[str, int]
+    numbers: Numbers
+
+
+def _children(numbers: Numbers, row: Stored, params: Mapping[str, Any]) -> dict[str, int]:
+    """The children that a listing shows: of the manager those that it runs, but all of a tunnel asked for by name."""
+    if params["source"] == "database":
+        return row.children
+    found = {name: numbers.of(row.name, name) for name in row.children}
+    return found if "names" in params else {name: number for name, number in found.items() if number}
 
 
 def _entry(
-    row: Stored, how: Condition, sas: list[IkeView], counters: Counters, params: Mapping[str, Any], now: float
+    one: Listed, sas: list[IkeView], counters: Counters, params: Mapping[str, Any], now: float
 ) -> dict[str, Any]:
+    row, how = one.row, one.how
     document = row.definition.document
     entry: dict[str, Any] = {
-        "number": row.number,
+        "number": one.number,
+        "database_number": row.number,
+        "manager_number": one.running,
         "name": row.name,
         "owner": row.owner,
         "wanted": row.wanted,
         "state": how.state,
         "phase1": how.phase1,
         "role": how.role,
+        "refresh": how.state != "retiring",
         "local": {"address": document["local"]["address"], "id": document["local"]["id"]},
         "remote": {"address": document["remote"]["address"], "id": document["remote"]["id"]},
+        "groups": document["groups"],
         "reason": how.reason,
         "story": how.story,
         "remedy": how.remedy,
     }
     if params["phase"] != "1":
-        numbers = set(params["numbers"]) if params["phase"] == "2" and "numbers" in params else None
         entry["children"] = [
-            _child(row, child, how, sas, counters, params["verbose"], now)
+            _child(one, child, sas, counters, params["verbose"], now)
             for child in document["children"]
-            if numbers is None or row.children[child["name"]] in numbers
+            if child["name"] in one.children
         ]
     if params["verbose"]:
         entry["definition"] = row.definition.public()
@@ -86,29 +120,27 @@ def _entry(
 
 
 def _child(
-    row: Stored,
-    child: dict[str, Any],
-    how: Condition,
-    sas: list[IkeView],
-    counters: Counters,
-    verbose: bool,
-    now: float,
+    one: Listed, child: dict[str, Any], sas: list[IkeView], counters: Counters, verbose: bool, now: float
 ) -> dict[str, Any]:
-    name = child["name"]
-    found = [(sa, view) for sa in sas for view in sa.children if view.name == name]
+    row, how, name = one.row, one.how, child["name"]
     state = how.phase2.get(name, "dormant")
     entry: dict[str, Any] = {
-        "number": row.children[name],
+        "number": one.children[name],
+        "database_number": row.children[name],
+        "manager_number": one.numbers.of(row.name, name),
         "name": name,
         "state": state,
         "role": how.role if state == "active" else "",
+        "refresh": how.state != "retiring",
+        "wanted": is_needed(row.wanted, row.asked, child),
         "local": child["local"],
         "remote": child["remote"],
         "mode": child["mode"],
         "start": child["start"],
     }
     if verbose:
-        entry["sas"] = [_child_sa(sa, view, counters, now) for sa, view in found]
+        entry["pfs"] = has_pfs(child)
+        entry["sas"] = [_child_sa(sa, view, counters, now) for sa in sas for view in sa.children if view.name == name]
     return entry
 
 
@@ -124,6 +156,10 @@ def _ike_sa(sa: IkeView, now: float) -> dict[str, Any]:
         "initiator_spi": sa.spi_i.hex(),
         "responder_spi": sa.spi_r.hex(),
         "algorithms": list(sa.algorithms),
+        "encryption": sa.encryption,
+        "integrity": sa.integrity,
+        "prf": sa.prf,
+        "key_exchange": sa.key_exchange,
         "nat": sa.nat,
         "age": round(now - sa.created, 1),
         "rekey_in": _left(sa.rekey_at, now),
@@ -149,6 +185,8 @@ def _child_sa(ike: IkeView, view: ChildView, counters: Counters, now: float) -> 
         "local": [str(selector) for selector in sa.local_selectors],
         "remote": [str(selector) for selector in sa.remote_selectors],
         "algorithms": algorithms,
+        "encryption": sa.encryption.name if sa.encryption else "",
+        "integrity": sa.integrity.name if sa.integrity else "",
         "esn": sa.esn,
         "encapsulation": list(sa.encapsulation) if sa.encapsulation else None,
         "replay_window": sa.replay_window,

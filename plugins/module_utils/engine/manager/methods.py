@@ -51,16 +51,23 @@ def _texts(description: str) -> Schema:
 
 _NAMES = _texts("Tunnel names; all when left out.")
 
+_ONLY = _texts("Limit active, inactive or absent to these children; the IKE SA comes with them and stays without.")
+_ITEM = DEFINITION | {"properties": DEFINITION["properties"] | {"only_children": _ONLY}}
+
 _CHANGE = {
     "definitions": {
         "type": "array",
         # Checked one by one in plan.py, so that the problems of each carry its tunnel's name.
-        "items": {"type": "object", "anyOf": [DEFINITION, {"type": "object", "properties": {"name": NAME}}]},
+        "items": {"type": "object", "anyOf": [_ITEM, _object(name=NAME, only_children=_ONLY)]},
         "default": [],
         "description": "Tunnels. For active, inactive and absent a name alone stands for what is already defined.",
     },
     "state": _text("What is wanted of them.", enum=STATES, default="present"),
-    "phase": _number("Limit active or inactive to the IKE SA (1) or to the Child SAs (2).", enum=[1, 2]),
+    "phase": _number(
+        "Limit active or inactive to the IKE SA (1) or to the Child SAs (2), absent to the children (2). "
+        "An IKE SA that alone is made inactive lets its Child SAs live until their lifetime is over.",
+        enum=[1, 2],
+    ),
     "purge": _flag("Remove every tunnel of this owner that is not listed."),
     "owner": _text("Whose tunnels these are; purge keeps to them.", default="", format="owner"),
 }
@@ -71,20 +78,32 @@ _OUTCOME = _object(
         "type": "array",
         "items": _object(
             name=_text("Tunnel."),
-            number=_number("Its phase 1 number, 0 before it is defined."),
+            number=_number("Its phase 1 number in the database, 0 before it is defined."),
+            manager_number=_number("Its phase 1 number in the manager afterwards, 0 if it does not run."),
             action=_text("What is done.", enum=["created", "changed", "removed", "started", "stopped", "none"]),
             impact=_text("What that does to running SAs.", enum=["none", "hot", "rekey", "re-establish"]),
             changes=_texts("Paths of the options that differ."),
-            before={"type": "object", "description": "Definition before, {} if none; no secrets."},
-            after={"type": "object", "description": "Definition after, {} if none; no secrets."},
+            before={
+                "type": "object",
+                "description": "Definition before; {} if none, or if nothing is done. No secrets.",
+            },
+            after={"type": "object", "description": "Definition after; {} if none, or if nothing is done. No secrets."},
+            state=_text("State of the whole afterwards, as in tunnels.list; unknown where there is no such tunnel."),
+            reason=_text("Why it is not up, else empty."),
+            story=_text("What happened."),
+            remedy=_text("What to do."),
         ),
     },
     warnings=_texts("What is allowed but unwise."),
 )
 
 _CHILD_VIEW = _object(
-    number=_number("Phase 2 number."),
+    number=_number("Phase 2 number in the source asked for; 0 for one that the manager does not run."),
+    database_number=_number("Phase 2 number in the database."),
+    manager_number=_number("Phase 2 number in the manager, 0 if it does not run."),
     name=_text("Child."),
+    wanted={"type": "boolean", "description": "Whether this side is to keep it up."},
+    refresh={"type": "boolean", "description": "Whether it gets fresh keys in time; false while it is retiring."},
     state=_text("dormant, trapped, negotiating, active or expired."),
     role=_text("Of the exchange that made it: initiator, responder or empty."),
     local=_texts("Selectors on this side."),
@@ -120,6 +139,12 @@ METHODS: dict[str, Method] = {
             names={"type": "array", "items": {"type": "string"}, "description": "Tunnel names; all when left out."},
             until=_text("What to wait for.", enum=UNTIL, default="established"),
             phase=_number("Look at the IKE SA (1) or the Child SAs (2) only.", enum=[1, 2]),
+            only_children={
+                "type": "array",
+                "items": _object(name=_text("Tunnel."), children=_texts("The names of its children."))
+                | {"required": ["name", "children"]},
+                "description": "Tunnels of which only these children are looked at.",
+            },
             timeout={"type": "number", "default": 30, "minimum": 0, "maximum": 86400, "description": "Seconds."},
         ),
         _object(
@@ -130,7 +155,7 @@ METHODS: dict[str, Method] = {
                 "items": _object(
                     name=_text("Tunnel."),
                     reached={"type": "boolean", "description": "Whether it is in the state waited for."},
-                    state=_text("unknown, inactive, dormant, negotiating, active, degraded or down."),
+                    state=_text("unknown, inactive, dormant, negotiating, active, degraded, down or retiring."),
                     phase1=_text("State of the IKE SA."),
                     phase2={"type": "object", "description": "State of each child, by name."},
                     reason=_text("Key of the closed list of reasons why it is down, else empty."),
@@ -150,7 +175,7 @@ METHODS: dict[str, Method] = {
             numbers={
                 "type": "array",
                 "items": {"type": "integer"},
-                "description": "Phase 1 numbers; with phase 2: phase 2 numbers.",
+                "description": "Phase 1 numbers of that source; with phase 2: phase 2 numbers.",
             },
             phase=_text(
                 "1, 2, or 1+: phase 1 tunnels with their phase 2 tunnels.", enum=["1", "1+", "2"], default="1+"
@@ -165,13 +190,19 @@ METHODS: dict[str, Method] = {
             tunnels={
                 "type": "array",
                 "items": _object(
-                    number=_number("Phase 1 number."),
+                    number=_number("Phase 1 number in the source asked for; 0 for one that the manager does not run."),
+                    database_number=_number("Phase 1 number in the database."),
+                    manager_number=_number("Phase 1 number in the manager, 0 if it does not run."),
                     name=_text("Tunnel."),
                     owner=_text("Owner tag."),
                     wanted=_text("active, ike (IKE SA only), present or inactive."),
-                    state=_text("State of the whole: inactive, dormant, negotiating, active, degraded or down."),
+                    state=_text(
+                        "State of the whole: inactive, dormant, negotiating, active, degraded, down or retiring."
+                    ),
                     phase1=_text("State of the IKE SA: dormant, negotiating, active or expired."),
                     role=_text("initiator, responder or empty."),
+                    refresh={"type": "boolean", "description": "Whether it gets fresh keys in time."},
+                    groups=_texts("Names under which it is started together with others."),
                     local={"type": "object", "description": "Our address and id."},
                     remote={"type": "object", "description": "The peer's address and id."},
                     children={"type": "array", "items": _CHILD_VIEW},

@@ -199,6 +199,12 @@ DEFINITION: Schema = {
             "default": "auto",
             "description": "ESP in UDP when a NAT is found, or always.",
         },
+        "groups": {
+            "type": "array",
+            "items": {"type": "string", "format": "name"},
+            "default": [],
+            "description": "Names under which several tunnels are started together: ike cmd=activate remid=GROUP.",
+        },
         "children": {
             "type": "array",
             "items": CHILD,
@@ -208,6 +214,9 @@ DEFINITION: Schema = {
         },
     },
 }
+# A definition as it is kept: its last child may have been removed.
+_PROPERTIES = DEFINITION["properties"]
+STORED: Schema = DEFINITION | {"properties": _PROPERTIES | {"children": _PROPERTIES["children"] | {"minItems": 0}}}
 
 
 def _read_duration(value: Any, field: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .difference import Change, changes, worst
 from .store import Put, Remove, Stored
+from .wanted import asked_after, of_children, settled, wanted_after
 from .wishes import Wish, read_wishes
 
 
@@ -34,8 +35,9 @@ class Step:
     :ivar before: the row as it is, None for a new tunnel; ``after`` what is to be stored, None to remove it.
     :ivar action: created, changed, removed, started, stopped or none.
     :ivar changes: the options that differ, each with its impact.
-    :ivar phase: 1 or 2 where only the IKE SA or only the Child SAs are meant.
+    :ivar phase: 1 or 2 where only the IKE SA or only the Child SAs are meant; ``only`` the children where not all are.
     :ivar halts: whether what runs is to be taken down.
+    :ivar nudges: whether it is wanted already but not up: its next attempt is to be now.
     """
 
     name: str
@@ -45,7 +47,9 @@ class Step:
     after: Put | None
     changes: tuple[Change, ...] = ()
     phase: int | None = None
+    only: tuple[str, ...] | None = None
     halts: bool = False
+    nudges: bool = False
 
     @property
     def stored_change(self) -> Put | Remove | None:
@@ -53,12 +57,12 @@ class Step:
         if self.after is None:
             return Remove(self.name) if self.before is not None else None
         old = self.before
-        same = old is not None and not self.changes and (old.owner, old.wanted) == (self.after.owner, self.after.wanted)
+        same = old is not None and not self.changes and _wish(old) == _wish(self.after)
         return None if same else self.after
 
     def shown(self, number: int) -> dict[str, Any]:
-        """As the methods answer it."""
-        before, after = _shown(self.before), _shown(self.after)
+        """As the methods answer it; what is left alone shows no definitions."""
+        before, after = ({}, {}) if self.action == "none" else (_shown(self.before), _shown(self.after))
         # Neither key is shown; say at least that it is another one.
         if "auth.secret" in {change.path for change in self.changes}:
             after["auth"]["secret"] += " (changed)"
@@ -100,52 +104,65 @@ def make_plan(params: Mapping[str, Any], stored: Mapping[str, Stored], running: 
 
 
 def _step(wish: Wish, before: Stored | None, params: Mapping[str, Any], running: Callable[[str], Running]) -> Step:
-    state, phase = params["state"], params.get("phase")
+    state = params["state"]
+    phase = params.get("phase") if wish.only is None else 2
     if wish.definition is None:
         return _removal(before) if before is not None else Step(wish.name, "none", "none", None, None)
+    wanted, asked = _lasting(wish, before, state, phase)
     if before is None:
-        put = Put(params["owner"], wanted_after(None, state, phase), wish.definition)
-        return Step(wish.name, "created", "none", None, put, phase=phase)
-    owner = params["owner"] if wish.given else before.owner
-    put = Put(owner, wanted_after(before.wanted, state, phase), wish.definition)
+        put = Put(params["owner"], wanted, wish.definition, asked)
+        return Step(wish.name, "created", "none", None, put, phase=phase, only=wish.only)
+    put = Put(params["owner"] if wish.given else before.owner, wanted, wish.definition, asked)
     now = running(wish.name)
     differences = tuple(changes(before.definition, wish.definition, now.children))
-    impact = worst(differences) if now.busy or not differences else "hot"
-    action = "changed" if differences or put.owner != before.owner else _movement(state, phase, before, put, now)
-    return Step(wish.name, action, impact, before, put, differences, phase, state == "inactive")
+    impact = worst(differences) if now.busy or now.children or not differences else "hot"
+    action = (
+        "changed" if differences or put.owner != before.owner else _movement(state, phase, wish.only, before, put, now)
+    )
+    nudges = action == "none" and state == "active" and not (now.busy if phase == 1 else now.up)
+    return Step(wish.name, action, impact, before, put, differences, phase, wish.only, state == "inactive", nudges)
 
 
 def _removal(before: Stored) -> Step:
     return Step(before.name, "removed", "none", before, None)
 
 
-def _movement(state: str, phase: int | None, before: Stored, put: Put, now: Running) -> str:
-    """Started, stopped or none, for a tunnel whose definition stays."""
+def _lasting(wish: Wish, before: Stored | None, state: str, phase: int | None) -> tuple[str, dict[str, bool]]:
+    """The lasting wish for the tunnel and its children after this one."""
+    wanted, asked = (before.wanted, before.asked) if before is not None else (None, {})
+    if wish.only is not None and state != "absent":
+        wanted, asked = of_children(wanted, asked, state, wish.only)
+    else:
+        wanted, asked = wanted_after(wanted, state, phase), asked_after(asked, state, phase)
+    return wanted, settled(wanted, asked, wish.definition.document["children"] if wish.definition else ())
+
+
+def _movement(
+    state: str, phase: int | None, only: tuple[str, ...] | None, before: Stored, put: Put, now: Running
+) -> str:
+    """Started, stopped or none, for a tunnel whose definition stays.
+
+    What is wanted already is tried until it is up, so that wanting it once more changes nothing.
+    """
+    wish_changes = _wish(before) != _wish(put)
     if state == "active":
-        starts_here = put.definition.document["role"] != "responder"
-        done = now.busy if phase == 1 else now.up
-        return "started" if before.wanted != put.wanted or (starts_here and not done) else "none"
+        return "started" if wish_changes else "none"
     if state == "inactive":
-        runs = bool(now.children) if phase == 2 else now.busy
-        return "stopped" if before.wanted != put.wanted or runs else "none"
+        up = now.children if only is None else now.children.intersection(only)
+        runs = {1: now.busy, 2: bool(up), None: now.busy or bool(up)}[phase]
+        return "stopped" if wish_changes or runs else "none"
     return "none"
 
 
-def wanted_after(before: str | None, state: str, phase: int | None) -> str:
-    """The lasting wish for a tunnel, by the lasting wish so far and what is asked now."""
-    if state == "active":
-        return "ike" if phase == 1 and before != "active" else "active"
-    if state == "inactive":
-        if phase == 2:
-            return "ike" if before in ("active", "ike") else before or "present"
-        return "inactive"
-    return before or "present"
+def _wish(row: Stored | Put) -> tuple[str, str, dict[str, bool]]:
+    return row.owner, row.wanted, row.asked
 
 
 def _shown(row: Stored | Put | None) -> dict[str, Any]:
     if row is None:
         return {}
-    return row.definition.public() | {"wanted": row.wanted, "owner": row.owner}
+    asked = {"asked": dict(row.asked)} if row.asked else {}
+    return row.definition.public() | {"wanted": row.wanted, "owner": row.owner} | asked
 
 
 def stored_changes(steps: Iterable[Step]) -> list[Put | Remove]:

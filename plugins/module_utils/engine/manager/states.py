@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from ..ike.reasons import REASONS
 from ..ike.v2.sa import ChildState, IkeSa, Kind, State
 from .plan import Running
 from .store import Stored
+from .wanted import is_needed
 
 _PHASE1 = {
     State.START: "negotiating",
@@ -50,7 +51,7 @@ class Notice(NamedTuple):
 class Condition(NamedTuple):
     """How one tunnel is.
 
-    :ivar state: unknown, inactive, dormant, negotiating, active, degraded or down.
+    :ivar state: unknown, inactive, dormant, negotiating, active, degraded, down or retiring.
     :ivar phase1: dormant, negotiating, active or expired; ``phase2``: the same or trapped, by child.
     :ivar role: of the IKE SA: initiator, responder or empty.
     """
@@ -80,14 +81,22 @@ def condition(row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], notice
     """
     sas = list(sas)
     children = row.definition.document["children"]
-    phase1 = max((_PHASE1[sa.state] for sa in sas), key=_BEST.index, default="dormant")
+    retired = any(sa.retired and sa.children for sa in sas)
+    # For its operator a retired IKE SA is over; only its children are in use.
+    phase1 = max(("expired" if sa.retired else _PHASE1[sa.state] for sa in sas), key=_BEST.index, default="dormant")
     phase2 = {child["name"]: "trapped" if child["name"] in trapped else "dormant" for child in children}
     for sa in sas:
         _count_children(sa, phase2)
-    needed = [child["name"] for child in children if child["start"] == "auto"] if row.wanted != "ike" else []
-    missing = [name for name in needed if phase2[name] != "active"]
+    missing = [
+        child["name"]
+        for child in children
+        if phase2[child["name"]] != "active" and is_needed(row.wanted, row.asked, child)
+    ]
     current = next((sa for sa in sas if sa.state is State.ESTABLISHED), sas[0] if sas else None)
     role = "" if current is None else "initiator" if current.initiator else "responder"
+    if retired:
+        text, remedy = REASONS["retiring"]
+        return Condition("retiring", phase1, phase2, role, "retiring", text, remedy)
     state = _state(row, phase1, [phase2[name] for name in missing], notice)
     if state == "active":
         return Condition(state, phase1, phase2, role)
@@ -98,16 +107,45 @@ def condition(row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], notice
 def starts_itself(row: Stored) -> bool:
     """Whether this side brings the tunnel up without being asked by a packet or by the peer."""
     document = row.definition.document
-    if row.wanted not in ("active", "ike") or document["role"] == "responder":
+    if row.wanted == "inactive" or document["role"] == "responder":
         return False
-    return row.wanted == "ike" or any(child["start"] == "auto" for child in document["children"])
+    # The IKE SA is all there is to a tunnel whose last child was removed.
+    alone = row.wanted == "ike" or (row.wanted == "active" and not document["children"])
+    return alone or bool(needed(row))
 
 
-def reached(now: Condition, until: str, phase: int | None) -> bool:
-    """Whether a tunnel is where a wait wants it."""
+def needed(row: Stored) -> list[str]:
+    """The children that this side is to keep up."""
+    children = row.definition.document["children"]
+    return [child["name"] for child in children if is_needed(row.wanted, row.asked, child)]
+
+
+def is_wanted(row: Stored) -> bool:
+    """Whether anything of the tunnel is wanted up, by whichever side."""
+    return row.wanted in ("active", "ike") or any(row.asked.values())
+
+
+def living(row: Stored, now: Condition) -> list[str] | None:
+    """The children that the manager runs or is to run; None if it is not concerned with the tunnel at all."""
+    if now.state in ("dormant", "inactive", "unknown") and not is_wanted(row):
+        return None
+    return [
+        child["name"]
+        for child in row.definition.document["children"]
+        if now.phase2.get(child["name"], "dormant") != "dormant" or is_needed(row.wanted, row.asked, child)
+    ]
+
+
+def reached(now: Condition, until: str, phase: int | None, only: Collection[str] | None = None) -> bool:
+    """Whether a tunnel is where a wait wants it.
+
+    :param only: the children to look at, None for what the phase says.
+    """
     if until == "defined":
         return now.state != "unknown"
     active2 = [name for name, state in now.phase2.items() if state == "active"]
+    if only is not None:
+        return set(only).issubset(active2) if until == "established" else set(only).isdisjoint(active2)
     if until == "down":
         idle = now.phase1 not in ("negotiating", "active")
         return {1: idle, 2: not active2, None: idle and not active2}[phase]
@@ -139,7 +177,7 @@ def _state(row: Stored, phase1: str, missing: list[str], notice: Notice | None) 
         return "inactive"
     if phase1 == "negotiating":
         return "negotiating"
-    if row.wanted not in ("active", "ike"):
+    if not is_wanted(row):
         return "dormant"
     if notice is not None:
         return "down"

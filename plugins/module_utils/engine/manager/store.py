@@ -9,13 +9,13 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import MissingError
-from .definition import Definition, parse_definition
+from .definition import Definition, parse_stored
 
-_VERSION = 1
+_VERSION = 2
 # AUTOINCREMENT: a number that an operator has seen never comes to mean another tunnel.
 _SCHEMA = """
 CREATE TABLE tunnel (
@@ -32,6 +32,8 @@ CREATE TABLE child (
     UNIQUE (tunnel, name)
 );
 """
+# What brings a database of an older engine up to date: by the version it has, to be done in order.
+_UPGRADES = {1: "ALTER TABLE child ADD COLUMN asked INTEGER"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Stored:
     :ivar owner: tag of whoever defined it.
     :ivar wanted: ``active``, ``ike`` (the IKE SA alone), ``present`` (as it comes) or ``inactive``.
     :ivar children: phase 2 numbers by name.
+    :ivar asked: children of which something else is wanted than of the tunnel, see ``wanted.py``.
     """
 
     number: int
@@ -50,15 +53,17 @@ class Stored:
     wanted: str
     definition: Definition
     children: dict[str, int]
+    asked: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Create or replace a tunnel."""
+    """Create or replace a tunnel; see :class:`Stored`."""
 
     owner: str
     wanted: str
     definition: Definition
+    asked: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,9 @@ class Store:
         if version == 0:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 execute(statement)
+        for step in range(version or 1, _VERSION):
+            execute(_UPGRADES[step])
+        if version < _VERSION:
             execute(f"PRAGMA user_version = {_VERSION}")
         execute("COMMIT")
         if version > _VERSION:
@@ -182,15 +190,28 @@ class Store:
         for child in wanted:
             if child not in known:
                 known[child] = execute("INSERT INTO child (tunnel, name) VALUES (?, ?)", (number, child)).lastrowid
-        return Stored(
-            number, name, change.owner, change.wanted, change.definition, {child: known[child] for child in wanted}
-        )
+        execute("UPDATE child SET asked = NULL WHERE tunnel = ? AND asked IS NOT NULL", (number,))
+        for child, up in change.asked.items():
+            execute("UPDATE child SET asked = ? WHERE number = ?", (up, known[child]))
+        children = {child: known[child] for child in wanted}
+        return Stored(number, name, change.owner, change.wanted, change.definition, children, change.asked)
 
     def _read(self, tunnels: list[tuple[int, str, str, str, str]]) -> dict[str, Stored]:
         children: dict[int, dict[str, int]] = {}
-        for number, tunnel, name in self._connection.execute("SELECT number, tunnel, name FROM child"):
+        asked: dict[int, dict[str, bool]] = {}
+        for number, tunnel, name, up in self._connection.execute("SELECT number, tunnel, name, asked FROM child"):
             children.setdefault(tunnel, {})[name] = number
+            if up is not None:
+                asked.setdefault(tunnel, {})[name] = bool(up)
         return {
-            name: Stored(number, name, owner, wanted, parse_definition(json.loads(text)), children.get(number, {}))
+            name: Stored(
+                number,
+                name,
+                owner,
+                wanted,
+                parse_stored(json.loads(text)),
+                children.get(number, {}),
+                asked.get(number, {}),
+            )
             for number, name, owner, wanted, text in tunnels
         }

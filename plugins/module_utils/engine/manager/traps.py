@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from ..errors import EngineError, KernelError
 from ..ike.actions import ChildSa
-from ..ike.connection import ChildConfig, Connection
+from ..ike.connection import Connection
 from ..ike.v2.turn import Registry
 from ..kernel.spec import ChildSpec
 from .host import KernelHost, trap_of
 from .store import Stored
+from .wanted import holds_place
 
 
 class Traps:
@@ -42,11 +43,13 @@ class Traps:
         """
         remote = connection.remote_address
         wanted: dict[str, ChildSpec] = {}
+        children = row.definition.document["children"]
+        held = {child["name"] for child in children if holds_place(row.wanted, row.asked, child)}
         if local is not None and remote is not None:
             wanted = {
                 child.name: trap_of(child, row.owner, row.name, local, remote)
                 for child in connection.children
-                if _is_wanted(row.wanted, child)
+                if child.name in held
             }
         # Without a route a packet never comes to the policy that would start the child.
         on_demand = {child.name for child in connection.children if child.start == "trap"}
@@ -90,10 +93,6 @@ class Traps:
         return any(
             _same_policies(spec, child.sa) for sa in self._sas.of_tunnel(spec.tunnel) for child in sa.children.values()
         )
-
-
-def _is_wanted(wanted: str, child: ChildConfig) -> bool:
-    return (child.start == "trap" and wanted in ("active", "present")) or (child.start == "auto" and wanted == "active")
 
 
 def _same_policies(spec: ChildSpec, child: ChildSa) -> bool:

@@ -17,9 +17,10 @@ from ..selector import Selector
 from .build import connection_of
 from .host import KernelHost
 from .log import Log
-from .plan import Running, Step
+from .numbers import Numbers
+from .plan import Step
 from .retry import Retry
-from .states import UNKNOWN, Condition, Notice, condition, starts_itself
+from .states import UNKNOWN, Condition, Notice, condition, living, needed, starts_itself
 from .store import Stored
 from .traps import Traps
 
@@ -36,6 +37,7 @@ class Tunnels:
 
     :param act: performs the actions of the protocol engine.
     :param clock: the time in seconds, monotonic.
+    :ivar numbers: the numbers of those that run.
     :ivar changed: called with the name of a tunnel of which something changed.
     """
 
@@ -44,6 +46,7 @@ class Tunnels:
         self.retry = Retry(random.random)
         self.modes: dict[int, str] = {}
         self.traps = Traps(host, endpoint.registry)
+        self.numbers = Numbers(host.registry.directory)
         self.changed: Callable[[str], None] = lambda name: None
         self._endpoint = endpoint
         self._host = host
@@ -61,7 +64,7 @@ class Tunnels:
         """Put a row into operation, new or in the place of the one of that name."""
         self.rows[row.name] = row
         if row.wanted == "inactive":
-            self._withdraw(row.name)
+            self._retract(row.name)
             return
         connection = connection_of(row.definition, self._reqids(row))
         self._forget_peer(row.name)
@@ -80,13 +83,15 @@ class Tunnels:
     def carry_out(self, step: Step, row: Stored | None) -> None:
         """Do one step of a plan; ``row`` is what the database now holds, None once it is removed."""
         if step.action == "none":
+            if step.nudges and row is not None and starts_itself(row) and not self._under_way(step.name):
+                self.retry.want(step.name, self._clock())
             return
         self._notices.pop(step.name, None)
         if row is None:
             self._remove(step.name)
         else:
             self._change(step, row)
-        self.changed(step.name)
+        self._tell(step.name)
 
     def _change(self, step: Step, row: Stored) -> None:
         now = self._clock()
@@ -94,14 +99,14 @@ class Tunnels:
         children = {child["name"] for child in row.definition.document["children"]}
         anew = {change.child for change in step.changes if change.impact == "re-establish"}
         gone = {change.child for change in step.changes if change.child} - children
-        if step.halts:
-            self._act(self._endpoint.stop(step.name, now, row.children if step.phase == 2 else None))
-        elif "" in anew:
+        if "" in anew:
             self._act(self._endpoint.stop(step.name, now))
         elif anew | gone:
             self._act(self._endpoint.stop(step.name, now, anew | gone))
-        self.adopt(row)
         if step.halts:
+            self._halt(step, row)
+        self.adopt(row)
+        if step.halts and step.only is None:
             return
         self._renew_keys(step)
         if starts_itself(row):
@@ -110,10 +115,20 @@ class Tunnels:
             # Nobody asked for it to be up, but it was, so it is brought up again.
             self._start(step.name, None if "" in anew else before.children & anew)
 
+    def _halt(self, step: Step, row: Stored) -> None:
+        """End what a step ends: the IKE SA alone, which its children outlive, children alone, or everything."""
+        now = self._clock()
+        if step.phase == 1:
+            self._act(self._endpoint.retire(step.name, now))
+        elif step.phase == 2:
+            self._act(self._endpoint.stop(step.name, now, row.children if step.only is None else step.only))
+        else:
+            self._act(self._endpoint.stop(step.name, now))
+
     def start_due(self) -> None:
         """Start what the retry clock says is due."""
         for name in self.retry.due(self._clock()):
-            self._start(name, None if self.rows[name].wanted == "active" else ())
+            self._start(name, needed(self.rows[name]))
 
     def acquired(self, event: Acquire) -> None:
         """A packet wants a child: start it.
@@ -123,7 +138,9 @@ class Tunnels:
         """
         names = self._host.registry.names(event.reqid)
         row = self.rows.get(names.tunnel) if names else None
-        if row is None or row.definition.document["role"] == "responder" or row.name not in self._connections:
+        if row is None or row.wanted == "inactive" or row.name not in self._connections:
+            return
+        if row.definition.document["role"] == "responder":
             return
         now = self._clock()
         if now - self._acquired.get(row.name, now - 1.0) < 1.0:
@@ -146,10 +163,6 @@ class Tunnels:
             return UNKNOWN
         return condition(row, self._endpoint.registry.of_tunnel(name), self.traps.of(name), self._notices.get(name))
 
-    def running(self, names: Iterable[str]) -> dict[str, Running]:
-        """What plans need to know of these tunnels."""
-        return {name: self.condition(name).running() for name in names}
-
     def note(self, report: Report) -> None:
         """Take in what the protocol engine reports of one tunnel."""
         name = report.tunnel
@@ -159,6 +172,22 @@ class Tunnels:
         self._remember(report)
         if self._endpoint.connections.get(name) is not None:
             self._go_on(row, report)
+        self._tell(name)
+
+    def settle_numbers(self, name: str, now: Condition | None = None) -> None:
+        """Give numbers to what the manager runs of a tunnel from now on, and end those of what it runs no more.
+
+        :param now: how it is, if that is known already.
+        """
+        row = self.rows.get(name)
+        children = living(row, now or self.condition(name)) if row is not None else None
+        if children is None:
+            self.numbers.end(name)
+        else:
+            self.numbers.settle(name, children)
+
+    def _tell(self, name: str) -> None:
+        self.settle_numbers(name)
         self.changed(name)
 
     def _go_on(self, row: Stored, report: Report) -> None:
@@ -274,6 +303,10 @@ class Tunnels:
     def _withdraw(self, name: str) -> None:
         """Take a tunnel out of operation: SAs, policies, and the definition that peers could use."""
         self._act(self._endpoint.stop(name, self._clock()))
+        self._retract(name)
+
+    def _retract(self, name: str) -> None:
+        """Let nobody start a tunnel; a retired IKE SA stays with its children."""
         self._endpoint.undefine(name)
         self.retry.forget(name)
         self._notices.pop(name, None)

@@ -15,18 +15,23 @@ from .overlap import Claim, overlaps
 from .schema import Problems, nearest
 from .store import Stored
 
+# What a phase may limit, by state.
+_PHASES = {"present": (), "active": (1, 2), "inactive": (1, 2), "absent": (2,)}
+
 
 class Wish(NamedTuple):
     """One tunnel of the call.
 
     :ivar definition: what it is to be; None where the tunnel is to go.
     :ivar given: whether the call defined it; else a bare name stood for what is already defined.
+    :ivar only: the children that alone are meant, None for all of it.
     """
 
     name: str
     field: str
     definition: Definition | None
     given: bool
+    only: tuple[str, ...] | None = None
 
 
 def read_wishes(params: Mapping[str, Any], stored: Mapping[str, Stored]) -> tuple[list[Wish], list[str]]:
@@ -37,15 +42,18 @@ def read_wishes(params: Mapping[str, Any], stored: Mapping[str, Stored]) -> tupl
     problems: list[InputError] = []
     warnings: list[str] = []
     wishes: list[Wish] = []
-    if "phase" in params and params["state"] not in ("active", "inactive"):
+    state, phase = params["state"], params.get("phase")
+    if phase is not None and phase not in _PHASES[state]:
         remedy = "use it with state active or inactive, or leave it out"
-        problems.append(InputError("phase", params["phase"], f"has no meaning with state {params['state']}", remedy))
+        if state == "absent":
+            remedy = "leave it out: a definition goes with all its children"
+        problems.append(InputError("phase", phase, f"has no meaning with state {state}", remedy))
     seen: set[str] = set()
     for position, raw in enumerate(params["definitions"]):
         name = raw.get("name")
         field = f"definitions[{name if isinstance(name, str) and name else position}]"
         try:
-            wish = _read_one(raw, field, params["state"], stored, warnings)
+            wish = _read_one(raw, field, params, stored, warnings)
         except Problems as found:
             problems += found.problems
             continue
@@ -53,25 +61,63 @@ def read_wishes(params: Mapping[str, Any], stored: Mapping[str, Stored]) -> tupl
             problems.append(InputError(f"{field}.name", wish.name, "is listed twice", "give each tunnel its own name"))
         seen.add(wish.name)
         wishes.append(wish)
-    problems += _foreign(wishes, params["owner"], stored)
-    if not problems and params["state"] != "absent":
+    problems += _foreign(wishes, params, stored)
+    if not problems and state != "absent":
         problems += _conflicts(wishes, params, stored)
     if problems:
         raise Problems(problems)
     return wishes, warnings
 
 
-def _read_one(raw: dict[str, Any], field: str, state: str, stored: Mapping[str, Stored], warnings: list[str]) -> Wish:
+def _read_one(
+    raw: dict[str, Any], field: str, params: Mapping[str, Any], stored: Mapping[str, Stored], warnings: list[str]
+) -> Wish:
     name = raw.get("name")
+    raw = dict(raw)
+    only = _only_children(raw.pop("only_children", None), f"{field}.only_children", params)
     if isinstance(name, str) and name:
-        if state == "absent":
-            return Wish(name, field, None, False)
+        if params["state"] == "absent":
+            return Wish(name, field, _remaining(stored.get(name), only, params.get("phase")), False)
         if all(value is None for key, value in raw.items() if key != "name"):
-            return Wish(name, field, _defined(name, field, stored), False)
+            return _known_children(Wish(name, field, _defined(name, field, stored), False, only))
     definition = parse_definition(raw, field)
     warnings += definition.warnings()
     warnings += check_proposals(definition, f"{field}.")
-    return Wish(definition.name, field, definition, True)
+    return _known_children(Wish(definition.name, field, definition, True, only))
+
+
+def _only_children(value: Any, field: str, params: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The children that alone are meant, each once.
+
+    :raises Problems: it is no list of names, or goes with nothing else that the call asks for.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise Problems([InputError(field, value, "is not a list of names", "name the children that are meant")])
+    if params["state"] == "present":
+        remedy = "use it with state active, inactive or absent, or leave it out"
+        raise Problems([InputError(field, value, "has no meaning with state present", remedy)])
+    if params.get("phase") == 1:
+        raise Problems([InputError(field, value, "cannot stand beside phase 1", "children are of phase 2")])
+    return tuple(dict.fromkeys(value))
+
+
+def _known_children(wish: Wish) -> Wish:
+    known = [child["name"] for child in wish.definition.document["children"]] if wish.definition else []
+    unknown = [name for name in wish.only or () if name not in known]
+    if unknown:
+        remedy = nearest(unknown[0], known) if known else "it has none"
+        problem = f"is no child of tunnel {wish.name}"
+        raise Problems([InputError(f"{wish.field}.only_children", name, problem, remedy) for name in unknown])
+    return wish
+
+
+def _remaining(row: Stored | None, only: tuple[str, ...] | None, phase: int | None) -> Definition | None:
+    """What stays of a definition that is to go."""
+    if row is None or (only is None and phase is None):
+        return None
+    return row.definition.without(row.children if only is None else only)
 
 
 def _defined(name: str, field: str, stored: Mapping[str, Stored]) -> Definition:
@@ -81,11 +127,13 @@ def _defined(name: str, field: str, stored: Mapping[str, Stored]) -> Definition:
     return stored[name].definition
 
 
-def _foreign(wishes: list[Wish], owner: str, stored: Mapping[str, Stored]) -> list[InputError]:
+def _foreign(wishes: list[Wish], params: Mapping[str, Any], stored: Mapping[str, Stored]) -> list[InputError]:
     """Tunnels that another owner defined: neither redefined nor removed by a slip of the name.
 
     Whoever names no owner, at the gateway itself, may remove any.
     """
+    owner = params["owner"]
+    removes = params["state"] == "absent" and owner
     return [
         InputError(
             f"{wish.field}.name",
@@ -94,9 +142,7 @@ def _foreign(wishes: list[Wish], owner: str, stored: Mapping[str, Stored]) -> li
             "choose another name, or give that owner",
         )
         for wish in wishes
-        if (wish.given or (wish.definition is None and owner))
-        and wish.name in stored
-        and stored[wish.name].owner not in ("", owner)
+        if (wish.given or removes) and wish.name in stored and stored[wish.name].owner not in ("", owner)
     ]
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from engine.manager.definition import parse_definition
 from engine.manager.difference import _CHILD, _TUNNEL, IMPACTS
@@ -86,7 +88,7 @@ def test_second_run_is_none_for_every_state():
 
 MOVES = [
     ("active", "present", DOWN, None, "started"),
-    ("active", "active", DOWN, None, "started"),  # in its back-off: starts now
+    ("active", "active", DOWN, None, "none"),  # it is tried until it is up, so this changes nothing
     ("active", "inactive", DOWN, None, "started"),
     ("active", "ike", Running(True, True), None, "started"),
     ("active", "active", Running(busy=True), 1, "none"),
@@ -103,6 +105,98 @@ def test_movements(state, wanted, running, phase, action):
     params = {"state": state} | ({"phase": phase} if phase else {})
     found = step({"name": "hq-b1"}, have=[row(definition(), wanted)], running=running, **params)
     assert (found.action, found.impact) == (action, "none")
+
+
+def test_what_is_wanted_but_down_is_tried_at_once_without_a_change():
+    found = step(definition(), have=[row(definition(), "active")], running=DOWN, state="active")
+    assert (found.action, found.nudges) == ("none", True)
+    for state, running in (("present", DOWN), ("active", UP)):
+        assert not step(definition(), have=[row(definition(), "active")], running=running, state=state).nudges
+
+
+TWO = definition() | {
+    "children": [
+        {"name": name, "local": ["10.1.0.0/16"], "remote": [f"10.{number}.0.0/24"], "start": start}
+        for number, (name, start) in enumerate({"lan": "auto", "voice": "manual", "guest": "trap"}.items(), 20)
+    ]
+}
+# wanted and asked before, what is asked of which child, what runs -> action, wanted and asked after
+ONLY = [
+    ("present", {}, "active", "voice", (), "started", "present", {"voice": True}),
+    ("inactive", {}, "active", "voice", (), "started", "present", {"voice": True}),
+    ("active", {}, "active", "voice", ("lan",), "started", "active", {"voice": True}),
+    ("active", {"voice": True}, "active", "voice", (), "none", "active", {"voice": True}),
+    ("active", {}, "active", "lan", ("lan",), "none", "active", {}),
+    ("active", {"lan": False}, "active", "lan", (), "started", "active", {}),
+    ("ike", {}, "active", "lan", (), "started", "ike", {"lan": True}),
+    ("active", {}, "inactive", "lan", ("lan",), "stopped", "active", {"lan": False}),
+    ("active", {"lan": False}, "inactive", "lan", (), "none", "active", {"lan": False}),
+    ("active", {"voice": True}, "inactive", "voice", ("voice",), "stopped", "active", {}),
+    ("present", {}, "inactive", "voice", ("lan",), "none", "present", {}),
+    ("present", {}, "inactive", "guest", (), "stopped", "present", {"guest": False}),
+    ("inactive", {}, "inactive", "lan", (), "none", "inactive", {}),
+]
+
+
+@pytest.mark.parametrize(("wanted", "asked", "state", "child", "up", "action", "after", "asked_after"), ONLY)
+def test_single_children_are_started_and_ended(wanted, asked, state, child, up, action, after, asked_after):
+    before = replace(row(TWO, wanted), asked=asked)
+    running = Running(bool(up), False, frozenset(up))
+    found = step({"name": "hq-b1", "only_children": [child]}, have=[before], running=running, state=state)
+    assert (found.action, found.after.wanted, found.after.asked) == (action, after, asked_after)
+    assert (found.stored_change is None) == ((wanted, asked) == (after, asked_after))
+
+
+WHOLE = [
+    ("active", {"lan": False, "voice": True}, "active", None, {"voice": True}),
+    ("present", {"voice": True}, "active", 1, {"voice": True}),
+    ("active", {"lan": False, "voice": True}, "inactive", 2, {}),
+    ("active", {"voice": True}, "inactive", None, {}),
+    ("active", {"lan": False}, "present", None, {"lan": False}),
+]
+
+
+@pytest.mark.parametrize(("wanted", "asked", "state", "phase", "after"), WHOLE)
+def test_what_is_wanted_of_single_children_after_something_is_wanted_of_all(wanted, asked, state, phase, after):
+    params = {"state": state} | ({"phase": phase} if phase else {})
+    found = step({"name": "hq-b1"}, have=[replace(row(TWO, wanted), asked=asked)], **params)
+    assert found.after.asked == after
+
+
+def test_children_are_removed_from_a_definition_and_be_it_the_last():
+    have = [replace(row(TWO, "active"), asked={"voice": True})]
+    found = step({"name": "hq-b1", "only_children": ["voice", "unknown"]}, have=have, state="absent", running=UP)
+    assert [one.path for one in found.changes] == ["children.voice"] and found.after.asked == {}
+    assert [child["name"] for child in found.after.definition.document["children"]] == ["lan", "guest"]
+    found = step({"name": "hq-b1"}, have=have, state="absent", phase=2)
+    assert (found.action, found.after.definition.document["children"]) == ("changed", [])
+    assert len(found.after.definition.selectors) == 0 and found.after.wanted == "active"
+    rest = [row(TWO, "active")]
+    assert step({"name": "hq-b1", "only_children": ["unknown"]}, have=rest, state="absent").action == "none"
+    assert step({"name": "hq-b9"}, have=rest, state="absent", phase=2).action == "none"
+    with pytest.raises(Problems, match="belongs to owner 'fleet', not to 'other'"):
+        plan({"name": "hq-b1"}, have=[row(TWO, owner="fleet")], state="absent", phase=2, owner="other")
+
+
+@pytest.mark.parametrize(
+    ("only", "params", "message"),
+    [
+        (["lam"], {"state": "active"}, r"definitions\[hq-b1\].only_children: is no child .* did you mean lan"),
+        ([], {"state": "active"}, "name the children"),
+        ("lan", {"state": "active"}, "is not a list of names"),
+        ([7], {"state": "inactive"}, "is not a list of names"),
+        (["lan"], {}, "no meaning with state present"),
+        (["lan"], {"state": "active", "phase": 1}, "cannot stand beside phase 1"),
+    ],
+)
+def test_bad_choices_of_children(only, params, message):
+    with pytest.raises(Problems, match=message):
+        plan({"name": "hq-b1", "only_children": only}, have=[row(TWO)], **params)
+
+
+def test_what_is_left_alone_shows_no_definitions():
+    found = step(definition(), have=[row(definition())]).shown(1)
+    assert (found["action"], found["before"], found["after"]) == ("none", {}, {})
 
 
 def test_a_responder_does_not_start_what_is_wanted_already():
