@@ -14,7 +14,8 @@ from typing import Any
 from ..said import Said, magic
 from .klips import ErouteLine
 from .policies import network_text
-from .registry import Child
+from .registry import SHUNT_FIRST, Child
+from .shunt import REJECT, Shunt, is_answer, number_of
 from .values import OUT, KernelSelector, Policy, SaState, Template
 
 
@@ -22,13 +23,14 @@ from .values import OUT, KernelSelector, Policy, SaState, Template
 class Eroute:
     """One outgoing rule.
 
-    :ivar packets: what the first SA of the group carried; policies themselves do not count.
+    :ivar packets: what the first SA of the group carried, or what nftables counted of a shunt of ours; policies
+        themselves do not count. 0 where nobody counts.
     :ivar packets_shared: whether other eroutes use that SA, so that the count is theirs too.
     :ivar source_ports: (lowest, highest), (0, 0) for every port; ICMP has its type here and its code in
         ``destination_ports``.
-    :ivar said: canonical SAID of the first SA, or ``%pass``, ``%drop``, ``%trap``, ``%hold``.
+    :ivar said: canonical SAID of the first SA, or ``%pass``, ``%drop``, ``%reject``, ``%trap``, ``%hold``.
     :ivar sas: SAIDs of all SAs, innermost first; empty when ``said`` is an action.
-    :ivar action: ``ipsec``, ``pass``, ``drop``, ``trap`` or ``hold``.
+    :ivar action: ``ipsec``, ``pass``, ``drop``, ``reject``, ``trap`` or ``hold``.
     :ivar owner: who installed it, None when it is not ours; ``tunnel`` and ``child`` likewise.
     :ivar if_id: of the interface whose packets alone it is for, 0 for the packets of no such interface.
     """
@@ -114,18 +116,27 @@ def eroutes(
     sas: Iterable[SaState],
     children: Mapping[int, Child],
     groups: Iterable[tuple[Said, ...]],
+    shunts: Mapping[int, Shunt] | None = None,
+    counts: Mapping[int, int] | None = None,
 ) -> list[Eroute]:
     """The table in the order in which the kernel tries it, holds first.
 
     Policies for a mark, inbound and forward policies are no eroutes.
+
+    :param shunts: those that people set, by number; ``counts``: the packets of those that are counted.
     """
     table = SaTable(sas)
     heads = {said: members for members in groups for said in members}
-    found = [
-        _of_interface(policy.if_id, _eroute(policy, table, children, heads))
-        for policy in policies
-        if policy.direction == OUT and not policy.marked
-    ]
+    found = []
+    for policy in policies:
+        if policy.direction != OUT or policy.marked:
+            continue
+        eroute = _of_interface(policy.if_id, _eroute(policy, table, children, heads))
+        if policy.index >= SHUNT_FIRST:
+            if is_answer(policy):
+                continue
+            eroute = _set_by_hand(eroute, number_of(policy), shunts or {}, counts or {})
+        found.append(eroute)
     found += [_of_interface(sa.if_id, _hold(sa, children)) for sa in table.holds]
     uses: dict[str, int] = {}
     for eroute in found:
@@ -162,6 +173,19 @@ def _eroute(
 
 def _of_interface(if_id: int, eroute: Eroute) -> Eroute:
     return replace(eroute, if_id=if_id) if if_id else eroute
+
+
+def _set_by_hand(eroute: Eroute, number: int | None, shunts: Mapping[int, Shunt], counts: Mapping[int, int]) -> Eroute:
+    if number is None or number not in shunts:
+        return eroute
+    shunt = shunts[number]
+    # It is the owner's, whosever the SA is that it leads to.
+    eroute = replace(eroute, owner=shunt.owner, tunnel=None, child=None)
+    if eroute.sas:
+        return eroute
+    if shunt.action == REJECT:
+        eroute = replace(eroute, action=REJECT, said=str(magic("%reject")))
+    return replace(eroute, packets=counts.get(number, 0))
 
 
 def _host(selector: KernelSelector) -> str:

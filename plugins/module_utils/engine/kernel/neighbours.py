@@ -18,8 +18,9 @@ from .values import IN, OUT, KernelSelector, Policy
 
 SOLICITATION, ADVERTISEMENT = 135, 136
 _ICMPV6 = 58
-# Its number is how our own policies are told from others: they have no request ID.
-PRIORITY = 0xFDAD
+# Its number is how our own policies are told from others: they have no request ID. It stands before all shunts
+# (shunt.py): who drops all packets does not mean these.
+PRIORITY = 0x0DAD
 
 
 def _policies() -> list[Policy]:

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..said import Said
+from . import nftables
 from .client import XfrmClient
 from .eroutes import Eroute, eroutes, said_of
 from .registry import RegistryView
+from .shunt import Shunt, of_shape
 from .values import PROTOCOL_NAMES, SaState
 
 
@@ -31,11 +33,19 @@ def read_tables(runtime_dir: str) -> Tables:
     registry = RegistryView(runtime_dir)
     try:
         sas, known = client.dump_sas(), registry.groups()
-        table = eroutes(client.dump_outbound_policies(), sas, registry.children(), known)
+        shunts = {number: of_shape(*row) for number, row in registry.shunts().items()}
+        policies = client.dump_outbound_policies()
+        table = eroutes(policies, sas, registry.children(), known, shunts, _counts(shunts.values()))
         return Tables(table, with_single_sas(known, sas))
     finally:
         registry.close()
         client.close()
+
+
+def _counts(shunts: Iterable[Shunt]) -> Mapping[int, int]:
+    """Packets of the shunts that nftables counts; starting it is for those that have any."""
+    state = nftables.read() if any(shunt.counted for shunt in shunts) else None
+    return state.packets if state else {}
 
 
 def with_single_sas(known: Iterable[tuple[Said, ...]], sas: Iterable[SaState]) -> list[tuple[Said, ...]]:

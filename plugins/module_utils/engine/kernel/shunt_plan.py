@@ -1,0 +1,371 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decide what setting or removing eroutes by hand takes: policies, rules of nftables, and whose they are."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from ..errors import InputError, KernelError, MissingError
+from ..said import Said, parse_said
+from . import chain as chains
+from . import groups, nftables
+from .client import describe
+from .registry import Child
+from .shunt import IN, IPSEC, NUMBERS, OUT, REJECT, Key, Shunt, answers, is_answer, number_of, policies
+from .values import IPCOMP, KernelSelector, Policy, Template
+
+Place = tuple[KernelSelector, str]
+# A policy before and after; None where there is none.
+PolicyChange = tuple[Policy | None, Policy | None]
+
+
+class Wish(NamedTuple):
+    """A shunt as somebody wants it.
+
+    :ivar field: what the user calls it, for errors: names of its fields are put behind.
+    :ivar first: as :class:`Shunt` has it; None: before every tunnel, unless that would take a tunnel's packets.
+    :ivar counted: None: where this host can.
+    """
+
+    shunt: Shunt
+    field: Callable[[str], str]
+    first: bool | None = None
+    counted: bool | None = None
+
+
+@dataclass
+class Seen:
+    """What there is.
+
+    :ivar problem: why this host cannot have rules of nftables; None when it can.
+    """
+
+    kernel: groups.Snapshot
+    shunts: Mapping[int, Shunt]
+    children: Mapping[int, Child]
+    rules: nftables.State | None
+    problem: Callable[[], MissingError | None]
+
+    @cached_property
+    def by_key(self) -> dict[Key, int]:
+        """The number of each shunt by its key."""
+        return {shunt.key: number for number, shunt in self.shunts.items()}
+
+    @cached_property
+    def tunnels(self) -> list[Policy]:
+        """The policies that lead to SAs and are none of ours, but for those of interfaces."""
+        return [p for p in self.kernel.policies if p.templates and not p.if_id and number_of(p) is None]
+
+
+class Change(NamedTuple):
+    """A shunt before and after; None for one that is not there. Where both are the same, it was damaged."""
+
+    number: int
+    before: Shunt | None
+    after: Shunt | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What it takes.
+
+    :ivar changes: the shunts that change.
+    :ivar policies: (held, wanted) policies, in order.
+    :ivar rules: of nftables, as they are to be; ``rules_before`` as they were; None when they stay.
+    """
+
+    changes: tuple[Change, ...] = ()
+    policies: tuple[PolicyChange, ...] = ()
+    rules: Sequence[nftables.Rule] | None = None
+    rules_before: Sequence[nftables.Rule] = ()
+    state: nftables.State | None = field(default=None, repr=False)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is to be done at all."""
+        return bool(self.changes or self.policies or self.rules is not None)
+
+
+def plan_present(wishes: Sequence[Wish], seen: Seen, owner: str, purge: bool = False) -> Plan:
+    """Let these stand as wanted; what stands in the way of one and is not the owner's is refused.
+
+    :param purge: whether all others of the owner go.
+    :raises InputError: naming the field. KernelError: another has a policy with one of these selectors. MissingError: a
+        %reject, or counting that was asked for, needs what this host lacks.
+    """
+    after = dict(seen.shunts)
+    free = _free_numbers(seen)
+    numbers: dict[int, Wish] = {}
+    keys: set[Key] = set()
+    for wish in wishes:
+        key = wish.shunt.key
+        if key in keys:
+            raise InputError(wish.field("source"), wish.shunt.line, "is listed twice", "leave out one of both")
+        keys.add(key)
+        number = seen.by_key.get(key)
+        held = None if number is None else seen.shunts[number]
+        _check_owner(held, owner, wish.field)
+        number = next(free, None) if number is None else number
+        if number is None:
+            raise KernelError("add an eroute", errno.ENOSPC, "all numbers of our range are in use")
+        after[number], numbers[number] = _settle(wish, held, seen), wish
+    gone = [n for n, s in seen.shunts.items() if purge and s.owner == owner and n not in numbers]
+    for number in gone:
+        del after[number]
+    return _plan(seen, after, [*numbers, *gone], {n: wish.field for n, wish in numbers.items()})
+
+
+def _free_numbers(seen: Seen, taken: Iterable[int] = ()) -> Iterator[int]:
+    used = (
+        set(seen.shunts) | set(taken) | {number for p in seen.kernel.policies if (number := number_of(p)) is not None}
+    )
+    return (number for number in NUMBERS if number not in used)
+
+
+def plan_add(wish: Wish, seen: Seen, owner: str) -> Plan:
+    """Add one that is not there yet.
+
+    :raises KernelError: EEXIST when one with these selectors is there. Others: as :func:`plan_present`.
+    """
+    number = seen.by_key.get(wish.shunt.key)
+    if number is not None:
+        detail = f"there is one with these selectors already: {seen.shunts[number].words}; replace it with --replace"
+        raise KernelError("add the eroute", errno.EEXIST, detail)
+    return plan_present([wish], seen, owner)
+
+
+def plan_absent(keys: Iterable[tuple[Key, Callable[[str], str]]], seen: Seen, owner: str) -> Plan:
+    """Let none stand for these packets; what is not ours is left alone.
+
+    :param keys: each with what the user calls it, as :class:`Wish` has it.
+    :raises InputError: one is another owner's.
+    """
+    after = dict(seen.shunts)
+    gone = []
+    for key, name in keys:
+        number = seen.by_key.get(key)
+        if number is not None and number in after:
+            _check_owner(after[number], owner, name)
+            del after[number]
+            gone.append(number)
+    return _plan(seen, after, gone, {})
+
+
+def plan_delete(key: Key, line: str, seen: Seen, owner: str) -> Plan:
+    """Remove the one for these packets.
+
+    :param line: what the user wrote, for the error.
+    :raises KernelError: ENOENT when there is none of ours. InputError: it is another owner's.
+    """
+    if key not in seen.by_key:
+        raise KernelError("delete the eroute", errno.ENOENT, f"ipsec eroute has made none for {line}")
+    return plan_absent([(key, lambda name: f"--{name}")], seen, owner)
+
+
+def plan_clear(seen: Seen, owner: str) -> Plan:
+    """Remove all of the owner."""
+    return plan_present([], seen, owner, purge=True)
+
+
+def _check_owner(held: Shunt | None, owner: str, name: Callable[[str], str]) -> None:
+    if held is not None and held.owner != owner:
+        raise InputError(
+            name("owner"), owner, f"the eroute {held.line} belongs to {held.owner!r}",
+            "name that owner, or let it remove the eroute first",
+        )  # fmt: skip
+
+
+def _settle(wish: Wish, held: Shunt | None, seen: Seen) -> Shunt:
+    """The shunt with what was left open decided."""
+    shunt, name = wish.shunt, wish.field
+    first = True if wish.first is None else wish.first
+    if shunt.action == IPSEC:
+        first = False
+    elif wish.first is None and not (held and held.first):
+        _check_exposed(shunt, seen, name)
+    shunt = shunt._replace(first=first)
+    if shunt.action == REJECT and not first:
+        raise InputError(
+            name("precedence"), "specific",
+            "a %reject stands before every tunnel, for its ICMP is sent before the kernel looks at any policy",
+            "write first, or drop instead of reject",
+        )  # fmt: skip
+    if wish.counted and not nftables.countable(shunt):
+        raise InputError(
+            name("count"), wish.counted, "its packets cannot be told from those of SAs or of other directions",
+            "leave it out; an SA counts by itself",
+        )  # fmt: skip
+    if shunt.action == REJECT or wish.counted:
+        _require_rules(seen)
+    counted = wish.counted if wish.counted is not None else nftables.countable(shunt) and _rules_work(seen)
+    return shunt._replace(counted=counted)
+
+
+def _rules_work(seen: Seen) -> bool:
+    # Where the table stands, trying is not needed.
+    return seen.rules is not None or seen.problem() is None
+
+
+def _require_rules(seen: Seen) -> None:
+    if seen.rules is None and (problem := seen.problem()):
+        raise problem
+
+
+def _check_exposed(shunt: Shunt, seen: Seen, name: Callable[[str], str]) -> None:
+    direction = IN if shunt.direction == IN else OUT
+    for policy in seen.tunnels:
+        if policy.direction == direction and _covers(shunt.selector, policy.selector):
+            raise InputError(
+                name("precedence"), None, f"before every tunnel it would take all packets of {_whose(policy, seen)}",
+                "write specific, which lets the most specific one win as the classic table did, or first, to mean it",
+            )  # fmt: skip
+
+
+def _covers(wide: KernelSelector, narrow: KernelSelector) -> bool:
+    """Whether all packets of ``narrow`` are of ``wide`` too."""
+    if wide.family != narrow.family or wide.protocol not in (0, narrow.protocol):
+        return False
+    sides = (
+        (wide.source, wide.source_prefix, narrow.source, narrow.source_prefix),
+        (wide.destination, wide.destination_prefix, narrow.destination, narrow.destination_prefix),
+    )
+    if any(prefix > longer or not _begin_alike(a, b, prefix) for a, prefix, b, longer in sides):
+        return False
+    ports = (
+        (wide.source_port, wide.source_port_mask, narrow.source_port, narrow.source_port_mask),
+        (wide.destination_port, wide.destination_port_mask, narrow.destination_port, narrow.destination_port_mask),
+    )
+    return all(not mask or (port, mask) == (other, other_mask) for port, mask, other, other_mask in ports)
+
+
+def _begin_alike(a: bytes, b: bytes, bits: int) -> bool:
+    rest = len(a) * 8 - bits
+    return int.from_bytes(a, "big") >> rest == int.from_bytes(b, "big") >> rest
+
+
+def _whose(policy: Policy, seen: Seen) -> str:
+    names = seen.children.get(policy.reqid)
+    return f"tunnel {names.tunnel} (child {names.child})" if names else f"the policy {describe(policy)}"
+
+
+def _plan(
+    seen: Seen, after: Mapping[int, Shunt], numbers: Iterable[int], names: Mapping[int, Callable[[str], str]]
+) -> Plan:
+    numbers = list(numbers)
+    removed = {number for number in numbers if number not in after}
+    own, others = _standing(seen, removed)
+    first: list[PolicyChange] = []
+    puts: list[PolicyChange] = []
+    last: list[PolicyChange] = []
+    changes = []
+    for number in numbers:
+        wanted = [] if number in removed else _wanted(after[number], number, seen, names[number])
+        left = dict(own.get(number, {}))
+        before = len(puts)
+        for policy in wanted:
+            place = (policy.selector, policy.direction)
+            held = left.pop(place, None)
+            if held is None and place in others:
+                _refuse(others[place], policy, seen)
+            if held is None or _differs(held, policy):
+                puts.append((held, policy))
+        # What is removed makes room for what comes; what is replaced goes when its successor stands.
+        (first if number in removed else last).extend((policy, None) for policy in left.values())
+        if left or len(puts) > before or seen.shunts.get(number) != after.get(number):
+            changes.append(Change(number, seen.shunts.get(number), after.get(number)))
+    if numbers:
+        more, needless = _answers(seen, after, others)
+        puts, last = [*more, *puts], [*last, *needless]
+    rules = nftables.rules_of(after)
+    stale = not nftables.matches(seen.rules, rules)
+    before_rules = nftables.rules_of(seen.shunts)
+    return Plan(tuple(changes), (*first, *puts, *last), rules if stale else None, before_rules, seen.rules)
+
+
+def _answers(
+    seen: Seen, after: Mapping[int, Shunt], others: Mapping[Place, Policy]
+) -> tuple[list[PolicyChange], list[PolicyChange]]:
+    """What lets the ICMP of every %reject out: policies that come, and those that nothing needs any more."""
+    wanted = {(p.selector, p.direction): p for p in answers(after.values(), _free_numbers(seen, after))}
+    come: list[PolicyChange] = [(None, p) for place, p in wanted.items() if place not in others]
+    held = [p for p in seen.kernel.policies if is_answer(p) and (p.selector, p.direction) not in wanted]
+    return come, [(p, None) for p in held]
+
+
+def _standing(seen: Seen, removed: Collection[int]) -> tuple[dict[int, dict[Place, Policy]], dict[Place, Policy]]:
+    """The kernel's policies: those of each shunt, and all that do not go with the ``removed`` ones."""
+    own: dict[int, dict[Place, Policy]] = {}
+    others: dict[Place, Policy] = {}
+    for policy in seen.kernel.policies:
+        if policy.if_id:
+            continue
+        number, place = number_of(policy), (policy.selector, policy.direction)
+        if number is not None and number in seen.shunts:
+            own.setdefault(number, {})[place] = policy
+        if number not in removed:
+            others[place] = policy
+    return own, others
+
+
+def _differs(held: Policy, wanted: Policy) -> bool:
+    fields = ("priority", "action", "templates")
+    return any(getattr(held, name) != getattr(wanted, name) for name in fields)
+
+
+def _refuse(held: Policy, wanted: Policy, seen: Seen) -> None:
+    number = number_of(held)
+    if number is not None and number in seen.shunts:
+        whose = f"the eroute {seen.shunts[number].words} has these selectors already"
+    elif held.reqid in seen.children:
+        whose = f"{_whose(held, seen)} has these selectors already; choose narrower ones"
+    else:
+        whose = "another program has a policy with these selectors already; remove it, or choose other selectors"
+    raise KernelError(f"set the policy {describe(wanted)}", errno.EEXIST, whose)
+
+
+def _wanted(shunt: Shunt, number: int, seen: Seen, name: Callable[[str], str]) -> list[Policy]:
+    found = policies(shunt, number)
+    if shunt.action != IPSEC:
+        return found
+    chain = _chain(parse_said(shunt.said), seen.kernel, name("said"))
+    found = [chains.with_chain(policy._replace(templates=(_first(policy, chain),)), chain) for policy in found]
+    for policy in found:
+        chains.check_family(policy, chain, lambda _said: name("said"))
+    # Nothing that is forwarded was protected in transport mode.
+    return found if chain[0][1].mode == "tunnel" else [policy for policy in found if policy.direction != "fwd"]
+
+
+def _chain(said: Said, kernel: groups.Snapshot, place: str) -> chains.Chain:
+    """The SAs that a SAID stands for: its group, or itself.
+
+    :raises InputError: there is no such SA, or it is not the first of its group.
+    """
+    chains.check_name(said, place)
+    members = kernel.group_of(said)
+    if members and members[0] != said and chains.transforms(members, kernel.sas)[0][0] != said:
+        raise InputError(
+            place, str(said), f"is inside the group {members[0]}", f"name the group by its first SA, {members[0]}"
+        )
+    if not members and said.protocol == chains.TUN:
+        raise InputError(
+            place, str(said), "names no group, and a tun alone is no SA",
+            "group it with the SA that encapsulates first: ipsec spigrp --said TUN SA",
+        )  # fmt: skip
+    chain = chains.transforms(members or (said,), kernel.sas)
+    for member, sa in chain:
+        if sa is None:
+            raise chains.no_such_sa(member, place)
+    return chain
+
+
+def _first(policy: Policy, chain: chains.Chain) -> Template:
+    inbound = policy.direction != OUT
+    sa = chain[0][1]
+    spi = 0 if inbound else sa.spi
+    return Template(sa.source, sa.destination, spi, sa.protocol, sa.mode, sa.reqid, inbound and sa.protocol == IPCOMP)
