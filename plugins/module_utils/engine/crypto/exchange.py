@@ -46,6 +46,11 @@ class KeyExchange:
                 NotifyType.INVALID_SYNTAX, f"the peer's {self._row} key exchange value is not valid"
             ) from None
 
+    @property
+    def private(self) -> Secret:
+        """The private value as :func:`key_exchange_from` takes it, for whoever has to finish this exchange later."""
+        return Secret(self._pair.private())
+
     def __repr__(self) -> str:
         return f"<KeyExchange {self._row}>"
 

@@ -21,7 +21,7 @@ try:
     from cryptography.hazmat.primitives.asymmetric import ec, x25519
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 except ImportError as exc:
     PROBLEM: str | None = str(exc)
 
@@ -106,6 +106,9 @@ class Pair(Protocol):
 
     public: bytes
 
+    def private(self) -> bytes:
+        """What :func:`load_pair` takes."""
+
     def shared(self, peer_public: bytes) -> bytes:
         """The shared secret."""
 
@@ -127,6 +130,9 @@ class X25519Pair:
             # the product with the base point is the same octets.
             self.public = self.shared(_X25519_BASE_POINT)
 
+    def private(self) -> bytes:
+        return self._private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+
     def shared(self, peer_public: bytes) -> bytes:
         return self._private.exchange(x25519.X25519PublicKey.from_public_bytes(peer_public))
 
@@ -139,6 +145,9 @@ class EcpPair:
     def __init__(self, private: ec.EllipticCurvePrivateKey) -> None:
         self._private = private
         self.public = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+
+    def private(self) -> bytes:
+        return _octets_of(self._private.private_numbers().private_value)
 
     def shared(self, peer_public: bytes) -> bytes:
         peer = ec.EllipticCurvePublicKey.from_encoded_point(self._private.curve, b"\x04" + peer_public)
@@ -156,6 +165,9 @@ class ModpPair:
         public = private.public_key().public_numbers().y
         self.public = public.to_bytes((numbers.p.bit_length() + 7) // 8, "big")
 
+    def private(self) -> bytes:
+        return _octets_of(self._private.private_numbers().x)
+
     def shared(self, peer_public: bytes) -> bytes:
         value = int.from_bytes(peer_public, "big")
         # With a safe prime this leaves no small subgroup (RFC 6989 section 2.1).
@@ -163,6 +175,10 @@ class ModpPair:
             raise ValueError("outside 2..p-2")
         peer = dh.DHPublicNumbers(value, self._numbers).public_key()
         return self._private.exchange(peer).rjust(len(self.public), b"\0")
+
+
+def _octets_of(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 _CURVES = {} if PROBLEM else {"ecp256": ec.SECP256R1(), "ecp384": ec.SECP384R1(), "ecp521": ec.SECP521R1()}

@@ -10,7 +10,8 @@ Every verb takes the time (seconds, any monotonic origin) and returns the list o
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
@@ -28,6 +29,7 @@ from .v2.cookie import Cookies, HalfOpen
 from .v2.dispatch import new_peer, pump, receive
 from .v2.exchange import last_word, unprotected
 from .v2.sa import AUTHENTICATED, Child, ChildState, IkeSa, Kind, State, Task
+from .v2.snapshot import freeze, thaw
 from .v2.turn import Registry, Turn
 from .views import IkeView, view
 
@@ -52,6 +54,7 @@ class Endpoint:
         self.half_open = HalfOpen()
         self._heap: list[tuple[float, int]] = []
         self._waiting: dict[int, IkeSa] = {}
+        self._touched: dict[int, IkeSa] = {}
 
     # Definitions
 
@@ -65,6 +68,7 @@ class Endpoint:
         configs = {child.name: child for child in connection.children}
         for sa in self.registry.of_tunnel(connection.name):
             sa.connection = connection
+            self._touched[sa.number] = sa
             for child in sa.children.values():
                 child.config = configs.get(child.config.name, child.config)
             if sa.handshake is not None:
@@ -206,6 +210,33 @@ class Endpoint:
             timers.wake(turn, sa)
         return self._finish(turn)
 
+    # Going on in another process
+
+    def changes(self) -> dict[int, dict[str, Any] | None]:
+        """By number, the IKE SAs that the verbs since the last call touched, frozen; None for one not to be kept.
+
+        Kept are those whose peer is authenticated: a stranger cannot make anybody keep something. To be asked after
+        each verb and stored before its actions are performed: what was stored is then never behind what a peer has
+        seen, and :meth:`resume` uses no Message ID and no IV twice.
+        """
+        touched, self._touched = self._touched, {}
+        return {number: freeze(sa) if sa.state in AUTHENTICATED else None for number, sa in touched.items()}
+
+    def resume(self, records: Iterable[Mapping[str, Any]], now: float) -> tuple[list[Action], dict[str, str]]:
+        """Go on with IKE SAs that another endpoint, of which nothing runs any more, had; first define their tunnels.
+
+        Requests without an answer are due at once, and have all their tries again.
+
+        :param records: of :meth:`changes`, the latest of each.
+        :returns: what to do, and by tunnel why its records cannot be used: it has no IKE SA then.
+        """
+        thawed = thaw(records, self.connections.get, now)
+        turn = Turn(self, now)
+        for sa in thawed.sas:
+            self.registry.resume(sa)
+            turn.touch(sa)
+        return self._finish(turn), thawed.problems
+
     # Views
 
     def sas(self) -> Iterator[IkeView]:
@@ -220,6 +251,7 @@ class Endpoint:
         """Begin queued work and set the timers of all SAs that this turn touched."""
         while turn.touched:
             sa = turn.touched.popitem()[1]
+            self._touched[sa.number] = sa
             lifecycle.end_retirement(sa)
             pump(turn, sa)
             turn.touched.pop(sa.number, None)

@@ -42,7 +42,10 @@ def new_peer(turn: Turn, header: Header, datagram: bytes, path: Path) -> None:
 
 
 def receive(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
-    """A message for an IKE SA that we have. What is forged or out of order is dropped without a trace on the SA."""
+    """A message for an IKE SA that we have. What is forged or out of order is dropped without a trace on the SA.
+
+    Nor is the IKE SA touched then: what is touched may have to be stored, which no stranger may bring about.
+    """
     if header.from_initiator == sa.initiator or header.initiator_spi != sa.spi_i:
         return  # our own message reflected, or not of this IKE SA
     if sa.spi_r != bytes(8) and header.responder_spi not in (sa.spi_r, bytes(8)):
@@ -54,7 +57,6 @@ def receive(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) 
             _request(turn, sa, header, datagram, path)
     except IkeError as exc:
         turn.reject(path, exc.reason, exc.story, sa.connection.name)
-    turn.touch(sa)
 
 
 def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
@@ -63,6 +65,7 @@ def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path)
     if header.message_id != sa.expected_id or header.exchange == ExchangeType.IKE_SA_INIT:
         return
     first, chain = opened(sa, Message.parse(datagram))
+    turn.touch(sa)
     before = sa.state
     if before in AUTHENTICATED:
         lifecycle.heard(turn, sa, path)
@@ -126,9 +129,11 @@ def _answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) 
     if header.exchange != table.exchange_type(kind):
         return
     if kind is Kind.INIT:
+        turn.touch(sa)
         _init_answer(turn, sa, header, datagram, path)
         return
     first, chain = opened(sa, Message.parse(datagram))
+    turn.touch(sa)
     before = sa.state
     sa.request = None
     sa.next_id += 1

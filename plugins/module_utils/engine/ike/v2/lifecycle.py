@@ -127,6 +127,8 @@ def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
     """
     if State.GONE in (old.state, new.state):
         return
+    turn.touch(old)
+    turn.touch(new)
     for child in list(old.children.values()):
         del old.children[child.number]
         children.adopt(turn, new, child)

@@ -41,6 +41,13 @@ class Registry:
         self.by_spi[sa.local_spi] = sa
         self.by_tunnel.setdefault(sa.connection.name, []).append(sa)
 
+    def resume(self, sa: IkeSa) -> None:
+        """Enter an IKE SA that another process had, with its children; new numbers come after theirs."""
+        self.add(sa)
+        for child in sa.children.values():
+            self.by_child_spi[(child.sa.local_address, child.sa.spi_in)] = (sa, child)
+        self._numbers = max(self._numbers, sa.number, *sa.children)
+
     def move(self, sa: IkeSa, tunnel: str) -> None:
         """The peer turned out to belong to another tunnel; called before ``sa.connection`` is set to it."""
         self._leave_tunnel(sa)

@@ -1,0 +1,275 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An end that is killed at any moment and goes on with what was kept of it: the peer must not see a difference."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from engine.crypto.entropy import SeededEntropy
+from engine.crypto.exchange import key_exchange_from, new_key_exchange
+from engine.ike.actions import Action, InstallInbound, InstallOutbound, PointPolicies, Report, Send
+from engine.ike.endpoint import Endpoint
+from engine.ike.v2 import snapshot
+from engine.ike.v2.redo import freeze_actions, thaw_actions
+from engine.selector import parse_selector
+from engine.wire.header import Header
+
+from .test_rekey import DOINGS, settled
+from .world import Host, World, child, pair, straight
+
+
+class Mortal:
+    """Makes a host of the world one that can be killed: what is kept of it goes through JSON, as a file would hold it.
+
+    :ivar kill_at: how many more actions it performs before it is killed; None for none at all.
+    """
+
+    def __init__(self, host: Host, sealed: dict[tuple[bytes, bytes], bytes]) -> None:
+        self.host = host
+        self.kept: dict[int, str] = {}
+        self.undone: list[Any] = []
+        self.kill_at: int | None = None
+        self.deaths = 0
+        self._sealed = sealed
+        self._connections = list(host.engine.connections)
+        self._settings = host.engine.settings
+        host.do = self.do
+
+    def do(self, actions: list[Action]) -> None:
+        """Keep first, then perform; and be killed on the way if that is due."""
+        for number, record in self.host.engine.changes().items():
+            if record is None:
+                self.kept.pop(number, None)
+            else:
+                self.kept[number] = json.dumps(record)
+        self.undone = json.loads(json.dumps(freeze_actions(actions)))
+        for action in actions:
+            if self.kill_at is not None:
+                self.kill_at -= 1
+                if self.kill_at < 0:
+                    self.die()
+                    return
+            self._perform(action)
+        self.undone = []
+
+    def _perform(self, action: Action) -> None:
+        host = self.host
+        if isinstance(action, Send):
+            self._watch(action.datagram)
+            host.world.send(action)
+        elif isinstance(action, Report):
+            host.reports.append(action)
+        host.kernel.perform(action)
+
+    def _watch(self, datagram: bytes) -> None:
+        """What is sealed with one IV is one message: the same octets each time it is sent."""
+        header = Header.parse(datagram)
+        if header.next_payload != 46:
+            return
+        iv = datagram[32:40]
+        key = (header.initiator_spi + header.responder_spi + bytes([header.from_initiator]), iv)
+        assert self._sealed.setdefault(key, datagram) == datagram, "one IV for two messages"
+
+    def die(self) -> None:
+        """Be killed, and go on in a new life."""
+        self.kill_at = None
+        self.deaths += 1
+        host, now = self.host, self.host.world.now
+        old = host.engine
+        host.engine = Endpoint(SeededEntropy(1000 * self.deaths + int(host.address[-1])), old.spis, self._settings)
+        for connection in self._connections:
+            host.engine.define(connection)
+        records = [json.loads(text) for text in self.kept.values()]
+        actions, problems = host.engine.resume(records, now)
+        assert not problems
+        self._redo()
+        self.do(actions)
+        self._sweep()
+
+    def _redo(self) -> None:
+        living = {
+            child.number: child.sa for sa in self.host.engine.registry.by_spi.values() for child in sa.children.values()
+        }
+        kernel = self.host.kernel
+        for action in thaw_actions(self.undone, living.get):
+            if isinstance(action, InstallInbound) and action.child.spi_in in kernel.inbound:
+                continue
+            if isinstance(action, InstallOutbound) and action.child.spi_out in kernel.outbound:
+                action = PointPolicies(action.child)
+            faults = list(kernel.faults)
+            self._perform(action)
+            # What was gone already may be taken away again, and a reservation may have timed out.
+            kernel.faults = faults
+        self.undone = []
+
+    def _sweep(self) -> None:
+        """As an adopting manager: nothing of the kernel's that no IKE SA knows stays."""
+        kernel = self.host.kernel
+        needed, reserved = set(), set()
+        for sa in self.host.engine.registry.by_spi.values():
+            needed |= {child.sa.spi_in for child in sa.children.values()}
+            reserved |= {int.from_bytes(task.spi, "big") for task in ([sa.request.task] if sa.request else [])}
+        assert set(kernel.inbound) == needed, "what is kept stands in the kernel, and nothing else does"
+        kernel.reserved &= reserved
+
+
+def mortal_world(world: World) -> tuple[World, Mortal, Mortal]:
+    sealed: dict[tuple[bytes, bytes], bytes] = {}
+    mortals = Mortal(world.east, sealed), Mortal(world.west, sealed)
+    for mortal in mortals:
+        mortal.do([])
+    return world, *mortals
+
+
+def two_children() -> World:
+    voice = replace(
+        child("voice", 2, start="manual"),
+        local=(parse_selector("10.3.0.0/16"),),
+        remote=(parse_selector("10.4.0.0/16"),),
+    )
+    return pair(children=(child(), voice))
+
+
+def risen(seed_fate: Callable[[int, bytes], list[float]] = straight) -> tuple[World, Mortal, Mortal]:
+    world, east, west = mortal_world(two_children())
+    world.east.start()
+    world.run(1.0)
+    world.check()
+    world.fate = seed_fate
+    return world, east, west
+
+
+def test_every_field_is_kept_or_has_a_reason_not_to_be() -> None:
+    for shape in snapshot.SHAPES:
+        told = set(shape.rows) | set(snapshot.OWN_WAY.get(shape.kind, ())) | set(snapshot.NOT_KEPT.get(shape.kind, ()))
+        assert told == {field.name for field in fields(shape.kind)}, shape.kind
+
+
+def test_a_killed_end_goes_on_where_it_was() -> None:
+    for who in ("east", "west"):
+        world, east, west = risen()
+        mortal = {"east": east, "west": west}[who]
+        before = [(sa.number, sa.state, sa.path, sa.children[0].sa) for sa in mortal.host.engine.sas()]
+        mortal.die()
+        after = [(sa.number, sa.state, sa.path, sa.children[0].sa) for sa in mortal.host.engine.sas()]
+        assert before == after
+        count = world.count
+        world.run(5.0)
+        world.check()
+        assert world.count == count, "nobody has anything to say"
+        DOINGS["rekey_child"](world, mortal.host)
+        world.run(1.0)
+        world.check()
+        DOINGS["rekey_ike"](world, mortal.host)
+        world.run(1.0)
+        DOINGS["rekey_child"](world, (world.west if who == "east" else world.east))
+        world.run(1.0)
+        settled(world, set())
+
+
+def test_what_is_kept_is_all_there_is() -> None:
+    world, east, _west = risen()
+    DOINGS["rekey_ike"](world, world.east)
+    DOINGS["new_child"](world, world.east)
+    sa = next(iter(world.east.engine.registry.by_spi.values()))
+    frozen = snapshot.freeze(sa)
+    thawed = snapshot.thaw([json.loads(json.dumps(frozen))], world.east.engine.connections.get, 5.0)
+    assert not thawed.problems
+    again = thawed.sas[0]
+    assert snapshot.freeze(again) == frozen
+    assert (again.request.tries, again.request.deadline) == (0, 5.0)
+    assert again.connection is sa.connection and again.keys == sa.keys and again.seal.messages == sa.seal.messages
+    assert again.request.task.exchange.public == sa.request.task.exchange.public
+
+
+@pytest.mark.parametrize("group", [31, 19, 20, 21, 14, 15, 16])
+def test_a_key_exchange_can_be_finished_later(group: int) -> None:
+    mine, theirs = new_key_exchange(group), new_key_exchange(group)
+    later = key_exchange_from(group, mine.private.reveal())
+    assert later.public == mine.public
+    assert later.finish(theirs.public) == mine.finish(theirs.public) == theirs.finish(mine.public)
+
+
+@pytest.mark.parametrize("name", sorted(DOINGS))
+@pytest.mark.parametrize("who", ["east", "west"])
+def test_killed_before_every_single_action_of_an_exchange(name: str, who: str) -> None:
+    for moment in range(14):
+        world, east, west = risen()
+        mortal = east if who == "east" else west
+        mortal.kill_at = moment
+        DOINGS[name](world, world.east)
+        world.run(100.0)
+        settled(world, {name})
+
+
+@pytest.mark.parametrize("who", ["east", "west"])
+def test_killed_while_it_comes_up(who: str) -> None:
+    for moment in range(8):
+        world, east, west = mortal_world(two_children())
+        mortal = east if who == "east" else west
+        mortal.kill_at = moment
+        world.east.start()
+        world.run(100.0)
+        if not world.east.sas():
+            world.east.start()
+            world.run(100.0)
+        world.check()
+        settled(world, set())
+
+
+def kills(seed: int) -> None:
+    """Both ends do things at once over a bad wire and are killed again and again."""
+    chance = random.Random(seed)
+
+    def fate(number: int, datagram: bytes) -> list[float]:
+        if world.now > 1020.0:
+            return straight(number, datagram)
+        copies = chance.choices([0, 1, 2], [0.2, 0.7, 0.1])[0]
+        return [chance.uniform(0.001, 0.8) for _unused in range(copies)]
+
+    world, east, west = risen(fate)
+    doings: set[str] = set()
+    for _unused in range(chance.randint(1, 4)):
+        name = chance.choice(sorted(DOINGS)[2:] + ["new_child"])
+        doings.add(name)
+        for mortal in (east, west):
+            if chance.random() < 0.6:
+                mortal.kill_at = chance.randint(0, 6)
+        DOINGS[name](world, chance.choice([world.east, world.west]))
+        world.run(chance.choice([0.0, 0.005, 0.012, 0.3, 1.0]))
+        if chance.random() < 0.3:
+            chance.choice([east, west]).die()
+    east.kill_at = west.kill_at = None
+    world.run(400.0)
+    settled(world, doings)
+    if "delete_ike" not in doings and "delete_child" not in doings:
+        # Where both asked for voice at once, one of the two may have gone again.
+        downs = [
+            report.data["child"]
+            for host in (world.east, world.west)
+            for report in host.reports
+            if report.kind == "child_down"
+        ]
+        assert "lan" not in downs
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_killed_in_the_middle_of_collisions(seed: int) -> None:
+    kills(seed)
+
+
+@pytest.mark.nightly
+def test_ever_more_kills_end_well() -> None:
+    for seed in range(1000, 21_000):
+        try:
+            kills(seed)
+        except AssertionError as exc:
+            exc.add_note(f"seed {seed}")
+            raise
