@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from ..errors import InputError
-from ..identity import ID_IPV4_ADDR, ID_IPV6_ADDR, Identity
 from ..manager.client import DEFAULT_CONTROL, Client
+from .choose import CHOOSERS, Chosen, Entry, unknown_numbers, with_numbers
 from .common import Parser, UsageError, complain, exclusive, guarded, parse_numbers, read_words, say, show_json
 from .tunnels import long_form, short_form
 
@@ -21,31 +21,61 @@ _FAILURE = 1
 _VERSION = "ike of fleet.ipsec"
 _PHASES = {"1": 1, "2": 2}
 _ROLES = {"i": "initiator", "r": "responder"}
+_PLACES = {"database": ("database", " db"), "manager": ("tunnel manager", "")}
 _HELP = """\
 usage: ike cmd=activate [phase=1|2] numlist=LIST | namelist=NAMES | ipaddr=LOCAL,REMOTE | remid=ID | autostart
        ike cmd=list     [phase=1|1+|2] [numlist=LIST] [db | role=i|r] [verbose]
        ike cmd=remove   [phase=1|2] [numlist=LIST | all] [db]
        ike cmd=log      [level=error|warning|info|debug]
-       with any of them: --json (print the manager's answer), --control SOCKET, --help, --version
+       with any of them:            --json (print the manager's answer), --control SOCKET, --help, --version
+       with activate and remove:    --check (say what would be done, and do nothing)
 
-A tunnel has two phases: phase 1 is the IKE SA between two gateways, phase 2 the Child SAs under it that carry the
-traffic. Tunnels are defined in a database (by the Ansible module ipsec_tunnel); the tunnel manager runs those that
-were activated. LIST is numbers such as 1,3,5-7, as cmd=list shows them.
+A tunnel has two phases. Phase 1 is the secured connection between two gateways (the IKE SA) over which they agree on
+keys; phase 2 are the tunnels under it that carry the traffic (Child SAs), each for some networks, protocols or ports.
+What may run is defined in a database (by the Ansible module ipsec_tunnel); the tunnel manager runs what was activated
+here or asked for by a peer. The words may stand in any order.
 
-cmd=activate   starts tunnels and returns as soon as negotiation has begun; cmd=list tells what came of it.
-               Without phase both phases are started; phase=1 only the IKE SA; phase=2 the Child SAs, and the IKE SA
-               before if it is not up. numlist= takes the numbers of cmd=list db.
-               namelist= names tunnels, ipaddr= the two addresses of a tunnel whose identities are addresses,
-               remid= the peer's identity, autostart every tunnel defined to start by itself.
-cmd=list       shows the tunnels that the manager runs; with db those in the database.
-               phase=1 IKE SAs only; phase=1+ each followed by its Child SAs (the default); phase=2 each Child SA
-               preceded by its IKE SA. role=i: started here, role=r: by the peer. verbose: everything known.
-cmd=remove     ends running tunnels: those in numlist, or all of them; phase=2 keeps the IKE SA.
-               With db it deletes their definitions, too, and then wants numlist or the word all.
-cmd=log        shows or sets how much the manager logs.
+Database and manager count apart, and phase 1 and phase 2 do, too: "cmd=list db" shows the numbers of the database,
+"cmd=list" those of the manager, and the same number may mean two different tunnels. LIST is numbers and ranges such as
+1,3,5-7. Numbers are those of phase 1, unless phase=2 is given.
 
-exit status: 0 done, 1 the manager refused or is not there, 2 wrong words.
+cmd=activate   starts tunnels and returns as soon as negotiation has begun; cmd=list tells what came of it, and a tunnel
+               that is not up is tried again until it is removed. Without phase both phases are started; phase=1 starts
+               only the IKE SA; phase=2 the phase 2 tunnels chosen, and their IKE SA first if it is not up.
+  numlist=     by numbers of the database
+  namelist=    by names, joined by commas; needs phase. In phase 2 write CHILD, TUNNEL/CHILD, or TUNNEL for all its own
+  ipaddr=      by the addresses of the two ends, for tunnels that go by addresses and not by other identities
+  remid=       by the remote identity: in phase 1 an address, a host name, user@host or a distinguished name; in phase 2
+               an address, ID,MASK or FROM,TO; or the name of a group of tunnels
+  autostart    all that is defined to start by itself; stands alone
+cmd=list       shows what the manager runs: what is being negotiated, is up, or has just ended. With db what is defined.
+  phase=       1: phase 1 only; 1+: each phase 1 followed by its phase 2 (this is the default); 2: each phase 2 preceded
+               by its phase 1
+  role=        i: only what was started here; r: only what the peer started
+  verbose      everything that is known, one field a line
+cmd=remove     ends what runs: the numbers of the manager in numlist, or everything. What is not there is no error.
+               phase=1 ends the IKE SA, but leaves its phase 2 in use until their lifetimes are over; they get no fresh
+               keys any more. phase=2 ends phase 2 and leaves the IKE SA. Without phase both end at once.
+  db           deletes definitions instead, by numbers of the database, and ends what runs of them: with phase=2 only
+               phase 2 tunnels, else tunnels with all their phase 2
+  all          says that everything is meant, as without numlist
+cmd=log        shows or sets how much the manager logs, until it ends.
+
+States: Negotiating (being set up), Active (up), Dormant (defined, but down), Expired (has ended, or ends with the last
+phase 2 tunnel under it).
+
+exit status: 0 done, or nothing to do; 1 the manager refused or is not there; 2 wrong words, and nothing was changed.
 """
+
+
+class _How(NamedTuple):
+    """Dashed options.
+
+    :ivar check: only say what would be done.
+    """
+
+    json: bool
+    check: bool
 
 
 class _Command(NamedTuple):
@@ -53,11 +83,13 @@ class _Command(NamedTuple):
 
     :ivar words: word to whether it takes a value.
     :ivar groups: words of which one at most may be given.
+    :ivar changes: whether it can be checked instead.
     """
 
-    run: Callable[[Client, dict[str, str], bool], None]
+    run: Callable[[Client, dict[str, str], _How], None]
     words: dict[str, bool]
     groups: tuple[tuple[str, ...], ...] = ()
+    changes: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     parser = Parser(prog="ike", usage="ike cmd=activate|list|remove|log ...", add_help=False)
     parser.add_argument("words", nargs="*")
-    for option in ("--json", "--help", "-h", "--version"):
+    for option in ("--json", "--check", "--help", "-h", "--version"):
         parser.add_argument(option, action="store_true")
     parser.add_argument("--control", default=DEFAULT_CONTROL)
     given = parser.parse_intermixed_args(arguments)
@@ -80,8 +112,10 @@ def _run(arguments: list[str]) -> int:
         say(_VERSION)
         return 0
     command, words = _command(given.words)
+    if given.check and not command.changes:
+        raise UsageError("--check goes with cmd=activate and cmd=remove: the others change no tunnel; see ike --help")
     with Client(given.control) as client:
-        command.run(client, words, given.json)
+        command.run(client, words, _How(given.json, given.check))
     return 0
 
 
@@ -107,25 +141,24 @@ def _choice(words: dict[str, str], key: str, choices: dict[str, Any]) -> Any:
     return choices[words[key]]
 
 
-def _tunnels(client: Client, source: str, **params: Any) -> list[dict[str, Any]]:
-    tunnels: list[dict[str, Any]] = client.call("tunnels.list", {"source": source, **params})["tunnels"]
+def _tunnels(client: Client, source: str, **params: Any) -> list[Entry]:
+    tunnels: list[Entry] = client.call("tunnels.list", {"source": source, **params})["tunnels"]
     return tunnels
 
 
 # cmd=list
 
 
-def _list(client: Client, words: dict[str, str], as_json: bool) -> None:
+def _list(client: Client, words: dict[str, str], how: _How) -> None:
     source = "database" if "db" in words else "manager"
     phase = _choice(words, "phase", {"1": "1", "1+": "1+", "2": "2"}) or "1+"
     role = _choice(words, "role", _ROLES)
     numbers = parse_numbers(words["numlist"]) if "numlist" in words else None
-    # A filter by number shows dormant tunnels as well, which a listing of the manager leaves out.
     params = {"phase": phase, "verbose": "verbose" in words, "role": role, "numbers": numbers}
     tunnels = _tunnels(client, source, **{key: value for key, value in params.items() if value is not None})
     if numbers is not None and role is None:
         _all_found(numbers, tunnels, 2 if phase == "2" else 1, source)
-    if as_json:
+    if how.json:
         show_json({"tunnels": tunnels})
     elif "verbose" in words:
         sys.stdout.write(long_form(tunnels, phase))
@@ -133,168 +166,115 @@ def _list(client: Client, words: dict[str, str], as_json: bool) -> None:
         sys.stdout.write(short_form(tunnels, phase, with_status=source == "manager"))
 
 
-def _numbers_of(tunnel: dict[str, Any], phase: int) -> set[int]:
-    return {tunnel["number"]} if phase == 1 else {child["number"] for child in tunnel["children"]}
-
-
-def _all_found(numbers: Iterable[int], tunnels: Iterable[dict[str, Any]], phase: int, source: str) -> None:
-    known = set().union(*(_numbers_of(tunnel, phase) for tunnel in tunnels))
-    missing = [str(number) for number in numbers if number not in known]
-    if missing:
-        place, flag = ("database", " db") if source == "database" else ("tunnel manager", "")
-        raise InputError(
-            "numlist",
-            ",".join(missing),
-            f"is no number of a phase {phase} tunnel in the {place}",
-            f"see ike cmd=list{flag}",
-        )
+def _all_found(numbers: Iterable[int], tunnels: Iterable[Entry], phase: int, source: str) -> None:
+    unknown = unknown_numbers(numbers, tunnels, phase)
+    if unknown:
+        place, flag = _PLACES[source]
+        problem = f"is no number of a phase {phase} tunnel in the {place}"
+        raise InputError("numlist", ",".join(map(str, unknown)), problem, f"see ike cmd=list{flag}")
 
 
 # cmd=activate
 
 
-def _activate(client: Client, words: dict[str, str], as_json: bool) -> None:
+def _activate(client: Client, words: dict[str, str], how: _How) -> None:
     phase = _choice(words, "phase", _PHASES)
-    how = next((key for key in _CHOOSERS if key in words), None)
-    if how is None:
-        raise UsageError(f"say which tunnels: {', '.join(_CHOOSERS)}; see ike --help")
-    if how == "autostart" and phase is not None:
+    word = next((key for key in CHOOSERS if key in words), None)
+    if word is None:
+        raise UsageError(f"say which tunnels: {', '.join(CHOOSERS)}; see ike --help")
+    if word == "autostart" and phase is not None:
         raise InputError("autostart", f"phase={phase}", "stands alone", "leave out phase")
-    chosen = _CHOOSERS[how](_tunnels(client, "database"), words[how], phase)
-    _apply(client, chosen, "active", phase, as_json)
-
-
-def _by_number(
-    tunnels: list[dict[str, Any]], text: str, phase: int | None, source: str = "database"
-) -> list[dict[str, Any]]:
-    numbers = parse_numbers(text)
-    _all_found(numbers, tunnels, phase or 1, source)
-    chosen = [tunnel for tunnel in tunnels if _numbers_of(tunnel, phase or 1) & set(numbers)]
-    for tunnel in chosen:
-        # The manager starts and stops the Child SAs of one IKE SA together.
-        left = _numbers_of(tunnel, 2) - set(numbers) if phase == 2 else set()
-        if left:
-            rest = ",".join(map(str, sorted(left)))
-            raise InputError(
-                "numlist",
-                text,
-                f"names some of the Child SAs of {tunnel['name']} only",
-                f"they go together: add {rest}",
-            )
-    return chosen
-
-
-def _by_name(tunnels: list[dict[str, Any]], text: str, phase: int | None) -> list[dict[str, Any]]:
-    known = {tunnel["name"]: tunnel for tunnel in tunnels}
-    for name in text.split(","):
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            raise InputError(
-                "namelist", name, "is not defined", f"did you mean {near[0]}?" if near else "see ike cmd=list db"
-            )
-    return [known[name] for name in dict.fromkeys(text.split(","))]
-
-
-def _by_addresses(tunnels: list[dict[str, Any]], text: str, phase: int | None) -> list[dict[str, Any]]:
-    ends = text.split(",")
-    if len(ends) != 2 or not all(_is_address(end) for end in ends):
-        raise InputError("ipaddr", text, "is not two addresses", "write ipaddr=LOCAL,REMOTE")
-    wanted = [Identity.parse(end) for end in ends]
-    chosen = [
-        tunnel
-        for tunnel in tunnels
-        if all(_identity(tunnel[side]["id"]) == end for side, end in zip(("local", "remote"), wanted, strict=True))
-    ]
-    if not chosen:
-        raise InputError("ipaddr", text, "no tunnel is defined between these identities", "see ike cmd=list db")
-    return chosen
-
-
-def _is_address(text: str) -> bool:
-    found = _identity(text)
-    return found is not None and found.type in (ID_IPV4_ADDR, ID_IPV6_ADDR)
-
-
-def _identity(text: str | None) -> Identity | None:
-    try:
-        return Identity.parse(text) if text else None
-    except InputError:
-        return None
-
-
-def _by_remote_id(tunnels: list[dict[str, Any]], text: str, phase: int | None) -> list[dict[str, Any]]:
-    wanted = Identity.parse(text, "remid")
-    found = [(tunnel, _identity(tunnel["remote"]["id"])) for tunnel in tunnels]
-    chosen = [tunnel for tunnel, identity in found if identity is not None and identity.matches(wanted)]
-    if not chosen:
-        raise InputError("remid", text, "no tunnel to this identity is defined", "see ike cmd=list db")
-    return chosen
-
-
-def _autostarting(tunnels: list[dict[str, Any]], text: str, phase: int | None) -> list[dict[str, Any]]:
-    return [tunnel for tunnel in tunnels if any(child["start"] == "auto" for child in tunnel["children"])]
-
-
-_CHOOSERS: dict[str, Callable[[list[dict[str, Any]], str, int | None], list[dict[str, Any]]]] = {
-    "numlist": _by_number,
-    "namelist": _by_name,
-    "ipaddr": _by_addresses,
-    "remid": _by_remote_id,
-    "autostart": _autostarting,
-}
+    chosen = CHOOSERS[word](_tunnels(client, "database"), words[word], phase)
+    empty = [each.tunnel["name"] for each in chosen if each.children == ()]
+    if empty:
+        raise InputError(word, words[word], f"tunnel {empty[0]} has no phase 2 tunnel", "start it with phase=1")
+    _apply(client, chosen, "active", phase, how)
 
 
 # cmd=remove
 
 
-def _remove(client: Client, words: dict[str, str], as_json: bool) -> None:
+def _remove(client: Client, words: dict[str, str], how: _How) -> None:
     phase = _choice(words, "phase", _PHASES)
-    source = "database" if "db" in words else "manager"
-    if "db" in words:
-        if phase == 2:
-            raise InputError(
-                "phase", "2", "cannot be deleted from its definition here", "change its children with ipsec_tunnel"
-            )
-        if "numlist" not in words and "all" not in words:
-            raise UsageError("this would delete every definition; name them with numlist=, or add the word all")
+    source, state = ("database", "absent") if "db" in words else ("manager", "inactive")
+    numbers = parse_numbers(words["numlist"]) if "numlist" in words else None
     tunnels = _tunnels(client, source)
-    chosen = _by_number(tunnels, words["numlist"], phase, source) if "numlist" in words else tunnels
-    if source == "database":
-        _apply(client, chosen, "absent", None, as_json)
+    if numbers is None:
+        chosen = [Chosen(tunnel) for tunnel in tunnels]
     else:
-        _apply(client, chosen, "inactive", phase, as_json)
+        chosen = with_numbers(tunnels, numbers, phase)
+        if not how.json:
+            for number in unknown_numbers(numbers, tunnels, phase):
+                say(f"phase {phase or 1} tunnel {number}: not in the {_PLACES[source][0]}")
+    # A definition goes with its phase 2 tunnels, so there phase 1 is all of it.
+    _apply(client, chosen, state, None if state == "absent" and phase == 1 else phase, how)
 
 
+# What was done, or with --check would be, by action; what was the case already, by state.
 _DONE = {
-    "started": "negotiation has begun",
-    "stopped": "ended",
-    "removed": "deleted",
+    "started": ("negotiation has begun", "negotiation would begin"),
+    "stopped": ("ended", "would be ended"),
+    "removed": ("deleted", "would be deleted"),
+    "changed": ("deleted", "would be deleted"),
 }
-_NOT_DONE = {"active": "is active already", "inactive": "was not active", "absent": "was not defined"}
+_NOT_DONE = {"inactive": "was not active", "absent": "was not defined"}
 
 
-def _apply(client: Client, chosen: list[dict[str, Any]], state: str, phase: int | None, as_json: bool) -> None:
-    params = {"definitions": [{"name": tunnel["name"]} for tunnel in chosen], "state": state}
+def _apply(client: Client, chosen: Sequence[Chosen], state: str, phase: int | None, how: _How) -> None:
+    """Bring what was chosen into a state, and say what became of each.
+
+    :param phase: of what was chosen; single children say it themselves.
+    """
+    meant: dict[str, dict[str, None] | None] = {}
+    for tunnel, children in chosen:
+        found = meant.setdefault(tunnel["name"], None if children is None else {})
+        if found is not None and children is not None:
+            found.update(dict.fromkeys(children))
+    params: dict[str, Any] = {
+        "definitions": [
+            {"name": name} | ({} if names is None else {"only_children": list(names)}) for name, names in meant.items()
+        ],
+        "state": state,
+    }
     if phase is not None:
         params["phase"] = phase
-    answer = client.call("tunnels.apply", params) if chosen else {"changed": False, "tunnels": [], "warnings": []}
-    if as_json:
+    answer = {"changed": False, "tunnels": [], "warnings": []}
+    if meant:
+        answer = client.call("tunnels.plan" if how.check else "tunnels.apply", params, 300)
+    if how.json:
         show_json(answer)
         return
+    listed = {tunnel["name"]: tunnel["number"] for tunnel, _children in chosen}
     for row in answer["tunnels"]:
-        say(f"tunnel {row['number']} ({row['name']}): {_DONE.get(row['action'], _NOT_DONE[state])}")
-    for warning in answer.get("warnings", ()):
+        number = row["manager_number"] if state == "active" else listed[row["name"]]
+        names = meant[row["name"]]
+        what = f" phase {phase}" if phase is not None else ""
+        what = f" phase 2 {','.join(names)}" if names else what
+        who = f"tunnel {number} ({row['name']})" if number else f"tunnel {row['name']}"
+        say(f"{who}{what}: {_outcome(row, state, how.check)}")
+    for warning in answer["warnings"]:
         complain(f"ike: warning: {warning}")
-    if not chosen:
+    if not meant:
         say("no tunnels")
+
+
+def _outcome(row: Entry, state: str, check: bool) -> str:
+    if row["action"] in _DONE:
+        return _DONE[row["action"]][check]
+    if state != "active":
+        return _NOT_DONE[state]
+    if row["state"] == "active":
+        return "is active already"
+    why = f": {row['story']} ({row['reason']})" if row["story"] else ""
+    return f"is wanted already, and {row['state']}{why}"
 
 
 # cmd=log
 
 
-def _log(client: Client, words: dict[str, str], as_json: bool) -> None:
+def _log(client: Client, words: dict[str, str], how: _How) -> None:
     answer = client.call("log.level", dict(words))
-    if as_json:
+    if how.json:
         show_json(answer)
     elif "level" in words:
         say(f"log level {answer['level']} (was {answer['before']})")
@@ -306,12 +286,15 @@ COMMANDS = {
     "activate": _Command(
         _activate,
         {"phase": True, "numlist": True, "namelist": True, "ipaddr": True, "remid": True, "autostart": False},
-        (tuple(_CHOOSERS),),
+        (tuple(CHOOSERS),),
+        True,
     ),
     "list": _Command(
         _list, {"phase": True, "numlist": True, "db": False, "role": True, "verbose": False}, (("db", "role"),)
     ),
-    "remove": _Command(_remove, {"phase": True, "numlist": True, "all": False, "db": False}, (("numlist", "all"),)),
+    "remove": _Command(
+        _remove, {"phase": True, "numlist": True, "all": False, "db": False}, (("numlist", "all"),), True
+    ),
     "log": _Command(_log, {"level": True}),
 }
 

@@ -163,7 +163,43 @@ def _encapsulation(child: Entry) -> str:
     return f"{(_sa(child, 'protocol') or 'esp').upper()}_{child['mode']}{udp}"
 
 
+def _traffic_left(child: Entry, limit: int | None) -> Any:
+    """Kilobytes until the SA's limit, by whichever direction has carried more."""
+    if not limit:
+        return _UNLIMITED
+    used = max((usage["bytes"] for way in ("in", "out") if (usage := _sa(child, way))), default=0)
+    return max(0, limit - used) // 1024
+
+
+def _size(tunnel: Entry, child: Entry) -> int:
+    return _defined(tunnel, child, "lifetime_bytes") or 0
+
+
+def _left_unless_renewed(entry: Entry) -> Any:
+    """A tunnel goes on with fresh keys for ever, unless it gets none any more."""
+    return _UNLIMITED if entry["refresh"] else _sa(entry, "expires_in")
+
+
+def _tunnel_left(tunnel: Entry) -> Any:
+    if tunnel["refresh"]:
+        return _UNLIMITED
+    return max((left for child in tunnel.get("children", ()) if (left := _sa(child, "expires_in")) is not None), default=None)
+
+
+def _overlap(tunnel: Entry) -> str:
+    low, high = tunnel["rekey_overlap"]
+    return f"{low} - {high}"
+
+
+def _integrity(entry: Entry) -> str | None:
+    if not _sa(entry, "encryption") and not _sa(entry, "integrity"):
+        return None
+    return _sa(entry, "integrity") or "with Encryption Alg"
+
+
 _AUTH = {"psk": "Preshared Key", "pubkey": "Signatures"}
+_UNLIMITED = "no limit"
+_YES = {True: "Yes", False: "No"}
 
 _PHASE1: list[Field] = [
     ("Phase 1 Tunnel ID", lambda tunnel, _unused: tunnel["number"]),
@@ -174,11 +210,23 @@ _PHASE1: list[Field] = [
     ("Security Policy", lambda tunnel, _unused: _text(tunnel["definition"]["ike"]["proposals"])),
     ("Role", lambda tunnel, _unused: tunnel["role"].title()),
     ("Algorithms", lambda tunnel, _unused: _text(_sa(tunnel, "algorithms"))),
+    ("Encryption Alg", lambda tunnel, _unused: _sa(tunnel, "encryption")),
     ("Auth Alg", lambda tunnel, _unused: _AUTH.get(tunnel["definition"]["auth"]["method"])),
+    ("Hash Alg", lambda tunnel, _unused: _sa(tunnel, "prf")),
+    ("Integrity Alg", lambda tunnel, _unused: _integrity(tunnel)),
+    ("Key Exchange", lambda tunnel, _unused: _sa(tunnel, "key_exchange")),
     ("Initiator SPI", lambda tunnel, _unused: _sa(tunnel, "initiator_spi")),
     ("Responder SPI", lambda tunnel, _unused: _sa(tunnel, "responder_spi")),
     ("Key Lifetime", lambda tunnel, _unused: tunnel["definition"]["ike"]["lifetime"]),
+    ("Key Lifesize", lambda _tunnel, _unused: _UNLIMITED),
     ("Key Rem Lifetime", lambda tunnel, _unused: _sa(tunnel, "expires_in")),
+    ("Key Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    ("Key Refresh Overlap", lambda tunnel, _unused: _overlap(tunnel)),
+    ("Tunnel Lifetime", lambda _tunnel, _unused: _UNLIMITED),
+    ("Tunnel Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    ("Tun Rem Lifetime", lambda tunnel, _unused: _tunnel_left(tunnel)),
+    ("Tun Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    ("Refreshed", lambda tunnel, _unused: _YES[tunnel["refresh"]]),
     ("Status", lambda tunnel, _unused: _STATUS[tunnel["phase1"]]),
     ("Reason", lambda tunnel, _unused: tunnel["story"] or None),
     ("Remedy", lambda tunnel, _unused: tunnel["remedy"] or None),
@@ -188,16 +236,28 @@ _PHASE2: list[Field] = [
     ("Name", lambda _unused, child: child["name"]),
     *_side2("local"),
     *_side2("remote"),
+    ("Mode", lambda tunnel, _unused: f"IKEv{tunnel['definition']['ike']['version']}"),
     ("Security Policy", lambda tunnel, child: _text(_defined(tunnel, child, "proposals"))),
     ("Role", lambda _unused, child: child["role"].title()),
     ("Algorithms", lambda _unused, child: _text(_sa(child, "algorithms"))),
+    ("Encryption Alg", lambda _unused, child: _sa(child, "encryption")),
+    ("AH Transform", lambda _unused, child: _sa(child, "integrity") if _sa(child, "protocol") == "ah" else None),
+    ("Auth Alg", lambda _unused, child: _integrity(child)),
+    ("PFS", lambda _unused, child: _YES[child["pfs"]]),
     ("SPI In", lambda _unused, child: _sa(child, "spi_in")),
     ("SPI Out", lambda _unused, child: _sa(child, "spi_out")),
     ("Traffic In", lambda _unused, child: _traffic(child, "in")),
     ("Traffic Out", lambda _unused, child: _traffic(child, "out")),
     ("SA Lifetime", lambda tunnel, child: _defined(tunnel, child, "lifetime")),
+    ("SA Lifesize", lambda tunnel, child: _size(tunnel, child) // 1024 or _UNLIMITED),
     ("SA Rem Lifetime", lambda _unused, child: _sa(child, "expires_in")),
-    ("SA Lifesize", lambda tunnel, child: (_defined(tunnel, child, "lifetime_bytes") or 0) // 1024),
+    ("SA Rem Lifesize", lambda tunnel, child: _traffic_left(child, _size(tunnel, child))),
+    ("Key Refresh Overlap", lambda tunnel, _unused: _overlap(tunnel)),
+    ("Tunnel Lifetime", lambda _tunnel, _unused: _UNLIMITED),
+    ("Tunnel Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    ("Tun Rem Lifetime", lambda _unused, child: _left_unless_renewed(child)),
+    ("Tun Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    ("Refreshed", lambda _unused, child: _YES[child["refresh"]]),
     ("Start", lambda _unused, child: child["start"]),
     ("Assoc P1 Tunnel", lambda tunnel, _unused: tunnel["number"]),
     ("Encap Mode", lambda _unused, child: _encapsulation(child)),
@@ -207,7 +267,7 @@ _OPTIONAL = {"Reason", "Remedy", "Traffic In", "Traffic Out"}
 
 
 def long_form(tunnels: list[Entry], phase: str) -> str:
-    """Everything about each tunnel, one field a line; times in seconds, sizes in kilobytes.
+    """Everything about each tunnel, one field a line; times in seconds, sizes in kilobytes, overlap in percent.
 
     :param tunnels: answer of ``tunnels.list`` with ``verbose``; ``phase``: 1, 1+ or 2.
     """

@@ -46,7 +46,8 @@ def listing(
                 children = {name: at for name, at in children.items() if at in wanted}
             if not (children if params["phase"] == "2" else number in wanted):
                 continue
-        one = Listed(row, how, number, tunnels.numbers.of(row.name), children, tunnels.numbers)
+        running = tunnels.numbers.of(row.name)
+        one = Listed(row, how, number, running, children, tunnels.numbers, tunnels.rekey_overlap)
         yield _entry(one, views.get(row.name, []), counters, params, now)
 
 
@@ -66,6 +67,7 @@ class Listed(NamedTuple):
 
     :ivar number: in the numbering of the listing; ``running`` the manager's, 0 if it does not run.
     :ivar children: the children to list with their numbers, likewise.
+    :ivar overlap: percent of a lifetime that are left when a rekey begins: least and most.
     """
 
     row: Stored
@@ -74,6 +76,7 @@ class Listed(NamedTuple):
     running: int
     children: dict[str, int]
     numbers: Numbers
+    overlap: tuple[int, int]
 
 
 def _children(numbers: Numbers, row: Stored, params: Mapping[str, Any]) -> dict[str, int]:
@@ -116,6 +119,7 @@ def _entry(
     if params["verbose"]:
         entry["definition"] = row.definition.public()
         entry["ike_sas"] = [_ike_sa(sa, now) for sa in sas]
+        entry["rekey_overlap"] = one.overlap
     return entry
 
 

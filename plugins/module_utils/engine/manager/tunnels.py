@@ -180,6 +180,12 @@ class Tunnels:
         :param now: how it is, if that is known already.
         """
         row = self.rows.get(name)
+    @property
+    def rekey_overlap(self) -> tuple[int, int]:
+        """Percent of a lifetime that are left when a rekey begins: least and most."""
+        settings = self._endpoint.settings
+        return round(100 * settings.rekey_margin), round(100 * (settings.rekey_margin + settings.rekey_fuzz))
+
         children = living(row, now or self.condition(name)) if row is not None else None
         if children is None:
             self.numbers.end(name)

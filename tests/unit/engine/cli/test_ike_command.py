@@ -9,11 +9,12 @@ import json
 
 import pytest
 from engine.cli import ike
+from engine.cli.choose import numbers_of
 from engine.errors import MissingError
 from engine.manager.client import RpcError
 from engine.manager.methods import check_params
 
-CHILD = {"role": "", "mode": "tunnel", "start": "auto"}
+CHILD = {"role": "", "mode": "tunnel", "start": "auto", "refresh": True, "pfs": True}
 
 
 def child(number: int, name: str, local: str, remote: str, state: str = "dormant", **more):
@@ -28,6 +29,9 @@ def tunnel(number: int, name: str, local: str, remote: str, phase1: str, childre
         "state": phase1,
         "phase1": phase1,
         "role": "initiator" if phase1 == "active" else "",
+        "refresh": True,
+        "rekey_overlap": [10, 20],
+        "groups": [],
         "local": {"address": "192.0.2.1", "id": local},
         "remote": {"address": "192.0.2.9", "id": remote},
         "reason": "",
@@ -45,15 +49,19 @@ DATABASE = [
     tunnel(2, "hq-b2", "192.0.2.1", "192.0.2.9", "dormant", [child(3, "lan", "10.1.0.0/16", "10.7.0.0/24")]),
     tunnel(3, "hq-b3", "hq.example", "ops@b3.example", "dormant", [
         child(4, "lan", "::/0", "2001:db8::1/128", start="trap"),
-    ]),
+        child(5, "host", "10.4.0.1/32", "10.5.0.1/32", start="manual"),
+        child(6, "span", "10.1.0.0/16", "10.6.0.5-10.6.0.9[6/443]", start="manual"),
+    ], groups=["branches", "mail"]),
+    tunnel(7, "hq-b4", "hq.example", "dn:C=DE, CN=b4", "dormant", [], groups=["branches"]),
 ]  # fmt: skip
+# The manager numbers otherwise than the database.
 MANAGER = [
-    tunnel(1, "hq-b1", "hq.example", "b1.example", "active", [
-        child(1, "lan", "10.1.0.0/16", "10.9.0.0/24", "active"),
-        child(2, "dmz", "10.2.0.0/16[6/443]", "10.9.1.0/24", "trapped"),
+    tunnel(4, "hq-b2", "192.0.2.1", "192.0.2.9", "negotiating", [
+        child(7, "lan", "10.1.0.0/16", "10.7.0.0/24", "expired"),
     ]),
-    tunnel(2, "hq-b2", "192.0.2.1", "192.0.2.9", "negotiating", [
-        child(3, "lan", "10.1.0.0/16", "10.7.0.0/24", "expired"),
+    tunnel(5, "hq-b1", "hq.example", "b1.example", "active", [
+        child(8, "lan", "10.1.0.0/16", "10.9.0.0/24", "active"),
+        child(9, "dmz", "10.2.0.0/16[6/443]", "10.9.1.0/24", "trapped"),
     ]),
 ]  # fmt: skip
 
@@ -63,6 +71,7 @@ class Manager:
 
     asked: list[tuple[str, dict]]
     action = "started"
+    standing = {"state": "active", "reason": "", "story": "", "remedy": ""}
     error: Exception | None = None
 
     def __init__(self, path: str) -> None:
@@ -83,11 +92,14 @@ class Manager:
             rows = DATABASE if params["source"] == "database" else MANAGER
             if "numbers" in params:
                 phase = 2 if params.get("phase") == "2" else 1
-                rows = [row for row in rows if set(params["numbers"]) & ike._numbers_of(row, phase)]
+                rows = [row for row in rows if set(params["numbers"]) & numbers_of(row, phase)]
             return {"tunnels": rows}
         if method == "log.level":
             return {"level": params.get("level", "info"), "before": "info"}
-        rows = [{"name": row["name"], "number": 7, "action": Manager.action} for row in params["definitions"]]
+        rows = [
+            {"name": row["name"], "number": 7, "manager_number": 11, "action": Manager.action} | Manager.standing
+            for row in params["definitions"]
+        ]
         return {"changed": True, "tunnels": rows, "warnings": []}
 
 
@@ -96,26 +108,31 @@ def manager(monkeypatch):
     monkeypatch.setattr(ike, "Client", Manager)
     monkeypatch.setattr(Manager, "error", None)
     monkeypatch.setattr(Manager, "action", "started")
+    monkeypatch.setattr(Manager, "standing", Manager.standing)
 
 
-def applied() -> dict:
-    ((_method, params),) = [call for call in Manager.asked if call[0] == "tunnels.apply"]
+def applied(method: str = "tunnels.apply") -> dict:
+    ((_method, params),) = [call for call in Manager.asked if call[0] == method]
     return params
 
 
-def names() -> list[str]:
-    return [definition["name"] for definition in applied()["definitions"]]
+def chosen() -> list[str]:
+    """Names as ``TUNNEL`` or ``TUNNEL/CHILD,CHILD``."""
+    return [
+        "/".join([definition["name"], *([",".join(only)] if (only := definition.get("only_children")) else [])])
+        for definition in applied()["definitions"]
+    ]
 
 
 def test_short_list_of_the_manager(capsys):
     assert ike.main(["cmd=list"]) == 0
     assert capsys.readouterr().out == (
         "Phase  Tun Id  Status       Local Id            Remote Id\n"
-        "1      1       Active       hq.example          b1.example\n"
-        "2      1       Active       10.1.0.0/16         10.9.0.0/24\n"
-        "2      2       Dormant      10.2.0.0/16[6/443]  10.9.1.0/24\n"
-        "1      2       Negotiating  192.0.2.1           192.0.2.9\n"
-        "2      3       Expired      10.1.0.0/16         10.7.0.0/24\n"
+        "1      4       Negotiating  192.0.2.1           192.0.2.9\n"
+        "2      7       Expired      10.1.0.0/16         10.7.0.0/24\n"
+        "1      5       Active       hq.example          b1.example\n"
+        "2      8       Active       10.1.0.0/16         10.9.0.0/24\n"
+        "2      9       Dormant      10.2.0.0/16[6/443]  10.9.1.0/24\n"
     )
     assert Manager.asked == [("tunnels.list", {"source": "manager", "phase": "1+", "verbose": False})]
 
@@ -124,13 +141,13 @@ def test_short_list_of_the_database_has_no_status(capsys):
     assert ike.main(["cmd=list", "db", "phase=1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["Phase", "Tun", "Id", "Local", "Id", "Remote", "Id"]
-    assert [line.split()[:2] for line in lines[1:]] == [["1", "1"], ["1", "2"], ["1", "3"]]
+    assert [line.split()[:2] for line in lines[1:]] == [["1", "1"], ["1", "2"], ["1", "3"], ["1", "7"]]
 
 
 def test_phase_2_follows_its_phase_1_each_time(capsys):
     assert ike.main(["phase=2", "cmd=list"]) == 0
     rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]]
-    assert rows == [["1", "1"], ["2", "1"], ["1", "1"], ["2", "2"], ["1", "2"], ["2", "3"]]
+    assert rows == [["1", "4"], ["2", "7"], ["1", "5"], ["2", "8"], ["1", "5"], ["2", "9"]]
 
 
 @pytest.mark.parametrize(("letter", "role"), [("i", "initiator"), ("r", "responder")])
@@ -140,19 +157,21 @@ def test_role(letter, role):
 
 
 def test_list_by_numbers(capsys):
-    assert ike.main(["cmd=list", "numlist=1-2"]) == 0
-    assert Manager.asked[0][1]["numbers"] == [1, 2]
-    assert ike.main(["cmd=list", "numlist=2,9"]) == 2
+    assert ike.main(["cmd=list", "numlist=4-5"]) == 0
+    assert Manager.asked[0][1]["numbers"] == [4, 5]
+    assert ike.main(["cmd=list", "numlist=4,9"]) == 2
     assert "numlist: is no number of a phase 1 tunnel in the tunnel manager (got '9')" in capsys.readouterr().err
 
 
 def test_verbose_list_shows_every_field(capsys, monkeypatch):
     sa = {
         "local": "192.0.2.1/500", "remote": "192.0.2.9/500", "algorithms": ["aes256gcm16", "sha384", "x25519"],
+        "encryption": "aes256gcm16", "integrity": "", "prf": "sha384", "key_exchange": "x25519",
         "initiator_spi": "0102030405060708", "responder_spi": "1112131415161718", "expires_in": 14000,
     }  # fmt: skip
     child_sa = {
-        "protocol": "esp", "algorithms": ["aes256gcm16"], "spi_in": "0xc0000001", "spi_out": "0xc0000002",
+        "protocol": "esp", "encryption": "aes256", "integrity": "sha256",
+        "algorithms": ["aes256", "sha256"], "spi_in": "0xc0000001", "spi_out": "0xc0000002",
         "expires_in": 3000, "encapsulation": [4500, 4500], "in": {"bytes": 84, "packets": 1}, "out": None,
     }  # fmt: skip
     definition = {
@@ -176,10 +195,32 @@ def test_verbose_list_shows_every_field(capsys, monkeypatch):
         ("Remote ID Type", "IPv4_Address_Range"), ("Remote ID", "10.9.0.5-10.9.0.9"), ("Remote Port", "any - any"),
         ("Remote Protocol", "all"), ("SPI In", "0xc0000001"), ("Traffic In", "84 bytes, 1 packets"),
         ("SA Lifetime", "3600"), ("SA Rem Lifetime", "3000"), ("SA Lifesize", "2"), ("Assoc P1 Tunnel", "1"),
-        ("Encap Mode", "ESP_tunnel in UDP"),
+        ("Encap Mode", "ESP_tunnel in UDP"), ("Encryption Alg", "aes256gcm16"), ("Hash Alg", "sha384"),
+        ("Integrity Alg", "with Encryption Alg"), ("Key Exchange", "x25519"), ("Key Lifesize", "no limit"),
+        ("Key Rem Lifesize", "no limit"), ("Key Refresh Overlap", "10 - 20"), ("Tunnel Lifetime", "no limit"),
+        ("Tunnel Lifesize", "no limit"), ("Tun Rem Lifetime", "no limit"), ("Tun Rem Lifesize", "no limit"),
+        ("Refreshed", "Yes"), ("Encryption Alg", "aes256"), ("Auth Alg", "sha256"), ("AH Transform", "N/A"),
+        ("PFS", "Yes"), ("SA Rem Lifesize", "1"), ("Security Policy", "modern"), ("Security Policy", "aes256gcm16"),
     ):  # fmt: skip
         assert field in shown, field
     assert "Traffic Out" not in out and "Reason" not in out and "hidden" not in out
+
+
+def test_verbose_list_tells_what_gets_no_fresh_keys(capsys, monkeypatch):
+    lan = child(1, "lan", "10.1.0.0/16", "10.9.0.0/24", "active", refresh=False, sas=[{"expires_in": 77}])
+    definition = {
+        "ike": {"version": 2, "proposals": "modern", "lifetime": 1},
+        "auth": {"method": "psk"},
+        "children": [],
+    }
+    row = tunnel(1, "hq-b1", "a", "b", "expired", [lan], refresh=False, ike_sas=[], definition=definition)
+    monkeypatch.setattr(Manager, "call", lambda self, method, params: {"tunnels": [row]})
+    assert ike.main(["cmd=list", "verbose"]) == 0
+    blocks = capsys.readouterr().out.split("\n\n")
+    for block, status in zip(blocks, ("Expired", "Active"), strict=True):
+        lines = block.splitlines()
+        assert f"{'Refreshed:':<22}No" in lines and f"{'Tun Rem Lifetime:':<22}77" in lines
+        assert f"{'Status:':<22}{status}" in lines
 
 
 def test_verbose_list_says_why_a_tunnel_is_down(capsys, monkeypatch):
@@ -210,60 +251,151 @@ def test_json_is_the_answer(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "chosen", "phase"),
+    ("words", "meant", "phase"),
     [
         (["numlist=1,3"], ["hq-b1", "hq-b3"], None),
         (["numlist=1-2", "phase=1"], ["hq-b1", "hq-b2"], 1),
-        (["numlist=1-3", "phase=2"], ["hq-b1", "hq-b2"], 2),
-        (["namelist=hq-b3,hq-b1"], ["hq-b3", "hq-b1"], None),
+        (["numlist=1-3", "phase=2"], ["hq-b1/lan,dmz", "hq-b2/lan"], 2),
+        (["numlist=2,5", "phase=2"], ["hq-b1/dmz", "hq-b3/host"], 2),
+        (["phase=1", "namelist=hq-b3,hq-b1"], ["hq-b3", "hq-b1"], 1),
+        (["phase=2", "namelist=dmz,hq-b2/lan,hq-b1/lan"], ["hq-b1/dmz,lan", "hq-b2/lan"], 2),
+        (["phase=2", "namelist=hq-b3"], ["hq-b3/lan,host,span"], 2),
         (["ipaddr=192.0.2.1,192.0.2.9"], ["hq-b2"], None),
+        (["phase=2", "ipaddr=192.0.2.1,192.0.2.9"], ["hq-b2/lan"], 2),
+        (["phase=2", "ipaddr=10.4.0.1,10.5.0.1"], ["hq-b3/host"], 2),
         (["remid=B1.example"], ["hq-b1"], None),
         (["remid=ops@b3.example", "phase=1"], ["hq-b3"], 1),
+        (["remid=CN=b4,C=DE", "phase=1"], [], 1),
+        (["remid=C=DE,CN=b4", "phase=1"], ["hq-b4"], 1),
+        (["remid=dn:C=DE, CN=b4"], ["hq-b4"], None),
+        (["remid=192.0.2.9"], ["hq-b2"], None),
+        (["remid=branches"], ["hq-b3", "hq-b4"], None),
+        (["remid=mail", "phase=2"], ["hq-b3/lan,host,span"], 2),
+        (["remid=10.5.0.1", "phase=2"], ["hq-b3/host"], 2),
+        (["remid=10.5.0.1"], ["hq-b3/host"], None),
+        (["remid=10.9.0.0,255.255.255.0", "phase=2"], ["hq-b1/lan"], 2),
+        (["remid=10.9.1.0/24", "phase=2"], ["hq-b1/dmz"], 2),
+        (["remid=10.6.0.5,10.6.0.9", "phase=2"], ["hq-b3/span"], 2),
+        (["remid=2001:db8::1,ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "phase=2"], ["hq-b3/lan"], 2),
+        (["remid=b1.example", "phase=2"], ["hq-b1/lan,dmz"], 2),
         (["autostart"], ["hq-b1", "hq-b2"], None),
     ],
 )
-def test_activate_chooses_from_the_database(words, chosen, phase, capsys):
-    assert ike.main(["cmd=activate", *words]) == 0
+def test_activate_chooses_from_the_database(words, meant, phase, capsys):
+    status = ike.main(["cmd=activate", *words])
     assert Manager.asked[0] == ("tunnels.list", {"source": "database"})
-    assert names() == chosen
+    if not meant:
+        assert status == 2 and "no tunnel to this identity" in capsys.readouterr().err
+        return
+    assert status == 0 and chosen() == meant
     assert applied()["state"] == "active" and applied().get("phase") == phase
-    assert capsys.readouterr().out == "".join(f"tunnel 7 ({name}): negotiation has begun\n" for name in chosen)
+    assert capsys.readouterr().out.count(": negotiation has begun\n") == len(meant)
 
 
-def test_activate_what_is_there_already(capsys, monkeypatch):
+def test_activate_says_the_number_that_the_manager_gave(capsys):
+    assert ike.main(["cmd=activate", "phase=2", "numlist=1,2,3"]) == 0
+    assert capsys.readouterr().out == (
+        "tunnel 11 (hq-b1) phase 2 lan,dmz: negotiation has begun\n"
+        "tunnel 11 (hq-b2) phase 2 lan: negotiation has begun\n"
+    )
+
+
+DOWN = {"state": "down", "reason": "no_answer", "story": "the peer is silent", "remedy": "look there"}
+
+
+@pytest.mark.parametrize(
+    ("standing", "told"),
+    [
+        ({}, "is active already"),
+        ({"state": "negotiating"}, "is wanted already, and negotiating"),
+        (DOWN, "is wanted already, and down: the peer is silent (no_answer)"),
+    ],
+)
+def test_activate_what_is_there_already(standing, told, capsys, monkeypatch):
     monkeypatch.setattr(Manager, "action", "none")
+    monkeypatch.setattr(Manager, "standing", Manager.standing | standing)
     assert ike.main(["cmd=activate", "numlist=2"]) == 0
-    assert capsys.readouterr().out == "tunnel 7 (hq-b2): is active already\n"
+    assert capsys.readouterr().out == f"tunnel 11 (hq-b2): {told}\n"
 
 
 def test_remove_all_of_the_manager(capsys, monkeypatch):
     monkeypatch.setattr(Manager, "action", "stopped")
     assert ike.main(["cmd=remove"]) == 0
-    assert names() == ["hq-b1", "hq-b2"] and applied()["state"] == "inactive"
-    assert capsys.readouterr().out.startswith("tunnel 7 (hq-b1): ended\n")
+    assert chosen() == ["hq-b2", "hq-b1"] and applied()["state"] == "inactive"
+    assert capsys.readouterr().out == "tunnel 4 (hq-b2): ended\ntunnel 5 (hq-b1): ended\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "chosen", "phase"),
+    ("words", "meant", "phase"),
     [
-        (["numlist=2"], ["hq-b2"], None),
-        (["phase=2", "numlist=3"], ["hq-b2"], 2),
-        (["phase=1"], ["hq-b1", "hq-b2"], 1),
-        (["all"], ["hq-b1", "hq-b2"], None),
+        (["numlist=4"], ["hq-b2"], None),
+        (["numlist=4-5", "phase=1"], ["hq-b2", "hq-b1"], 1),
+        (["phase=2", "numlist=7"], ["hq-b2/lan"], 2),
+        (["phase=2", "numlist=9,7"], ["hq-b2/lan", "hq-b1/dmz"], 2),
+        (["phase=1"], ["hq-b2", "hq-b1"], 1),
+        (["phase=2"], ["hq-b2", "hq-b1"], 2),
+        (["all"], ["hq-b2", "hq-b1"], None),
+        (["phase=2", "all"], ["hq-b2", "hq-b1"], 2),
     ],
 )
-def test_remove_chooses_from_the_manager(words, chosen, phase):
+def test_remove_chooses_from_the_manager(words, meant, phase):
     assert ike.main(["cmd=remove", *words]) == 0
-    assert (names(), applied()["state"], applied().get("phase")) == (chosen, "inactive", phase)
+    assert (chosen(), applied()["state"], applied().get("phase")) == (meant, "inactive", phase)
 
 
-@pytest.mark.parametrize("words", [["numlist=1-3"], ["all"], ["all", "phase=1"]])
-def test_remove_from_the_database(words, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "meant", "phase"),
+    [
+        (["numlist=1-3"], ["hq-b1", "hq-b2", "hq-b3"], None),
+        (["numlist=1", "phase=1"], ["hq-b1"], None),
+        ([], ["hq-b1", "hq-b2", "hq-b3", "hq-b4"], None),
+        (["all"], ["hq-b1", "hq-b2", "hq-b3", "hq-b4"], None),
+        (["phase=2"], ["hq-b1", "hq-b2", "hq-b3", "hq-b4"], 2),
+        (["phase=2", "numlist=2,3"], ["hq-b1/dmz", "hq-b2/lan"], 2),
+    ],
+)
+def test_remove_from_the_database(words, meant, phase, capsys, monkeypatch):
     monkeypatch.setattr(Manager, "action", "removed")
     assert ike.main(["cmd=remove", "db", *words]) == 0
-    assert names() == ["hq-b1", "hq-b2", "hq-b3"]
-    assert applied()["state"] == "absent" and "phase" not in applied()
-    assert "tunnel 7 (hq-b3): deleted" in capsys.readouterr().out
+    assert (chosen(), applied()["state"], applied().get("phase")) == (meant, "absent", phase)
+    assert capsys.readouterr().out.count(": deleted\n") == len(meant)
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "meant"),
+    [
+        (["numlist=3"], ["phase 1 tunnel 3: not in the tunnel manager", "no tunnels"], None),
+        (["numlist=8", "phase=1"], ["phase 1 tunnel 8: not in the tunnel manager", "no tunnels"], None),
+        (["numlist=1,7", "phase=2"], ["phase 2 tunnel 1: not in the tunnel manager"], ["hq-b2/lan"]),
+        (["numlist=9", "db"], ["phase 1 tunnel 9: not in the database", "no tunnels"], None),
+    ],
+)
+def test_removing_what_is_not_there_is_no_error(words, told, meant, capsys):
+    assert ike.main(["cmd=remove", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[: len(told)] == told
+    assert [call[0] for call in Manager.asked] == ["tunnels.list", *(["tunnels.apply"] if meant else [])]
+    assert meant is None or chosen() == meant
+
+
+@pytest.mark.parametrize(
+    ("words", "action", "told"),
+    [
+        (["cmd=activate", "numlist=2"], "started", "tunnel 11 (hq-b2): negotiation would begin"),
+        (["cmd=remove", "numlist=4"], "stopped", "tunnel 4 (hq-b2): would be ended"),
+        (["cmd=remove", "db", "phase=2", "numlist=3"], "changed", "tunnel 2 (hq-b2) phase 2 lan: would be deleted"),
+    ],
+)
+def test_check_asks_for_a_plan_alone(words, action, told, capsys, monkeypatch):
+    monkeypatch.setattr(Manager, "action", action)
+    assert ike.main([*words, "--check"]) == 0
+    assert capsys.readouterr().out == f"{told}\n"
+    assert [call[0] for call in Manager.asked] == ["tunnels.list", "tunnels.plan"]
+
+
+def test_words_stand_in_any_order():
+    for words in (["phase=2", "numlist=3", "cmd=activate"], ["numlist=3", "cmd=activate", "phase=2"]):
+        assert ike.main(words) == 0 and chosen() == ["hq-b2/lan"]
 
 
 def test_log_level(capsys):
@@ -294,21 +426,42 @@ def test_log_level(capsys):
         (["cmd=activate", "numlist=1,,2"], "'' is not a number"),
         (["cmd=activate", "numlist=0"], "begins at 0"),
         (["cmd=activate", "numlist=1-999999999"], "at most"),
-        (["cmd=activate", "numlist=4"], "no number of a phase 1 tunnel in the database (got '4')"),
-        (["cmd=activate", "phase=2", "numlist=1"], "they go together: add 2"),
+        (["cmd=activate", "numlist=5"], "no number of a phase 1 tunnel in the database (got '5')"),
+        (["cmd=activate", "phase=2", "numlist=1,7"], "no number of a phase 2 tunnel in the database (got '7')"),
+        (["cmd=activate", "numlist=3-1-2"], "is not a number"),
+        (["cmd=activate", "numlist=-3"], "is not a number"),
+        (["cmd=activate", "numlist=99999999999"], "is not a number"),
+        (["cmd=activate", "numlist=1", "namelist=hq-b1"], "namelist: cannot stand beside numlist"),
+        (["cmd=activate", "numlist=1", "remid=b1.example"], "remid: cannot stand beside numlist"),
+        (["cmd=activate", "remid=b1.example", "ipaddr=192.0.2.1,192.0.2.9"], "ipaddr: cannot stand beside remid"),
         (["cmd=activate", "phase=1+", "numlist=1"], "phase=1|2"),
         (["cmd=activate", "numlist=1", "autostart"], "autostart: cannot stand beside numlist"),
         (["cmd=activate", "phase=1", "autostart"], "autostart: stands alone"),
-        (["cmd=activate", "namelist=hq-b4"], "did you mean hq-b"),
+        (["cmd=activate", "namelist=hq-b1"], "needs the phase"),
+        (["cmd=activate", "phase=1", "namelist=hq-b9"], "did you mean hq-b"),
+        (["cmd=activate", "phase=1", "namelist=hq-b1,"], "is not defined (got '')"),
+        (["cmd=activate", "phase=1", "namelist=dmz"], "is not defined"),
+        (["cmd=activate", "phase=2", "namelist=lan"], "of 3 phase 1 tunnels (got 'lan'); write hq-b1/lan"),
+        (["cmd=activate", "phase=2", "namelist=hq-b1/lam"], "did you mean hq-b1/lan?"),
+        (["cmd=activate", "phase=2", "namelist=hq-b4"], "tunnel hq-b4 has no phase 2 tunnel"),
+        (["cmd=activate", "phase=2", "remid=hq-b4"], "no tunnel to this identity"),
         (["cmd=activate", "ipaddr=192.0.2.1"], "is not two addresses"),
         (["cmd=activate", "ipaddr=hq.example,b1.example"], "is not two addresses"),
         (["cmd=activate", "ipaddr=192.0.2.1,192.0.2.8"], "no tunnel is defined between"),
+        (["cmd=activate", "ipaddr=192.0.2.1,192.0.2.9,192.0.2.10"], "is not two addresses"),
+        (["cmd=activate", "ipaddr=192.0.2.1,"], "is not two addresses"),
         (["cmd=activate", "remid=nobody.example"], "no tunnel to this identity"),
+        (["cmd=activate", "remid=10.9.0.0,255.255.0.0"], "no tunnel to this identity"),
+        (["cmd=activate", "remid=10.9.0.9,10.9.0.1"], "no tunnel to this identity"),
+        (["cmd=activate", "remid=10.5.0.1", "phase=1"], "no tunnel to this identity"),
+        (["cmd=activate", "remid="], "remid: needs a value"),
         (["cmd=activate", "db"], "not a word of this command"),
-        (["cmd=remove", "db"], "delete every definition"),
-        (["cmd=remove", "db", "phase=2", "all"], "ipsec_tunnel"),
         (["cmd=remove", "all", "numlist=1"], "all: cannot stand beside numlist"),
-        (["cmd=remove", "numlist=3"], "in the tunnel manager (got '3')"),
+        (["cmd=remove", "numlist=5-3"], "'5-3' runs backwards"),
+        (["cmd=remove", "phase=1+"], "phase=1|2"),
+        (["cmd=remove", "namelist=hq-b1"], "not a word of this command"),
+        (["cmd=list", "--check"], "--check goes with"),
+        (["cmd=log", "--check"], "--check goes with"),
     ],
 )
 def test_bad_words_change_nothing(words, message, capsys):
