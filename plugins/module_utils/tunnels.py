@@ -33,6 +33,10 @@ DEFINITION: dict[str, Any] = {
         "options": {"version": _NUMBER, "proposals": _WORDS, "lifetime": _TEXT, "dpd_delay": _TEXT},
     },
     "encapsulation": {"type": "str", "choices": ["auto", "force"]},
+    "interface": {
+        "type": "dict",
+        "options": {"name": {"type": "str", "required": True}, "id": _NUMBER, "addresses": _WORDS, "routes": _WORDS, "mtu": _NUMBER},
+    },
     "groups": _WORDS,
     "children": {
         "type": "list",

@@ -102,6 +102,33 @@ options:
     description: V(auto) puts ESP into UDP when a NAT is found, V(force) always. V(auto) when left out.
     type: str
     choices: [auto, force]
+  interface: &interface
+    description:
+      - Makes the tunnel route-based. It gets an XFRM interface, and whatever is routed into that is protected by the
+        tunnel's children, whose O(children[].remote) may then be V(0.0.0.0/0) and the same in several tunnels.
+      - The interface stands as long as the tunnel is defined. What is routed into it while the tunnel is down is dropped.
+      - Needs a kernel with XFRM interfaces (C(modprobe xfrm_interface), Linux 4.19 or newer).
+    type: dict
+    suboptions:
+      name:
+        description: Its name, up to 15 characters. The link of another program is never taken over.
+        type: str
+        required: true
+      id:
+        description: Its ID in the kernel, where other programs have to know it. Chosen and kept when left out.
+        type: int
+      addresses:
+        description: Addresses of this end, as V(10.255.0.1/30). None when left out.
+        type: list
+        elements: str
+      routes:
+        description: Networks that are reached through it. The networks in O(children[].remote) when left out, but for
+          V(0.0.0.0/0) and V(::/0).
+        type: list
+        elements: str
+      mtu:
+        description: Largest packet in octets, before it is protected. 1500 when left out.
+        type: int
   children: &children
     description: What the tunnel protects, one Child SA (phase 2) each.
     type: list
@@ -201,6 +228,7 @@ options:
       role: *role
       ike: *ike
       encapsulation: *encapsulation
+      interface: *interface
       children: *children
 seealso:
   - module: fleet.ipsec.ipsec_tunnel_info
@@ -233,6 +261,17 @@ EXAMPLES = r"""
     owner: office
     purge: true
     wait: {until: defined}
+
+- name: A route-based tunnel, whose routes say what goes through it
+  fleet.ipsec.ipsec_tunnel:
+    name: hq-branch2
+    state: active
+    local: {address: 203.0.113.1, id: hq.example.net}
+    remote: {address: 203.0.113.17, id: branch2.example.net}
+    auth: {method: psk, secret: "{{ vaulted_secret }}"}
+    interface: {name: ipsec0, addresses: [10.255.0.1/30], routes: [10.17.0.0/16], mtu: 1400}
+    children:
+      - {name: any, local: [0.0.0.0/0], remote: [0.0.0.0/0]}
 
 - name: Remove a tunnel
   fleet.ipsec.ipsec_tunnel:

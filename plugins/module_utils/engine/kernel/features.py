@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import EngineError, KernelError, MissingError
@@ -15,6 +16,7 @@ from .values import AH, ESP, IPCOMP, PROTOCOL_NAMES, Auth, Crypt, Sa
 
 # The loopback never carries SAs of this kind, and an IPComp CPI has 16 bits.
 _ADDRESSES = {4: "127.0.0.1", 6: "::1"}
+_LARVAL_DROP = Path("/proc/sys/net/core/xfrm_larval_drop")
 _TRIAL_SPI = {ESP: 0xFEED0001, AH: 0xFEED0002, IPCOMP: 0xFEED}
 
 
@@ -48,6 +50,20 @@ def require_esp(client: XfrmClient) -> None:
     esp = _try(client, ESP, 4)
     if not esp.available:
         raise MissingError(esp.problem, esp.remedy)
+
+
+def holding() -> Feature:
+    """Whether this kernel keeps the first packets of a trap until its SA stands; else the first one is lost."""
+    name = "holding of first packets"
+    try:
+        text = _LARVAL_DROP.read_text(encoding="ascii")
+    except OSError:
+        # Network namespaces of an unprivileged user have no such setting.
+        return Feature(name, False, f"there is no {_LARVAL_DROP}", "the sender repeats a packet that is lost")
+    if text.strip() == "0":
+        return Feature(name, True)
+    remedy = "sysctl net.core.xfrm_larval_drop=0 (role gateway: fleet_ipsec_gateway_hold_packets: true)"
+    return Feature(name, False, "the kernel drops a packet that waits for its SA", remedy)
 
 
 def _try(client: XfrmClient, protocol: int, family: int) -> Feature:

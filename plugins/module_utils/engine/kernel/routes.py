@@ -1,29 +1,21 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Addresses and routes, the one place that touches pyroute2.
-
-Imported at the first use: it costs a tenth of a second that tasks without routes need not pay.
-"""
+"""Routes to the networks behind peers, for children whose packets pass no interface of their own."""
 
 from __future__ import annotations
 
 import errno
-import importlib
 import socket
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import NamedTuple, Self
 
-from ..errors import KernelError, MissingError
+from ..errors import KernelError
+from .links import ROUTE_PROTOCOL, Links, family_of, packed
 from .spec import ChildSpec
 
-# Marks our routes (rtm_protocol): a number that no routing daemon has been given.
-ROUTE_PROTOCOL = 166
-# Behind the routes of an operator, which have metric 0 (IPv4) or up to 1024 (IPv6).
+# Behind the routes of an operator, which have metric 0 (IPv4) or up to 1024 (IPv6), and those of interfaces.
 ROUTE_METRIC = 2048
-
-_TENTATIVE, _DEPRECATED = 0x40, 0x20
-_AF = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 class Route(NamedTuple):
@@ -42,8 +34,7 @@ class Routes:
     """
 
     def __init__(self) -> None:
-        self._pyroute2 = _pyroute2()
-        self._link = self._pyroute2.IPRoute()
+        self._links = Links()
 
     def __enter__(self) -> Self:
         return self
@@ -55,18 +46,11 @@ class Routes:
 
     def close(self) -> None:
         """Close the socket."""
-        self._link.close()
+        self._links.close()
 
     def local_addresses(self) -> list[str]:
-        """Every usable address of this host but link-local ones, in the kernel's order."""
-        found = []
-        for row in self._link.get_addr():
-            flags = row.get_attr("IFA_FLAGS") or row["flags"]
-            # With a peer address IFA_ADDRESS is the other end's.
-            address = row.get_attr("IFA_LOCAL") or row.get_attr("IFA_ADDRESS")
-            if address and not flags & _TENTATIVE and not _link_local(address):
-                found.append(address)
-        return found
+        """Every usable address of this host but loopback and link-local ones, in the kernel's order."""
+        return self._links.addresses()
 
     def source_address(self, remote: str) -> str:
         """The address that packets to ``remote`` leave with.
@@ -79,12 +63,8 @@ class Routes:
         return source
 
     def _way(self, remote: str) -> tuple[str | None, int, str | None]:
-        family = socket.AF_INET6 if ":" in remote else socket.AF_INET
-        try:
-            rows = self._link.route("get", dst=remote, family=family)
-        except self._pyroute2.NetlinkError as exc:
-            raise KernelError(f"find the way to {remote}", exc.code, str(exc)) from None
-        row = rows[0]
+        family = family_of(remote)
+        row = self._links.do(f"find the way to {remote}", "route", "get", dst=remote, family=family)[0]
         return row.get_attr("RTA_PREFSRC"), row.get_attr("RTA_OIF"), row.get_attr("RTA_GATEWAY")
 
     def routes_for(self, spec: ChildSpec) -> list[Route]:
@@ -99,8 +79,8 @@ class Routes:
         if spec.mode != "tunnel":
             return []
         _source, interface, gateway = self._way(spec.remote_address)
-        mine = [(text, _packed(text)) for text in self.local_addresses()]
-        peer = _packed(spec.remote_address)
+        mine = [(text, packed(text)) for text in self.local_addresses()]
+        peer = packed(spec.remote_address)
         found: list[Route] = []
         for selector in spec.remote_selectors:
             source = next((text for text, octets in mine if _inside(octets, spec, selector.family)), None)
@@ -134,28 +114,24 @@ class Routes:
         return True
 
     def _change(self, verb: str, route: Route) -> None:
-        family = socket.AF_INET6 if ":" in route.destination else socket.AF_INET
         words = {
             "dst": route.destination,
             "oif": route.interface,
             "proto": ROUTE_PROTOCOL,
             "priority": ROUTE_METRIC,
-            "family": family,
+            "family": family_of(route.destination),
             "prefsrc": route.source,
         }
         if route.gateway:
             words["gateway"] = route.gateway
-        try:
-            self._link.route(verb, **words)
-        except self._pyroute2.NetlinkError as exc:
-            raise KernelError(f"{verb} the route to {route.destination}", exc.code, str(exc)) from None
+        self._links.do(f"{verb} the route to {route.destination}", "route", verb, **words)
 
     def ours(self) -> list[Route]:
-        """Every route of ours in this namespace."""
+        """Every route of ours in this namespace but those of our interfaces, which come and go with them."""
         found = []
-        for family in _AF.values():
-            for row in self._link.get_routes(family=family):
-                if row["proto"] == ROUTE_PROTOCOL and row.get_attr("RTA_DST"):
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for row in self._links.do("list the routes", "get_routes", family=family, proto=ROUTE_PROTOCOL):
+                if row.get_attr("RTA_PRIORITY") == ROUTE_METRIC and row.get_attr("RTA_DST"):
                     found.append(
                         Route(
                             f"{row.get_attr('RTA_DST')}/{row['dst_len']}",
@@ -167,26 +143,8 @@ class Routes:
         return found
 
 
-def _pyroute2() -> ModuleType:
-    try:
-        return importlib.import_module("pyroute2")
-    except ImportError:
-        raise MissingError("the Python package pyroute2 is missing", "install the package python3-pyroute2") from None
-
-
-def _packed(address: str) -> bytes:
-    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
-
-
 def _inside(octets: bytes, spec: ChildSpec, family: int) -> bool:
     return any(
         selector.family == family and len(octets) == len(selector.first) and selector.first <= octets <= selector.last
         for selector in spec.local_selectors
     )
-
-
-def _link_local(address: str) -> bool:
-    octets = _packed(address)
-    if len(octets) == 4:
-        return octets[:2] == b"\xa9\xfe"
-    return octets[0] == 0xFE and octets[1] & 0xC0 == 0x80

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..identity import Identity
 from ..secret import Secret
 from ..selector import Selector, parse_selector
+from . import interface
 from .options import DEFINITION, FORMATS, HIDDEN, STORED
 from .schema import Problems, Schema, conform
 
@@ -68,11 +69,11 @@ class Definition:
 
     def warnings(self) -> list[str]:
         """What is allowed but unwise."""
-        short = [s for s in (self.secret, *self.also_accept) if len(s) < SHORT_SECRET]
-        if not short:
-            return []
-        danger = "who records one exchange can try words offline: use a random one of 32"
-        return [f"tunnel {self.name}: auth.secret is shorter than {SHORT_SECRET} octets; {danger}"]
+        found = interface.warnings(self.document)
+        if any(len(secret) < SHORT_SECRET for secret in (self.secret, *self.also_accept)):
+            danger = "who records one exchange can try words offline: use a random one of 32"
+            found.append(f"tunnel {self.name}: auth.secret is shorter than {SHORT_SECRET} octets; {danger}")
+        return found
 
 
 def parse_definition(raw: Any, field: str = "") -> Definition:
@@ -82,7 +83,11 @@ def parse_definition(raw: Any, field: str = "") -> Definition:
     :param field: what the paths in problems begin with.
     :raises Problems: naming every bad field, its value and the remedy.
     """
-    return _parse(raw, field, DEFINITION)
+    definition = _parse(raw, field, DEFINITION)
+    problems = list(interface.check(definition.document, definition.selectors, f"{field}." if field else ""))
+    if problems:
+        raise Problems(problems)
+    return definition
 
 
 def parse_stored(raw: Any) -> Definition:
@@ -110,6 +115,7 @@ def _parse(raw: Any, field: str, schema: Schema) -> Definition:
             problems.append(_duplicate(f"{prefix}children[{position}].name", name))
     if problems:
         raise Problems(problems)
+    interface.settle(document, selectors)
     secret = document["auth"].pop("secret")
     also_accept = tuple(document["auth"].pop("also_accept"))
     return Definition(document["name"], document, secret, also_accept, selectors)

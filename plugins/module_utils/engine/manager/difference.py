@@ -30,6 +30,11 @@ _TUNNEL = {
     "ike.lifetime": "hot",
     "ike.dpd_delay": "hot",
     "encapsulation": "re-establish",
+    "interface.name": "re-establish",
+    "interface.id": "re-establish",  # SAs and policies are tied to it
+    "interface.addresses": "hot",
+    "interface.routes": "hot",
+    "interface.mtu": "hot",
     "groups": "hot",
 }
 _CHILD = {
@@ -95,7 +100,7 @@ def worst(found: Iterable[Change]) -> str:
 def _at(document: dict[str, Any], path: str) -> Any:
     value: Any = document
     for key in path.split("."):
-        value = value[key]
+        value = value and value[key]  # a tunnel may have no interface
     return value
 
 

@@ -11,15 +11,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..errors import KernelError
+from ..errors import KernelError, MissingError
 from ..ike.actions import Acquire, ChildSa, Expire, KernelEvent, MappingChanged
 from ..ike.connection import ChildConfig
 from ..kernel.bypass import bypass_policies, decapsulate_esp
 from ..kernel.client import XfrmClient
 from ..kernel.events import AcquireEvent, ExpireEvent
 from ..kernel.events import Event as XfrmEvent
-from ..kernel.features import probe, require_esp
+from ..kernel.features import holding, probe, require_esp
 from ..kernel.gateway import Gateway
+from ..kernel.interfaces import Interface, Interfaces, Link
 from ..kernel.neighbours import forget_neighbours, let_neighbours_pass
 from ..kernel.registry import Registry
 from ..kernel.routes import Route, Routes
@@ -107,12 +108,14 @@ class KernelHost:
         # pyroute2 from 0.9 on turns an event loop of its own and refuses to where another one runs: in our thread.
         self._routing = ThreadPoolExecutor(1, "routes")
         self._routes = self._route(Routes)
+        self._interfaces = self._route(Interfaces)
         self._ways: dict[tuple[int, frozenset[Selector]], list[Route]] = {}
         self._users: Counter[Route] = Counter()
 
     def close(self) -> None:
         """Close everything; SAs, policies and routes stay."""
         self._route(self._routes.close)
+        self._route(self._interfaces.close)
         self._routing.shutdown()
         self._client.close()
         self.gateway.close()
@@ -154,10 +157,12 @@ class KernelHost:
     def open_way(self, spec: ChildSpec) -> None:
         """Routes to the networks behind the peer, where this host needs them to send at all.
 
+        An interface has its own.
+
         :raises KernelError: there is no way to the peer.
         """
         key = (spec.reqid, frozenset(spec.remote_selectors))
-        if key in self._ways:
+        if key in self._ways or spec.if_id:
             return
         routes = self._ways[key] = []
         for route in self._route(self._routes.routes_for, spec):
@@ -181,6 +186,32 @@ class KernelHost:
                 del self._users[route]
                 self._route(self._routes.remove, route)
 
+    def require_interfaces(self) -> None:
+        """Fail where no route-based tunnel can ever come up.
+
+        :raises MissingError: no XFRM interfaces in this kernel, with the remedy.
+        """
+        feature = self._route(self._interfaces.feature)
+        if not feature.available:
+            raise MissingError(feature.problem, feature.remedy)
+
+    def foreign_link(self, name: str) -> bool:
+        """Whether there is a link of this name that is not ours."""
+        link = self._route(self._interfaces.find, name)
+        return link is not None and not link.ours
+
+    def own_links(self) -> list[Link]:
+        """Every interface of ours."""
+        return self._route(self._interfaces.ours)
+
+    def make_interface(self, wanted: Interface, before: Interface | None) -> None:
+        """See :meth:`..kernel.interfaces.Interfaces.apply`."""
+        self._route(self._interfaces.apply, wanted, before)
+
+    def remove_interface(self, name: str, alias: str) -> None:
+        """See :meth:`..kernel.interfaces.Interfaces.remove`."""
+        self._route(self._interfaces.remove, name, alias)
+
     def require_esp(self) -> None:
         """Fail where no tunnel can ever come up.
 
@@ -190,9 +221,10 @@ class KernelHost:
 
     def features(self) -> dict[str, dict[str, Any]]:
         """What this kernel offers, by name: ``{"available", "problem", "remedy"}``."""
+        found = [*probe(self._client), self._route(self._interfaces.feature), holding()]
         return {
             feature.name: {"available": feature.available, "problem": feature.problem, "remedy": feature.remedy}
-            for feature in probe(self._client)
+            for feature in found
         }
 
     def _route(self, verb: Callable[..., Any], *arguments: Any) -> Any:

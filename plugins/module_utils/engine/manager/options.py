@@ -13,6 +13,8 @@ from ..errors import InputError
 from ..identity import Identity
 from ..secret import Secret
 from ..selector import parse_selector
+from .interface import FORMATS as INTERFACE_FORMATS
+from .interface import INTERFACE
 from .schema import Schema
 
 HIDDEN = "hidden"
@@ -199,6 +201,7 @@ DEFINITION: Schema = {
             "default": "auto",
             "description": "ESP in UDP when a NAT is found, or always.",
         },
+        "interface": INTERFACE,
         "groups": {
             "type": "array",
             "items": {"type": "string", "format": "name"},
@@ -293,4 +296,5 @@ FORMATS = {
     "name": _read_name,
     "owner": _read_owner,
     "words": _read_words,
+    **INTERFACE_FORMATS,
 }

@@ -5,6 +5,7 @@
 
 The kernel finds the SA of a packet by its selectors alone, so each packet must belong to one child. Only a child
 whose remote side is a whole address family (0.0.0.0/0 or ::/0) may lie beneath others: the most specific wins.
+Packets that come through an interface are compared with the selectors of its own tunnel only.
 """
 
 from __future__ import annotations
@@ -16,22 +17,25 @@ from ..selector import Selector
 
 
 class Claim(NamedTuple):
-    """One pair of selectors of one child; ``field`` is where its operator wrote it."""
+    """One pair of selectors of one child; ``field`` is where its operator wrote it.
+
+    :ivar interface: name of the interface whose packets it is for, empty for none.
+    """
 
     tunnel: str
     child: str
     field: str
     local: Selector
     remote: Selector
+    interface: str = ""
 
 
 def overlaps(claims: Iterable[Claim]) -> list[tuple[Claim, Claim]]:
     """Every pair of claims of different children that share a packet, in no particular order."""
-    default: list[Claim] = []
-    specific: list[Claim] = []
+    comparable: dict[tuple[str, bool], list[Claim]] = {}
     for claim in claims:
-        (default if _is_default(claim.remote) else specific).append(claim)
-    return [*_sweep(specific), *_sweep(default)]
+        comparable.setdefault((claim.interface, _is_default(claim.remote)), []).append(claim)
+    return [pair for group in comparable.values() for pair in _sweep(group)]
 
 
 def _is_default(remote: Selector) -> bool:

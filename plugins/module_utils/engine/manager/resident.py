@@ -90,6 +90,7 @@ class Resident:
         if sas or policies:
             self.log.info("removed what an earlier run left", sas=sas, policies=policies)
         self.host.prepare()
+        self.tunnels.devices.sweep(rows.values())
         children = {(row.owner, name, child) for name, row in rows.items() for child in row.children}
         for reqid, names in self.host.registry.children().items():
             if tuple(names) not in children:

@@ -15,7 +15,9 @@ from ..ike.endpoint import Endpoint
 from ..kernel.registry import Child
 from ..selector import Selector
 from .build import connection_of
+from .devices import Devices
 from .host import KernelHost
+from .interface import if_id_of
 from .log import Log
 from .numbers import Numbers
 from .plan import Step
@@ -46,6 +48,7 @@ class Tunnels:
         self.retry = Retry(random.random)
         self.modes: dict[int, str] = {}
         self.traps = Traps(host, endpoint.registry)
+        self.devices = Devices(host)
         self.numbers = Numbers(host.registry.directory)
         self.changed: Callable[[str], None] = lambda name: None
         self._endpoint = endpoint
@@ -63,10 +66,12 @@ class Tunnels:
     def adopt(self, row: Stored) -> None:
         """Put a row into operation, new or in the place of the one of that name."""
         self.rows[row.name] = row
+        # It stands before a packet can come through it, and while nothing does.
+        self._stand(row)
         if row.wanted == "inactive":
             self._retract(row.name)
             return
-        connection = connection_of(row.definition, self._reqids(row))
+        connection = connection_of(row.definition, self._reqids(row), if_id_of(row.definition.document, row.number))
         self._forget_peer(row.name)
         self._connections[row.name] = connection
         self._by_peer.setdefault(connection.remote_address, set()).add(row.name)
@@ -150,9 +155,10 @@ class Tunnels:
         self._start(row.name, [names.child], packet)
 
     def withdraw_all(self) -> None:
-        """Close every tunnel, telling the peers, and take all policies back; the rows stay."""
+        """Close every tunnel, telling the peers, and take all policies and interfaces back; the rows stay."""
         for name in list(self.rows):
             self._withdraw(name)
+            self._take_interface(name)
 
     # What became of it
 
@@ -266,6 +272,7 @@ class Tunnels:
         self, name: str, children: Iterable[str] | None, packet: tuple[Selector, Selector] | None = None
     ) -> None:
         connection = self._connections[name]
+        self._stand(self.rows[name])
         path = None
         if connection.local_address is None and connection.remote_address is not None:
             source = self._host.source_address(connection.remote_address)
@@ -290,6 +297,7 @@ class Tunnels:
 
     def _remove(self, name: str) -> None:
         self._withdraw(name)
+        self._take_interface(name)
         del self.rows[name]
         self._acquired.pop(name, None)
         self._forget_peer(name)
@@ -321,6 +329,23 @@ class Tunnels:
         except EngineError as exc:
             self._log.error(str(exc), tunnel=name)
 
+    def _stand(self, row: Stored) -> None:
+        """Have the tunnel's interface stand, if it is to have one."""
+        try:
+            self.devices.stand(row)
+        except EngineError as exc:
+            self._refused(row.name, exc)
+
+    def _take_interface(self, name: str) -> None:
+        try:
+            self.devices.take(name)
+        except EngineError as exc:
+            self._log.error(str(exc), tunnel=name)
+
+    def _refused(self, name: str, problem: EngineError) -> None:
+        self._notices[name] = Notice("kernel_refused", str(problem))
+        self._log.error(str(problem), tunnel=name)
+
     def _lay_traps(self, row: Stored) -> None:
         connection = self._connections[row.name]
         local = connection.local_address
@@ -329,5 +354,4 @@ class Tunnels:
         try:
             self.traps.lay(row, connection, local)
         except EngineError as exc:
-            self._notices[row.name] = Notice("kernel_refused", str(exc))
-            self._log.error(str(exc), tunnel=row.name)
+            self._refused(row.name, exc)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from .build import check_proposals
 from .definition import Definition, parse_definition
+from .interface import conflicts as interface_conflicts
 from .overlap import Claim, overlaps
 from .schema import Problems, nearest
 from .store import Stored
@@ -157,7 +158,8 @@ def _conflicts(wishes: list[Wish], params: Mapping[str, Any], stored: Mapping[st
     }
     everything = [(name, name, definition) for name, definition in staying.items()]
     everything += [(wish.name, wish.field, wish.definition) for wish in new.values() if wish.definition]
-    return [*_same_ends(everything, new), *_overlaps(everything, new)]
+    documents = [(name, field, definition.document) for name, field, definition in everything]
+    return [*_same_ends(everything, new), *interface_conflicts(documents, new), *_overlaps(everything, new)]
 
 
 def _same_ends(everything: list[tuple[str, str, Definition]], new: Mapping[str, Wish]) -> list[InputError]:
@@ -173,9 +175,14 @@ def _same_ends(everything: list[tuple[str, str, Definition]], new: Mapping[str, 
     return problems
 
 
+def _interface_name(definition: Definition) -> str:
+    interface = definition.document["interface"]
+    return interface["name"] if interface else ""
+
+
 def _overlaps(everything: list[tuple[str, str, Definition]], new: Mapping[str, Wish]) -> list[InputError]:
     claims = [
-        Claim(name, child["name"], f"{field}.children[{position}]", local, remote)
+        Claim(name, child["name"], f"{field}.children[{position}]", local, remote, _interface_name(definition))
         for name, field, definition in everything
         for position, (child, sides) in enumerate(
             zip(definition.document["children"], definition.selectors, strict=True)

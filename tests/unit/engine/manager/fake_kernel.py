@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "plugins" / "module_utils"))
 
 from engine.errors import KernelError, MissingError
+from engine.kernel.interfaces import Link
 from engine.kernel.registry import Registry
 from engine.kernel.spec import Usage
 
@@ -147,6 +148,9 @@ class FakeHost:
         self.registry = Registry(runtime_dir)
         self.gateway = FakeGateway(Path(runtime_dir) / "kernel.jsonl" if journal else None)
         self.esp = True
+        self.xfrm_interfaces = True
+        self.interfaces: dict[str, object] = {}
+        self.made: list[tuple[object, object]] = []
         self.ways: list[object] = []
 
     def close(self) -> None:
@@ -170,6 +174,27 @@ class FakeHost:
 
     def shut_way(self, spec) -> None:
         self.ways = [way for way in self.ways if way.reqid != spec.reqid]
+
+    def require_interfaces(self) -> None:
+        if not self.xfrm_interfaces:
+            raise MissingError("this kernel has no XFRM interfaces", "modprobe xfrm_interface")
+
+    def foreign_link(self, name: str) -> bool:
+        return name in ("lo", "eth0")
+
+    def own_links(self) -> list:
+        return [
+            Link(index, each.name, "xfrm", each.if_id, each.alias, each.mtu, True)
+            for index, each in enumerate(self.interfaces.values())
+        ]
+
+    def make_interface(self, wanted, before) -> None:
+        self.interfaces[wanted.name] = wanted
+        self.made.append((wanted, before))
+
+    def remove_interface(self, name: str, alias: str) -> None:
+        if name in self.interfaces and self.interfaces[name].alias == alias:
+            del self.interfaces[name]
 
     def require_esp(self) -> None:
         if not self.esp:
