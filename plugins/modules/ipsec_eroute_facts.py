@@ -17,7 +17,7 @@ description:
   - Returns the kernel's outgoing IPsec policies as eroutes, and its SAs as groups, as facts.
   - Needs no tunnel manager. Whatever else put policies into the kernel is listed too; only what this collection made
     has an owner and the name of its tunnel.
-  - Reads the classic table instead where one is, see O(path).
+  - Reads the classic table instead where one is, see O(path). Lines of C(ipsec look) are read too.
 extends_documentation_fragment:
   - fleet.ipsec.attributes
 attributes:
@@ -50,6 +50,7 @@ options:
     type: path
     default: /run/fleet-ipsec
 seealso:
+  - module: fleet.ipsec.ipsec_eroute
   - module: fleet.ipsec.ipsec_tunnel_info
   - module: fleet.ipsec.ipsec_spigrp
 """
@@ -84,7 +85,10 @@ ansible_facts:
       elements: dict
       contains:
         packets:
-          description: Packets that the first SA of the group carried; policies themselves do not count. Null if unknown.
+          description:
+            - Packets that the first SA of the group carried, which begins at 0 with every rekey.
+            - For a shunt that M(fleet.ipsec.ipsec_eroute) counts, the packets that matched it; V(0) for all other policies,
+              which the kernel does not count. Null in a classic table without counts.
           type: int
         packets_shared:
           description: Whether other eroutes use the same SA, so that the count is theirs too.
@@ -109,7 +113,9 @@ ansible_facts:
           description: IP protocol number, 0 for all.
           type: int
         said:
-          description: The first SA of the group, or V(%pass), V(%drop), V(%reject), V(%trap), V(%hold).
+          description:
+            - The first SA of the group, or V(%pass), V(%drop), V(%reject), V(%trap), V(%hold).
+            - A classic table may also have V(%trapsubnet), V(%passthrough4), V(%passthrough6) and V(%unk-N), N being a number.
           type: str
           sample: esp.c0de1001@198.51.100.2
         sas:
@@ -117,7 +123,10 @@ ansible_facts:
           type: list
           elements: str
         action:
-          description: What happens; V(ipsec) when an SA protects the packets.
+          description:
+            - What happens. V(ipsec) - an SA protects the packets; V(pass), V(drop), V(reject); V(trap) - the next packet asks for
+              an SA; V(hold) - a packet has asked, and waits for it.
+            - V(unknown) for V(%unk-N) in a classic table.
           type: str
           sample: ipsec
         priority:
@@ -127,7 +136,7 @@ ansible_facts:
           description: The kernel's request ID. Null in a classic table.
           type: int
         owner:
-          description: Owner tag of the tunnel, null when it is none of ours.
+          description: Owner tag of the tunnel, or of the M(fleet.ipsec.ipsec_eroute) that set it; null when it is none of ours.
           type: str
         tunnel:
           description: Name of the tunnel, null when it is none of ours.
@@ -179,22 +188,18 @@ unreadable:
       type: str
 """
 
-import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import classic
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.klips import (
-    ErouteLine,
     format_eroute,
     format_group,
     read_eroutes,
     read_groups,
 )
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.views import read_tables
-
-CLASSIC_EROUTES = "/proc/net/ipsec_eroute"
-CLASSIC_GROUPS = "/proc/net/ipsec_spigrp"
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "format": {"type": "str", "choices": ["structured", "klips"], "default": "structured"},
@@ -204,63 +209,24 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 }
 
 
-def read_file(field: str, path: str) -> str:
-    """The text of a classic table.
-
-    :raises InputError: naming ``field``.
-    """
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError as exc:
-        raise InputError(
-            field, path, exc.strerror or "cannot be read", "name a readable file, or leave it out"
-        ) from exc
-
-
-def of_line(line: ErouteLine) -> dict[str, Any]:
-    """A line of a classic table as an eroute."""
-    magic = line.target.startswith("%")
-    return {
-        "packets": line.packets,
-        "packets_shared": False,
-        "source": str(line.source),
-        "source_ports": [line.source_port, line.source_port],
-        "destination": str(line.destination),
-        "destination_ports": [line.destination_port, line.destination_port],
-        "protocol": line.protocol,
-        "said": line.target,
-        "sas": [] if magic else list(line.group),
-        "action": line.target[1:] if magic else "ipsec",
-        "priority": None,
-        "reqid": None,
-        "owner": None,
-        "tunnel": None,
-        "child": None,
-        "if_id": None,
-        "source_identity": line.source_identity,
-        "destination_identity": line.destination_identity,
-    }
-
-
 def run(params: dict[str, Any]) -> dict[str, Any]:
     """Read both tables as ``params`` say; returns what the task returns.
 
     :raises EngineError: for a file that cannot be read and for a kernel that cannot be asked.
     """
-    eroute_path = params["path"] or (CLASSIC_EROUTES if os.path.exists(CLASSIC_EROUTES) else None)
-    group_path = params["spigrp_path"] or (CLASSIC_GROUPS if os.path.exists(CLASSIC_GROUPS) else None)
+    eroute_path = classic.path_of(params["path"], classic.EROUTES)
+    group_path = classic.path_of(params["spigrp_path"], classic.GROUPS)
     unreadable: list[dict[str, Any]] = []
     tables = read_tables(params["runtime_dir"]) if not (eroute_path and group_path) else None
     if eroute_path:
-        lines, problems = read_eroutes(read_file("path", eroute_path))
+        lines, problems = read_eroutes(classic.read_file("path", eroute_path))
         unreadable += [{"path": eroute_path, **problem._asdict()} for problem in problems]
-        eroutes = [of_line(line) for line in lines]
+        eroutes = [classic.row_of(line) for line in lines]
     else:
         lines = [eroute.line() for eroute in tables.eroutes]
         eroutes = [{**e.row(), "source_identity": None, "destination_identity": None} for e in tables.eroutes]
     if group_path:
-        groups, problems = read_groups(read_file("spigrp_path", group_path))
+        groups, problems = read_groups(classic.read_file("spigrp_path", group_path))
         unreadable += [{"path": group_path, **problem._asdict()} for problem in problems]
     else:
         groups = tables.groups

@@ -23,7 +23,8 @@ class _Command(NamedTuple):
 
 
 COMMANDS = {
-    "eroute": _Command("eroute", "list what happens to outgoing packets"),
+    "eroute": _Command("eroute", "list, add and delete what happens to outgoing packets"),
+    "spi": _Command("spi", "list SAs, and key SAs by hand"),
     "spigrp": _Command("spigrp", "list, make and dissolve groups of SAs"),
     "ikeping": _Command("ikeping", "ask whether the IKE daemons of other hosts are alive"),
 }

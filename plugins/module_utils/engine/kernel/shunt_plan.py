@@ -92,7 +92,7 @@ class Plan:
         return bool(self.changes or self.policies or self.rules is not None)
 
 
-def plan_present(wishes: Sequence[Wish], seen: Seen, owner: str, purge: bool = False) -> Plan:
+def plan_present(seen: Seen, wishes: Sequence[Wish], owner: str, purge: bool = False) -> Plan:
     """Let these stand as wanted; what stands in the way of one and is not the owner's is refused.
 
     :param purge: whether all others of the owner go.
@@ -128,7 +128,7 @@ def _free_numbers(seen: Seen, taken: Iterable[int] = ()) -> Iterator[int]:
     return (number for number in NUMBERS if number not in used)
 
 
-def plan_add(wish: Wish, seen: Seen, owner: str) -> Plan:
+def plan_add(seen: Seen, wish: Wish, owner: str) -> Plan:
     """Add one that is not there yet.
 
     :raises KernelError: EEXIST when one with these selectors is there. Others: as :func:`plan_present`.
@@ -137,10 +137,10 @@ def plan_add(wish: Wish, seen: Seen, owner: str) -> Plan:
     if number is not None:
         detail = f"there is one with these selectors already: {seen.shunts[number].words}; replace it with --replace"
         raise KernelError("add the eroute", errno.EEXIST, detail)
-    return plan_present([wish], seen, owner)
+    return plan_present(seen, [wish], owner)
 
 
-def plan_absent(keys: Iterable[tuple[Key, Callable[[str], str]]], seen: Seen, owner: str) -> Plan:
+def plan_absent(seen: Seen, keys: Iterable[tuple[Key, Callable[[str], str]]], owner: str) -> Plan:
     """Let none stand for these packets; what is not ours is left alone.
 
     :param keys: each with what the user calls it, as :class:`Wish` has it.
@@ -157,7 +157,7 @@ def plan_absent(keys: Iterable[tuple[Key, Callable[[str], str]]], seen: Seen, ow
     return _plan(seen, after, gone, {})
 
 
-def plan_delete(key: Key, line: str, seen: Seen, owner: str) -> Plan:
+def plan_delete(seen: Seen, key: Key, line: str, owner: str) -> Plan:
     """Remove the one for these packets.
 
     :param line: what the user wrote, for the error.
@@ -165,12 +165,12 @@ def plan_delete(key: Key, line: str, seen: Seen, owner: str) -> Plan:
     """
     if key not in seen.by_key:
         raise KernelError("delete the eroute", errno.ENOENT, f"ipsec eroute has made none for {line}")
-    return plan_absent([(key, lambda name: f"--{name}")], seen, owner)
+    return plan_absent(seen, [(key, lambda name: f"--{name}")], owner)
 
 
 def plan_clear(seen: Seen, owner: str) -> Plan:
     """Remove all of the owner."""
-    return plan_present([], seen, owner, purge=True)
+    return plan_present(seen, [], owner, purge=True)
 
 
 def _check_owner(held: Shunt | None, owner: str, name: Callable[[str], str]) -> None:
