@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -49,4 +50,10 @@ class Manager:
             return self._client.call(method, params, timeout)
         except self._refusals as refusal:
             details = getattr(refusal, "data", None) or {}
-            self._module.fail_json(msg=str(refusal), problems=details.get("problems", []))
+            problems = [{**each, "field": _in_a_task(each["field"])} for each in details.get("problems", [])]
+            self._module.fail_json(msg=_in_a_task(str(refusal)), problems=problems)
+
+
+def _in_a_task(text: str) -> str:
+    """Fields, each at the beginning of a line, by the name that they have in a task: tunnels, not definitions."""
+    return re.sub(r"^definitions\[", "tunnels[", text, flags=re.MULTILINE)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ansible.module_utils.common.validation import check_type_dict
+
 _WORDS = {"type": "list", "elements": "str"}
 _TEXT = {"type": "str"}
 _NUMBER = {"type": "int"}
@@ -35,7 +37,13 @@ DEFINITION: dict[str, Any] = {
     "encapsulation": {"type": "str", "choices": ["auto", "force"]},
     "interface": {
         "type": "dict",
-        "options": {"name": {"type": "str", "required": True}, "id": _NUMBER, "addresses": _WORDS, "routes": _WORDS, "mtu": _NUMBER},
+        "options": {
+            "name": {"type": "str", "required": True},
+            "id": _NUMBER,
+            "addresses": _WORDS,
+            "routes": _WORDS,
+            "mtu": _NUMBER,
+        },
     },
     "groups": _WORDS,
     "children": {
@@ -55,13 +63,54 @@ DEFINITION: dict[str, Any] = {
         },
     },
 }
+# Not of what a tunnel is, but of what is meant of it; children that run, or are to, by name.
+CHOICE: dict[str, Any] = {"only_children": _WORDS}
+PENDING = ("negotiating", "degraded", "down")
 IMPACTS = ("none", "hot", "rekey", "re-establish")
 _SHOWN_PROBLEMS = 10
 
 
 def definition(options: dict[str, Any]) -> dict[str, Any]:
     """What the manager is told of one tunnel: its name and whatever was given."""
-    return _given({"name": options["name"], **{key: options[key] for key in DEFINITION}})
+    return _given({"name": options["name"], **{key: options[key] for key in (*DEFINITION, *CHOICE)}})
+
+
+def misread(params: dict[str, Any], spec: dict[str, Any]) -> str:
+    """Which value is not options by name though it should be, and what to write; the value may be a secret.
+
+    :param params: as far as Ansible understood them: an item of a list that it did not is not there any more.
+    """
+    if where := _not_options(params, spec, ""):
+        option = where.rpartition(".")[2].partition("[")[0]
+        return f"{where}: is not a dictionary of options; write {option}: {{...}}"
+    many = "tunnels" if params.get("tunnels") is not None else "children"
+    inner = ", or of the children of one," if many == "tunnels" else ""
+    return f"{many}: an item{inner} is not a dictionary of options; write - {{name: NAME, ...}}"
+
+
+def _not_options(params: dict[str, Any], spec: dict[str, Any], path: str) -> str:
+    """The path of the first value that should be options by name and is not, empty if there is none."""
+    for key, rule in spec.items():
+        value = params.get(key)
+        if value is None or "options" not in rule:
+            continue
+        many = rule["type"] == "list" and isinstance(value, list)
+        for each in value if many else [value]:
+            name = each.get("name") if isinstance(each, dict) else None
+            at = f"{path}{key}[{name}]" if many and isinstance(name, str) else f"{path}{key}"
+            if not _is_options(each):
+                return at
+            if isinstance(each, dict) and (found := _not_options(each, rule["options"], f"{at}.")):
+                return found
+    return ""
+
+
+def _is_options(value: Any) -> bool:
+    try:
+        check_type_dict(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _given(value: Any) -> Any:
@@ -87,7 +136,7 @@ def shown_arguments(params: dict[str, Any], known: Iterable[str]) -> dict[str, A
 
 
 def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
-    """``tunnels``, ``impact``, ``before``, ``after`` and ``diff`` of a result.
+    """``tunnels``, ``pending``, ``impact``, ``before``, ``after`` and ``diff`` of a result.
 
     :param steps: what the manager did or would do, as ``tunnels.apply`` answers it.
     """
@@ -95,8 +144,10 @@ def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
     before = {step["name"]: step["before"] for step in moved if step["before"]}
     after = {step["name"]: step["after"] for step in moved if step["after"]}
     shown = ("name", "number", "action", "impact", "changes")
+    standing = ("name", "state", "reason", "story", "remedy")
     return {
         "tunnels": [{key: step[key] for key in shown} for step in steps],
+        "pending": [{key: step[key] for key in standing} for step in steps if step["state"] in PENDING],
         "impact": max((step["impact"] for step in steps), key=IMPACTS.index, default="none"),
         "before": before,
         "after": after,

@@ -129,6 +129,10 @@ options:
       mtu:
         description: Largest packet in octets, before it is protected. 1500 when left out.
         type: int
+  groups: &groups
+    description: Names under which several tunnels are started together - C(ike cmd=activate remid=GROUP). None when left out.
+    type: list
+    elements: str
   children: &children
     description: What the tunnel protects, one Child SA (phase 2) each.
     type: list
@@ -175,7 +179,8 @@ options:
   state:
     description:
       - V(present) defines and leaves running SAs alone.
-      - V(active) also negotiates, and waits for it, see O(wait).
+      - V(active) also negotiates, and waits for it, see O(wait). A tunnel that is wanted active is tried until it is up,
+        so a task that wants it once more changes nothing; what is not up yet is told in RV(ignore:pending).
       - V(inactive) takes the SAs down and keeps the definition.
       - V(absent) removes SAs and definition.
       - For V(active), V(inactive) and V(absent) the name alone stands for a tunnel that is already defined.
@@ -184,9 +189,21 @@ options:
     default: present
   phase:
     description:
-      - Limits V(active) and V(inactive) to the IKE SA (V(1)) or to the Child SAs (V(2)).
+      - Limits O(state) to the IKE SA, phase V(1), or to the Child SAs, phase V(2).
+      - O(state=active) with V(1) starts the IKE SA alone; with V(2) the Child SAs, and the IKE SA first if it is not up.
+      - O(state=inactive) with V(1) ends the IKE SA and leaves its Child SAs in use until their lifetimes are over, but they
+        get no fresh keys any more (state V(retiring)). Deleting an IKE SA would close its Child SAs at once, so it
+        is kept for them, and deleted with the last. With V(2) the Child SAs end and the IKE SA stays.
+      - O(state=absent) with V(2) removes all children from the definition and keeps the tunnel.
     type: int
     choices: [1, 2]
+  only_children: &only_children
+    description:
+      - Names of children. Limits O(state) to these. They are started, and the IKE SA with them if it is not up; or they end,
+        and stay down until they are started again; or they are removed from the definition.
+      - They are children that are defined already, or in the same task.
+    type: list
+    elements: str
   owner:
     description:
       - Whose tunnels these are. A tunnel of one owner is neither redefined nor removed by another, and O(purge) keeps to its own.
@@ -229,7 +246,9 @@ options:
       ike: *ike
       encapsulation: *encapsulation
       interface: *interface
+      groups: *groups
       children: *children
+      only_children: *only_children
 seealso:
   - module: fleet.ipsec.ipsec_tunnel_info
   - module: fleet.ipsec.ipsec_eroute_facts
@@ -253,6 +272,24 @@ EXAMPLES = r"""
     name: hq-branch1
     state: inactive
     phase: 2
+
+- name: Start one child of a tunnel that is defined, and its IKE SA if it is not up
+  fleet.ipsec.ipsec_tunnel:
+    name: hq-branch1
+    state: active
+    only_children: [voice]
+
+- name: End the IKE SA, but let its Child SAs be used until their lifetimes are over
+  fleet.ipsec.ipsec_tunnel:
+    name: hq-branch1
+    state: inactive
+    phase: 1
+
+- name: Remove a child from the definition of a tunnel, and take it down
+  fleet.ipsec.ipsec_tunnel:
+    name: hq-branch1
+    state: absent
+    only_children: [voice]
 
 - name: Define all tunnels of this gateway, remove those that are no longer wanted
   fleet.ipsec.ipsec_tunnel:
@@ -290,7 +327,7 @@ tunnels:
       description: Name of the tunnel.
       type: str
     number:
-      description: Its number, as C(ike cmd=list) shows it. 0 for one that is only planned.
+      description: Its number in the database, as C(ike cmd=list db) shows it. 0 for one that is only planned.
       type: int
     action:
       description: V(created), V(changed), V(removed), V(started), V(stopped) or V(none).
@@ -306,6 +343,17 @@ tunnels:
       elements: str
   sample:
     - {name: hq-branch1, number: 1, action: changed, impact: hot, changes: [ike.lifetime]}
+pending:
+  description:
+    - The tunnels of the task that are not up, or not all of it. Each with its C(name), C(state), C(reason), C(story) and
+      C(remedy).
+    - A tunnel that was wanted already and is still down is told here, and does not count as changed.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {name: hq-branch1, state: down, reason: port_closed, story: UDP port 500 of 203.0.113.9 is closed,
+       remedy: "start the IKE daemon at the peer, check the port"}
 before:
   description: Definitions of the tunnels that changed, by name, as they were. Without secrets.
   returned: success
@@ -349,20 +397,25 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMENTS, Manager
 from ansible_collections.fleet.ipsec.plugins.module_utils.tunnels import (
+    CHOICE,
     DEFINITION,
     definition,
+    misread,
     shown_arguments,
     shown_changes,
     unreached,
 )
 
 UNTIL = {"present": "defined", "active": "established", "inactive": "down", "absent": "defined"}
+# How Ansible says that a text stands where options by name should; it does not say where that is.
+NOT_OPTIONS = ("dictionary requested", "unable to evaluate")
 # The manager answers a wait at the latest when its time is up; beyond that it has hung.
 ANSWER_SECONDS = 30
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str"},
     **DEFINITION,
+    **CHOICE,
     "state": {"type": "str", "default": "present", "choices": ["present", "active", "inactive", "absent"]},
     "phase": {"type": "int", "choices": [1, 2]},
     "owner": {"type": "str", "default": "ansible"},
@@ -377,7 +430,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "tunnels": {
         "type": "list",
         "elements": "dict",
-        "options": {"name": {"type": "str", "required": True}, **DEFINITION},
+        "options": {"name": {"type": "str", "required": True}, **DEFINITION, **CHOICE},
     },
     **ARGUMENTS,
 }
@@ -388,6 +441,8 @@ class TunnelModule(AnsibleModule):
 
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
         """Fail the task."""
+        if msg.startswith(NOT_OPTIONS):
+            msg = misread(self.params, ARGUMENT_SPEC)
         kwargs.setdefault("invocation", {"module_args": shown_arguments(self.params, ARGUMENT_SPEC)})
         super().fail_json(msg, **kwargs)
 
@@ -404,15 +459,23 @@ def change(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def wait(module: AnsibleModule, manager: Manager, names: list[str], result: dict[str, Any]) -> None:
+def wait(module: AnsibleModule, manager: Manager, tunnels: list[dict[str, Any]], result: dict[str, Any]) -> None:
     """Wait as the task says and add ``waited`` to the result; fails the module with it when the time is up."""
     asked = module.params["wait"] or {"until": None, "timeout": 30.0}
     until = asked["until"] or UNTIL[module.params["state"]]
-    if until == "defined" or not names:
+    if until == "defined" or not tunnels:
         return
     outcome = manager.call(
         "tunnels.wait",
-        {"names": names, "until": until, "phase": module.params["phase"], "timeout": asked["timeout"]},
+        {
+            "names": [each["name"] for each in tunnels],
+            "until": until,
+            "phase": module.params["phase"],
+            "only_children": [
+                {"name": each["name"], "children": each["only_children"]} for each in tunnels if "only_children" in each
+            ],
+            "timeout": asked["timeout"],
+        },
         asked["timeout"] + ANSWER_SECONDS,
     )
     result["waited"] = {"until": until, "seconds": outcome["waited"], "tunnels": outcome["tunnels"]}
@@ -426,7 +489,7 @@ def main() -> None:
         argument_spec=ARGUMENT_SPEC,
         supports_check_mode=True,
         required_one_of=[["name", "tunnels"]],
-        mutually_exclusive=[["tunnels", option] for option in ("name", *DEFINITION)],
+        mutually_exclusive=[["tunnels", option] for option in ("name", *DEFINITION, *CHOICE)],
     )
     if module.params["purge"] and module.params["tunnels"] is None:
         module.fail_json(msg="purge: needs the list of tunnels that stay; write tunnels: [...] instead of name")
@@ -442,7 +505,7 @@ def main() -> None:
         **shown_changes(outcome["tunnels"]),
     }
     if not module.check_mode:
-        wait(module, manager, [each["name"] for each in parameters["definitions"]], result)
+        wait(module, manager, parameters["definitions"], result)
     module.exit_json(**result)
 
 

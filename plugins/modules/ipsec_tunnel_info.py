@@ -29,7 +29,8 @@ attributes:
 options:
   source:
     description:
-      - V(manager) lists what runs, and whatever O(names) and O(numbers) ask for. V(database) lists what is defined.
+      - V(manager) lists what runs, and whatever O(names) ask for. V(database) lists what is defined.
+      - The two count apart, and the same number may mean two tunnels, see O(numbers).
     type: str
     choices: [manager, database]
     default: manager
@@ -38,7 +39,9 @@ options:
     type: list
     elements: str
   numbers:
-    description: Only the tunnels of these phase 1 numbers, or phase 2 numbers with O(phase=2).
+    description:
+      - Only the tunnels with these numbers. They are those of the O(source), of phase 1, or with O(phase=2) of phase 2.
+      - A number that there is not lists nothing. States are changed by name, see M(fleet.ipsec.ipsec_tunnel).
     type: list
     elements: int
   phase:
@@ -87,7 +90,13 @@ tunnels:
   elements: dict
   contains:
     number:
-      description: Phase 1 number.
+      description: Phase 1 number in the O(source). 0 for a tunnel that the manager does not run.
+      type: int
+    database_number:
+      description: Phase 1 number in the database. It never comes to mean another tunnel.
+      type: int
+    manager_number:
+      description: Phase 1 number in the manager, given when the tunnel is created and kept until it ends. 0 if it does not run.
       type: int
     name:
       description: Name of the tunnel.
@@ -99,11 +108,19 @@ tunnels:
       description: What is wanted of it - V(active), V(ike) (phase 1 only), V(present) or V(inactive).
       type: str
     state:
-      description: V(inactive), V(dormant), V(negotiating), V(active), V(degraded) (not all children are up) or V(down).
+      description: V(inactive), V(dormant), V(negotiating), V(active), V(degraded) (not all children are up), V(down), or
+        V(retiring) (phase 1 was ended, what is up in phase 2 stays until its lifetime is over).
       type: str
     phase1:
       description: State of the IKE SA.
       type: str
+    refresh:
+      description: Whether it gets fresh keys in time. False while it is V(retiring).
+      type: bool
+    groups:
+      description: Names under which it is started together with others.
+      type: list
+      elements: str
     role:
       description: V(initiator), V(responder), or empty.
       type: str
@@ -114,7 +131,10 @@ tunnels:
       description: The peer's address and identity.
       type: dict
     children:
-      description: Phase 2, each with C(number), C(name), C(state), C(role), C(local) and C(remote).
+      description:
+        - Phase 2, each with C(number), C(database_number), C(manager_number), C(name), C(state), C(role), C(wanted) (whether
+          this side is to keep it up), C(refresh), C(local), C(remote), C(mode) and C(start).
+        - The manager lists those that it runs; of a tunnel asked for by name all.
       type: list
       elements: dict
     reason:

@@ -183,7 +183,8 @@ def _left_unless_renewed(entry: Entry) -> Any:
 def _tunnel_left(tunnel: Entry) -> Any:
     if tunnel["refresh"]:
         return _UNLIMITED
-    return max((left for child in tunnel.get("children", ()) if (left := _sa(child, "expires_in")) is not None), default=None)
+    left = [_sa(child, "expires_in") for child in tunnel.get("children", ())]
+    return max((seconds for seconds in left if seconds is not None), default=None)
 
 
 def _overlap(tunnel: Entry) -> str:

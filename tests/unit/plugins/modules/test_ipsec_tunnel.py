@@ -129,10 +129,130 @@ def test_one_bad_definition_and_nothing_changes(untouched: Pair) -> None:
     arguments["tunnels"][1]["remote"]["address"] = "192.0.2.300"
     result = run_module("ipsec_tunnel", arguments)
     assert result["failed"]
-    assert "definitions[b].remote.address" in result["msg"]
+    assert result["msg"].startswith("tunnels[b].remote.address: ") and "definitions" not in result["msg"]
     assert "192.0.2.300" in result["msg"]
-    assert result["problems"][0]["field"] == "definitions[b].remote.address"
+    assert result["problems"][0]["field"] == "tunnels[b].remote.address"
     assert info(manager, source="database") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": "a", "auth": SECRET}, "auth: is not a dictionary of options"),
+        ({"name": "a", "auth": f"secret={SECRET}"}, "auth: is not a dictionary of options"),
+        ({"name": "a", "children": [SECRET]}, "children: an item is not a dictionary of options"),
+        ({"tunnels": [{"name": "a", "auth": SECRET}]}, "tunnels[a].auth: is not a dictionary of options"),
+        ({"tunnels": [{"name": "a"}, {"name": "b", "ike": "x"}]}, "tunnels[b].ike: is not a dictionary of options"),
+        ({"tunnels": [{"name": "a"}, SECRET]}, "tunnels: an item"),
+        ({"tunnels": [{"name": "a", "children": [SECRET]}]}, "tunnels: an item, or of the children of one, is not"),
+    ],
+)
+def test_a_text_in_the_place_of_options_is_named_but_not_shown(arguments: dict[str, Any], words: str) -> None:
+    result = run_module("ipsec_tunnel", {"control_socket": "/nonexistent/none.sock", **arguments})
+    assert result["failed"] and result["msg"].startswith(words)
+    assert SECRET not in json.dumps(result)
+
+
+VOICE = {"name": "voice", "local": ["10.20.0.0/16"], "remote": ["10.21.0.0/16"], "start": "manual"}
+
+
+def two_children(us: RunningManager, them: RunningManager, **more: Any) -> dict[str, Any]:
+    """Arguments for a tunnel with the children lan, which starts by itself, and voice."""
+    ours = tunnel(us, them, **more)
+    voice = VOICE if us.address < them.address else {**VOICE, "local": VOICE["remote"], "remote": VOICE["local"]}
+    return {**ours, "children": [*ours["children"], voice]}
+
+
+def names_of(entries: list[dict[str, Any]]) -> list[str]:
+    """Names of the children of the only tunnel."""
+    (entry,) = entries
+    return [child["name"] for child in entry["children"]]
+
+
+def test_single_children_are_started_ended_and_removed(managers: Pair) -> None:
+    left, right = managers
+    run_module("ipsec_tunnel", two_children(right, left))
+    run_module("ipsec_tunnel", two_children(left, right))
+    one = {"name": "pair", "control_socket": left.control}
+    start = {**one, "state": "active", "only_children": ["voice"], "wait": {"timeout": 20}}
+    assert run_module("ipsec_tunnel", start, check=True)["changed"] and info(left) == []
+    result = run_module("ipsec_tunnel", start)
+    assert result["changed"] and result["waited"]["tunnels"][0]["phase2"] == {"lan": "dormant", "voice": "active"}
+    assert not run_module("ipsec_tunnel", start)["changed"]
+    assert names_of(info(left)) == ["voice"] and names_of(info(left, names=["pair"])) == ["lan", "voice"]
+    result = run_module("ipsec_tunnel", {**one, "state": "active", "wait": {"timeout": 20}})
+    assert result["changed"] and names_of(info(left)) == ["lan", "voice"]
+    end = {**one, "state": "inactive", "only_children": ["lan"]}
+    assert run_module("ipsec_tunnel", end, check=True)["changed"] and names_of(info(left)) == ["lan", "voice"]
+    result = run_module("ipsec_tunnel", end)
+    assert result["changed"] and result["waited"]["until"] == "down" and names_of(info(left)) == ["voice"]
+    assert not run_module("ipsec_tunnel", end)["changed"]
+    many = {"control_socket": left.control, "tunnels": [{"name": "pair", "only_children": ["voice"]}]}
+    removed = run_module("ipsec_tunnel", {**many, "state": "absent"})
+    assert removed["tunnels"][0]["changes"] == ["children.voice"]
+    assert names_of(info(left, source="database")) == ["lan"]
+    assert not run_module("ipsec_tunnel", {**many, "state": "absent"})["changed"]
+    wrong = run_module("ipsec_tunnel", {**one, "state": "active", "only_children": ["lam"]})
+    assert "tunnels[pair].only_children: is no child of tunnel pair" in wrong["msg"] and "lan?" in wrong["msg"]
+
+
+def test_phases_are_ended_and_removed_apart(managers: Pair) -> None:
+    left, right = managers
+    run_module("ipsec_tunnel", tunnel(right, left))
+    run_module("ipsec_tunnel", tunnel(left, right, state="active", wait={"timeout": 20}))
+    one = {"name": "pair", "control_socket": left.control}
+    ended = run_module("ipsec_tunnel", {**one, "state": "inactive", "phase": 1})
+    assert ended["changed"] and ended["waited"]["tunnels"][0]["state"] == "retiring"
+    (entry,) = info(left)
+    assert (entry["phase1"], entry["refresh"], entry["children"][0]["state"]) == ("expired", False, "active")
+    assert not run_module("ipsec_tunnel", {**one, "state": "inactive", "phase": 1})["changed"]
+    assert run_module("ipsec_tunnel", {**one, "state": "active", "wait": {"timeout": 20}})["changed"]
+    assert info(left)[0]["refresh"]
+    assert run_module("ipsec_tunnel", {**one, "state": "inactive", "phase": 2})["changed"]
+    (entry,) = info(left)
+    assert (entry["phase1"], entry["children"]) == ("active", [])
+    gone = run_module("ipsec_tunnel", {**one, "state": "absent", "phase": 2})
+    assert gone["tunnels"][0]["changes"] == ["children.lan"] and gone["after"]["pair"]["children"] == []
+    assert not run_module("ipsec_tunnel", {**one, "state": "absent", "phase": 2})["changed"]
+    assert info(left, source="database")[0]["children"] == []
+    # The definition of before brings the child back.
+    assert run_module("ipsec_tunnel", tunnel(left, right))["tunnels"][0]["changes"] == ["children.lan"]
+    assert names_of(info(left, source="database")) == ["lan"]
+    refused = run_module("ipsec_tunnel", {**one, "state": "absent", "phase": 1})
+    assert "phase: has no meaning with state absent" in refused["msg"]
+
+
+def test_the_numbers_of_the_manager_are_not_those_of_the_database(managers: Pair) -> None:
+    manager = managers[0]
+    run_module("ipsec_tunnel", bulk(manager, "a", "b"))
+    run_module("ipsec_tunnel", bulk(manager, "a", "b", state="inactive"))
+    for name in ("b", "a"):
+        arguments = {"name": name, "state": "active", "wait": {"until": "defined"}, "control_socket": manager.control}
+        assert run_module("ipsec_tunnel", arguments)["changed"]
+    running = {entry["name"]: entry for entry in info(manager)}
+    defined = {entry["name"]: entry for entry in info(manager, source="database")}
+    assert [running[name]["number"] for name in "ab"] == [2, 1] and [defined[name]["number"] for name in "ab"] == [1, 2]
+    assert all(
+        running[name][key] == defined[name][key] for name in "ab" for key in ("database_number", "manager_number")
+    )
+    assert [entry["name"] for entry in info(manager, numbers=[1])] == ["b"]
+    assert [entry["name"] for entry in info(manager, numbers=[1], source="database")] == ["a"]
+    assert [entry["name"] for entry in info(manager, numbers=[2], phase="2")] == ["a"]
+    assert info(manager, numbers=[7]) == []
+
+
+def test_what_is_wanted_but_down_is_told_and_changes_nothing(managers: Pair) -> None:
+    left, right = managers
+    right.stop()
+    arguments = tunnel(left, right, state="active", wait={"until": "defined"})
+    assert run_module("ipsec_tunnel", arguments)["changed"]
+    for check in (False, True):
+        again = run_module("ipsec_tunnel", arguments, check=check)
+        assert not again["changed"]
+        (pending,) = again["pending"]
+        assert pending["name"] == "pair" and pending["state"] in ("negotiating", "down")
+    failed = run_module("ipsec_tunnel", {**arguments, "wait": {"timeout": 1}})
+    assert failed["failed"] and "[port_closed]" in failed["msg"] and "remedy: start the IKE daemon" in failed["msg"]
 
 
 @pytest.mark.parametrize(
