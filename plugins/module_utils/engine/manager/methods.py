@@ -70,6 +70,7 @@ _CHANGE = {
     ),
     "purge": _flag("Remove every tunnel of this owner that is not listed."),
     "owner": _text("Whose tunnels these are; purge keeps to them.", default="", format="owner"),
+    "keep_secrets": _flag("A definition without a secret keeps the one that is stored under its name."),
 }
 
 _OUTCOME = _object(

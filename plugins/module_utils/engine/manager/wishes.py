@@ -81,10 +81,21 @@ def _read_one(
             return Wish(name, field, _remaining(stored.get(name), only, params.get("phase")), False)
         if all(value is None for key, value in raw.items() if key != "name"):
             return _known_children(Wish(name, field, _defined(name, field, stored), False, only))
+        if params.get("keep_secrets") and name in stored:
+            raw["auth"] = _with_secret(raw.get("auth"), stored[name])
     definition = parse_definition(raw, field)
     warnings += definition.warnings()
     warnings += check_proposals(definition, f"{field}.")
     return _known_children(Wish(definition.name, field, definition, True, only))
+
+
+def _with_secret(auth: Any, row: Stored) -> Any:
+    """``auth`` with the keys that are stored, where it has none itself."""
+    if auth is None:
+        auth = {}
+    if not isinstance(auth, dict) or auth.get("secret") is not None:
+        return auth
+    return row.definition.stored()["auth"] | {key: value for key, value in auth.items() if value is not None}
 
 
 def _only_children(value: Any, field: str, params: Mapping[str, Any]) -> tuple[str, ...] | None:

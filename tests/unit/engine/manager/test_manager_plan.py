@@ -332,3 +332,16 @@ def test_what_is_forgotten_or_started_is_not_due():
     assert retry.due(10) == ["c"] and retry.next_deadline() is None and "a" not in retry
     retry.failed("a", 0)
     assert retry.next_deadline() is None
+
+
+def test_a_definition_without_a_secret_keeps_the_stored_one_where_that_is_wanted():
+    bare = definition() | {"auth": {"method": "psk"}, "ike": {"lifetime": "1h"}}
+    found = step(bare, have=[row(definition())], keep_secrets=True)
+    assert [change.path for change in found.changes] == ["ike.lifetime"]
+    assert found.after.definition.secret == parse_definition(definition()).secret
+    with pytest.raises(Problems, match="secret"):
+        step(bare, have=[row(definition())])
+    with pytest.raises(Problems, match="secret"):
+        step(bare | {"name": "unknown"}, have=[row(definition())], keep_secrets=True)
+    given = step(definition() | {"auth": {"secret": "x" * 32}}, have=[row(definition())], keep_secrets=True)
+    assert [change.path for change in given.changes] == ["auth.secret"]
