@@ -33,11 +33,14 @@ options:
     description:
       - The SAs as SAIDs - protocol, SPI and destination in one word, such as V(esp.1a2b@192.0.2.1) or
         V(ah:f5ed@2001:db8::1), with the SPI in hexadecimal. V(esp0x1a2b@192.0.2.1) is the same as the first.
-      - A group has two to four.
+      - A group has two or more, and at most five of V(ah), V(esp) and V(comp), which is what the kernel applies to one
+        packet. The classic command took four SAs in all, and so does O(positional).
       - All of V(ah), V(esp) and V(comp) must exist, between the same two addresses; only an SA in tunnel mode may lead on
         to others.
-      - V(tun) is the tunnel mode of the SA after it, which must have been created so. It is a name that lives as
-        long as its group.
+      - V(tun) is the tunnel mode of the SA after it. One that M(fleet.ipsec.ipsec_sa) made is checked against that SA;
+        any other is a name that lives as long as its group.
+      - The SA after V(tun) must be in tunnel mode. One that M(fleet.ipsec.ipsec_sa) or C(ipsec spi) made in transport mode
+        and that nothing has used yet is made anew; RV(recreated) tells of it.
     type: list
     elements: str
     aliases: [said]
@@ -56,6 +59,12 @@ options:
       - Left out it is what the command does - one SA is ungrouped, several are grouped, and none lists.
     type: str
     choices: [grouped, ungrouped, listed]
+  file:
+    description:
+      - A classic table on the gateway to list instead of what the kernel has, such as V(/proc/net/ipsec_spigrp) of a KLIPS
+        kernel, or a copy of one. With V(listed) only.
+      - Tables with a line per group and tables with a line per SA are read alike.
+    type: path
   label:
     description: Text to begin every message with.
     type: str
@@ -65,9 +74,11 @@ options:
     default: /run/fleet-ipsec
 notes:
   - Ungrouping lessens what protects the packets. When only compression is left, the module warns.
-  - A group ends when one of its SAs is deleted. When the tunnel manager rekeys an SA, the SA that follows it is in no group.
+  - A group ends when one of its SAs is deleted; policies go on demanding all of it, so that no packet leaves with less. When the
+    tunnel manager rekeys an SA, the SA that follows takes its place in the group and in the policies.
   - A policy that is made later joins its group when the same task runs again.
 seealso:
+  - module: fleet.ipsec.ipsec_sa
   - module: fleet.ipsec.ipsec_eroute_facts
 """
 
@@ -100,6 +111,11 @@ EXAMPLES = r"""
   fleet.ipsec.ipsec_spigrp:
     state: listed
   register: spigrp
+
+- name: See what a KLIPS kernel had, from a copy of its table
+  fleet.ipsec.ipsec_spigrp:
+    state: listed
+    file: /root/ipsec_spigrp.saved
 
 - name: Notice groups that lost an SA
   ansible.builtin.assert:
@@ -135,12 +151,46 @@ groups:
       description: The line of the classic listing.
       type: str
       sample: tun0x113@192.0.2.2 esp0x115@192.0.2.2 ah0x116@192.0.2.2
+lines:
+  description: The classic listing with a line per group, as KLIPS had it at first.
+  returned: with O(state=listed)
+  type: list
+  elements: str
+  sample: [tun0x113@192.0.2.2 esp0x115@192.0.2.2]
+lines_per_sa:
+  description: The classic listing with a line per SA, from it outward, as KLIPS had it in the end.
+  returned: with O(state=listed)
+  type: list
+  elements: str
+  sample: [tun0x113@192.0.2.2 esp0x115@192.0.2.2, esp0x115@192.0.2.2]
+problems:
+  description: Lines of O(file) that could not be read.
+  returned: with O(file)
+  type: list
+  elements: dict
+  contains:
+    number:
+      description: Number of the line, from 1.
+      type: int
+    line:
+      description: The line itself.
+      type: str
+    reason:
+      description: What is wrong with it.
+      type: str
+  sample: []
 sas:
   description: The SAs that were named, in their canonical form.
   returned: when grouping or ungrouping
   type: list
   elements: str
   sample: [tun.113@192.0.2.2, esp.115@192.0.2.2, ah.116@192.0.2.2]
+recreated:
+  description: The SAs that were made anew in tunnel mode, or would be in check mode.
+  returned: when grouping or ungrouping
+  type: list
+  elements: str
+  sample: []
 dissolved:
   description: The groups that ended, or would in check mode.
   returned: when grouping or ungrouping
@@ -170,15 +220,22 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.client import describe
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.groups import (
+    Group,
+    is_local,
     perform,
     plan_group,
     plan_ungroup,
     preview,
+    read_file,
     read_listing,
     show,
     template_words,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.klips import format_group
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.klips import (
+    format_group,
+    group_lines,
+    sa_lines,
+)
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.positional import parse_positional
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.said import Said, parse_said
 
@@ -188,6 +245,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "sas": {"type": "list", "elements": "str", "aliases": ["said"]},
     "positional": {"type": "list", "elements": "str"},
     "state": {"type": "str", "choices": ["grouped", "ungrouped", "listed"]},
+    "file": {"type": "path"},
     "label": {"type": "str"},
     "runtime_dir": {"type": "path", "default": "/run/fleet-ipsec"},
 }
@@ -216,8 +274,9 @@ def settle_state(params: dict[str, Any], sas: tuple[Said, ...]) -> str:
     return state
 
 
-def listed(runtime_dir: str) -> dict[str, Any]:
+def listed(groups: list[Group]) -> dict[str, Any]:
     """The result of a listing."""
+    members_of_all = [group.sas for group in groups]
     return {
         "changed": False,
         "groups": [
@@ -228,9 +287,28 @@ def listed(runtime_dir: str) -> dict[str, Any]:
                 "direction": group.direction,
                 "line": format_group(group.sas),
             }
-            for group in read_listing(runtime_dir)
+            for group in groups
         ],
+        "lines": group_lines(members_of_all),
+        "lines_per_sa": sa_lines(members_of_all),
     }
+
+
+def listed_file(module: AnsibleModule, path: str) -> dict[str, Any]:
+    """The result of listing a classic table.
+
+    :raises InputError: it cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+    except (OSError, UnicodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "is no text"
+        raise InputError("file", path, str(reason), "name a table such as /proc/net/ipsec_spigrp") from None
+    groups, problems = read_file(text, is_local)
+    for problem in problems:
+        module.warn(f"{path}, line {problem.number}: {problem.reason}")
+    return {**listed(groups), "problems": [problem._asdict() for problem in problems]}
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -243,8 +321,12 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         raise InputError("label", "", "is empty", "give a text, or leave the option out")
     sas = members(params)
     state = settle_state(params, sas)
+    if params["file"] and state != "listed":
+        raise InputError("file", params["file"], "is for listing", "leave out the SAs, or the file")
+    if params["file"]:
+        return listed_file(module, params["file"])
     if state == "listed":
-        return listed(params["runtime_dir"])
+        return listed(read_listing(params["runtime_dir"]))
     proceed = preview if module.check_mode else perform
     plan = proceed(params["runtime_dir"], partial(_DECIDE[state], sas))
     for warning in plan.warnings:
@@ -253,6 +335,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     return {
         "changed": plan.changed,
         "sas": [str(said) for said in sas],
+        "recreated": [str(said) for said in plan.remade],
         "dissolved": [[str(said) for said in group] for group in plan.dissolved],
         "policies": [
             {

@@ -44,6 +44,12 @@ def guarded(name: str, work: Callable[[], int], usage: int, failure: int) -> int
         return INTERRUPTED
 
 
+def program_of(name: str, words: Sequence[str]) -> str:
+    """What the messages of a classic command begin with: they repeat its label, so that scripts tell runs apart."""
+    label = words[words.index("--label") + 1 :][:1] if "--label" in words else []
+    return " ".join([name, *(["--label", *label] if label else [])])
+
+
 class UsageError(EngineError):
     """Words that do not make a command line."""
 

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from ..kernel.groups import perform, plan_group, plan_ungroup, read_listing, show
-from ..kernel.klips import format_group
-from ..kernel.positional import parse_positional
+from ..errors import InputError
+from ..kernel.groups import Group, is_local, perform, plan_group, plan_ungroup, read_file, read_listing, show
+from ..kernel.klips import group_lines, sa_lines
+from ..kernel.positional import check_count, parse_positional
 from ..manager.client import DEFAULT_RUNTIME_DIR
 from ..said import Said, parse_said
-from .common import Parser, UsageError, complain, guarded, say, show_json
+from .common import Parser, UsageError, complain, guarded, program_of, say, show_json
 
 _FAILED = 1  # whatever it was: the classic command has no other status
 
@@ -34,20 +35,14 @@ mode of the SA after it and needs no SA of its own.
 
 Each line of the listing is one group. An SA in no group stands alone in its line.
 
-exit status: 0 done, 1 not done, and nothing changed.
+exit status: 0 done, 1 not done, and nothing changed; or a table had lines that could not be read.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    return guarded(_program(words), lambda: _run(words), _FAILED, _FAILED)
-
-
-def _program(words: Sequence[str]) -> str:
-    """What messages begin with: they all repeat the label, so that scripts tell their runs apart."""
-    label = words[words.index("--label") + 1 :][:1] if "--label" in words else []
-    return " ".join(["spigrp", *(["--label", *label] if label else [])])
+    return guarded(program_of("spigrp", words), lambda: _run(words), _FAILED, _FAILED)
 
 
 def _run(words: list[str]) -> int:
@@ -64,6 +59,10 @@ def _run(words: list[str]) -> int:
     parser.add_argument("--said", nargs="+", metavar="SAID", help="the SAs, one word each")
     parser.add_argument("--label", metavar="TEXT", help="begin every message with it")
     parser.add_argument("--debug", action="store_true", help="say on stderr what changed, groups and policies")
+    parser.add_argument("--each-sa", action="store_true", help="list a line for each SA: it and those outside of it")
+    parser.add_argument(
+        "--file", metavar="FILE", help="list a classic table, such as /proc/net/ipsec_spigrp; - for stdin"
+    )
     parser.add_argument("--json", action="store_true", help="list one JSON array of arrays instead of text")
     parser.add_argument("--version", action="version", version="spigrp of fleet.ipsec", help="say what this is")
     parser.add_argument(
@@ -75,14 +74,18 @@ def _run(words: list[str]) -> int:
     given = parser.parse_args(words)
     members = _members(given)
     if not members:
-        return _list(given, _program(words))
-    return _change(members, given, _program(words))
+        return _list(given, program_of("spigrp", words))
+    for option in ("each_sa", "file", "json"):
+        if getattr(given, option):
+            raise UsageError(f"--{option.replace('_', '-')}: is for the listing, which takes no SAs")
+    return _change(members, given, program_of("spigrp", words))
 
 
 def _members(given: argparse.Namespace) -> tuple[Said, ...]:
     if given.said and given.words:
         raise UsageError(f"{' '.join(given.words)}: cannot stand beside --said; write every SA in the same form")
     if given.said:
+        check_count(len(given.said), "--said")
         return tuple(parse_said(text, "--said") for text in given.said)
     if any("@" in word for word in given.words):
         raise UsageError(f"{' '.join(given.words)}: SAs in one word come after --said")
@@ -90,17 +93,41 @@ def _members(given: argparse.Namespace) -> tuple[Said, ...]:
 
 
 def _list(given: argparse.Namespace, program: str) -> int:
+    if given.file is not None:
+        return _list_file(given, program)
     groups = read_listing(given.runtime_dir)
-    if given.json:
-        show_json([[str(said) for said in group.sas] for group in groups])
-    else:
-        for group in groups:
-            say(format_group(group.sas))
+    _print(groups, given)
     for group in groups:
         if group.missing:
             gone = " and ".join(map(str, group.missing))
             complain(f"{program}: {gone} of the group {group.sas[0]} is gone; ungroup it")
     return 0
+
+
+def _list_file(given: argparse.Namespace, program: str) -> int:
+    try:
+        if given.file == "-":
+            text = sys.stdin.read()
+        else:
+            with open(given.file, encoding="utf-8") as stream:
+                text = stream.read()
+    except (OSError, UnicodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "is no text"
+        raise InputError("--file", given.file, str(reason), "name a table such as /proc/net/ipsec_spigrp") from None
+    groups, problems = read_file(text, is_local)
+    _print(groups, given)
+    for problem in problems:
+        complain(f"{program}: line {problem.number}: {problem.reason}")
+    return _FAILED if problems else 0
+
+
+def _print(groups: Sequence[Group], given: argparse.Namespace) -> None:
+    if given.json:
+        show_json([[str(said) for said in group.sas] for group in groups])
+        return
+    lines = sa_lines if given.each_sa else group_lines
+    for line in lines(group.sas for group in groups):
+        say(line)
 
 
 def _change(members: tuple[Said, ...], given: argparse.Namespace, program: str) -> int:
@@ -110,6 +137,8 @@ def _change(members: tuple[Said, ...], given: argparse.Namespace, program: str) 
         for sign, text in zip("-+", show(plan, members), strict=True):
             for line in text.splitlines():
                 complain(f"{program}: {sign} {line}")
+    for said in plan.remade:
+        complain(f"{program}: {said} was made anew in tunnel mode, for {members[members.index(said) - 1]}")
     for warning in plan.warnings:
         complain(f"{program}: {warning}")
     return 0

@@ -18,7 +18,8 @@ from .client import describe
 from .eroutes import said_of
 from .values import IPCOMP, OUT, KernelSelector, Policy, SaState, Template
 
-MAX_MEMBERS = 4
+# As many templates as the kernel can use of those that a policy may have.
+MAX_TRANSFORMS = 5
 TUN = PROTOCOLS["tun"]
 _TRANSFORMS = frozenset(PROTOCOLS[name] for name in ("esp", "ah", "comp"))
 _FIRST_SPI = 0x100  # RFC 4303 section 2.1 keeps those below
@@ -52,11 +53,14 @@ def check_names(members: Sequence[Said], field: str) -> None:
     :raises InputError: naming the member as ``field[n]``.
     """
     if len(members) < 2:
-        raise InputError(field, _text(members), "a group has two SAs or more", "name two to four, the innermost first")
-    if len(members) > MAX_MEMBERS:
+        raise InputError(field, _text(members), "a group has two SAs or more", "name them all, the innermost first")
+    transforms_ = sum(said.protocol != TUN for said in members)
+    if transforms_ > MAX_TRANSFORMS:
         raise InputError(
-            field, _text(members), f"a group has at most {MAX_MEMBERS} SAs", "leave out the outermost ones"
-        )
+            field, _text(members),
+            f"these are {transforms_} of ah, esp and comp; the kernel applies at most {MAX_TRANSFORMS} to a packet",
+            "leave out the outermost ones",
+        )  # fmt: skip
     for number, said in enumerate(members):
         place = f"{field}[{number}]"
         check_name(said, place)
@@ -103,8 +107,33 @@ def check_states(members: Sequence[Said], sas: Mapping[Said, SaState], field: st
         inner = sa
 
 
+def check_tunnels(
+    members: Sequence[Said], sas: Mapping[Said, SaState], sources: Mapping[Said, str], field: str
+) -> None:
+    """Refuse a ``tun`` that was made from another address than the SA behind it.
+
+    :param sources: of each ``tun`` that was made for itself; others have the addresses of what is behind them.
+    :raises InputError: naming the member as ``field[n]``.
+    """
+    for number, said in enumerate(members):
+        if said.protocol != TUN or said not in sources:
+            continue
+        sa = sas[members[number + 1]]
+        if sources[said] != sa.source:
+            raise InputError(
+                f"{field}[{number}]", str(said),
+                f"goes from {sources[said]}, but the SA behind it, {said_of(sa)}, from {sa.source}",
+                "make the tun anew with the address of that SA",
+            )  # fmt: skip
+
+
 def _check_step(inner: SaState, sa: SaState, place: str) -> None:
     """Addresses, and with them the family, change in tunnel mode only."""
+    if sa.if_id != inner.if_id:
+        raise InputError(
+            place, str(said_of(sa)), f"is of another interface than the SA inside of it, {said_of(inner)}",
+            "group SAs of one interface, or of none",
+        )  # fmt: skip
     if sa.mode == "tunnel":
         return
     if sa.destination != inner.destination or sa.source not in (inner.source, *_UNSPECIFIED):
@@ -210,6 +239,8 @@ def _fits(template: Template, sa: SaState, policy: Policy, *, first: bool) -> bo
     """Whether the kernel may take ``sa`` for ``template``."""
     inbound = policy.direction != OUT
     if (template.protocol, template.mode) != (sa.protocol, sa.mode) or template.spi not in (0, sa.spi):
+        return False
+    if policy.if_id != sa.if_id:
         return False
     if template.reqid != sa.reqid and not (inbound and template.reqid == 0):
         return False

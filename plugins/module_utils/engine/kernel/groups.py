@@ -14,15 +14,16 @@ import itertools
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..errors import EngineError, InputError, KernelError
 from ..said import Said
 from . import chain as chains
-from .client import Operation, XfrmClient, describe, set_policy
+from .client import Operation, XfrmClient, add_sa, delete_sa, describe, set_policy
 from .eroutes import said_of
-from .registry import Registry, RegistryView
+from .klips import Problem, read_groups
+from .registry import Manual, Registry, RegistryView
 from .values import IPCOMP, OUT, PROTOCOL_NAMES, Policy, SaState
 from .views import with_single_sas
 
@@ -31,11 +32,15 @@ Members = tuple[Said, ...]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the kernel and the registry had when they were looked at."""
+    """What the kernel and the registry had when they were looked at.
+
+    :ivar noted: the SAs that were keyed by hand, with every ``tun`` that was made for itself.
+    """
 
     sas: Mapping[Said, SaState]
     policies: Sequence[Policy]
     groups: Sequence[Members]
+    noted: Mapping[Said, Manual]
 
     def missing(self, members: Members) -> Members:
         """The members whose SA is gone; a ``tun`` goes with the group only."""
@@ -71,12 +76,14 @@ class Plan:
     """What grouping or ungrouping takes.
 
     :ivar made: the new group; empty when there is none to make.
+    :ivar remade: its SAs that are made anew in tunnel mode.
     :ivar dissolved: the groups that end.
     :ivar changes: the policies that change.
     :ivar warnings: what the operator should know about it.
     """
 
     made: Members = ()
+    remade: Members = ()
     dissolved: tuple[Members, ...] = ()
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -93,15 +100,28 @@ def look(client: XfrmClient, registry: RegistryView) -> Snapshot:
     :raises MissingError: without the permission.
     """
     sas = {said_of(sa): sa for sa in client.dump_sas() if not sa.hold}
-    return Snapshot(sas, [p for p in client.dump_policies() if not p.marked], registry.groups())
+    policies = [policy for policy in client.dump_policies() if not policy.marked]
+    return Snapshot(sas, policies, registry.groups(), registry.manual_sas())
 
 
 def listing(seen: Snapshot, is_local: Callable[[str], bool]) -> list[Group]:
     """Groups as they were made, then each SA that is in none; SPI reservations are no SAs."""
+    found = with_single_sas(seen.groups, seen.sas.values())
+    grouped = {said for members in found for said in members}
+    found += [(said,) for said in sorted(seen.noted) if said.protocol == chains.TUN and said not in grouped]
     return [
-        Group(members, seen.missing(members), "in" if is_local(members[-1].destination) else "out")
-        for members in with_single_sas(seen.groups, seen.sas.values())
+        Group(members, seen.missing(members), "in" if is_local(members[-1].destination) else "out") for members in found
     ]
+
+
+def read_file(text: str, is_local: Callable[[str], bool]) -> tuple[list[Group], list[Problem]]:
+    """The groups of a classic spigrp table, and its lines that could not be read. What the kernel has is not asked."""
+    found, problems = read_groups(text)
+    return [Group(members, (), _direction(members, is_local)) for members in found], problems
+
+
+def _direction(members: Members, is_local: Callable[[str], bool]) -> str:
+    return "in" if is_local(members[-1].destination) else "out"
 
 
 def is_local(address: str) -> bool:
@@ -126,7 +146,10 @@ def plan_group(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
     :raises InputError: when these SAs cannot be grouped.
     """
     chains.check_names(members, name)
+    remade = _to_tunnel(members, seen)
+    seen = replace(seen, sas={**seen.sas, **remade})
     chains.check_states(members, seen.sas, name)
+    chains.check_tunnels(members, seen.sas, {said: note.source for said, note in seen.noted.items()}, name)
     dissolved: list[Members] = []
     for number, said in enumerate(members):
         held = seen.group_of(said)
@@ -147,7 +170,24 @@ def plan_group(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
         chains.check_family(policy, chain, lambda said: f"{name}[{members.index(said)}]")
     wanted = [chains.with_chain(p, chain) if ours else p for p, ours in zip(wanted, led, strict=True)]
     made = () if members in seen.groups else members
-    return Plan(made, tuple(dissolved), _changes(seen.policies, wanted))
+    return Plan(made, tuple(remade), tuple(dissolved), _changes(seen.policies, wanted))
+
+
+def _to_tunnel(members: Members, seen: Snapshot) -> dict[Said, SaState]:
+    """The SAs behind a ``tun`` that can be made anew in tunnel mode, as they will be.
+
+    These are SAs keyed by hand that no packet went through and no policy leads to. The classic tools knew no mode of an
+    SA; there it came with the group.
+    """
+    found = {}
+    for tunnel, said in itertools.pairwise(members):
+        sa, note = seen.sas.get(said), seen.noted.get(said)
+        if tunnel.protocol != chains.TUN or sa is None or note is None or sa.reqid != note.reqid:
+            continue
+        unused = not sa.packets and not any(chains.leads_to(policy, sa, ()) for policy in seen.policies)
+        if sa.mode == "transport" and unused:
+            found[said] = replace(sa, mode="tunnel")
+    return found
 
 
 def plan_ungroup(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
@@ -166,7 +206,7 @@ def plan_ungroup(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
     changes = _changes(seen.policies, _without(dissolved, seen.policies, seen))
     bare = [change.wanted for change in changes if change.wanted.direction == OUT and _protects_nothing(change.wanted)]
     warnings = [f"{describe(policy)} compresses only from now on: nothing encrypts its packets" for policy in bare]
-    return Plan((), tuple(dissolved), changes, tuple(warnings))
+    return Plan((), (), tuple(dissolved), changes, tuple(warnings))
 
 
 def _without(dissolved: Iterable[Members], policies: Sequence[Policy], seen: Snapshot) -> Sequence[Policy]:
@@ -191,9 +231,10 @@ def show(plan: Plan, members: Members) -> tuple[str, str]:
     concerned = dict.fromkeys(said for each in (*plan.dissolved, plan.made or members) for said in each)
     stays = () if plan.made or plan.dissolved else (members,)
     before, after = (*plan.dissolved, *stays), (plan.made,) if plan.made else stays
+    modes = ["".join(f"{said} is in {mode} mode\n" for said in plan.remade) for mode in ("transport", "tunnel")]
     return (
-        _lines(before, concerned, (change.held for change in plan.changes)),
-        _lines(after, concerned, (change.wanted for change in plan.changes)),
+        _lines(before, concerned, (change.held for change in plan.changes)) + modes[0],
+        _lines(after, concerned, (change.wanted for change in plan.changes)) + modes[1],
     )
 
 
@@ -214,7 +255,7 @@ def carry_out(client: XfrmClient, registry: Registry, decide: Callable[[Snapshot
 
     :raises InputError: from ``decide``. KernelError: a policy was refused. MissingError: no permission.
     """
-    done: list[Change] = []
+    undo: list[Operation] = []
     try:
         with registry.changing():
             plan = decide(look(client, registry))
@@ -222,17 +263,31 @@ def carry_out(client: XfrmClient, registry: Registry, decide: Callable[[Snapshot
                 registry.remove_group(members[0])
             if plan.made:
                 registry.add_group(plan.made)
-            _set_policies(client, plan.changes, done)
+            _remake(client, plan.remade, undo)
+            _set_policies(client, plan.changes, undo)
     except EngineError:
-        if done:
-            client.batch([_put(change.held) for change in reversed(done)])
+        if undo:
+            client.batch(undo[::-1])
         raise
     return plan
 
 
-def _set_policies(client: XfrmClient, changes: Sequence[Change], done: list[Change]) -> None:
+def _remake(client: XfrmClient, saids: Members, undo: list[Operation]) -> None:
+    """Make SAs anew in tunnel mode, with the keys that they have."""
+    for said in saids:
+        held = client.read_sa(said.destination, said.spi, said.protocol)
+        if held is None:
+            raise KernelError(f"make {said} anew", errno.ESRCH, "it has just gone")
+        delete = delete_sa(said.destination, said.spi, said.protocol)
+        client.do(delete)
+        undo.append(add_sa(held.sa))
+        client.do(add_sa(replace(held.sa, mode="tunnel", af_unspec=True)))
+        undo.append(delete)
+
+
+def _set_policies(client: XfrmClient, changes: Sequence[Change], undo: list[Operation]) -> None:
     outcomes = client.batch([_put(change.wanted) for change in changes])
-    done += [change for change, outcome in zip(changes, outcomes, strict=True) if outcome is None]
+    undo += [_put(change.held) for change, outcome in zip(changes, outcomes, strict=True) if outcome is None]
     for change, outcome in zip(changes, outcomes, strict=True):
         if isinstance(outcome, KernelError) and outcome.errno == errno.EINVAL:
             detail = f"{outcome.detail} ({template_words(change.wanted)})"

@@ -14,14 +14,31 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..said import Said, parse_said
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_COUNT = re.compile(r"(-?\d+)\s+(?=\S)")
-_SUBNET = re.compile(r"\[(?P<six>[0-9a-fA-F:.]+/\d{1,3})\](?P<six_port>:\d{1,5})?|(?P<net>[^\s\[\]]+)")
+class Masked(NamedTuple):
+    """An IPv4 network whose mask has holes, which KLIPS allowed."""
+
+    address: str
+    mask: str
+    version: int = 4
+
+    def __str__(self) -> str:
+        return f"{self.address}/{self.mask}"
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network | Masked
+
+# KLIPS printed a signed number of 32 bits; a length that is no number of it must not even be read.
+_COUNT = re.compile(r"(-?[0-9]{1,20})\s+(?=\S)")
+_SUBNET = re.compile(r"\[(?P<six>[0-9a-fA-F:.]+/[0-9]{1,3})\](?P<six_port>:[0-9]{1,5})?|(?P<net>[^\s\[\]]+)")
 _IDENTITIES = re.compile(r"\(([^\s()]*)\)\s*\(([^\s()]*)\)\s*$")
-_LOOK_COUNT = re.compile(r"\s\((-?\d+)\)\s*$")
+_LOOK_COUNT = re.compile(r"\s\((-?[0-9]{1,20})\)\s*$")
 _ONLY_IDENTITIES = re.compile(r"\s*\([^\s()]*\)\s*\([^\s()]*\)\s*$")
-_UNKNOWN_MAGIC = re.compile(r"%unk-\d+")
+_UNKNOWN_MAGIC = re.compile(r"(%unk-[0-9]{1,10})(?::([0-9]{1,9}))?")
+_UNKNOWN_PROTOCOL = re.compile(r"unk([0-9]{1,3})([.:0-9].*)", re.DOTALL)
+_BRACKETED = re.compile(r"(.+@)\[([0-9a-fA-F:.]+)\](?::([0-9]{1,9}))?")
+_TRANSPORT = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
+_EVERYTHING = ("0:0/0", "0/0")
 _REMEDY = "write COUNT SOURCE -> DESTINATION => SAID"
 _WRAP = 1 << 32
 
@@ -108,6 +125,8 @@ def parse_eroute(line: str) -> ErouteLine:
     words = target.split()
     if not words:
         raise InputError("eroute", line, "nothing after =>", _REMEDY)
+    if len(words) > 1 and not look:
+        raise InputError("eroute", line, f"{words[1]!r} is too much", "several SAIDs are for ipsec look, with (COUNT)")
     first, protocol = _target(words[0], line)
     group = (first, *(_target(word, line)[0] for word in words[1:]))
     if packets is not None and packets < 0:
@@ -128,8 +147,10 @@ def _subnet(text: str, other: str, line: str) -> tuple[Network, int]:
         network, port = found["six"], found["six_port"] or ""
     else:
         network, port = _split_port(found["net"])
-    if network == "0:0/0":  # the manual's spelling of the IPv6 default
-        network = "::/0" if other.count(":") > 1 else "0.0.0.0/0"
+    if network in _EVERYTHING:
+        # The manual's spellings of the default; the one with a colon stood for that of IPv6.
+        six = other.count(":") > 1 or (network == "0:0/0" and other.strip().startswith("0:0/0"))
+        network = "::/0" if six else "0.0.0.0/0"
     if "/" not in network:
         raise InputError("eroute", line, f"{text!r} has no mask", _REMEDY)
     number = int(port[1:]) if port else 0
@@ -138,31 +159,50 @@ def _subnet(text: str, other: str, line: str) -> tuple[Network, int]:
     try:
         return ipaddress.ip_network(network, strict=False), number
     except ValueError as exc:
-        raise InputError("eroute", line, str(exc), _REMEDY) from None
+        masked = _masked(network)
+        if masked is None:
+            raise InputError("eroute", line, str(exc), _REMEDY) from None
+        return masked, number
+
+
+def _masked(text: str) -> Masked | None:
+    address, _slash, mask = text.partition("/")
+    try:
+        bits = [int(ipaddress.IPv4Address(part)) for part in (address, mask)]
+    except ValueError:
+        return None
+    return Masked(str(ipaddress.IPv4Address(bits[0] & bits[1])), mask)
 
 
 def _split_port(text: str) -> tuple[str, str]:
     """The port of ``10.0.0.0/8:25`` and ``2001:db8::/64:25`` comes after the mask."""
     address, slash, mask = text.partition("/")
     mask, colon, port = mask.partition(":")
-    if colon and not port.isdecimal():
+    if colon and not (port.isascii() and port.isdecimal() and len(port) <= 9):
         return text, ""
     return address + slash + mask, colon + port
 
 
 def _target(word: str, line: str) -> tuple[str, int]:
-    """(canonical SAID, transport protocol). ``…@2001:db8::23:6`` is read as an address, which it may well be."""
-    if _UNKNOWN_MAGIC.fullmatch(word):
-        return word, 0
-    bracketed = re.fullmatch(r"(.+@)\[([0-9a-fA-F:.]+)\](?::(\d{1,3}))?", word)
+    """(canonical SAID, transport protocol). What may be the address to its end is: ``…@2001:db8::23:6`` has none."""
+    unknown = _UNKNOWN_MAGIC.fullmatch(word)
+    if unknown:
+        return unknown[1], _protocol(unknown[2], line)
+    bracketed = _BRACKETED.fullmatch(word)
     if bracketed:
         return str(_said(bracketed[1] + bracketed[2], line)), _protocol(bracketed[3], line)
-    head, colon, number = word.rpartition(":")
-    address = head.partition("@")[2]
-    ends_in_number = colon and number.isdecimal()
-    if ends_in_number and ":" not in address and (head.startswith("%") or "." in address):
-        return str(_said(head, line)), _protocol(number, line)
+    ended = _TRANSPORT.fullmatch(word)
+    if ended and (word.startswith("%") or not _is_address(word.partition("@")[2])):
+        return str(_said(ended[1], line)), _protocol(ended[2], line)
     return str(_said(word, line)), 0
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _protocol(number: str | None, line: str) -> int:
@@ -173,7 +213,11 @@ def _protocol(number: str | None, line: str) -> int:
 
 
 def _said(text: str, line: str) -> Said:
+    # KLIPS had no name for some protocols.
+    unknown = _UNKNOWN_PROTOCOL.fullmatch(text)
     try:
+        if unknown and int(unknown[1]) < 256:
+            return parse_said(f"esp{unknown[2]}")._replace(protocol=int(unknown[1]))
         return parse_said(text)
     except InputError as exc:
         raise InputError("eroute", line, f"{text!r}: {exc.problem}", exc.remedy) from None
@@ -201,7 +245,7 @@ def _format_subnet(network: Network, port: int) -> str:
 
 
 def _proc(target: str) -> str:
-    return target if _UNKNOWN_MAGIC.fullmatch(target) else parse_said(target).proc
+    return target if _UNKNOWN_MAGIC.fullmatch(target) else _said(target, target).proc
 
 
 def read_groups(text: str) -> tuple[list[tuple[Said, ...]], list[Problem]]:
@@ -225,3 +269,13 @@ def read_groups(text: str) -> tuple[list[tuple[Said, ...]], list[Problem]]:
 def format_group(members: Iterable[Said]) -> str:
     """One line of a spigrp table (it ended in a blank; we leave that out)."""
     return " ".join(said.proc for said in members)
+
+
+def group_lines(groups: Iterable[tuple[Said, ...]]) -> list[str]:
+    """A spigrp table with a line per group, as KLIPS had it at first."""
+    return [format_group(members) for members in groups]
+
+
+def sa_lines(groups: Iterable[tuple[Said, ...]]) -> list[str]:
+    """A spigrp table with a line per SA, from it outward, as KLIPS had it in the end."""
+    return [format_group(members[place:]) for members in groups for place in range(len(members))]

@@ -12,6 +12,8 @@ from ..errors import InputError
 from ..said import PROTOCOLS, Said, parse_spi
 
 WORDS_EACH = 4
+# The page's limit: one policy and four SAs.
+MAX_SAS = 4
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _NAMES = ("ah", "esp", "comp", "tun")
 _SHAPE = "write FAMILY DESTINATION SPI PROTOCOL for each SA, such as inet 192.0.2.1 0x113 esp"
@@ -24,6 +26,7 @@ def parse_positional(words: Sequence[str], field: str = "words") -> tuple[Said, 
     """
     if not words or len(words) % WORDS_EACH:
         raise InputError(field, " ".join(words), f"{len(words)} words, which is no multiple of {WORDS_EACH}", _SHAPE)
+    check_count(len(words) // WORDS_EACH, field)
     groups = [words[at : at + WORDS_EACH] for at in range(0, len(words), WORDS_EACH)]
     return tuple(_parse(*group, field) for group in groups)
 
@@ -34,6 +37,26 @@ def _parse(family: str, destination: str, spi: str, protocol: str, field: str) -
     if protocol not in _NAMES:
         raise InputError(field, protocol, "is no protocol of an SA", f"write {', '.join(_NAMES)}, in lower case")
     return Said(PROTOCOLS[protocol], parse_spi(spi, field), _resolve(family, destination, field))
+
+
+def check_count(number: int, field: str) -> None:
+    """Refuse more SAs than the classic command took.
+
+    :raises InputError: naming ``field``.
+    """
+    if number > MAX_SAS:
+        raise InputError(
+            field, number, f"a group has at most {MAX_SAS} SAs in the words of the classic command",
+            "leave out the outermost ones; the option sas of the module ipsec_spigrp takes more",
+        )  # fmt: skip
+
+
+def resolve_like(address: str, name: str, field: str) -> str:
+    """An address, or the first one of a name, of the family that ``address`` has.
+
+    :raises InputError: naming ``field``.
+    """
+    return _resolve("inet6" if ":" in address else "inet", name, field)
 
 
 def _resolve(family: str, destination: str, field: str) -> str:
