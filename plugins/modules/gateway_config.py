@@ -17,6 +17,7 @@ description:
   - Writes several files and applies kernel settings in one task, where one task each would take many times as long.
   - Never overwrites or removes a file that is not the collection's own - each of these has C(fleet.ipsec) in its head.
   - All files are checked before the first one is written.
+  - With the last file in it, a folder goes whose name begins with C(fleet-ipsec).
 extends_documentation_fragment:
   - fleet.ipsec.attributes
 attributes:
@@ -50,9 +51,23 @@ options:
   sysctl:
     description:
       - Kernel settings to apply now, by their names as C(sysctl) has them. V(*) stands for any name of one level.
-      - Those of IPv6 are left out where the kernel has no IPv6. Nothing is written to a file.
+      - Those of IPv6 are left out where the kernel has no IPv6, those with V(-) before their name where it has none of
+        that name. Nothing is written to a file.
     type: dict
     default: {}
+  sysctl_record:
+    description:
+      - File that keeps what each setting was before it was changed here for the first time.
+      - Nothing is kept when left out.
+    type: path
+  sysctl_state:
+    description:
+      - V(present) applies O(sysctl).
+      - V(absent) puts back what O(sysctl_record) has, but no setting that has another value by now than it was given
+        here, and none that a file of C(sysctl.d) still sets at boot. Then the record is removed. O(sysctl) has no meaning.
+    type: str
+    choices: [present, absent]
+    default: present
 """
 
 EXAMPLES = r"""
@@ -66,6 +81,15 @@ EXAMPLES = r"""
     sysctl:
       net.ipv4.ip_forward: 1
       net.ipv4.conf.*.send_redirects: 0
+    sysctl_record: /var/lib/fleet-ipsec/sysctl.json
+
+- name: Put everything back as it was
+  fleet.ipsec.gateway_config:
+    files:
+      - path: /etc/sysctl.d/60-fleet-ipsec.conf
+        state: absent
+    sysctl_record: /var/lib/fleet-ipsec/sysctl.json
+    sysctl_state: absent
 """
 
 RETURN = r"""
@@ -83,17 +107,19 @@ changed_settings:
   sample: [net.ipv4.ip_forward]
 """
 
-import glob
+import contextlib
+import json
 import os
 import stat
 import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleet.ipsec.plugins.module_utils import sysctl
 from ansible_collections.fleet.ipsec.plugins.module_utils.files import MARK, foreign, read
 
-SYSTEM = "/proc/sys"
-IPV6 = "net.ipv6."
+# Folders that are named so are ours, and go with the last file in them.
+OWN_FOLDER = "fleet-ipsec"
 
 
 class File:
@@ -125,6 +151,10 @@ class File:
         """Write or remove it, in one step."""
         if self.wanted is None:
             os.unlink(self.path)
+            folder = os.path.dirname(self.path)
+            if os.path.basename(folder).startswith(OWN_FOLDER):
+                with contextlib.suppress(OSError):  # not empty: somebody has files of their own in it
+                    os.rmdir(folder)
             return
         folder = os.path.dirname(self.path)
         os.makedirs(folder, mode=0o755, exist_ok=True)
@@ -140,22 +170,17 @@ def _header(path: str, mode: int | None) -> str:
     return f"{path} (absent)" if mode is None else f"{path} (mode {mode:04o})"
 
 
-def settings(wanted: dict[str, Any]) -> dict[str, tuple[str, str, str]]:
-    """The settings that differ: name to (path, value now, value wanted).
+def _record(module: AnsibleModule) -> sysctl.Record | None:
+    path = module.params["sysctl_record"]
+    return sysctl.Record(path) if path else None
 
-    :raises KeyError: for one that the kernel does not have.
-    """
-    found = {}
-    for pattern, value in wanted.items():
-        paths = sorted(glob.glob(os.path.join(SYSTEM, pattern.replace(".", "/"))))
-        if not paths and not (pattern.startswith(IPV6) and not os.path.isdir(os.path.join(SYSTEM, "net/ipv6"))):
-            raise KeyError(pattern)
-        for path in paths:
-            with open(path, encoding="ascii") as file:
-                now = " ".join(file.read().split())
-            if now != str(value):
-                found[os.path.relpath(path, SYSTEM).replace("/", ".")] = (path, now, str(value))
-    return found
+
+def _differing(params: dict[str, Any], record: sysctl.Record | None) -> list[sysctl.Setting]:
+    """The settings that are to change."""
+    if params["sysctl_state"] == "present":
+        return sysctl.differing(params["sysctl"])
+    leaving = [each["path"] for each in params["files"] if each["state"] == "absent"]
+    return record.restorable(leaving) if record else []
 
 
 def main() -> None:
@@ -175,7 +200,10 @@ def main() -> None:
                 "required_if": [["state", "present", ["content"]]],
             },
             "sysctl": {"type": "dict", "default": {}},
+            "sysctl_record": {"type": "path"},
+            "sysctl_state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
         },
+        required_if=[["sysctl_state", "absent", ["sysctl_record"]]],
         supports_check_mode=True,
     )
     problems = [problem for each in module.params["files"] if (problem := foreign(module, each["path"]))]
@@ -189,7 +217,10 @@ def main() -> None:
             module.fail_json(msg=f"files: {each['path']}: its head does not name {MARK}; add it in a comment")
     try:
         files = [each for each in (File(**values) for values in module.params["files"]) if each.changed]
-        differing = settings(module.params["sysctl"])
+        record = _record(module)
+        differing = _differing(module.params, record)
+    except json.JSONDecodeError as error:
+        module.fail_json(msg=f"sysctl_record: {module.params['sysctl_record']} is no record ({error}); remove it")
     except ValueError as error:
         module.fail_json(msg=f"files: {error}; write the mode as octal digits, such as '0644'")
     except KeyError as error:
@@ -202,23 +233,29 @@ def main() -> None:
             {
                 "before_header": "kernel settings",
                 "after_header": "kernel settings",
-                "before": "".join(f"{name} = {now}\n" for name, (_path, now, _wanted) in differing.items()),
-                "after": "".join(f"{name} = {wanted}\n" for name, (_path, _now, wanted) in differing.items()),
+                "before": "".join(f"{setting.name} = {setting.now}\n" for setting in differing),
+                "after": "".join(f"{setting.name} = {setting.wanted}\n" for setting in differing),
             }
         )
+    restoring = module.params["sysctl_state"] == "absent"
+    forgets = restoring and record.there
     if not module.check_mode:
         for each in files:
             each.put(module)
-        for name, (path, _now, wanted) in differing.items():
+        if record is not None and differing and not restoring:
+            record.note(differing)
+        for setting in differing:
             try:
-                with open(path, "w", encoding="ascii") as file:
-                    file.write(wanted)
+                sysctl.put(setting)
             except OSError as error:
-                module.fail_json(msg=f"sysctl: the kernel does not take {name} = {wanted}: {error.strerror}")
+                name, value = setting.name, setting.wanted
+                module.fail_json(msg=f"sysctl: the kernel does not take {name} = {value}: {error.strerror}")
+        if forgets:
+            record.remove()
     module.exit_json(
-        changed=bool(files or differing),
+        changed=bool(files or differing or forgets),
         changed_files=[each.path for each in files],
-        changed_settings=list(differing),
+        changed_settings=[setting.name for setting in differing],
         diff=diff,
     )
 

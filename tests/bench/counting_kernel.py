@@ -161,6 +161,10 @@ class CountingHost:
     def shut_way(self, spec: ChildSpec) -> None:
         """Remove routes."""
 
+    def own_links(self) -> list[Any]:
+        """No interface."""
+        return []
+
     def require_esp(self) -> None:
         """This kernel takes everything."""
 

@@ -112,12 +112,97 @@ def test_settings_are_applied_once() -> None:
     assert not second["changed"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own needs root")
+def test_settings_go_back_to_what_they_were(tmp_path: Path) -> None:
+    """But for the one that somebody changed meanwhile, and the one that was right before."""
+    record = str(tmp_path / "state/record.json")
+    script = (
+        "ip link add va.1 type veth peer name vb; cd /proc/sys/net/ipv4;"
+        "echo 1 > ip_forward; echo 1 > conf/va.1/send_redirects; echo 77 > conf/vb/route_localnet; "
+        'echo 0 > conf/vb/route_localnet; exec "$@"'
+    )
+    wanted = {"net.ipv4.ip_forward": 1, "net.ipv4.conf.*.send_redirects": 0, "net.ipv4.conf.vb.route_localnet": 1}
+    given, kept, changed, planned, restored, again = _runs(
+        ["unshare", "--net", "sh", "-c", script, "sh"],
+        [
+            {"sysctl": wanted, "sysctl_record": record},
+            {"sysctl": wanted, "sysctl_record": record},
+            {"sysctl": {"net.ipv4.conf.vb.route_localnet": 0}},
+            {"sysctl_record": record, "sysctl_state": "absent", "_ansible_check_mode": True},
+            {"sysctl_record": record, "sysctl_state": "absent"},
+            {"sysctl_record": record, "sysctl_state": "absent"},
+        ],
+    )
+    assert "net.ipv4.ip_forward" not in given["changed_settings"] and given["changed"] and not kept["changed"]
+    assert changed["changed_settings"] == ["net.ipv4.conf.vb.route_localnet"]
+    assert planned["changed_settings"] == restored["changed_settings"] and restored["changed"]
+    assert "net.ipv4.conf.va.1.send_redirects = 1" in restored["diff"][0]["after"]
+    assert "net.ipv4.conf.va.1.send_redirects = 0" in restored["diff"][0]["before"]
+    assert not any("route_localnet" in name or "ip_forward" in name for name in restored["changed_settings"])
+    assert not again["changed"] and not os.path.exists(record)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own needs root")
+def test_what_another_file_sets_at_boot_is_not_put_back(tmp_path: Path) -> None:
+    """In a mount namespace where only such files are known."""
+    (tmp_path / "60-fleet-ipsec.conf").write_text("# fleet.ipsec\nnet.ipv4.ip_forward = 1\n")
+    (tmp_path / "99-admin.conf").write_text("# net.ipv4.conf.all.route_localnet = 1\n-net/ipv4/ip_forward=1\n")
+    record = str(tmp_path / "record.json")
+    script = (
+        f"mount --bind {tmp_path} /etc/sysctl.d; cd /proc/sys/net/ipv4;"
+        'echo 0 > ip_forward; echo 0 > conf/all/route_localnet; exec "$@"'
+    )
+    wanted = {"net.ipv4.ip_forward": 1, "net.ipv4.conf.all.route_localnet": 1, "-net.ipv4.no_such_thing": 1}
+    mine = {"path": "/etc/sysctl.d/60-fleet-ipsec.conf", "state": "absent"}
+    given, restored = _runs(
+        ["unshare", "--net", "--mount", "sh", "-c", script, "sh"],
+        [
+            {"sysctl": wanted, "sysctl_record": record},
+            {"files": [mine], "sysctl_record": record, "sysctl_state": "absent"},
+        ],
+    )
+    assert given["changed_settings"] == ["net.ipv4.ip_forward", "net.ipv4.conf.all.route_localnet"]
+    assert restored["changed_settings"] == ["net.ipv4.conf.all.route_localnet"]
+    assert restored["changed_files"] == ["/etc/sysctl.d/60-fleet-ipsec.conf"]
+
+
+def test_a_broken_record_is_named(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    record.write_text("not json")
+    result = run_module("gateway_config", {"sysctl_record": str(record), "sysctl_state": "absent"})
+    assert result["failed"] and str(record) in result["msg"] and "remove it" in result["msg"]
+
+
+def test_a_folder_of_ours_goes_with_its_last_file(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "fleet-ipsec-manager.service.d", tmp_path / "sysctl.d"
+    for folder in (ours, theirs):
+        folder.mkdir()
+        (folder / "x.conf").write_text(TEXT)
+    (ours / "admin.conf").write_text("[Service]\n")
+    rows = [{"path": str(folder / "x.conf"), "state": "absent"} for folder in (ours, theirs)]
+    assert run_module("gateway_config", files(*rows))["changed"]
+    assert os.listdir(ours) == ["admin.conf"] and theirs.is_dir(), (
+        "what others have in it stays, and so do others' folders"
+    )
+    (ours / "admin.conf").unlink()
+    (ours / "x.conf").write_text(TEXT)
+    assert run_module("gateway_config", files(rows[0]))["changed"]
+    assert not ours.exists()
+
+
 def _twice(wrapper: list[str], arguments: dict[str, Any]) -> list[dict[str, Any]]:
     """Two runs of the module in one and the same namespace."""
+    return _runs(wrapper, [arguments, arguments])
+
+
+def _runs(wrapper: list[str], arguments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs of the module in one and the same namespace."""
     code = (
         "import json, sys; sys.path[:0] = json.loads(sys.argv[1]);"
         "from running import run_module;"
-        "print(json.dumps([run_module('gateway_config', json.loads(sys.argv[2])) for _ in (1, 2)]))"
+        "rows = json.loads(sys.argv[2]);"
+        "checks = [row.pop('_ansible_check_mode', False) for row in rows];"
+        "print(json.dumps([run_module('gateway_config', row, check=each) for row, each in zip(rows, checks)]))"
     )
     path = [str(Path(__file__).parents[1]), *sys.path]
     done = subprocess.run(

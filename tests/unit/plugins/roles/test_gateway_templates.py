@@ -39,6 +39,8 @@ def render(template: str, **variables: Any) -> str:
     for part in ("defaults", "vars"):
         known |= yaml.safe_load((ROLE / part / "main.yml").read_text())
     known |= {"gateway_arguments": "--log-level info"} | variables
+    expression = known["gateway_all_sysctl"].removeprefix("{{").removesuffix("}}")
+    known["gateway_all_sysctl"] = environment.compile_expression(expression)(**known)
     return environment.get_template(template).render(known)
 
 
@@ -146,3 +148,10 @@ def test_the_command_lines_run(tmp_path: Path, launcher: str, words: str) -> Non
 )
 def test_every_file_is_marked_as_ours(template: str) -> None:
     assert "fleet.ipsec" in render(template, launcher="cli.ike")[:1024]
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_packets_are_held_where_that_is_wanted(hold: bool) -> None:
+    text = render("sysctl.conf.j2", gateway_hold_packets=hold)
+    assert ("\n-net.core.xfrm_larval_drop = 0\n" in text) is hold
+    assert "\nnet.ipv4.ip_forward = 1\n" in text
