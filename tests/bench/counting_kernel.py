@@ -111,6 +111,16 @@ class CountingGateway:
         """Delete both SAs."""
         self.calls["remove_sas"] += 1
 
+    def held_sas(self) -> list[Any]:
+        """Nothing is kept here."""
+        return []
+
+    held_policies = held_sas
+
+    def policies_of(self, spec: ChildSpec) -> list[Any]:
+        """None to look for."""
+        return []
+
     def reset_policies(self, spec: ChildSpec) -> None:
         """Policies without SA again."""
         self.calls["reset_policies"] += 1
@@ -160,6 +170,9 @@ class CountingHost:
 
     def shut_way(self, spec: ChildSpec) -> None:
         """Remove routes."""
+
+    def tidy_ways(self) -> None:
+        """Nobody left any."""
 
     def own_links(self) -> list[Any]:
         """No interface."""

@@ -118,7 +118,8 @@ def test_tunnel_carries_packets_and_leaves_nothing(managers: tuple[Manager, Mana
     (sa,) = a.sas()
     assert sa["in"]["packets"] == sa["out"]["packets"] == 6
     assert {sa["spi_in"], sa["spi_out"]} <= set(re.findall(r"spi (0x[0-9a-f]{8})", a.space.run("ip xfrm state")))
-    assert a.end(signal.SIGTERM) == 0
+    a.call("manager.stop", keep=False)
+    assert a.process.wait(20) == 0
     assert kernel(a.space) == ""
     assert b.call("tunnels.wait", names=["t"], until="down", timeout=5)["reached"]
 
@@ -150,17 +151,46 @@ def test_a_packet_starts_a_trapped_transport_child(managers: tuple[Manager, Mana
     assert sa["mode"] == "transport" and sa["out"]["packets"] >= 10
 
 
-def test_a_killed_managers_leftovers_are_cleared(managers: tuple[Manager, Manager]) -> None:
+def identity(manager: Manager) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """What a restart must not change: the SPIs of the SAs and of the IKE SA."""
+    (tunnel,) = manager.call("tunnels.list", names=["t"], verbose=True)["tunnels"]
+    spis = {(sa["spi_in"], sa["spi_out"]) for sa in tunnel["children"][0]["sas"]}
+    return sorted(spis), [(ike["initiator_spi"], ike["responder_spi"]) for ike in tunnel["ike_sas"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("ends", ["initiator", "responder", "both"])
+def test_a_restart_loses_no_packet_and_no_sa(managers: tuple[Manager, Manager], number: int, ends: str) -> None:
     a, b = managers
     b.apply("present")
     a.apply("active")
     a.established()
-    a.end(signal.SIGKILL)
-    assert ping(a.space, "10.2.0.1") == 3, "the kernel goes on without it"
-    a.start()
+    before = identity(a), identity(b)
+    a.space.run("ip xfrm policy list nosock > /tmp/policies; ip route > /tmp/routes")
+    with a.space.entered():
+        command = ["ping", "-n", "-i", "0.01", "-W", "5", "10.2.0.1"]
+        pings = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    restarted = {"initiator": [a], "responder": [b], "both": [a, b]}[ends]
+    for manager in restarted:
+        assert manager.end(number) in (0, -signal.SIGKILL)
+    for manager in restarted:
+        manager.start()
+    time.sleep(0.5)
+    pings.send_signal(signal.SIGINT)
+    sent, received = re.search(r"(\d+) packets transmitted, (\d+) received", pings.communicate(timeout=60)[0]).groups()
+    assert sent == received and int(sent) > 90
+    assert (identity(a), identity(b)) == before
+    a.space.run("ip xfrm policy list nosock | diff - /tmp/policies; ip route | diff - /tmp/routes")
+    # And they go on: the old SAs can be rekeyed and closed by either end.
+    proposals = ["aes128gcm16-sha256-ecp256", "aes256gcm16-sha384-x25519"]
+    assert a.apply("active", ike={"proposals": proposals})["impact"] == "rekey"
     a.established()
-    assert ping(a.space, "10.2.0.1") == 3
-    assert len(re.findall(r"proto esp spi 0x(?!00000000)", a.space.run("ip xfrm state"))) == 2
+    assert ping(a.space, "10.2.0.1") == 3 and ping(b.space, "10.1.0.1") == 3
+    b.call("manager.stop", keep=False)
+    assert b.process.wait(20) == 0
+    assert a.call("tunnels.wait", names=["t"], until="down", timeout=5)["reached"]
+    assert "proto esp" not in b.space.run("ip xfrm state")
 
 
 def test_neighbours_on_one_link_find_each_other_behind_their_policies(managers: tuple[Manager, Manager]) -> None:

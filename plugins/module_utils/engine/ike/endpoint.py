@@ -212,6 +212,11 @@ class Endpoint:
 
     # Going on in another process
 
+    @property
+    def changed(self) -> bool:
+        """Whether :meth:`changes` has something to tell."""
+        return bool(self._touched)
+
     def changes(self) -> dict[int, dict[str, Any] | None]:
         """By number, the IKE SAs that the verbs since the last call touched, frozen; None for one not to be kept.
 

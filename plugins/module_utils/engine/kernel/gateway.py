@@ -261,23 +261,43 @@ class Gateway:
             if is_ours(sa.reqid) and not sa.larval
         }
 
+    def held_sas(self) -> list[SaState]:
+        """Every SA of a child in the registry, larval ones and holds included."""
+        known = self._registry.children()
+        return [sa for sa in self._client.dump_sas() if sa.reqid in known]
+
+    def held_policies(self) -> list[Policy]:
+        """Every policy of a child in the registry."""
+        known = self._registry.children()
+        return [policy for policy in self._client.dump_policies() if policy.reqid in known]
+
+    def policies_of(self, spec: ChildSpec) -> list[Policy]:
+        """The policies that belong to a child, whatever they name."""
+        return _policies(spec, 0)
+
     def cleanup(self, keep_reqids: frozenset[int] = frozenset()) -> tuple[int, int]:
         """Delete what an earlier run left: (SAs, policies) deleted.
 
         Only request IDs in the registry, and never ``keep_reqids``. SAs that receive stay until those that send and
         the policies are gone.
         """
-        doomed = self._registry.children().keys() - keep_reqids
-        policies_ = [p for p in self._client.dump_policies() if p.reqid in doomed]
-        sas = [sa for sa in self._client.dump_sas() if sa.reqid in doomed and not sa.hold]
+        policies_ = [policy for policy in self.held_policies() if policy.reqid not in keep_reqids]
+        sas = [sa for sa in self.held_sas() if sa.reqid not in keep_reqids and not sa.hold]
+        self.discard(sas, policies_)
+        return len(sas), len(policies_)
+
+    def discard(self, sas: Sequence[SaState], policies_: Sequence[Policy]) -> None:
+        """Delete what :meth:`held_sas` and :meth:`held_policies` told, the policies first.
+
+        :raises KernelError: the kernel refused; what is gone by now is no matter.
+        """
         # Out first: the way back must not be shut while packets still go out.
-        policies_.sort(key=lambda policy: policy.direction != OUT)
-        _raise_first(self._client.batch([delete_policy_index(p) for p in policies_]), errno.ENOENT)
+        ordered = sorted(policies_, key=lambda policy: policy.direction != OUT)
+        _raise_first(self._client.batch([delete_policy_index(policy) for policy in ordered]), errno.ENOENT)
         removals = [delete_sa(sa.destination, sa.spi, sa.protocol) for sa in sas]
         _raise_first(self._client.batch(removals), errno.ESRCH)
         for sa in sas:
             self._registry.remove_group(said_of(sa))
-        return len(sas), len(policies_)
 
 
 def inbound_sa(spec: ChildSpec) -> Sa:

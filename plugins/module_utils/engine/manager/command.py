@@ -9,12 +9,16 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from ..errors import EngineError, InputError
+from ..errors import EngineError, InputError, MissingError
 from .client import DEFAULT_CONTROL, DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR, Client
 from .methods import LEVELS, METHODS, catalogue
 from .schema import nearest
+
+# EX_CONFIG of sysexits(3); the service is not started again after it.
+CANNOT_START = 78
 
 
 def main(arguments: list[str]) -> int:
@@ -37,36 +41,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="engine", description="The IPsec engine of fleet.ipsec.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    manager = commands.add_parser("manager", help="run the tunnel manager in the foreground")
-    manager.add_argument(
-        "--database", metavar="FILE", default=DEFAULT_DATABASE, help="definitions (default %(default)s)"
+    manager = commands.add_parser(
+        "manager", help="run the tunnel manager in the foreground; tunnels stay up when it ends"
     )
-    manager.add_argument(
-        "--runtime-dir", metavar="DIR", default=DEFAULT_RUNTIME_DIR, help="state of this boot (default %(default)s)"
-    )
-    manager.add_argument(
-        "--control", metavar="SOCKET", help="control socket (default control.sock in the runtime directory)"
-    )
-    manager.add_argument(
-        "--ike-port", metavar="N", type=_port, default=500, help="UDP port of IKE (default %(default)s)"
-    )
-    manager.add_argument(
-        "--natt-port", metavar="N", type=_port, default=4500, help="UDP port of NAT traversal (default %(default)s)"
-    )
-    manager.add_argument(
-        "--listen", metavar="ADDRESS", nargs="+", default=[], help="only these addresses (default: all)"
-    )
-    manager.add_argument("--log-level", choices=LEVELS, default="info", help="how much to log (default %(default)s)")
-    manager.add_argument(
-        "--log-format",
-        choices=["journal", "text"],
-        default="text",
-        help="journal: lines with a priority prefix on stdout; text: on stderr",
-    )
-    manager.add_argument(
-        "--keep-on-exit", action="store_true", help="leave SAs and policies in the kernel when it ends"
-    )
+    _service_options(manager)
     manager.set_defaults(run=_manager)
+
+    close = commands.add_parser("close", help="close all tunnels, telling the peers, whether a manager runs or not")
+    _service_options(close)
+    close.set_defaults(run=_close)
 
     call = commands.add_parser("call", help="call a method of a running manager")
     call.add_argument(
@@ -95,6 +78,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _service_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database", metavar="FILE", default=DEFAULT_DATABASE, help="definitions (default %(default)s)"
+    )
+    parser.add_argument(
+        "--runtime-dir", metavar="DIR", default=DEFAULT_RUNTIME_DIR, help="state of this boot (default %(default)s)"
+    )
+    parser.add_argument(
+        "--control", metavar="SOCKET", help="control socket (default control.sock in the runtime directory)"
+    )
+    parser.add_argument(
+        "--ike-port", metavar="N", type=_port, default=500, help="UDP port of IKE (default %(default)s)"
+    )
+    parser.add_argument(
+        "--natt-port", metavar="N", type=_port, default=4500, help="UDP port of NAT traversal (default %(default)s)"
+    )
+    parser.add_argument(
+        "--listen", metavar="ADDRESS", nargs="+", default=[], help="only these addresses (default: all)"
+    )
+    parser.add_argument("--log-level", choices=LEVELS, default="info", help="how much to log (default %(default)s)")
+    parser.add_argument(
+        "--log-format",
+        choices=["journal", "text"],
+        default="text",
+        help="journal: lines with a priority prefix on stdout; text: on stderr",
+    )
+
+
 def _port(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 65535:
@@ -105,7 +116,22 @@ def _port(text: str) -> int:
 def _manager(options: argparse.Namespace) -> int:
     from .service import Options, serve  # the other commands need neither asyncio nor cryptography
 
-    return serve(Options.of(options))
+    return _begun(serve, Options.of(options))
+
+
+def _close(options: argparse.Namespace) -> int:
+    from .service import Options, close
+
+    return _begun(close, Options.of(options))
+
+
+def _begun(run: Callable[[Any], int], options: Any) -> int:
+    """Run it; what it lacks gets a status of its own, for trying again does not mend that."""
+    try:
+        return run(options)
+    except MissingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return CANNOT_START
 
 
 def _call(options: argparse.Namespace) -> int:

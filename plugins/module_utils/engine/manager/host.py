@@ -111,6 +111,8 @@ class KernelHost:
         self._interfaces = self._route(Interfaces)
         self._ways: dict[tuple[int, frozenset[Selector]], list[Route]] = {}
         self._users: Counter[Route] = Counter()
+        # What a manager before left, as long as it is not known whether anybody needs it.
+        self._standing = set(self._route(self._routes.ours))
 
     def close(self) -> None:
         """Close everything; SAs, policies and routes stay."""
@@ -143,6 +145,7 @@ class KernelHost:
         forget_neighbours(self._client)
         for route in self._route(self._routes.ours):
             self._route(self._routes.remove, route)
+        self._standing.clear()
         self._ways.clear()
         self._users.clear()
         return removed
@@ -167,13 +170,22 @@ class KernelHost:
         routes = self._ways[key] = []
         for route in self._route(self._routes.routes_for, spec):
             try:
-                self._route(self._routes.add, route)
+                if route not in self._standing:
+                    self._route(self._routes.add, route)
             except KernelError as exc:
                 if exc.errno != errno.EEXIST:  # an operator's own route to the network does as well
                     raise
             else:
                 routes.append(route)
                 self._users[route] += 1
+
+    def tidy_ways(self) -> None:
+        """Remove the routes that a manager before left and that nobody needs any more."""
+        needed = {route.destination for route in self._users}
+        for route in self._standing:
+            if route.destination not in needed:
+                self._route(self._routes.remove, route)
+        self._standing.clear()
 
     def shut_way(self, spec: ChildSpec) -> None:
         """Take these routes back.

@@ -126,8 +126,15 @@ METHODS: dict[str, Method] = {
         ),
     ),
     "manager.stop": Method(
-        "End the manager, as SIGTERM does.",
-        _object(keep=_flag("Leave SAs and policies in the kernel and tell the peers nothing.")),
+        "End the manager: as SIGTERM does, or with everything closed.",
+        _object(
+            keep={
+                "type": "boolean",
+                "default": True,
+                "description": "Leave what is up as it is, for the next manager to go on with. Else the peers are told"
+                " and the kernel is cleared; the definitions stay.",
+            }
+        ),
         _object(stopping={"type": "boolean", "description": "Always true."}),
     ),
     "tunnels.plan": Method(

@@ -21,8 +21,10 @@ from ..ike.endpoint import Endpoint
 from ..ike.settings import Settings
 from ..ike.v2.sa import State
 from ..ping.responder import answer
+from .adoption import adopt
 from .bucket import Bucket
 from .host import KernelHost, event_of
+from .live import Live, boot_id
 from .log import Log
 from .performer import Performer
 from .sockets import Ports
@@ -73,7 +75,9 @@ class Resident:
         self.counts: Counter[str] = Counter()
         self.subscribers: set[Subscriber] = set()
         self.endpoint = Endpoint(SystemEntropy(), self._reserve, settings)
+        self.live = Live(host.registry.directory, log, boot_id())
         self.tunnels = Tunnels(self.endpoint, host, log, self.act, clock)
+        self.tunnels.settled = self._settled
         self.performer = Performer(host, ports, self.tunnels.traps, log, self._owner_of, self._report, self._unsent)
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
         self._keepalive_at = clock() + KEEPALIVE_SECONDS
@@ -81,22 +85,15 @@ class Resident:
         self._pending: list[Action] = []
 
     def begin(self) -> None:
-        """Clear what an earlier run left in the kernel and put every stored tunnel into operation.
+        """Put every stored tunnel into operation; those that an earlier run had up go on as they are.
 
         :raises EngineError: the database or the kernel cannot be used.
         """
         rows = self.store.load()
-        sas, policies = self.host.cleanup()
-        if sas or policies:
-            self.log.info("removed what an earlier run left", sas=sas, policies=policies)
+        kept = self.live.load()
         self.host.prepare()
         self.tunnels.devices.sweep(rows.values())
-        children = {(row.owner, name, child) for name, row in rows.items() for child in row.children}
-        for reqid, names in self.host.registry.children().items():
-            if tuple(names) not in children:
-                self.host.registry.forget(reqid)
-        for row in rows.values():
-            self.tunnels.adopt(row)
+        adopt(self, rows, kept)
 
     def end(self) -> None:
         """Remove from the kernel whatever this manager installed."""
@@ -162,13 +159,19 @@ class Resident:
             return  # called while performing: they come after what is being done
         self._busy = True
         try:
-            while self._pending:
+            while self._pending or self.endpoint.changed:
                 batch, self._pending = self._pending, []
+                # Before a peer or the kernel sees anything of it: see live.py.
+                self.live.keep(self.endpoint.changes(), batch)
                 for failure in self.performer.perform(batch):
                     self._pending.extend(self.endpoint.kernel_event(failure, self.clock()))
+            self.live.done()
         finally:
             self._busy = False
         self.turned()
+
+    def _settled(self, name: str) -> None:
+        self.live.keep_rows({name: self.tunnels.rows.get(name)})
 
     def _reserve(self, local: str, remote: str, protocol: int, reqid: int) -> int:
         try:

@@ -10,7 +10,9 @@ import asyncio
 import fcntl
 import os
 import signal
+import time
 import traceback
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 from ..crypto import library
 from ..errors import InputError, MissingError
 from ..ike.settings import Settings
-from .client import DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR
+from .client import DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR, Client
 from .control import ControlServer
 from .handlers import Methods
 from .host import KernelHost
@@ -30,6 +32,7 @@ from .systemd import Systemd
 
 FAREWELL_SECONDS = 2.0  # how long peers get to confirm that their tunnels are closed
 STATUS_SECONDS = 5.0
+END_SECONDS = 15.0  # within which a manager that was told to has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,6 @@ class Options:
     listen: tuple[str, ...] = ()
     log_level: str = "info"
     journal: bool = False
-    keep_on_exit: bool = False
 
     @classmethod
     def of(cls, parsed: argparse.Namespace) -> Options:
@@ -63,23 +65,56 @@ class Options:
             tuple(parsed.listen),
             parsed.log_level,
             parsed.log_format == "journal",
-            parsed.keep_on_exit,
         )
 
 
 def serve(options: Options, make_host: Any = KernelHost) -> int:
-    """Run until told to stop; the exit status.
+    """Run until told to stop; the exit status. What is up stays up, for the next one to go on with.
 
     :param make_host: called with the runtime directory; gives the kernel to work with.
     :raises EngineError: it cannot begin; nothing was changed.
     """
+    return _hold(options, make_host, Turner.stopped)
+
+
+def close(options: Options, make_host: Any = KernelHost) -> int:
+    """Close every tunnel that is up, telling the peers, and take everything out of the kernel; the exit status.
+
+    A running manager does it and ends; where none runs, what the last one left is closed. The definitions stay.
+
+    :raises EngineError: it cannot be done.
+    """
+    try:
+        with Client(options.control) as client:
+            client.call("manager.stop", {"keep": False})
+    except MissingError:
+        return _hold(options, make_host, _at_once)
+    deadline = time.monotonic() + END_SECONDS
+    while True:
+        try:
+            os.close(_lock(options.runtime_dir))
+        except MissingError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return 0
+
+
+async def _at_once(_turner: Turner) -> bool:
+    """Not to stay at all, and to keep nothing."""
+    return False
+
+
+def _hold(options: Options, make_host: Any, stopped: Callable[[Turner], Awaitable[bool]]) -> int:
+    """Have everything open until ``stopped``, which tells whether what is up stays up."""
     # Without it the manager would start as long as no tunnel is defined, and refuse the first one.
     library.require()
     os.umask(0o077)
     log = Log(options.log_level, options.journal)
     lock = _lock(options.runtime_dir)
     try:
-        return asyncio.run(_run(options, make_host, log))
+        return asyncio.run(_run(options, make_host, log, stopped))
     finally:
         os.close(lock)
 
@@ -103,7 +138,7 @@ def _lock(directory: str) -> int:
     return descriptor
 
 
-async def _run(options: Options, make_host: Any, log: Log) -> int:
+async def _run(options: Options, make_host: Any, log: Log, stopped: Callable[[Turner], Awaitable[bool]]) -> int:
     store = Store(options.database)
     host = make_host(options.runtime_dir)
     ports = Ports(list(options.listen), options.ike_port, options.natt_port)
@@ -123,7 +158,7 @@ async def _run(options: Options, make_host: Any, log: Log) -> int:
     systemd.ready(turner.status())
     beats = asyncio.create_task(_beat(systemd, turner))
     log.info("the tunnel manager serves", control=options.control, tunnels=len(resident.tunnels.rows))
-    keep = await turner.stopped(options.keep_on_exit)
+    keep = await stopped(turner)
     systemd.stopping()
     beats.cancel()
     await server.close()
@@ -131,9 +166,10 @@ async def _run(options: Options, make_host: Any, log: Log) -> int:
         await turner.farewell()
     turner.detach()
     ports.close()
+    resident.live.close()
     host.close()
     store.close()
-    log.info("the tunnel manager ended", kept=keep or None)
+    log.info("the tunnel manager ended", tunnels="kept" if keep else "closed")
     return 0
 
 
@@ -153,7 +189,7 @@ class Turner:
             loop.add_reader(port.fileno(), self._readable, port)
         loop.add_reader(resident.host.gateway.fileno(), self._kernel)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop, False)
+            loop.add_signal_handler(number, self.stop, True)
         resident.turned = self._arm
         self._arm()
 
@@ -170,9 +206,9 @@ class Turner:
         if not self._stop.done():
             self._stop.set_result(keep)
 
-    async def stopped(self, keep: bool) -> bool:
-        """Wait for the end; whether SAs and policies are to stay."""
-        return await self._stop or keep
+    async def stopped(self) -> bool:
+        """Wait for the end; whether what is up is to stay up."""
+        return await self._stop
 
     async def farewell(self) -> None:
         """Close all tunnels, and give the peers a moment to confirm."""

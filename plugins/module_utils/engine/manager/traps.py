@@ -30,6 +30,10 @@ class Traps:
         """The children of a tunnel whose place is held."""
         return frozenset(self._laid.get(tunnel, ()))
 
+    def laid(self) -> list[ChildSpec]:
+        """All of them."""
+        return [spec for specs in self._laid.values() for spec in specs.values()]
+
     def hold(self, child: ChildSa) -> bool:
         """Whether the policies of this child are the very ones that hold its place while it is down."""
         spec = self._laid.get(child.tunnel, {}).get(child.child)

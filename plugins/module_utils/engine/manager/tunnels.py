@@ -41,6 +41,7 @@ class Tunnels:
     :param clock: the time in seconds, monotonic.
     :ivar numbers: the numbers of those that run.
     :ivar changed: called with the name of a tunnel of which something changed.
+    :ivar settled: called with the name of a tunnel that is in operation as its row says, or is not any more.
     """
 
     def __init__(self, endpoint: Endpoint, host: KernelHost, log: Log, act: Act, clock: Callable[[], float]) -> None:
@@ -51,6 +52,7 @@ class Tunnels:
         self.devices = Devices(host)
         self.numbers = Numbers(host.registry.directory)
         self.changed: Callable[[str], None] = lambda name: None
+        self.settled: Callable[[str], None] = lambda name: None
         self._endpoint = endpoint
         self._host = host
         self._log = log
@@ -71,6 +73,21 @@ class Tunnels:
         if row.wanted == "inactive":
             self._retract(row.name)
             return
+        self._define(row)
+        self._lay_traps(row)
+        if starts_itself(row):
+            if row.name not in self.retry:
+                self.retry.want(row.name, self._clock())
+        else:
+            self.retry.forget(row.name)
+
+    def resume(self, row: Stored) -> None:
+        """Know a row that was in operation when the process before ended: nothing is done about it yet."""
+        self.rows[row.name] = row
+        if row.wanted != "inactive":
+            self._define(row)
+
+    def _define(self, row: Stored) -> None:
         connection = connection_of(row.definition, self._reqids(row), if_id_of(row.definition.document, row.number))
         self._forget_peer(row.name)
         self._connections[row.name] = connection
@@ -78,12 +95,6 @@ class Tunnels:
         for child in connection.children:
             self.modes[child.reqid] = child.mode
         self._endpoint.define(connection)
-        self._lay_traps(row)
-        if starts_itself(row):
-            if row.name not in self.retry:
-                self.retry.want(row.name, self._clock())
-        else:
-            self.retry.forget(row.name)
 
     def carry_out(self, step: Step, row: Stored | None) -> None:
         """Do one step of a plan; ``row`` is what the database now holds, None once it is removed."""
@@ -96,6 +107,7 @@ class Tunnels:
             self._remove(step.name)
         else:
             self._change(step, row)
+        self.settled(step.name)
         self._tell(step.name)
 
     def _change(self, step: Step, row: Stored) -> None:
@@ -180,18 +192,18 @@ class Tunnels:
             self._go_on(row, report)
         self._tell(name)
 
-    def settle_numbers(self, name: str, now: Condition | None = None) -> None:
-        """Give numbers to what the manager runs of a tunnel from now on, and end those of what it runs no more.
-
-        :param now: how it is, if that is known already.
-        """
-        row = self.rows.get(name)
     @property
     def rekey_overlap(self) -> tuple[int, int]:
         """Percent of a lifetime that are left when a rekey begins: least and most."""
         settings = self._endpoint.settings
         return round(100 * settings.rekey_margin), round(100 * (settings.rekey_margin + settings.rekey_fuzz))
 
+    def settle_numbers(self, name: str, now: Condition | None = None) -> None:
+        """Give numbers to what the manager runs of a tunnel from now on, and end those of what it runs no more.
+
+        :param now: how it is, if that is known already.
+        """
+        row = self.rows.get(name)
         children = living(row, now or self.condition(name)) if row is not None else None
         if children is None:
             self.numbers.end(name)

@@ -9,8 +9,10 @@ import functools
 import itertools
 import json
 import os
+import pickle
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "plugins" / "module_utils"))
 
@@ -37,6 +39,7 @@ def verb(method):
                 state = {"call": method.__name__, "sas": len(self.sas), "policies": len(self.policies)}
                 with self.journal.open("a") as stream:
                     stream.write(json.dumps(state) + "\n")
+                self.survive()
 
     return wrapped
 
@@ -57,6 +60,21 @@ class FakeGateway:
         self.journal = journal
         self._spis = itertools.count(0xC0000001)
         self._read, self._write = os.pipe()
+        if journal is not None and self._memory.exists():
+            self.sas, self.policies = pickle.loads(self._memory.read_bytes())  # noqa: S301 (our own)
+            taken = [spi for _address, spi in self.sas]
+            self._spis = itertools.count(max([0xC0000000, *taken]) + 0x1000)
+
+    @property
+    def _memory(self) -> Path:
+        return self.journal.with_suffix(".memory")
+
+    def survive(self) -> None:
+        """A kernel outlives the managers: keep what is installed, without keys, for the next one."""
+        sas = {name: SimpleNamespace(reqid=spec.reqid) for name, spec in self.sas.items()}
+        fresh = self._memory.with_suffix(".fresh")
+        fresh.write_bytes(pickle.dumps((sas, self.policies)))
+        fresh.replace(self._memory)
 
     def close(self) -> None:
         os.close(self._read)
@@ -123,11 +141,43 @@ class FakeGateway:
     def usage_all(self):
         return {(address, 50, spi): Usage(bytes=84, packets=1) for address, spi in self.sas}
 
+    def held_sas(self):
+        return [
+            SimpleNamespace(
+                destination=address,
+                protocol=50,
+                spi=spi,
+                reqid=spec.reqid,
+                larval=False,
+                hold=False,
+                bytes=0,
+                packets=0,
+            )
+            for (address, spi), spec in self.sas.items()
+        ]
+
+    def held_policies(self):
+        return [
+            SimpleNamespace(reqid=reqid, selector=key, direction="out", if_id=0, templates=[SimpleNamespace(spi=spi)])
+            for key, (reqid, spi) in self.policies.items()
+        ]
+
+    def policies_of(self, spec):
+        return [SimpleNamespace(reqid=spec.reqid, selector=key, direction="out", if_id=0) for key in self._keys(spec)]
+
+    @verb
+    def discard(self, sas, policies):
+        for sa in sas:
+            self.sas.pop((sa.destination, sa.spi), None)
+        for policy in policies:
+            self.policies.pop(policy.selector, None)
+
     @verb
     def cleanup(self, keep_reqids=frozenset()):
-        counts = len(self.sas), len(self.policies)
-        self.sas.clear()
-        self.policies.clear()
+        sas = {name: spec for name, spec in self.sas.items() if spec.reqid in keep_reqids}
+        policies = {key: held for key, held in self.policies.items() if held[0] in keep_reqids}
+        counts = len(self.sas) - len(sas), len(self.policies) - len(policies)
+        self.sas, self.policies = sas, policies
         return counts
 
     def _keys(self, spec):
@@ -172,6 +222,9 @@ class FakeHost:
     def open_way(self, spec) -> None:
         self.ways.append(spec)
 
+    def tidy_ways(self) -> None:
+        """Nothing was left by anybody."""
+
     def shut_way(self, spec) -> None:
         self.ways = [way for way in self.ways if way.reqid != spec.reqid]
 
@@ -206,6 +259,7 @@ class FakeHost:
 
 if __name__ == "__main__":
     from engine.manager.command import _parser
-    from engine.manager.service import Options, serve
+    from engine.manager.service import Options, close, serve
 
-    sys.exit(serve(Options.of(_parser().parse_args(["manager", *sys.argv[1:]])), FakeHost))
+    run, arguments = (close, sys.argv[2:]) if sys.argv[1] == "close" else (serve, sys.argv[1:])
+    sys.exit(run(Options.of(_parser().parse_args(["manager", *arguments])), FakeHost))

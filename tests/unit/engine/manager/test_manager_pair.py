@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -251,18 +252,20 @@ def test_forced_encapsulation_moves_to_the_other_port(pair):
 def test_the_peer_goes_and_comes_back(pair):
     left, right = pair
     established(left, right)
-    assert right.stop() == 0
+    right.call("manager.stop", keep=False)
+    assert right.process.wait(10) == 0
     eventually(lambda: tunnel(left)["state"] != "active")
     assert tunnel(left)["reason"] in ("peer_deleted", "port_closed", "no_answer")
     right.start()
     assert left.wait("to-right", timeout=20)["reached"]
 
 
-def test_sigterm_tells_the_peer_and_cleans_the_kernel(pair):
+def test_a_stop_that_keeps_nothing_tells_the_peer_and_cleans_the_kernel(pair):
     left, right = pair
     established(left, right)
     began = time.monotonic()
-    assert left.stop() == 0
+    left.call("manager.stop", keep=False)
+    assert left.process.wait(10) == 0
     assert time.monotonic() - began < 1.5, "the peer confirmed, so there is nothing to wait for"
     assert right.wait("to-left", until="down", timeout=2)["reached"]
     assert left.kernel() == {"call": "cleanup", "sas": 0, "policies": 0}
@@ -272,13 +275,41 @@ def test_sigterm_tells_the_peer_and_cleans_the_kernel(pair):
     assert left.wait("to-right")["reached"], "what was wanted before is wanted after"
 
 
-def test_keep_on_exit_leaves_everything(pair):
+@pytest.mark.parametrize("how", ["sigterm", "sigkill", "manager.stop"])
+def test_a_restart_leaves_everything_and_goes_on(pair, how):
     left, right = pair
     established(left, right)
-    left.call("manager.stop", keep=True)
-    assert left.process.wait(10) == 0
+    before = tunnel(left)["ike_sas"][0], tunnel(right)["ike_sas"][0], tunnel(left)["children"][0]["sas"][0]["spi_in"]
+    if how == "manager.stop":
+        left.call("manager.stop")
+        assert left.process.wait(10) == 0
+    else:
+        left.stop(signal.SIGTERM if how == "sigterm" else signal.SIGKILL)
     assert left.kernel()["sas"] == 2
-    assert tunnel(right)["state"] == "active", "the peer heard nothing"
+    left.start()
+    after = tunnel(left)["ike_sas"][0], tunnel(right)["ike_sas"][0], tunnel(left)["children"][0]["sas"][0]["spi_in"]
+    for one, other in zip(before[:2], after[:2], strict=True):
+        assert one["initiator_spi"] == other["initiator_spi"] and one["number"] == other["number"]
+    assert before[2] == after[2] and left.kernel()["sas"] == 2
+    right.call("manager.stop", keep=False)
+    eventually(lambda: tunnel(left)["state"] != "active")
+
+
+def test_closing_needs_no_running_manager(pair):
+    left, right = pair
+    established(left, right)
+    for already_ended in (True, False):
+        assert left.wait("to-right")["reached"]
+        if already_ended:
+            left.stop(signal.SIGKILL)
+        closed = subprocess.run(
+            [sys.executable, str(HERE / "fake_kernel.py"), "close", *left.arguments], capture_output=True, timeout=30
+        )
+        assert closed.returncode == 0, closed.stderr
+        left.process.wait(10)
+        assert left.kernel() == {"call": "cleanup", "sas": 0, "policies": 0}
+        assert right.wait("to-left", until="down", timeout=2)["reached"]
+        left.start()
 
 
 def test_one_manager_per_runtime_directory_and_database(pair):

@@ -327,11 +327,12 @@ def test_rekeys_leave_one_generation(world):
         assert len(resident.host.gateway.sas) == 2 and len(resident.endpoint.registry.by_spi) <= 2
 
 
-def test_a_new_run_starts_clean_and_knows_what_was_wanted(world, tmp_path):
+def test_a_new_run_goes_on_where_the_last_one_was(world, tmp_path):
     world.define(world.right, "present")
     world.define(world.left)
     world.run(1)
     kernel = world.left.host.gateway
+    calls, sas, policies = len(kernel.calls), dict(kernel.sas), dict(outbound(world.left))
     world.left.store.close()
     world.left.host.registry.allocate("me", "t", "no longer defined")
     again = Resident(
@@ -340,6 +341,29 @@ def test_a_new_run_starts_clean_and_knows_what_was_wanted(world, tmp_path):
     )  # fmt: skip
     again.begin()
     assert [names.child for names in again.host.registry.children().values()] == ["lan"]
+    assert kernel.calls[calls:] == ["cleanup"], "nothing of what is in use is touched"
+    assert kernel.sas == sas and outbound(again) == policies
+    world.wire.at["10.0.0.1"] = world.left = again
+    said = dict(world.right.counts)
+    world.run(5)
+    assert world.state(again) == "active" and world.right.counts == said, "the peer notices nothing"
+    again.act(again.endpoint.rekey("t", world.now, ["lan"]))
+    world.run(5)
+    assert world.right.counts["child_rekeyed"] == 1 and outbound(again) != policies
+
+
+def test_without_its_journal_a_new_run_starts_clean(world, tmp_path):
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(1)
+    kernel = world.left.host.gateway
+    world.left.store.close()
+    (tmp_path / "left" / "live").write_bytes(b"fleet-ipsec live state 1 another boot\n")
+    again = Resident(
+        Store(str(tmp_path / "left" / "definitions.sqlite")), world.left.host, world.wire, world.left.log,
+        Settings(), lambda: world.now,
+    )  # fmt: skip
+    again.begin()
     assert kernel.sas == {} and list(outbound(again).values()) == [0], "the old SAs are gone, nothing leaks"
     world.wire.at["10.0.0.1"] = world.left = again
     world.run(5)

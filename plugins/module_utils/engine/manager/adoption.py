@@ -1,0 +1,281 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take over what the process before left in the kernel and in its journal, so that neither peers nor packets notice.
+
+In this order: the tunnels and IKE SAs as they were in operation; what was about to be done, once more; what the kernel
+did meanwhile; the definitions as the database has them now; and last, what nobody needs goes. Policies and routes that
+are needed are not touched. Where there is no journal nothing is known of any SA, and all of them go.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import EngineError
+from ..ike.actions import Acquire, Action, ChildSa, Expire, InstallInbound, InstallOutbound, PointPolicies
+from ..ike.v2.redo import thaw_actions
+from ..ike.v2.sa import ChildState, IkeSa
+from ..kernel.policies import packet_selectors
+from ..kernel.spec import ChildSpec
+from ..kernel.values import OUT, Policy, SaState
+from .difference import changes
+from .host import spec_of
+from .live import Kept
+from .plan import Step
+from .store import Put, Stored
+
+if TYPE_CHECKING:
+    from .resident import Resident
+
+Name = tuple[str, int, int]  # destination, IP protocol, SPI
+
+
+def adopt(resident: Resident, rows: Mapping[str, Stored], kept: Kept) -> None:
+    """Go on where the process before ended.
+
+    :param rows: the database; ``kept``: the journal.
+    :raises EngineError: the kernel cannot be used.
+    """
+    for row in kept.rows.values():
+        resident.tunnels.resume(row)
+    pending, problems = resident.endpoint.resume(kept.sas, resident.clock())
+    for tunnel, problem in problems.items():
+        resident.log.warning("its state cannot be used, it is set up anew", tunnel=tunnel, problem=problem)
+    _do_again(resident, kept.undone)
+    resident.act(pending)
+    _let_go_unknown(resident, rows, kept)
+    _catch_up(resident)
+    _carry_on(resident, rows, kept)
+    _tidy(resident)
+    _answer_waiting_packets(resident)
+    sas = len(resident.endpoint.registry.by_spi)
+    if sas:
+        resident.log.info("went on with what the manager before had", ike_sas=sas)
+
+
+def _ike_sas(resident: Resident) -> list[IkeSa]:
+    return list(resident.endpoint.registry.by_spi.values())
+
+
+def _children(resident: Resident) -> Iterator[ChildSa]:
+    for sa in _ike_sas(resident):
+        for child in sa.children.values():
+            yield child.sa
+
+
+# What was about to be done
+
+
+def _do_again(resident: Resident, undone: list[list[object]]) -> None:
+    """Do what the process before may not have got round to; some of it, or all, is done."""
+    living = {child.number: child for child in _children(resident)}
+    try:
+        actions = thaw_actions(undone, living.get)
+    except (LookupError, TypeError, ValueError) as exc:
+        # What the kernel lacks shows below; peers repeat their requests, and we ours.
+        resident.log.warning("what was about to be done cannot be read", problem=str(exc))
+        return
+    standing = _standing(resident)
+    todo = [action for each in actions if (action := _left_of(each, standing)) is not None]
+    for failure in resident.performer.perform(todo):
+        resident.act(resident.endpoint.kernel_event(failure, resident.clock()))
+
+
+def _left_of(action: Action, standing: set[Name]) -> Action | None:
+    """What is still to do of an action: an SA that stands is not installed for a second time."""
+    if isinstance(action, InstallInbound) and _inbound(action.child) in standing:
+        return None
+    if isinstance(action, InstallOutbound) and _outbound(action.child) in standing:
+        return PointPolicies(action.child)
+    return action
+
+
+def _inbound(child: ChildSa) -> Name:
+    return child.local_address, child.protocol, child.spi_in
+
+
+def _outbound(child: ChildSa) -> Name:
+    return child.remote_address, child.protocol, child.spi_out
+
+
+def _name(sa: SaState) -> Name:
+    return sa.destination, sa.protocol, sa.spi
+
+
+def _standing(resident: Resident) -> set[Name]:
+    return {_name(sa) for sa in resident.host.gateway.held_sas() if not sa.larval}
+
+
+# What the kernel did meanwhile
+
+
+def _catch_up(resident: Resident) -> None:
+    """The events that nobody heard: SAs that reached a hard limit and are gone, and soft limits that are passed."""
+    standing = {_name(sa): sa for sa in resident.host.gateway.held_sas() if not sa.larval}
+    for sa in _ike_sas(resident):
+        for child in list(sa.children.values()):
+            ends = [_inbound(child.sa)] if child.state is ChildState.ANSWERED else _ends(child.sa)
+            held = [standing.get(end) for end in ends]
+            gone = None in held
+            if gone or any(_beyond_soft_limit(child.sa, one) for one in held if one is not None):
+                event = Expire(child.sa.local_address, child.sa.protocol, child.sa.spi_in, gone)
+                resident.act(resident.endpoint.kernel_event(event, resident.clock()))
+
+
+def _ends(child: ChildSa) -> list[Name]:
+    return [_inbound(child), _outbound(child)]
+
+
+def _beyond_soft_limit(child: ChildSa, sa: SaState) -> bool:
+    limits = child.lifetime
+    return 0 < limits.soft_bytes <= sa.bytes or 0 < limits.soft_packets <= sa.packets
+
+
+def _answer_waiting_packets(resident: Resident) -> None:
+    """The packets that wait for an SA, and that nobody heard of."""
+    for sa in resident.host.gateway.held_sas():
+        if sa.hold:
+            resident.tunnels.acquired(Acquire(sa.reqid, *packet_selectors(sa.selector)))
+
+
+# What the database says
+
+
+def _carry_on(resident: Resident, rows: Mapping[str, Stored], kept: Kept) -> None:
+    """From the tunnels as they were in operation to those of the database, as if it changed only now."""
+    tunnels = resident.tunnels
+    fresh: dict[str, Stored | None] = {}
+    for name, before in kept.rows.items():
+        if name not in rows:
+            tunnels.carry_out(Step(name, "removed", "none", before, None), None)
+            fresh[name] = None
+    for name, row in rows.items():
+        before = kept.rows.get(name)
+        if before is None or before == row:
+            tunnels.adopt(row)
+        else:
+            tunnels.carry_out(_difference(before, row, tunnels.condition(name).running().children), row)
+        if before != row:
+            fresh[name] = row
+        if tunnels.condition(name).state == "active":
+            tunnels.retry.succeeded(name)
+        tunnels.settle_numbers(name)
+    if fresh:
+        resident.live.keep_rows(fresh)
+
+
+def _difference(before: Stored, row: Stored, running: frozenset[str]) -> Step:
+    """The step that was cut short between the database and the tunnel."""
+    differences = tuple(changes(before.definition, row.definition, running))
+    after = Put(row.owner, row.wanted, row.definition, row.asked)
+    step = Step(row.name, "changed", "hot", before, after, differences)
+    ended = tuple(name for name, asked in row.asked.items() if not asked and before.asked.get(name, True))
+    if row.wanted != before.wanted and row.wanted == "inactive":
+        return replace(step, halts=True)
+    if row.wanted != before.wanted and row.wanted == "ike":
+        return replace(step, halts=True, phase=2)
+    return replace(step, halts=True, phase=2, only=ended) if ended else step
+
+
+# What nobody needs
+
+
+def _let_go_unknown(resident: Resident, rows: Mapping[str, Stored], kept: Kept) -> None:
+    """Remove what belongs to no tunnel any more: it would stand in the way of those there are."""
+    defined = {(name, child) for row in (*kept.rows.values(), *rows.values()) for name, child in _names(row)}
+    registry = resident.host.registry
+    keep = {reqid for reqid, names in registry.children().items() if (names.tunnel, names.child) in defined}
+    keep |= {child.reqid for child in _children(resident)}
+    sas, policies = resident.host.gateway.cleanup(frozenset(keep))
+    for reqid in registry.children().keys() - keep:
+        registry.forget(reqid)
+    if sas or policies:
+        resident.log.info("removed what no tunnel has", sas=sas, policies=policies)
+
+
+def _names(row: Stored) -> Iterator[tuple[str, str]]:
+    return ((row.name, child) for child in row.children)
+
+
+def _tidy(resident: Resident) -> None:
+    """Leave in the kernel what is needed and nothing else; put right what points to nowhere."""
+    gateway = resident.host.gateway
+    reserved = {spi for sa in _ike_sas(resident) for spi in _reservations(sa)}
+    needed = {end for child in _children(resident) for end in _ends(child)}
+    doomed = [
+        sa
+        for sa in gateway.held_sas()
+        if not sa.hold and _name(sa) not in needed and not (sa.larval and sa.spi in reserved)
+    ]
+    held = gateway.held_policies()
+    wanted = _wanted_policies(resident)
+    unwanted = [policy for policy in held if _place(policy) not in wanted]
+    if doomed or unwanted:
+        gateway.discard(doomed, unwanted)
+        resident.log.info("removed what no tunnel has", sas=len(doomed), policies=len(unwanted))
+    _point(resident, {_place(policy): policy for policy in held})
+    resident.host.tidy_ways()
+
+
+def _reservations(sa: IkeSa) -> Iterator[int]:
+    tasks = [sa.request.task if sa.request else None, sa.handshake.first if sa.handshake else None]
+    return (int.from_bytes(task.spi, "big") for task in tasks if task is not None and len(task.spi) == 4)
+
+
+Place = tuple[int, object, str, int]
+
+
+def _place(policy: Policy) -> Place:
+    return policy.reqid, policy.selector, policy.direction, policy.if_id
+
+
+def _wanted_policies(resident: Resident) -> set[Place]:
+    specs = [*_specs(resident).values(), *resident.tunnels.traps.laid()]
+    return {_place(policy) for spec in specs for policy in resident.host.gateway.policies_of(spec)}
+
+
+def _specs(resident: Resident) -> dict[int, ChildSpec]:
+    """What is installed, by the number of the child."""
+    return {child.number: spec_of(child, _owner(resident, child)) for child in _children(resident)}
+
+
+def _owner(resident: Resident, child: ChildSa) -> str:
+    row = resident.tunnels.rows.get(child.tunnel)
+    return row.owner if row else ""
+
+
+def _point(resident: Resident, held: Mapping[Place, Policy]) -> None:
+    """Let policies that are not there, or name an SA that is gone, name the latest generation; open its ways."""
+    generations: dict[tuple[object, ...], list[ChildSpec]] = defaultdict(list)
+    specs = _specs(resident)
+    for sa in _ike_sas(resident):
+        for child in sa.children.values():
+            if child.state is not ChildState.ANSWERED:
+                spec = specs[child.number]
+                key = spec.reqid, spec.local_selectors, spec.remote_selectors, spec.if_id
+                generations[key].append(spec)
+                _open_way(resident, spec)
+    for group in generations.values():
+        spis = {spec.spi_out for spec in group}
+        policies = [held.get(_place(policy)) for policy in resident.host.gateway.policies_of(group[-1])]
+        if any(policy is None or (policy.direction == OUT and not _named(policy) & spis) for policy in policies):
+            try:
+                resident.host.gateway.point_policies(group[-1])
+            except EngineError as exc:
+                resident.log.error(str(exc), tunnel=group[-1].tunnel)
+
+
+def _named(policy: Policy) -> set[int]:
+    return {template.spi for template in policy.templates}
+
+
+def _open_way(resident: Resident, spec: ChildSpec) -> None:
+    try:
+        resident.host.open_way(spec)
+    except EngineError as exc:
+        # Forwarded packets may have their route already; the SA serves them.
+        resident.log.warning(f"no route for child {spec.child}: {exc}", tunnel=spec.tunnel)

@@ -1,0 +1,256 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the next process needs to go on where this one ends: a journal of this boot in the runtime directory, root only.
+
+It holds the IKE SAs with their keys, the tunnels as they are in operation, and what is about to be done. The runtime
+directory is in memory and the kernel's SAs end with the boot too, so nothing is ever synced: what a process has
+written survives its death. Each frame is written with one call and has a checksum, so that one cut short counts as
+not written; what it tells of was then not begun either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ..errors import EngineError, MissingError
+from ..ike.actions import Action, Send
+from ..ike.v2.redo import freeze_actions
+from .definition import parse_stored
+from .log import Log
+from .store import Stored
+
+FILE_NAME = "live"
+_MAGIC = "fleet-ipsec live state 1"
+_HEAD = 18  # octets before a frame's payload: length and CRC-32 in hexadecimal
+_SLACK = 1 << 20  # octets that the file may have beyond twice what is true
+_FRAME_LINES = 500  # in one frame of a journal begun anew
+_ROW, _SA = "tunnel", "sa"
+
+Key = tuple[str, str | int]
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+
+
+class Kept(NamedTuple):
+    """What the process before left.
+
+    :ivar rows: the tunnels in operation, by name. :ivar sas: records of ``Endpoint.changes``, oldest first.
+    :ivar undone: frozen actions that it may not have got round to.
+    """
+
+    rows: dict[str, Stored]
+    sas: list[dict[str, Any]]
+    undone: list[list[Any]]
+
+
+class Live:
+    """The journal of this boot.
+
+    :param directory: the runtime directory, in memory.
+    :param boot: names this boot; a journal of another one is of no use.
+    :raises MissingError: it cannot be written.
+    """
+
+    def __init__(self, directory: str, log: Log, boot: str) -> None:
+        self._path = os.path.join(directory, FILE_NAME)
+        self._log = log
+        self._first = f"{_MAGIC} {boot}\n".encode()
+        self._where: dict[Key, tuple[int, int]] = {}
+        self._alive = 0
+        self._size = 0
+        self._undone = False
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            os.fchmod(self._file, 0o600)
+        except OSError as exc:
+            raise MissingError(
+                f"cannot write {self._path} ({exc.strerror})", "run as root, or give another --runtime-dir"
+            ) from None
+
+    def close(self) -> None:
+        """Close the file, which stays for the next process."""
+        if self._file >= 0:
+            os.close(self._file)
+
+    def load(self) -> Kept:
+        """What is there, as far as it is whole; to be called once, before anything is written.
+
+        :raises MissingError: the file cannot be read.
+        """
+        try:
+            with open(self._path, "rb") as stream:
+                data = stream.read()
+        except OSError as exc:
+            raise MissingError(f"cannot read {self._path} ({exc.strerror})", "run as root") from None
+        if not data.startswith(self._first):
+            if data:
+                self._log.info("the state of another boot or release is not used")
+            self._restart()
+            return Kept({}, [], [])
+        found, undone = self._parse(data)
+        if self._size != len(data):
+            os.truncate(self._path, self._size)
+        self._undone = bool(undone)
+        rows = [_row(value) for (kind, _name), value in found.items() if kind == _ROW]
+        sas = sorted(key for key in found if key[0] == _SA)
+        return Kept({row.name: row for row in rows if row is not None}, [found[key] for key in sas], undone)
+
+    def _parse(self, data: bytes) -> tuple[dict[Key, Any], list[list[Any]]]:
+        found: dict[Key, Any] = {}
+        undone: list[list[Any]] = []
+        self._size = len(self._first)
+        while (frame := _frame(data, self._size)) is not None:
+            at = self._size + _HEAD
+            undone = []
+            for line in frame.splitlines(keepends=True):
+                kind, name, value = json.loads(line)
+                if kind == "do":
+                    undone = value
+                else:
+                    self._note((kind, name), at, len(line), value is None)
+                    if value is None:
+                        found.pop((kind, name), None)
+                    else:
+                        found[kind, name] = value
+                at += len(line)
+            self._size = at
+        return found, undone
+
+    # Writing
+
+    def keep(self, sas: Mapping[int, dict[str, Any] | None], actions: Iterable[Action]) -> None:
+        """Before ``actions`` are performed: how these IKE SAs are; None for one that is no more, or not to be kept.
+
+        What was to be done before counts as done from now on.
+        """
+        lines = [
+            ((_SA, number), record)
+            for number, record in sas.items()
+            if record is not None or (_SA, number) in self._where
+        ]
+        if not lines:
+            return
+        todo = list(actions)
+        self._undone = any(not isinstance(action, Send) for action in todo)
+        self._append(lines, freeze_actions(todo))
+
+    def done(self) -> None:
+        """All of it was performed."""
+        if self._undone:
+            self._undone = False
+            self._append([], [])
+
+    def keep_rows(self, rows: Mapping[str, Stored | None]) -> None:
+        """The tunnels of these names are in operation this way, None for one that is not any more."""
+        self._append([((_ROW, name), row and _row_record(row)) for name, row in rows.items()], [])
+
+    def _append(self, lines: list[tuple[Key, Any]], todo: list[list[Any]]) -> None:
+        if self._file < 0:
+            return
+        texts = [_encode([*key, value]).encode() + b"\n" for key, value in lines]
+        rest = _encode(["do", 0, todo]).encode() + b"\n" if todo else b""
+        try:
+            if self._size > 2 * self._alive + _SLACK:
+                self._begin_anew()
+            at = self._write(b"".join(texts) + rest)
+        except OSError as exc:
+            self._give_up(exc)
+            return
+        for (key, value), text in zip(lines, texts, strict=True):
+            self._note(key, at, len(text), value is None)
+            at += len(text)
+
+    def _write(self, payload: bytes) -> int:
+        """Append one frame; where its payload begins."""
+        frame = b"%08x %08x\n%b" % (len(payload), zlib.crc32(payload), payload)
+        if os.write(self._file, frame) != len(frame):
+            raise OSError(28, os.strerror(28))
+        at = self._size + _HEAD
+        self._size += len(frame)
+        return at
+
+    def _note(self, key: Key, at: int, length: int, gone: bool) -> None:
+        before = self._where.pop(key, None)
+        self._alive -= before[1] if before else 0
+        if not gone:
+            self._where[key] = at, length
+            self._alive += length
+
+    def _begin_anew(self) -> None:
+        """Write a journal of what is true and nothing else, and put it in the place of the old one."""
+        fresh = f"{self._path}.new"
+        old, self._file = self._file, os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            os.write(self._file, self._first)
+            self._size = len(self._first)
+            held = list(self._where.items())
+            for start in range(0, len(held), _FRAME_LINES):
+                chunk = held[start : start + _FRAME_LINES]
+                texts = [os.pread(old, length, at) for _key, (at, length) in chunk]
+                at = self._write(b"".join(texts))
+                for (key, _place), text in zip(chunk, texts, strict=True):
+                    self._where[key] = at, len(text)
+                    at += len(text)
+            os.replace(fresh, self._path)
+        finally:
+            os.close(old)
+
+    def _restart(self) -> None:
+        os.truncate(self._path, 0)
+        os.write(self._file, self._first)
+        self._size = len(self._first)
+
+    def _give_up(self, exc: OSError) -> None:
+        """Old state is worse than none: who goes on with it uses Message IDs and IVs for a second time."""
+        for path in (self._path, f"{self._path}.new"):
+            if os.path.exists(path):
+                os.unlink(path)
+        os.close(self._file)
+        self._file = -1
+        problem = exc.strerror or str(exc)
+        outlook = "the tunnels go on, but the next start sets them up anew; make room"
+        self._log.error(f"cannot write {self._path} ({problem}): {outlook}")
+
+
+def _frame(data: bytes, at: int) -> bytes | None:
+    """The payload of the frame that begins there, None where none does or it is cut short."""
+    head, begin = data[at : at + _HEAD], at + _HEAD
+    if len(head) < _HEAD:
+        return None
+    try:
+        length, check = int(head[:8], 16), int(head[9:17], 16)
+    except ValueError:
+        return None
+    payload = data[begin : begin + length]
+    return payload if len(payload) == length and zlib.crc32(payload) == check else None
+
+
+def _row_record(row: Stored) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "owner": row.owner,
+        "wanted": row.wanted,
+        "definition": row.definition.stored(),
+        "children": row.children,
+        "asked": row.asked,
+    }
+
+
+def _row(record: Mapping[str, Any]) -> Stored | None:
+    """The row of a record; None where this release cannot read it, as after an upgrade that changed the options."""
+    try:
+        definition = parse_stored(record["definition"])
+        more = record["owner"], record["wanted"], definition, record["children"], record["asked"]
+        return Stored(record["number"], definition.name, *more)
+    except (EngineError, LookupError, TypeError, ValueError):
+        return None
+
+
+def boot_id() -> str:
+    """What tells this boot from every other."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        return stream.read().strip()
