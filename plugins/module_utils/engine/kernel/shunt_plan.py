@@ -21,8 +21,13 @@ from .shunt import IN, IPSEC, NUMBERS, OUT, REJECT, Key, Shunt, answers, is_answ
 from .values import IPCOMP, KernelSelector, Policy, Template
 
 Place = tuple[KernelSelector, str]
-# A policy before and after; None where there is none.
-PolicyChange = tuple[Policy | None, Policy | None]
+
+
+class PolicyChange(NamedTuple):
+    """A policy before and after; None where there is none."""
+
+    held: Policy | None
+    wanted: Policy | None
 
 
 class Wish(NamedTuple):
@@ -274,9 +279,9 @@ def _plan(
             if held is None and place in others:
                 _refuse(others[place], policy, seen)
             if held is None or _differs(held, policy):
-                puts.append((held, policy))
+                puts.append(PolicyChange(held, policy))
         # What is removed makes room for what comes; what is replaced goes when its successor stands.
-        (first if number in removed else last).extend((policy, None) for policy in left.values())
+        (first if number in removed else last).extend(PolicyChange(policy, None) for policy in left.values())
         if left or len(puts) > before or seen.shunts.get(number) != after.get(number):
             changes.append(Change(number, seen.shunts.get(number), after.get(number)))
     if numbers:
@@ -293,9 +298,9 @@ def _answers(
 ) -> tuple[list[PolicyChange], list[PolicyChange]]:
     """What lets the ICMP of every %reject out: policies that come, and those that nothing needs any more."""
     wanted = {(p.selector, p.direction): p for p in answers(after.values(), _free_numbers(seen, after))}
-    come: list[PolicyChange] = [(None, p) for place, p in wanted.items() if place not in others]
+    come = [PolicyChange(None, p) for place, p in wanted.items() if place not in others]
     held = [p for p in seen.kernel.policies if is_answer(p) and (p.selector, p.direction) not in wanted]
-    return come, [(p, None) for p in held]
+    return come, [PolicyChange(p, None) for p in held]
 
 
 def _standing(seen: Seen, removed: Collection[int]) -> tuple[dict[int, dict[Place, Policy]], dict[Place, Policy]]:

@@ -118,6 +118,94 @@ def test_every_eroute_is_read_as_it_is_written(
     assert parse_eroute(format_eroute(eroute)) == eroute
 
 
+# The examples of the manual page, and what they say.
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (
+            "1867     172.31.252.0/24:0    -> 0.0.0.0/0:0    => tun0x130@192.168.43.1:0\n         () ()",
+            (1867, "172.31.252.0/24", 0, "0.0.0.0/0", 0, "tun.130@192.168.43.1", 0, "", ""),
+        ),
+        (
+            "125      3049:1::/64    -> 0:0/0    => tun:130@3058:4::5\t() ()",
+            (125, "3049:1::/64", 0, "::/0", 0, "tun:130@3058:4::5", 0, "", ""),
+        ),
+        (
+            "42  192.168.6.0/24:0  -> 192.168.7.0/24:0  => %passthrough",
+            (42, "192.168.6.0/24", 0, "192.168.7.0/24", 0, "%passthrough4", 0, None, None),
+        ),
+        (
+            "2112  192.168.8.55/32:0  -> 192.168.9.47/24:0 => %hold (east) ()",
+            (2112, "192.168.8.55/32", 0, "192.168.9.0/24", 0, "%hold", 0, "east", ""),
+        ),
+        (
+            "2001  192.168.2.110/32:0  -> 192.168.2.120/32:25 => esp0xe6de@192.168.2.120:6 () ()",
+            (2001, "192.168.2.110/32", 0, "192.168.2.120/32", 25, "esp.e6de@192.168.2.120", 6, "", ""),
+        ),
+        (
+            "3  3049:1::110/128  -> 3049:1::120/128 => ah:f5ed@3049:1::120 () ()",
+            (3, "3049:1::110/128", 0, "3049:1::120/128", 0, "ah:f5ed@3049:1::120", 0, "", ""),
+        ),
+        ("0:0/0 -> 0:0/0 => %trap () ()", (None, "::/0", 0, "::/0", 0, "%trap", 0, "", "")),
+    ],
+)
+def test_every_shape_of_the_manual_page_reads_as_it_says(text: str, values: tuple) -> None:
+    (e,), problems = read_eroutes(text)
+    assert problems == []
+    assert (
+        e.packets, str(e.source), e.source_port, str(e.destination), e.destination_port, e.target, e.protocol,
+        e.source_identity, e.destination_identity,
+    ) == values  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("target", "said", "protocol"),
+    [
+        # What is an address to its end has no protocol …
+        ("esp0x1234@2001:db8::23:6", "esp:1234@2001:db8::23:6", 0),
+        # … but one group more than an address has can only be one …
+        ("esp0x1234@2001:db8:1:2:3:4:5:6:17", "esp:1234@2001:db8:1:2:3:4:5:6", 17),
+        # … and brackets say where it ends.
+        ("esp0x1234@[2001:db8::23]:6", "esp:1234@2001:db8::23", 6),
+    ],
+)
+def test_a_number_behind_an_ipv6_address(target: str, said: str, protocol: int) -> None:
+    line = parse_eroute(f"1 2001:db8:1::/64 -> 2001:db8:2::/64 => {target}")
+    assert (line.target, line.protocol) == (said, protocol)
+    assert parse_eroute(format_eroute(line)) == line
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("1 10.1.0.0/24 -> 10.2.0.0/24 => %trapsubnet:6", "1 10.1.0.0/24 -> 10.2.0.0/24 => %trapsubnet:6"),
+        ("1 10.1.0.0/24 -> 10.2.0.0/24 => %unk-262:6", "1 10.1.0.0/24 -> 10.2.0.0/24 => %unk-262:6"),
+        ("1 10.1.0.0/24 -> 10.2.0.0/24 => unk12.34@10.0.0.1", "1 10.1.0.0/24 -> 10.2.0.0/24 => unk120x34@10.0.0.1"),
+        ("1 10.1.2.0/255.0.255.0 -> 10.2.0.0/255.255.0.0:25 => %drop:6",
+         "1 10.0.2.0/255.0.255.0 -> 10.2.0.0/16:25 => %drop:6"),
+        ("-1 10.1.0.0/24 -> 10.2.0.0/24 =>tun0x130@10.0.0.1",
+         "4294967295 10.1.0.0/24 -> 10.2.0.0/24 => tun0x130@10.0.0.1"),
+        ("3049:1::/64:25 -> [3049:2::/64]:80 => %pass:6", "0 [3049:1::/64]:25 -> [3049:2::/64]:80 => %pass:6"),
+    ],
+)  # fmt: skip
+def test_rare_shapes(line: str, written: str) -> None:
+    eroute = parse_eroute(line)
+    assert squeezed(format_eroute(eroute)) == written
+    assert squeezed(format_eroute(parse_eroute(written))) == written
+
+
+@given(st.text(max_size=200))
+def test_no_line_whatsoever_breaks_the_reader(text: str) -> None:
+    found, problems = read_eroutes(text)
+    assert len(found) + len(problems) <= len(text.splitlines())
+
+
+@given(st.text("0123456789abcdef:./->=% @()[]espahtundrop \t", max_size=120))
+def test_what_looks_like_a_line_is_read_or_reported(noise: str) -> None:
+    found, problems = read_eroutes(f"1 10.1.0.0/24 -> 10.2.0.0/24 => {noise}")
+    assert found or problems
+
+
 def test_identities_may_stand_in_a_line_of_their_own() -> None:
     found, problems = read_eroutes(
         "12 10.0.0.0/8 -> 0.0.0.0/0 => %trap\n    (east) ()\n\n3 10.0.0.0/8 -> 0:0/0 => %pass"
@@ -141,6 +229,10 @@ def test_identities_may_stand_in_a_line_of_their_own() -> None:
         ("12 10.0.0.0/8 -> 10.1.0.0/16 =>", "nothing after =>"),
         ("12 10.0.0.0/8 -> 10.1.0.0/16 => esp.12@", "is not an address"),
         ("12 10.0.0.0/8 -> 10.1.0.0/16 => %trap:300", "transport protocol 300"),
+        ("12 10.0.0.0/8 -> 10.1.0.0/16 => esp0x123@10.0.0.1 ah0x124@10.0.0.1", "is too much"),
+        (f"{'9' * 5000} 10.0.0.0/8 -> 10.1.0.0/16 => %trap", "is not a subnet"),
+        (f"12 10.0.0.0/8:{'9' * 5000} -> 10.1.0.0/16 => %trap", "10.0.0.0/8"),
+        ("٣ 10.0.0.0/8 -> 10.1.0.0/16 => %trap", "is not a subnet"),
     ],
 )
 def test_lines_that_cannot_be_read_are_reported_and_the_others_kept(line: str, reason: str) -> None:
