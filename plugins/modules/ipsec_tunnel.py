@@ -396,6 +396,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMENTS, Manager
+from ansible_collections.fleet.ipsec.plugins.module_utils.scrubbing import ManySecretsModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.tunnels import (
     CHOICE,
     DEFINITION,
@@ -436,7 +437,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-class TunnelModule(AnsibleModule):
+class TunnelModule(ManySecretsModule):
     """Failures of it show no definition: in a misspelled or misplaced option nobody would know a secret."""
 
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
