@@ -9,12 +9,13 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q -rs -p no:cacheprovider
 SETUP := tests/setup
 PEERS := .cache/peers
+UML_KERNEL := $(CURDIR)/.cache/uml/linux
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long nightly clean peers
+.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long nightly clean peers interfaces uml-kernel
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -50,6 +51,9 @@ kernel: setup ## the kernel floor on a kernel with ESP
 interop: setup peers ## against strongSwan and Libreswan, both ways, with a ping over ESP
 	@$(PYTHON) -m tests.lab.guest --layer $(PEERS) $(PYTEST) tests/interop
 
+interfaces: setup uml-kernel ## route-based tunnels, on a kernel that has XFRM interfaces
+	@LAB_KERNEL=$(UML_KERNEL) $(PYTHON) -m tests.lab.guest $(PYTEST) tests/kernel/test_interfaces.py
+
 molecule: setup ## the demo's gateways by Molecule: idempotence and check mode included
 	@sh $(SETUP)/molecule.sh
 
@@ -67,7 +71,10 @@ long: setup ## tests that take minutes, and twenty rounds of new generated examp
 	@for round in $$(seq 20); do echo "round $$round"; $(PYTEST) -m hypothesis tests/unit || exit 1; done
 
 nightly: setup ## everything of "make test", then long and bench
-	@$(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interop molecule sanity long bench
+	@$(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interfaces interop molecule sanity long bench
+
+uml-kernel: setup ## build a guest kernel with what Debian's lacks (minutes, once)
+	@sh $(SETUP)/uml-kernel.sh $(UML_KERNEL)
 
 peers: setup
 	@sh $(SETUP)/unpack.sh $(PEERS) requirements/debian-interop.txt
