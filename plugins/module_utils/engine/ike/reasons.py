@@ -25,6 +25,11 @@ REASONS: dict[str, Reason] = {
         "the peer does not answer",
         "check its address, that its IKE daemon runs and that UDP 500 and 4500 pass both ways (ikeping tells)",
     ),
+    "no_local_address": Reason(
+        "this host cannot send from the tunnel's local address",
+        "set local.address to an address of this host (ip address lists them) at which the manager listens, "
+        "or leave it out",
+    ),
     "port_closed": Reason(
         "the peer's host answers, but nothing listens on its IKE port",
         "start the IKE daemon at the peer, check the port",

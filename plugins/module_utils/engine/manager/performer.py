@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 
 from ..errors import EngineError
@@ -45,7 +46,7 @@ class Performer:
         log: Log,
         owner_of: Callable[[str], str],
         report: Callable[[Report], None],
-        unsent: Callable[[Path, str], None],
+        unsent: Callable[[Path, OSError], None],
     ) -> None:
         self._host = host
         self._gateway = host.gateway
@@ -134,11 +135,11 @@ class Performer:
         path = action.path
         port = self._ports.for_path(path)
         if port is None:
-            self._unsent(path, "this host listens at no address of that family")
+            self._unsent(path, OSError(errno.EADDRNOTAVAIL, f"the manager does not listen at {path.local_address}"))
             return
         try:
             port.send(action.datagram, path)
         except OSError as exc:
-            self._unsent(path, exc.strerror or str(exc))
+            self._unsent(path, exc)
         else:
             self.sent += 1

@@ -207,11 +207,14 @@ class Resident:
             for subscriber in list(self.subscribers):
                 subscriber(event)
 
-    def _unsent(self, path: Path, problem: str) -> None:
+    def _unsent(self, path: Path, problem: OSError) -> None:
         self.counts["unsent"] += 1
-        story = f"cannot send from {path.local_address} to {path.remote_address}: {problem}"
+        story = f"cannot send from {path.local_address} to {path.remote_address}: {problem.strerror or problem}"
         self.log.peer("warning", "unsent", story, {}, self.clock())
-        self.tunnels.hindrance(path.remote_address, "no_answer", story)
+        if problem.errno == errno.EADDRNOTAVAIL:
+            self.tunnels.hindrance(path.remote_address, "no_local_address", story, path.local_address)
+        else:
+            self.tunnels.hindrance(path.remote_address, "no_answer", story)
 
     def _echo(self, reply: bytes, path: Path) -> None:
         port = self.ports.for_path(path)
@@ -233,4 +236,4 @@ class Resident:
                 try:
                     port.send_keepalive(sa.path)
                 except OSError as exc:
-                    self._unsent(sa.path, exc.strerror or str(exc))
+                    self._unsent(sa.path, exc)

@@ -114,7 +114,7 @@ class Port:
     def send(self, datagram: bytes, path: Path) -> None:
         """Send an IKE message from the local address of ``path``.
 
-        :raises OSError: the host has no way to send it.
+        :raises OSError: the host has no way to send it; EADDRNOTAVAIL if it does not have the address.
         """
         self._send([MARKER, datagram] if self.natt else [datagram], path)
 
@@ -126,6 +126,15 @@ class Port:
         self._send([KEEPALIVE], path)
 
     def _send(self, parts: list[bytes], path: Path) -> None:
+        try:
+            self._send_from(parts, path)
+        except OSError as exc:
+            # Kernels differ in what they say of a foreign source address.
+            if exc.errno in (errno.EINVAL, errno.ENETUNREACH) and not is_ours(path.local_address):
+                raise OSError(errno.EADDRNOTAVAIL, "that is no address of this host") from exc
+            raise
+
+    def _send_from(self, parts: list[bytes], path: Path) -> None:
         ancillary = _from_address(path.local_address)
         target = (path.remote_address, path.remote_port)
         try:
@@ -207,6 +216,17 @@ def _from_address(address: str) -> list[tuple[int, int, bytes]]:
         packed = _PKTINFO6.pack(socket.inet_pton(socket.AF_INET6, plain), index)
         return [(socket.IPPROTO_IPV6, _IPV6_PKTINFO, packed)]
     return [(socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO4.pack(0, socket.inet_aton(plain), bytes(4)))]
+
+
+def is_ours(address: str) -> bool:
+    """Whether this host has the address."""
+    kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(kind, socket.SOCK_DGRAM) as probe:
+            probe.bind(socket.getaddrinfo(address, 0, kind, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4])
+    except OSError:
+        return False
+    return True
 
 
 def _has_ipv6() -> bool:

@@ -230,12 +230,16 @@ class Tunnels:
         else:
             self.retry.failed(name, now)
 
-    def hindrance(self, address: str, reason: str, story: str) -> None:
-        """The network refused a datagram to ``address``: that may be why tunnels to it are not up.
+    def hindrance(self, address: str, reason: str, story: str, local: str | None = None) -> None:
+        """A datagram to ``address`` could not be sent or was refused: that may be why tunnels to it are not up.
 
         Anybody can forge an ICMP error, so it explains a tunnel that is down and takes none down.
+
+        :param local: our address, where it is about those tunnels only that are to leave from it.
         """
         for name in self._by_peer.get(address, ()):
+            if local is not None and self._connections[name].local_address != local:
+                continue
             if self.condition(name).phase1 != "active":
                 self._notices[name] = Notice(reason, story)
                 self.changed(name)
@@ -270,6 +274,8 @@ class Tunnels:
         if kind in _SETBACKS:
             if data.get("reason") not in ("replaced", "stopped"):
                 child = data.get("child", "")
+                if data.get("reason") == "no_answer" and self._unsendable(name):
+                    return
                 self._notices[name] = Notice(data.get("reason", "protocol_error"), data.get("story", ""), child)
         elif kind == "retransmit":
             if data["tries"] >= _TRIES_TO_TELL and name not in self._notices:
@@ -279,6 +285,11 @@ class Tunnels:
             notice = self._notices.get(name)
             if notice is not None and notice.child == data.get("child", ""):
                 del self._notices[name]
+
+    def _unsendable(self, name: str) -> bool:
+        """Whether the peer never heard of us, so that its silence is not the reason."""
+        notice = self._notices.get(name)
+        return notice is not None and notice.reason == "no_local_address"
 
     def _start(
         self, name: str, children: Iterable[str] | None, packet: tuple[Selector, Selector] | None = None

@@ -18,7 +18,7 @@ from engine.ike.actions import Path
 from engine.manager.bucket import Bucket
 from engine.manager.log import BURST, Log
 from engine.manager.service import Options, serve
-from engine.manager.sockets import BATCH, MARKER, Port, Ports
+from engine.manager.sockets import BATCH, MARKER, Port, Ports, is_ours
 from engine.manager.systemd import Systemd
 
 
@@ -60,6 +60,15 @@ def test_answers_leave_from_the_address_asked(ports, free_ports, family, ours, t
         assert answer == marker + b"answer" and source[:2] == (ours, free_ports[natt])
         port.send_keepalive(path)
         assert peer.recv(100) == b"\xff"
+
+
+@pytest.mark.parametrize("ours, theirs", [("192.0.2.77", "127.0.0.1"), ("2001:db8::77", "::1")])
+def test_an_address_that_is_not_ours_is_told_as_such(ports, free_ports, ours, theirs):
+    path = Path(ours, free_ports[0], theirs, 9, False)
+    with pytest.raises(OSError, match="no address of this host") as caught:
+        ports.for_path(path).send(b"x", path)
+    assert caught.value.errno == errno.EADDRNOTAVAIL
+    assert not is_ours(ours) and is_ours(theirs)
 
 
 def test_keepalives_and_esp_go_no_further(ports, free_ports):

@@ -214,6 +214,15 @@ def test_closed_port_is_told_at_once(pair):
     assert outcome["reason"] == "port_closed" and "127.0.0.5" in outcome["story"]
 
 
+def test_a_local_address_that_the_manager_does_not_have_is_told_at_once(pair):
+    left, right = pair
+    ours, _unused = ends(left, right)
+    left.apply(ours | {"local": ours["local"] | {"address": "192.0.2.77"}}, state="active")
+    outcome = left.wait("to-right", timeout=0.5)["tunnels"][0]
+    assert outcome["reason"] == "no_local_address" and "does not listen at 192.0.2.77" in outcome["story"]
+    assert "local.address" in outcome["remedy"]
+
+
 def test_no_route_is_told(pair):
     left, _unused = pair
     left.apply(

@@ -195,6 +195,22 @@ def test_what_cannot_be_sent_is_told(world):
     assert world.left.counts["unsent"] >= 1
 
 
+def test_an_address_that_this_host_does_not_have_is_told_and_stays_told(world):
+    """The peer's silence, which comes later, is not the reason then."""
+    world.define(world.left)
+
+    def send(datagram: bytes, path: Path) -> None:
+        raise OSError(99, "that is no address of this host")
+
+    world.wire.send = send
+    world.run(1)
+    for seconds in (0, 70, 130):
+        world.run(seconds)
+        how = world.left.tunnels.condition("t")
+        assert how.reason == "no_local_address" and how.story.startswith("cannot send from 10.0.0.1 to 10.0.0.2: ")
+        assert "ip address" in how.remedy
+
+
 def change(resident: Resident, **changes: object) -> str:
     """Redefine the tunnel as ``tunnels.apply`` does; the impact."""
     row = resident.tunnels.rows["t"]
