@@ -10,7 +10,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -121,7 +120,8 @@ def test_what_is_routed_into_the_interface_is_protected(gateways: Pair) -> None:
     number = link["linkinfo"]["info_data"]["if_id"]
     (eroute, other) = [e for e in _eroutes(a) if e.tunnel == "t"]
     assert {eroute.if_id, other.if_id} == {int(number, 0)} and eroute.action == "ipsec"
-    assert a.end(signal.SIGTERM) == 0
+    a.call("manager.stop", keep=False)
+    assert a.process.wait(20) == 0
     assert links(a.space) == [] and a.space.run("ip xfrm policy list nosock; ip route show proto 166") == ""
     assert "ipsec0" not in a.space.run("ip -6 route; ip addr")
 
@@ -231,22 +231,27 @@ def test_it_goes_with_its_tunnel_or_its_option(gateways: Pair) -> None:
     assert links(a.space) == [] and "if_id" not in a.space.run("ip xfrm policy list nosock; ip xfrm state")
 
 
-def test_a_restart_keeps_what_is_defined_and_removes_what_is_not(gateways: Pair) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_restart_keeps_what_is_defined_and_removes_what_is_not(gateways: Pair, number: int) -> None:
     a, _b = bring_up(gateways)
     before, index = settled(a.space), links(a.space)[0]["ifindex"]
+    policies = a.space.run("ip xfrm policy list nosock")
     assert "10.255.0.1/30" in before and "10.2.0.0/24" in before and "fd00:2::/64" in before
     with a.space.entered():
         monitor = subprocess.Popen(["ip", "monitor", "link", "address", "route"], stdout=subprocess.PIPE, text=True)
-    time.sleep(0.3)
-    a.end(signal.SIGKILL)
-    assert ping(a.space, "10.2.0.1") == 3
-    a.start()
-    a.established()
+    with pinging(a.space, "10.2.0.1", 100) as answered:
+        a.end(number)
+        a.start()
+    assert answered == [100]
     assert settled(a.space) == before and links(a.space)[0]["ifindex"] == index
+    assert a.space.run("ip xfrm policy list nosock") == policies
     monitor.terminate()
     assert "ipsec0" not in monitor.communicate()[0], "nothing of it was touched"
-    assert ping(a.space, "10.2.0.1") == 3
-    a.end(signal.SIGKILL)
+    (step,) = apply(a, definition(a))
+    assert step["action"] == "none", "and nothing is to do"
+    (step,) = apply(a, definition(a, interface={"mtu": 1300}))
+    assert step["impact"] == "hot" and links(a.space)[0]["mtu"] == 1300
+    a.end(number)
     (a.folder / "definitions.sqlite").unlink()
     a.start()
     assert links(a.space) == [] and "proto 166" not in a.space.run("ip route")
