@@ -117,10 +117,20 @@ options:
     default: false
   fingerprint:
     description:
-      - Seconds to go on listening, without answering, for how the peer repeats its answer; RV(targets[].fingerprint) tells
-        whose software does so. Only IKEv1 daemons repeat; a minute is usual.
+      - Tell whose software answers - from the vendor IDs it sends, from what it puts into its answers, and from the rhythm in
+        which it repeats one. RV(targets[].fingerprint) has the verdict.
+      - Each target that is alive is asked V(ikev2) and V(ikev1_main), too, whatever O(probe) is, which leaves it an IKEv2 and an
+        IKEv1 SA half open until its patience ends, usually 30 seconds, and may write lines into its log.
+      - Only IKEv1 daemons repeat an answer, and by far not all of them. Where a target answered V(ikev1_main) with a proposal,
+        the run listens for O(fingerprint_time); where none did, it ends as soon as everything is answered.
+    type: bool
+    default: false
+  fingerprint_time:
+    description:
+      - Seconds to listen, without answering, for how IKEv1 answers are repeated. All targets are listened to at once.
+      - V(0) goes without.
     type: float
-    default: 0
+    default: 60
   require:
     description:
       - Which targets must be alive for the task to succeed. The result is complete in any case.
@@ -270,10 +280,38 @@ targets:
         notifies: [INVALID_MAJOR_VERSION]
         from: 192.0.2.7
     fingerprint:
-      description: Seconds between the copies of the answer (C(gaps)) and whose software repeats like that (C(guesses)).
-      returned: when alive and O(fingerprint) is not 0
+      description: Whose software it seems to be.
+      returned: when alive and O(fingerprint=true)
       type: dict
-      sample: {gaps: [0.0, 10.0, 20.0], guesses: [FreeS/WAN family]}
+      contains:
+        implementation:
+          description: Its name, null when nothing told.
+          type: str
+          sample: strongSwan
+        confidence:
+          description:
+            - V(high) when a vendor ID names it, V(medium) when it alone repeats its answers like that, V(low) when its answers
+              look like those of that implementation, V(none) when it is not known.
+            - A vendor ID is what the peer says of itself; anybody can send any of them.
+          type: str
+          sample: high
+        vendor_ids:
+          description: All vendor IDs that it sent (C(hex)), with what they say (C(name), empty when we do not know).
+          type: list
+          elements: dict
+          sample: [{hex: 882fe56d6fd20dbc2251613b2ebe5beb, name: strongSwan}]
+        backoff:
+          description:
+            - How its answer to an IKEv1 probe was repeated - seconds between the copies (C(gaps), empty when it was not), how long
+              nothing more came (C(quiet)) and everybody who does it like that (C(guesses)).
+            - Null when it gave no answer that could be repeated.
+          type: dict
+          sample: {gaps: [10.001, 20.003], quiet: 29.996, guesses: ["FreeS/WAN, Openswan or strongSwan 4"]}
+        evidence:
+          description: What the verdict rests on, the best first.
+          type: list
+          elements: str
+          sample: [vendor ID strongSwan, answers ikev2 like strongSwan]
 summary:
   description: Totals over all targets.
   returned: when pinging
@@ -349,7 +387,6 @@ _PLAN = (
     "retry_interval",
     "rate",
     "any_source",
-    "fingerprint",
 )
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
@@ -380,7 +417,8 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "family": {"type": "str", "default": "any", "choices": ["any", "inet", "inet6"]},
     "natt": {"type": "bool", "default": False, "aliases": ["nat_t"]},
     "any_source": {"type": "bool", "default": False},
-    "fingerprint": {"type": "float", "default": 0},
+    "fingerprint": {"type": "bool", "default": False},
+    "fingerprint_time": {"type": "float", "default": 60},
     "require": {"type": "str", "default": "all", "choices": ["all", "any", "none"]},
     "listen": {"type": "bool", "default": False},
     "listen_for": {"type": "float", "default": 60},
@@ -412,7 +450,10 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
         local_address=params["local_address"],
         local_port=params["local_port"],
         natt=params["natt"],
-        plan=Plan(**{name: params[name] for name in _PLAN}),
+        plan=Plan(
+            **{name: params[name] for name in _PLAN},
+            fingerprint=params["fingerprint_time"] if params["fingerprint"] else None,
+        ),
     )
     packets: list[dict[str, Any]] = []
 

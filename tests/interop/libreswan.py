@@ -27,7 +27,7 @@ DAEMON = f"{PROGRAMS}/pluto"
 class Peer:
     """What Libreswan is told of the other side.
 
-    :ivar extra: further lines of the connection.
+    :ivar extra: further lines of the connection; a key may stand in it only once.
     """
 
     local: Site
@@ -38,6 +38,7 @@ class Peer:
     family: int = 4
     mode: str = "tunnel"
     encapsulated: bool = False
+    version: int = 2
     extra: tuple[str, ...] = ()
 
     def configuration(self) -> str:
@@ -52,7 +53,7 @@ class Peer:
             f"ike={self.ike}",
             f"esp={self.esp}",
             f"encapsulation={'yes' if self.encapsulated else 'auto'}",
-            "ikev2=insist",
+            f"ikev2={'insist' if self.version == 2 else 'no'}",
             "authby=secret",
             "auto=add",
             # Its script would set up routes; what passes is decided by the policies alone here.
@@ -89,6 +90,8 @@ class Libreswan:
         self.whack("--rereadsecrets")
         options = ["--config", str(configuration), "--ctlsocket", str(self.control)]
         self.site.run(f"{PROGRAMS}/addconn", *options, "peer")
+        # It succeeds whatever it found wrong.
+        assert '"peer":' in self.whack("--status"), self.log.read_text(encoding="utf-8")[-2000:]
 
     def initiate(self) -> subprocess.CompletedProcess[str]:
         """Set the tunnel up from this side; returns what whack said and its status."""

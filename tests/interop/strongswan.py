@@ -106,7 +106,7 @@ class StrongSwan:
         return "ESTABLISHED" in text and "INSTALLED" in text
 
 
-def _settings(folder: Path) -> str:
+def _settings(folder: Path, options: str) -> str:
     return f"""\
 charon-systemd {{
  load = {PLUGINS}
@@ -114,6 +114,7 @@ charon-systemd {{
  port_nat_t = 4500
  cookie_threshold = 0
  block_threshold = 0
+ {options}
  journal {{
   default = -1
  }}
@@ -135,11 +136,14 @@ charon-systemd {{
 
 
 @contextmanager
-def running(site: Site, folder: Path) -> Iterator[StrongSwan]:
-    """Start the daemon at a site and end it afterwards."""
+def running(site: Site, folder: Path, options: str = "") -> Iterator[StrongSwan]:
+    """Start the daemon at a site and end it afterwards.
+
+    :param options: further lines of strongswan.conf, such as ``send_vendor_id = yes``.
+    """
     folder.mkdir()
     configuration = folder / "strongswan.conf"
-    configuration.write_text(_settings(folder), encoding="utf-8")
+    configuration.write_text(_settings(folder, options), encoding="utf-8")
     daemon = StrongSwan(site, folder)
     environment = {**os.environ, "STRONGSWAN_CONF": str(configuration), "SWANCTL_DIR": str(folder)}
     process = site.start([DAEMON], folder / "output.log", environment)

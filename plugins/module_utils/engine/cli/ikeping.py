@@ -39,7 +39,8 @@ _OPTIONS = {
     "local_address": "--ikeaddress",
     "listen_for": "--time",
     "listen_count": "--requests",
-} | {name: f"--{name}" for name in ("wait", "count", "interval", "retries", "rate", "fingerprint", "family")}
+    "fingerprint_time": "--fingerprint-time",
+} | {name: f"--{name}" for name in ("wait", "count", "interval", "retries", "rate", "family")}
 _EPILOG = f"""\
 kinds of probes:
 {chr(10).join(f"  {row.name:<18}{row.about}" for row in PROBES.values())}
@@ -93,7 +94,16 @@ def _parser() -> Parser:
     more.add_argument("--rate", type=float, default=1000.0, metavar="N", help="packets a second (default 1000, 0: any)")
     more.add_argument("--any-source", action="store_true", help="take answers from another address, too")
     more.add_argument(
-        "--fingerprint", type=float, default=0.0, metavar="SECONDS", help="listen on for how answers are repeated"
+        "--fingerprint",
+        action="store_true",
+        help="tell whose software answers; leaves it two half-open SAs for a while",
+    )
+    more.add_argument(
+        "--fingerprint-time",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="listen so long for how IKEv1 answers are repeated (default 60)",
     )
     more.add_argument(
         "--time", type=float, metavar="SECONDS", help="with --listen: for how long (default: until Ctrl-C)"
@@ -114,7 +124,7 @@ def _run(words: list[str]) -> int:
         retries=given.retries,
         rate=given.rate,
         any_source=given.any_source,
-        fingerprint=given.fingerprint,
+        fingerprint=given.fingerprint_time if given.fingerprint else None,
     )
     options = Options(given.family or "any", given.ikeaddress, given.ikeport, given.natt, plan)
     if not given.listen and not given.targets:
@@ -182,11 +192,20 @@ def _extras(target: dict[str, Any]) -> list[str]:
         lines.append(f"wants key exchange group {answer['group_wanted']}")
     lines += [f"vendor ID {vendor['hex']} {vendor['name']}".rstrip() for vendor in answer.get("vendor_ids", ())]
     if "fingerprint" in target:
-        gaps = ", ".join(f"{gap:g}" for gap in target["fingerprint"]["gaps"])
-        guesses = " or ".join(target["fingerprint"]["guesses"]) or "nobody we know"
-        lines.append(f"answers repeated after {gaps} s: {guesses}")
+        lines += _fingerprint(target["fingerprint"])
     if target["duplicates"]:
         lines.append(f"{target['duplicates']} duplicates")
+    return lines
+
+
+def _fingerprint(found: dict[str, Any]) -> list[str]:
+    lines = [f"implementation {found['implementation'] or 'unknown'}, confidence {found['confidence']}"]
+    lines += [f"because it sent or does: {sentence}" for sentence in found["evidence"]]
+    if found["backoff"]:
+        gaps = ", ".join(f"{gap:g}" for gap in found["backoff"]["gaps"])
+        rhythm = f"after {gaps} s" if gaps else f"not at all in {found['backoff']['quiet']:g} s"
+        guesses = ", ".join(found["backoff"]["guesses"]) or "nobody we know"
+        lines.append(f"answer repeated {rhythm}, like {guesses}")
     return lines
 
 

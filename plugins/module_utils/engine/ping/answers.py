@@ -15,6 +15,7 @@ from .probes import Cookies
 from .vendors import vendor_name
 
 ECHO_REPLY = "echo reply"
+PROPOSAL = "proposal chosen"
 _VERSIONS = {1: ikev1.read_answer, 2: ikev2.read_answer}
 
 

@@ -63,7 +63,7 @@ _SUITES = (
     (7, 256, 4, 14), (7, 256, 2, 14), (7, 128, 2, 14), (7, 256, 2, 5), (7, 128, 2, 5),
     (7, 256, 2, 2), (7, 128, 2, 2), (5, 0, 2, 5), (5, 0, 2, 2), (5, 0, 1, 2),
 )  # fmt: skip
-_AUTHENTICATIONS = (1, 3)
+_PSK, _RSA = 1, 3
 _LIFE_SECONDS = 28800
 
 # Notify messages (RFC 2408 section 3.14.1).
@@ -94,7 +94,7 @@ def main_mode_request(initiator: bytes, entropy: Callable[[int], bytes]) -> byte
     return _message(
         initiator,
         MAIN_MODE,
-        [(_SA, _offer(_SUITES)), *((_VENDOR_ID, vid) for vid in _OUR_VENDOR_IDS)],
+        [(_SA, _offer(_SUITES, (_PSK, _RSA))), *((_VENDOR_ID, vid) for vid in _OUR_VENDOR_IDS)],
     )
 
 
@@ -105,11 +105,12 @@ def aggressive_mode_request(initiator: bytes, entropy: Callable[[int], bytes]) -
     :param entropy: number of octets to random octets.
     """
     suites = [suite for suite in _SUITES if suite[3] == _MODP2048]
+    # Who has nothing but a connection with a shared secret may not answer an offer that names more (Libreswan).
     # Group 14's prime begins with ones, so that a zero octet in front makes any number a valid public value.
     public = b"\x00" + entropy(_MODP2048_OCTETS - 1)
     identity = struct.pack("!BBH", 2, 17, 500) + b"ikeping"
     payloads = [
-        (_SA, _offer(suites)),
+        (_SA, _offer(suites, (_PSK,))),
         (_KE, public),
         (_NONCE, entropy(20)),
         (_ID, identity),
@@ -128,8 +129,8 @@ def _generic(following: int, body: bytes) -> bytes:
     return _GENERIC.pack(following, 0, _GENERIC.size + len(body)) + body
 
 
-def _offer(suites: Iterable[tuple[int, int, int, int]]) -> bytes:
-    rows = list(product(suites, _AUTHENTICATIONS))
+def _offer(suites: Iterable[tuple[int, int, int, int]], authentications: Iterable[int]) -> bytes:
+    rows = list(product(suites, authentications))
     transforms = b""
     for number, (suite, authentication) in enumerate(rows, 1):
         body = bytes((number, _KEY_IKE, 0, 0)) + _attributes(suite, authentication)

@@ -12,18 +12,16 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .answers import Answer, describe, keys, read_answer
+from .answers import PROPOSAL, Answer, describe, keys, read_answer
 from .echo import ECHO_REQUEST, HEADER_SIZE
+from .fingerprint import QUESTIONS, REPEATED
 from .probes import PLANS, PROBES, Cookies, Entropy, Probe, new_cookies
-from .statistics import lost_percent, round_trips
+from .score import Score
 from .targets import NAME_NOT_FOUND, Target
-from .vendors import backoff_names
 
-TIMEOUT = "timeout"
 PORT_CLOSED = "port closed"
 UNREACHABLE = "unreachable"
 
@@ -47,7 +45,8 @@ class Plan:
         1.5 times that.
     :ivar rate: datagrams a second over all targets, 0 for no limit.
     :ivar any_source: whether an answer from another address than the one we asked counts.
-    :ivar fingerprint: go on listening for this long after the last request, to see who repeats his answer when.
+    :ivar fingerprint: tell whose software answers; who may repeat an answer is listened to for this long after it.
+        None asks nothing for that end.
     """
 
     probe: str = "auto"
@@ -59,7 +58,7 @@ class Plan:
     retry_interval: float = 0.5
     rate: float = 1000.0
     any_source: bool = False
-    fingerprint: float = 0.0
+    fingerprint: float | None = None
 
     def steps(self, names: Sequence[str]) -> tuple[tuple[float, Probe, bool], ...]:
         """What one ping sends while nothing answers: (seconds since its start, probe, whether it is a retry)."""
@@ -82,29 +81,14 @@ class Outgoing(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Score:
-    """All about one target."""
-
-    target: Target
-    sent: int = 0
-    datagrams: int = 0
-    times: list[float] = field(default_factory=list)
-    duplicates: int = 0
-    probe: Probe | None = None
-    answer: Answer | None = None
-    answered_from: str = ""
-    header: dict[str, Any] | None = None
-    reason: str = ""
-    detail: str = ""
-
-
-@dataclass(slots=True)
 class _Ping:
-    """One ping of one target: its probes one after another until one is answered."""
+    """One ping of one target: its probes one after another until one is answered.
 
-    score: _Score
-    number: int
-    started: float = 0.0
+    :ivar number: which of the target's; None for a question to one that is known to be alive, which counts as no ping.
+    """
+
+    score: Score
+    number: int | None
     steps: tuple[tuple[float, Probe, bool], ...] = ()
     next_step: int = 0
     over: bool = False
@@ -121,7 +105,7 @@ class _Request:
     cookies: Cookies
     datagram: bytes
     sent: float = 0.0
-    arrivals: list[float] = field(default_factory=list)
+    answer: bytes = b""
 
 
 class Pinger:
@@ -153,7 +137,8 @@ class Pinger:
         self._slot = now
         self._last_activity = now
         self._last_sent = now
-        self._scores = [_Score(target) for target in targets]
+        self._listening_until = 0.0
+        self._scores = [Score(target) for target in targets]
         self._open = 0
         for score in self._scores:
             if score.target.problem:
@@ -177,14 +162,14 @@ class Pinger:
     def deadline(self) -> float:
         """When the run ends if nothing more arrives; 0 when it is over already."""
         if not self._open:
-            return self._last_sent + self.plan.fingerprint if self.plan.fingerprint else 0.0
+            return self._listening_until
         if self._queue:
             return float("inf")
         quiet = min(
             self._last_activity + self.plan.wait,
             self._last_sent + _LONGEST_WAITS * self.plan.wait,
         )
-        return max(quiet, self._last_sent + self.plan.fingerprint)
+        return max(quiet, self._listening_until)
 
     def next_due(self) -> float:
         """When :meth:`due` or :meth:`finished` is to be asked next."""
@@ -198,7 +183,7 @@ class Pinger:
             return None
         while self._queue and self._queue[0][0] <= now:
             ping = heapq.heappop(self._queue)[2]
-            if not ping.next_step:
+            if not ping.steps:
                 self._begin(ping, now)
             if not ping.over:
                 self._slot = max(self._slot, now - _CATCH_UP) + self._pace
@@ -207,13 +192,12 @@ class Pinger:
 
     def _begin(self, ping: _Ping, now: float) -> None:
         score = ping.score
-        ping.started = now
         if score.probe not in self._steps and score.probe is not None:
             self._steps[score.probe] = self.plan.steps((score.probe.name,))
         # Whoever has answered one kind of probe is asked in that way again.
         ping.steps = self._steps[score.probe]
         score.sent += 1
-        if ping.number + 1 < self.plan.count:
+        if ping.number is not None and ping.number + 1 < self.plan.count:
             self._push(now + self.plan.interval, _Ping(score, ping.number + 1))
 
     def _send(self, ping: _Ping, now: float) -> Outgoing:
@@ -283,12 +267,17 @@ class Pinger:
         now: float,
     ) -> None:
         ping, score = request.ping, request.ping.score
-        request.arrivals.append(now)
-        score.duplicates += len(request.arrivals) > 1
+        if request.answer:
+            score.duplicates += 1
+        else:
+            request.answer = message
+        if self.plan.fingerprint is not None:
+            self._note(request, answer, message, now, self.plan.fingerprint)
         if ping.answered:
             return  # a duplicate, or a late answer to an earlier probe
         ping.answered = True
-        score.times.append(now - request.sent)
+        if ping.number is not None:
+            score.times.append(now - request.sent)
         if score.answer is None:
             score.answer, score.probe, score.answered_from = (
                 answer,
@@ -296,7 +285,27 @@ class Pinger:
                 address,
             )
             score.header = describe(message)
+            if self.plan.fingerprint is not None:
+                self._question(score, now)
         self._close(ping)
+
+    def _question(self, score: Score, now: float) -> None:
+        """Ask somebody who is alive what shows whose software he runs."""
+        for name in QUESTIONS:
+            if name not in score.answers:
+                self._open += 1
+                self._push(now, _Ping(score, None, self.plan.steps((name,))))
+
+    def _note(self, request: _Request, answer: Answer, message: bytes, now: float, patience: float) -> None:
+        score, name = request.ping.score, request.probe.name
+        score.answers.setdefault(name, answer)
+        if name not in REPEATED or answer.by != PROPOSAL or message != request.answer:
+            return
+        if score.copies_of is None:
+            score.copies_of = request
+            self._listening_until = max(self._listening_until, now + patience)
+        if score.copies_of is request:
+            score.copies.append(now)
 
     def _close(self, ping: _Ping) -> None:
         if not ping.over:
@@ -318,55 +327,15 @@ class Pinger:
         request = self._requests.get(cookie) if len(cookie) == 8 else self._by_address.get((address, port))
         return None if request is None else request.ping
 
-    def results(self) -> list[dict[str, Any]]:
+    def results(self, now: float) -> list[dict[str, Any]]:
         """One plain dictionary for each target, in their order; see the module's RETURN for the fields."""
-        return [self._result(score) for score in self._scores]
+        return [self._result(score, now) for score in self._scores]
 
-    def _result(self, score: _Score) -> dict[str, Any]:
-        received, target = len(score.times), score.target
-        result: dict[str, Any] = {
-            "target": target.text,
-            "address": target.address,
-            "port": target.port,
-            "alive": received > 0,
-            "sent": score.sent,
-            "received": received,
-            "lost_percent": lost_percent(score.sent, received),
-            "duplicates": score.duplicates,
-            "datagrams": score.datagrams,
-            "rtt_ms": round_trips(score.times),
-            "probe": score.probe.name if score.probe else None,
-            "answered_by": score.answer.by if score.answer else None,
-            "reason": None,
-            "detail": None,
-        }
-        if score.answer:
-            result["answer"] = {
-                **(score.header or {}),
-                **score.answer.details,
-                "from": score.answered_from,
-            }
-        else:
-            result["reason"] = score.reason or TIMEOUT
-            result["detail"] = score.detail or f"no answer within {self.plan.wait:g} s of quiet"
+    def _result(self, score: Score, now: float) -> dict[str, Any]:
+        result = score.result(self.plan.wait)
+        if self.plan.fingerprint is not None and score.answer is not None:
+            result["fingerprint"] = score.fingerprint(now)
         return result
-
-    def fingerprints(self) -> dict[int, dict[str, Any]]:
-        """How the targets repeat their answers: index of the target to ``gaps`` (seconds) and ``guesses``."""
-        numbers = {id(score): index for index, score in enumerate(self._scores)}
-        prints: dict[int, dict[str, Any]] = {}
-        for request in self._requests.values():
-            times = request.arrivals
-            if times:
-                gaps = [
-                    0.0,
-                    *(round(later - earlier, 3) for earlier, later in pairwise(times)),
-                ]
-                prints.setdefault(
-                    numbers[id(request.ping.score)],
-                    {"gaps": gaps, "guesses": backoff_names(gaps)},
-                )
-        return prints
 
 
 def strip_marker(datagram: bytes) -> bytes:

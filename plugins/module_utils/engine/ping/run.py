@@ -66,7 +66,6 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("retries", 0, 100),
     ("retry_interval", 0.001, 3600),
     ("rate", 0, 10_000_000),
-    ("fingerprint", 0, 3600),
 )
 
 
@@ -84,6 +83,8 @@ def check_plan(plan: Plan) -> None:
         )
     for name, low, high in _BOUNDS:
         check_bound(name, getattr(plan, name), low, high)
+    if plan.fingerprint is not None:
+        check_bound("fingerprint_time", plan.fingerprint, 0, 3600)
 
 
 def check_bound(name: str, value: float, low: float, high: float) -> None:
@@ -137,10 +138,7 @@ _WORDS = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
 
 
 def _report(pinger: Pinger, ports: dict[str, int], elapsed: float, interrupted: bool) -> dict[str, Any]:
-    results = pinger.results()
-    if pinger.plan.fingerprint:
-        for index, fingerprint in pinger.fingerprints().items():
-            results[index]["fingerprint"] = fingerprint
+    results = pinger.results(time.monotonic())
     return {
         "targets": results,
         "summary": summary(results),

@@ -9,7 +9,6 @@ import os
 
 import pytest
 from engine.ping.probes import PLANS, PROBES, new_cookies
-from engine.ping.vendors import backoff_names, vendor_name
 
 
 def build(name: str, exchange: int = 244) -> bytes:
@@ -73,7 +72,7 @@ def test_ikev2_probe_survives_our_own_parser():
     assert len(nonce.data) == 32
 
 
-@pytest.mark.parametrize(("name", "exchange", "transforms"), [("ikev1_main", 2, 20), ("ikev1_aggressive", 4, 6)])
+@pytest.mark.parametrize(("name", "exchange", "transforms"), [("ikev1_main", 2, 20), ("ikev1_aggressive", 4, 3)])
 def test_ikev1_probes(name, exchange, transforms):
     isakmp = pytest.importorskip("scapy.layers.isakmp")
     datagram = build(name)
@@ -106,24 +105,3 @@ def test_ikev1_probes(name, exchange, transforms):
 def test_plans_name_existing_probes_and_auto_asks_the_cheapest_first():
     assert all(name in PROBES for names in PLANS.values() for name in names)
     assert PLANS["auto"] == ("echo", "version", "ikev2", "ikev1_main")
-
-
-def test_longest_known_vendor_id_wins():
-    assert vendor_name(bytes.fromhex("afcad71368a1f1c96b8696fc77570100")) == "DPD (RFC 3706)"
-    assert vendor_name(b"OEabcdefghij") == "FreeS/WAN family"
-    assert vendor_name(b"\x00\x01") == ""
-
-
-@pytest.mark.parametrize(
-    ("gaps", "names"),
-    [
-        ([0], []),
-        ([0, 10.2, 19.8], ["FreeS/WAN family"]),
-        ([0, 10, 10], ["racoon or Cisco IOS"]),
-        ([0, 1, 2, 4], ["Windows"]),
-        ([0, 16.1], ["AIX"]),
-        ([0, 7], []),
-    ],
-)
-def test_backoff_patterns(gaps, names):
-    assert backoff_names(gaps) == names
