@@ -50,7 +50,7 @@ options:
     choices: ["1", "1+", "2"]
     default: 1+
   role:
-    description: Only tunnels that were started here (V(initiator)) or by the peer (V(responder)).
+    description: Only tunnels that were started here (V(initiator)) or by the peer (V(responder)). Not in the database.
     type: str
     choices: [initiator, responder]
   owner:

@@ -161,6 +161,9 @@ class Methods:
 
     async def _list(self, params: dict[str, Any], connection: Connection) -> Any:
         resident = self._resident
+        if "role" in params and params["source"] == "database":
+            remedy = "leave it out, or list the manager"
+            raise InputError("role", params["role"], "has no meaning in the database", remedy)
         unknown = [name for name in params.get("names", ()) if name not in resident.tunnels.rows]
         if unknown:
             known = nearest(unknown[0], resident.tunnels.rows) if resident.tunnels.rows else "nothing is defined"

@@ -188,6 +188,57 @@ def test_success_is_learnt_from_the_list(pair, command):
     assert command("cmd=activate", "numlist=1") == "tunnel 1 (to-right): is active already\n"
 
 
+def test_addresses_find_no_tunnel_that_goes_by_names(pair, command):
+    left, right = pair
+    ours, theirs = ends(left, right)
+    left.apply(ours)
+    addresses = f"ipaddr={left.address},{right.address}"
+    assert "no tunnel is defined between these identities" in command("cmd=activate", addresses, status=2)
+    by_address = {"local": {"address": left.address}, "remote": {"address": right.address, **_ports(right)}}
+    left.apply(ours | by_address)
+    right.apply(theirs | {"local": {"address": right.address}, "remote": {"address": left.address, **_ports(left)}})
+    assert "negotiation has begun" in command("cmd=activate", addresses)
+    assert left.wait("to-right")["reached"]
+
+
+def _ports(manager: Process) -> dict[str, int]:
+    return {"port": manager.ports[0], "natt_port": manager.ports[1]}
+
+
+def test_a_group_starts_each_of_its_tunnels(pair, command):
+    left, right = pair
+    ours, theirs = ends(left, right)
+    right.apply(theirs)
+    left.apply(ours | {"groups": ["branches", "all"]})
+    far = {"name": "far", "remote": {"address": "127.0.0.9", "id": "far"}, "groups": ["branches"]}
+    child = {"name": "lan", "local": ["10.7.0.0/16"], "remote": ["10.8.0.0/16"]}
+    left.apply(ours | far | {"children": [child]})
+    assert command("cmd=activate", "remid=all") == "tunnel 1 (to-right): negotiation has begun\n"
+    assert left.wait("to-right")["reached"]
+    assert command("cmd=activate", "remid=branches").splitlines() == [
+        "tunnel 1 (to-right): is active already",
+        "tunnel 2 (far): negotiation has begun",
+    ]
+
+
+def test_every_word_is_seen(pair, command):
+    left, right = pair
+    ours, theirs = ends(left, right)
+    trap = {"voice": {"start": "trap"}}
+    left.apply(ours | {"children": children(0, **trap)})
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.4", left.ports[0]))
+        left.apply(ours | {"remote": ours["remote"] | {"address": "127.0.0.4"}, "children": children(0, **trap)})
+        command("cmd=activate", "numlist=1")
+        assert [row[2] for row in command.rows()] == ["Negotiating", "Negotiating", "Dormant"]
+    right.apply(theirs | {"children": children(1)})
+    left.apply(ours | {"children": children(0, **trap)})
+    assert left.wait("to-right", timeout=20)["reached"]
+    assert [row[2] for row in command.rows()] == ["Active", "Active", "Dormant"]
+    command("cmd=remove", "phase=1")
+    assert [row[2] for row in command.rows()] == ["Expired", "Active"]
+
+
 def test_why_negotiation_failed_is_in_the_list_and_in_the_log(pair, command):
     left, right = pair
     ours, theirs = ends(left, right)

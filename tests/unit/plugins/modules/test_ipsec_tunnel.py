@@ -241,6 +241,12 @@ def test_the_numbers_of_the_manager_are_not_those_of_the_database(managers: Pair
     assert info(manager, numbers=[7]) == []
 
 
+def test_the_database_has_no_roles(untouched: Pair) -> None:
+    arguments = {"control_socket": untouched[0].control, "source": "database", "role": "initiator"}
+    result = run_module("ipsec_tunnel_info", arguments)
+    assert result["failed"] and "role: has no meaning in the database" in result["msg"]
+
+
 def test_what_is_wanted_but_down_is_told_and_changes_nothing(managers: Pair) -> None:
     left, right = managers
     right.stop()

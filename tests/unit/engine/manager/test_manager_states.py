@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words for states: every state of the protocol engine has one, and the command prints each."""
+
+from __future__ import annotations
+
+import pytest
+from engine.cli import tunnels as cli
+from engine.ike.v2.sa import ChildState, State
+from engine.manager import states
+from engine.manager.methods import METHODS
+
+PHASE1 = {
+    "negotiating": [State.START, State.INIT_SENT, State.INIT_ANSWERED, State.AUTH_SENT],
+    "active": [State.ESTABLISHED],
+    "expired": [State.REKEYED, State.DELETING],
+    "dormant": [State.REFUSED, State.GONE],
+}
+PHASE2 = {
+    "active": [ChildState.INSTALLED, ChildState.ANSWERED, ChildState.REKEYING, ChildState.REKEYED],
+    "expired": [ChildState.DELETING],
+    "dormant": [ChildState.GONE],
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "table", "kind"), [(PHASE1, states._PHASE1, State), (PHASE2, states._PHASE2, ChildState)]
+)
+def test_every_state_has_a_word(words, table, kind):
+    assert table == {state: word for word, found in words.items() for state in found}
+    assert table.keys() == set(kind)
+    assert set(states._BEST) == cli._STATUS.keys() and set(table.values()) <= set(states._BEST)
+    assert set(cli._STATUS.values()) == {"Negotiating", "Active", "Dormant", "Expired"}
+
+
+def test_the_words_for_the_whole_are_documented():
+    words = METHODS["tunnels.list"].result["properties"]["tunnels"]["items"]["properties"]["state"]["description"]
+    for word in ("inactive", "dormant", "negotiating", "active", "degraded", "down", "retiring"):
+        assert word in words
