@@ -9,6 +9,7 @@ each spoke), so that a pair is a clique of two.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,12 +22,13 @@ Community = dict[str, Any]
 Resolve = Callable[[Any], list[str] | None]
 
 VIA_HUB, DIRECT, NONE = "via_hub", "direct", "none"
-_COMMON_KEYS = ("name", "topology", "profile", "ike", "child", "encapsulation", "epoch")
+_COMMON_KEYS = ("name", "topology", "profile", "ike", "child", "encapsulation", "epoch", "interfaces")
 _TOPOLOGY_KEYS = {
     "mesh": ("members",),
     "hub_spoke": ("hubs", "spokes", "spoke_to_spoke", "networks"),
     "pairs": ("pairs",),
 }
+_INTERFACE_NAME = 15  # characters, Linux's limit
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}", re.ASCII)
 
 
@@ -74,6 +76,7 @@ def _read(given: Any, variable: str, resolve: Resolve, problems: Problems) -> Co
         "child": dict(given.get("child") or {}),
         "encapsulation": given.get("encapsulation"),
         "epoch": given.get("epoch"),
+        "interfaces": _interfaces(what, given, problems),
         "cliques": [],
         "hubs": [],
         "spokes": [],
@@ -81,6 +84,19 @@ def _read(given: Any, variable: str, resolve: Resolve, problems: Problems) -> Co
         "networks": [],
         **_TOPOLOGIES[topology](what, given, resolve, problems),
     }
+
+
+def _interfaces(what: str, given: Mapping[str, Any], problems: Problems) -> bool:
+    """Whether the tunnels of this community are route-based."""
+    wanted = given.get("interfaces", False)
+    if not isinstance(wanted, bool):
+        problems.add(f"{what}: interfaces {wanted!r} is not true or false", "write true or false", wanted, given)
+        return False
+    child = given.get("child")
+    if wanted and isinstance(child, Mapping) and child.get("mode") == "transport":
+        problem = f"{what}: packets of transport mode never come to an interface"
+        problems.add(problem, "take interfaces out, or child: {mode: transport}", child["mode"], given)
+    return wanted
 
 
 def _check_keys(what: str, given: Mapping[Any, Any], known: tuple[str, ...], problems: Problems) -> None:
@@ -204,6 +220,14 @@ def peers(community: Community, host: str) -> list[str]:
 def tunnel_name(community: Community, peer: str) -> str:
     """Name of the tunnel to a peer, on the gateway that has it."""
     return f"{community['name']}-{peer}"
+
+
+def interface_name(tunnel: str) -> str:
+    """Name of the interface of a route-based tunnel: the tunnel's where it fits into 15 characters."""
+    if len(tunnel) <= _INTERFACE_NAME:
+        return tunnel
+    digest = hashlib.sha256(tunnel.encode()).hexdigest()[:8]
+    return f"{tunnel[: _INTERFACE_NAME - 9]}-{digest}"
 
 
 def claimed_twice(one: Community, other: Community) -> tuple[str, str] | None:

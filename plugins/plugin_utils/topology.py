@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import agreement
-from .communities import Community, peers, tunnel_name
+from .communities import Community, interface_name, peers, tunnel_name
 from .members import Member, member_networks
 from .networks import Union, family_of
 from .problems import PlanError
@@ -104,6 +104,8 @@ class _Pairs:
         }
         if community["encapsulation"]:
             definition["encapsulation"] = community["encapsulation"]
+        if community["interfaces"]:
+            definition["interface"] = {"name": interface_name(definition["name"])}
         return definition
 
     def _auth(self, mine: Member, other: Member) -> dict[str, Any]:

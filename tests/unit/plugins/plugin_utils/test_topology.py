@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.definition import parse_definition
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.overlap import Claim, overlaps
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.communities import interface_name
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import PlanError
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_roster
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.topology import (
@@ -253,3 +254,34 @@ def test_a_thousand_hosts_take_no_time(community: dict[str, Any]) -> None:
     tunnels = host_tunnels(made, "g0", SEED)
     assert len(tunnels) == 999
     assert time.process_time() - start < 5
+
+
+def test_the_tunnels_of_a_community_with_interfaces_are_route_based() -> None:
+    made = roster([HUB_SPOKE | {"interfaces": True}, {"name": "d", "topology": "pairs", "pairs": [
+        {"left": "g3", "right": "g0"}]}], hosts(4))  # fmt: skip
+    tunnels = host_tunnels(made, "g0", SEED)
+    assert [tunnel.get("interface") for tunnel in tunnels] == [{"name": "c-g1"}, {"name": "c-g2"}, None]
+    documents = [parse_definition(tunnel).document for tunnel in tunnels]
+    assert [document["interface"] and document["interface"]["routes"] for document in documents] == [
+        ["10.0.1.0/24"], ["10.0.2.0/24"], None,
+    ]  # fmt: skip
+    (spoke,) = host_tunnels(made, "g1", SEED)
+    assert parse_definition(spoke).document["interface"]["routes"] == ["10.0.0.0/24", "10.0.2.0/24"]
+
+
+@given(st.text("abcdefgh-._019", min_size=1, max_size=60), st.text("abcdefgh-._019", min_size=1, max_size=60))
+def test_interface_names_fit_and_differ(one: str, other: str) -> None:
+    assert len(interface_name(one)) <= 15
+    assert (interface_name(one) == interface_name(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"interfaces": "ipsec0"}, "write true or false"),
+        ({"interfaces": True, "child": {"mode": "transport"}}, "take interfaces out"),
+    ],
+)
+def test_interfaces_that_cannot_be(more: dict[str, Any], words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        roster([HUB_SPOKE | more], hosts(3))
