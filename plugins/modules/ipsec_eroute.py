@@ -34,6 +34,7 @@ options:
     description:
       - Network that the packets come from. A single address is that host; V(0/0) or V(any) is everything. Host bits are cleared.
       - An eroute is about all packets of its networks that this host sends or forwards, those of its own address among them.
+        The module warns when O(source) and O(destination) have addresses in common and none of them may pass.
     type: str
   destination: &destination
     description: Network that the packets go to.
@@ -346,6 +347,8 @@ def main() -> None:
         plan = proceed(module.params["runtime_dir"], decision(module.params))
     except EngineError as exc:
         module.fail_json(msg=str(exc), changed=False)
+    for warning in plan.warnings:
+        module.warn(warning)
     before, after = show(plan)
     module.exit_json(changed=plan.changed, eroutes=changes(plan), diff={"before": before, "after": after})
 

@@ -56,6 +56,8 @@ def change(action: str, given: argparse.Namespace, program: str) -> int:
         for sign, text in (("-", before), ("+", after)):
             for line in text.splitlines():
                 complain(f"{program}: {sign} {line}")
+    for warning in plan.warnings:
+        complain(f"{program}: {warning}")
     if given.json:
         show_json({"changed": plan.changed, "before": before.splitlines(), "after": after.splitlines()})
     return 0

@@ -178,12 +178,43 @@ def _answer(selector: KernelSelector) -> KernelSelector | None:
     s = selector
     if s.protocol not in (0, _ICMP[s.family]):
         return None
+    within = overlap(s)
+    if within is None:
+        return None
+    kind, code = _PROHIBITED[s.family]
+    return KernelSelector(
+        s.family, s.source, s.source_prefix, within.source, within.source_prefix, _ICMP[s.family],
+        kind, _EXACT, code, _EXACT,
+    )  # fmt: skip
+
+
+def covers(wide: KernelSelector, narrow: KernelSelector) -> bool:
+    """Whether all packets of ``narrow`` are of ``wide`` too."""
+    if wide.family != narrow.family or wide.protocol not in (0, narrow.protocol):
+        return False
+    sides = (
+        (wide.source, wide.source_prefix, narrow.source, narrow.source_prefix),
+        (wide.destination, wide.destination_prefix, narrow.destination, narrow.destination_prefix),
+    )
+    if any(prefix > longer or not _begin_alike(a, b, prefix) for a, prefix, b, longer in sides):
+        return False
+    ports = (
+        (wide.source_port, wide.source_port_mask, narrow.source_port, narrow.source_port_mask),
+        (wide.destination_port, wide.destination_port_mask, narrow.destination_port, narrow.destination_port_mask),
+    )
+    return all(not mask or (port, mask) == (other, other_mask) for port, mask, other, other_mask in ports)
+
+
+def _begin_alike(a: bytes, b: bytes, bits: int) -> bool:
+    rest = len(a) * 8 - bits
+    return int.from_bytes(a, "big") >> rest == int.from_bytes(b, "big") >> rest
+
+
+def overlap(selector: KernelSelector) -> KernelSelector | None:
+    """All packets of the network that both ends have in common; None when they have none."""
+    s = selector
     near, far = network(s.source, s.source_prefix), network(s.destination, s.destination_prefix)
     if not near.overlaps(far):
         return None
-    senders = near if near.prefixlen >= far.prefixlen else far
-    kind, code = _PROHIBITED[s.family]
-    return KernelSelector(
-        s.family, s.source, s.source_prefix, senders.network_address.packed, senders.prefixlen, _ICMP[s.family],
-        kind, _EXACT, code, _EXACT,
-    )  # fmt: skip
+    common = near if near.prefixlen >= far.prefixlen else far
+    return selector_of(common, common, 0, 0, 0)

@@ -16,8 +16,26 @@ from ..said import Said, parse_said
 from . import chain as chains
 from . import groups, nftables
 from .client import describe
+from .policies import network_text
 from .registry import Child
-from .shunt import IN, IPSEC, NUMBERS, OUT, REJECT, Key, Shunt, answers, is_answer, number_of, policies
+from .shunt import (
+    DROP,
+    IN,
+    IPSEC,
+    NUMBERS,
+    OUT,
+    PASS,
+    REJECT,
+    TRAP,
+    Key,
+    Shunt,
+    answers,
+    covers,
+    is_answer,
+    number_of,
+    overlap,
+    policies,
+)
 from .values import IPCOMP, KernelSelector, Policy, Template
 
 Place = tuple[KernelSelector, str]
@@ -83,6 +101,7 @@ class Plan:
     :ivar changes: the shunts that change.
     :ivar policies: (held, wanted) policies, in order.
     :ivar rules: of nftables, as they are to be; ``rules_before`` as they were; None when they stay.
+    :ivar warnings: what the operator should know about it.
     """
 
     changes: tuple[Change, ...] = ()
@@ -90,6 +109,7 @@ class Plan:
     rules: Sequence[nftables.Rule] | None = None
     rules_before: Sequence[nftables.Rule] = ()
     state: nftables.State | None = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -225,33 +245,11 @@ def _require_rules(seen: Seen) -> None:
 def _check_exposed(shunt: Shunt, seen: Seen, name: Callable[[str], str]) -> None:
     direction = IN if shunt.direction == IN else OUT
     for policy in seen.tunnels:
-        if policy.direction == direction and _covers(shunt.selector, policy.selector):
+        if policy.direction == direction and covers(shunt.selector, policy.selector):
             raise InputError(
                 name("precedence"), None, f"before every tunnel it would take all packets of {_whose(policy, seen)}",
                 "write specific, which lets the most specific one win as the classic table did, or first, to mean it",
             )  # fmt: skip
-
-
-def _covers(wide: KernelSelector, narrow: KernelSelector) -> bool:
-    """Whether all packets of ``narrow`` are of ``wide`` too."""
-    if wide.family != narrow.family or wide.protocol not in (0, narrow.protocol):
-        return False
-    sides = (
-        (wide.source, wide.source_prefix, narrow.source, narrow.source_prefix),
-        (wide.destination, wide.destination_prefix, narrow.destination, narrow.destination_prefix),
-    )
-    if any(prefix > longer or not _begin_alike(a, b, prefix) for a, prefix, b, longer in sides):
-        return False
-    ports = (
-        (wide.source_port, wide.source_port_mask, narrow.source_port, narrow.source_port_mask),
-        (wide.destination_port, wide.destination_port_mask, narrow.destination_port, narrow.destination_port_mask),
-    )
-    return all(not mask or (port, mask) == (other, other_mask) for port, mask, other, other_mask in ports)
-
-
-def _begin_alike(a: bytes, b: bytes, bits: int) -> bool:
-    rest = len(a) * 8 - bits
-    return int.from_bytes(a, "big") >> rest == int.from_bytes(b, "big") >> rest
 
 
 def _whose(policy: Policy, seen: Seen) -> str:
@@ -290,7 +288,27 @@ def _plan(
     rules = nftables.rules_of(after)
     stale = not nftables.matches(seen.rules, rules)
     before_rules = nftables.rules_of(seen.shunts)
-    return Plan(tuple(changes), (*first, *puts, *last), rules if stale else None, before_rules, seen.rules)
+    policies_ = (*first, *puts, *last)
+    return Plan(
+        tuple(changes), policies_, rules if stale else None, before_rules, seen.rules, _warnings(changes, after)
+    )  # fmt: skip
+
+
+def _warnings(changes: Iterable[Change], after: Mapping[int, Shunt]) -> tuple[str, ...]:
+    """What stops packets from a network to itself stops this host's own there: a login from the inside, too."""
+    passing = [shunt.selector for shunt in after.values() if shunt.action == PASS]
+    found = []
+    for shunt in (change.after for change in changes if change.after):
+        within = overlap(shunt.selector)
+        if not within or shunt.selector.protocol or shunt.direction == IN or shunt.action not in (DROP, REJECT, TRAP):
+            continue
+        if not any(covers(wide, within) for wide in passing):
+            name = network_text(within.source, within.source_prefix)
+            found.append(
+                f"{shunt.line} stops packets within {name} too, such as this host's own to its neighbours there; "
+                f"set %pass from {name} to {name}, or narrow the destination, if they are to pass"
+            )
+    return tuple(found)
 
 
 def _answers(

@@ -166,6 +166,18 @@ def test_policies_and_tunnels_of_others_stand_in_the_way(task: Task) -> None:
     assert inside("ip xfrm policy").count("dir ") == 4
 
 
+def test_packets_within_the_network_are_warned_of(task: Task) -> None:
+    wide = {"source": "10.1.0.0/16", "destination": "0/0", "action": "drop", "count": False}
+    inner = {"source": "10.1.0.0/16", "destination": "10.1.0.0/16", "action": "pass", "count": False}
+    warnings = task(check=True, **wide)["warnings"]
+    assert len(warnings) == 1
+    warning = str(warnings[0])  # newer ansible-core wraps it
+    assert "stops packets within 10.1.0.0/16 too" in warning and "set %pass from 10.1.0.0/16 to 10.1.0.0/16" in warning
+    assert "warnings" not in task(eroutes=[inner, wide])
+    assert "warnings" not in task(eroutes=[inner, wide])
+    assert "warnings" not in task(**DROP)
+
+
 def test_other_owners_are_named(task: Task) -> None:
     task(**DROP, owner="office")
     for more in ({}, {"state": "absent"}):
