@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,8 @@ from engine.ike.actions import Expire, Report
 from engine.ike.settings import Settings
 from engine.selector import parse_selector
 
-from .world import EAST, World, child, pair, up
+from .test_rekey import DOINGS, two_children
+from .world import EAST, World, child, pair, straight, up
 
 
 def retired(**more: object) -> World:
@@ -150,6 +152,56 @@ def test_both_rekey_the_ike_sa_at_that_moment(moment: float) -> None:
     world.check()
     assert set(world.east.kernel.inbound) == before
     assert [sa.retired for sa in world.east.sas()] == [True]
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.005, 0.012, 0.02, 0.03])
+@pytest.mark.parametrize("who", ["east", "west"])
+@pytest.mark.parametrize("doing", DOINGS)
+def test_whatever_happens_at_that_moment_it_ends_with_its_children(doing: str, who: str, gap: float) -> None:
+    world = two_children(dpd_delay=0.0)
+    for first in (True, False):
+        if first is (gap > 0.012):
+            world.east.do(world.east.engine.retire("t", world.now))
+        else:
+            DOINGS[doing](world, getattr(world, who))
+        world.run(gap)
+    wanted_again = who == "east" and doing == "new_child" and gap > 0.012
+    if doing.startswith("rekey") and gap <= 0.012:
+        world.run(5.0)
+        world.check()
+    world.run(3700.0)  # a child lives for an hour
+    for host, peer in ((world.east, world.west), (world.west, world.east)):
+        assert host.kernel.faults == [] and host.kernel.reserved == set()
+        assert {sa.spi_out for sa in host.kernel.outbound.values()} == set(peer.kernel.inbound)
+        if not wanted_again:
+            assert list(host.engine.sas()) == [] and host.kernel.inbound == {}
+    if wanted_again:
+        world.check(2)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_with_loss_and_reordering_it_ends_with_its_children(seed: int) -> None:
+    chance = random.Random(seed)
+
+    def fate(number: int, datagram: bytes) -> list[float]:
+        if number < 4 or world.now > 1020.0:
+            return straight(number, datagram)
+        copies = chance.choices([0, 1, 2], [0.25, 0.65, 0.1])[0]
+        return [chance.uniform(0.001, 0.8) for _unused in range(copies)]
+
+    world = two_children(dpd_delay=0.0)
+    world.fate = fate
+    for position in range(4):
+        if position == seed % 4:
+            world.east.do(world.east.engine.retire("t", world.now))
+        else:
+            host = chance.choice([world.east, world.west] if position < seed % 4 else [world.west])
+            DOINGS[chance.choice(["rekey_child", "rekey_ike", "new_child"])](world, host)
+        world.run(chance.uniform(0.0, 0.1))
+    world.run(3800.0)
+    for host in (world.east, world.west):
+        assert host.kernel.faults == [] and host.kernel.reserved == set()
+        assert list(host.engine.sas()) == [] and host.kernel.inbound == {} and host.kernel.outbound == {}
 
 
 def test_it_can_be_stopped_and_the_peer_can_close_it() -> None:
