@@ -121,6 +121,8 @@ def test_what_is_routed_into_the_interface_is_protected(gateways: Pair) -> None:
     number = link["linkinfo"]["info_data"]["if_id"]
     (eroute, other) = [e for e in _eroutes(a) if e.tunnel == "t"]
     assert {eroute.if_id, other.if_id} == {int(number, 0)} and eroute.action == "ipsec"
+    (tunnel,) = a.call("tunnels.list", names=["t"], verbose=True)["tunnels"]
+    assert tunnel["children"][0]["sas"][0]["if_id"] == eroute.if_id
     a.call("manager.stop", keep=False)
     assert a.process.wait(20) == 0
     assert links(a.space) == [] and a.space.run("ip xfrm policy list nosock; ip route show proto 166") == ""

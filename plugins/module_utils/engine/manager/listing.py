@@ -182,6 +182,7 @@ def _child_sa(ike: IkeView, view: ChildView, counters: Counters, now: float) -> 
         "protocol": {50: "esp", 51: "ah"}[sa.protocol],
         "mode": sa.mode,
         "reqid": sa.reqid,
+        "if_id": sa.if_id,
         "spi_in": f"{sa.spi_in:#010x}",
         "spi_out": f"{sa.spi_out:#010x}",
         "local_address": sa.local_address,
