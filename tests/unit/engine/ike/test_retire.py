@@ -141,17 +141,19 @@ def test_a_rekey_that_is_out_is_the_last_one() -> None:
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.005, 0.012, 0.02, 0.03])
-def test_both_rekey_the_ike_sa_at_that_moment(moment: float) -> None:
+@pytest.mark.parametrize("who", ["east", "west"])
+def test_both_rekey_the_ike_sa_at_that_moment(moment: float, who: str) -> None:
     world = up(children=(child(lifetime=100.0),), dpd_delay=0.0)
-    before = set(world.east.kernel.inbound)
-    for host in (world.east, world.west):
-        host.do(host.engine.rekey("t", world.now))
+    host = getattr(world, who)
+    before = set(host.kernel.inbound)
+    for each in (world.east, world.west):
+        each.do(each.engine.rekey("t", world.now))
     world.run(moment)
-    world.east.do(world.east.engine.retire("t", world.now))
+    host.do(host.engine.retire("t", world.now))
     world.run(5.0)
     world.check()
-    assert set(world.east.kernel.inbound) == before
-    assert [sa.retired for sa in world.east.sas()] == [True]
+    assert set(host.kernel.inbound) == before
+    assert [sa.retired for sa in host.sas()] == [True]
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.005, 0.012, 0.02, 0.03])
