@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ..manager.client import DEFAULT_CONTROL, Client
+from ..manager.log import PRIORITIES
 from .choose import CHOOSERS, Chosen, Entry, unknown_numbers, with_numbers
 from .common import Parser, UsageError, complain, exclusive, guarded, parse_numbers, read_words, say, show_json
 from .tunnels import long_form, short_form
@@ -273,7 +274,8 @@ def _outcome(row: Entry, state: str, check: bool) -> str:
 
 
 def _log(client: Client, words: dict[str, str], how: _How) -> None:
-    answer = client.call("log.level", dict(words))
+    level = _choice(words, "level", {name: name for name in PRIORITIES})
+    answer = client.call("log.level", {} if level is None else {"level": level})
     if how.json:
         show_json(answer)
     elif "level" in words:

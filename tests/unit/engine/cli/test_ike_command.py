@@ -462,6 +462,8 @@ def test_log_level(capsys):
         (["cmd=remove", "namelist=hq-b1"], "not a word of this command"),
         (["cmd=list", "--check"], "--check goes with"),
         (["cmd=log", "--check"], "--check goes with"),
+        (["cmd=log", "level=loud"], "level=error|warning|info|debug"),
+        (["cmd=log", "numlist=1"], "not a word of this command"),
     ],
 )
 def test_bad_words_change_nothing(words, message, capsys):

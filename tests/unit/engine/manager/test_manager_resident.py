@@ -195,6 +195,26 @@ def test_what_cannot_be_sent_is_told(world):
     assert world.left.counts["unsent"] >= 1
 
 
+def test_wanting_again_what_is_down_has_it_tried_at_once(world):
+    world.wire.broken.add("10.0.0.2")
+    world.define(world.left)
+    world.run(300)
+    tunnels = world.left.tunnels
+    assert world.state(world.left) != "active" and tunnels.retry.due_at("t") is None
+    world.run(80)  # its attempt has failed, and the next one is long off
+    while tunnels.retry.due_at("t") is None:
+        world.run(5)
+    assert tunnels.retry.due_at("t") > world.now + 5
+    world.wire.broken.clear()
+    world.define(world.right, "present")
+    asked = {"definitions": [{"name": "t"}], "state": "active", "owner": "", "purge": False}
+    (step,) = make_plan(asked, tunnels.rows, lambda name: tunnels.condition(name).running()).steps
+    assert step.action == "none"
+    tunnels.carry_out(step, tunnels.rows["t"])
+    world.run(1)
+    assert world.state(world.left) == "active"
+
+
 def test_an_address_that_this_host_does_not_have_is_told_and_stays_told(world):
     """The peer's silence, which comes later, is not the reason then."""
     world.define(world.left)
