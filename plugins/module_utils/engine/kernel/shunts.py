@@ -130,6 +130,9 @@ def preview(runtime_dir: str, decide: Decide) -> Plan:
 
 
 def perform(runtime_dir: str, decide: Decide) -> Plan:
-    """Set or remove; see :func:`carry_out`."""
+    """Set or remove; see :func:`carry_out`. Where there is nothing to do, nothing is written at all."""
+    plan = preview(runtime_dir, decide)
+    if not plan.changed:
+        return plan
     with closing(XfrmClient()) as client, closing(Registry(runtime_dir)) as registry:
         return carry_out(client, registry, decide)
