@@ -168,7 +168,7 @@ def test_a_restart_loses_no_packet_and_no_sa(managers: tuple[Manager, Manager], 
     before = identity(a), identity(b)
     a.space.run("ip xfrm policy list nosock > /tmp/policies; ip route > /tmp/routes")
     with a.space.entered():
-        command = ["ping", "-n", "-i", "0.01", "-W", "5", "10.2.0.1"]
+        command = ["ping", "-n", "-q", "-i", "0.01", "-W", "5", "10.2.0.1"]
         pings = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     time.sleep(0.5)
     restarted = {"initiator": [a], "responder": [b], "both": [a, b]}[ends]

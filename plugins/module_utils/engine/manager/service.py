@@ -141,7 +141,8 @@ def _lock(directory: str) -> int:
 async def _run(options: Options, make_host: Any, log: Log, stopped: Callable[[Turner], Awaitable[bool]]) -> int:
     store = Store(options.database)
     host = make_host(options.runtime_dir)
-    ports = Ports(list(options.listen), options.ike_port, options.natt_port)
+    systemd = Systemd()
+    ports = Ports(list(options.listen), options.ike_port, options.natt_port, systemd.kept())
     for port in ports:
         host.prepare_socket(port)
     settings = Settings(ike_port=options.ike_port, natt_port=options.natt_port)
@@ -154,7 +155,7 @@ async def _run(options: Options, make_host: Any, log: Log, stopped: Callable[[Tu
     resident.begin()
     await server.open()
     turner.attach()
-    systemd = Systemd()
+    systemd.keep(port.socket for port in ports)
     systemd.ready(turner.status())
     beats = asyncio.create_task(_beat(systemd, turner))
     log.info("the tunnel manager serves", control=options.control, tunnels=len(resident.tunnels.rows))

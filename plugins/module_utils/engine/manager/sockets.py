@@ -9,8 +9,9 @@ import errno
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Any
 
 from ..errors import MissingError
 from ..ike.actions import Path
@@ -39,10 +40,11 @@ class Port:
 
     :param address: to bind to; ``0.0.0.0`` and ``::`` for all of a family.
     :param natt: whether datagrams carry the non-ESP marker.
+    :param bound: the socket of a manager before that is bound to all that already; None makes one.
     :raises MissingError: the port cannot be had.
     """
 
-    def __init__(self, address: str, port: int, natt: bool) -> None:
+    def __init__(self, address: str, port: int, natt: bool, bound: socket.socket | None = None) -> None:
         self.family = ipaddress.ip_address(address.partition("%")[0]).version
         self.number = port
         self.natt = natt
@@ -50,10 +52,11 @@ class Port:
         self._buffer = bytearray(_LARGEST)
         self._view = memoryview(self._buffer)
         kind = socket.AF_INET if self.family == 4 else socket.AF_INET6
-        self.socket = socket.socket(kind, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self.socket = bound or socket.socket(kind, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             self._prepare()
-            self.socket.bind(socket.getaddrinfo(address, port, kind, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4])
+            if bound is None:
+                self.socket.bind(_numeric(address, port, kind))
         except OSError as exc:
             self.socket.close()
             raise _unavailable(address, port, exc) from None
@@ -173,20 +176,30 @@ class Ports:
     """All sockets of a manager.
 
     :param addresses: to listen at; empty for every address of both families.
+    :param handed_on: sockets of the manager before, which take in ESP in UDP and IKE messages while nobody reads
+        them; those that do not fit are closed.
     :raises MissingError: a port cannot be had.
     """
 
-    def __init__(self, addresses: list[str], ike_port: int, natt_port: int) -> None:
+    def __init__(
+        self, addresses: list[str], ike_port: int, natt_port: int, handed_on: Iterable[socket.socket] = ()
+    ) -> None:
         self._all: list[Port] = []
+        bound = {(one.family, one.getsockname()[:2]): one for one in handed_on}
         try:
             for address in addresses or ["0.0.0.0", "::"]:
                 if not addresses and address == "::" and not _has_ipv6():
                     continue
+                kind = socket.AF_INET6 if ":" in address else socket.AF_INET
                 for number, natt in ((ike_port, False), (natt_port, True)):
-                    self._all.append(Port(address, number, natt))
+                    standing = bound.pop((kind, _numeric(address, number, kind)[:2]), None)
+                    self._all.append(Port(address, number, natt, standing))
         except MissingError:
             self.close()
             raise
+        finally:
+            for one in bound.values():
+                one.close()
         self._by_address = {(port.natt, port.address): port for port in self._all}
         wildcards = {4: "0.0.0.0", 6: "::"}
         self._by_family = {
@@ -227,6 +240,11 @@ def is_ours(address: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _numeric(address: str, port: int, kind: int) -> tuple[Any, ...]:
+    """What to bind to, and what a socket that is bound to it tells."""
+    return socket.getaddrinfo(address, port, kind, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4]
 
 
 def _has_ipv6() -> bool:

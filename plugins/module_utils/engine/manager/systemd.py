@@ -1,12 +1,21 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tell systemd how we are: the notification protocol of sd_notify(3), which is one datagram."""
+"""Tell systemd how we are, and have it keep our sockets from one start to the next.
+
+The notification protocol of sd_notify(3) is one datagram; the sockets go along with it (FDSTORE=1), and come back as
+sd_listen_fds(3) describes.
+"""
 
 from __future__ import annotations
 
+import array
 import os
 import socket
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_FIRST_DESCRIPTOR = 3
 
 
 class Systemd:
@@ -24,6 +33,27 @@ class Systemd:
         # Half the time, so that one late turn is no reason to be killed.
         self.watchdog = int(microseconds) / 2e6 if microseconds.isdigit() and ours and self._address else None
         self._status = ""
+        ours = environment.get("LISTEN_PID", "") == str(os.getpid())
+        self._kept = int(environment.get("LISTEN_FDS", "0")) if ours else 0
+
+    def kept(self) -> list[socket.socket]:
+        """The sockets that :meth:`keep` handed over before an earlier end; to be called once."""
+        found = []
+        for number in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + self._kept):
+            os.set_inheritable(number, False)
+            try:
+                found.append(socket.socket(fileno=number))
+            except OSError:
+                os.close(number)  # no socket: not one of ours
+        return found
+
+    def keep(self, sockets: Iterable[socket.socket]) -> None:
+        """Have these sockets kept open while we are not there: what arrives meanwhile waits in them.
+
+        They are kept whatever state they are in: an error of the network does not spoil a UDP socket.
+        """
+        descriptors = array.array("i", [one.fileno() for one in sockets])
+        self._tell("FDSTORE=1\nFDPOLL=0\nFDNAME=ike", [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
 
     def ready(self, status: str) -> None:
         """We serve."""
@@ -44,13 +74,13 @@ class Systemd:
         """We are about to end."""
         self._tell("STOPPING=1\nSTATUS=stopping")
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, text: str, ancillary: Sequence[tuple[int, int, Any]] = ()) -> None:
         if not self._address:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
                 connection.connect(self._address)
-                connection.sendall(text.encode())
+                connection.sendmsg([text.encode()], ancillary)
         except OSError:
             # Whoever wanted to know has gone; that is no reason to stop serving.
             return

@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A manager that kills itself: ``python3 -m tests.crash.mortal_manager STEPS OPTION…``.
+
+Before and after each thing it does to the world outside (journal, database, kernel, peers) is a step. After so many
+of them it is gone, without a word, as after SIGKILL by anybody; 0 lets it live.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from . import ENGINE  # noqa: F401 (makes the engine importable)
+
+from engine.kernel.client import XfrmClient  # isort: skip
+from engine.kernel.registry import Registry  # isort: skip
+from engine.manager import command  # isort: skip
+from engine.manager.live import Live  # isort: skip
+from engine.manager.sockets import Port  # isort: skip
+from engine.manager.store import Store  # isort: skip
+
+DOINGS: tuple[tuple[type, str], ...] = (
+    (Live, "_write"),
+    (Live, "_begin_anew"),
+    (Store, "commit"),
+    (Registry, "record"),
+    (XfrmClient, "batch"),
+    (XfrmClient, "reserve_spi"),
+    (Port, "_send"),
+)
+
+
+class Fuse:
+    """Counts steps down."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+
+    def step(self) -> None:
+        """One more; the last one is the end."""
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, doing: Callable[..., Any]) -> Callable[..., Any]:
+        """The same, with a step before and one after it."""
+
+        def stepped(*arguments: Any, **more: Any) -> Any:
+            self.step()
+            try:
+                return doing(*arguments, **more)
+            finally:
+                self.step()
+
+        return stepped
+
+
+def main() -> int:
+    """Run the manager until its time has come."""
+    fuse = Fuse(int(sys.argv[1]))
+    for owner, name in DOINGS:
+        setattr(owner, name, fuse.around(getattr(owner, name)))
+    return command.main(["manager", *sys.argv[2:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
