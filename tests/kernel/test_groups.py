@@ -166,6 +166,8 @@ def test_a_single_sa_stays_as_it_is(host: Host) -> None:
         (f"{ESP} ah.555@192.0.2.9", "from 192.0.2.1 to 192.0.2.9"),
         (f"{ESP} ah.556@192.0.2.2", "from 192.0.2.77 to 192.0.2.2"),
         (f"{ESP} ah:557@2001:db8::2", "only an SA in tunnel mode may lead on"),
+        (f"{AH} {COMP}", f"sas[0]: is inside of {COMP}, where the kernel of the other side cannot verify it"),
+        (f"{TUN} {ESP} {AH} {COMP}", f"sas[2]: is inside of {COMP}"),
     ],
 )
 def test_what_cannot_be_grouped_is_refused_and_nothing_changes(host: Host, text: str, problem: str) -> None:
@@ -179,7 +181,7 @@ def test_what_cannot_be_grouped_is_refused_and_nothing_changes(host: Host, text:
     assert host.state() == before
 
 
-@pytest.mark.parametrize("text", [f"{AH} {COMP}", f"{AH} {ESP}", f"{TUN} {ESP}", f"{TUN} {ESP} {COMP}"])
+@pytest.mark.parametrize("text", [f"{COMP} {AH}", f"{ESP} {COMP}", f"{TUN} {ESP}", f"{TUN} {ESP} {COMP}"])
 def test_an_sa_in_a_group_is_not_grouped_again(host: Host, text: str) -> None:
     host.group(f"{TUN} {ESP} {AH}")
     before = host.state()
@@ -273,9 +275,9 @@ def test_an_sa_deleted_behind_our_back_shows_as_missing_and_frees_the_others(hos
     assert group.sas == said(f"{TUN} {ESP} {AH}") and group.missing == said(ESP)
     with pytest.raises(InputError, match="no such SA"):
         host.group(f"{TUN} {ESP} {AH}")
-    plan = host.group(f"{AH} {COMP}")
+    plan = host.group(f"{COMP} {AH}")
     assert plan.dissolved == (said(f"{TUN} {ESP} {AH}"),)
-    assert host.groups() == [f"{AH} {COMP}"]
+    assert host.groups() == [f"{COMP} {AH}"]
     # The policy was of the group that ended.
     assert "proto ah" not in host.policies() and "proto esp spi 0x00000115" in host.policies()
 

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..said import PROTOCOLS, Said
 from .client import describe
 from .eroutes import said_of
-from .values import IPCOMP, OUT, KernelSelector, Policy, SaState, Template
+from .values import AH, IPCOMP, OUT, KernelSelector, Policy, SaState, Template
 
 # As many templates as the kernel can use of those that a policy may have.
 MAX_TRANSFORMS = 5
@@ -105,6 +105,28 @@ def check_states(members: Sequence[Said], sas: Mapping[Said, SaState], field: st
         if inner is not None:
             _check_step(inner, sa, place)
         inner = sa
+    _check_ah(members, sas, field)
+
+
+def _check_ah(members: Sequence[Said], sas: Mapping[Said, SaState], field: str) -> None:
+    """AH proves the IP header too. On the way in the kernel compares it as it came, with the protocol of the outermost
+    transform, so that AH under the same IP header but inside of another one is never found genuine. RFC 2401 section
+    4.3 has AH outermost for that header as well.
+    """
+    outermost: Said | None = None
+    for number in range(len(members) - 1, -1, -1):
+        said = members[number]
+        if said.protocol == TUN:
+            continue
+        outermost = outermost or said
+        if said.protocol == AH and outermost.protocol != AH:
+            raise InputError(
+                f"{field}[{number}]", str(said),
+                f"is inside of {outermost}, where the kernel of the other side cannot verify it",
+                "put the ah SA outside of those in transport mode",
+            )  # fmt: skip
+        if sas[said].mode == "tunnel":
+            outermost = None
 
 
 def check_tunnels(
