@@ -31,6 +31,7 @@ from engine.kernel.registry import REQID_FIRST, Child, Registry
 from engine.kernel.shunt import number_of
 from engine.kernel.shunt_plan import Plan, Wish, plan_absent, plan_present
 from engine.kernel.views import read_tables
+from test_managers import Manager
 
 MODULE_UTILS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 
@@ -589,16 +590,6 @@ def test_an_eroute_to_a_group_demands_all_of_it(site: Site) -> None:
         site.present(wish("10.4.0.0/24", "10.9.0.0/24", "ah.116@10.2.0.10"))
 
 
-@pytest.fixture
-def esp(space: Namespace) -> None:
-    done = None
-    try:
-        done = space.run(f"{state_command('10.2.0.1', '10.2.0.10', 0x115)}; ip xfrm state flush")
-    except AssertionError:
-        pytest.skip("this kernel has no ESP")
-    assert done is not None
-
-
 def state_command(source: str, destination: str, spi: int) -> str:
     return (
         f"ip xfrm state add src {source} dst {destination} proto esp spi {spi} reqid 7 mode tunnel flag af-unspec "
@@ -631,6 +622,47 @@ def test_held_packets_are_sent_when_an_sa_replaces_the_trap(site: Site) -> None:
     assert "3 10.1.0.0/24 -> 10.2.0.0/24 => esp0x115@10.2.0.10" in site.lines()
     in_count = site.far.run("ip -s xfrm state")
     assert "3(packets)" in in_count
+
+
+@pytest.mark.usefixtures("esp")
+def test_what_is_set_by_hand_outlives_managers_and_their_tunnels(pair, tmp_path: Path) -> None:
+    a, b = (Manager(space, tmp_path / str(number), number) for number, space in enumerate(pair, 1))
+    runtime = str(a.folder)
+    try:
+        for manager in (a, b):
+            manager.start()
+            manager.apply("active")
+        a.established()
+        said = next(line.split()[-1] for line in eroutes_of(a.space, runtime) if "=> esp" in line)
+        ends = ("--src", "10.77.0.0/24", "--dst", "10.2.0.0/24")
+        ipsec(a.space, runtime, "eroute", "--add", *ends, "--said", said)
+        ipsec(a.space, runtime, "eroute", "--add", "--src", "10.1.0.1", "--dst", "10.2.0.1", "--transport-proto", "tcp",
+              "--said", "%drop")  # fmt: skip
+        by_hand = [line for line in eroutes_of(a.space, runtime) if "10.77." in line or "%drop" in line]
+        assert len(by_hand) == 2
+        a.process.kill()
+        a.process.wait(20)
+        a.start()
+        assert set(by_hand) <= set(eroutes_of(a.space, runtime))
+        a.established()
+        with a.space.entered(), pytest.raises(PermissionError):
+            socket.create_connection(("10.2.0.1", 4000), timeout=2, source_address=("10.1.0.1", 0))
+        a.call("manager.stop", keep=False)
+        assert a.process.wait(20) == 0
+        # The SA is gone; what led to it must not let a packet out in clear.
+        assert [line.split("=> ")[1] for line in eroutes_of(a.space, runtime)] == ["%drop:6", "%trap"]
+    finally:
+        for manager in (a, b):
+            if getattr(manager, "process", None) is not None and manager.process.poll() is None:
+                manager.process.kill()
+                manager.process.wait(20)
+
+
+def eroutes_of(space: Namespace, runtime: str) -> list[str]:
+    """The table without counts, holds, and what lets neighbours find each other."""
+    with space.entered():
+        lines = [" ".join(format_eroute(e.line()).split()[1:]) for e in read_tables(runtime).eroutes]
+    return [line for line in lines if "%hold" not in line and ":58" not in line]
 
 
 def test_a_host_without_permission_is_told_so(site: Site) -> None:

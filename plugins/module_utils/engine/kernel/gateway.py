@@ -36,6 +36,7 @@ from .eroutes import said_of
 from .events import Event, XfrmEvents
 from .policies import kernel_selectors, policies
 from .registry import Child, Registry, is_ours
+from .shunt import number_of
 from .spec import ChildSpec, Limits, Usage
 from .succession import succeed
 from .values import ESP, IN, OUT, Aead, Auth, Crypt, Policy, Sa, SaState, Template
@@ -191,7 +192,7 @@ class Gateway:
     def remove_policies(self, spec: ChildSpec) -> None:
         """Delete the policies with these selectors that carry this request ID; others are left alone."""
         found = self._client.get_policies([(p.selector, p.direction, p.if_id) for p in reversed(_policies(spec, 0))])
-        ours = [delete_policy_index(p) for p in found if p is not None and p.reqid == spec.reqid]
+        ours = [delete_policy_index(p) for p in found if p is not None and _is_of(p, spec.reqid)]
         _raise_first(self._client.batch(ours), errno.ENOENT)
 
     def _take_over(self, wanted: list[Policy], spec: ChildSpec) -> None:
@@ -219,7 +220,7 @@ class Gateway:
         changes: list[Change] = []
         there = self._client.get_policies([(policy.selector, policy.direction, policy.if_id) for policy in wanted])
         for held, policy in zip(there, wanted, strict=True):
-            if held is not None and held.reqid != reqid:
+            if held is not None and not _is_of(held, reqid):
                 raise KernelError(f"set the policy {describe(policy)}", errno.EEXIST, self._claim(held))
             if held is None or (held.priority, held.action, held.templates) != policy[2:5]:
                 changes.append((held, policy))
@@ -237,6 +238,8 @@ class Gateway:
         return done
 
     def _claim(self, held: Policy) -> str:
+        if number_of(held) is not None:
+            return "an eroute set by hand has these selectors already; delete it (ipsec eroute --del), or choose others"
         names = self._registry.names(held.reqid)
         if names:
             return f"tunnel {names.tunnel} (child {names.child}) has these selectors already"
@@ -269,7 +272,8 @@ class Gateway:
     def held_policies(self) -> list[Policy]:
         """Every policy of a child in the registry."""
         known = self._registry.children()
-        return [policy for policy in self._client.dump_policies() if policy.reqid in known]
+        # An eroute that somebody set by hand may lead to an SA of a child, and is not the child's all the same.
+        return [p for p in self._client.dump_policies() if p.reqid in known and number_of(p) is None]
 
     def policies_of(self, spec: ChildSpec) -> list[Policy]:
         """The policies that belong to a child, whatever they name."""
@@ -298,6 +302,10 @@ class Gateway:
         _raise_first(self._client.batch(removals), errno.ESRCH)
         for sa in sas:
             self._registry.remove_group(said_of(sa))
+
+
+def _is_of(policy: Policy, reqid: int) -> bool:
+    return policy.reqid == reqid and number_of(policy) is None
 
 
 def inbound_sa(spec: ChildSpec) -> Sa:
