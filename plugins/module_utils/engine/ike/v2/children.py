@@ -246,13 +246,14 @@ def _keeps_trap(child: Child) -> bool:
 def refuse_in_retired(sa: IkeSa) -> None:
     """The peer wants a child, or fresh keys for one, in an IKE SA that is kept for those it has.
 
-    Its child lives on until the lifetime is over; whoever is refused may set up another IKE SA (RFC 7296 section 2.8).
+    It is about to be closed, if late, so the answer is that of RFC 7296 section 2.25.1: the child lives on.
 
-    :raises IkeError: NO_ADDITIONAL_SAS, scope child.
+    :raises IkeError: TEMPORARY_FAILURE, scope child.
     """
     if sa.retired:
         story = "an operator removed this IKE SA: what is up stays until its lifetime is over, nothing new is made"
-        raise IkeError(NotifyType.NO_ADDITIONAL_SAS, story, CHILD, reason="stopped")
+        # To NO_ADDITIONAL_SAS strongSwan closes the IKE SA at once, with all its children, to begin afresh.
+        raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="stopped")
 
 
 def answer_proposal(choice: Choice, spi: bytes) -> Proposal:
