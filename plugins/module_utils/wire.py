@@ -97,10 +97,12 @@ class Sight:
 
     :param local: networks on this side, ``remote`` those behind the peers. A packet from one to the other that leaves
         this host as anything but ESP or IKE is in clear.
+    :param tunnels: interfaces that lead into tunnels: what passes them is protected, or dropped, before it leaves.
     :ivar esp: packets by (sent or received, source, destination, SPI); ``clear``: by (interface, source, destination).
     """
 
-    def __init__(self, local: Iterable[str], remote: Iterable[str]) -> None:
+    def __init__(self, local: Iterable[str], remote: Iterable[str], tunnels: Iterable[str] = ()) -> None:
+        self._tunnels = frozenset(tunnels)
         self._local, self._remote = Networks(local), Networks(remote)
         self.esp: Counter[tuple[str, bytes, bytes, int]] = Counter()
         self.clear: Counter[tuple[str, bytes, bytes]] = Counter()
@@ -113,7 +115,7 @@ class Sight:
         Only what leaves is looked at for inner addresses: what comes in shows once more, decrypted, on the interface
         that its ESP came from.
         """
-        packet = classify(octets)
+        packet = None if interface in self._tunnels else classify(octets)
         if packet is None:
             return
         self.looked_at += 1

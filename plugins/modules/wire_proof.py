@@ -19,6 +19,7 @@ description:
     tunnel was pinged, and when a packet from O(local) to O(remote) left in clear.
   - What comes in is not looked at for packets in clear, because the kernel shows it once more after decryption. The other
     gateway proves that direction.
+  - Interfaces of route-based tunnels are passed over. What leaves by them is protected, or dropped, before it leaves the host.
 extends_documentation_fragment:
   - fleet.ipsec.attributes
 attributes:
@@ -269,12 +270,15 @@ def main() -> None:
     # Only now: an older interpreter could not read these files.
     from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
     from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.client import XfrmClient
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.interfaces import Interfaces
     from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.routes import Routes
     from ansible_collections.fleet.ipsec.plugins.module_utils.wire import Capture, Sight, shown_clear, shown_esp
 
     params = module.params
     try:
-        sight = Sight(params["local"], params["remote"])
+        interfaces = Interfaces()
+        sight = Sight(params["local"], params["remote"], interfaces.names())
+        interfaces.close()
         addresses = []
         if not params["command"] and params["pings"]:
             with Routes() as routes:

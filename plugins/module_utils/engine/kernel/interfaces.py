@@ -105,9 +105,16 @@ class Interfaces:
 
     def ours(self) -> list[Link]:
         """Every interface that we made."""
-        # The kernel picks those of this kind.
+        return [link for link in self._all() if link.ours]
+
+    def names(self) -> list[str]:
+        """Every XFRM interface by name, whoever made it."""
+        return [link.name for link in self._all()]
+
+    def _all(self) -> list[Link]:
+        # A kernel without them does not know the kind that it is to pick by, and lists everything.
         rows = self._links.do("list the interfaces", "get_links", kind=KIND)
-        return [link for link in map(_link, rows) if link.ours]
+        return [link for link in map(_link, rows) if link.kind == KIND]
 
     def apply(self, wanted: Interface, before: Interface | None = None) -> None:
         """Make the link, or bring it to what is wanted; what stays the same is not touched, so that no packet is lost.

@@ -107,3 +107,12 @@ def test_transport_mode_is_not_in_clear() -> None:
     assert not sight.clear
     sight.add(bytes(V4 / ICMP()), True, "wire")
     assert sum(sight.clear.values()) == 1
+
+
+def test_what_is_routed_into_a_tunnel_is_still_to_be_protected() -> None:
+    sight = Sight(["10.1.0.0/16"], ["10.2.0.0/16"], ["ipsec0"])
+    clear = bytes(IP(src="10.1.0.5", dst="10.2.0.7") / ICMP())
+    sight.add(clear, True, "ipsec0")
+    assert not sight.clear and not sight.looked_at
+    sight.add(clear, True, "wire")
+    assert sum(sight.clear.values()) == 1, "other interfaces lead out of the host"
