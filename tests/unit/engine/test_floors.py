@@ -23,7 +23,8 @@ FLOORS: dict[str, set[str]] = {
     "kernel": {"", "wire", "crypto"},
     "ping": {"", "wire", "crypto"},
     "manager": {"", "wire", "crypto", "ike", "kernel", "ping"},
-    "cli": {"", "wire", "crypto", "ike", "kernel", "ping", "manager"},
+    "convert": {"", "crypto", "manager"},
+    "cli": {"", "wire", "crypto", "ike", "kernel", "ping", "manager", "convert"},
 }
 SANS_IO = ("wire", "crypto", "ike")
 OUTSIDE = {

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -103,6 +103,9 @@ _ESP_PROFILES["legacy"] = (
 )
 
 PROFILES = tuple(_IKE_PROFILES)
+# The proposals that the profiles stand for, as words.
+IKE_PROFILES: Mapping[str, tuple[str, ...]] = _IKE_PROFILES
+ESP_PROFILES: Mapping[str, tuple[str, ...]] = _ESP_PROFILES
 
 _IKE_ENCR = tuple(name for name in names(Kind.ENCR) if name != "null")
 _PRF_WORDS = tuple(f"prf{name}" for name in names(Kind.PRF))
