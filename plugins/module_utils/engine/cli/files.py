@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of the command lines: what they read, and what only root may read afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import sys
+import tempfile
+
+from ..convert.files import Files
+from ..convert.importing import Source
+from ..convert.report import Report
+from ..errors import InputError, MissingError
+
+_ADDRESS = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]+)(?![\w.:/])")
+
+
+def read_source(path: str, report: Report) -> Source:
+    """The text of a file, or of standard input for ``-``.
+
+    :raises InputError: it cannot be read, or is no text.
+    """
+    files = Files(report)
+    if path == "-":
+        return Source(files.decode(sys.stdin.buffer.read(), "standard input", "file"), "standard input")
+    return Source(files.read(path), path)
+
+
+def write_private(path: str, text: str, overwrite: bool) -> None:
+    """Write a file that root alone may read, whole or not at all.
+
+    :raises InputError: it is there, and is not to be overwritten.
+    :raises MissingError: it cannot be written.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise InputError("-f", path, "is there already; nothing was written", "give -F to overwrite it")
+    try:
+        # mkstemp gives mode 0600; the file takes its place only when it is complete.
+        descriptor, beside = tempfile.mkstemp(prefix=".ikedb-", dir=os.path.dirname(os.path.abspath(path)))
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.rename(beside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            raise
+    except OSError as exc:
+        raise MissingError(
+            f"{path} cannot be written ({exc.strerror})", "name a file in a folder that is there"
+        ) from None
+
+
+def own_addresses(text: str) -> list[str]:
+    """Those addresses in a text that are this host's: only its own can be bound."""
+    return [address for address in dict.fromkeys(_ADDRESS.findall(text)) if _is_own(address)]
+
+
+def _is_own(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except (OSError, ValueError):
+            return False
+    return address not in ("0.0.0.0", "::")

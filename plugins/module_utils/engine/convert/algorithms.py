@@ -1,0 +1,192 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Algorithms by the names of other programs, and proposals made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ..crypto.registry import Kind
+from .report import IGNORED, LOST, SKIPPED, Unfit
+from .rows import Reader, Tell
+
+Found = dict[Kind, list[str]]
+Words = Mapping[str, tuple[Kind, tuple[str, ...]]]
+Make = Callable[[Found, Mapping[str, None], Tell, str], list[str]]
+
+_SIZES = (128, 192, 256)
+_CIPHERS: dict[str, tuple[str, ...]] = {
+    "aes": ("aes128",),
+    "aesgcm": ("aes256gcm16", "aes128gcm16"),
+    "aesgcmc": ("aes256gcm16", "aes128gcm16"),
+    "aesgcm16": ("aes256gcm16", "aes128gcm16"),
+    "aescbc": ("aes128",),
+    "3des": ("3des",),
+    "3descbc": ("3des",),
+    "des3": ("3des",),
+    "null": ("null",),
+    "espnull": ("null",),
+    "chacha20poly1305": ("chacha20poly1305",),
+    **{f"aes{bits}": (f"aes{bits}",) for bits in _SIZES},
+    **{f"aescbc{bits}": (f"aes{bits}",) for bits in _SIZES},
+    **{f"aes{bits}cbc": (f"aes{bits}",) for bits in _SIZES},
+    **{
+        pattern.format(bits): (f"aes{bits}gcm16",)
+        for bits in _SIZES
+        for pattern in ("aes{}gcm16", "aes{}gcm128", "aes{}gcm", "aesgcm{}", "aesgcmc{}", "aesgcm16{}")
+    },
+}
+_HASHES = {
+    spelling: name
+    for name, spellings in {
+        "sha1": ("sha", "sha1", "sha196"),
+        "sha256": ("sha2", "sha256", "sha2256", "sha256128", "sha2256128"),
+        "sha384": ("sha384", "sha2384", "sha384192", "sha2384192"),
+        "sha512": ("sha512", "sha2512", "sha512256", "sha2512256"),
+    }.items()
+    for word in spellings
+    for spelling in (word, f"hmac{word}")
+}
+_GROUPS = {
+    2: "modp1024", 5: "modp1536", 14: "modp2048", 15: "modp3072", 16: "modp4096", 17: "modp6144", 18: "modp8192",
+    19: "ecp256", 20: "ecp384", 21: "ecp521", 31: "x25519",
+}  # fmt: skip
+GROUP_NUMBERS = {name: number for number, name in _GROUPS.items()}
+_WORDS: Words = {
+    **{word: (Kind.ENCR, names) for word, names in _CIPHERS.items()},
+    **{word: (Kind.INTEG, (name,)) for word, name in _HASHES.items()},
+    **{f"prf{word}": (Kind.PRF, (f"prf{name}",)) for word, name in _HASHES.items()},
+    **{f"dh{number}": (Kind.KE, (name,)) for number, name in _GROUPS.items()},
+    **{name: (Kind.KE, (name,)) for name in _GROUPS.values()},
+    "curve25519": (Kind.KE, ("x25519",)),
+    "esn": (Kind.ESN, ("esn",)),
+    "noesn": (Kind.ESN, ("noesn",)),
+}
+# Of Libreswan alone: there aes is every size that is good.
+LIBRESWAN = {"aes": (Kind.ENCR, ("aes256", "aes128")), "aescbc": (Kind.ENCR, ("aes256", "aes128"))}
+_NONE = ("none", "modpnone", "dh0", "")
+
+# What stands for the defaults of other programs; theirs for ESP have no key exchange.
+IKE_DEFAULT = ("compat",)
+ESP_DEFAULT = ("aes256gcm16-chacha20poly1305-aes128gcm16", "aes256-aes128-sha256-sha384-sha512")
+# What both programs take where a proposal leaves it open.
+_DEFAULT_GROUPS = ["x25519", "ecp256", "ecp384", "ecp521", "modp2048", "modp3072", "modp4096"]
+_DEFAULT_HASHES = ["sha256", "sha384", "sha512"]
+
+
+def ike(more: Words | None = None) -> Reader:
+    """A reader of proposals for IKE; ``more`` are further words."""
+    return lambda text, tell: _proposals(text, tell, {**_WORDS, **(more or {})}, _ike, IKE_DEFAULT)
+
+
+def esp(more: Words | None = None) -> Reader:
+    """A reader of proposals for ESP; ``more`` are further words."""
+    return lambda text, tell: _proposals(text, tell, {**_WORDS, **(more or {})}, _esp, ESP_DEFAULT)
+
+
+def group(number: int) -> str | None:
+    """The name of a Diffie-Hellman group, None where it is not known here."""
+    return _GROUPS.get(number)
+
+
+def with_groups(proposals: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """ESP proposals that have a key exchange for rekeys; those with one of their own keep it."""
+    names = set(_GROUPS.values())
+    return [text if names & set(text.split("-")) else "-".join([text, *groups]) for text in proposals]
+
+
+def groups_of(proposals: Sequence[str]) -> list[str]:
+    """The key exchanges named in proposals, each once; the usual ones where none is."""
+    names = set(_GROUPS.values())
+    found = [word for text in proposals for word in text.split("-") if word in names]
+    return list(dict.fromkeys(found)) or _DEFAULT_GROUPS
+
+
+def _proposals(text: str, tell: Tell, words: Words, make: Make, default: Sequence[str]) -> list[str]:
+    made: list[str] = []
+    for item in text.split(","):
+        proposal = item.strip().lower().removesuffix("!")
+        if not proposal:
+            continue
+        if proposal in ("default", "%default"):
+            made += default
+            continue
+        found, unknown = _sort(proposal, words)
+        if unknown:
+            tell(
+                LOST, f"{', '.join(unknown)} of {proposal} is not spoken here", "offer an algorithm that both ends know"
+            )
+        made += make(found, unknown, tell, proposal)
+    if not made:
+        raise Unfit(SKIPPED, "nothing of it is spoken here", "choose algorithms that this end knows as well")
+    return list(dict.fromkeys(made))
+
+
+def _sort(proposal: str, words: Words) -> tuple[Found, dict[str, None]]:
+    """The algorithms of a proposal by kind, and the words that name none."""
+    found: Found = {kind: [] for kind in Kind}
+    unknown: dict[str, None] = {}
+    for word in proposal.replace(";", "-").replace("+", "-").split("-"):
+        plain = word.strip().replace("_", "")
+        if plain in _NONE:
+            continue
+        if plain not in words:
+            unknown[word.strip()] = None
+            continue
+        kind, names = words[plain]
+        found[kind] += [name for name in names if name not in found[kind]]
+    if any(_is_aead(name) for name in found[Kind.ENCR]):
+        # Beside such a cipher the word says that there is no integrity algorithm.
+        found[Kind.ENCR] = [name for name in found[Kind.ENCR] if name != "null"]
+    return found, unknown
+
+
+def _is_aead(name: str) -> bool:
+    return "gcm" in name or "poly" in name
+
+
+def _split(found: Found) -> list[tuple[bool, list[str]]]:
+    """(whether an AEAD, ciphers): both kinds do not mix in one proposal."""
+    aead = [name for name in found[Kind.ENCR] if _is_aead(name)]
+    others = [name for name in found[Kind.ENCR] if name not in aead]
+    return [(flag, names) for flag, names in ((True, aead), (False, others)) if names]
+
+
+def _ike(found: Found, unknown: Mapping[str, None], tell: Tell, proposal: str) -> list[str]:
+    hashes = found[Kind.INTEG]
+    if unknown and not all((found[Kind.ENCR], hashes or found[Kind.PRF] or _only_aead(found), found[Kind.KE])):
+        tell(LOST, f"{proposal} is left out, too little of it remains", "")
+        return []
+    groups = found[Kind.KE] or _DEFAULT_GROUPS
+    made = []
+    for aead, ciphers in _split(found):
+        if aead:
+            functions = found[Kind.PRF] or [f"prf{name}" for name in hashes or _DEFAULT_HASHES]
+            made.append("-".join([*ciphers, *functions, *groups]))
+        elif "null" not in ciphers:
+            made.append("-".join([*ciphers, *(hashes or _DEFAULT_HASHES), *found[Kind.PRF], *groups]))
+    return made
+
+
+def _only_aead(found: Found) -> bool:
+    return all(flag for flag, _names in _split(found))
+
+
+def _esp(found: Found, unknown: Mapping[str, None], tell: Tell, proposal: str) -> list[str]:
+    if unknown and not (found[Kind.ENCR] and (found[Kind.INTEG] or _only_aead(found))):
+        tell(LOST, f"{proposal} is left out, too little of it remains", "")
+        return []
+    made = []
+    rest = [*found[Kind.KE], *found[Kind.ESN]]
+    for aead, ciphers in _split(found):
+        if aead:
+            if found[Kind.INTEG] and _only_aead(found):
+                tell(IGNORED, "beside such a cipher an integrity algorithm has no meaning", "")
+            made.append("-".join([*ciphers, *rest]))
+            continue
+        # A null cipher is a proposal of its own here.
+        for names in (["null"] if "null" in ciphers else [], [name for name in ciphers if name != "null"]):
+            if names:
+                made.append("-".join([*names, *(found[Kind.INTEG] or _DEFAULT_HASHES), *rest]))
+    return made

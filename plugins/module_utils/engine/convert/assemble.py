@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the parts that a file gave to definitions: names, what is common, and the same check as the manager's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..identity import Identity
+from ..manager.definition import parse_definition
+from ..manager.options import DEFINITION
+from ..manager.schema import Problems
+from ..secret import Secret
+from .keys import SharedKey, choose, ends_of, settle
+from .report import IGNORED, LOST, SKIPPED, Entry, Report, Tunnel, Unfit
+from .rows import Part, Tell
+from .words import DYNAMIC
+
+VERSIONS = tuple(DEFINITION["properties"]["ike"]["properties"]["version"]["enum"])
+_PLACEHOLDER = "stands for the secret while all else is checked"
+_LONGEST = 64
+
+
+class Draft(Part):
+    """A tunnel that is being put together.
+
+    :ivar children: its children, in order.
+    :ivar secret: a key that the file gave with the tunnel itself, instead of by identities.
+    """
+
+    def __init__(self, name: str, place: Entry, report: Report) -> None:
+        super().__init__(name, place, report)
+        self.document["name"] = name
+        self.children: list[Part] = []
+        self.secret: Secret | None = None
+        self._about = report
+
+    def child(self, name: str, place: Entry) -> Part:
+        """A new child."""
+        part = Part(f"{self.label}/{name}", place, self._about)
+        part.document |= {"name": name, "start": "manual"}
+        self.children.append(part)
+        return part
+
+
+def version(entry: Entry, part: Part, wanted: int, upgrade: bool) -> None:
+    """Settle the IKE version of a tunnel.
+
+    :param wanted: what the file asks for.
+    :param upgrade: whether a tunnel of IKEv1 becomes one of IKEv2.
+    """
+    if wanted in VERSIONS:
+        part.document.setdefault("ike", {})["version"] = wanted
+    elif upgrade:
+        part.tell(entry, LOST, "the tunnel is made for IKEv2", "set the peer to IKEv2 as well")
+    else:
+        remedy = "set both ends to IKEv2, or have the tunnel converted into one of IKEv2"
+        part.tell(entry, SKIPPED, f"IKE version {wanted} is not supported yet", remedy)
+
+
+def finish(drafts: Sequence[Draft], keys: Sequence[SharedKey], report: Report) -> tuple[Tunnel, ...]:
+    """The tunnels that are left after all checks, in order."""
+    names = Names()
+    tunnels: list[Tunnel] = []
+    ends: dict[tuple[Any, ...], int] = {}
+    for draft in drafts:
+        tunnel = _finished(draft, keys, names)
+        if tunnel is None:
+            continue
+        canonical = _checked(tunnel.document)
+        where = ends.setdefault(_ends(canonical), len(tunnels))
+        if where == len(tunnels):
+            tunnels.append(tunnel)
+        else:
+            # One IKE SA between two ends carries all their children; two definitions could not be told apart.
+            tunnels[where] = _merged(tunnels[where], tunnel, draft, canonical)
+    return tuple(tunnels)
+
+
+class Names:
+    """Usable names, each once."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+
+    def give(self, wanted: str) -> str:
+        """The name itself, or the nearest that is free and usable."""
+        plain = re.sub(r"[^A-Za-z0-9_.:@-]", "_", wanted).lstrip(".:@-")[:_LONGEST] or "unnamed"
+        name, number = plain, 2
+        while name in self._taken:
+            name = f"{plain[: _LONGEST - 5]}-{number}"
+            number += 1
+        self._taken.add(name)
+        return name
+
+
+def _finished(draft: Draft, keys: Sequence[SharedKey], names: Names) -> Tunnel | None:
+    if draft.skipped:
+        return None
+    document = draft.document
+    _settle_children(draft)
+    if not document.get("children"):
+        if not any(child.skipped for child in draft.children):
+            draft.tell(draft.place, SKIPPED, "it has no child, so that it would protect nothing", "give it a child")
+        elif not draft.skipped:
+            draft.tell(draft.place, SKIPPED, "none of its children could be made", "see the notes about them")
+        return None
+    document.setdefault("auth", {"method": "psk"})
+    _rename(draft, document, names)
+    try:
+        canonical = _checked(document)
+    except Problems as found:
+        for problem in found.problems:
+            where = Entry(problem.field, "", draft.place.file, draft.place.line)
+            draft.tell(where, SKIPPED, problem.problem, problem.remedy)
+        return None
+    secret = draft.secret or settle(draft, choose(keys, ends_of(canonical)))
+    return Tunnel(document, secret)
+
+
+def _checked(document: dict[str, Any]) -> dict[str, Any]:
+    """The canonical form of a document without a secret.
+
+    :raises Problems: as the manager would.
+    """
+    return parse_definition({**document, "auth": {**document["auth"], "secret": _PLACEHOLDER}}).document
+
+
+def _rename(draft: Draft, document: dict[str, Any], names: Names) -> None:
+    renamed = [(document, names)]
+    inner = Names()
+    renamed += [(child, inner) for child in document["children"]]
+    for owner, given in renamed:
+        name = given.give(owner["name"])
+        if name != owner["name"]:
+            draft.tell(draft.place, IGNORED, f"the name {owner['name']} is not usable or taken, it is {name} now")
+            owner["name"] = name
+
+
+def _settle_children(draft: Draft) -> None:
+    """Put the children that are left into the document, with the address where a selector was dynamic."""
+    children = []
+    for child in draft.children:
+        if not child.skipped:
+            for side in ("local", "remote"):
+                _settle_selectors(draft, child, side)
+        if not child.skipped:
+            children.append(child.document)
+    draft.document["children"] = children
+
+
+def _settle_selectors(draft: Draft, child: Part, side: str) -> None:
+    address = draft.document.get(side, {}).get("address")
+    given = child.document.get(side, [DYNAMIC])
+    if child.document.get("mode") == "transport" and all(text == DYNAMIC for text in given):
+        child.document.pop(side, None)  # the addresses of the ends, whatever they are
+        return
+    if address is None and any(text.startswith(DYNAMIC) for text in given):
+        where = Entry(f"{side} network", DYNAMIC, child.place.file, child.place.line)
+        child.tell(where, SKIPPED, f"it is the {side} address, which is any", "list the networks")
+        return
+    child.document[side] = [
+        text.replace(DYNAMIC, str(address), 1) if text.startswith(DYNAMIC) else text for text in given
+    ]
+
+
+def _ends(canonical: dict[str, Any]) -> tuple[Any, ...]:
+    local, remote = canonical["local"], canonical["remote"]
+    return tuple((end["address"], Identity.parse(end["id"]).key) for end in (local, remote))
+
+
+_COMMON = ("ike", "encapsulation", "role")
+
+
+def _merged(first: Tunnel, second: Tunnel, draft: Draft, canonical: dict[str, Any]) -> Tunnel:
+    """The first tunnel with the children of the second."""
+    other = _checked(first.document)
+    names = Names(child["name"] for child in first.document["children"])
+    children = [{**child, "name": names.give(child["name"])} for child in second.document["children"]]
+    differing = [option for option in _COMMON if other[option] != canonical[option]]
+    instead = f"it has the ends of {first.name}, so its children are made part of that tunnel"
+    if differing:
+        draft.tell(draft.place, LOST, f"{instead}, and {', '.join(differing)} of that tunnel counts")
+    else:
+        draft.tell(draft.place, IGNORED, instead)
+    document = {**first.document, "children": [*first.document["children"], *children]}
+    return Tunnel(document, first.secret or second.secret, first.also_accept)
+
+
+def psk_only(text: str, tell: Tell) -> None:
+    """Reader of an option that says how an end authenticates."""
+    if text.strip().lower() not in ("psk", "secret"):
+        remedy = "agree on a pre-shared key with the peer, and give it"
+        raise Unfit(SKIPPED, "only pre-shared keys are supported", remedy)

@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files that a configuration consists of, within a budget of size, number and depth."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+
+from ..errors import InputError
+from .report import LOST, Entry, Report, refuse
+
+MAX_OCTETS = 16 << 20  # of all files together
+MAX_FILES = 1000
+MAX_DEPTH = 16
+
+
+class Files:
+    """Reads files, and the files that they include.
+
+    :param report: is told of includes that come to nothing.
+    :param follow: whether includes are read at all; they are not where a text came without a place of its own.
+    """
+
+    def __init__(self, report: Report, follow: bool = True) -> None:
+        self._report = report
+        self._follow = follow
+        self._left = MAX_OCTETS
+        self._count = 0
+        self._open: list[str] = []
+
+    def read(self, path: str, field: str = "file") -> str:
+        """The text of a file.
+
+        :raises InputError: naming ``field``: it cannot be read, is no text, or goes over the budget.
+        """
+        try:
+            with open(path, "rb") as stream:
+                octets = stream.read(self._left + 1)
+        except (OSError, ValueError) as exc:
+            problem = getattr(exc, "strerror", None) or "cannot be read"
+            raise InputError(field, path, problem, "name a file that can be read") from None
+        return self.decode(octets, path, field)
+
+    def decode(self, octets: bytes, path: str, field: str) -> str:
+        """The octets of a file as text.
+
+        :raises InputError: as :meth:`read`.
+        """
+        self._left -= len(octets)
+        self._count += 1
+        if self._left < 0:
+            raise InputError(field, path, f"is larger than {MAX_OCTETS >> 20} MiB", "give the configuration alone")
+        if self._count > MAX_FILES:
+            raise InputError(field, path, f"there are more than {MAX_FILES} files", "include fewer")
+        try:
+            text = octets.decode("utf-8-sig")
+        except UnicodeDecodeError as exc:
+            line = octets.count(b"\n", 0, exc.start) + 1
+            raise InputError(f"{path}:{line}", None, "is not UTF-8 text", "convert the file to UTF-8") from None
+        if "\0" in text:
+            line = text.count("\n", 0, text.index("\0")) + 1
+            raise InputError(f"{path}:{line}", None, "has a NUL character", "give a text file")
+        return text
+
+    def included(self, entry: Entry) -> Iterator[tuple[str, str]]:
+        """(path, text) of each file that an include names; relative names count from the including file.
+
+        :raises InputError: a circle, or files over the budget.
+        """
+        if not self._follow:
+            instead = "the included files were not read"
+            self._report.tell(entry, LOST, instead, "give the path of the main file instead of its content")
+            return
+        pattern = os.path.join(os.path.dirname(entry.file), entry.value)
+        paths = sorted(path for path in glob.glob(pattern) if not os.path.isdir(path))
+        if not paths:
+            self._report.tell(entry, LOST, "no such file is there", "convert on the host that has it, or copy it")
+        for path in paths:
+            place = os.path.realpath(path)
+            if place in self._open or os.path.realpath(entry.file) == place:
+                raise refuse(entry, f"includes {path}, which is being read already", "take the circle out")
+            if len(self._open) >= MAX_DEPTH:
+                raise refuse(entry, f"is more than {MAX_DEPTH} includes deep", "include less deep")
+            self._open.append(place)
+            try:
+                yield path, self.read(path, f"{entry.file}:{entry.line}: include")
+            finally:
+                self._open.pop()

@@ -1,0 +1,351 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The XML of AIX's ikedb into definitions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ..identity import Identity
+from ..manager.options import CHILD, DEFINITION
+from . import algorithms
+from . import ikedb_words as words
+from .assemble import Draft, finish, version
+from .ikedb_identities import GROUPS, End, read_end, read_selector
+from .ikedb_remarks import apply
+from .keys import SharedKey, decoded, of_text
+from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit, refuse
+from .rows import Part, Reader, Rows
+from .xml_reader import Element, read
+
+FORMAT = "ikedb"
+_OWNER_TAGS = ("IKEPresharedRemoteID", "IKEPresharedLocalID", "IKERemoteIdentity", "IKELocalIdentity")
+_PSK = ("preshared_key", "preshared", "psk", "pre_shared_key")
+
+
+class Database:
+    """The elements of one or several files, by name.
+
+    :raises InputError: a name is used twice.
+    """
+
+    _NAMES = {
+        "IKEProtection": "IKE_ProtectionName",
+        "IKETunnel": "IKE_TunnelName",
+        "IPSecProposal": "IPSec_ProposalName",
+        "IPSecProtection": "IPSec_ProtectionName",
+        "IPSecTunnel": "IPSec_TunnelName",
+        "IKEGroup": "IKE_GroupName",
+    }
+
+    def __init__(self, roots: list[Element], report: Report) -> None:
+        self.named: dict[str, dict[str, Element]] = {tag: {} for tag in self._NAMES}
+        self.keys: list[Element] = []
+        for root in roots:
+            if root.tag != words.ROOT:
+                raise refuse(root.entry(), "is not the element of ikedb", f"the outermost element is {words.ROOT}")
+            for element in root.children:
+                self._add(element, report)
+
+    def _add(self, element: Element, report: Report) -> None:
+        _check_values(element)
+        if element.tag == "IKEPresharedKey":
+            self.keys.append(element)
+        elif element.tag not in self._NAMES:
+            report.tell(element.entry(), LOST, "is not an element that this converter knows")
+        else:
+            name = _required(element, self._NAMES[element.tag])
+            if name in self.named[element.tag]:
+                raise refuse(element.entry(self._NAMES[element.tag]), "is used twice", "give each its own name")
+            self.named[element.tag][name] = element
+
+    def get(self, tag: str, element: Element, attribute: str) -> Element:
+        """The element that an attribute names.
+
+        :raises InputError: there is none of that name.
+        """
+        return self.find(tag, _required(element, attribute), element.entry(attribute))
+
+    def find(self, tag: str, name: str, where: Entry) -> Element:
+        """The element of that name; ``where`` it is named."""
+        found = self.named[tag].get(name)
+        if found is None:
+            raise refuse(where, f"names {tag} {name}, which is not there", "define it in the same file")
+        return found
+
+
+def _check_values(element: Element) -> None:
+    """Refuse values that cannot be, in the whole element."""
+    for attribute, value in element.attributes.items():
+        remedy = words.fault(attribute, value)
+        if remedy is not None:
+            raise refuse(element.entry(attribute), "is not a value of it", remedy)
+    for child in element.children:
+        _check_values(child)
+
+
+def _required(element: Element, attribute: str) -> str:
+    value = element.attributes.get(attribute, "").strip()
+    if not value:
+        raise refuse(element.entry(), f"has no {attribute}", "give it")
+    return value
+
+
+def convert(
+    sources: Sequence[tuple[str, str]],
+    report: Report,
+    keys: Sequence[SharedKey] = (),
+    upgrade: bool = False,
+    group_refused: str = "",
+) -> Conversion:
+    """The tunnels of a database.
+
+    :param sources: (text, path) of each file; they may name each other's elements.
+    :param keys: besides those in the files.
+    :param upgrade: whether phase 1 tunnels of main or aggressive mode become tunnels of IKEv2.
+    :param group_refused: why a group as the peer is refused, empty where it is not.
+    :raises InputError: it is no such file, has a value that cannot be, or names what is not there.
+    """
+    database = Database([read(text, path) for text, path in sources], report)
+    keys = [*keys, *_keys(database, report)]
+    made = drafts(database, report, upgrade, group_refused)
+    return Conversion(FORMAT, finish(made, keys, report), tuple(report.notes))
+
+
+def drafts(database: Database, report: Report, upgrade: bool = False, group_refused: str = "") -> list[Draft]:
+    """What the tunnels say, before it is checked.
+
+    :raises InputError: as :func:`convert`.
+    """
+    of_phase_1: dict[str, list[Element]] = {name: [] for name in database.named["IKETunnel"]}
+    for element in database.named["IPSecTunnel"].values():
+        database.get("IKETunnel", element, "IKE_TunnelName")
+        of_phase_1[element.attributes["IKE_TunnelName"].strip()].append(element)
+    made: list[Draft] = []
+    for name, element in database.named["IKETunnel"].items():
+        made += _tunnels(name, element, of_phase_1[name], database, report, upgrade, group_refused)
+    return made
+
+
+def _tunnels(
+    name: str,
+    element: Element,
+    children: list[Element],
+    database: Database,
+    report: Report,
+    upgrade: bool,
+    group_refused: str,
+) -> Iterator[Draft]:
+    """A tunnel, or one for each member of the group that is its peer."""
+    protection = database.get("IKEProtection", element, "IKE_ProtectionRef")
+    local = read_end(_child(element, "IKELocalIdentity"))
+    remote = _child(element, "IKERemoteIdentity")
+    peers, group = _peers(remote, database)
+    if group and group_refused:
+        raise refuse(element.entry("IKE_TunnelName"), f"has the group {group} as its peer", group_refused)
+    for number, peer in enumerate(peers, 1):
+        draft = Draft(f"{name}-{number}" if group else name, element.entry("IKE_TunnelName"), report)
+        draft.document |= {"local": dict(local), "remote": dict(peer)}
+        if group:
+            draft.document["groups"] = [re.sub(r"[^A-Za-z0-9_.:@-]", "_", group)]
+        _protect(draft, protection, upgrade)
+        _flags(draft, words.TUNNEL, element, {"IKE_TunnelName", "IKE_ProtectionRef", "IKE_Flags_AutoStart"})
+        if _is_set(element, "IKE_Flags_AutoStart") and not any(_starts(child) for child in children):
+            instead = "no phase 2 tunnel starts by itself, so phase 1 does not either"
+            draft.tell(element.entry("IKE_Flags_AutoStart"), LOST, instead, "let a phase 2 tunnel start by itself")
+        apply(draft, element, DEFINITION)
+        for child in children:
+            _phase_2(draft, name, child, peer if group else None, database)
+        yield draft
+
+
+def _child(element: Element, tag: str) -> Element:
+    found = element.first(tag)
+    if found is None:
+        raise refuse(element.entry(), f"has no {tag}", "give it")
+    return found
+
+
+def _peers(remote: Element, database: Database) -> tuple[list[End], str]:
+    """The peers, and the name of the group that they are."""
+    for tag in GROUPS:
+        reference = remote.first(tag)
+        if reference is not None:
+            name = next((value for value in reference.attributes.values() if value.strip()), "").strip()
+            group = database.find("IKEGroup", name, reference.entry())
+            return [_member(child, group) for child in group.children], name
+    return [read_end(remote)], ""
+
+
+def _member(child: Element, group: Element) -> End:
+    return read_end(Element(group.tag, group.file, child.line, {}, [child]))
+
+
+def _flags(part: Part, rows: Rows, element: Element, taken: set[str]) -> None:
+    """Do with every attribute that is not read elsewhere what its row says."""
+    for attribute in element.attributes:
+        if attribute not in taken:
+            part.take(rows, attribute, element.entry(attribute))
+
+
+def _protect(draft: Draft, protection: Element, upgrade: bool) -> None:
+    """The phase 1 policy."""
+    mode = protection.attributes.get("IKE_XCHGMode", "Main")
+    one = mode.lower() in ("main", "aggressive")
+    version(protection.entry("IKE_XCHGMode"), draft, 1 if one else 2, upgrade)
+    _flags(draft, words.PROTECTION, protection, {"IKE_ProtectionName", "IKE_XCHGMode"})
+    transforms = list(protection.all("IKETransform"))
+    taken = {"IKE_AuthenticationMethod", "IKE_Encryption", "IKE_Hash", "IKE_PRF", "IKE_DHGroup"}
+    proposals: list[str] = []
+    lifetimes = set()
+    others = 0
+    for transform in transforms:
+        method = transform.attributes.get("IKE_AuthenticationMethod", "Preshared_key").lower().replace(" ", "_")
+        if method not in _PSK:
+            others += 1
+            severity = LOST if others < len(transforms) else SKIPPED
+            where = transform.entry("IKE_AuthenticationMethod")
+            draft.tell(where, severity, "only pre-shared keys are supported", "agree on a pre-shared key with the peer")
+            continue
+        proposals += _proposal(draft, transform, _ike_text(transform), algorithms.ike())
+        lifetimes.add(transform.attributes.get("IKE_KeyRefreshMinutes", "0"))
+        _flags(draft, words.TRANSFORM, transform, taken)
+    if len(lifetimes) > 1:
+        draft.tell(protection.entry(), LOST, "one lifetime counts for all transforms, the last")
+    if proposals:
+        draft.document.setdefault("ike", {})["proposals"] = list(dict.fromkeys(proposals))
+    elif transforms and not draft.skipped:
+        draft.tell(protection.entry(), SKIPPED, "none of its transforms is spoken here", "choose newer algorithms")
+
+
+def _ike_text(transform: Element) -> str:
+    """A transform in the words of a proposal."""
+    given = transform.attributes
+    group = _groups(given.get("IKE_DHGroup", ""))
+    function = given.get("IKE_PRF", "").replace("-", "_")
+    parts = [given.get("IKE_Encryption", "").replace("-", "_"), given.get("IKE_Hash", "").replace("-", "_")]
+    return "-".join([*parts, *([f"prf{function.removeprefix('PRF_')}"] if function else []), *group])
+
+
+def _groups(text: str) -> list[str]:
+    """Diffie-Hellman groups as words of a proposal."""
+    numbers = [int(number) for number in re.findall(r"\d+", text)]
+    return [algorithms.group(number) or f"group{number}" for number in numbers if number]
+
+
+def _proposal(part: Part, element: Element, text: str, reader: Reader) -> list[str]:
+    """What a reader makes of a transform; nothing, and a note, where it can make nothing."""
+    where = Entry(element.tag, text, element.file, element.line)
+    try:
+        return list(reader(text, lambda *told: part.tell(where, *told)))
+    except Unfit as unfit:
+        part.tell(where, LOST, f"the transform is left out, {unfit.instead}", unfit.remedy)
+        return []
+
+
+def _phase_2(draft: Draft, tunnel: str, element: Element, member: End | None, database: Database) -> None:
+    """A phase 2 tunnel as a child; ``member`` where it is for one of a group."""
+    name = element.attributes["IPSec_TunnelName"].strip()
+    child = draft.child(name.removeprefix(f"{tunnel}:") or name, element.entry("IPSec_TunnelName"))
+    flags = {
+        "auto": _is_set(element, "IPSec_Flags_AutoStart"),
+        "trap": _is_set(element, "IPSec_Flags_OnDemand"),
+    }
+    child.document["start"] = next((start for start, flag in flags.items() if flag), "manual")
+    taken = {
+        "IPSec_TunnelName",
+        "IKE_TunnelName",
+        "IPSec_ProtectionRef",
+        "IPSec_Flags_AutoStart",
+        "IPSec_Flags_OnDemand",
+    }
+    _flags(child, {}, element, taken)
+    for side, tag in (("local", "IPSecLocalIdentity"), ("remote", "IPSecRemoteIdentity")):
+        identity = _child(element, tag)
+        if side == "remote" and member is not None and any(identity.first(group) for group in GROUPS):
+            if "address" not in member:
+                child.tell(identity.entry(), SKIPPED, "this member of the group has no address", "give it one")
+            else:
+                child.document[side] = [member["address"]]
+        else:
+            child.document[side] = [read_selector(identity)]
+    _protect_child(child, database.get("IPSecProtection", element, "IPSec_ProtectionRef"), database)
+    apply(child, element, CHILD)
+
+
+def _starts(element: Element) -> bool:
+    return _is_set(element, "IPSec_Flags_AutoStart")
+
+
+def _is_set(element: Element, attribute: str) -> bool:
+    return element.attributes.get(attribute, "No").lower() in ("yes", "1", "true")
+
+
+def _protect_child(child: Part, protection: Element, database: Database) -> None:
+    """The phase 2 policy."""
+    taken = {"IPSec_ProtectionName", "IPSec_ProposalRefs", "IPSec_InitiatorDHGroup", "IPSec_Flags_UseLifeSize"}
+    responder = protection.attributes.get("IPSec_ResponderDHGroup", "")
+    groups = _groups(protection.attributes.get("IPSec_InitiatorDHGroup", ""))
+    same = _groups(responder) == groups
+    _flags(child, words.IPSEC_PROTECTION, protection, taken | ({"IPSec_ResponderDHGroup"} if same else set()))
+    proposals: list[str] = []
+    seen = 0
+    for name in re.split(r"[\s,]+", _required(protection, "IPSec_ProposalRefs")):
+        proposal = database.find("IPSecProposal", name, protection.entry("IPSec_ProposalRefs"))
+        for element in proposal.children:
+            seen += 1
+            proposals += _protocol(child, element, groups)
+    size = child.document.pop("lifetime_bytes", 0)
+    if size and _is_set(protection, "IPSec_Flags_UseLifeSize"):
+        child.document["lifetime_bytes"] = size
+    elif size:
+        child.tell(protection.entry("IPSec_Flags_UseLifeSize"), IGNORED, "the size in the proposals does not count")
+    if proposals:
+        child.document["proposals"] = list(dict.fromkeys(proposals))
+    elif seen and not child.skipped:
+        child.tell(protection.entry(), SKIPPED, "none of its proposals is spoken here", "choose newer algorithms")
+
+
+def _protocol(child: Part, element: Element, groups: list[str]) -> list[str]:
+    """A proposal's protocol as words."""
+    if element.tag != "IPSecESPProtocol":
+        child.tell(element.entry(), LOST, "only ESP is negotiated", "use ESP at both ends")
+        return []
+    given = element.attributes
+    parts = [
+        given.get("ESP_Encryption", "").upper().removeprefix("ESP_").replace("-", "_"),
+        given.get("ESP_Authentication", "").replace("-", "_"),
+        *groups,
+    ]
+    if "ESP_ExtendedSeqNum" in given:
+        parts += ["esn", "noesn"] if _is_set(element, "ESP_ExtendedSeqNum") else ["noesn"]
+    _flags(child, words.ESP, element, {"ESP_Encryption", "ESP_Authentication", "ESP_ExtendedSeqNum"})
+    return _proposal(child, element, "-".join(part for part in parts if part), algorithms.esp())
+
+
+def _keys(database: Database, report: Report) -> list[SharedKey]:
+    found = []
+    for element in database.keys:
+        place = Entry("IKEPresharedKey", "", element.file, element.line, secret=True)
+        text = element.attributes.get("Value", "")
+        is_hex = element.attributes.get("Format", "ASCII").lower() == "hex"
+        owners = tuple(Identity.parse(end["id"]).key for end in _owners(element))
+        if not owners:
+            report.tell(place, IGNORED, "it belongs to nobody, so that it fits every tunnel")
+        try:
+            secret = decoded(f"0x{text.removeprefix('0x')}") if is_hex else of_text(text)
+        except Unfit as unfit:
+            report.tell(place, LOST, unfit.instead, unfit.remedy)
+        else:
+            found.append(SharedKey(place, owners, secret))
+    return found
+
+
+def _owners(element: Element) -> Iterator[End]:
+    """The identities of a key: its children, or theirs."""
+    for child in element.children:
+        inner = child.children if child.tag in _OWNER_TAGS else [child]
+        for each in inner:
+            yield read_end(Element(element.tag, element.file, each.line, {}, [each]))

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One way in for every kind of file: which it is, and what it defines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+from ..errors import InputError
+from . import ikedb, ipsec_conf, swanctl
+from .files import Files
+from .keys import SharedKey
+from .report import Conversion, Report
+
+FORMATS = (ikedb.FORMAT, swanctl.FORMAT, ipsec_conf.FORMAT)
+AUTO = "auto"
+
+_SWANCTL = re.compile(r"^\s*(connections|secrets|pools|authorities)\s*[:{]|^\s*[\w.-]+\s*(:[^={}\n]*)?\{", re.MULTILINE)
+_IPSEC_CONF = re.compile(r"^(conn|config\s+setup|ca|version)\b", re.MULTILINE)
+
+
+class Source(NamedTuple):
+    """A text and where it comes from.
+
+    :ivar path: of the file; a name for messages where ``follow`` is False and includes have no place to count from.
+    """
+
+    text: str
+    path: str
+
+
+class Wishes(NamedTuple):
+    """How to convert.
+
+    :ivar local_addresses: addresses of the host that an ipsec.conf is for.
+    :ivar upgrade: whether tunnels of IKEv1 become tunnels of IKEv2.
+    """
+
+    local_addresses: Collection[str] = ()
+    upgrade: bool = False
+
+
+_AS_IT_IS = Wishes()
+
+
+def detect(source: Source) -> str:
+    """Which format a text has.
+
+    :raises InputError: none that is known.
+    """
+    if source.text.lstrip().startswith("<"):
+        return ikedb.FORMAT
+    if _IPSEC_CONF.search(source.text):
+        return ipsec_conf.FORMAT
+    if _SWANCTL.search(source.text):
+        return swanctl.FORMAT
+    problem = "is none of the known formats"
+    raise InputError("format", source.path, problem, f"say which it is: {', '.join(FORMATS)}")
+
+
+def keys_of(secrets: Source, files: Files, report: Report) -> list[SharedKey]:
+    """The pre-shared keys of a file such as ipsec.secrets.
+
+    :raises InputError: it is no such file.
+    """
+    return ipsec_conf.read_keys(secrets.text, secrets.path, files, report)
+
+
+def convert(
+    source: Source, format: str, files: Files, report: Report, secrets: Source | None = None, wishes: Wishes = _AS_IT_IS
+) -> Conversion:
+    """What a configuration defines.
+
+    :param format: one of :data:`FORMATS`, or :data:`AUTO`.
+    :param files: reads what it includes.
+    :param secrets: an ipsec.secrets with pre-shared keys besides those in the file.
+    :raises InputError: it cannot be read, naming file and line.
+    """
+    kind = detect(source) if format == AUTO else format
+    keys = keys_of(secrets, files, report) if secrets else []
+    if kind == ikedb.FORMAT:
+        return ikedb.convert([source], report, keys, wishes.upgrade)
+    if kind == swanctl.FORMAT:
+        return swanctl.convert(source.text, source.path, files, report, keys, wishes.upgrade)
+    return ipsec_conf.convert(source.text, source.path, files, report, keys, wishes.local_addresses, wishes.upgrade)

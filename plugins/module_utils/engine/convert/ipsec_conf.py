@@ -1,0 +1,260 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ipsec.conf and ipsec.secrets into definitions."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from ..secret import Secret
+from . import ipsec_options as options
+from .algorithms import ESP_DEFAULT, IKE_DEFAULT, groups_of, with_groups
+from .assemble import Draft, finish, psk_only, version
+from .files import Files
+from .ipsec_syntax import SecretLine, Section, inherited, read, read_secrets
+from .keys import SharedKey, decoded, of_text, owner
+from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
+from .rows import Part
+from .words import DYNAMIC, TRUE, items, protocol_and_port
+
+FORMAT = "ipsec_conf"
+_OTHER = {"left": "right", "right": "left"}
+Options = dict[str, Entry]
+
+
+def convert(
+    text: str,
+    file: str,
+    files: Files,
+    report: Report,
+    keys: Sequence[SharedKey] = (),
+    local_addresses: Collection[str] = (),
+    upgrade: bool = False,
+) -> Conversion:
+    """The connections of an ipsec.conf.
+
+    :param file: its path; includes count from there.
+    :param keys: of the ipsec.secrets that goes with it.
+    :param local_addresses: of the host that the file is for; they tell which end is local. Without one that fits, left
+        is.
+    :param upgrade: whether connections of IKEv1 become tunnels of IKEv2.
+    :raises InputError: it is no such file, naming file and line.
+    """
+    found = read(text, file, files)
+    top = Part("", Entry("file", "", file, 1), report)
+    setup = found.of("config").get("setup")
+    for option, entry in (setup.options if setup else {}).items():
+        top.take(options.SETUP, option, entry)
+    for section in found.of("ca").values():
+        top.tell(section.place, IGNORED, "authorities have no meaning with pre-shared keys")
+    connections = found.of("conn")
+    libreswan = any(
+        option in options.LIBRESWAN_ONLY for section in found.sections.values() for option in section.options
+    )
+    templates = {entry.value for section in connections.values() for entry in section.also}
+    ours = {_normal(address) for address in local_addresses}
+    drafts = [
+        _connection(connections[name], given, report, ours, libreswan, upgrade)
+        for name, given in inherited(connections, report).items()
+        if not (name in templates and _is_template(given))
+    ]
+    return Conversion(FORMAT, finish(drafts, keys, report), tuple(report.notes))
+
+
+def _is_template(given: Options) -> bool:
+    """Others take its options on, and it is not to be loaded by itself."""
+    auto = given.get("auto")
+    return auto is None or auto.value.lower() == "ignore" or not ("left" in given and "right" in given)
+
+
+def _connection(
+    section: Section, given: Options, report: Report, ours: Collection[str], libreswan: bool, upgrade: bool
+) -> Draft:
+    draft = Draft(section.name, section.place, report)
+    child = draft.child(section.name, section.place)
+    local = _local_side(draft, given, ours)
+    rest = dict(given)
+    _version(draft, rest, section, upgrade)
+    _auth(draft, rest, section)
+    _algorithms(draft, child, rest, libreswan)
+    networks = {side: _networks(side, child, rest) for side in _OTHER}
+    auto = rest.get("auto")
+    if auto is not None and auto.value.lower() == "ignore":
+        child.tell(auto, IGNORED, "it is defined, and started by hand")
+    for option, entry in rest.items():
+        _take(draft, child, option, entry, local)
+    _children(draft, child, networks[local], networks[_OTHER[local]])
+    return draft
+
+
+def _take(draft: Draft, child: Part, option: str, entry: Entry, local: str) -> None:
+    """Do with an option what the table that has it says."""
+    if option.startswith(("x-", "x_")):
+        draft.tell(entry, IGNORED, "is a remark")
+        return
+    for side in _OTHER:
+        name = option.removeprefix(side)
+        which = "local" if side == local else "remote"
+        if option.startswith(side) and name in options.ENDS[which]:
+            draft.take(options.ENDS[which], name, entry, which)
+            return
+    if option in options.CHILD:
+        child.take(options.CHILD, option, entry)
+    else:
+        draft.take(options.CONNECTION, option, entry)
+
+
+def _local_side(draft: Draft, given: Options, ours: Collection[str]) -> str:
+    values = {side: given[side].value.lower() if side in given else "" for side in _OTHER}
+    fitting = [side for side, value in values.items() if any(_normal(item) in ours for item in items(value))]
+    fitting = fitting or [side for side, value in values.items() if value == "%defaultroute"]
+    if len(fitting) == 2:
+        draft.tell(given["right"], SKIPPED, "both ends are this host", "give the addresses of one host alone")
+    if not fitting and ours:
+        instead = "neither end is a local address, left is taken for this host"
+        draft.tell(given.get("left", draft.place), LOST, instead, "check which end this host is")
+    return fitting[0] if fitting else "left"
+
+
+def _normal(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        return text.strip().lower()
+
+
+_IKEV2 = {
+    **dict.fromkeys(("insist", "yes", "propose", "always", "true", "on", "y"), 2),
+    **dict.fromkeys(("no", "never", "permit", "false", "off", "n"), 1),
+}
+_EXCHANGE = {"ike": 2, "ikev2": 2, "ikev1": 1}
+
+
+def _version(draft: Draft, rest: Options, section: Section, upgrade: bool) -> None:
+    exchange, ikev2 = rest.pop("keyexchange", None), rest.pop("ikev2", None)
+    wanted = None
+    for entry, table in ((exchange, _EXCHANGE), (ikev2, _IKEV2)):
+        if entry is None:
+            continue
+        number = table.get(entry.value.lower())
+        if number is None:
+            draft.tell(entry, LOST, "is no version, IKEv2 is taken", f"known are: {', '.join(table)}")
+        elif entry is ikev2 or entry.value.lower() != "ike" or wanted is None:
+            wanted = (entry, number)
+    if wanted is None:
+        draft.tell(section.place, IGNORED, "no IKE version is given, IKEv2 is taken", "see that the peer speaks it")
+    else:
+        version(wanted[0], draft, wanted[1], upgrade)
+
+
+def _auth(draft: Draft, rest: Options, section: Section) -> None:
+    given = [rest.pop(option) for option in ("leftauth", "rightauth") if option in rest]
+    both = rest.pop("authby", None)
+    if both is not None and len(given) < 2:
+        methods = [method.strip().lower() for method in both.value.replace("|", ",").split(",")]
+        if len(methods) > 1 and {"secret", "psk"} & set(methods):
+            draft.tell(both, LOST, "only the pre-shared key is offered")
+            both = Entry(both.option, "secret", both.file, both.line)
+        given.append(both)
+    elif len(given) < 2:
+        given.append(Entry("authby", "public keys, the default", section.place.file, section.place.line))
+    for entry in given:
+        try:
+            psk_only(entry.value, lambda *_words: None)
+        except Unfit as unfit:
+            draft.tell(entry, unfit.severity, unfit.instead, unfit.remedy)
+
+
+def _algorithms(draft: Draft, child: Part, rest: Options, libreswan: bool) -> None:
+    """Proposals of both kinds; with PFS a child's rekey has the key exchanges of the IKE SA."""
+    draft.document["ike"] = {**draft.document.get("ike", {}), "proposals": list(IKE_DEFAULT)}
+    child.document["proposals"] = list(ESP_DEFAULT)
+    from_file = {"ike": options.Carried("ike.proposals", options.IKE[libreswan])}
+    if "ike" in rest:
+        draft.take(from_file, "ike", rest.pop("ike"))
+    for option in ("esp", "phase2alg"):
+        if option in rest:
+            child.take({option: options.Carried("proposals", options.ESP[libreswan])}, option, rest.pop(option))
+    group, pfs = rest.pop("pfsgroup", None), rest.pop("pfs", None)
+    groups = groups_of(draft.document["ike"]["proposals"])
+    if group is not None:
+        child.tell(group, LOST, "rekeys take the key exchanges of the IKE SA", "write them into the proposals")
+    if pfs.value.lower() in TRUE if pfs else libreswan:
+        child.document["proposals"] = with_groups(child.document["proposals"], groups)
+    esn = rest.pop("esn", None)
+    if esn is not None:
+        numbers = {"yes": "-esn", "no": "-noesn", "either": "-esn-noesn"}.get(esn.value.lower(), "")
+        child.document["proposals"] = [f"{text}{numbers}" for text in child.document["proposals"]]
+        if not numbers:
+            child.tell(esn, LOST, "is not known, both kinds of sequence numbers will do", "write yes, no or either")
+
+
+def _networks(side: str, child: Part, rest: Options) -> list[list[str]]:
+    """The networks of one end: a list for each child to be made."""
+    port = rest.pop(f"{side}protoport", None)
+    single, many = rest.pop(f"{side}subnet", None), rest.pop(f"{side}subnets", None)
+    ending = _read(child, port, protocol_and_port) if port is not None else ""
+    listed = _read(child, many or single, options.NETWORKS) if many or single else [DYNAMIC]
+    if child.skipped:
+        return [[DYNAMIC]]
+    networks = [_ended(network, f"[{ending}]" if ending else "") for network in listed or [DYNAMIC]]
+    return [[network] for network in networks] if many else [networks]
+
+
+def _read(child: Part, entry: Entry, reader: Callable[..., Any]) -> Any:
+    """What a reader makes of an option; None and a note where it can make nothing."""
+    try:
+        return reader(entry.value, lambda *words: child.tell(entry, *words))
+    except Unfit as unfit:
+        child.tell(entry, unfit.severity, unfit.instead, unfit.remedy)
+        return None
+
+
+def _ended(network: str, ending: str) -> str:
+    return network if network.endswith("]") else network + ending
+
+
+def _children(draft: Draft, child: Part, local: list[list[str]], remote: list[list[str]]) -> None:
+    """Each list of networks here with each of the peer is a child of its own."""
+    if child.skipped or len(local) * len(remote) == 1:
+        child.document |= {"local": local[0], "remote": remote[0]}
+        return
+    draft.children.remove(child)
+    for one, ours in enumerate(local, 1):
+        for other, theirs in enumerate(remote, 1):
+            part = draft.child(f"{child.document['name']}-{one}x{other}", child.place)
+            part.document = {**child.document, **part.document, "start": child.document["start"]}
+            part.document |= {"local": ours, "remote": theirs}
+
+
+def read_keys(text: str, file: str, files: Files, report: Report) -> list[SharedKey]:
+    """The pre-shared keys of an ipsec.secrets.
+
+    :raises InputError: it is no such file, naming file and line, never showing what stands there.
+    """
+    top = Part("", Entry("file", "", file, 1), report)
+    keys = []
+    for line in read_secrets(text, file, files):
+        if line.kind != "PSK":
+            where = Entry(f"secret of kind {line.kind}", "", line.place.file, line.place.line)
+            top.tell(where, IGNORED, "it is no pre-shared key of IKE")
+            continue
+        try:
+            owners = tuple(owner(text) for text in line.owners)
+            keys.append(SharedKey(line.place, owners, _secret(line)))
+        except Unfit as unfit:
+            top.tell(line.place, unfit.severity, unfit.instead, unfit.remedy)
+    return keys
+
+
+def _secret(line: SecretLine) -> Secret:
+    if len(line.words) != 1:
+        raise Unfit(LOST, "the key is not taken, it is not one word", "put it into quotes")
+    word = line.words[0]
+    # Quotes protect a key that looks like digits, and 0t says that it is text.
+    if word[0] in "\"'":
+        return of_text(word[1:-1])
+    return of_text(word[2:]) if word[:2].lower() == "0t" else decoded(word)

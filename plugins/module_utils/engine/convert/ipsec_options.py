@@ -1,0 +1,250 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of ipsec.conf(5) as rows, of strongSwan's, Libreswan's and FreeS/WAN's pages."""
+
+from __future__ import annotations
+
+from . import algorithms, words
+from .report import IGNORED, LOST, SKIPPED, Unfit
+from .rows import Carried, Left, Row, Tell
+
+_NO = words.FALSE
+_YES = words.TRUE
+_V1 = "it is of IKEv1 alone"
+_CERTIFICATES = "it has no meaning with pre-shared keys"
+_OTHER_AUTH = "agree on a pre-shared key with the peer"
+_VIRTUAL = "virtual addresses are not supported"
+_FIXED = "give the ends fixed networks"
+_SCRIPT = "do it in a play, or in a unit that starts after the tunnel manager"
+_INTERFACE = "add the interface to the definition by hand"
+_MARGIN = "the engine chooses its own margin"
+_DAEMON = "it is a setting of that daemon"
+
+
+def _kind(text: str, tell: Tell) -> str | None:
+    kind = text.lower()
+    if kind in ("tunnel", "transport"):
+        return kind
+    if kind in ("passthrough", "pass", "drop", "reject"):
+        action = "pass" if kind == "passthrough" else kind
+        raise Unfit(SKIPPED, "it is no tunnel", f"define it with fleet.ipsec.ipsec_eroute, action {action}")
+    raise Unfit(SKIPPED, "only tunnel and transport mode are supported", "choose one of them at both ends")
+
+
+def _esp_only(text: str, tell: Tell) -> None:
+    if text.lower() not in ("esp", "default"):
+        raise Unfit(SKIPPED, "AH is not negotiated", "use ESP at both ends")
+
+
+def _networks(text: str, tell: Tell) -> list[str] | None:
+    """A network; FreeS/WAN wrote several in braces."""
+    return words.selectors(text.strip("{}").replace(" ", ","), tell) or None
+
+
+_LIFETIME = Carried("lifetime", words.duration())
+_LIFEBYTES = Carried("lifetime_bytes", words.size)
+_LIFEPACKETS = Carried("lifetime_packets", words.number(0, 10**11))
+_REPLAY = Carried("replay_window", words.number(0, 4096))
+
+# Of the tunnel.
+CONNECTION: dict[str, Row] = {
+    "ikelifetime": Carried("ike.lifetime", words.duration()),
+    "dpddelay": Carried("ike.dpd_delay", words.duration(0)),
+    "forceencaps": Carried("encapsulation", words.yes_no("force", "auto")),
+    "encapsulation": Carried("encapsulation", words.choice({"yes": "force", "auto": "auto"})),
+    "dpdtimeout": Left(IGNORED, "with IKEv2 retransmissions decide when a peer is dead"),
+    "ikev1-dpdtimeout": Left(IGNORED, _V1),
+    "mobike": Left(LOST, "the tunnel stays with its addresses", "a peer that moves starts the tunnel anew", _NO),
+    "fragmentation": Left(IGNORED, "messages with pre-shared keys fit into one datagram"),
+    "ike-frag": Left(IGNORED, "messages with pre-shared keys fit into one datagram"),
+    "ike_frag": Left(IGNORED, "messages with pre-shared keys fit into one datagram"),
+    "aggressive": Left(IGNORED, _V1),
+    "aggrmode": Left(IGNORED, _V1),
+    "keyingtries": Left(IGNORED, "the manager keeps trying"),
+    "rekey": Left(LOST, "the tunnel is rekeyed before its lifetime ends", "", _YES),
+    "reauth": Left(LOST, "IKE SAs are rekeyed, not authenticated again", "", _NO),
+    "rekeymargin": Left(IGNORED, _MARGIN),
+    "margintime": Left(IGNORED, _MARGIN),
+    "rekeyfuzz": Left(IGNORED, _MARGIN),
+    "retransmit-timeout": Left(IGNORED, "the engine has its own times of retransmission"),
+    "retransmit-interval": Left(IGNORED, "the engine has its own times of retransmission"),
+    "xauth": Left(SKIPPED, "XAuth is not supported", _OTHER_AUTH),
+    "xauth_identity": Left(SKIPPED, "XAuth is not supported", _OTHER_AUTH),
+    "xauthby": Left(IGNORED, _V1),
+    "xauthfail": Left(IGNORED, _V1),
+    "eap_identity": Left(SKIPPED, "EAP is not supported", _OTHER_AUTH),
+    "aaa_identity": Left(SKIPPED, "EAP is not supported", _OTHER_AUTH),
+    "mediation": Left(SKIPPED, "mediation is not supported", "connect the peers directly", _NO),
+    "mediated_by": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
+    "me_peerid": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
+    "modeconfig": Left(IGNORED, _V1),
+    "ppk": Left(LOST, "no post-quantum pre-shared key is mixed in", "take it out at the peer, too", (*_NO, "never")),
+    "ppk-ids": Left(LOST, "no post-quantum pre-shared key is mixed in", "take it out at the peer, too"),
+    "intermediate": Left(LOST, "IKE_INTERMEDIATE is not spoken", "", _NO),
+    "narrowing": Left(LOST, "a peer may narrow the networks", "", _YES),
+    "send-redirect": Left(LOST, "peers are not redirected", "", _NO),
+    "redirect-to": Left(LOST, "peers are not redirected", ""),
+    "accept-redirect": Left(LOST, "redirects are not followed", "", _NO),
+    "accept-redirect-to": Left(LOST, "redirects are not followed", ""),
+    "initial-contact": Left(IGNORED, "the engine decides by what it knows of the peer"),
+    "initial_contact": Left(IGNORED, "the engine decides by what it knows of the peer"),
+    "pam-authorize": Left(SKIPPED, "PAM is not asked", _OTHER_AUTH, _NO),
+    "enable-tcp": Left(SKIPPED, "IKE over TCP is not supported", "let the peer use UDP", _NO),
+    "tcp-remoteport": Left(SKIPPED, "IKE over TCP is not supported", "let the peer use UDP"),
+    "session-resumption": Left(IGNORED, "a tunnel that comes back is negotiated in full"),
+    "overlapip": Left(IGNORED, "networks of different tunnels must not overlap here"),
+    "sendca": Left(IGNORED, _CERTIFICATES),
+    "require-id-on-certificate": Left(IGNORED, _CERTIFICATES),
+    "dns-match-id": Left(IGNORED, _CERTIFICATES),
+    "installpolicy": Left(LOST, "policies are installed", _INTERFACE, _YES),
+    "connaddrfamily": Left(IGNORED, "the addresses tell"),
+    "hostaddrfamily": Left(IGNORED, "the addresses tell"),
+    "clientaddrfamily": Left(IGNORED, "the networks tell"),
+    "connalias": Left(IGNORED, "a tunnel has one name"),
+    "debug": Left(IGNORED, "ike cmd=log sets what is logged"),
+    "plutodebug": Left(IGNORED, "ike cmd=log sets what is logged"),
+    "failureshunt": Left(LOST, "packets wait for the tunnel or are dropped, never in clear", "", ("drop", "hold")),
+    "negotiationshunt": Left(LOST, "packets wait for the tunnel or are dropped", "", ("drop", "hold")),
+    "disablearrivalcheck": Left(LOST, "what arrives has to fit the policies", "", _NO),
+    **dict.fromkeys(
+        ("ikev1-natt", "nat-ikev1-method", "nat_ikev1_method", "ikepad", "cisco-unity", "cisco_unity",
+         "remote-peer-type", "remote_peer_type", "send-vendorid", "send_vendorid", "fake-strongswan",
+         "nm-configured", "nm_configured", "ms-dh-downgrade", "pfs-rekey-workaround", "sareftrack"),
+        Left(IGNORED, "it is for peculiar peers, or for that program's own surroundings"),
+    ),
+    **dict.fromkeys(("nat-keepalive", "nat_keepalive"), Left(IGNORED, "keepalives are sent where a NAT is found")),
+    **dict.fromkeys(
+        ("modecfgpull", "modecfgdns", "modecfgdns1", "modecfgdns2", "modecfgdomain", "modecfgdomains",
+         "modecfgbanner", "modecfgwins1", "modecfgwins2", "ignore-peer-dns"),
+        Left(LOST, _VIRTUAL, _FIXED),
+    ),
+}  # fmt: skip
+
+# Of its child.
+CHILD: dict[str, Row] = {
+    "type": Carried("mode", _kind),
+    "auto": Carried("start", words.choice({
+        "ignore": "manual", "manual": "manual", "add": "manual", "keep": "manual", "route": "trap",
+        "ondemand": "trap", "start": "auto", "up": "auto",
+    })),
+    "keylife": _LIFETIME, "lifetime": _LIFETIME, "salifetime": _LIFETIME, "ipsec-lifetime": _LIFETIME,
+    "lifebytes": _LIFEBYTES, "ipsec-max-bytes": _LIFEBYTES,
+    "lifepackets": _LIFEPACKETS, "ipsec-max-packets": _LIFEPACKETS,
+    "replay_window": _REPLAY, "replay-window": _REPLAY,
+    "phase2": Carried("proposals", _esp_only),
+    "auth": Carried("proposals", _esp_only),
+    "ah": Left(SKIPPED, "AH is not negotiated", "use ESP at both ends"),
+    "marginbytes": Left(IGNORED, _MARGIN),
+    "marginpackets": Left(IGNORED, _MARGIN),
+    "compress": Left(LOST, "packets are not compressed", "", _NO),
+    "inactivity": Left(LOST, "an idle child stays up", "", ("0", "0s")),
+    "dpdaction": Left(LOST, "a dead peer's tunnel is tried again as auto= says", "", ("restart", "hold", "none")),
+    "closeaction": Left(LOST, "a closed child comes back as auto= says", "", ("none", "restart", "hold")),
+    "reqid": Left(IGNORED, "the manager chooses its own request IDs"),
+    "priority": Left(LOST, "the manager chooses the priority by the networks", "", ("0",)),
+    "mtu": Left(LOST, "the kernel chooses the MTU", "set it on the route"),
+    "metric": Left(LOST, "the manager chooses the metric of its routes"),
+    "tfc": Left(LOST, "packets are not padded", "", ("0",)),
+    "send-no-esp-tfc": Left(IGNORED, "packets are not padded"),
+    "nopmtudisc": Left(LOST, "path MTU discovery stays on", "", _NO),
+    "decap-dscp": Left(LOST, "DSCP is copied as the kernel does", "", _NO),
+    "encap-dscp": Left(LOST, "DSCP is copied as the kernel does", "", _YES),
+    "sha2-truncbug": Left(SKIPPED, "truncation to 96 bits is not supported", "update the peer that needs it", _NO),
+    "sha2_truncbug": Left(SKIPPED, "truncation to 96 bits is not supported", "update the peer that needs it", _NO),
+    "nic-offload": Left(LOST, "the processor encrypts", "", (*_NO, "auto")),
+    "nflog": Left(LOST, "packets are not logged", "log them with nftables"),
+    **dict.fromkeys(("sec-label", "policy-label", "policy_label", "labeled-ipsec", "labeled_ipsec"),
+                    Left(LOST, "no security label is negotiated")),
+    **dict.fromkeys(("mark", "mark_in", "mark_out", "mark-in", "mark-out"),
+                    Left(LOST, "packets are not chosen by mark", _INTERFACE)),
+    **dict.fromkeys(("vti-interface", "vti-routing", "vti-shared", "ipsec-interface", "ipsec-interface-managed"),
+                    Left(LOST, "the child is bound to no interface", _INTERFACE, _NO)),
+    **dict.fromkeys(("iptfs", "iptfs-dont-frag", "iptfs-fragmentation", "iptfs-packet-size", "iptfs-max-queue-size",
+                     "iptfs-init-delay", "iptfs-reorder-window", "iptfs-drop-time"),
+                    Left(LOST, "packets are not aggregated", "", _NO)),
+}  # fmt: skip
+
+# Of one end, without left or right; the empty name is left= and right= itself.
+END: dict[str, Row] = {
+    "": Carried("{side}.address", words.address),
+    "id": Carried("{side}.id", words.identity),
+    "nexthop": Left(IGNORED, "the kernel's routes tell the way"),
+    "sourceip": Left(LOST, "local packets take an address inside of the network", "", ()),
+    "natip": Left(LOST, "no network is translated", "translate with nftables"),
+    "allowany": Left(LOST, "the peer has to come from its address", "leave the address out", _NO),
+    "firewall": Left(LOST, "no firewall is opened", "open it in a play", _NO),
+    "hostaccess": Left(IGNORED, "no firewall is opened"),
+    "updown": Left(LOST, "no script is run", _SCRIPT, ("", "%disabled")),
+    "addresspool": Left(SKIPPED, _VIRTUAL, _FIXED),
+    "dns": Left(LOST, _VIRTUAL, _FIXED),
+    "interface-ip": Left(LOST, "the interface gets no address", _INTERFACE),
+    "vti": Left(LOST, "the interface gets no address", _INTERFACE),
+    "subnetwithin": Left(SKIPPED, "networks that the peer chooses are not possible", "list the networks"),
+    "id2": Left(SKIPPED, "there is one round of authentication", _OTHER_AUTH),
+    "auth2": Left(SKIPPED, "there is one round of authentication", _OTHER_AUTH),
+    "cert2": Left(IGNORED, _CERTIFICATES),
+    "ca2": Left(IGNORED, _CERTIFICATES),
+    "groups": Left(LOST, "membership in groups is not asked", "give each peer a tunnel of its own"),
+    "groups2": Left(LOST, "membership in groups is not asked", "give each peer a tunnel of its own"),
+    "groundhog": Left(IGNORED, "it is a setting for tests of that program"),
+    "cat": Left(LOST, "client addresses are not translated", "translate with nftables", _NO),
+    "autheap": Left(SKIPPED, "EAP is not supported", _OTHER_AUTH, ("none",)),
+    "username": Left(IGNORED, _V1),
+    **dict.fromkeys(("xauthserver", "xauthclient", "xauthname", "xauthusername", "modecfgserver", "modecfgclient"),
+                    Left(LOST, _VIRTUAL, _FIXED, _NO)),
+    **dict.fromkeys(("cert", "ca", "rsasigkey", "rsasigkey1", "rsasigkey2", "sigkey", "ecdsakey", "pubkey", "ckaid",
+                     "sendcert", "certpolicy"), Left(IGNORED, _CERTIFICATES)),
+}  # fmt: skip
+
+# What holds for one of both ends only.
+ENDS: dict[str, dict[str, Row]] = {
+    "local": {**END, "ikeport": Left(LOST, "the tunnel manager has one port for all tunnels", "set gateway_listen",
+                                     ("500",))},
+    "remote": {**END, "ikeport": Carried("remote.port", words.number(1, 65535))},
+}  # fmt: skip
+
+# Of config setup.
+SETUP: dict[str, Row] = {
+    **dict.fromkeys(("ikeport", "nat-ikeport", "nat_ikeport", "listen", "listen-tcp", "listen-udp"),
+                    Left(LOST, "the role gateway sets where the manager listens", "set gateway_listen")),
+    **dict.fromkeys(("virtual-private", "virtual_private"), Left(IGNORED, "networks are listed in each tunnel")),
+    **dict.fromkeys(("uniqueids",), Left(LOST, "a new IKE SA of the same peer replaces the old one", "",
+                                         (*_YES, "replace"))),
+    **dict.fromkeys(("nat_traversal", "nat-traversal"), Left(LOST, "a NAT is always looked for", "", _YES)),
+    **dict.fromkeys(
+        ("strictcrlpolicy", "crl-strict", "crl_strict", "crlcheckinterval", "cachecrls", "nocrsend", "ocsp-enable",
+         "ocsp_enable", "ocsp-strict", "ocsp_strict", "ocsp-uri", "ocsp_uri", "ocsp-timeout", "ocsp_timeout",
+         "ocsp-trustname", "ocsp_trust_name", "ocsp-cache-size", "ocsp-cache-min-age", "ocsp-cache-max-age",
+         "ocsp-method", "curl-iface", "curl-timeout", "nssdir", "pkcs11module", "pkcs11initargs", "pkcs11keepstate",
+         "pkcs11proxy"), Left(IGNORED, _CERTIFICATES),
+    ),
+    **dict.fromkeys(("overridemtu", "fragicmp", "hidetos"), Left(LOST, "the kernel decides")),
+    **dict.fromkeys(
+        (
+        "interfaces", "protostack", "klipsdebug", "plutodebug", "charondebug", "debug", "logfile",
+        "plutostderrlog", "logtime", "plutostderrlogtime", "logappend", "logip", "syslog", "audit-log",
+        "statsbin", "dumpdir", "ipsecdir", "secretsfile", "nhelpers", "seedbits", "keep-alive", "keep_alive",
+        "force_keepalive", "shuntlifetime", "xfrmlifetime", "ddos-mode", "ddos-ike-threshold",
+        "ddos-ike-treshold", "max-halfopen-ike", "force-busy", "force_busy", "ike-socket-bufsize",
+        "ike-socket-errqueue", "seccomp", "dnssec-enable", "dnssec-rootkey-file", "dnssec-anchors",
+        "global-redirect", "global-redirect-to", "ikev1-policy", "myid", "myvendorid", "nflog-all",
+        "drop-oppo-null", "plutofork", "plutorestartoncrash", "plutoopts", "plutowait", "plutoload",
+        "plutostart", "charonstart", "pluto", "prepluto", "postpluto", "perpeerlog", "perpeerlogdir",
+        "packetdefault", "oe", "forwardcontrol", "rp_filter", "disable_port_floating", "manualstart",
+        "pluto_load", "pluto_start", "expire-lifetime", "expire-shunt-interval", "ipsec-interface-managed",
+        "secctx-attr-type", "secctx-attr-value", "secctx_attr_value", "ikev1-secctx-attr-type",
+        ), Left(IGNORED, _DAEMON),
+    ),
+}  # fmt: skip
+
+# Options that only Libreswan knows: where one of them stands, its defaults count.
+LIBRESWAN_ONLY = frozenset({
+        "ikev2", "phase2", "phase2alg", "protostack", "virtual-private", "salifetime", "ipsec-lifetime",
+        "leftsubnets", "rightsubnets", "ike-frag", "initial-contact", "sha2-truncbug", "narrowing",
+        "hostaddrfamily", "logfile", "ipsec-interface", "vti-interface", "nic-offload", "encapsulation",
+        "ikev1-policy", "ipsec-max-bytes",
+})  # fmt: skip
+IKE = {False: algorithms.ike(), True: algorithms.ike(algorithms.LIBRESWAN)}
+ESP = {False: algorithms.esp(), True: algorithms.esp(algorithms.LIBRESWAN)}
+NETWORKS = _networks

@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pre-shared keys of other programs' files, and which of them a tunnel uses."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ..errors import InputError
+from ..identity import Identity
+from ..secret import Secret
+from .report import LOST, Entry, Unfit
+from .rows import Part
+from .words import identity
+
+ANYBODY = ("%any", "%any4", "%any6", "0.0.0.0", "::", "*")
+
+Key = tuple[int, bytes]
+
+
+class SharedKey(NamedTuple):
+    """One key and whom it is for.
+
+    :ivar place: where it stands.
+    :ivar owners: identities; None stands for anybody. No owners at all: everybody.
+    """
+
+    place: Entry
+    owners: tuple[Key | None, ...]
+    secret: Secret
+
+
+def decoded(text: str) -> Secret:
+    """A key: ``0x`` and hexadecimal digits, ``0s`` and base64, or the text itself.
+
+    :raises Unfit: digits that are none.
+    """
+    kind, rest = text[:2].lower(), text[2:]
+    try:
+        if kind == "0x" and rest:
+            return Secret(bytes.fromhex(rest.replace("_", "").replace(":", "")))
+        if kind == "0s" and rest:
+            return Secret(base64.b64decode(rest, validate=True))
+    except (ValueError, binascii.Error):
+        raise Unfit(LOST, "the key is not taken, its digits are damaged", "write it anew") from None
+    return of_text(text)
+
+
+def of_text(text: str) -> Secret:
+    """A key that is its text."""
+    return Secret(text.encode("utf-8", "surrogateescape"))
+
+
+def owner(text: str) -> Key | None:
+    """What a key's owner is compared by, None for anybody.
+
+    :raises Unfit: no identity.
+    """
+    if text.strip().lower() in ANYBODY:
+        return None
+    wanted = identity(text, lambda *_words: None)
+    return None if wanted is None else Identity.parse(wanted).key
+
+
+def choose(keys: Sequence[SharedKey], ends: tuple[Iterable[Key], Iterable[Key]]) -> SharedKey | None:
+    """The key of a tunnel: the one whose owners fit best; the last of several, as it replaces those before.
+
+    :param ends: what stands for this end and for the peer: identity and address.
+    """
+    best: SharedKey | None = None
+    highest = 0
+    for key in keys:
+        score = _score(key.owners, set(ends[0]), set(ends[1]))
+        if score and score >= highest:
+            best, highest = key, score
+    return best
+
+
+def _score(owners: tuple[Key | None, ...], ours: set[Key], theirs: set[Key]) -> int:
+    """0: not for these ends. The peer counts most, then this end, then a word for anybody."""
+    if not owners:
+        return 1
+    named = {found for found in owners if found is not None}
+    peer, own, anybody = bool(named & theirs), bool(named & ours), None in owners
+    if own and not peer and not anybody and len(named) > 1:
+        return 0  # this end and another peer
+    return 8 * peer + 4 * own + 2 * anybody
+
+
+def settle(part: Part, key: SharedKey | None) -> Secret | None:
+    """The secret of a tunnel; what is wrong with it is noted."""
+    if key is None:
+        return None
+    try:
+        key.secret.reveal().decode()
+    except UnicodeDecodeError:
+        instead = "the key is no text and cannot be carried over"
+        part.tell(key.place, LOST, instead, "agree with the peer on a key of letters and digits, and give it")
+        return None
+    if not len(key.secret):
+        part.tell(key.place, LOST, "the key is empty", "give the pre-shared key")
+        return None
+    return key.secret
+
+
+def ends_of(document: dict[str, dict[str, str | None]]) -> tuple[set[Key], set[Key]]:
+    """What stands for both ends of a checked document."""
+    found = []
+    for side in ("local", "remote"):
+        texts = [document[side].get("id"), document[side].get("address")]
+        keys = set()
+        for text in texts:
+            try:
+                keys |= {Identity.parse(text).key} if text else set()
+            except InputError:
+                continue
+        found.append(keys)
+    return found[0], found[1]

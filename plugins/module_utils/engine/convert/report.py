@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of a file: the tunnels, and a note for everything that they do not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..errors import InputError
+from ..secret import Secret
+
+IGNORED = "ignored"  # nothing changes by leaving it out
+LOST = "lost"  # the tunnel is made, but behaves otherwise
+SKIPPED = "skipped"  # the tunnel, or this child of it, is not made
+SEVERITIES = (IGNORED, LOST, SKIPPED)
+HIDDEN = "(secret)"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One option of a file.
+
+    :ivar option: its name as written; ``value`` as written, without quotes.
+    :ivar file: name of the file; ``line`` counted from 1.
+    :ivar secret: whether the value must not be shown.
+    """
+
+    option: str
+    value: str = field(repr=False)
+    file: str
+    line: int
+    secret: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The value for people."""
+        return HIDDEN if self.secret else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was not carried over.
+
+    :ivar severity: one of :data:`SEVERITIES`.
+    :ivar tunnel: name of the tunnel, ``TUNNEL/CHILD`` for a child, empty for the file as a whole.
+    :ivar instead: what happens instead.
+    :ivar remedy: what to do about it, empty if there is nothing to do.
+    """
+
+    severity: str
+    tunnel: str
+    file: str
+    line: int
+    option: str
+    value: str
+    instead: str
+    remedy: str
+
+    def shown(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        tunnel = f" {self.tunnel}:" if self.tunnel else ""
+        value = f" = {self.value}" if self.value else ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{self.file}:{self.line}: {self.severity}:{tunnel} {self.option}{value}: {self.instead}{remedy}"
+
+
+class Unfit(Exception):
+    """A value that has no place in a definition.
+
+    :param severity: :data:`LOST` for the value alone, :data:`SKIPPED` for the tunnel or child that needs it.
+    """
+
+    def __init__(self, severity: str, instead: str, remedy: str = "") -> None:
+        super().__init__(instead)
+        self.severity = severity
+        self.instead = instead
+        self.remedy = remedy
+
+
+class Report:
+    """Collects notes in the order in which they are found."""
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+
+    def tell(self, entry: Entry, severity: str, instead: str, remedy: str = "", tunnel: str = "") -> None:
+        """Add a note about an option."""
+        note = Note(severity, tunnel, entry.file, entry.line, entry.option, entry.shown, instead, remedy)
+        if note not in self.notes[-50:]:  # templates are read once for each tunnel that uses them
+            self.notes.append(note)
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A definition whose secret is kept apart.
+
+    :ivar document: options as ``ipsec_tunnel`` takes them, with ``auth`` but without any secret.
+    :ivar secret: the pre-shared key, None where the file had none.
+    """
+
+    document: dict[str, Any]
+    secret: Secret | None = None
+    also_accept: tuple[Secret, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The tunnel's name."""
+        name: str = self.document["name"]
+        return name
+
+    def complete(self) -> dict[str, Any]:
+        """The document with its secrets, for the manager and nothing else."""
+        auth = dict(self.document["auth"])
+        if self.secret is not None:
+            auth["secret"] = self.secret.reveal().decode()
+        if self.also_accept:
+            auth["also_accept"] = [other.reveal().decode() for other in self.also_accept]
+        return {**self.document, "auth": auth}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The outcome.
+
+    :ivar format: what the file was: ikedb, swanctl or ipsec_conf.
+    """
+
+    format: str
+    tunnels: tuple[Tunnel, ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def missing_secrets(self) -> list[str]:
+        """Names of tunnels without a pre-shared key."""
+        return [tunnel.name for tunnel in self.tunnels if tunnel.secret is None]
+
+    @property
+    def skipped(self) -> list[str]:
+        """Names of tunnels, and ``TUNNEL/CHILD``, that were not made."""
+        return list(dict.fromkeys(note.tunnel for note in self.notes if note.severity == SKIPPED and note.tunnel))
+
+
+def refuse(entry: Entry, problem: str, remedy: str) -> InputError:
+    """The error for a file that cannot be read on from here."""
+    return InputError(f"{entry.file}:{entry.line}: {entry.option}", entry.shown, problem, remedy)
+
+
+def summary(notes: Iterable[Note]) -> str:
+    """How many notes of each severity, in words."""
+    found = list(notes)
+    counts = [(sum(note.severity == severity for note in found), severity) for severity in SEVERITIES]
+    return ", ".join(f"{count} {severity}" for count, severity in counts)

@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""swanctl.conf into definitions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from . import swanctl_options as options
+from .algorithms import ESP_DEFAULT, IKE_DEFAULT
+from .assemble import Draft, finish, version
+from .files import Files
+from .keys import SharedKey, decoded, owner
+from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
+from .rows import Part
+from .swanctl_syntax import Section, read, resolve
+
+FORMAT = "swanctl"
+_SIDES = ("local", "remote")
+
+
+def convert(
+    text: str, file: str, files: Files, report: Report, keys: Sequence[SharedKey] = (), upgrade: bool = False
+) -> Conversion:
+    """The connections of a swanctl.conf.
+
+    :param file: its path; includes count from there.
+    :param keys: besides those in the file.
+    :param upgrade: whether connections of IKEv1 become tunnels of IKEv2.
+    :raises InputError: it is no such file, naming file and line.
+    """
+    root = read(text, file, files)
+    templates = resolve(root)
+    top = Part("", root.place, report)
+    for entry in root.settings.values():
+        top.tell(entry, LOST, "stands outside of every section", "put it into the connection it is meant for")
+    for name, section in root.sections.items():
+        if name not in ("connections", "secrets", *templates):
+            top.take(options.TOP, name, section.place)
+    keys = [*keys, *_keys(root.sections.get("secrets"), top)]
+    connections = root.sections.get("connections")
+    drafts = [
+        _connection(name, section, report, upgrade)
+        for name, section in (connections.sections.items() if connections else ())
+    ]
+    for entry in connections.settings.values() if connections else ():
+        top.tell(entry, LOST, "stands outside of every connection", "put it into the connection it is meant for")
+    return Conversion(FORMAT, finish(drafts, keys, report), tuple(report.notes))
+
+
+def _connection(name: str, section: Section, report: Report, upgrade: bool) -> Draft:
+    draft = Draft(name, section.place, report)
+    draft.document["ike"] = {"proposals": list(IKE_DEFAULT)}
+    for option, entry in section.settings.items():
+        if option == "version":
+            _version(entry, draft, upgrade)
+        else:
+            draft.take(options.CONNECTION, option, entry)
+    for side in _SIDES:
+        _end(side, section, draft)
+    for option, inner in section.sections.items():
+        if option == "children":
+            for child, inside in inner.sections.items():
+                _child(child, inside, draft)
+        elif not option.startswith(_SIDES):
+            draft.take(options.CONNECTION, option, inner.place)
+    return draft
+
+
+def _version(entry: Entry, draft: Draft, upgrade: bool) -> None:
+    if entry.value not in ("0", "1", "2"):
+        draft.tell(entry, LOST, "the default is taken", "write 1, 2 or 0 for either")
+        return
+    if entry.value == "0":
+        draft.tell(entry, IGNORED, "the tunnel speaks IKEv2, as it would have begun with")
+    version(entry, draft, int(entry.value) or 2, upgrade)
+
+
+def _end(side: str, section: Section, draft: Draft) -> None:
+    """Who one end is and how it proves that: the sections ``local…`` or ``remote…``."""
+    rounds = [inner for name, inner in section.sections.items() if name.startswith(side)]
+    if len(rounds) > 1:
+        draft.tell(rounds[1].place, SKIPPED, "there is one round of authentication", "agree on a pre-shared key alone")
+    if not any("auth" in inner.settings for inner in rounds):
+        place = rounds[0].place if rounds else section.place
+        where = Entry(f"{side}.auth", "pubkey, the default", place.file, place.line)
+        draft.take(options.END, "auth", where, side)
+    for inner in rounds[:1]:
+        for option, entry in inner.settings.items():
+            draft.take(options.END, option, entry, side)
+        for option, nested in inner.sections.items():
+            row = "certs" if re.match("(ca)?cert", option) else option
+            draft.take(options.END, row, nested.place, side)
+
+
+def _child(name: str, section: Section, draft: Draft) -> None:
+    child = draft.child(name, section.place)
+    child.document["proposals"] = list(ESP_DEFAULT)
+    for option, entry in section.settings.items():
+        child.take(options.CHILD, option, entry)
+    for option, inner in section.sections.items():
+        child.take(options.CHILD, option, inner.place)
+
+
+def _keys(section: Section | None, top: Part) -> list[SharedKey]:
+    keys = []
+    for name, inner in section.sections.items() if section else ():
+        if not name.startswith("ike"):
+            kind = next((kind for kind in options.SECRETS if name.startswith(kind)), name)
+            top.take(options.SECRETS, kind, Entry(f"secrets.{name}", "", inner.place.file, inner.place.line))
+            continue
+        secret = inner.settings.get("secret")
+        if secret is None:
+            top.tell(inner.place, LOST, "it has no secret", "give it one")
+            continue
+        try:
+            owners = tuple(owner(entry.value) for option, entry in inner.settings.items() if option.startswith("id"))
+            keys.append(SharedKey(secret, owners, decoded(secret.value)))
+        except Unfit as unfit:
+            top.tell(secret, unfit.severity, unfit.instead, unfit.remedy)
+    return keys

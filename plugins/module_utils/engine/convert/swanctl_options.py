@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of swanctl.conf(5) as rows."""
+
+from __future__ import annotations
+
+from . import algorithms, words
+from .assemble import psk_only
+from .report import IGNORED, LOST, SKIPPED
+from .rows import Carried, Left, Row, Rows, Tell
+
+_NO = words.FALSE
+_YES = words.TRUE
+_CERTIFICATES = "it has no meaning with pre-shared keys"
+_OTHER_AUTH = "agree on a pre-shared key with the peer"
+_INTERFACE = "add the interface to the definition by hand"
+_SCRIPT = "do it in a play, or in a unit that starts after the tunnel manager"
+
+
+def _start(text: str, tell: Tell) -> str:
+    actions = {"none": "manual", "": "manual", "trap": "trap", "start": "auto", "route": "trap"}
+    found = {actions.get(word) for word in text.lower().split("|")}
+    if None in found:
+        tell(LOST, "it is started by hand", "known are none, trap, start and trap|start")
+        return "manual"
+    if found == {"trap", "auto"}:
+        tell(LOST, "it starts at once, and is not trapped before", "start: trap waits for the first packet instead")
+        return "auto"
+    return next(iter(found)) or "manual"
+
+
+def _mode(text: str, tell: Tell) -> str | None:
+    mode = text.lower()
+    if mode in ("tunnel", "transport"):
+        return mode
+    if mode in ("pass", "drop"):
+        raise words.Unfit(SKIPPED, "it is no tunnel", f"define it with fleet.ipsec.ipsec_eroute, action {mode}")
+    raise words.Unfit(SKIPPED, "only tunnel and transport mode are supported", "choose one of them at both ends")
+
+
+CONNECTION: dict[str, Row] = {
+    "local_addrs": Carried("local.address", words.address),
+    "remote_addrs": Carried("remote.address", words.address),
+    "remote_port": Carried("remote.port", words.number(1, 65535)),
+    "proposals": Carried("ike.proposals", algorithms.ike()),
+    "encap": Carried("encapsulation", words.yes_no("force", "auto")),
+    "dpd_delay": Carried("ike.dpd_delay", words.duration(0)),
+    "rekey_time": Carried("ike.lifetime", words.duration()),
+    "local_port": Left(LOST, "the tunnel manager has one port for all tunnels", "set gateway_listen", ("500",)),
+    "vips": Left(SKIPPED, "virtual addresses are not supported", "give the ends fixed networks"),
+    "pools": Left(SKIPPED, "virtual addresses are not supported", "give the ends fixed networks"),
+    "aggressive": Left(IGNORED, "IKEv2 has no such mode"),
+    "pull": Left(IGNORED, "IKEv2 has no such mode"),
+    "dscp": Left(LOST, "packets of IKE carry no DSCP", "mark UDP ports 500 and 4500 with nftables", ("000000",)),
+    "mobike": Left(LOST, "the tunnel stays with its addresses", "a peer that moves starts the tunnel anew", _NO),
+    "dpd_timeout": Left(IGNORED, "with IKEv2 retransmissions decide when a peer is dead"),
+    "fragmentation": Left(IGNORED, "messages with pre-shared keys fit into one datagram", "", ("yes", "accept", "no")),
+    "childless": Left(LOST, "children are made with the IKE SA", "", ("allow", "never")),
+    "send_certreq": Left(IGNORED, _CERTIFICATES),
+    "send_cert": Left(IGNORED, _CERTIFICATES),
+    "ocsp": Left(IGNORED, _CERTIFICATES),
+    "ppk_id": Left(LOST, "no post-quantum pre-shared key is mixed in", "take it out at the peer, too"),
+    "ppk_required": Left(SKIPPED, "no post-quantum pre-shared key can be mixed in", "take it out at both ends", _NO),
+    "keyingtries": Left(IGNORED, "the manager keeps trying"),
+    "unique": Left(LOST, "a new IKE SA of the same peer replaces the old one", "", ("no", "replace")),
+    "reauth_time": Left(LOST, "IKE SAs are rekeyed, not authenticated again", "", ("0", "0s")),
+    "over_time": Left(IGNORED, "the engine chooses its own margin"),
+    "rand_time": Left(IGNORED, "the engine chooses its own margin"),
+    "if_id_in": Left(
+        LOST, "the tunnel is bound to no interface", "give the child an interface after the import", ("0",)
+    ),
+    "if_id_out": Left(
+        LOST, "the tunnel is bound to no interface", "give the child an interface after the import", ("0",)
+    ),
+    "mediation": Left(SKIPPED, "mediation is not supported", "connect the peers directly", _NO),
+    "mediated_by": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
+    "mediation_peer": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
+}
+
+END: dict[str, Row] = {
+    "auth": Carried("auth.method", psk_only),
+    "id": Carried("{side}.id", words.identity),
+    "round": Left(IGNORED, "there is one round"),
+    "certs": Left(IGNORED, _CERTIFICATES),
+    "cacerts": Left(IGNORED, _CERTIFICATES),
+    "pubkeys": Left(IGNORED, _CERTIFICATES),
+    "ca_id": Left(IGNORED, _CERTIFICATES),
+    "revocation": Left(IGNORED, _CERTIFICATES),
+    "cert_policy": Left(IGNORED, _CERTIFICATES),
+    "groups": Left(LOST, "membership in groups is not asked", "give each peer a tunnel of its own"),
+    "eap_id": Left(SKIPPED, "EAP is not supported", _OTHER_AUTH),
+    "aaa_id": Left(SKIPPED, "EAP is not supported", _OTHER_AUTH),
+    "xauth_id": Left(SKIPPED, "XAuth is not supported", _OTHER_AUTH),
+}
+
+CHILD: dict[str, Row] = {
+    "esp_proposals": Carried("proposals", algorithms.esp()),
+    "local_ts": Carried("local", words.selectors),
+    "remote_ts": Carried("remote", words.selectors),
+    "rekey_time": Carried("lifetime", words.duration()),
+    "rekey_bytes": Carried("lifetime_bytes", words.size),
+    "rekey_packets": Carried("lifetime_packets", words.number(0, 10**11)),
+    "mode": Carried("mode", _mode),
+    "start_action": Carried("start", _start),
+    "replay_window": Carried("replay_window", words.number(0, 4096)),
+    "ah_proposals": Left(SKIPPED, "AH is not negotiated", "use ESP at both ends"),
+    "sha256_96": Left(SKIPPED, "truncation to 96 bits is not supported", "update the peer that needs it", _NO),
+    "life_time": Left(IGNORED, "the engine chooses its own margin"),
+    "life_bytes": Left(IGNORED, "the engine chooses its own margin"),
+    "life_packets": Left(IGNORED, "the engine chooses its own margin"),
+    "rand_time": Left(IGNORED, "the engine chooses its own margin"),
+    "rand_bytes": Left(IGNORED, "the engine chooses its own margin"),
+    "rand_packets": Left(IGNORED, "the engine chooses its own margin"),
+    "updown": Left(LOST, "no script is run", _SCRIPT),
+    "hostaccess": Left(IGNORED, "no script is run that would open the firewall"),
+    "policies": Left(LOST, "policies are installed", "bind the child to an interface instead", _YES),
+    "policies_fwd_out": Left(LOST, "no outbound forward policy is made", "", _NO),
+    "dpd_action": Left(LOST, "a dead peer's tunnel is tried again as its start says", "", ("trap", "restart", "start")),
+    "close_action": Left(LOST, "a closed child comes back as its start says", "", ("none", "trap", "start")),
+    "ipcomp": Left(LOST, "packets are not compressed", "", _NO),
+    "inactivity": Left(LOST, "an idle child stays up", "", ("0", "0s")),
+    "reqid": Left(IGNORED, "the manager chooses its own request IDs"),
+    "priority": Left(LOST, "the manager chooses the priority by the networks", "", ("0",)),
+    "interface": Left(LOST, "policies hold on every interface", "restrict it with nftables"),
+    "mark_in": Left(LOST, "packets are not chosen by mark", "bind the child to an interface instead", ("0",)),
+    "mark_in_sa": Left(LOST, "packets are not chosen by mark", "", _NO),
+    "mark_out": Left(LOST, "packets are not chosen by mark", "bind the child to an interface instead", ("0",)),
+    "set_mark_in": Left(LOST, "no mark is set", "set it with nftables", ("0",)),
+    "set_mark_out": Left(LOST, "no mark is set", "set it with nftables", ("0",)),
+    "if_id_in": Left(LOST, "the child is bound to no interface", _INTERFACE, ("0",)),
+    "if_id_out": Left(LOST, "the child is bound to no interface", _INTERFACE, ("0",)),
+    "label": Left(LOST, "no security label is negotiated", ""),
+    "label_mode": Left(LOST, "no security label is negotiated", ""),
+    "tfc_padding": Left(LOST, "packets are not padded", "", ("0",)),
+    "hw_offload": Left(LOST, "the processor encrypts", "", ("no", "auto")),
+    "copy_df": Left(LOST, "the DF bit is copied", "", _YES),
+    "copy_ecn": Left(LOST, "ECN is copied", "", _YES),
+    "copy_dscp": Left(LOST, "DSCP is copied as the kernel does", "", ("out",)),
+    "per_cpu_sas": Left(LOST, "all processors share one SA", "", _NO),
+    "per_cpu_sas_encap": Left(LOST, "all processors share one SA", "", _NO),
+    "iptfs": Left(LOST, "packets are not aggregated", "", _NO),
+}
+
+# Sections beside connections and secrets, and kinds of secrets other than ike.
+TOP: Rows = {
+    "pools": Left(LOST, "virtual addresses are not supported", "give the ends fixed networks"),
+    "authorities": Left(IGNORED, _CERTIFICATES),
+}
+SECRETS: Rows = {
+    kind: Left(IGNORED, "it is no pre-shared key of IKE")
+    for kind in ("eap", "xauth", "ntlm", "private", "rsa", "ecdsa", "pkcs8", "pkcs12", "token", "ppk")
+}

@@ -1,0 +1,214 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the texts of other programs' options to values of a definition."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import InputError
+from ..identity import Identity
+from ..manager.options import MAX_SECONDS
+from ..selector import parse_selector
+from .report import LOST, SKIPPED, Unfit
+from .rows import Reader, Tell
+
+TRUE = ("yes", "true", "1", "on", "y", "enabled")
+FALSE = ("no", "false", "0", "off", "n", "disabled")
+ANY = ("%any", "%any4", "%any6", "%defaultroute", "%config", "0.0.0.0", "::", "0.0.0.0/0", "::/0")
+DYNAMIC = "dynamic"
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d|w)?[a-z]*", re.ASCII)
+_SIZE = re.compile(r"(\d{1,18})\s*([kmgt]?)(i?b?)", re.ASCII)
+_KEY = re.compile(r"[0-9a-fA-F]+", re.ASCII)
+
+
+def choice(words: Mapping[str, Any]) -> Reader:
+    """A reader of words that stand for values."""
+
+    def read(text: str, tell: Tell) -> Any:
+        value = words.get(text.lower())
+        if value is None:
+            raise Unfit(LOST, "has no counterpart, the default is taken", f"known are: {', '.join(words)}")
+        return value
+
+    return read
+
+
+def yes_no(yes: Any, no: Any) -> Reader:
+    """A reader of a switch."""
+    return choice(dict.fromkeys(TRUE, yes) | dict.fromkeys(FALSE, no))
+
+
+def duration(minimum: int = 10, unit: str = "s") -> Reader:
+    """A reader of times; those beyond what a definition takes become the nearest that it does.
+
+    :param unit: of a number without one.
+    """
+
+    def read(text: str, tell: Tell) -> int:
+        match = _DURATION.fullmatch(text.strip().lower())
+        if match is None:
+            raise Unfit(LOST, "is not a time, the default is taken", "write a number with s, m, h or d")
+        seconds = int(match[1]) * _SECONDS[match[2] or unit]
+        if seconds < minimum and seconds == 0:
+            raise Unfit(LOST, "never is not possible here, the default is taken", "give a long time, such as 1d")
+        taken = min(max(seconds, minimum), MAX_SECONDS)
+        if taken != seconds:
+            tell(LOST, f"{taken} s are taken, the nearest that is possible", "")
+        return taken
+
+    return read
+
+
+def size(text: str, tell: Tell) -> int:
+    """Octets, or a number with k, m, g."""
+    match = _SIZE.fullmatch(text.strip().lower())
+    if match is None:
+        raise Unfit(LOST, "is not a size, there is no limit", "write octets, or a number with k, m or g")
+    return int(match[1]) << 10 * ("kmgt".index(match[2]) + 1 if match[2] else 0)
+
+
+def number(minimum: int, maximum: int) -> Reader:
+    """A reader of whole numbers."""
+
+    def read(text: str, tell: Tell) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 12 and minimum <= int(text) <= maximum):
+            raise Unfit(LOST, "is not possible here, the default is taken", f"{minimum} to {maximum} are possible")
+        return int(text)
+
+    return read
+
+
+def items(text: str) -> list[str]:
+    """What stands between commas."""
+    return [item for part in text.split(",") if (item := part.strip())]
+
+
+def address(text: str, tell: Tell) -> str | None:
+    """The address of an end, None for any."""
+    found = [item for item in items(text) if item.lower() not in ANY]
+    if not found:
+        return None
+    if len(found) > 1:
+        tell(
+            LOST, f"only {found[0]} is taken", "make a tunnel for each address, or leave it out and let the peer start"
+        )
+    first = found[0]
+    try:
+        return str(ipaddress.ip_address(first))
+    except ValueError:
+        pass
+    if "/" in first or re.fullmatch(r"[0-9.]+-[0-9.]+|[0-9a-fA-F:]+-[0-9a-fA-F:]+", first):
+        tell(LOST, "any address is taken", "restrict the peer by its identity, or by a firewall")
+        return None
+    remedy = "write the address in place of the name, and convert again"
+    raise Unfit(SKIPPED, "names are not resolved, a tunnel has addresses", remedy)
+
+
+def identity(text: str, tell: Tell) -> str | None:
+    """An identity in our words, None for any."""
+    value = text.strip()
+    if value.lower() in ("%any", "%any4", "%any6", "%none", "*", ""):
+        tell(LOST, "every tunnel names the peer: its address stands for it", "give the peer's identity")
+        return None
+    if value.startswith("%"):
+        raise Unfit(SKIPPED, "stands for something only that program knows", "write the identity itself")
+    wanted = _typed(value)
+    try:
+        Identity.parse(wanted)
+    except InputError as problem:
+        raise Unfit(SKIPPED, f"is no identity here: {problem.problem}", problem.remedy) from None
+    return wanted
+
+
+_TYPES = {
+    "fqdn": "fqdn", "dns": "fqdn", "email": "email", "rfc822": "email", "userfqdn": "email", "keyid": "keyid",
+    "asn1dn": "dn", "dn": "dn", "ipv4": "ipv4", "ipv6": "ipv6",
+}  # fmt: skip
+
+
+def _typed(value: str) -> str:
+    kind, colon, rest = value.partition(":")
+    if colon and kind.lower() in _TYPES:
+        kind = _TYPES[kind.lower()]
+        return _key_id(rest[1:]) if kind == "keyid" and rest.startswith("#") else f"{kind}:{rest}"
+    if value.startswith("@#"):
+        return _key_id(value[2:])
+    if value.startswith("@~"):
+        return f"dn:{value[2:]}"
+    if value.startswith("@[") and value.endswith("]"):
+        return f"keyid:{value[2:-1]}"
+    if value.startswith("@@"):
+        return f"email:{value[2:]}"
+    if value.startswith("@"):
+        return f"fqdn:{value[1:]}" if "@" in value[1:] or ":" in value[1:] else value[1:]
+    if "=" in value:
+        if re.search(r"=\s*\*", value):
+            raise Unfit(SKIPPED, "a tunnel names one peer, not all that fit", "make a tunnel for each peer")
+        return f"dn:{value}"
+    return value
+
+
+def _key_id(digits: str) -> str:
+    """A key ID given in hexadecimal digits, which a definition takes as text only."""
+    digits = digits.removeprefix("0x")
+    octets = bytes.fromhex(digits) if _KEY.fullmatch(digits) and len(digits) % 2 == 0 else b""
+    if not octets or not all(0x21 <= octet < 0x7F for octet in octets):
+        raise Unfit(SKIPPED, "a key ID that is no text has no place here", "give both ends an identity that is text")
+    return f"keyid:{octets.decode('ascii')}"
+
+
+_BRACKET = re.compile(r"(?P<net>[^\[\]]*)(?:\[(?P<transport>[^\[\]]*)\])?")
+_SERVICES = {
+    "domain": 53, "dns": 53, "http": 80, "https": 443, "ssh": 22, "l2tp": 1701, "l2f": 1701, "bgp": 179, "ntp": 123,
+    "snmp": 161, "syslog": 514, "smtp": 25, "telnet": 23, "ftp": 21, "isakmp": 500, "ipsec-nat-t": 4500, "ldap": 389,
+}  # fmt: skip
+
+
+def selectors(text: str, tell: Tell) -> list[str]:
+    """Networks; ``dynamic`` with or without protocol and port stays as it is, for whoever knows the address."""
+    found = []
+    for item in items(text):
+        match = _BRACKET.fullmatch(item)
+        net, transport = (match["net"].strip(), match["transport"]) if match else (item, None)
+        ending = "" if not transport else f"[{protocol_and_port(transport, tell)}]"
+        ending = "" if ending == "[]" else ending
+        if net.lower() in (DYNAMIC, "%dynamic", ""):
+            found.append(f"{DYNAMIC}{ending}")
+            continue
+        if net.lower().startswith(("vhost:", "vnet:", "%")):
+            raise Unfit(SKIPPED, "networks that the peer chooses are not possible", "list the networks")
+        found.append(_selector(f"{_network(net)}{ending}"))
+    return found
+
+
+def _network(net: str) -> str:
+    """Host bits, which other programs forgive, are cut off."""
+    try:
+        return str(ipaddress.ip_network(net, strict=False))
+    except ValueError:
+        return net
+
+
+def _selector(text: str) -> str:
+    try:
+        return str(parse_selector(text))
+    except InputError as problem:
+        raise Unfit(SKIPPED, f"is no network here: {problem.problem}", problem.remedy) from None
+
+
+def protocol_and_port(text: str, tell: Tell) -> str:
+    """``PROTOCOL/PORT`` in our words, empty for everything."""
+    protocol, _slash, port = text.strip().lower().partition("/")
+    port = str(_SERVICES.get(port, port))
+    if port in ("any", "%any", "", "0-65535"):
+        return "" if protocol in ("any", "%any", "0", "") else protocol
+    if port == "opaque" or not re.fullmatch(r"\d{1,5}(-\d{1,5})?", port):
+        raise Unfit(SKIPPED, f"port {port} has no place here", "write a number or a range such as 1024-2048")
+    return f"{protocol or 'any'}/{port}"

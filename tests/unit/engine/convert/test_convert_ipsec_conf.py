@@ -1,0 +1,295 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ipsec.conf and ipsec.secrets into definitions, of strongSwan, Libreswan and FreeS/WAN."""
+
+from __future__ import annotations
+
+import pytest
+from engine.convert import ipsec_options as options
+from engine.convert.report import IGNORED, LOST, SKIPPED
+from engine.errors import InputError
+from samples import DATA, manager_takes, read, read_text, told
+
+MINIMAL = """
+config setup
+\tuniqueids=yes
+conn t
+\tauthby=secret
+\tkeyexchange=ikev2
+\tleft=192.0.2.1
+\tleftsubnet=10.1.0.0/16
+\tright=192.0.2.9
+\trightsubnet=10.2.0.0/16
+\tauto=add
+"""
+
+
+def minimal(*lines: str, secrets: str = ': PSK "some key"', **wishes):
+    text = MINIMAL + "".join(f"\t{line}\n" for line in lines)
+    return read_text(text, "ipsec_conf", secrets, **wishes)
+
+
+def only(conversion) -> dict:
+    (tunnel,) = conversion.tunnels
+    return manager_takes(tunnel).document
+
+
+def named(conversion) -> dict:
+    return {tunnel.name: manager_takes(tunnel) for tunnel in conversion.tunnels}
+
+
+def test_a_hub_of_strongswan():
+    found = read("strongswan.ipsec.conf", "strongswan.ipsec.secrets")
+    tunnels = named(found)
+    assert set(tunnels) == {"spoke1", "spoke2", "l2tp"}
+    spoke1 = tunnels["spoke1"].document
+    assert spoke1["local"] == {"address": "198.51.100.1", "id": "hub.example.net"}
+    assert spoke1["ike"]["proposals"] == "aes256-sha256-modp2048"
+    assert (spoke1["ike"]["lifetime"], spoke1["ike"]["dpd_delay"]) == (8 * 3600, 40)
+    (child,) = spoke1["children"]
+    assert (child["local"], child["remote"]) == (["10.0.0.0/16", "10.1.0.0/16"], ["10.11.0.0/16"])
+    assert (child["start"], child["lifetime"], child["proposals"]) == ("trap", 50 * 60, "aes128gcm16-modp2048")
+    assert tunnels["spoke1"].secret.reveal() == b"first of all"
+    assert tunnels["spoke2"].document["remote"]["address"] is None
+    assert tunnels["spoke2"].document["remote"]["id"] == "dn:C=DE, O=Example Net, CN=spoke2"
+    assert tunnels["spoke2"].secret.reveal() == b"secret of spoke two"
+    l2tp = tunnels["l2tp"].document["children"][0]
+    assert (l2tp["mode"], l2tp["local"], l2tp["remote"]) == (
+        "transport", ["192.0.2.0/32[17/1701]".replace("192.0.2.0", "198.51.100.1")], ["203.0.113.40/32[17]"]
+    )  # fmt: skip
+    assert tunnels["l2tp"].secret.reveal() == b"l2tp it is"
+    assert set(found.skipped) == {"certs", "lan-bypass", "lan-bypass/lan-bypass"}
+    for option, severity, tunnel in (
+        ("charondebug", IGNORED, ""),
+        ("office", IGNORED, ""),
+        ("leftfirewall", LOST, "spoke1"),
+        ("compress", LOST, "spoke2/spoke2"),
+        ("authby", SKIPPED, "certs"),
+        ("type", SKIPPED, "lan-bypass/lan-bypass"),
+        ("secret of kind RSA", IGNORED, ""),
+        ("secret of kind EAP", IGNORED, ""),
+        ("mobike", IGNORED, "spoke1"),
+    ):
+        notes = told(found, option) + told(found, "ca" if option == "office" else option)
+        assert (severity, tunnel) in notes, (option, notes)
+    shown = repr(found) + "".join(map(str, found.notes))
+    assert not any(word in shown for word in ("first of all", "spoke two", "l2tp it is", "wonderland", "opens it"))
+
+
+def test_a_mesh_of_libreswan_from_either_end():
+    west = named(read("libreswan.ipsec.conf", "libreswan.ipsec.secrets", local_addresses=["192.0.2.10"]))
+    assert set(west) == {"mesh", "pfs-off"}
+    mesh = west["mesh"].document
+    assert mesh["local"] == {"address": "192.0.2.10", "id": "west.example.org"}
+    assert [child["name"] for child in mesh["children"]] == ["mesh-1x1", "mesh-1x2", "mesh-2x1", "mesh-2x2"]
+    assert [(child["local"], child["remote"]) for child in mesh["children"]][1] == (["10.3.0.0/16"], ["10.6.0.0/16"])
+    assert mesh["ike"]["proposals"] == [
+        "aes256gcm16-prfsha512-prfsha256-modp2048-ecp256", "aes256-sha1-modp1536"
+    ]  # fmt: skip
+    # perfect forward secrecy is on where nothing is said: with the groups of the IKE SA
+    assert mesh["children"][0]["proposals"] == [
+        "aes256gcm16-modp2048-ecp256-modp1536", "aes256-sha512-modp2048-ecp256-modp1536"
+    ]  # fmt: skip
+    assert (mesh["encapsulation"], mesh["children"][0]["start"]) == ("force", "trap")
+    assert (mesh["children"][0]["lifetime"], mesh["ike"]["lifetime"]) == (7200, 6 * 3600)
+    assert west["pfs-off"].document["children"][0]["proposals"] == "aes128-sha256"
+    assert west["mesh"].secret.reveal() == b"east and west"
+    assert west["pfs-off"].secret.reveal() == b"no pfs here"
+    east = named(read("libreswan.ipsec.conf", "libreswan.ipsec.secrets", local_addresses=["192.0.2.20"]))["mesh"]
+    assert east.document["local"] == {"address": "192.0.2.20", "id": "east.example.org"}
+    assert east.document["children"][1]["local"] == ["10.5.0.0/16"]
+    assert east.secret == west["mesh"].secret
+
+
+def test_an_old_peer_is_told_and_can_become_ikev2():
+    found = read("libreswan.ipsec.conf", "libreswan.ipsec.secrets")
+    assert (SKIPPED, "oldpeer") in told(found, "ikev2")
+    upgraded = named(read("libreswan.ipsec.conf", "libreswan.ipsec.secrets", upgrade=True))
+    assert upgraded["oldpeer"].secret.reveal() == b"for everybody else"
+
+
+def test_a_tunnel_of_freeswan():
+    found = read("freeswan.ipsec.conf")
+    document = only(found)
+    assert document["local"] == {"address": None, "id": "west.example"}
+    assert document["remote"]["id"] == "east.example"
+    assert document["children"][0]["proposals"] == "3des-sha1"
+    assert (LOST, "net-net/net-net") in told(found, "esp")  # md5
+    assert (IGNORED, "net-net") in told(found, "leftnexthop")
+    assert (IGNORED, "net-net") in told(found, "conn")  # no version of IKE is given
+    assert found.missing_secrets == ["net-net"]
+
+
+def test_every_option_of_the_manual_pages_has_a_row():
+    elsewhere = {
+        "also", "authby", "keyexchange", "ikev2", "ike", "esp", "phase2alg", "pfs", "pfsgroup", "esn", "leftauth",
+        "leftsubnet", "rightsubnet", "leftsubnets", "leftprotoport", "x-remark", "rightid",
+    }  # fmt: skip
+    missing = []
+    for name in (DATA / "ipsec_conf_options.txt").read_text(encoding="utf-8").split():
+        of_end = (
+            name.startswith(("left", "right"))
+            and name.removeprefix("left").removeprefix("right") in options.ENDS["local"]
+        )
+        if name not in elsewhere and not of_end and name not in options.CONNECTION and name not in options.CHILD:
+            missing.append(name)
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "value"),
+    [
+        (["ikelifetime=6h"], "ike.lifetime", 6 * 3600),
+        (["dpddelay=15"], "ike.dpd_delay", 15),
+        (["forceencaps=yes"], "encapsulation", "force"),
+        (["encapsulation=auto"], "encapsulation", "auto"),
+        (["leftid=@#7068 6f6e65".replace(" ", "")], "local.id", "keyid:phone"),
+        (["rightid=@[group]"], "remote.id", "keyid:group"),
+        (["rightid=@@ops@b1.example"], "remote.id", "email:ops@b1.example"),
+        (['rightid="C=DE, O=A \\\\, B, CN=x"'.replace("\\\\", "\\")], "remote.id", "dn:C=DE, O=A \\, B, CN=x"),
+        (["rightikeport=4500"], "remote.port", 4500),
+        (["ike=aes_gcm_c_256-sha2_384;dh20"], "ike.proposals", "aes256gcm16-prfsha384-ecp384"),
+        (["ike=aes256-sha2"], "ike.proposals", "aes256-sha256-x25519-ecp256-ecp384-ecp521-modp2048-modp3072-modp4096"),
+    ],
+)
+def test_options_of_a_tunnel(lines, path, value):
+    document = only(minimal(*lines))
+    for key in path.split("."):
+        document = document[key]
+    assert document == value
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "value"),
+    [
+        (["auto=start"], "start", "auto"), (["auto=up"], "start", "auto"), (["auto=ondemand"], "start", "trap"),
+        (["auto=route"], "start", "trap"), (["auto=keep"], "start", "manual"), (["auto=ignore"], "start", "manual"),
+        (["keylife=20m"], "lifetime", 1200), (["ipsec-max-bytes=1G"], "lifetime_bytes", 1 << 30),
+        (["lifepackets=7"], "lifetime_packets", 7), (["replay-window=64"], "replay_window", 64),
+        (["leftprotoport=tcp/22"], "local", ["10.1.0.0/16[6/22]"]),
+        (["rightsubnet=10.2.0.1/16"], "remote", ["10.2.0.0/16"]),
+        (["esp=aes256-sha1;modp1536"], "proposals", "aes256-sha1-modp1536"),
+        (["esp=aes128gcm16", "esn=yes"], "proposals", "aes128gcm16-esn"),
+        (["esp=aes128gcm16", "pfs=yes", "ike=aes256-sha256-dh14"], "proposals", "aes128gcm16-modp2048"),
+    ],
+)  # fmt: skip
+def test_options_of_its_child(lines, key, value):
+    assert only(minimal(*lines))["children"][0][key] == value
+
+
+@pytest.mark.parametrize(
+    ("line", "severity"),
+    [
+        ("mark=7", LOST), ("vti-interface=vti0", LOST), ("leftupdown=/bin/x", LOST), ("rekey=no", LOST),
+        ("rekey=yes", IGNORED), ("rightsourceip=%config", LOST), ("leftaddresspool=10.9.0.1-10.9.0.9", SKIPPED),
+        ("right=vpn.example.net", SKIPPED), ("leftid=%fromcert", SKIPPED), ("phase2=ah", SKIPPED),
+        ("sha2-truncbug=yes", SKIPPED), ("no-such-option=1", LOST), ("x-remark=hello", IGNORED),
+        ("leftauth=pubkey", SKIPPED), ("rightsubnet=vhost:%priv", SKIPPED), ("keyexchange=ikev1", SKIPPED),
+        ("leftprotoport=tcp/%opaque", SKIPPED), ("ike=des-md5-modp768", SKIPPED),
+    ],
+)  # fmt: skip
+def test_what_is_told(line, severity):
+    found = minimal(line)
+    notes = [got for got, _tunnel in told(found, line.partition("=")[0])]
+    assert severity in notes, found.notes
+    assert bool(found.tunnels) == (severity != SKIPPED)
+
+
+@pytest.mark.parametrize(
+    ("ends", "local", "address"),
+    [
+        ((), ["192.0.2.9"], "192.0.2.9"),
+        ((), ["192.0.2.1"], "192.0.2.1"),
+        ((), [], "192.0.2.1"),
+        ((), ["10.0.0.1"], "192.0.2.1"),
+        (("right=%defaultroute", "rightid=us.example"), [], None),
+    ],
+)
+def test_which_end_is_local(ends, local, address):
+    found = minimal(*ends, local_addresses=local)
+    assert only(found)["local"]["address"] == address
+    told_so = any("neither end" in note.instead for note in found.notes)
+    assert told_so == (local == ["10.0.0.1"])
+
+
+def test_both_ends_local_is_told():
+    found = minimal(local_addresses=["192.0.2.1", "192.0.2.9"])
+    assert found.skipped == ["t"]
+
+
+def test_sections_are_inherited_and_files_included(tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "b.conf").write_text("conn b\n\talso=base\n\tright=192.0.2.8\n\tauto=start\n")
+    (tmp_path / "ipsec.conf").write_text(
+        "conn base\n\tauthby=secret\n\tleft=192.0.2.1\n\tleftsubnet=10.1.0.0/16\n\trightsubnet=10.2.0.0/16\n"
+        "\talso=deeper\nconn deeper\n\tikelifetime=2h\n\tleftsubnet=10.99.0.0/16\ninclude more/*.conf\n"
+    )
+    from engine.convert.files import Files
+    from engine.convert.importing import Source, convert
+    from engine.convert.report import Report
+
+    report = Report()
+    files = Files(report)
+    path = str(tmp_path / "ipsec.conf")
+    document = only(convert(Source(files.read(path), path), "auto", files, report))
+    assert (document["name"], document["ike"]["lifetime"]) == ("b", 7200)
+    assert document["children"][0]["local"] == ["10.1.0.0/16"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("conn a\n\talso=b\nconn b\n\talso=a\n", 4, "circle"),
+        ("conn a\n\talso=nobody\n", 2, "not there"),
+        ("\tleft=1.2.3.4\n", 1, "no section"),
+        ("conn a\n\tleft 1.2.3.4\n", 2, "no option"),
+        ("conn a b c\n", 1, "begins no section"),
+        ("left=1.2.3.4\n", 1, "begins no section"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_line(text, line, what):
+    with pytest.raises(InputError, match=what) as caught:
+        read_text(text, "ipsec_conf")
+    assert str(caught.value).startswith(f"text:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (': PSK "a # b"  # remark', b"a # b"),
+        (": PSK 'single \" inside'", b'single " inside'),
+        (": psk 0x61626364", b"abcd"),
+        (": PSK 0sYWJjZA==", b"abcd"),
+        (": PSK 0tabcd", b"abcd"),
+        (': PSK "0x61626364"', b"0x61626364"),
+        (': "the oldest form"', b"the oldest form"),
+        ('192.0.2.1 192.0.2.9:\n  PSK\n  "over lines"', b"over lines"),
+        ("2001:db8::1 192.0.2.9 : PSK plain", b"plain"),
+        ('%any : PSK "a"\n192.0.2.9 : PSK "b"', b"b"),
+        ('192.0.2.1 %any : PSK "mine"\n%any %any : PSK "all"', b"mine"),
+        ('192.0.2.9 : PSK "first"\n192.0.2.9 : PSK "second"', b"second"),
+    ],
+)
+def test_pre_shared_keys(text, key):
+    (tunnel,) = minimal(secrets=text).tunnels
+    assert tunnel.secret.reveal() == key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '192.0.2.77 : PSK "of somebody else"', '192.0.2.1 192.0.2.77 : PSK "x"', ": PSK two words", ": PSK 0xzz",
+        ": PSK 0s!!!", ": PSK 0xff",
+    ],
+)  # fmt: skip
+def test_keys_that_do_not_fit(text):
+    assert minimal(secrets=text).missing_secrets == ["t"]
+
+
+@pytest.mark.parametrize("text", ["top secret words", 'gw : PSK "never closed', "gw :"])
+def test_broken_secrets_are_refused_without_showing_them(text):
+    with pytest.raises(InputError) as caught:
+        minimal(secrets=text)
+    assert str(caught.value).startswith("secrets:1: ")
+    assert "words" not in str(caught.value) and "never" not in str(caught.value)

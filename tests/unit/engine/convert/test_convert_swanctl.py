@@ -1,0 +1,254 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""swanctl.conf into definitions: what is carried over, what is told."""
+
+from __future__ import annotations
+
+import pytest
+from engine.convert import swanctl_options as options
+from engine.convert.report import IGNORED, LOST, SKIPPED
+from engine.errors import InputError
+from samples import DATA, manager_takes, read, read_text, told
+
+MINIMAL = """
+connections {{
+  t {{
+    version = 2
+    local_addrs = 192.0.2.1
+    remote_addrs = 192.0.2.9
+    {connection}
+    local {{ auth = psk
+             {local} }}
+    remote {{ auth = psk }}
+    children {{ c {{
+      local_ts = 10.1.0.0/16
+      remote_ts = 10.2.0.0/16
+      {child}
+    }} }}
+  }}
+}}
+secrets {{ ike {{ secret = "some key" }} }}
+"""
+
+
+def minimal(connection: str = "", local: str = "", child: str = ""):
+    return read_text(MINIMAL.format(connection=connection, local=local, child=child), "swanctl")
+
+
+def only(conversion) -> dict:
+    (tunnel,) = conversion.tunnels
+    return manager_takes(tunnel).document
+
+
+def test_a_site_is_carried_over_with_a_report():
+    found = read("site.swanctl.conf")
+    office, phone = (manager_takes(tunnel) for tunnel in found.tunnels)
+    assert office.document["local"] == {"address": "203.0.113.9", "id": "branch.example.net"}
+    assert office.document["remote"] == {
+        "address": "198.51.100.1", "id": "office.example.net", "port": 4500, "natt_port": 4500
+    }  # fmt: skip
+    assert office.document["ike"] == {
+        "version": 2, "proposals": ["aes256gcm16-prfsha384-ecp384", "aes256-sha256-modp2048"],
+        "lifetime": 8 * 3600, "dpd_delay": 45,
+    }  # fmt: skip
+    assert office.document["encapsulation"] == "force"
+    lan, web, gre, voice = office.document["children"]
+    assert lan["local"] == ["10.20.0.0/16"]  # host bits are cut off, as strongSwan does
+    assert lan["remote"] == ["10.0.0.0/16", "10.1.0.0/16"]
+    assert (lan["start"], lan["lifetime"], lan["lifetime_bytes"]) == ("auto", 55 * 60, 500 << 20)
+    assert (lan["lifetime_packets"], lan["replay_window"]) == (1000000, 256)
+    assert lan["proposals"] == ["aes256gcm16-ecp384", "aes256-sha256-modp2048"]
+    assert (web["local"], web["remote"]) == (["10.20.0.0/16[6]"], ["192.0.2.80/32[6/443]"])
+    assert (gre["mode"], gre["local"], gre["remote"]) == (
+        "transport", ["203.0.113.9/32[47]"], ["198.51.100.1/32[47]"]
+    )  # fmt: skip
+    # another connection between the same ends is another child
+    assert (voice["name"], voice["start"]) == ("voice", "manual")
+    assert office.secret.reveal() == b'Tr0ub4dor "and" three # more words'
+    assert phone.document["children"][0]["local"] == ["10.20.5.0/24[17/5060-5070]"]
+    assert phone.secret.reveal() == b"Correct Horse Battery"
+    assert set(found.skipped) == {"office/shunt", "roadwarriors", "old-router"}
+    assert not found.missing_secrets
+    for option, severity, tunnel in (
+        ("include", LOST, ""),
+        ("remote_addrs", LOST, "office"),
+        ("start_action", LOST, "office/lan"),
+        ("updown", LOST, "office/lan"),
+        ("mode", SKIPPED, "office/shunt"),
+        ("office-voice", LOST, "office-voice"),
+        ("pools", SKIPPED, "roadwarriors"),
+        ("version", SKIPPED, "old-router"),
+        ("secrets.eap-alice", IGNORED, ""),
+        ("fragmentation", IGNORED, "office"),
+    ):
+        assert (severity, tunnel) in told(found, option), (option, told(found, option))
+    shown = repr(found) + "".join(map(str, found.notes))
+    assert not any(word in shown for word in ("Tr0ub4dor", "wonderland", "opens-the-key", "Correct Horse"))
+
+
+def test_every_note_names_file_line_option_and_what_happens_instead():
+    found = read("site.swanctl.conf")
+    lines = (DATA / "site.swanctl.conf").read_text(encoding="utf-8").splitlines()
+    for note in found.notes:
+        assert note.file.endswith("site.swanctl.conf")
+        assert note.instead
+        if "network" not in note.option and "." not in note.option:
+            assert note.option in lines[note.line - 1], note
+
+
+def test_every_option_of_the_manual_page_has_a_row():
+    places = {
+        "connections.<conn>.": options.CONNECTION,
+        "connections.<conn>.local<suffix>.": options.END,
+        "connections.<conn>.remote<suffix>.": options.END,
+        "connections.<conn>.children.<child>.": options.CHILD,
+    }
+    elsewhere = {"version", "local", "remote", "children", "cert", "cacert"}
+    missing = []
+    for line in (DATA / "swanctl_options.txt").read_text(encoding="utf-8").split():
+        line = line.replace("<suffix>", "") if line.endswith("<suffix>") else line
+        for place, rows in places.items():
+            name = line.removeprefix(place)
+            if name != line and "." not in name and name not in rows and name not in elsewhere:
+                missing.append(line)
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("option", "path", "value"),
+    [
+        ("rekey_time = 1d", "ike.lifetime", 86400),
+        ("rekey_time = 90", "ike.lifetime", 90),
+        ("dpd_delay = 0s", "ike.dpd_delay", 0),
+        ("encap = yes", "encapsulation", "force"),
+        ("remote_port = 4500", "remote.port", 4500),
+        ("proposals = aes128gcm16-prfsha256-x25519", "ike.proposals", "aes128gcm16-prfsha256-x25519"),
+        ("proposals = aes128gcm16-aes256-sha256-curve25519", "ike.proposals",
+         ["aes128gcm16-prfsha256-x25519", "aes256-sha256-x25519"]),
+        ("proposals = default", "ike.proposals", "compat"),
+        ("local_addrs = %any", "local.address", None),
+    ],
+)  # fmt: skip
+def test_options_of_a_connection(option, path, value):
+    local = "id = us.example" if "local_addrs" in option else ""
+    document = only(minimal(option, local))
+    for key in path.split("."):
+        document = document[key]
+    assert document == value
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "value"),
+    [
+        ("mode = transport\nlocal_ts = dynamic\nremote_ts = dynamic", "mode", "transport"),
+        ("start_action = start", "start", "auto"),
+        ("start_action = trap", "start", "trap"),
+        ("", "start", "manual"),
+        ("rekey_time = 30m", "lifetime", 1800),
+        ("rekey_bytes = 1g", "lifetime_bytes", 1 << 30),
+        ("rekey_packets = 5", "lifetime_packets", 5),
+        ("replay_window = 0\nesp_proposals = aes128gcm16-noesn", "replay_window", 0),
+        ("local_ts = dynamic[udp/53]", "local", ["192.0.2.1/32[17/53]"]),
+        ("remote_ts = 10.3.0.1-10.3.0.9", "remote", ["10.3.0.1-10.3.0.9"]),
+        ("esp_proposals = aes256gcm16-sha256-esn", "proposals", "aes256gcm16-esn"),
+        ("esp_proposals = null-sha256", "proposals", "null-sha256"),
+    ],
+)
+def test_options_of_a_child(option, key, value):
+    assert only(minimal(child=option))["children"][0][key] == value
+
+
+@pytest.mark.parametrize(
+    ("option", "severity"),
+    [
+        ("mobike = no", IGNORED), ("mobike = yes", LOST), ("reauth_time = 0", IGNORED), ("reauth_time = 3h", LOST),
+        ("unique = never", LOST), ("rekey_time = 0", LOST), ("rekey_time = soon", LOST), ("dscp = 101110", LOST),
+        ("ppk_required = yes", SKIPPED), ("version = 1", SKIPPED), ("vips = 0.0.0.0", SKIPPED),
+        ("proposals = md5-des-modp768", SKIPPED), ("remote_addrs = vpn.example.net", SKIPPED), ("no_such = 1", LOST),
+        ("over_time = 1h", IGNORED), ("keyingtries = 0", IGNORED),
+    ],
+)  # fmt: skip
+def test_what_is_told_of_a_connection(option, severity):
+    found = minimal(option)
+    assert (severity, "t") in told(found, option.split()[0])
+    assert bool(found.tunnels) == (severity != SKIPPED)
+
+
+def test_a_skipped_child_leaves_the_others():
+    found = minimal(child="} d { mode = beet\n local_ts = 10.3.0.0/16")
+    assert [child["name"] for child in only(found)["children"]] == ["c"]
+    assert found.skipped == ["t/d"]
+
+
+def test_an_end_without_psk_is_skipped():
+    found = read_text("connections { t { remote_addrs = 192.0.2.9\n local { auth = psk } } }", "swanctl")
+    assert (SKIPPED, "t") in told(found, "remote.auth")
+
+
+def test_the_key_that_fits_best_is_taken():
+    keys = """
+    secrets {
+      ike-any { secret = "for anybody" }
+      ike-peer { id = 192.0.2.9
+                 secret = "for the peer" }
+      ike-both { id-1 = 192.0.2.1
+                 id-2 = 192.0.2.9
+                 secret = "for both" }
+      ike-other { id-1 = 192.0.2.1
+                  id-2 = 192.0.2.77
+                  secret = "for another peer" }
+    }"""
+    text = MINIMAL.format(connection="", local="", child="").partition("secrets {")[0]
+    assert read_text(text + keys, "swanctl").tunnels[0].secret.reveal() == b"for both"
+    without = keys.replace("id-2 = 192.0.2.9\n", "id-2 = 192.0.2.88\n")
+    assert read_text(text + without, "swanctl").tunnels[0].secret.reveal() == b"for the peer"
+
+
+def test_a_key_that_is_no_text_is_told():
+    found = read_text(MINIMAL.format(connection="", local="", child="").replace('"some key"', "0xff00ff"), "swanctl")
+    assert found.missing_secrets == ["t"]
+    assert told(found, "secret") == [(LOST, "t")]
+    assert "ff00ff" not in "".join(map(str, found.notes))
+
+
+def test_sections_take_on_what_others_have(tmp_path):
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "a.conf").write_text("connections { extra : connections.base { version = 2 } }")
+    main = tmp_path / "swanctl.conf"
+    main.write_text(
+        "include conf.d/*.conf\n"
+        "connections { base { local_addrs = 192.0.2.1 # ours\n remote_addrs = 192.0.2.9\n"
+        " local { auth = psk } remote { auth = psk } children { c { local_ts = 10.1.0.0/16\n"
+        " remote_ts = 10.2.0.0/16 } } }\n  second : connections.base, connections.extra { remote_addrs = 192.0.2.10 } }"
+    )
+    from engine.convert.files import Files
+    from engine.convert.importing import Source, convert
+    from engine.convert.report import Report
+
+    report = Report()
+    files = Files(report)
+    found = convert(Source(files.read(str(main)), str(main)), "auto", files, report)
+    # extra has the ends of base, so its child is made part of it
+    assert {tunnel.document["remote"]["address"] for tunnel in found.tunnels} == {"192.0.2.9", "192.0.2.10"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("connections {\n a {\n", 2, "not closed"),
+        ("}\n", 1, "not open"),
+        ("a = 1\nb : nowhere {\n}\n", 2, "not there"),
+        ("a { b : a { } }", 1, "refers to itself"),
+        ('connections { a { x = "never closed\n } }\n', 1, "not closed"),
+        ("connections\nare nice\n", 1, "neither"),
+        ('"quoted" = 1', 1, "where a name is expected"),
+        ("include", 1, "neither"),
+        ("{ }", 1, "not expected"),
+        ("a {" * 40, 1, "deep"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_line(text, line, what):
+    with pytest.raises(InputError, match=what) as caught:
+        read_text(text, "swanctl")
+    assert str(caught.value).startswith(f"text:{line}: ")
