@@ -44,7 +44,7 @@ options:
         peer least comes first. It stays with the first one that is answered.
       - V(echo) is an ISAKMP echo request.
       - V(echo_classic) is the same as FreeS/WAN and Openswan sent it on little-endian machines.
-      - V(version) is an IKE header of major version 3. Most IKEv2 daemons answer that they do not speak it, and keep no state.
+      - V(version) is a short IKE message of major version 3. Most IKEv2 daemons answer that they do not speak it, and keep no state.
       - V(ikev2) is a complete IKE_SA_INIT request. Every IKEv2 daemon answers and may keep a half-open SA for some seconds.
       - V(ikev1) tries V(ikev1_main), then V(ikev1_aggressive) - the first message of these modes.
     type: str
@@ -115,6 +115,13 @@ options:
         addresses may send. It must carry our cookie in any case.
     type: bool
     default: false
+  bypass:
+    description:
+      - Let the datagrams pass by the host's IPsec policies, as those of IKE daemons do, so that a policy for the network that the
+        peer is in neither drops them nor sends them through a tunnel. It needs root; without it the policies apply.
+      - With V(false), a daemon that is behind a tunnel is reached through it.
+    type: bool
+    default: true
   fingerprint:
     description:
       - Tell whose software answers - from the vendor IDs it sends, from what it puts into its answers, and from the rhythm in
@@ -374,6 +381,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.bypass import bypass_where_allowed
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.ping.run import Options, Plan, ping, serve
 
 _NAMED_IN_ERRORS = 10
@@ -417,6 +425,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "family": {"type": "str", "default": "any", "choices": ["any", "inet", "inet6"]},
     "natt": {"type": "bool", "default": False, "aliases": ["nat_t"]},
     "any_source": {"type": "bool", "default": False},
+    "bypass": {"type": "bool", "default": True},
     "fingerprint": {"type": "bool", "default": False},
     "fingerprint_time": {"type": "float", "default": 60},
     "require": {"type": "str", "default": "all", "choices": ["all", "any", "none"]},
@@ -450,6 +459,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
         local_address=params["local_address"],
         local_port=params["local_port"],
         natt=params["natt"],
+        prepare=bypass_where_allowed if params["bypass"] else None,
         plan=Plan(
             **{name: params[name] for name in _PLAN},
             fingerprint=params["fingerprint_time"] if params["fingerprint"] else None,

@@ -27,6 +27,7 @@ DAEMON = f"{PROGRAMS}/pluto"
 class Peer:
     """What Libreswan is told of the other side.
 
+    :ivar remote_id: the other side's identity when it is not the site's.
     :ivar extra: further lines of the connection; a key may stand in it only once.
     """
 
@@ -39,7 +40,13 @@ class Peer:
     mode: str = "tunnel"
     encapsulated: bool = False
     version: int = 2
+    remote_id: str = ""
     extra: tuple[str, ...] = ()
+
+    @property
+    def other(self) -> str:
+        """The other side's identity."""
+        return self.remote_id or self.remote.identity
 
     def configuration(self) -> str:
         """The connection in ipsec.conf's words; a blank line would end it."""
@@ -48,7 +55,7 @@ class Peer:
             f"left={self.local.address6 if six else self.local.address}",
             f"right={self.remote.address6 if six else self.remote.address}",
             f"leftid=@{self.local.identity}",
-            f"rightid=@{self.remote.identity}",
+            f"rightid=@{self.other}",
             f"type={self.mode}",
             f"ike={self.ike}",
             f"esp={self.esp}",
@@ -84,7 +91,7 @@ class Libreswan:
     def load(self, peer: Peer) -> None:
         """Load a connection and its secret."""
         secrets = self.folder / "ipsec.secrets"
-        secrets.write_text(f'@{peer.local.identity} @{peer.remote.identity} : PSK "{peer.secret}"\n', encoding="utf-8")
+        secrets.write_text(f'@{peer.local.identity} @{peer.other} : PSK "{peer.secret}"\n', encoding="utf-8")
         configuration = self.folder / "peer.conf"
         configuration.write_text("config setup\n" + peer.configuration(), encoding="utf-8")
         self.whack("--rereadsecrets")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .sites import Site, end, wait_until
+from .sites import Site, wait_until
 
 ENGINE = Path(__file__).resolve().parents[2] / "plugins/module_utils"
 PYTHON = "/usr/bin/python3"
@@ -46,6 +47,29 @@ class Manager:
         self.folder = folder
         self.log = folder / "manager.log"
         self.control = folder / "control.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, the first time or again."""
+        self.control.unlink(missing_ok=True)
+        command = [PYTHON, "-m", "engine", "manager", "--database", str(self.folder / "definitions.sqlite")]
+        command += ["--runtime-dir", str(self.folder / "run"), "--control", str(self.control)]
+        command += ["--log-format", "text", "--log-level", "debug"]
+        self._process = self.site.start(command, self.log, ENVIRONMENT)
+        wait_until("the manager's control socket", self.control.exists)
+
+    def kill(self) -> None:
+        """Kill it as a fault would."""
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> int:
+        """Have it close everything and end; its exit status."""
+        try:
+            self.call("manager.stop", keep=False)
+            return self._process.wait(20)
+        finally:
+            self.kill()
 
     def call(self, method: str, **parameters: Any) -> Any:
         """Call a method over the control socket, by the command line that a person would use."""
@@ -67,14 +91,10 @@ def running(site: Site, folder: Path) -> Iterator[Manager]:
     """Start the manager at a site and end it afterwards: it must end cleanly and leave no SA behind."""
     folder.mkdir()
     manager = Manager(site, folder)
-    command = [PYTHON, "-m", "engine", "manager", "--database", str(folder / "definitions.sqlite")]
-    command += ["--runtime-dir", str(folder / "run"), "--control", str(manager.control)]
-    command += ["--log-format", "text", "--log-level", "debug"]
-    process = site.start(command, manager.log, ENVIRONMENT)
+    manager.start()
     try:
-        wait_until("the manager's control socket", manager.control.exists)
         yield manager
     finally:
-        status = end(process)
+        status = manager.end()
     assert status == 0, f"the manager ended with {status}: {manager.log.read_text(encoding='utf-8')[-2000:]}"
     assert "proto esp" not in site.states(), "the manager left SAs behind"

@@ -55,7 +55,7 @@ class Site:
 
     def start(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         """Start a daemon in the site; its output goes to a file."""
-        with log.open("wb") as sink:
+        with log.open("ab") as sink:
             return subprocess.Popen(
                 [*self.enter, *command], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment
             )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
@@ -111,6 +112,37 @@ def test_strongswan_rekeys_both(manager: Manager, charon: StrongSwan) -> None:
     charon.swanctl("--rekey", "--ike", "peer")
     wait_until("a new IKE SA in place of the old one", lambda: len(ike_spis(charon)) == 1 and ike_spis(charon) != spis)
     prove_esp()
+
+
+def test_a_killed_manager_goes_on_with_strongswan(manager: Manager, charon: StrongSwan) -> None:
+    charon.load(Peer(RIGHT, LEFT, SECRET))
+    manager.define(definition(LEFT, RIGHT, SECRET), "active")
+    assert manager.wait("established")["reached"]
+    first, spis = esp_spis(LEFT), ike_spis(charon)
+    manager.kill()
+    prove_esp()
+    # strongSwan begins while nobody is there: it repeats its request until somebody is.
+    rekey = subprocess.Popen(
+        [*RIGHT.enter, "swanctl", "--rekey", "--child", "net", "--uri", charon.socket], stdout=subprocess.DEVNULL
+    )
+    manager.start()
+    assert rekey.wait(20) == 0
+    assert manager.wait("established")["reached"]
+    assert ike_spis(charon) == spis, "strongSwan sees the IKE SA it has always had"
+    wait_until("new SPIs in place of the old ones", lambda: len(esp_spis(LEFT)) == 2 and not first & esp_spis(LEFT))
+    prove_esp()
+    manager.kill()
+    manager.start()
+    charon.swanctl("--rekey", "--ike", "peer")
+    wait_until("a new IKE SA in place of the old one", lambda: len(ike_spis(charon)) == 1 and ike_spis(charon) != spis)
+    second = esp_spis(LEFT)
+    manager.kill()
+    manager.start()
+    # And what strongSwan made is rekeyed by us.
+    manager.define(definition(LEFT, RIGHT, SECRET, replay_window=256), "active")
+    wait_until("SPIs that we asked for", lambda: len(esp_spis(LEFT)) == 2 and not second & esp_spis(LEFT))
+    prove_esp()
+    assert len(ike_spis(charon)) == 1
 
 
 def test_strongswan_deletes(manager: Manager, charon: StrongSwan) -> None:

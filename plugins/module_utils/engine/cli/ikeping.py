@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InputError
+from ..kernel.bypass import bypass_where_allowed
 from ..ping.answers import describe
 from ..ping.echo import ECHO_REQUEST, HEADER_SIZE
 from ..ping.pinger import Plan, strip_marker
@@ -92,7 +93,18 @@ def _parser() -> Parser:
     more.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between them (default 1)")
     more.add_argument("--retries", type=int, default=0, metavar="N", help="send again what is not answered (default 0)")
     more.add_argument("--rate", type=float, default=1000.0, metavar="N", help="packets a second (default 1000, 0: any)")
+    more.add_argument(
+        "--require",
+        choices=["all", "any", "none"],
+        default="all",
+        help="which hosts must be alive for exit status 0 (default all, and no packet lost)",
+    )
     more.add_argument("--any-source", action="store_true", help="take answers from another address, too")
+    more.add_argument(
+        "--no-bypass",
+        action="store_true",
+        help="let IPsec policies take the packets (else they pass by, as those of IKE daemons do)",
+    )
     more.add_argument(
         "--fingerprint",
         action="store_true",
@@ -126,7 +138,8 @@ def _run(words: list[str]) -> int:
         any_source=given.any_source,
         fingerprint=given.fingerprint_time if given.fingerprint else None,
     )
-    options = Options(given.family or "any", given.ikeaddress, given.ikeport, given.natt, plan)
+    prepare = None if given.no_bypass else bypass_where_allowed
+    options = Options(given.family or "any", given.ikeaddress, given.ikeport, given.natt, prepare, plan)
     if not given.listen and not given.targets:
         raise UsageError("there is nobody to ping; name at least one HOST[/PORT], or see ipsec ikeping --help")
     try:
@@ -153,7 +166,8 @@ def _ping(given: argparse.Namespace, options: Options) -> int:
         _show_report(report)
         if given.probe == "echo" and summary["lost"]:
             complain("ikeping: hardly any IKE daemon replies to an echo; ask with --probe auto")
-    return min(summary["lost"], _MOST_LOST)
+    needed = {"all": True, "any": not summary["alive"], "none": False}[given.require]
+    return min(summary["lost"], _MOST_LOST) if needed else 0
 
 
 def _show_received(address: str, port: int, datagram: bytes) -> None:
@@ -200,7 +214,7 @@ def _extras(target: dict[str, Any]) -> list[str]:
 
 def _fingerprint(found: dict[str, Any]) -> list[str]:
     lines = [f"implementation {found['implementation'] or 'unknown'}, confidence {found['confidence']}"]
-    lines += [f"because it sent or does: {sentence}" for sentence in found["evidence"]]
+    lines += [f"evidence: {sentence}" for sentence in found["evidence"]]
     if found["backoff"]:
         gaps = ", ".join(f"{gap:g}" for gap in found["backoff"]["gaps"])
         rhythm = f"after {gaps} s" if gaps else f"not at all in {found['backoff']['quiet']:g} s"

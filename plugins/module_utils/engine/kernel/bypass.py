@@ -27,6 +27,14 @@ def bypass_policies(sock: socket.socket) -> None:
         _set(sock, level, option, xfrm.pack_policy(Policy(everything, direction, 0)), "let IKE pass by the policies")
 
 
+def bypass_where_allowed(sock: socket.socket) -> None:
+    """The same as far as this process may: without the permission, or without XFRM, the socket stays as it is."""
+    try:
+        bypass_policies(sock)
+    except MissingError:
+        return
+
+
 def decapsulate_esp(sock: socket.socket) -> None:
     """Let the kernel take ESP in UDP (RFC 3948) that arrives at this socket; IKE behind its marker still reaches us.
 

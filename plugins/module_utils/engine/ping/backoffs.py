@@ -49,6 +49,8 @@ BACKOFFS: tuple[Backoff, ...] = (
     Backoff("SonicWall", (5, 8, 18), _SCAN),
     Backoff("SonicWall", (5, 10, 20), _SCAN, 2.0),
     Backoff("DrayTek", (3, 6), _SCAN),
+    Backoff("strongSwan", (), "measured: 5.9.8"),
+    Backoff("Libreswan", (), "measured: 4.10"),
     Backoff("Linksys", (), _SCAN),
 )
 

@@ -17,7 +17,8 @@ QUESTIONS = ("ikev2", "ikev1_main")
 # An answer to these that opens a phase 1 is repeated by many who hear nothing more.
 REPEATED = ("ikev1_main", "ikev1_aggressive")
 
-_US = "fleet.ipsec or another ikeping listener"
+_LISTENER = "an ikeping listener"
+_US = "fleet.ipsec"
 
 
 class Trait(NamedTuple):
@@ -35,8 +36,6 @@ class Trait(NamedTuple):
 
 
 TRAITS: tuple[Trait, ...] = (
-    Trait("echo", ECHO_REPLY, (), _US, "measured"),
-    Trait("echo_classic", ECHO_REPLY, (), _US, "measured"),
     Trait("echo", "UNSUPPORTED-EXCHANGE-TYPE", ("UNSUPPORTED-EXCHANGE-TYPE",), "Libreswan", "measured: 4.10"),
     Trait("echo", "INVALID-MAJOR-VERSION", ("INVALID-MAJOR-VERSION",), "Libreswan", "measured: 4.10"),
     Trait("echo", "PAYLOAD-MALFORMED", ("PAYLOAD-MALFORMED",), "Openswan", "read: 2.4 to 2.6.35"),
@@ -46,9 +45,13 @@ TRAITS: tuple[Trait, ...] = (
     Trait("ikev2", PROPOSAL, ("IKEV2_FRAGMENTATION_SUPPORTED", "NAT_DETECTION_SOURCE_IP",
                               "NAT_DETECTION_DESTINATION_IP", "CHILDLESS_IKEV2_SUPPORTED"), "Libreswan",
           "measured: 4.10"),
+    Trait("ikev2", PROPOSAL, ("CHILDLESS_IKEV2_SUPPORTED",), _US, "measured"),
     Trait("ikev1_main", PROPOSAL, ("XAUTH", "DPD (RFC 3706)", "NAT-T (RFC 3947)"), "strongSwan", "measured: 5.9.8"),
     Trait("ikev1_main", PROPOSAL, ("IKE fragmentation", "DPD (RFC 3706)", "NAT-T (RFC 3947)"), "Libreswan",
           "measured: 4.10"),
+    # Last: a daemon that replies to an echo tells more by its other answers.
+    Trait("echo", ECHO_REPLY, (), _LISTENER, "measured"),
+    Trait("echo_classic", ECHO_REPLY, (), _LISTENER, "measured"),
 )  # fmt: skip
 
 
@@ -75,7 +78,7 @@ def verdict(answers: Sequence[tuple[str, Answer]], rhythm: Rhythm | None) -> dic
     named = [
         row for row in (known(bytes.fromhex(vendor["hex"])) for vendor in vendor_ids) if row and row.implementation
     ]
-    traits = [trait for probe, found in answers for trait in TRAITS if _shows(trait, probe, found)]
+    traits = [trait for trait in TRAITS if any(_shows(trait, probe, found) for probe, found in answers)]
     guesses = backoff["guesses"] if backoff and len(backoff["guesses"]) == 1 else []
     # The best evidence comes first; what is told later only supports it, or not.
     told = [("high", row.implementation, f"vendor ID {row.says}") for row in sorted(named, key=_exactness)]

@@ -21,6 +21,8 @@ from ..wire.v2.vendor import VendorID
 
 NO_SPI = bytes(8)
 FUTURE_MAJOR = 3
+_VERSION_AT = 17
+_VERSION_VENDOR_ID = b"ikeping"
 _NONCE_OCTETS = 32
 _X25519_OCTETS = 32
 
@@ -52,21 +54,14 @@ _OFFER: tuple[tuple[tuple[Kind, list[str]], ...], ...] = (
 
 
 def version_request(initiator: bytes) -> bytes:
-    """A header alone, of a major version that does not exist: an IKEv2 daemon says so and keeps no state.
+    """A message of a major version that does not exist: an IKEv2 daemon says so and keeps no state.
 
     :param initiator: initiator SPI, 8 octets, not zero.
     """
-    return Header(
-        initiator,
-        NO_SPI,
-        0,
-        FUTURE_MAJOR,
-        0,
-        ExchangeType.IKE_SA_INIT,
-        INITIATOR,
-        0,
-        28,
-    ).encode()
+    # A vendor ID makes it no shorter than the answer: who never sends strangers more than they sent answers, too.
+    vendor_id = VendorID(_VERSION_VENDOR_ID)
+    message = encode_message(initiator, NO_SPI, ExchangeType.IKE_SA_INIT, INITIATOR, 0, (vendor_id,))
+    return message[:_VERSION_AT] + bytes((FUTURE_MAJOR << 4,)) + message[_VERSION_AT + 1 :]
 
 
 def init_request(initiator: bytes, entropy: Callable[[int], bytes]) -> bytes:

@@ -55,7 +55,7 @@ _ROWS = (
     Probe("echo", _echo, False, "ISAKMP echo request; only another ikeping or our manager replies"),
     Probe("echo_classic", _echo_classic, False, "echo as little-endian FreeS/WAN and Openswan sent it"),
     Probe("version", lambda cookies, _x, _e: ikev2.version_request(cookies.initiator), False,
-          "IKE header of major version 3: an IKEv2 daemon objects and keeps no state"),
+          "IKE message of major version 3: an IKEv2 daemon objects and keeps no state"),
     Probe("ikev2", lambda cookies, _x, entropy: ikev2.init_request(cookies.initiator, entropy), True,
           "complete IKE_SA_INIT request: every IKEv2 daemon answers, and keeps a half-open SA for a while"),
     Probe("ikev1_main", lambda cookies, _x, entropy: ikev1.main_mode_request(cookies.initiator, entropy), True,

@@ -48,12 +48,14 @@ class Options:
     :ivar local_address: address or name of this host to send from, None for any.
     :ivar local_port: 0 for any free one; None for 500 (4500 with natt), or any when that one cannot be had.
     :ivar natt: ESP in UDP on the socket, the non-ESP marker on messages, port 4500 by default.
+    :ivar prepare: what else is done to each socket before anything is sent, such as letting it pass by IPsec policies.
     """
 
     family: str = "any"
     local_address: str | None = None
     local_port: int | None = None
     natt: bool = False
+    prepare: Callable[[socket.socket], None] | None = None
     plan: Plan = field(default_factory=Plan)
 
 
@@ -123,6 +125,7 @@ def ping(texts: Sequence[str], options: Options, trace: Trace | None = None) -> 
     families = sorted({target.family for target in targets if not target.problem})
     port = default_port(options.natt) if options.local_port is None else options.local_port
     with sockets(families, local, port, options.natt, fallback=options.local_port is None) as opened:
+        _prepare(opened, options)
         started = time.monotonic()
         pinger = Pinger(targets, options.plan, started)
         interrupted = False
@@ -132,6 +135,12 @@ def ping(texts: Sequence[str], options: Options, trace: Trace | None = None) -> 
             interrupted = True
         ports = {_WORDS[family]: sock.getsockname()[1] for family, sock in opened.items()}
     return _report(pinger, ports, time.monotonic() - started, interrupted)
+
+
+def _prepare(opened: dict[int, socket.socket], options: Options) -> None:
+    if options.prepare is not None:
+        for sock in opened.values():
+            options.prepare(sock)
 
 
 _WORDS = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
@@ -239,6 +248,7 @@ def serve(
     port = default_port(options.natt) if options.local_port is None else options.local_port
     families = [family] if family else _families_here()
     with sockets(families, local, port, options.natt, fallback=False) as opened:
+        _prepare(opened, options)
         ports = {_WORDS[family]: sock.getsockname()[1] for family, sock in opened.items()}
         counts = listen(opened, seconds, count, options.plan.exchange, trace)
     return {**asdict(counts), "local_port": ports}

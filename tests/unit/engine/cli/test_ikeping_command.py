@@ -40,6 +40,14 @@ def peer():
     sock.close()
 
 
+@pytest.fixture
+def silent():
+    """A socket on 127.0.0.1 that never answers, as a target."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1/{sock.getsockname()[1]}"
+
+
 def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
@@ -85,6 +93,43 @@ def test_wait_is_in_seconds():
         assert 0.5 <= time.monotonic() - started < 1.5
 
 
+def test_wait_is_five_seconds_when_nothing_is_said(silent, capsys):
+    started = time.monotonic()
+    assert main(["-p", "0", silent]) == 1
+    assert 5 <= time.monotonic() - started < 6.5
+
+
+def test_totals_and_loss_are_the_last_line(peer, silent, capsys):
+    assert main(["-p", "0", "--wait", "0.3", f"127.0.0.1/{peer}", silent, silent]) == 2
+    assert capsys.readouterr().out.splitlines()[-1] == "3 packets sent, 1 packets received. 67% packet loss"
+
+
+@pytest.mark.parametrize(("require", "status"), [("all", 1), ("any", 0), ("none", 0)])
+def test_require_decides_what_is_a_success(require, status, peer, silent):
+    assert main(["-p", "0", "--wait", "0.2", "--require", require, f"127.0.0.1/{peer}", silent]) == status
+
+
+@pytest.mark.parametrize(("require", "status"), [("all", 1), ("any", 1), ("none", 0)])
+def test_require_when_nobody_answers(require, status, silent):
+    assert main(["-p", "0", "--wait", "0.2", "--require", require, silent]) == status
+
+
+def test_retries_and_pace_are_options(silent, capsys):
+    started = time.monotonic()
+    words = ["--json", "-p", "0", "--wait", "0.2", "--retries", "2", "--rate", "4", "--probe", "echo", silent]
+    assert main(words) == 1
+    assert json.loads(capsys.readouterr().out)["targets"][0]["datagrams"] == 3
+    assert time.monotonic() - started >= 0.5  # three at four a second: the last one half a second after the first
+
+
+def test_fingerprint_tells_who_and_why(peer, capsys):
+    words = ["-p", "0", "--wait", "0.2", "--fingerprint", f"127.0.0.1/{peer}"]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "\timplementation an ikeping listener, confidence low" in lines
+    assert "\tevidence: answers echo like an ikeping listener" in lines
+
+
 def test_dump_appears_only_when_asked(peer, capsys):
     main(["-p", "0", f"127.0.0.1/{peer}"])
     assert "\t0000  " not in capsys.readouterr().out
@@ -127,6 +172,7 @@ def test_help_and_version_succeed(words, capsys):
         (["--ikeaddress", "192.0.2.77", "127.0.0.1"], "--ikeaddress: is not an address of this host"),
         (["--listen", "127.0.0.1"], "--listen"),
         (["--listen", "--time", "-1"], "--time"),
+        (["--fingerprint", "--fingerprint-time", "4000", "::1"], "--fingerprint-time: is out of range"),
     ],
 )
 def test_bad_words_give_one_line_and_their_own_status(words, message, capsys):

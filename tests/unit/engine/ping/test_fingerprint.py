@@ -162,7 +162,7 @@ def test_who_is_alive_is_asked_more_and_no_more_than_that():
     (result,) = run.results(5.2)
     assert (result["sent"], result["received"], result["datagrams"]) == (1, 1, 3)
     assert result["answered_by"] == "echo reply"
-    assert result["fingerprint"]["implementation"] == "fleet.ipsec or another ikeping listener"
+    assert result["fingerprint"]["implementation"] == "an ikeping listener"
     assert result["fingerprint"]["backoff"] is None
 
 
@@ -206,3 +206,9 @@ def test_another_message_is_no_repetition():
     everything_due(run, 0.2)
     run.received(reply[:8] + b"\x33" * 8 + reply[16:], "192.0.2.1", 500, 2.1)
     assert run.results(10.1)[0]["fingerprint"]["backoff"]["gaps"] == []
+
+
+def test_a_daemon_that_replies_to_an_echo_is_told_by_its_other_answer():
+    answers = [("echo", found("echo reply")), ("ikev2", found(notifies=["CHILDLESS_IKEV2_SUPPORTED"]))]
+    assert verdict(answers, None)["implementation"] == "fleet.ipsec"
+    assert verdict(answers[:1], None)["implementation"] == "an ikeping listener"

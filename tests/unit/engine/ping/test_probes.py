@@ -46,9 +46,16 @@ def test_cookies_that_look_like_a_marker_are_drawn_again():
     assert new_cookies(lambda size: next(draws)).initiator == b"\x01" * 8
 
 
-def test_version_probe_is_the_one_that_charon_answers():
+def test_version_probe_is_an_initiators_message_of_version_3():
     datagram = build("version")
-    assert datagram[8:] == bytes.fromhex("0000000000000000003022080000000000" + "00001c")
+    assert datagram[8:24] == bytes.fromhex("00000000000000002b30220800000000")
+    assert int.from_bytes(datagram[24:28], "big") == len(datagram) == 39
+    assert datagram[28:] == bytes.fromhex("0000000b") + b"ikeping"
+
+
+def test_version_probe_is_no_shorter_than_its_answer():
+    header_and_notify = 28 + 8
+    assert len(build("version")) >= header_and_notify
 
 
 def test_ikev2_probe_is_a_complete_request():

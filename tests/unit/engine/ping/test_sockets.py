@@ -89,6 +89,42 @@ def test_custom_exchange():
     assert peer.got[0][0][18] == 100 and result["answer"]["exchange"] == 101
 
 
+def test_each_of_several_targets_gets_one():
+    with Peer(echo) as one, Peer(echo, "127.0.0.9") as two, Peer(silent) as three:
+        report = run([one.target, two.target, three.target])
+    assert [len(peer.got) for peer in (one, two, three)] == [1, 1, 1]
+    assert [result["alive"] for result in report["targets"]] == [True, True, False]
+    assert len({peer.got[0][0][:16] for peer in (one, two, three)}) == 3
+
+
+def test_port_is_500_where_none_is_named():
+    address = "127.0.77.5"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((address, 500))
+        except OSError as exc:
+            pytest.skip(f"port 500 cannot be had here: {exc}")
+        result = run([address], Plan(probe="echo", wait=0.1))["targets"][0]
+        assert result["port"] == 500 and len(sock.recv(100)) == 28
+
+
+def test_names_are_pinged():
+    with Peer(echo) as peer:
+        result = run([f"localhost/{peer.port}"], family="inet")["targets"][0]
+    assert result["alive"] and result["address"] == "127.0.0.1"
+
+
+def test_stray_packet_restarts_the_wait_and_counts_for_nothing():
+    def stray(datagram: bytes, _number: int) -> list[bytes]:
+        time.sleep(0.4)
+        return [datagram[:18] + b"\x05" + datagram[19:]]
+
+    with Peer(stray) as peer:
+        report = run([peer.target], Plan(probe="echo", wait=0.5))
+    assert 0.9 <= report["elapsed"] < 1.4
+    assert report["summary"]["received"] == 0 and report["strangers"] == 1
+
+
 def test_ipv4_and_ipv6_in_one_run():
     with Peer(echo) as four, Peer(echo, "::1") as six:
         report = run([six.target, four.target, f"localhost/{four.port}"], family="any")
@@ -270,6 +306,22 @@ def test_listener_sends_nothing_first_and_ends_after_its_count():
     assert server.counts["answered"] == 2
 
 
+# The word at offset 16 and the length as old programs sent them, and the same words in the answers to them.
+@pytest.mark.parametrize(
+    ("word", "length", "answered"),
+    [
+        ("00f41000", 0, "00f51000"),
+        ("0000f400", 0, "0000f500"),
+        ("0010f400", 0, "0010f500"),
+        ("00101e00", 28, "00101f00"),
+    ],
+)
+def test_listener_answers_old_layouts_in_kind(word, length, answered):
+    with Serving(count=1) as server:
+        reply = server.ask(REQUEST[:16] + bytes.fromhex(word) + REQUEST[20:24] + length.to_bytes(4, "big"))
+    assert reply == REPLY[:16] + bytes.fromhex(answered) + REPLY[20:24] + length.to_bytes(4, "big")
+
+
 def test_listener_keeps_silent_about_everything_else():
     with Serving(seconds=1.6) as server:
         assert server.ask(REPLY) is None
@@ -329,6 +381,13 @@ def test_natt_lets_the_kernel_take_esp_and_keepalives_off_the_socket():
         time.sleep(0.1)
         assert server.ask(bytes(4) + REQUEST) == bytes(4) + REPLY
     assert (server.counts["received"], server.counts["answered"]) == (1, 1)
+
+
+def test_kernel_that_takes_no_esp_in_udp_is_a_clear_error(monkeypatch):
+    monkeypatch.setattr("engine.ping.udp._UDP_ENCAP_ESPINUDP", 77)  # a kind that no kernel knows
+    with Peer(echo) as peer, pytest.raises(MissingError, match="the kernel refuses ESP in UDP on an IPv4 socket"):
+        run([peer.target], natt=True)
+    assert peer.got == []
 
 
 @pytest.mark.usefixtures("takes_esp")
