@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long nightly clean peers interfaces uml-kernel
+.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long crash nightly clean peers interfaces uml-kernel
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -70,8 +70,11 @@ long: setup ## tests that take minutes, and twenty rounds of new generated examp
 	@$(PYTEST) -m nightly tests/unit
 	@for round in $$(seq 20); do echo "round $$round"; $(PYTEST) -m hypothesis tests/unit || exit 1; done
 
-nightly: setup ## everything of "make test", then long and bench
-	@$(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interfaces interop molecule sanity long bench
+crash: setup ## managers killed at 600 random moments while packets pass: nothing may be lost
+	@$(PYTHON) -m tests.lab.guest --timeout 14400 $(PYTHON) -m tests.crash --kills 600
+
+nightly: setup ## everything of "make test", then long, crash and bench
+	@$(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interfaces interop molecule sanity long crash bench
 
 uml-kernel: setup ## build a guest kernel with what Debian's lacks (minutes, once)
 	@sh $(SETUP)/uml-kernel.sh $(UML_KERNEL)

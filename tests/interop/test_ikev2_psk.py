@@ -129,7 +129,7 @@ def test_a_killed_manager_goes_on_with_strongswan(manager: Manager, charon: Stro
     assert rekey.wait(20) == 0
     assert manager.wait("established")["reached"]
     assert ike_spis(charon) == spis, "strongSwan sees the IKE SA it has always had"
-    wait_until("new SPIs in place of the old ones", lambda: len(esp_spis(LEFT)) == 2 and not first & esp_spis(LEFT))
+    wait_until("new SPIs in place of the old ones", lambda: replaced(first))
     prove_esp()
     manager.kill()
     manager.start()
@@ -140,7 +140,7 @@ def test_a_killed_manager_goes_on_with_strongswan(manager: Manager, charon: Stro
     manager.start()
     # And what strongSwan made is rekeyed by us.
     manager.define(definition(LEFT, RIGHT, SECRET, replay_window=256), "active")
-    wait_until("SPIs that we asked for", lambda: len(esp_spis(LEFT)) == 2 and not second & esp_spis(LEFT))
+    wait_until("SPIs that we asked for", lambda: replaced(second))
     prove_esp()
     assert len(ike_spis(charon)) == 1
 
@@ -151,6 +151,11 @@ def test_strongswan_deletes(manager: Manager, charon: StrongSwan) -> None:
     assert charon.initiate().returncode == 0
     charon.swanctl("--terminate", "--ike", "peer")
     wait_until("our SAs to go", lambda: not esp_spis(LEFT))
+
+
+def replaced(spis: set[str]) -> bool:
+    """Whether a new generation has taken the place of these SPIs at both sites."""
+    return len(esp_spis(LEFT)) == 2 and not spis & esp_spis(LEFT) and esp_spis(RIGHT) == esp_spis(LEFT)
 
 
 def ike_spis(charon: StrongSwan) -> set[str]:
