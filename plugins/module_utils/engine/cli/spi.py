@@ -159,7 +159,7 @@ def _run(words: list[str]) -> int:
         problem = (
             f"{' and '.join('--' + name for name in transforms)} exclude each other"
             if transforms
-            else "what is it to do?"
+            else "does not say what it does"
         )
         raise UsageError(f"{said}: {problem}; give one of --ah, --esp, --comp, --ip4 and --ip6, or --del")
     return _make(said, transforms[0], given, program)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -61,6 +62,61 @@ def test_groups_then_single_sas(runtime, capsys):
     )
 
 
+def test_a_line_for_each_sa_as_the_last_klips_had_it(runtime, capsys):
+    assert spigrp.main(["--each-sa", "--runtime-dir", runtime]) == 0
+    assert capsys.readouterr().out == (
+        "tun0x3d0@192.0.2.2 esp0x187a101b@192.0.2.2 ah0x187a101a@192.0.2.2\n"
+        "esp0x187a101b@192.0.2.2 ah0x187a101a@192.0.2.2\n"
+        "ah0x187a101a@192.0.2.2\n"
+        "esp0xc0000001@192.0.2.2\n"
+        "esp0xc0000002@2001:db8::1\n"
+    )
+
+
+TABLE = """\
+tun0x3d0@192.0.2.2 comp0x3d0@192.0.2.2  esp0x187a101b@192.0.2.2 ah0x187a101a@192.0.2.2\x20
+comp0x3d0@192.0.2.2 esp0x187a101b@192.0.2.2 ah0x187a101a@192.0.2.2\x20
+
+  esp0x187a101b@192.0.2.2 ah0x187a101a@192.0.2.2
+ah0x187a101a@192.0.2.2
+nonsense
+tun:3d0@3049:1::1 esp:187a101b@3049:1::1
+esp0x1ffffffff@192.0.2.2
+"""
+FOLDED = [
+    ["tun.3d0@192.0.2.2", "comp.3d0@192.0.2.2", "esp.187a101b@192.0.2.2", "ah.187a101a@192.0.2.2"],
+    ["tun:3d0@3049:1::1", "esp:187a101b@3049:1::1"],
+]
+
+
+def test_a_classic_table_is_listed_and_bad_lines_are_named(tmp_path, capsys):
+    """Lines of either kind, with extra blanks; nothing is asked of a kernel, which this test has none of."""
+    file = tmp_path / "ipsec_spigrp"
+    file.write_text(TABLE)
+    assert spigrp.main(["--json", "--file", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out) == FOLDED
+    assert err.splitlines() == [
+        "spigrp: line 6: 'nonsense': no @",
+        "spigrp: line 8: 'esp0x1ffffffff@192.0.2.2': SPI does not fit in 32 bits",
+    ]
+    assert file.read_text() == TABLE
+
+
+def test_what_is_listed_reads_back_the_same(runtime, monkeypatch, capsys):
+    for each in ([], ["--each-sa"]):
+        spigrp.main([*each, "--runtime-dir", runtime])
+        listing = capsys.readouterr().out
+        monkeypatch.setattr("sys.stdin", io.StringIO(listing))
+        assert spigrp.main([*each, "--file", "-"]) == 0
+        assert capsys.readouterr() == (listing, "")
+
+
+def test_an_empty_table_is_no_error(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert spigrp.main(["--file", "-"]) == 0 and capsys.readouterr() == ("", "")
+
+
 def test_json_has_canonical_saids(runtime, capsys):
     assert spigrp.main(["--json", "--runtime-dir", runtime]) == 0
     assert json.loads(capsys.readouterr().out) == [
@@ -97,6 +153,13 @@ def test_empty_table_prints_nothing(monkeypatch, capsys, tmp_path):
         (["inet", "host.invalid", "0x113", "esp"], "has no inet address"),
         (["--said", "esp.1x3@192.0.2.2"], "not hexadecimal"),
         (["--said", "%drop"], "is an action and no SA"),
+        (["--said", *(f"esp.11{number}@192.0.2.2" for number in range(5))], "--said: a group has at most 4 SAs"),
+        (
+            ["inet", "192.0.2.2", "0x113", "esp"] * 5,
+            "words: a group has at most 4 SAs in the words of the classic command",
+        ),
+        (["--said", "esp.113@192.0.2.2", "--json"], "--json: is for the listing"),
+        (["--file", "/nonexistent"], "--file: No such file or directory"),
     ],
 )
 def test_wrong_words_are_named_and_exit_1(runtime, capsys, words, problem):
