@@ -129,7 +129,7 @@ def _parser() -> Parser:
     add("--reqid", metavar="N", help="by which policies find it; left out, one of its own")
     add("--del", dest="delete", action="store_true", help="delete the SA")
     add("--clear", action="store_true", help="delete all that were keyed by hand")
-    add("--owner", metavar="NAME", default="operator", help="whose SAs these are (default %(default)s)")
+    add("--owner", metavar="NAME", default="command", help="whose SAs these are (default %(default)s)")
     add("--label", metavar="TEXT", help="begin every message with it")
     add("--debug", action="store_true", help="say on stderr what was done")
     add("--json", action="store_true", help="list JSON instead of text")
