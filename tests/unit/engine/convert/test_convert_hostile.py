@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files made to hurt: entities, bombs, circles, damage; one clear message each, in bounded time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from engine.convert import files as reading
+from engine.convert.files import Files
+from engine.convert.importing import FORMATS, Source, convert
+from engine.convert.report import Conversion, Report
+from engine.errors import EngineError, InputError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import DATA, read_text
+
+XML = '<AIX_VPN Version="2.0">{}</AIX_VPN>'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ('<!DOCTYPE a [<!ENTITY x "y">]>\n<AIX_VPN/>', 1, "declares something inside"),
+        ('\n<!DOCTYPE a [\n<!ELEMENT a ANY>]>\n<AIX_VPN/>', 2, "declares something inside"),
+        ('<?xml version="1.0"?>\n<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><b a="&x;"/>', 2, "declares"),
+        ('<!DOCTYPE a [<!ENTITY % x SYSTEM "http://192.0.2.1/x.dtd"> %x;]>\n<AIX_VPN/>', 1, "declares"),
+        ("<AIX_VPN>\n&undefined;\n</AIX_VPN>", 2, "not well-formed"),
+        ("<AIX_VPN>\n<IKETunnel>\n</AIX_VPN>", 3, "not well-formed"),
+        ("<AIX_VPN>\nhello</AIX_VPN>", 2, "stands between elements"),
+        ("<other/>", 1, "is not the element of ikedb"),
+        ("", 1, "not well-formed"),
+        ("<a>" * 40, 1, "too deep"),
+        (XML.format('\n<IKETunnel IKE_TunnelName="a"/>'), 2, "has no IKE_ProtectionRef"),
+        (XML.format("\n<IKEProtection/>"), 2, "has no IKE_ProtectionName"),
+    ],
+)  # fmt: skip
+def test_xml_made_to_hurt(text, line, what):
+    with pytest.raises(InputError, match=what) as caught:
+        read_text(text, "ikedb")
+    assert str(caught.value).startswith(f"text:{line}: ")
+
+
+def test_an_external_dtd_is_neither_fetched_nor_an_error(tmp_path):
+    text = f'<?xml version="1.0"?>\n<!DOCTYPE AIX_VPN SYSTEM "{tmp_path}/none.dtd">\n' + XML.format("")
+    assert not read_text(text, "ikedb").tunnels
+
+
+def test_a_billion_laughs_end_at_once():
+    inner = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 20))
+    began = time.monotonic()
+    with pytest.raises(InputError, match="DOCTYPE"):
+        read_text(f'<!DOCTYPE a [<!ENTITY l0 "ha">{inner}]><AIX_VPN a="&l19;"/>', "ikedb")
+    assert time.monotonic() - began < 1
+
+
+def _chain(length: int, link: str, end: str) -> str:
+    return "".join(link.format(n=n, m=n + 1) for n in range(length)) + end
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("swanctl", _chain(40, "s{n} {{ a : s{m} {{ }} b : s{m} {{ }} }}\n", "s40 { x = 1 }")),
+        ("swanctl", _chain(5000, "s{n} : s{m} {{ }}\n", "s5000 { x = 1 }")),
+        ("ipsec_conf", _chain(60, "conn c{n}\n\talso=c{m}\n\talso=c{m}\n", "conn c60\n\tmark=1\n")),
+        ("ipsec_conf", _chain(5000, "conn c{n}\n\talso=c{m}\n", "conn c5000\n\tmark=1\n")),
+        ("ipsec_conf", "conn %default\n" + _chain(2000, "\tx-{n}=1\n", "") + _chain(2000, "conn c{n}\n\tmark=1\n", "")),
+    ],
+)  # fmt: skip
+def test_inheritance_made_to_explode_is_refused_in_time(format, text):
+    began = time.monotonic()
+    with pytest.raises(InputError):
+        read_text(text, format)
+    assert time.monotonic() - began < 10
+
+
+def test_includes_that_go_in_circles_or_too_far(tmp_path):
+    for name, text in (("a.conf", "include b.conf\n"), ("b.conf", "include a.conf\n")):
+        (tmp_path / name).write_text(text)
+    path = str(tmp_path / "a.conf")
+    for format in ("swanctl", "ipsec_conf"):
+        report = Report()
+        files = Files(report)
+        with pytest.raises(InputError, match="being read already"):
+            convert(Source(files.read(path), path), format, files, report)
+    for number in range(30):
+        (tmp_path / f"d{number}").write_text(f"include d{number + 1}\n")
+    report = Report()
+    files = Files(report)
+    with pytest.raises(InputError, match="includes deep"):
+        convert(Source(files.read(str(tmp_path / "d0")), str(tmp_path / "d0")), "swanctl", files, report)
+
+
+def test_a_file_that_is_too_large_or_no_text(tmp_path, monkeypatch):
+    files = Files(Report())
+    (tmp_path / "binary").write_bytes(b"conn a\n\xff\xfe\n")
+    with pytest.raises(InputError, match="binary:2: .*not UTF-8"):
+        files.read(str(tmp_path / "binary"))
+    (tmp_path / "nul").write_bytes(b"conn a\n\tb=\0\n")
+    with pytest.raises(InputError, match="nul:2: .*NUL"):
+        files.read(str(tmp_path / "nul"))
+    monkeypatch.setattr(reading, "MAX_OCTETS", 1000)
+    (tmp_path / "large").write_text("#" * 2000)
+    with pytest.raises(InputError, match="larger"):
+        Files(Report()).read(str(tmp_path / "large"))
+    with pytest.raises(InputError, match="No such file"):
+        files.read(str(tmp_path / "none"))
+    with pytest.raises(InputError, match="directory"):
+        files.read(str(tmp_path))
+
+
+SAMPLES = {
+    "ikedb": [(DATA / "aix.xml").read_text()],
+    "swanctl": [(DATA / "site.swanctl.conf").read_text()],
+    "ipsec_conf": [(DATA / name).read_text() for name in ("strongswan.ipsec.conf", "libreswan.ipsec.conf")],
+}
+JUNK = st.text(st.sampled_from("{}=:,#\"'\\ \t\n%@[]<>&;!?/-0x1aconn"), max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(FORMATS), st.data())
+def test_damage_anywhere_gives_a_report_or_one_clear_error(format, data):
+    text = data.draw(st.sampled_from(SAMPLES[format]))
+    for _turn in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(text)))
+        text = text[:start] + data.draw(JUNK) + text[start + data.draw(st.integers(0, 40)) :]
+    try:
+        found = read_text(text, format)
+    except EngineError as error:
+        assert str(error)
+    else:
+        assert isinstance(found, Conversion)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(FORMATS), st.text(max_size=200), st.text(max_size=100))
+def test_any_text_gives_a_report_or_one_clear_error(format, text, secrets):
+    try:
+        read_text(text, format, secrets)
+    except EngineError as error:
+        assert str(error)
+
+
+def test_a_remark_cannot_smuggle_in_anything_else():
+    text = (DATA / "aix.xml").read_text()
+    for remark in (
+        '{"option": "auth.secret", "here": null, "exact": "smuggled"}',
+        '{"option": "children", "here": null, "exact": []}',
+        '{"option": "local", "here": null, "exact": "text"}',
+        '{"option": "role.x", "here": null, "exact": 1}',
+        '{"option": "name", "here": "P1_office", "exact": "other"}',
+        "[" * 5000,
+        "{}",
+    ):
+        found = read_text(text.replace("<IKELocalIdentity>", f"<?fleet-ipsec {remark}?><IKELocalIdentity>", 1), "ikedb")
+        (tunnel,) = found.tunnels
+        assert tunnel.name == "P1_office"
+        assert tunnel.document["auth"] == {"method": "psk"}
+        assert "remark" in [note.option for note in found.notes]
