@@ -144,6 +144,15 @@ def read() -> State | None:
     return _state(done.stdout) if done.returncode == 0 else None
 
 
+def read_packets() -> Mapping[int, int]:
+    """The counters alone, which are many times shorter than their rules; empty when there are none."""
+    try:
+        done = _nft(["-j", "list", "counters", "table", "inet", TABLE], "")
+    except MissingError:
+        return {}
+    return _state(done.stdout).packets if done.returncode == 0 else {}
+
+
 def _state(text: str) -> State:
     tags: dict[str, list[str]] = {}
     packets: dict[int, int] = {}

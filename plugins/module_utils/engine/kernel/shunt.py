@@ -207,7 +207,12 @@ def covers(wide: KernelSelector, narrow: KernelSelector) -> bool:
 
 def _begin_alike(a: bytes, b: bytes, bits: int) -> bool:
     rest = len(a) * 8 - bits
-    return int.from_bytes(a, "big") >> rest == int.from_bytes(b, "big") >> rest
+    return number_of_address(a) >> rest == number_of_address(b) >> rest
+
+
+def number_of_address(address: bytes) -> int:
+    """An address as a number."""
+    return int.from_bytes(address, "big")
 
 
 def overlap(selector: KernelSelector) -> KernelSelector | None:

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import errno
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from ..errors import InputError, KernelError, MissingError
-from ..said import Said, parse_said
-from . import chain as chains
 from . import groups, nftables
 from .client import describe
 from .policies import network_text
@@ -33,10 +32,11 @@ from .shunt import (
     covers,
     is_answer,
     number_of,
+    number_of_address,
     overlap,
-    policies,
 )
-from .values import IPCOMP, KernelSelector, Policy, Template
+from .shunt_templates import with_templates
+from .values import KernelSelector, Policy
 
 Place = tuple[KernelSelector, str]
 
@@ -81,9 +81,16 @@ class Seen:
         return {shunt.key: number for number, shunt in self.shunts.items()}
 
     @cached_property
-    def tunnels(self) -> list[Policy]:
-        """The policies that lead to SAs and are none of ours, but for those of interfaces."""
-        return [p for p in self.kernel.policies if p.templates and not p.if_id and number_of(p) is None]
+    def tunnels(self) -> dict[tuple[str, int], tuple[list[int], list[Policy]]]:
+        """The policies that lead to SAs and are none of ours, but for those of interfaces, by direction and family:
+        their source addresses as numbers, in order, and themselves likewise."""
+        found: dict[tuple[str, int], list[Policy]] = {}
+        for policy in self.kernel.policies:
+            if policy.templates and not policy.if_id and number_of(policy) is None:
+                found.setdefault((policy.direction, policy.selector.family), []).append(policy)
+        for each in found.values():
+            each.sort(key=lambda policy: policy.selector.source)
+        return {key: ([number_of_address(p.selector.source) for p in each], each) for key, each in found.items()}
 
 
 class Change(NamedTuple):
@@ -243,9 +250,13 @@ def _require_rules(seen: Seen) -> None:
 
 
 def _check_exposed(shunt: Shunt, seen: Seen, name: Callable[[str], str]) -> None:
-    direction = IN if shunt.direction == IN else OUT
-    for policy in seen.tunnels:
-        if policy.direction == direction and covers(shunt.selector, policy.selector):
+    """There may be thousands of both: only tunnels that begin where the shunt does are compared with it."""
+    s = shunt.selector
+    addresses, tunnels = seen.tunnels.get((IN if shunt.direction == IN else OUT, s.family), ([], []))
+    low = number_of_address(s.source)
+    high = low | (1 << len(s.source) * 8 - s.source_prefix) - 1
+    for policy in tunnels[bisect_left(addresses, low) : bisect_right(addresses, high)]:
+        if covers(s, policy.selector):
             raise InputError(
                 name("precedence"), None, f"before every tunnel it would take all packets of {_whose(policy, seen)}",
                 "write specific, which lets the most specific one win as the classic table did, or first, to mean it",
@@ -268,7 +279,7 @@ def _plan(
     last: list[PolicyChange] = []
     changes = []
     for number in numbers:
-        wanted = [] if number in removed else _wanted(after[number], number, seen, names[number])
+        wanted = [] if number in removed else with_templates(after[number], number, seen.kernel, names[number]("said"))
         left = dict(own.get(number, {}))
         before = len(puts)
         for policy in wanted:
@@ -350,45 +361,3 @@ def _refuse(held: Policy, wanted: Policy, seen: Seen) -> None:
     else:
         whose = "another program has a policy with these selectors already; remove it, or choose other selectors"
     raise KernelError(f"set the policy {describe(wanted)}", errno.EEXIST, whose)
-
-
-def _wanted(shunt: Shunt, number: int, seen: Seen, name: Callable[[str], str]) -> list[Policy]:
-    found = policies(shunt, number)
-    if shunt.action != IPSEC:
-        return found
-    chain = _chain(parse_said(shunt.said), seen.kernel, name("said"))
-    found = [chains.with_chain(policy._replace(templates=(_first(policy, chain),)), chain) for policy in found]
-    for policy in found:
-        chains.check_family(policy, chain, lambda _said: name("said"))
-    # Nothing that is forwarded was protected in transport mode.
-    return found if chain[0][1].mode == "tunnel" else [policy for policy in found if policy.direction != "fwd"]
-
-
-def _chain(said: Said, kernel: groups.Snapshot, place: str) -> chains.Chain:
-    """The SAs that a SAID stands for: its group, or itself.
-
-    :raises InputError: there is no such SA, or it is not the first of its group.
-    """
-    chains.check_name(said, place)
-    members = kernel.group_of(said)
-    if members and members[0] != said and chains.transforms(members, kernel.sas)[0][0] != said:
-        raise InputError(
-            place, str(said), f"is inside the group {members[0]}", f"name the group by its first SA, {members[0]}"
-        )
-    if not members and said.protocol == chains.TUN:
-        raise InputError(
-            place, str(said), "names no group, and a tun alone is no SA",
-            "group it with the SA that encapsulates first: ipsec spigrp --said TUN SA",
-        )  # fmt: skip
-    chain = chains.transforms(members or (said,), kernel.sas)
-    for member, sa in chain:
-        if sa is None:
-            raise chains.no_such_sa(member, place)
-    return chain
-
-
-def _first(policy: Policy, chain: chains.Chain) -> Template:
-    inbound = policy.direction != OUT
-    sa = chain[0][1]
-    spi = 0 if inbound else sa.spi
-    return Template(sa.source, sa.destination, spi, sa.protocol, sa.mode, sa.reqid, inbound and sa.protocol == IPCOMP)

@@ -44,8 +44,7 @@ def read_tables(runtime_dir: str) -> Tables:
 
 def _counts(shunts: Iterable[Shunt]) -> Mapping[int, int]:
     """Packets of the shunts that nftables counts; starting it is for those that have any."""
-    state = nftables.read() if any(shunt.counted for shunt in shunts) else None
-    return state.packets if state else {}
+    return nftables.read_packets() if any(shunt.counted for shunt in shunts) else {}
 
 
 def with_single_sas(known: Iterable[tuple[Said, ...]], sas: Iterable[SaState]) -> list[tuple[Said, ...]]:

@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Eroutes to an SA: the templates that its policies need, of the SA alone or of its whole group."""
+
+from __future__ import annotations
+
+from ..errors import InputError
+from ..said import Said, parse_said
+from . import chain as chains
+from .groups import Snapshot
+from .shunt import FWD, IPSEC, OUT, Shunt, policies
+from .values import IPCOMP, Policy, Template
+
+
+def with_templates(shunt: Shunt, number: int, kernel: Snapshot, place: str) -> list[Policy]:
+    """The policies of a shunt, those of action ``ipsec`` with the templates of the SA that it names.
+
+    :param place: what the user calls the SA, for errors.
+    :raises InputError: there is no such SA, or it cannot take these packets.
+    """
+    found = policies(shunt, number)
+    if shunt.action != IPSEC:
+        return found
+    chain = _chain(parse_said(shunt.said), kernel, place)
+    found = [chains.with_chain(policy._replace(templates=(_first(policy, chain),)), chain) for policy in found]
+    for policy in found:
+        chains.check_family(policy, chain, lambda _said: place)
+    # Nothing that is forwarded was protected in transport mode.
+    return found if chain[0][1].mode == "tunnel" else [policy for policy in found if policy.direction != FWD]
+
+
+def _chain(said: Said, kernel: Snapshot, place: str) -> chains.Chain:
+    """The SAs that a SAID stands for: its group, or itself.
+
+    :raises InputError: there is no such SA, or it is not the first of its group.
+    """
+    chains.check_name(said, place)
+    members = kernel.group_of(said)
+    if members and members[0] != said and chains.transforms(members, kernel.sas)[0][0] != said:
+        raise InputError(
+            place, str(said), f"is inside the group {members[0]}", f"name the group by its first SA, {members[0]}"
+        )
+    if not members and said.protocol == chains.TUN:
+        raise InputError(
+            place, str(said), "names no group, and a tun alone is no SA",
+            "group it with the SA that encapsulates first: ipsec spigrp --said TUN SA",
+        )  # fmt: skip
+    chain = chains.transforms(members or (said,), kernel.sas)
+    for member, sa in chain:
+        if sa is None:
+            raise chains.no_such_sa(member, place)
+    return chain
+
+
+def _first(policy: Policy, chain: chains.Chain) -> Template:
+    inbound = policy.direction != OUT
+    sa = chain[0][1]
+    spi = 0 if inbound else sa.spi
+    return Template(sa.source, sa.destination, spi, sa.protocol, sa.mode, sa.reqid, inbound and sa.protocol == IPCOMP)
