@@ -32,7 +32,8 @@ options:
   sas:
     description:
       - The SAs as SAIDs - protocol, SPI and destination in one word, such as V(esp.1a2b@192.0.2.1) or
-        V(ah:f5ed@2001:db8::1), with the SPI in hexadecimal. V(esp0x1a2b@192.0.2.1) is the same as the first.
+        V(ah:f5ed@2001:db8::1), with the SPI in hexadecimal. V(esp0x1a2b@192.0.2.1) is the same as the first. The destination may
+        be a name, whose family V(.) (IPv4) or V(:) (IPv6) before the SPI tells.
       - A group has two or more, and at most five of V(ah), V(esp) and V(comp), which is what the kernel applies to one
         packet. The classic command took four SAs in all, and so does O(positional).
       - All of V(ah), V(esp) and V(comp) must exist, between the same two addresses; only an SA in tunnel mode may lead on
@@ -236,8 +237,11 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.klips im
     group_lines,
     sa_lines,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.positional import parse_positional
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.said import Said, parse_said
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.positional import (
+    parse_named,
+    parse_positional,
+)
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.said import Said
 
 _DECIDE = {"grouped": plan_group, "ungrouped": plan_ungroup}
 
@@ -258,7 +262,7 @@ def members(params: dict[str, Any]) -> tuple[Said, ...]:
     """
     if params["positional"]:
         return parse_positional([word for text in params["positional"] for word in text.split()], "positional")
-    return tuple(parse_said(text, f"sas[{number}]") for number, text in enumerate(params["sas"] or []))
+    return tuple(parse_named(text, f"sas[{number}]") for number, text in enumerate(params["sas"] or []))
 
 
 def settle_state(params: dict[str, Any], sas: tuple[Said, ...]) -> str:

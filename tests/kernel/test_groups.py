@@ -9,8 +9,10 @@ import errno
 import re
 import socket
 import sqlite3
+import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import pytest
 from conftest import Namespace
@@ -353,6 +355,96 @@ def test_the_command_groups_and_ungroups_without_a_word(host: Host, capsys, word
     assert capsys.readouterr() == ("tun0x113@192.0.2.2 esp0x115@192.0.2.2 ah0x116@192.0.2.2\n", "")
     assert command(host, "--said", AH) == 0
     assert host.state() == before
+
+
+def reserve_ipv6(host: Host) -> None:
+    # Kernels since 6.17 want the SPIs of one protocol to differ whatever their destination.
+    for spi, protocol, mode in ((0x215, "esp", "tunnel"), (0x216, "ah", "transport"), (0x217, "comp", "transport")):
+        host.reserve(f"{protocol}:{spi:x}@2001:db8::2", mode, source="2001:db8::1")
+
+
+@pytest.mark.parametrize("names", ["tun esp", "tun esp ah", "esp comp", "esp comp ah", "tun esp comp ah"])
+@pytest.mark.parametrize(("family", "address"), [("inet", THERE), ("inet6", "2001:db8::2")])
+def test_both_forms_of_the_command_make_the_same_group(
+    host: Host, capsys, names: str, family: str, address: str
+) -> None:
+    reserve_ipv6(host)
+    series = "1" if family == "inet" else "2"
+    spis = {"tun": f"{series}13", "esp": f"{series}15", "ah": f"{series}16", "comp": f"{series}17"}
+    before = host.state()
+    positional = [word for name in names.split() for word in (family, address, f"0x{spis[name]}", name)]
+    one_word = [f"{name}{'.' if family == 'inet' else ':'}{spis[name]}@{address}" for name in names.split()]
+    assert command(host, *positional) == 0
+    made = host.state()
+    assert made != before and host.groups() == [" ".join(one_word)]
+    assert command(host, "--said", one_word[-1]) == 0 and host.state() == before
+    assert command(host, "--said", *one_word) == 0 and host.state() == made
+    assert capsys.readouterr() == ("", "")
+
+
+PAGE_4 = "inet gw2 0x113 tun inet gw2 0x115 esp inet gw2 0x116 ah"
+PAGE_6 = "inet6 3049:1::1 0x233 tun inet6 3049:1::1 0x235 esp inet6 3049:1::1 0x236 ah"
+
+
+@pytest.mark.parametrize(
+    ("words", "group"),
+    [
+        (PAGE_4, f"{TUN} {ESP} {AH}"),
+        ("--said tun.113@gw2 esp.115@gw2 ah.116@gw2", f"{TUN} {ESP} {AH}"),
+        (PAGE_6, "tun:233@3049:1::1 esp:235@3049:1::1 ah:236@3049:1::1"),
+        (
+            "--said tun:233@3049:1::1 esp:235@3049:1::1 ah:236@3049:1::1",
+            "tun:233@3049:1::1 esp:235@3049:1::1 ah:236@3049:1::1",
+        ),
+    ],
+)
+def test_the_examples_of_the_page(host: Host, monkeypatch, words: str, group: str) -> None:
+    """With gw2 being 192.0.2.2."""
+    ask = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda name, *rest: ask({"gw2": THERE}.get(name, name), *rest))
+    host.reserve("esp:235@3049:1::1", "tunnel", source="3049:1::2")
+    host.reserve("ah:236@3049:1::1", source="3049:1::2")
+    assert command(host, *words.split()) == 0
+    assert host.groups() == [group]
+
+
+def test_the_same_sas_in_another_order_are_refused(host: Host) -> None:
+    host.group(f"{ESP} {COMP}")
+    before = host.state()
+    with pytest.raises(InputError, match=f"sas.0.: is in the group {ESP} {COMP} .*; ungroup it first"):
+        host.group(f"{COMP} {ESP}")
+    assert host.state() == before
+
+
+def test_the_group_is_known_by_its_first_sa(space: Namespace, tmp_path) -> None:
+    """The eroute names it, and the listing begins with it."""
+    host = Host(space, str(tmp_path))
+    host.reserve(ESP, "tunnel")
+    host.reserve(AH)
+    host.group(f"{TUN} {ESP} {AH}")
+    with space.entered():
+        (found,) = read_listing(host.directory)
+        client = XfrmClient()
+        seen = groups.look(client, RegistryView(host.directory))
+        client.close()
+    assert str(found.sas[0]) == TUN and seen.group_of(parse_said(TUN)) == found.sas
+
+
+def test_a_tool_that_starts_later_knows_the_group(host: Host) -> None:
+    """In a process of its own, with nothing but the registry."""
+    host.group(f"{TUN} {ESP} {AH}")
+    engine = str(Path(groups.__file__).parents[2])
+    out = host.space.run(
+        f"PYTHONPATH={engine} {sys.executable} -m engine.cli.ipsec spigrp --runtime-dir {host.directory}"
+    )
+    assert out == "tun0x113@192.0.2.2 esp0x115@192.0.2.2 ah0x116@192.0.2.2\n"
+
+
+def test_listing_changes_nothing(host: Host, capsys, tmp_path) -> None:
+    before = host.space.run("ip xfrm state; ip xfrm policy")
+    for words in ([], ["--json"], ["--each-sa"]):
+        assert command(host, *words) == 0
+    assert host.space.run("ip xfrm state; ip xfrm policy") == before and not (tmp_path / "run").exists()
 
 
 def test_the_command_says_what_it_did_when_asked(host: Host, capsys) -> None:

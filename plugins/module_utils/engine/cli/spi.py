@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..kernel.groups import is_local
 from ..kernel.manual import NONE, Plan, Seen, perform, plan_absent, plan_present, with_purge
 from ..kernel.manual_words import read_said, read_wish
-from ..kernel.positional import parse_positional, resolve_like
+from ..kernel.positional import parse_named, parse_positional, resolve_like
 from ..kernel.spi import read_entries
 from ..kernel.transforms import split_classic
 from ..manager.client import DEFAULT_RUNTIME_DIR
@@ -178,7 +178,7 @@ def _said(given: argparse.Namespace) -> Said:
     if given.said is not None:
         if present:
             raise UsageError(f"{', '.join(present)}: cannot stand beside --said; name the SA in one way")
-        return read_said(given.said, "--said")
+        return read_said(str(parse_named(given.said, "--said")), "--said")
     missing = [f"--{name}" for name, value in parts.items() if value is None]
     if missing:
         raise UsageError(f"{', '.join(present)} without {', '.join(missing)}; give all four, or --said")

@@ -13,9 +13,9 @@ from functools import partial
 from ..errors import InputError
 from ..kernel.groups import Group, is_local, perform, plan_group, plan_ungroup, read_file, read_listing, show
 from ..kernel.klips import group_lines, sa_lines
-from ..kernel.positional import check_count, parse_positional
+from ..kernel.positional import check_count, parse_named, parse_positional
 from ..manager.client import DEFAULT_RUNTIME_DIR
-from ..said import Said, parse_said
+from ..said import Said
 from .common import Parser, UsageError, complain, guarded, program_of, say, show_json
 
 _FAILED = 1  # whatever it was: the classic command has no other status
@@ -25,9 +25,9 @@ Without SAs: list the groups. With two to four: make them a group. With one: ung
 """
 _EPILOG = """\
 An SA is either four words - inet or inet6, destination, SPI (0x113), protocol (ah, esp, comp, tun) - or, after --said,
-one: esp.113@192.0.2.1, tun:130@2001:db8::1. SAs stand in the order in which they are applied to an outgoing packet, the
-innermost first. The policies that led to the first one then demand them all. All but tun must exist; tun is the tunnel
-mode of the SA after it and needs no SA of its own.
+one: esp.113@192.0.2.1, tun:130@2001:db8::1. A destination may be a name. SAs stand in the order in which they are
+applied to an outgoing packet, the innermost first. The policies that led to the first one then demand them all. All
+but tun must exist; tun is the tunnel mode of the SA after it and needs no SA of its own.
 
   ipsec spigrp inet gw2 0x113 tun inet gw2 0x115 esp inet gw2 0x116 ah
   ipsec spigrp --said tun.113@192.0.2.2 esp.115@192.0.2.2 ah.116@192.0.2.2
@@ -86,7 +86,7 @@ def _members(given: argparse.Namespace) -> tuple[Said, ...]:
         raise UsageError(f"{' '.join(given.words)}: cannot stand beside --said; write every SA in the same form")
     if given.said:
         check_count(len(given.said), "--said")
-        return tuple(parse_said(text, "--said") for text in given.said)
+        return tuple(parse_named(text, "--said") for text in given.said)
     if any("@" in word for word in given.words):
         raise UsageError(f"{' '.join(given.words)}: SAs in one word come after --said")
     return parse_positional(given.words) if given.words else ()

@@ -1,21 +1,23 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SAs in the words of the classic command line: ``inet gw2.example.net 0x113 esp``."""
+"""SAs in the words of the classic command line: ``inet gw2.example.net 0x113 esp``, ``esp.113@gw2.example.net``."""
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Sequence
 
 from ..errors import InputError
-from ..said import PROTOCOLS, Said, parse_spi
+from ..said import PROTOCOLS, Said, parse_said, parse_spi
 
 WORDS_EACH = 4
 # The page's limit: one policy and four SAs.
 MAX_SAS = 4
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _NAMES = ("ah", "esp", "comp", "tun")
+_HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9.-]*")
 _SHAPE = "write FAMILY DESTINATION SPI PROTOCOL for each SA, such as inet 192.0.2.1 0x113 esp"
 
 
@@ -37,6 +39,17 @@ def _parse(family: str, destination: str, spi: str, protocol: str, field: str) -
     if protocol not in _NAMES:
         raise InputError(field, protocol, "is no protocol of an SA", f"write {', '.join(_NAMES)}, in lower case")
     return Said(PROTOCOLS[protocol], parse_spi(spi, field), _resolve(family, destination, field))
+
+
+def parse_named(text: str, field: str) -> Said:
+    """Read a SAID whose destination may be a name: ``.`` or ``:`` before the SPI tells the family, IPv4 otherwise.
+
+    :raises InputError: naming ``field``.
+    """
+    head, at, name = text.rpartition("@")
+    if not at or not _HOST_NAME.fullmatch(name):
+        return parse_said(text, field)
+    return parse_said(f"{head}@{_resolve('inet6' if ':' in head else 'inet', name, field)}", field)
 
 
 def check_count(number: int, field: str) -> None:
