@@ -415,6 +415,7 @@ def test_trap_asks_for_an_sa_and_the_packet_becomes_a_hold(site: Site) -> None:
         (event,) = events.read()
     assert isinstance(event, AcquireEvent) and number_of(policy_of(site)) == event.reqid - 1
     assert (str(event.local), str(event.remote)) == ("10.1.0.10/32[17/5000]", "10.2.0.10/32[17/4000]")
+    assert [(e.action, e.owner) for e in site.table()] == [("hold", "tests"), ("trap", "tests")]
     hold, trap = site.lines()
     assert hold == "0 10.1.0.10/32:5000 -> 10.2.0.10/32:4000 => %hold:17"
     assert trap.endswith("10.1.0.0/24 -> 10.2.0.0/24 => %trap")

@@ -15,7 +15,7 @@ from ..said import Said, magic
 from .klips import ErouteLine
 from .policies import network_text
 from .registry import SHUNT_FIRST, Child
-from .shunt import REJECT, Shunt, is_answer, number_of
+from .shunt import REJECT, Shunt, is_answer, number_of, trap_number
 from .values import OUT, KernelSelector, Policy, SaState, Template
 
 
@@ -137,7 +137,7 @@ def eroutes(
                 continue
             eroute = _set_by_hand(eroute, number_of(policy), shunts or {}, counts or {})
         found.append(eroute)
-    found += [_of_interface(sa.if_id, _hold(sa, children)) for sa in table.holds]
+    found += [_of_interface(sa.if_id, _hold(sa, children, shunts or {})) for sa in table.holds]
     uses: dict[str, int] = {}
     for eroute in found:
         uses[eroute.said] = uses.get(eroute.said, 0) + 1
@@ -193,9 +193,11 @@ def _host(selector: KernelSelector) -> str:
     return network_text(selector.destination, selector.destination_prefix).partition("/")[0]
 
 
-def _hold(sa: SaState, children: Mapping[int, Child]) -> Eroute:
+def _hold(sa: SaState, children: Mapping[int, Child], shunts: Mapping[int, Shunt]) -> Eroute:
     # Before every policy, as the packet it holds waits for its answer already.
-    return _build(sa.selector, "hold", 0, sa.reqid, children.get(sa.reqid))
+    eroute = _build(sa.selector, "hold", 0, sa.reqid, children.get(sa.reqid))
+    trap = shunts.get(trap_number(sa.reqid))
+    return replace(eroute, owner=trap.owner) if trap else eroute
 
 
 def _build(

@@ -120,6 +120,11 @@ def number_of(policy: Policy) -> int | None:
     return policy.index - policy.index % _STRIDE if SHUNT_FIRST <= policy.index <= REQID_LAST else None
 
 
+def trap_number(reqid: int) -> int:
+    """The number of the %trap whose template has this request ID, if it is one."""
+    return reqid - _SLOTS[OUT]
+
+
 def is_answer(policy: Policy) -> bool:
     """Whether a policy is one of :func:`answers`."""
     return number_of(policy) is not None and policy.index % _STRIDE == _ANSWER_SLOT
