@@ -18,7 +18,6 @@ from ..convert.report import Conversion, Report, Tunnel, summary
 from ..convert.swap import swapped
 from ..errors import InputError, MissingError
 from ..manager.client import DEFAULT_CONTROL, Client
-from ..manager.definition import parse_definition, parse_stored
 from .common import Parser, UsageError, complain, guarded, say, show_json
 from .files import own_addresses, read_source, write_private
 
@@ -26,7 +25,6 @@ _USAGE_ERROR = 2
 _FAILURE = 1
 _VERSION = "ikedb of fleet.ipsec"
 _LINUX_FILE, _SECRETS_FILE = "/etc/ipsec.conf", "/etc/ipsec.secrets"
-_PLACEHOLDER = "stands for the secret, which is not known here"
 _TYPES = ("IKETunnel", "IPSecTunnel", "IKEProtection", "IPSecProposal", "IPSecProtection")
 _NEVER = ("IKEGroup", "IKEPresharedKey")
 _HELP = f"""\
@@ -145,8 +143,7 @@ def _put(given: Given) -> int:
 
 
 def _turned(tunnel: Tunnel) -> dict[str, Any]:
-    document = parse_definition({**tunnel.document, "auth": {"secret": _PLACEHOLDER}}).document
-    return {**swapped(document), "auth": {"method": "psk"}}
+    return {**swapped(ikedb_write.canonical(tunnel.document)), "auth": {"method": "psk"}}
 
 
 def _convert(given: Given) -> int:
@@ -280,8 +277,7 @@ def _written(documents: Iterable[dict[str, Any]], given: Given) -> str:
     """XML or YAML of definitions."""
     if given.yaml:
         return yaml_writer.playable(documents, yaml_writer.HEAD)
-    checked = [parse_stored({**each, "auth": {"secret": _PLACEHOLDER}}).document for each in documents]
-    found = list(ikedb_write.blocks(checked))
+    found = list(ikedb_write.blocks(ikedb_write.canonical(each) for each in documents))
     if given.r:
         found = list(ikedb_write.plain(found))
     if given.t:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from ..manager.definition import parse_stored
 from . import ikedb_words as words
 from .algorithms import GROUP_NUMBERS
 from .ikedb import Database, drafts
@@ -18,6 +19,8 @@ from .report import Report
 from .xml_reader import escaped, read
 
 Document = dict[str, Any]
+
+_PLACEHOLDER = "stands for the secret, which is not written"
 
 _HEAD = """\
 <?xml version="1.0" encoding="UTF-8"?>
@@ -47,6 +50,14 @@ def blocks(documents: Iterable[Document]) -> Iterator[Block]:
     for document in documents:
         # How the ends authenticate is no matter for a remark: it may hold secrets.
         yield from _tunnel({key: value for key, value in document.items() if key != "auth"})
+
+
+def canonical(document: Document) -> Document:
+    """The complete form of a document as converters give it, or as the manager lists it; without secrets.
+
+    :raises Problems: it is no definition.
+    """
+    return parse_stored({**document, "auth": {"secret": _PLACEHOLDER}}).document
 
 
 def plain(found: Iterable[Block]) -> Iterator[Block]:

@@ -43,8 +43,8 @@ def test_what_is_written_is_read_alike(value):
 @pytest.mark.parametrize(
     "text",
     ["yes", "No", "on", "null", "~", "1e3", "0x1f", "1_000", "012", ".5", "2026-11-21", "12:30:45", "", " x", "x ",
-     "- a", "a: b", "#c", "!x", "&x", "*x", "@x", "%x", "{x}", "[x]", "x,y", "'", '"', "\\", "\n", "\x00", "\x7f", "\x85",
-     "\u2028", "\ufeff", "\U0001f680", "=", "<<", "y", "N", "True", "null."],
+     "- a", "a: b", "#c", "!x", "&x", "*x", "@x", "%x", "{x}", "[x]", "x,y", "'", '"', "\\", "\n", "\x00", "\x7f",
+     "\x85", "\u2028", "\ufeff", "\U0001f680", "=", "<<", "y", "N", "True", "null."],
 )  # fmt: skip
 def test_awkward_texts(text):
     assert load(yaml_writer.dump({"k": text, text: [text]})) == {"k": text, text: [text]}
