@@ -12,7 +12,7 @@ import pytest
 from engine.cli import spigrp
 from engine.cli.ipsec import main as ipsec
 from engine.kernel import groups
-from engine.kernel.registry import Registry
+from engine.kernel.registry import Manual, Registry
 from engine.kernel.values import KernelSelector, Policy, SaState
 from engine.said import parse_said
 
@@ -176,3 +176,21 @@ def test_help_tells_the_forms_and_statuses(capsys):
     assert (
         "--said SAID [SAID]{0,3}" in text and "[FAMILY DESTINATION SPI PROTOCOL]{0,4}" in text and "exit status" in text
     )
+
+
+def test_its_version_is_told(capsys):
+    with pytest.raises(SystemExit) as caught:
+        spigrp.main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out == "spigrp of fleet.ipsec\n"
+
+
+def test_a_tun_in_no_group_stands_alone(runtime, capsys):
+    """One that was made for itself; one in a group is not listed again."""
+    registry = Registry(runtime)
+    with registry.changing():
+        for said in ("tun.999@192.0.2.2", GROUP[0]):
+            registry.put_manual(parse_said(said), Manual("tests", 0, "192.0.2.1"))
+    registry.close()
+    assert spigrp.main(["--runtime-dir", runtime]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "tun0x999@192.0.2.2" and len(lines) == 4

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -113,6 +114,21 @@ def test_one_sa_ungroups_and_none_lists(task) -> None:
     assert task(state="listed")["groups"] == []
 
 
+def test_a_classic_table_is_read(task, tmp_path) -> None:
+    table = tmp_path / "ipsec_spigrp"
+    table.write_text("tun0x113@127.0.0.1 esp0x115@127.0.0.1 \nesp0x115@127.0.0.1 \nnonsense\n")
+    before = kernel()
+    result = task(state="listed", file=str(table))
+    assert not result["changed"] and kernel() == before
+    assert [(group["sas"], group["direction"]) for group in result["groups"]] == [
+        (["tun.113@127.0.0.1", "esp.115@127.0.0.1"], "in")
+    ]
+    assert result["lines"] == ["tun0x113@127.0.0.1 esp0x115@127.0.0.1"]
+    assert result["lines_per_sa"] == [*result["lines"], "esp0x115@127.0.0.1"]
+    assert result["problems"] == [{"number": 3, "line": "nonsense", "reason": "'nonsense': no @"}]
+    assert "line 3" in json.dumps(result["warnings"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -127,6 +143,9 @@ def test_one_sa_ungroups_and_none_lists(task) -> None:
         ({"positional": ["inet6 192.0.2.2 0x113 esp"]}, "positional: has no inet6 address"),
         ({"positional": ["inet 192.0.2.2 0x113 esp"], "sas": [ESP]}, "mutually exclusive: sas|positional"),
         ({"sas": [ESP, AH], "label": ""}, "label: is empty"),
+        ({"sas": [ESP, AH], "file": "/etc/hostname"}, "file: is for listing"),
+        ({"file": "/nonexistent"}, "file: No such file or directory"),
+        ({"positional": ["inet 192.0.2.2 0x115 esp"] * 5}, "a group has at most 4 SAs in the words of the classic"),
         ({"sas": [ESP, "ah.999@192.0.2.2"], "label": "nightly"}, "nightly: sas[1]: the kernel"),
     ],
 )
