@@ -30,7 +30,7 @@ _LONGEST_WAITS = 10
 _BACKOFF = 1.5
 _LONGEST_STEP = 1.0
 # After a pause the pace may be caught up for this long, in seconds.
-_CATCH_UP = 0.05
+_CATCH_UP = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ def round_trips(seconds: Sequence[float]) -> dict[str, float] | None:
     """Smallest, mean, largest and mean deviation in milliseconds (three decimals); None without any."""
     if not seconds:
         return None
+    if len(seconds) == 1:
+        only = round(seconds[0] * 1000, 3)
+        return {"min": only, "avg": only, "max": only, "mdev": 0.0}
     mean = math.fsum(seconds) / len(seconds)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in seconds) / len(seconds))
     values = {"min": min(seconds), "avg": mean, "max": max(seconds), "mdev": deviation}

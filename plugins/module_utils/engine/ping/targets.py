@@ -48,7 +48,7 @@ def split_target(text: str, default_port: int, field: str = "targets") -> tuple[
     :raises InputError: naming ``field``.
     """
     host, slash, port = text.strip().partition("/")
-    if not host or any(char.isspace() for char in host):
+    if host.split() != [host]:
         raise InputError(field, text, "there is no host", "write HOST or HOST/PORT")
     if not slash:
         return host, default_port

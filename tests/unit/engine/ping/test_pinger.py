@@ -193,7 +193,7 @@ def test_rate_limit_catches_up_after_a_pause_but_only_a_little():
     burst = 0
     while run.due(0.5) is not None:
         burst += 1
-    assert burst == 6
+    assert 25 <= burst <= 26  # a quarter of a second of it
 
 
 def test_closed_port_is_not_silence():
