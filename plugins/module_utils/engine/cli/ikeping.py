@@ -48,6 +48,12 @@ kinds of probes:
   {"ikev1":<18}ikev1_main, then ikev1_aggressive
   {"auto":<18}{", ".join(PLANS["auto"])}: one after another until something answers
 
+examples:
+  ipsec ikeping --probe auto gw2 2001:db8::1/4500   are they alive, whatever software they run
+  ipsec ikeping gw2                                 the echo alone, for another gateway of ours
+  ipsec ikeping --listen --time 60                  answer echoes for a minute, where no daemon runs
+  ipsec ikeping --probe auto --fingerprint gw2      whose software is it (takes up to a minute)
+
 exit status:
   0 everything was answered; 1 to {_MOST_LOST} so many packets were lost ({_MOST_LOST} stands for more);
   {USAGE} wrong arguments; {UNAVAILABLE} the host cannot do it (port taken, no permission, no IPv6, ...)
