@@ -82,17 +82,19 @@ class Store:
     def __init__(self, path: str) -> None:
         self._path = path
         try:
-            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite gives its -wal file the mode of the database, so the mode has to be right before the first write.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            os.chmod(path, 0o600)
+            _make_place(Path(path).absolute())
             self._connection = sqlite3.connect(path, timeout=2.0, isolation_level=None, check_same_thread=False)
-            self._prepare()
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
         except OSError as exc:
             raise MissingError(
                 f"the database {path} cannot be opened ({exc.strerror})", "run as root, or give another --database"
             ) from None
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, UnicodeDecodeError) as exc:
+            # The library's message may cite octets of a damaged file.
             raise self._unusable(exc) from None
 
     def _prepare(self) -> None:
@@ -100,8 +102,12 @@ class Store:
         # Exclusive: a second manager on the same file would undo what this one does.
         execute("PRAGMA locking_mode = EXCLUSIVE")
         execute("PRAGMA journal_mode = WAL")
+        # With a write-ahead log this is one fsync per commit; an answer is given after it.
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA foreign_keys = ON")
+        (found,) = execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(f"damaged: {found}")
         execute("BEGIN IMMEDIATE")
         (version,) = execute("PRAGMA user_version").fetchone()
         if version == 0:
@@ -118,12 +124,12 @@ class Store:
                 "install the newer engine again, or move the file away",
             )
 
-    def _unusable(self, exc: sqlite3.Error) -> MissingError:
+    def _unusable(self, exc: Exception) -> MissingError:
         if "locked" in str(exc):
             return MissingError(f"the database {self._path} is in use by another manager", "stop that one first")
         return MissingError(
             f"the database {self._path} is not usable ({exc})",
-            "restore it, or move it away and define the tunnels anew",
+            f"restore it, or move it away (mv {self._path}* ELSEWHERE) and define the tunnels anew",
         )
 
     def close(self) -> None:
@@ -215,3 +221,21 @@ class Store:
             )
             for number, name, owner, wanted, text in tunnels
         }
+
+
+def _make_place(path: Path) -> None:
+    """The file and its folders, there after a power cut too, for root only.
+
+    SQLite gives its ``-wal`` file the mode of the database, so the mode has to be right before the first write.
+    """
+    fresh = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = not path.exists()
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.chmod(path, 0o600)
+    for folder in [*([path.parent] if new else ()), *(folder.parent for folder in fresh)]:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,187 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journal of what is up: whole frames or nothing, of this boot and no other, and never more than it takes."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import stat
+from pathlib import Path
+
+import pytest
+from engine.ike.actions import Path as Way
+from engine.ike.actions import ReleaseSpi, Report, Send
+from engine.manager import live as module
+from engine.manager.definition import parse_definition
+from engine.manager.live import FILE_NAME, Kept, Live
+from engine.manager.log import Log
+from engine.manager.store import Stored
+from manager_lab import SECRET, definition
+
+BOOT = "a boot"
+SEND = Send(b"octets", Way("192.0.2.1", 500, "192.0.2.2", 500))
+RELEASE = ReleaseSpi("192.0.2.1", "192.0.2.2", 50, 0xC0000001)
+
+
+def opened(folder: Path, boot: str = BOOT) -> tuple[Live, io.StringIO]:
+    text = io.StringIO()
+    return Live(str(folder), Log("debug", False, text), boot), text
+
+
+def begun(folder: Path) -> Live:
+    live, _text = opened(folder)
+    assert live.load({}) == Kept({}, [], [])
+    return live
+
+
+def found(folder: Path) -> Kept:
+    live, _text = opened(folder)
+    try:
+        return live.load({})
+    finally:
+        live.close()
+
+
+def row(name: str = "t") -> Stored:
+    return Stored(7, name, "fleet", "active", parse_definition(definition(name)), {"lan": 3}, {"lan": False})
+
+
+def test_what_was_kept_last_comes_back(tmp_path):
+    live = begun(tmp_path)
+    live.keep_rows({"t": row(), "u": row("u")})
+    live.keep({1: {"a": 1}, 2: {"b": 2}}, [])
+    live.keep({1: {"a": 5}, 2: None, 3: None}, [Report("moved", "t"), SEND])
+    live.keep_rows({"u": None})
+    live.close()
+    kept = found(tmp_path)
+    assert kept.sas == [{"a": 5}] and kept.rows == {"t": row()} and kept.undone == []
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
+    assert SECRET not in repr(kept)
+
+
+def test_only_the_last_actions_may_be_undone(tmp_path):
+    live = begun(tmp_path)
+    live.keep({1: {}}, [RELEASE])
+    live.keep({1: {}}, [SEND, RELEASE, Report("moved", "t")])
+    assert [name for name, *_rest in found(tmp_path).undone] == ["Send", "ReleaseSpi"]
+    live.done()
+    assert found(tmp_path).undone == []
+    live.keep({1: {}}, [SEND])
+    live.done()
+    assert len(found(tmp_path).undone) == 1, "to send twice does no harm, and is not worth a note"
+    live.close()
+
+
+def test_strangers_cannot_make_it_write(tmp_path):
+    live = begun(tmp_path)
+    size = (tmp_path / FILE_NAME).stat().st_size
+    live.keep({1: None, 2: None}, [SEND])
+    live.done()
+    assert (tmp_path / FILE_NAME).stat().st_size == size
+    live.close()
+
+
+def test_a_journal_cut_at_any_octet_is_that_of_a_moment(tmp_path):
+    live = begun(tmp_path)
+    moments = [[]]
+    for turn in range(6):
+        live.keep({turn: {"turn": turn}}, [RELEASE] if turn % 2 else [])
+        moments.append([{"turn": each} for each in range(turn + 1)])
+    live.close()
+    whole = (tmp_path / FILE_NAME).read_bytes()
+    seen = []
+    for length in range(len(whole) + 1):
+        (tmp_path / FILE_NAME).write_bytes(whole[:length])
+        sas = found(tmp_path).sas
+        assert sas in moments
+        seen.append(moments.index(sas))
+    assert seen == sorted(seen) and set(seen) == set(range(len(moments)))
+
+
+def test_a_journal_cut_short_is_gone_on_with(tmp_path):
+    live = begun(tmp_path)
+    live.keep({1: {"a": 1}}, [])
+    live.keep({1: {"a": 2}}, [])
+    live.close()
+    os.truncate(tmp_path / FILE_NAME, (tmp_path / FILE_NAME).stat().st_size - 3)
+    live, _text = opened(tmp_path)
+    assert live.load({}).sas == [{"a": 1}]
+    live.keep({2: {"b": 1}}, [])
+    live.close()
+    assert found(tmp_path).sas == [{"a": 1}, {"b": 1}]
+
+
+def test_any_damage_is_noticed_and_nothing_behind_it_believed(tmp_path):
+    live = begun(tmp_path)
+    for turn in range(5):
+        live.keep({turn: {"turn": turn, "more": "x" * 50}}, [])
+    live.close()
+    whole = (tmp_path / FILE_NAME).read_bytes()
+    chance = random.Random(1)
+    short = 0
+    for _unused in range(300):
+        at = chance.randrange(len(whole))
+        (tmp_path / FILE_NAME).write_bytes(
+            whole[:at] + bytes([whole[at] ^ (1 << chance.randrange(8))]) + whole[at + 1 :]
+        )
+        sas = found(tmp_path).sas
+        assert sas == [{"turn": turn, "more": "x" * 50} for turn in range(len(sas))]
+        short += len(sas) < 5
+    assert short > 250, "nothing but the letters between the two numbers of a head may differ"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 100, b"fleet-ipsec live state 0 a boot\n", b"fleet-ipsec live state 1 other\n"]
+)
+def test_what_is_of_another_boot_or_release_is_not_used(tmp_path, content):
+    (tmp_path / FILE_NAME).write_bytes(content + b"00000000 00000000\n")
+    live = begun(tmp_path)
+    live.keep({1: {"a": 1}}, [])
+    live.close()
+    assert found(tmp_path).sas == [{"a": 1}]
+    other, _text = opened(tmp_path, "the next boot")
+    assert other.load({}).sas == []
+    other.close()
+
+
+def test_a_row_that_cannot_be_read_is_left_out(tmp_path):
+    live = begun(tmp_path)
+    live.keep_rows({"t": row()})
+    live._append([(("tunnel", "odd"), {"definition": {"name": "odd"}})], [])
+    live.close()
+    assert list(found(tmp_path).rows) == ["t"]
+
+
+def test_it_stays_small(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_SLACK", 10_000)
+    live = begun(tmp_path)
+    live.keep_rows({"t": row()})
+    for turn in range(2000):
+        live.keep({turn % 7: {"turn": turn, "more": "x" * 100}}, [])
+        if turn % 7 == 3:
+            live.keep({turn % 7: None}, [RELEASE])
+        assert (tmp_path / FILE_NAME).stat().st_size < 20_000
+    live.close()
+    kept = found(tmp_path)
+    assert sorted(record["turn"] for record in kept.sas) == [1993, 1994, 1995, 1996, 1997, 1999]
+    assert kept.rows == {"t": row()} and os.listdir(tmp_path) == [FILE_NAME]
+
+
+def test_what_cannot_be_written_is_not_left_behind_old(tmp_path, monkeypatch):
+    live, text = opened(tmp_path)
+    live.load({})
+    live.keep({1: {"a": 1}}, [])
+
+    def full(_descriptor: int, octets: bytes) -> int:
+        return len(octets) // 2
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        live.keep({1: {"a": 2}}, [])
+    live.keep({1: {"a": 3}}, [RELEASE])
+    live.done()
+    live.close()
+    assert "make room" in text.getvalue() and found(tmp_path).sas == []
