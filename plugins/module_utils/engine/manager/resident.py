@@ -94,8 +94,6 @@ class Resident:
         self.host.prepare()
         self.tunnels.devices.sweep(rows.values())
         adopt(self, rows, kept)
-        for name in rows:
-            self.tunnels.settle_numbers(name)
 
     def end(self) -> None:
         """Remove from the kernel whatever this manager installed."""

@@ -99,8 +99,8 @@ class Tunnels:
     def carry_out(self, step: Step, row: Stored | None) -> None:
         """Do one step of a plan; ``row`` is what the database now holds, None once it is removed."""
         if step.action == "none":
-            if step.nudges and row is not None and starts_itself(row) and not self._under_way(step.name):
-                self.retry.want(step.name, self._clock())
+            if step.nudges and row is not None and starts_itself(row):
+                self._nudge(step.name)
             return
         self._notices.pop(step.name, None)
         if row is None:
@@ -108,7 +108,13 @@ class Tunnels:
         else:
             self._change(step, row)
         self.settled(step.name)
-        self._tell(step.name)
+        self.settle_numbers(step.name)
+        self.changed(step.name)
+
+    def _nudge(self, name: str) -> None:
+        """It is wanted once more: have the next attempt now, if none is under way."""
+        if not self._under_way(name, self.condition(name)):
+            self.retry.want(name, self._clock())
 
     def _change(self, step: Step, row: Stored) -> None:
         now = self._clock()
@@ -188,9 +194,9 @@ class Tunnels:
         if row is None:
             return
         self._remember(report)
-        if self._endpoint.connections.get(name) is not None:
-            self._go_on(row, report)
-        self._tell(name)
+        how = self._go_on(row, report) if self._endpoint.connections.get(name) is not None else self.condition(name)
+        self.settle_numbers(name, how)
+        self.changed(name)
 
     @property
     def rekey_overlap(self) -> tuple[int, int]:
@@ -210,12 +216,8 @@ class Tunnels:
         else:
             self.numbers.settle(name, children)
 
-    def _tell(self, name: str) -> None:
-        self.settle_numbers(name)
-        self.changed(name)
-
-    def _go_on(self, row: Stored, report: Report) -> None:
-        """Hold the place of what went, and see to it that what is wanted is tried again."""
+    def _go_on(self, row: Stored, report: Report) -> Condition:
+        """Hold the place of what went, and see to it that what is wanted is tried again; how the tunnel is now."""
         name, now = row.name, self._clock()
         if report.kind == "child_down":
             self._lay_traps(row)
@@ -223,12 +225,13 @@ class Tunnels:
         if how.state == "active":
             self._notices.pop(name, None)
             self.retry.succeeded(name)
-        elif self._under_way(name):
+        elif self._under_way(name, how):
             self.retry.started(name)
         elif report.data.get("reason") == "stopped" and starts_itself(row):
             self.retry.want(name, now)
         else:
             self.retry.failed(name, now)
+        return how
 
     def hindrance(self, address: str, reason: str, story: str, local: str | None = None) -> None:
         """A datagram to ``address`` could not be sent or was refused: that may be why tunnels to it are not up.
@@ -246,12 +249,11 @@ class Tunnels:
 
     # Parts
 
-    def _under_way(self, name: str) -> bool:
+    def _under_way(self, name: str, how: Condition) -> bool:
         """Whether we negotiate what is missing.
 
         A peer's attempt does not count before it is authenticated: anybody could keep us from starting with those.
         """
-        how = self.condition(name)
         if how.phase1 == "active":
             return how.state == "negotiating"
         return any(sa.initiator and sa.handshake is not None for sa in self._endpoint.registry.of_tunnel(name))
