@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 
@@ -48,6 +49,15 @@ class Identity:
 
         :raises InputError: naming ``field``.
         """
+        try:
+            return cls._read(text)
+        except InputError as problem:
+            raise InputError(field, problem.value, problem.problem, problem.remedy) from None
+
+    # Checking a definition reads each of its texts several times over.
+    @classmethod
+    @functools.lru_cache(maxsize=1024)
+    def _read(cls, text: str, field: str = "") -> Identity:
         value = text.strip()
         prefix, colon, rest = value.partition(":")
         if colon and prefix.lower() in _PREFIXES and rest:

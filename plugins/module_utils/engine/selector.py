@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 
@@ -98,6 +99,15 @@ def parse_selector(text: str, field: str = "selector") -> Selector:
 
     :raises InputError: naming ``field``, with the remedy.
     """
+    try:
+        return _read(text)
+    except InputError as problem:
+        raise InputError(field, problem.value, problem.problem, problem.remedy) from None
+
+
+# Checking a definition reads each of its texts several times over.
+@functools.lru_cache(maxsize=1024)
+def _read(text: str, field: str = "") -> Selector:
     address, bracket, rest = text.strip().partition("[")
     if bracket and not rest.endswith("]"):
         raise InputError(field, text, "the bracket is not closed", "write NETWORK[PROTOCOL/PORT]")

@@ -76,9 +76,10 @@ class Live:
         if self._file >= 0:
             os.close(self._file)
 
-    def load(self) -> Kept:
+    def load(self, rows: Mapping[str, Stored]) -> Kept:
         """What is there, as far as it is whole; to be called once, before anything is written.
 
+        :param rows: the database, where most tunnels stand as they are in operation: those need not be read again.
         :raises MissingError: the file cannot be read.
         """
         try:
@@ -95,9 +96,9 @@ class Live:
         if self._size != len(data):
             os.truncate(self._path, self._size)
         self._undone = bool(undone)
-        rows = [_row(value) for (kind, _name), value in found.items() if kind == _ROW]
+        held = [_row(value, rows.get(name)) for (kind, name), value in found.items() if kind == _ROW]
         sas = sorted(key for key in found if key[0] == _SA)
-        return Kept({row.name: row for row in rows if row is not None}, [found[key] for key in sas], undone)
+        return Kept({row.name: row for row in held if row is not None}, [found[key] for key in sas], undone)
 
     def _parse(self, data: bytes) -> tuple[dict[Key, Any], list[list[Any]]]:
         found: dict[Key, Any] = {}
@@ -240,9 +241,14 @@ def _row_record(row: Stored) -> dict[str, Any]:
     }
 
 
-def _row(record: Mapping[str, Any]) -> Stored | None:
-    """The row of a record; None where this release cannot read it, as after an upgrade that changed the options."""
+def _row(record: Mapping[str, Any], stored: Stored | None) -> Stored | None:
+    """The row of a record; None where this release cannot read it, as after an upgrade that changed the options.
+
+    :param stored: the row of the same tunnel in the database, which is taken if it says the same.
+    """
     try:
+        if stored is not None and _row_record(stored) == record:
+            return stored
         definition = parse_stored(record["definition"])
         more = record["owner"], record["wanted"], definition, record["children"], record["asked"]
         return Stored(record["number"], definition.name, *more)

@@ -90,7 +90,7 @@ class Resident:
         :raises EngineError: the database or the kernel cannot be used.
         """
         rows = self.store.load()
-        kept = self.live.load()
+        kept = self.live.load(rows)
         self.host.prepare()
         self.tunnels.devices.sweep(rows.values())
         adopt(self, rows, kept)

@@ -83,6 +83,8 @@ def _is(value: Any, kinds: str | list[str]) -> bool:
     names = (kinds,) if isinstance(kinds, str) else kinds
     if isinstance(value, bool):
         return "boolean" in names
+    if len(names) == 1:
+        return isinstance(value, _TYPES[names[0]])
     return any(isinstance(value, _TYPES[name]) for name in names)
 
 
