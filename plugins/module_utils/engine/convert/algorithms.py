@@ -13,7 +13,7 @@ from .rows import Reader, Tell
 
 Found = dict[Kind, list[str]]
 Words = Mapping[str, tuple[Kind, tuple[str, ...]]]
-Make = Callable[[Found, Mapping[str, None], Tell, str], list[str]]
+Make = Callable[[Found, bool, Tell], list[str]]  # damaged: words were left out
 
 _SIZES = (128, 192, 256)
 _CIPHERS: dict[str, tuple[str, ...]] = {
@@ -113,11 +113,11 @@ def _proposals(text: str, tell: Tell, words: Words, make: Make, default: Sequenc
             made += default
             continue
         found, unknown = _sort(proposal, words)
+        usable = make(found, bool(unknown), tell)
         if unknown:
-            tell(
-                LOST, f"{', '.join(unknown)} of {proposal} is not spoken here", "offer an algorithm that both ends know"
-            )
-        made += make(found, unknown, tell, proposal)
+            fate = "is not spoken here" if usable else "is not spoken here, so the whole proposal is left out"
+            tell(LOST, f"{', '.join(unknown)} of {proposal} {fate}", "offer an algorithm that both ends know")
+        made += usable
     if not made:
         raise Unfit(SKIPPED, "nothing of it is spoken here", "choose algorithms that this end knows as well")
     return list(dict.fromkeys(made))
@@ -153,10 +153,9 @@ def _split(found: Found) -> list[tuple[bool, list[str]]]:
     return [(flag, names) for flag, names in ((True, aead), (False, others)) if names]
 
 
-def _ike(found: Found, unknown: Mapping[str, None], tell: Tell, proposal: str) -> list[str]:
+def _ike(found: Found, damaged: bool, tell: Tell) -> list[str]:
     hashes = found[Kind.INTEG]
-    if unknown and not all((found[Kind.ENCR], hashes or found[Kind.PRF] or _only_aead(found), found[Kind.KE])):
-        tell(LOST, f"{proposal} is left out, too little of it remains", "")
+    if damaged and not all((found[Kind.ENCR], hashes or found[Kind.PRF] or _only_aead(found), found[Kind.KE])):
         return []
     groups = found[Kind.KE] or _DEFAULT_GROUPS
     made = []
@@ -173,9 +172,8 @@ def _only_aead(found: Found) -> bool:
     return all(flag for flag, _names in _split(found))
 
 
-def _esp(found: Found, unknown: Mapping[str, None], tell: Tell, proposal: str) -> list[str]:
-    if unknown and not (found[Kind.ENCR] and (found[Kind.INTEG] or _only_aead(found))):
-        tell(LOST, f"{proposal} is left out, too little of it remains", "")
+def _esp(found: Found, damaged: bool, tell: Tell) -> list[str]:
+    if damaged and not (found[Kind.ENCR] and (found[Kind.INTEG] or _only_aead(found))):
         return []
     made = []
     rest = [*found[Kind.KE], *found[Kind.ESN]]

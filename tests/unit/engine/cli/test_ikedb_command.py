@@ -271,3 +271,27 @@ def test_wrong_words(words, what, capsys):
 def test_without_a_manager(capsys, tmp_path):
     assert ikedb.main(["-g", "--control", str(tmp_path / "none")]) == 1
     assert "is not running" in capsys.readouterr().err
+
+
+def test_every_kind_of_identity_goes_through_the_database(gateway, process):
+    process.call("tunnels.apply", purge=True)
+    ends = ["hq.example", "ops@hq.example", "dn:C=DE, O=Fleet, CN=hq", "keyid:hq", "192.0.2.1", "2001:db8::1"]
+    networks = ["10.{}.0.0/16", "10.{}.0.7", "10.{}.0.10-10.{}.0.20", "10.{}.0.0/24[udp/53]"]
+    for number, identity in enumerate(ends):
+        process.apply({
+            "name": f"t{number}",
+            "local": {"id": identity},
+            "remote": {"address": f"203.0.113.{number + 10}", "id": ends[number - 1]},
+            "auth": {"secret": SECRET},
+            "children": [
+                {"name": f"c{position}", "local": [text.replace("{}", f"{number * 10 + position}")],
+                 "remote": [text.replace("{}", f"{number * 10 + position + 100}")]}
+                for position, text in enumerate(networks)
+            ],
+        })  # fmt: skip
+    before = gateway.documents()
+    xml = gateway.run("-g")
+    gateway.run("-x", "yes")
+    gateway.run("-p", stdin=xml.replace("</AIX_VPN>", f'<IKEPresharedKey Value="{"k" * 32}"/></AIX_VPN>'))
+    assert gateway.documents() == before
+    assert not any(line for line in gateway.err.splitlines() if "lost" in line.split(": ")[1:2])
