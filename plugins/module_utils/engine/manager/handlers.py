@@ -122,7 +122,7 @@ class Methods:
         rows = dict(tunnels.rows)
         # A plan is a pure function, and thousands of definitions take a while.
         plan = await asyncio.to_thread(make_plan, params, rows, lambda name: conditions[name].running())
-        tunnels.devices.vet(plan.steps)
+        await asyncio.to_thread(tunnels.devices.vet, plan.steps)
         return plan, conditions
 
     def _shown(self, plan: Plan) -> dict[str, Any]:
