@@ -379,6 +379,9 @@ def test_the_classic_words_make_list_and_delete(host: Host, capsys, tmp_path) ->
     ]  # fmt: skip
     assert host.command("--said", "esp.115@192.0.2.2", "--del") == 0
     assert "proto esp" not in host.states()
+    capsys.readouterr()
+    assert host.command("--said", "esp.115@192.0.2.2", "--del") == 1
+    assert capsys.readouterr().err == "spi: esp.115@192.0.2.2: no such SA was keyed by hand; see ipsec spi\n"
     assert host.command("--clear") == 0 and host.states() == ""
     assert host.command() == 0 and capsys.readouterr().out == ""
 

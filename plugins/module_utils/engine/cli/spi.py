@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from ..errors import InputError
+from ..errors import InputError, MissingError
 from ..kernel.groups import is_local
 from ..kernel.manual import NONE, Plan, Seen, perform, plan_absent, plan_present, with_purge
 from ..kernel.manual_words import read_said, read_wish
@@ -154,7 +154,10 @@ def _run(words: list[str]) -> int:
     if given.delete:
         _alone("--del", [*transforms, *details])
         decide = partial(plan_absent, [said], given.owner, ["SA"])
-        return _finish(perform(given.runtime_dir, [said], decide), given, program)
+        plan = perform(given.runtime_dir, [said], decide)
+        if not plan.changed:
+            raise MissingError(f"{said}: no such SA was keyed by hand", "see ipsec spi")
+        return _finish(plan, given, program)
     if len(transforms) != 1:
         problem = (
             f"{' and '.join('--' + name for name in transforms)} exclude each other"
