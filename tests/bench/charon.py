@@ -23,8 +23,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .handshakes import RUNS, SETTLE_SECONDS, TUNNELS, WARM, Handshakes, best, per_handshake
+from .handshakes import SETTLE_SECONDS, TUNNELS, WARM, Handshakes, per_handshake
 from .measure import cores, taken
+from .rounds import seconds
 
 DAEMON, SWANCTL = "/usr/sbin/charon-systemd", "/usr/sbin/swanctl"
 PLUGINS = "/usr/lib/ipsec/plugins"
@@ -48,7 +49,14 @@ charon-systemd {{
 """
 _CONNECTION = """
 connections {{
-  bench {{
+{connections}
+}}
+secrets {{
+{secrets}
+}}
+"""
+_ONE = """
+  {name} {{
     version = 2
     local_addrs = {local}
     remote_addrs = {remote}
@@ -70,12 +78,12 @@ connections {{
       }}
     }}
   }}
-}}
-secrets {{
-  ike-bench {{
-    secret = "a shared secret of the benchmark, number 00000"
+"""
+_SECRET = """
+  ike-{name} {{
+    secret = "a shared secret of the benchmark, number {number:05}"
+    {owner}
   }}
-}}
 """
 
 
@@ -96,12 +104,8 @@ def missing(tree: str) -> str:
     return ""
 
 
-def handshakes(tree: str, runs: int = RUNS) -> Handshakes:
+def handshakes(tree: str) -> Handshakes:
     """As :func:`tests.bench.handshakes.handshakes`, of charon."""
-    return best([_run(tree) for _unused in range(runs)])
-
-
-def _run(tree: str) -> Handshakes:
     with _pair(tree) as daemons:
         initiator = daemons[0]
         initiator.bring_up(WARM)
@@ -120,19 +124,19 @@ class _Daemon:
     """One charon in a network namespace of its own, and its vici socket."""
 
     def __init__(self, tree: str, directory: Path, namespace: str, cpu: int | None, connection: str) -> None:
-        settings, swanctl = directory / "strongswan.conf", directory / "swanctl.conf"
+        settings, self._swanctl = directory / "strongswan.conf", directory / "swanctl.conf"
         address = str(directory / "vici")
         settings.write_text(_SETTINGS.format(plugins=" ".join(NEEDED), socket=address))
-        swanctl.write_text(connection)
         environment = os.environ | {"STRONGSWAN_CONF": str(settings)}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+        self._quiet = quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
         pin = None if cpu is None else functools.partial(os.sched_setaffinity, 0, {cpu})
         inside = ["ip", "netns", "exec", namespace, *_seeing(tree)]
         self._process = subprocess.Popen([*inside, DAEMON], preexec_fn=pin, **quiet)
         try:
             self._vici = _connect(address)
-            load = [SWANCTL, "--load-all", "--noprompt", "--uri", f"unix://{address}", "--file", str(swanctl)]
-            subprocess.run([*inside, *load], check=True, **quiet)
+            load = [SWANCTL, "--load-all", "--noprompt", "--uri", f"unix://{address}", "--file", str(self._swanctl)]
+            self._load = [*inside, *load]
+            self.load(connection)
         except BaseException:
             self.stop()
             raise
@@ -140,6 +144,11 @@ class _Daemon:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def load(self, connections: str) -> None:
+        """Tell it these connections and secrets, and no others."""
+        self._swanctl.write_text(connections)
+        subprocess.run(self._load, check=True, **self._quiet)
 
     def bring_up(self, count: int) -> None:
         """Begin a handshake every :data:`PAUSE` seconds."""
@@ -219,7 +228,8 @@ def _pair(tree: str) -> Iterator[tuple[_Daemon, _Daemon]]:
             _ip("-n", namespace, "link", "set", "v", "up")
             directory = root / ours[0]
             directory.mkdir()
-            text = _CONNECTION.format(
+            one = _ONE.format(
+                name="bench",
                 local=ours[1],
                 remote=theirs[1],
                 local_id=ours[2],
@@ -227,9 +237,36 @@ def _pair(tree: str) -> Iterator[tuple[_Daemon, _Daemon]]:
                 local_net=ours[3],
                 remote_net=theirs[3],
             )
+            text = _CONNECTION.format(connections=one, secrets=_SECRET.format(name="bench", number=0, owner=""))
             daemons.append(_Daemon(tree, directory, namespace, ours[4], text))
             stack.callback(daemons[-1].stop)
         yield daemons[0], daemons[1]
+
+
+def loading(tree: str, count: int) -> tuple[float, float]:
+    """Seconds of ``swanctl --load-all`` with so many connections: into an empty daemon, and once more."""
+    with contextlib.ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-ipsec-bench-")))
+        namespace = stack.enter_context(_namespace(f"bench-{os.getpid()}-l"))
+        daemon = _Daemon(tree, root, namespace, cores()[0], "connections { }\n")
+        stack.callback(daemon.stop)
+        text = _many(count)
+        return seconds(lambda: daemon.load(text)), seconds(lambda: daemon.load(text))
+
+
+def _many(count: int) -> str:
+    """The connections that :func:`tests.bench.managers.initiating` defines for our manager."""
+    numbers = range(count)
+    connections = [
+        _ONE.format(
+            name=f"t{n:05}", local=f"127.1.{n >> 8}.{n & 255}", remote="127.0.0.3", local_id=f"i{n:05}.example.net",
+            remote_id=f"r{n:05}.example.net", local_net=f"10.{n >> 8}.{n & 255}.0/24",
+            remote_net=f"11.{n >> 8}.{n & 255}.0/24",
+        )
+        for n in numbers
+    ]  # fmt: skip
+    secrets = [_SECRET.format(name=f"t{n:05}", number=n, owner=f"id = r{n:05}.example.net") for n in numbers]
+    return _CONNECTION.format(connections="".join(connections), secrets="".join(secrets))
 
 
 @contextlib.contextmanager

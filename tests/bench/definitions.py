@@ -1,27 +1,26 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A thousand tunnel definitions in one task, beside as many calls of a module that does nothing."""
+"""Thousands of tunnel definitions: in one task, beside as many calls of a module that does nothing; and handed to the
+manager, beside ``swanctl --load-all`` of as many connections."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import shutil
-import subprocess
-import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from . import ROOT
 from .managers import Manager, free_ports, initiating, own_address, running
-from .measure import cores
+from .measure import cores, taken
+from .playing import missing, play
+from .rounds import seconds
 
-TUNNELS = 1000
+__all__ = ["PLAIN", "Tasks", "applying", "missing", "starting", "tasks"]
+
 PLAIN = 20  # plain calls that are made; a thousand take minutes and each takes as long as the others
-RUNS = 3
 
 _PLAYBOOK = """
 - name: Measure
@@ -48,65 +47,64 @@ _PLAYBOOK = """
 
 
 class Tasks(NamedTuple):
-    """Seconds of wall clock of the task that defines :data:`TUNNELS` tunnels, of the same task again, of one plain."""
+    """Seconds of wall clock of the task that defines the tunnels, of the same task again, and of one plain call."""
 
     first: float
     unchanged: float
     plain: float
 
 
-def missing() -> str:
-    """Why this cannot be measured here; empty if it can."""
-    return "" if _ansible_playbook() else "needs ansible-core beside this Python"
-
-
-def tasks(python: str, runs: int = RUNS) -> Tasks:
-    """The least of several runs, each with an empty manager; modules and manager are run by ``python``."""
-    taken = [_run(python) for _unused in range(runs)]
-    return Tasks(*(min(column) for column in zip(*taken, strict=True)))
-
-
-def _run(python: str) -> Tasks:
+def tasks(python: str, count: int) -> Tasks:
+    """One run with an empty manager; modules and manager are run by ``python``."""
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-ipsec-bench-")))
-        ports = free_ports(2)
-        manager = Manager(python, "127.0.0.2", ports, cores()[0])
-        stack.callback(manager.cleanup)
-        stack.enter_context(running(manager))
-        return _play(root, python, manager.control, ports)
-
-
-def _play(root: Path, python: str, control: str, ports: list[int]) -> Tasks:
-    collection = root / "collections" / "ansible_collections" / "fleet" / "ipsec"
-    collection.parent.mkdir(parents=True)
-    collection.symlink_to(ROOT)
-    variables = {
-        "bench_python": python,
-        "bench_socket": control,
-        "bench_plain": PLAIN,
-        "bench_tunnels": [initiating(own_address(number), ports, number) for number in range(TUNNELS)],
-    }
-    (root / "variables.json").write_text(json.dumps(variables))
-    (root / "play.yml").write_text(_PLAYBOOK)
-    clock = root / "clock"
-    environment = os.environ | {
-        "ANSIBLE_COLLECTIONS_PATH": str(root / "collections"),
-        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback_plugins"),
-        "ANSIBLE_CALLBACKS_ENABLED": "bench_clock",
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-        "BENCH_CLOCK": str(clock),
-    }
-    command = [_ansible_playbook(), "--extra-vars", f"@{root}/variables.json", str(root / "play.yml")]
-    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"the play failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    rows = {row["name"]: row for row in map(json.loads, clock.read_text().splitlines())}
+        manager = stack.enter_context(_manager(python))
+        variables = {
+            "bench_python": python,
+            "bench_socket": manager.control,
+            "bench_plain": PLAIN,
+            "bench_tunnels": _tunnels(manager, count),
+        }
+        rows = {row["name"]: row for row in play(root, _PLAYBOOK, variables)}
     if not rows["first"]["changed"] or rows["unchanged"]["changed"]:
         raise RuntimeError(f"the first task is to change something and the second nothing: {rows}")
     return Tasks(rows["first"]["seconds"], rows["unchanged"]["seconds"], rows["plain"]["seconds"] / PLAIN)
 
 
-def _ansible_playbook() -> str:
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    return str(beside) if beside.exists() else shutil.which("ansible-playbook") or ""
+def applying(python: str, count: int) -> tuple[float, float]:
+    """Seconds that an empty manager takes for ``tunnels.apply``, and for the same once more."""
+    with _manager(python) as manager:
+        tunnels = _tunnels(manager, count)
+
+        def apply() -> None:
+            manager.call("tunnels.apply", definitions=tunnels, state="present", owner="bench")
+
+        return seconds(apply), seconds(apply)
+
+
+def starting(python: str, count: int) -> tuple[float, float]:
+    """Seconds until a manager with so many stored definitions serves, and KiB of its memory for each."""
+    with contextlib.ExitStack() as stack:
+        manager = Manager(python, "127.0.0.2", free_ports(2), cores()[0])
+        stack.callback(manager.cleanup)
+        with running(manager):
+            empty = taken(manager.pid).octets
+            manager.call("tunnels.apply", definitions=_tunnels(manager, count), state="present", owner="bench")
+        began = time.perf_counter()
+        with running(manager):
+            ready = time.perf_counter() - began
+            return ready, (taken(manager.pid).octets - empty) / count / 1024
+
+
+@contextlib.contextmanager
+def _manager(python: str) -> Iterator[Manager]:
+    manager = Manager(python, "127.0.0.2", free_ports(2), cores()[0])
+    try:
+        with running(manager):
+            yield manager
+    finally:
+        manager.cleanup()
+
+
+def _tunnels(manager: Manager, count: int) -> list[dict[str, Any]]:
+    return [initiating(own_address(number), manager.ports, number) for number in range(count)]

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from .managers import AddressOf, own_address, pair
 from .measure import Taken, taken
 
-WARM, TUNNELS = 200, 1000
-RUNS = 3
+# Enough of them first to fill the memory that reading the definitions took and gave back.
+WARM, TUNNELS = 1000, 1000
 SETTLE_SECONDS = 0.3  # for the last answers, and whatever a side puts off
 
 
@@ -26,19 +26,9 @@ class Handshakes(NamedTuple):
     responder_octets: float
 
 
-def handshakes(python: str, address_of: AddressOf = own_address, runs: int = RUNS) -> Handshakes:
-    """What handshakes cost two managers run by ``python``."""
-    return best([_run(python, address_of) for _unused in range(runs)])
-
-
-def best(runs: list[Handshakes]) -> Handshakes:
-    """Least CPU time and median memory: noise of a shared machine only ever adds CPU time."""
-    return Handshakes(
-        min(run.initiator_ms for run in runs),
-        min(run.responder_ms for run in runs),
-        statistics.median(run.initiator_octets for run in runs),
-        statistics.median(run.responder_octets for run in runs),
-    )
+def median(runs: list[Handshakes]) -> Handshakes:
+    """The median of each figure."""
+    return Handshakes(*(statistics.median(column) for column in zip(*runs, strict=True)))
 
 
 def per_handshake(before: list[Taken], after: list[Taken]) -> Handshakes:
@@ -49,7 +39,8 @@ def per_handshake(before: list[Taken], after: list[Taken]) -> Handshakes:
     return Handshakes(*milliseconds, *octets)
 
 
-def _run(python: str, address_of: AddressOf) -> Handshakes:
+def handshakes(python: str, address_of: AddressOf = own_address) -> Handshakes:
+    """What handshakes cost two managers run by ``python``."""
     with pair(python, [WARM, TUNNELS], address_of) as managers:
         initiator, _unused = managers
         initiator.go()

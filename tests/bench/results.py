@@ -16,9 +16,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured thing; less is better.
+    """One measured thing.
 
     :ivar theirs: what it is compared with, None where it stands alone; ``reference`` says what that is.
+    :ivar better: ``lower`` or ``higher``: which figures are the good ones.
     """
 
     name: str
@@ -26,10 +27,11 @@ class Figure:
     ours: float
     theirs: float | None = None
     reference: str = ""
+    better: str = "lower"
 
     @property
     def ratio(self) -> float | None:
-        """Ours in terms of theirs: below 1 we take less."""
+        """Ours in terms of theirs."""
         return None if self.theirs is None else self.ours / self.theirs
 
 
@@ -39,8 +41,8 @@ def table(figures: Iterable[Figure]) -> str:
     rows = [
         (
             f"{figure.name} [{figure.unit}]",
-            f"{figure.ours:.2f}",
-            "" if figure.theirs is None else f"{figure.theirs:.2f}",
+            _number(figure.ours),
+            "" if figure.theirs is None else _number(figure.theirs),
             "" if figure.ratio is None else f"{figure.ratio:.3f}",
             figure.reference,
         )
@@ -54,19 +56,30 @@ def table(figures: Iterable[Figure]) -> str:
     return "\n".join(lines)
 
 
+def _number(value: float) -> str:
+    """Two decimals, or three digits of what is smaller."""
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+
+
 def write(path: Path, figures: Iterable[Figure], notes: list[str]) -> None:
-    """The JSON file: ``{"when", "machine", "notes", "figures": [{"name", "unit", "ours", "theirs", "ratio", …}]}``."""
+    """The JSON file: ``{"when", "machine", "notes", "rows": [{"name", "ours", "theirs", "ratio", "unit", …}]}``."""
     document = {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": {"kernel": platform.release(), "processor": _processor(), "cores": len(os.sched_getaffinity(0))},
+        "machine": {
+            "kernel": platform.release(),
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)),
+            "load_average": os.getloadavg()[0],
+        },
         "notes": notes,
-        "figures": [
+        "rows": [
             {
                 "name": figure.name,
+                "ours": float(f"{figure.ours:.4g}"),
+                "theirs": None if figure.theirs is None else float(f"{figure.theirs:.4g}"),
+                "ratio": None if figure.ratio is None else float(f"{figure.ratio:.3g}"),
                 "unit": figure.unit,
-                "ours": round(figure.ours, 4),
-                "theirs": None if figure.theirs is None else round(figure.theirs, 4),
-                "ratio": None if figure.ratio is None else round(figure.ratio, 3),
+                "better": figure.better,
                 "reference": figure.reference,
             }
             for figure in figures
