@@ -162,7 +162,7 @@ report:
     remedy:
       description: What to do about it, empty if nothing.
       type: str
-skipped:
+unconverted:
   description: Names of tunnels, and C(TUNNEL/CHILD), that were not made.
   returned: success
   type: list
@@ -231,7 +231,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
         "format": found.format,
         "tunnels": tunnels,
         "report": [note.shown() for note in found.notes],
-        "skipped": found.skipped,
+        "unconverted": found.skipped,
         "missing_secrets": found.missing_secrets,
         "yaml": yaml_writer.playable(documents, yaml_writer.HEAD),
         "ikedb_xml": ikedb_write.write(ikedb_write.canonical(document) for document in documents),

@@ -230,7 +230,7 @@ def _outcome(found: Conversion) -> dict[str, Any]:
     return {
         "format": found.format,
         "report": [note.shown() for note in found.notes],
-        "skipped": found.skipped,
+        "unconverted": found.skipped,
         "missing_secrets": found.missing_secrets,
     }
 

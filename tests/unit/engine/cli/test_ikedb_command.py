@@ -224,7 +224,7 @@ def test_the_report_for_machines(gateway):
     out = gateway.run("-c", "--swanctl", str(DATA / "site.swanctl.conf"), "--json", "--yaml")
     answer = json.loads(out)
     assert answer["format"] == "swanctl"
-    assert "old-router" in answer["skipped"]
+    assert "old-router" in answer["unconverted"]
     assert {"severity", "file", "line", "option", "value", "instead", "remedy", "tunnel"} == set(answer["report"][0])
     assert "Tr0ub4dor" not in out
 

@@ -39,6 +39,8 @@ def test_each_format_is_known_by_looking(name: str, format: str, tunnels: list[s
     result = convert(name)
     assert result["format"] == format
     assert not result["changed"]
+    # Ansible itself reads this key, and would show the task as one that was not run.
+    assert "skipped" not in result
     assert list(named(result)) == tunnels
     assert result["missing_secrets"] == lacking
     assert all(tunnel["auth"] == {"method": "psk", "secret": None} for tunnel in result["tunnels"])
@@ -75,7 +77,7 @@ def test_a_text_of_its_own_is_never_shown() -> None:
 
 
 def test_ikev1_is_skipped_or_upgraded() -> None:
-    assert "oldpeer" in convert("libreswan.ipsec.conf")["skipped"]
+    assert "oldpeer" in convert("libreswan.ipsec.conf")["unconverted"]
     assert "oldpeer" in named(convert("libreswan.ipsec.conf", upgrade_ikev1=True))
 
 

@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Definitions converted from the peers' own configuration files carry traffic with those very peers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from . import libreswan, strongswan
+from .ours import ENGINE, PYTHON, Manager
+from .proof import prove_esp
+from .sites import LEFT, RIGHT, wait_until
+
+SECRET = "a key that both programs read from their own files"
+
+
+def ikedb(manager: Manager, *words: str) -> str:
+    """Run the command at our site; returns what it printed."""
+    command = [PYTHON, "-m", "engine.cli.ikedb", *words, "--control", str(manager.control)]
+    return manager.site.run("env", f"PYTHONPATH={ENGINE}", *command)
+
+
+def start(manager: Manager, child: str) -> None:
+    """Start the one child, which the peers' files leave to be started by hand, and wait for it."""
+    manager.call("tunnels.apply", definitions=[{"name": "peer", "only_children": [child]}], state="active")
+    row = manager.wait("established")
+    assert row["reached"], row
+
+
+@pytest.mark.parametrize(
+    ("ike", "esp"),
+    [
+        ("aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519"),
+        ("aes128-sha256-modp2048,aes256-sha512-ecp384", "aes128-sha256-modp2048-noesn,aes256-sha512"),
+        ("default", "default"),
+    ],
+)
+def test_strongswans_own_file_for_its_peer(
+    manager: Manager, charon: strongswan.StrongSwan, tmp_path: Path, ike: str, esp: str
+) -> None:
+    """Its file becomes XML, the XML with both sides swapped our definition."""
+    charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, ike=ike, esp=esp))
+    xml, secrets = tmp_path / "peer.xml", tmp_path / "ipsec.secrets"
+    ikedb(manager, "-c", "--swanctl", str(charon.folder / "swanctl.conf"), "-f", str(xml))
+    assert SECRET not in xml.read_text(encoding="utf-8")
+    secrets.write_text(f'{LEFT.identity} : PSK "{SECRET}"\n', encoding="utf-8")
+    assert "created" in ikedb(manager, "-p", "-s", "-k", str(secrets), str(xml))
+    start(manager, "net")
+    wait_until("strongSwan's Child SA", charon.established)
+    prove_esp()
+    charon.swanctl("--rekey", "--child", "net")
+    prove_esp()
+
+
+def test_libreswans_own_file_at_the_other_end(manager: Manager, pluto: libreswan.Libreswan) -> None:
+    """The same file serves both ends: which one this is tells its address."""
+    pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET))
+    conf, secrets = str(pluto.folder / "peer.conf"), str(pluto.folder / "ipsec.secrets")
+    assert "(peer): created" in ikedb(manager, "-c", "-l", conf, "-k", secrets)
+    start(manager, "peer")
+    wait_until("Libreswan's Child SA", pluto.established)
+    prove_esp()
