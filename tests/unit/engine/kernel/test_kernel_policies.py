@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 from itertools import product
 
 import pytest
 from engine.errors import KernelError
 from engine.kernel.policies import (
+    MAX_POLICIES,
     PRIORITY_FIRST,
     PRIORITY_LAST,
     kernel_selectors,
@@ -26,6 +28,10 @@ from engine.selector import OPAQUE_PORT, Selector, parse_selector
 from hypothesis import given
 from hypothesis import strategies as st
 
+octets = st.integers(0, 255)
+port = st.integers(0, 65535)
+ANY = parse_selector("0.0.0.0/0")
+RAGGED = Selector(bytes(15) + b"\1", b"\xff" * 15 + b"\xfe")  # 254 networks
 ports = st.tuples(st.integers(0, 65535), st.integers(0, 65535)).map(sorted).map(tuple)
 
 
@@ -89,6 +95,15 @@ def test_ports_and_protocol_beat_prefixes_only_among_equals() -> None:
     assert priority(narrow) < priority(wide) < priority(wide._replace(protocol=0, source_port_mask=0))
 
 
+def test_prefixes_come_before_ports_and_all_behind_the_shunts() -> None:
+    longer = KernelSelector(6, bytes(16), 64, bytes(16), 65)
+    with_ports = KernelSelector(6, bytes(16), 64, bytes(16), 64, 6, 1, 0xFFFF, 2, 0xFFFF)
+    assert priority(longer) < priority(with_ports)
+    narrowest = KernelSelector(6, bytes(16), 128, bytes(16), 128, 6, 1, 0xFFFF, 2, 0xFFFF)
+    widest = KernelSelector(4, bytes(4), 0, bytes(4), 0)
+    assert 0xFFFF < PRIORITY_FIRST <= priority(narrowest) < priority(widest) == PRIORITY_LAST
+
+
 # Selectors
 
 
@@ -116,6 +131,51 @@ def test_a_range_of_ports_becomes_masks_that_match_each_port_once(span: tuple[in
     assert len(found) <= 30
 
 
+def matches_one(s: KernelSelector, source: int, destination: int, protocol: int, sport: int, dport: int) -> bool:
+    """The kernel's own comparison, in the plainest words (IPv4)."""
+
+    def within(address: int, network: bytes, prefix: int) -> bool:
+        return prefix == 0 or address >> (32 - prefix) == int.from_bytes(network, "big") >> (32 - prefix)
+
+    return (
+        within(source, s.source, s.source_prefix)
+        and within(destination, s.destination, s.destination_prefix)
+        and s.protocol in (0, protocol)
+        and not (sport ^ s.source_port) & s.source_port_mask
+        and not (dport ^ s.destination_port) & s.destination_port_mask
+    )
+
+
+def ordered(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[tuple[int, int]]:
+    return st.tuples(strategy, strategy).map(lambda pair: (min(pair), max(pair)))
+
+
+def near(low: int, high: int) -> st.SearchStrategy[int]:
+    return st.sampled_from(sorted({value for value in (low - 1, low, (low + high) // 2, high, high + 1) if value >= 0}))
+
+
+@given(st.data(), ordered(octets), ordered(port), ordered(port), st.sampled_from([0, 6, 17]))
+def test_ranges_match_the_same_packets(
+    data: st.DataObject, hosts: tuple[int, int], here: tuple[int, int], there: tuple[int, int], protocol: int
+) -> None:
+    base = 0x0A010000
+    local = Selector((base + hosts[0]).to_bytes(4, "big"), (base + hosts[1]).to_bytes(4, "big"), protocol, *here)
+    remote = Selector(bytes([10, 2, 0, 0]), bytes([10, 2, 255, 255]), protocol, *there)
+    try:
+        found = kernel_selectors((local,), (remote,))
+    except KernelError as exc:
+        assert exc.errno == errno.E2BIG
+        return
+    host = data.draw(near(*hosts))
+    sport, dport = data.draw(near(*here)), data.draw(near(*there))
+    sport, dport = min(sport, 65535), min(dport, 65535)
+    wanted = hosts[0] <= host <= hosts[1] and here[0] <= sport <= here[1] and there[0] <= dport <= there[1]
+    hits = [s for s in found if matches_one(s, base + host, 0x0A020001, protocol, sport, dport)]
+    assert len(hits) == wanted
+    back = [s for s in found if matches_one(reverse(s), 0x0A020001, base + host, protocol, dport, sport)]
+    assert back == hits
+
+
 @given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF))
 def test_a_range_of_addresses_becomes_networks_that_match_each_address_once(a: int, b: int, tried: int) -> None:
     base = int(ipaddress.ip_address("10.2.0.0"))
@@ -136,23 +196,48 @@ def test_every_combination_of_one_family_is_covered_once() -> None:
     assert len(found) == 3
 
 
+def test_families_and_protocols_combine_where_they_can() -> None:
+    local = (parse_selector("10.1.0.0/24[tcp]"), parse_selector("fd00:1::/64"))
+    remote = (parse_selector("10.2.0.0/24"), parse_selector("10.3.0.0/24[udp]"), parse_selector("fd00:2::/64"))
+    assert [(s.family, s.protocol) for s in kernel_selectors(local, remote)] == [(4, 6), (6, 0)]
+
+
 @pytest.mark.parametrize(
-    ("local", "remote", "problem"),
+    ("local", "remote", "number", "problem"),
     [
-        ("10.1.0.0/24", "fd00::/64", "no family or protocol in common"),
-        ("10.1.0.0/24[tcp]", "10.2.0.0/24[udp]", "no family or protocol in common"),
-        ("10.1.0.0-10.1.255.254", "10.2.0.1-10.2.255.254", "more than 256"),
+        ((parse_selector("10.1.0.0/24"),), (parse_selector("fd00::/64"),), errno.EINVAL, "no family or protocol"),
+        ((parse_selector("10.1.0.0/24[tcp]"),), (parse_selector("10.2.0.0/24[udp]"),), errno.EINVAL, "in common"),
+        ((Selector(bytes(4), b"\xff" * 4, 17, *OPAQUE_PORT),), (ANY,), errno.EOPNOTSUPP, "OPAQUE"),
+        (
+            (parse_selector("10.1.0.0-10.1.255.254"),), (parse_selector("10.2.0.1-10.2.255.254"),),
+            errno.E2BIG, f"more than {MAX_POLICIES}",
+        ),
+        ((RAGGED,) * 255, (RAGGED,) * 255, errno.E2BIG, f"more than {MAX_POLICIES}"),
+        (
+            (parse_selector("0.0.0.0/0[tcp/1-65534]"),), (parse_selector("0.0.0.0/0[tcp/1-65534]"),),
+            errno.E2BIG, f"more than {MAX_POLICIES}",
+        ),
     ],
-)
-def test_what_is_no_policy_is_refused(local: str, remote: str, problem: str) -> None:
-    with pytest.raises(KernelError, match=problem):
-        kernel_selectors((parse_selector(local),), (parse_selector(remote),))
+    ids=["families", "protocols", "opaque", "addresses", "many", "ports"],
+)  # fmt: skip
+def test_what_is_no_policy_is_refused(
+    local: tuple[Selector, ...], remote: tuple[Selector, ...], number: int, problem: str
+) -> None:
+    with pytest.raises(KernelError, match=problem) as caught:
+        kernel_selectors(local, remote)
+    assert caught.value.errno == number
 
 
-def test_opaque_ports_are_refused() -> None:
-    opaque = Selector.from_network(ipaddress.ip_network("10.1.0.0/24"), 6, OPAQUE_PORT)
-    with pytest.raises(KernelError, match="OPAQUE"):
-        kernel_selectors((opaque,), (parse_selector("10.2.0.0/24"),))
+def test_the_limit_itself_is_allowed() -> None:
+    hosts = tuple(parse_selector(f"10.1.0.{number}") for number in range(MAX_POLICIES))
+    assert len(kernel_selectors(hosts, (ANY,))) == MAX_POLICIES
+
+
+def test_icmp_keeps_type_and_code_in_both_directions() -> None:
+    (echo,) = kernel_selectors((parse_selector("10.1.0.0/24[icmp/2048]"),), (parse_selector("10.2.0.0/24"),))
+    assert echo[6:10] == (8, 0xFFFF, 0, 0xFFFF) == reverse(echo)[6:10]
+    local, remote = packet_selectors(echo)
+    assert (local.first_port, remote.last_port) == (8 << 8, 8 << 8)
 
 
 def test_icmp_type_and_code_are_masks_of_both_ports() -> None:

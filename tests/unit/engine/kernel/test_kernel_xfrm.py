@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 from engine.kernel import xfrm
+from engine.kernel.installed import REPLAY_VAL, unpack_installed
 from engine.kernel.spec import ChildSpec, Limits
 from engine.kernel.values import Aead, Auth, Crypt, KernelSelector, Policy, Sa, Template
 from engine.secret import Secret
@@ -152,6 +154,72 @@ def test_sas_are_read_without_their_keys(name: str) -> None:
     assert KEY.reveal().hex() not in repr(state) + repr(sa) and str(KEY.reveal()) not in repr(state) + repr(sa)
 
 
+@given(
+    st.sampled_from([4, 6]).flatmap(lambda v: st.tuples(st.ip_addresses(v=v), st.ip_addresses(v=v))), word,
+    st.sampled_from([1, 32, 33, 4096]), st.booleans(), word,
+)  # fmt: skip
+def test_sas_of_any_ends_and_windows(ends, spi: int, window: int, esn: bool, reqid: int) -> None:
+    texts = [socket.inet_ntop(socket.AF_INET6 if end.version == 6 else socket.AF_INET, end.packed) for end in ends]
+    sa = Sa(
+        *texts, spi, 50, "tunnel", reqid, aead=Aead("rfc4106(gcm(aes))", Secret(b"k" * 36), 128),
+        encapsulation=(4500, 1024), replay_window=window, esn=esn, af_unspec=True,
+    )  # fmt: skip
+    octets = xfrm.pack_sa(sa)
+    state = xfrm.unpack_sa(octets, 0, len(octets))
+    assert [state.source, state.destination, state.spi, state.reqid] == [*texts, spi, reqid]
+    assert (state.mode, state.replay_window, state.esn, state.encapsulation) == ("tunnel", window, esn, (4500, 1024))
+    assert state.algorithms == ("rfc4106(gcm(aes))",) and not state.larval
+    assert "kkkk" not in repr(state) + repr(sa)
+    assert unpack_installed(octets, 0, len(octets)).sa == sa
+
+
+@pytest.mark.parametrize("name", SAS)
+def test_sas_are_read_back_whole(name: str) -> None:
+    sa = replace(SAS[name][0], limits=Limits(1, 2, 3, 4, 5, 6, 7, 8))
+    octets = xfrm.pack_sa(sa)
+    found = unpack_installed(b"x" * 16 + octets, 16, 16 + len(octets))
+    assert found.sa == sa and found.state == xfrm.unpack_sa(octets, 0, len(octets))
+    assert (found.sent, found.received, found.bitmap) == (0, 0, 0)
+    assert KEY.reveal().hex() not in repr(found) and str(KEY.reveal())[2:-1] not in repr(found)
+    other = replace(sa, integrity=Auth("hmac(sha1)", Secret(b"other"), 96), aead=None)
+    octets = xfrm.pack_sa(other)
+    assert unpack_installed(octets, 0, len(octets)).sa == other != sa
+
+
+def test_sequence_numbers_and_the_window_are_read() -> None:
+    plain = xfrm.pack_sa(SAS["cbc"][0]) + xfrm.attribute(REPLAY_VAL, struct.pack("=3I", 7, 9, 0b1011))
+    found = unpack_installed(plain, 0, len(plain))
+    assert (found.sent, found.received, found.bitmap) == (7, 9, 0b1011)
+    base = xfrm.pack_sa(replace(SAS["ah"][0]))
+    # A window of 64 is a ring: packet 66 stands at its second place, 65 at its first, 64 at its last.
+    ring = (1 << 1 | 1 << 63).to_bytes(8, "little")
+    wide = base + xfrm.attribute(xfrm.REPLAY_ESN_VAL, struct.pack("=6I", 2, 0, 66, 0, 1, 64) + ring)
+    found = unpack_installed(wide, 0, len(wide))
+    assert (found.sent, found.received, found.bitmap) == (0, 66 | 1 << 32, 0b101)
+
+
+def test_a_whole_sa_octet_by_octet() -> None:
+    sa = Sa(
+        "192.0.2.1", "192.0.2.2", 0xC0DE0001, 50, "transport", 7,
+        encryption=Crypt("cbc(aes)", Secret(bytes(range(16)))), integrity=Auth("hmac(sha256)", Secret(b"m" * 32), 128),
+        replay_window=32, limits=Limits(soft_bytes=5, hard_packets=9, hard_seconds=60),
+    )  # fmt: skip
+    native = struct.Struct
+    infinite = 0xFFFFFFFFFFFFFFFF
+    assert xfrm.pack_sa(sa) == b"".join(
+        (
+            bytes(56),
+            bytes([192, 0, 2, 2]) + bytes(12) + bytes.fromhex("c0de0001") + bytes([50, 0, 0, 0]),
+            bytes([192, 0, 2, 1]) + bytes(12),
+            native("=8Q").pack(5, infinite, infinite, 9, 0, 60, 0, 0),
+            bytes(32 + 12),
+            native("=IIHBBB7x").pack(0, 7, socket.AF_INET, 0, 32, 0),
+            native("=HH64sI").pack(4 + 68 + 16, 2, b"cbc(aes)", 128) + bytes(range(16)),
+            native("=HH64sII").pack(4 + 72 + 32, 20, b"hmac(sha256)", 256, 128) + b"m" * 32,
+        )
+    )
+
+
 def test_the_key_and_its_length_in_bits_reach_the_kernel() -> None:
     octets = xfrm.pack_sa(SAS["aead"][0])
     start, end = xfrm.attributes(octets, xfrm.SA_SIZE, len(octets))[xfrm.ALG_AEAD]
@@ -164,9 +232,13 @@ def test_ah_over_ipv4_is_aligned_to_four_octets() -> None:
     assert flags == {"aead": 0x20 | 0x80, "cbc": 0, "ah": 0x40, "comp": 0}
 
 
-@pytest.mark.parametrize(("window", "narrow", "words"), [(0, 0, None), (32, 32, None), (33, 0, 2), (4096, 0, 128)])
-def test_wide_replay_windows_travel_as_a_bitmap(window: int, narrow: int, words: int | None) -> None:
-    sa = Sa("192.0.2.1", "192.0.2.2", 0x100, 50, "tunnel", 7, aead=Aead("gcm", KEY, 128), replay_window=window)
+@pytest.mark.parametrize(
+    ("window", "esn", "narrow", "words"),
+    [(0, False, 0, None), (32, False, 32, None), (33, False, 0, 2), (4096, False, 0, 128), (1, True, 0, 1)],
+)
+def test_wide_replay_windows_and_esn_travel_as_a_bitmap(window: int, esn: bool, narrow: int, words: int | None) -> None:
+    gcm = Aead("gcm", KEY, 128)
+    sa = Sa("192.0.2.1", "192.0.2.2", 0x100, 50, "tunnel", 7, aead=gcm, replay_window=window, esn=esn)
     octets = xfrm.pack_sa(sa)
     found = xfrm.attributes(octets, xfrm.SA_SIZE, len(octets)).get(xfrm.REPLAY_ESN_VAL)
     assert octets[xfrm.SA_SIZE - 9] == narrow
@@ -175,10 +247,10 @@ def test_wide_replay_windows_travel_as_a_bitmap(window: int, narrow: int, words:
 
 def test_limits_that_are_not_set_are_infinite() -> None:
     never = struct.pack("=8Q", *[0xFFFFFFFFFFFFFFFF] * 4, 0, 0, 0, 0)
-    some = struct.pack("=8Q", 1, 2, 3, 4, 5, 6, 0, 0)
+    some = struct.pack("=8Q", 1, 2, 3, 4, 5, 6, 7, 8)
     base = SAS["ah"][0]
     assert xfrm.pack_sa(base)[96:160] == never
-    limited = Sa("192.0.2.1", "192.0.2.2", 1, 51, "transport", 0, limits=Limits(1, 2, 3, 4, 5, 6))
+    limited = Sa("192.0.2.1", "192.0.2.2", 1, 51, "transport", 0, limits=Limits(1, 2, 3, 4, 5, 6, 7, 8))
     assert xfrm.pack_sa(limited)[96:160] == some
 
 
@@ -194,6 +266,11 @@ def test_a_reservation_is_larval_and_a_hold_has_no_spi() -> None:
 def test_attributes_of_any_octets_end(octets: bytes) -> None:
     for kind, (start, _end) in xfrm.attributes(octets, 0, len(octets)).items():
         assert 0 <= kind <= 0xFFFF and start >= 4
+
+
+@pytest.mark.parametrize("data", [b"", b"\x03\x00\x01\x00", b"\x00\x00\x00\x00", b"\x08\x00"])
+def test_attributes_end_where_they_are_broken(data: bytes) -> None:
+    assert xfrm.attributes(data, 0, len(data)) == {}
 
 
 # The manager's side of it
