@@ -28,7 +28,7 @@ attributes:
     support: full
 options:
   name:
-    description: Name of the tunnel.
+    description: Name of the tunnel. States are changed by names alone; numbers are for M(fleet.ipsec.ipsec_tunnel_info).
     type: str
   local: &local
     description: This end.

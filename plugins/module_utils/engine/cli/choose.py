@@ -26,7 +26,8 @@ class Chosen(NamedTuple):
     children: tuple[str, ...] | None = None
 
 
-Chooser = Callable[[Sequence[Entry], str, int | None], list[Chosen]]
+# (tunnels of the database, what the word says, phase) -> what it means
+Chooser = Callable[..., list[Chosen]]
 
 
 def numbers_of(tunnel: Entry, phase: int | None) -> set[int]:
