@@ -190,7 +190,8 @@ options:
   phase:
     description:
       - Limits O(state) to the IKE SA, phase V(1), or to the Child SAs, phase V(2).
-      - O(state=active) with V(1) starts the IKE SA alone; with V(2) the Child SAs, and the IKE SA first if it is not up.
+      - O(state=active) with V(1) starts the IKE SA alone; with V(2) the Child SAs that start by themselves, and the IKE SA
+        first if it is not up. Name others in O(only_children).
       - O(state=inactive) with V(1) ends the IKE SA and leaves its Child SAs in use until their lifetimes are over, but they
         get no fresh keys any more (state V(retiring)). Deleting an IKE SA would close its Child SAs at once, so it
         is kept for them, and deleted with the last. With V(2) the Child SAs end and the IKE SA stays.

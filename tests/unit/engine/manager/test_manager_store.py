@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -12,6 +13,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,47 @@ def test_everything_comes_back(store, tmp_path):
     assert rows["a"].definition.same_secrets(stored["a"].definition)
     assert rows["a"].definition.document == stored["a"].definition.document
     assert rows["a"].number == stored["a"].number and rows["a"].children == stored["a"].children
+
+
+def test_what_is_asked_of_children_comes_back_and_goes_with_them(store, tmp_path):
+    asked = {"lan": False, "voice": True}
+    store.commit([replace(put("a", 1, "active", **children("lan", "voice", "guest")), asked=asked)])
+    assert store.load()["a"].asked == asked
+    whole = put("a", 1, "active", **children("lan", "voice", "guest"))
+    store.commit([replace(whole, definition=whole.definition.without(["voice", "guest"]), asked={"lan": False})])
+    assert store.load()["a"].asked == {"lan": False} and list(store.load()["a"].children) == ["lan"]
+    store.commit([replace(whole, definition=whole.definition.without(["lan", "voice", "guest"]))])
+    row = store.load()["a"]
+    assert (row.asked, row.children, row.definition.document["children"]) == ({}, {}, [])
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path):
+    path = str(tmp_path / "definitions.sqlite")
+    old = sqlite3.connect(path)
+    old.executescript(
+        """CREATE TABLE tunnel (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+            wanted TEXT NOT NULL, definition TEXT NOT NULL);
+        CREATE TABLE child (number INTEGER PRIMARY KEY AUTOINCREMENT,
+            tunnel INTEGER NOT NULL REFERENCES tunnel (number) ON DELETE CASCADE, name TEXT NOT NULL,
+            UNIQUE (tunnel, name));
+        PRAGMA user_version = 1;"""
+    )
+    stored = parse_definition(definition("a")).stored()
+    for option in ("groups", "interface"):  # which that version did not know
+        stored.pop(option, None)
+    old.execute("INSERT INTO tunnel VALUES (3, 'a', 'fleet', 'active', ?)", (json.dumps(stored),))
+    old.execute("INSERT INTO child VALUES (8, 3, 'lan')")
+    old.commit()
+    old.close()
+    for _unused in range(2):  # and is then what any other is
+        store = Store(path)
+        row = store.load()["a"]
+        assert (row.number, row.children, row.asked, row.wanted) == (3, {"lan": 8}, {}, "active")
+        assert row.definition == parse_definition(definition("a"))
+        store.commit([Put("fleet", "active", row.definition, {"lan": False})])
+        assert store.load()["a"].asked == {"lan": False}
+        store.commit([Put("fleet", "active", row.definition)])
+        store.close()
 
 
 def test_numbers_stay_and_are_never_used_again(store):
