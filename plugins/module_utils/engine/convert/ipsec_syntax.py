@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .files import Files
-from .report import Entry, Report, refuse
+from .report import Entry, Report, is_secret, refuse
 
 MAX_LINES = 500_000
 MAX_ALSO = 64  # levels
@@ -65,7 +65,7 @@ def _read_into(found: Configuration, text: str, file: str, files: Files) -> None
         if not line.strip():
             continue
         if line[0].isspace():
-            _option(section, line.strip(), Entry(line.split()[0], "", file, number))
+            _option(section, line.strip(), Entry("line", "", file, number, secret=True))
             continue
         words = line.split()
         where = Entry(words[0], " ".join(words[1:]), file, number)
@@ -79,7 +79,8 @@ def _read_into(found: Configuration, text: str, file: str, files: Files) -> None
             section = None
         else:
             remedy = "write conn NAME, config setup or include FILE, and indent what belongs to it"
-            raise refuse(where, "begins no section", remedy)
+            # Somebody may have taken an ipsec.secrets for it.
+            raise refuse(Entry("line", "", file, number, secret=True), "begins no section", remedy)
 
 
 def _without_comment(line: str) -> str:
@@ -102,7 +103,7 @@ def _option(section: Section | None, line: str, place: Entry) -> None:
     if section is None:
         raise refuse(place, "belongs to no section", "write it, indented, under conn NAME or config setup")
     option = match[1].lower()
-    entry = Entry(match[1], _unquoted(match[2].strip()), place.file, place.line)
+    entry = Entry(match[1], _unquoted(match[2].strip()), place.file, place.line, is_secret(option))
     if option == "also":
         section.also.append(entry)
     else:

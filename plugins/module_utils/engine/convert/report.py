@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ LOST = "lost"  # the tunnel is made, but behaves otherwise
 SKIPPED = "skipped"  # the tunnel, or this child of it, is not made
 SEVERITIES = (IGNORED, LOST, SKIPPED)
 HIDDEN = "(secret)"
+_SECRETIVE = re.compile(r"^(secret|pin)|psk|passw|passphrase|secret$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,11 @@ class Conversion:
     def skipped(self) -> list[str]:
         """Names of tunnels, and ``TUNNEL/CHILD``, that were not made."""
         return list(dict.fromkeys(note.tunnel for note in self.notes if note.severity == SKIPPED and note.tunnel))
+
+
+def is_secret(option: str) -> bool:
+    """Whether an option's value is not to be shown, also where nobody knows the option."""
+    return _SECRETIVE.search(option.lower()) is not None
 
 
 def refuse(entry: Entry, problem: str, remedy: str) -> InputError:

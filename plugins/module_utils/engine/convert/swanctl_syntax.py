@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .files import Files
-from .report import Entry, refuse
+from .report import Entry, is_secret, refuse
 
 MAX_DEPTH = 32
 MAX_INHERITED = 50_000
@@ -21,7 +21,6 @@ _WORD = re.compile(r'[^#}"\r\n\t ]+')
 _PATTERN = re.compile(r'(?:\\["#} ]|[^"#}\s\\]|\\)+')
 _BEFORE_PATTERN = re.compile(r"[\t ]+(?=[^\s=])")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
-_HIDDEN = ("secret", "pin")
 
 
 @dataclass(slots=True)
@@ -84,8 +83,8 @@ def _setting_or_section(name: _Token, tokens: Iterator[_Token], stack: list[Sect
         if token.kind not in expected:
             break
         if token.kind == "value":
-            secret = name.text.lower().startswith(_HIDDEN)
-            stack[-1].settings[name.text] = Entry(name.text, token.text, file, name.line, secret)
+            entry = Entry(name.text, token.text, file, name.line, is_secret(name.text))
+            stack[-1].settings[name.text] = entry
             return
         if token.kind == "{":
             if len(stack) > MAX_DEPTH:

@@ -160,3 +160,23 @@ def test_a_remark_cannot_smuggle_in_anything_else():
         assert tunnel.name == "P1_office"
         assert tunnel.document["auth"] == {"method": "psk"}
         assert "remark" in [note.option for note in found.notes]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        '@a @b : PSK "hush hush"', ': PSK "hush hush"', 'conn a\n\t"hush hush"\n', 'conn a\n\tpsk="hush hush"\n',
+        'connections { a { psk = "hush hush" } }', 'connections { a { local { secret = "hush hush" } } }',
+        'secrets { ike { secret = "hush hush } }', 'secrets { eap { secret = "hush hush" } }',
+        '<AIX_VPN><IKEPresharedKey Format="Hex" Value="hush hush"/></AIX_VPN>',
+        '<AIX_VPN><IKEPresharedKey Value="hush hush"><FQDN/></IKEPresharedKey></AIX_VPN>',
+    ],
+)  # fmt: skip
+def test_a_key_in_the_wrong_place_is_not_shown(format, text):
+    try:
+        found = read_text(text, format)
+    except EngineError as error:
+        assert "hush" not in str(error)
+    else:
+        assert "hush" not in "".join(map(str, found.notes)) + repr(found)
