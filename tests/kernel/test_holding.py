@@ -6,14 +6,19 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from conftest import Namespace
 from test_managers import Manager, managers, ping  # noqa: F401 managers is a fixture
 
 pytestmark = pytest.mark.usefixtures("esp")
 
 LARVAL_DROP = "net.core.xfrm_larval_drop"
+ETH_ALL, ETH_IP, ETH_IPV6, OUTGOING = 3, 0x0800, 0x86DD, 4
 FEATURE = "holding of first packets"
 Pair = tuple[Manager, Manager]
 
@@ -45,6 +50,45 @@ def lost(manager: Manager, target: str, count: int) -> list[int]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     answered = {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", done.stdout)}
     return sorted(set(range(1, count + 1)) - answered)
+
+
+@contextmanager
+def watching(space: Namespace, device: str) -> Iterator[list[str]]:
+    """Where the IP packets were going that arrive at a device meanwhile; the list is filled in the end."""
+    with space.entered():
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_ALL))
+    wire.bind((device, ETH_ALL))
+    wire.settimeout(0.3)
+    seen: list[str] = []
+    yield seen
+    try:
+        while True:
+            octets, (_device, protocol, kind, *_rest) = wire.recvfrom(65536)
+            if kind != OUTGOING and protocol == ETH_IP:
+                seen.append(socket.inet_ntop(socket.AF_INET, octets[16:20]))
+            elif kind != OUTGOING and protocol == ETH_IPV6:
+                seen.append(socket.inet_ntop(socket.AF_INET6, octets[24:40]))
+    except TimeoutError:
+        wire.close()
+
+
+@pytest.mark.parametrize("drop", [0, 1])
+def test_nothing_leaves_in_clear_while_the_peer_is_away(managers: Pair, drop: int) -> None:  # noqa: F811
+    """Held packets do not leave in clear either, nor does what comes after the tunnel was up once."""
+    a, b = managers
+    a.space.run(f"sysctl -qw {LARVAL_DROP}={drop}")
+    with watching(b.space, "v1") as seen:
+        a.apply("active")
+        assert ping(a.space, "10.2.0.1", 3) == 0
+    assert "192.0.2.2" in seen and "10.2.0.1" not in seen, "IKE tries, and that is all"
+    b.apply("present")
+    a.established()
+    b.call("manager.stop", keep=False)
+    assert b.process.wait(20) == 0
+    assert a.call("tunnels.wait", names=["t"], until="down", phase=2, timeout=10)["reached"]
+    with watching(b.space, "v1") as seen:
+        assert ping(a.space, "10.2.0.1", 3) == 0
+    assert "10.2.0.1" not in seen
 
 
 @pytest.mark.parametrize(("family", "target"), [(4, "10.2.0.1"), (6, "fd00:2::1")])

@@ -40,7 +40,8 @@ def start_capture(places: Places) -> None:
     """Start capturing in the internet namespace; returns when packets are being taken."""
     log = places.root / "capture.log"
     command = ["nsenter", f"--net=/run/netns/{places.internet}", "tcpdump", "-n", "-i", "any", "-Q", "in", "-U"]
-    command += ["--immediate-mode", "-Z", "root", "-w", str(capture_file(places))]
+    # In this mode the buffer is cut into places for packets of the largest size: a handful, unless that is bounded.
+    command += ["--immediate-mode", "-s", "4096", "-B", "16384", "-Z", "root", "-w", str(capture_file(places))]
     places.note_process(PROCESS, start(command, log))
     deadline = time.monotonic() + START_TIMEOUT
     while "listening on" not in log.read_text(encoding="utf-8"):
