@@ -68,8 +68,8 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path):
     path = str(tmp_path / "definitions.sqlite")
     old = sqlite3.connect(path)
     old.executescript(
-        """CREATE TABLE tunnel (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
-            wanted TEXT NOT NULL, definition TEXT NOT NULL);
+        """CREATE TABLE tunnel (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
+            owner TEXT NOT NULL, wanted TEXT NOT NULL, definition TEXT NOT NULL);
         CREATE TABLE child (number INTEGER PRIMARY KEY AUTOINCREMENT,
             tunnel INTEGER NOT NULL REFERENCES tunnel (number) ON DELETE CASCADE, name TEXT NOT NULL,
             UNIQUE (tunnel, name));
