@@ -98,7 +98,7 @@ class Gateway:
         """Give back an SPI that was reserved and never installed; others are left alone."""
         sa = self._client.get_sa(local_address, spi, protocol)
         if sa is not None and sa.larval and is_ours(sa.reqid):
-            self._delete_sa(sa)
+            self._forget_sa(sa)  # a reservation is in no group
 
     def install_inbound(self, spec: ChildSpec) -> None:
         """Add the SA that receives. On failure nothing of this generation is left.
@@ -161,12 +161,15 @@ class Gateway:
             self._delete_sa(sa)
 
     def _delete_sa(self, sa: SaState) -> None:
+        self._forget_sa(sa)
+        self._registry.remove_group(said_of(sa))
+
+    def _forget_sa(self, sa: SaState) -> None:
         try:
             self._client.do(delete_sa(sa.destination, sa.spi, sa.protocol))
         except KernelError as exc:
             if exc.errno != errno.ESRCH:  # it expired since we looked
                 raise
-        self._registry.remove_group(said_of(sa))
 
     # Policies
 

@@ -28,7 +28,7 @@ def new_peer(turn: Turn, header: Header, datagram: bytes, path: Path) -> None:
     """An IKE_SA_INIT request that belongs to no IKE SA yet."""
     row = table.request_row(State.START, Kind.INIT)
     try:
-        payloads = Payloads(Message.parse(datagram).payloads)
+        payloads = Payloads(Message.read(header, datagram).payloads)
         _require(payloads, row.required)
         sa = row.handler(turn, Incoming(header, payloads, datagram, path))
     except IkeError as exc:
@@ -64,7 +64,7 @@ def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path)
         return
     if header.message_id != sa.expected_id or header.exchange == ExchangeType.IKE_SA_INIT:
         return
-    first, chain = opened(sa, Message.parse(datagram))
+    first, chain = opened(sa, Message.read(header, datagram))
     turn.touch(sa)
     before = sa.state
     if before in AUTHENTICATED:
@@ -132,7 +132,7 @@ def _answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) 
         turn.touch(sa)
         _init_answer(turn, sa, header, datagram, path)
         return
-    first, chain = opened(sa, Message.parse(datagram))
+    first, chain = opened(sa, Message.read(header, datagram))
     turn.touch(sa)
     before = sa.state
     sa.request = None
@@ -153,7 +153,7 @@ def _init_answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: P
     """Nothing in it is authenticated: what is unusable is noted, and the request stays out (section 2.21.1)."""
     request = sa.request
     try:
-        payloads = Payloads(Message.parse(datagram).payloads)
+        payloads = Payloads(Message.read(header, datagram).payloads)
         row = table.answer_row(sa.state, Kind.INIT, payloads)
         if row is None:
             raise IkeError(0, "the answer to IKE_SA_INIT lacks what it must have")

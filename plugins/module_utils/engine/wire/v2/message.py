@@ -124,7 +124,14 @@ class Message:
             INVALID_MAJOR_VERSION for a newer one; otherwise as :func:`parse_payloads`.
         """
         octets = bytes(datagram)
-        header = Header.parse(octets)
+        return cls.read(Header.parse(octets), octets)
+
+    @classmethod
+    def read(cls, header: Header, octets: bytes) -> Message:
+        """As :meth:`parse`, of a message whose header was read before.
+
+        :raises IkeError: as :meth:`parse`.
+        """
         if header.major != _MAJOR:
             notify = NotifyType.INVALID_MAJOR_VERSION if header.major > _MAJOR else 0
             raise IkeError(notify, f"a message of major version {header.major}, not {_MAJOR}")
