@@ -63,7 +63,7 @@ sanity: setup ## ansible-test sanity on the oldest and the newest ansible-core
 lint: setup ## ruff, ansible-lint, shellcheck, documentation, changelog, systemd units
 	@sh $(SETUP)/lint.sh
 
-bench: setup peers ## CPU time of a handshake, memory of a tunnel, tasks a second
+bench: setup peers ## how fast, beside ip, ike-scan and strongSwan: a table, and build/bench.json
 	@$(PYTHON) -m tests.bench --strongswan $(PEERS)
 
 long: setup ## tests that take minutes, and twenty rounds of new generated examples
