@@ -9,6 +9,7 @@ import io
 import os
 import random
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,18 @@ def test_a_row_that_cannot_be_read_is_left_out(tmp_path):
     live._append([(("tunnel", "odd"), {"definition": {"name": "odd"}})], [])
     live.close()
     assert list(found(tmp_path).rows) == ["t"]
+
+
+def test_a_row_as_the_database_has_it_is_not_read_again(tmp_path):
+    live = begun(tmp_path)
+    live.keep_rows({"t": row(), "u": row("u")})
+    live.close()
+    same, other = row(), replace(row("u"), owner="somebody else")
+    live, _text = opened(tmp_path)
+    kept = live.load({"t": same, "u": other})
+    live.close()
+    assert kept.rows["t"] is same
+    assert kept.rows["u"] == row("u") != other
 
 
 def test_it_stays_small(tmp_path, monkeypatch):
