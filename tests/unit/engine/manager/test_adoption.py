@@ -1,0 +1,235 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a manager finds when it takes over: SAs that are gone, definitions that changed, a journal it cannot read."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from engine.ike.settings import Settings
+from engine.kernel.gateway import ChildSpec
+from engine.kernel.policies import kernel_selectors
+from engine.manager.definition import parse_definition
+from engine.manager.plan import Step
+from engine.manager.resident import Resident
+from engine.manager.store import Put, Remove, Store
+from engine.selector import parse_selector
+from manager_lab import SECRET
+from test_manager_resident import World, outbound
+
+
+class Restarting(World):
+    """The left end ends without a word, and another one begins."""
+
+    folder = None
+
+    def __init__(self, folder) -> None:
+        super().__init__(folder)
+        self.folder = folder
+        for resident, wanted, ends in ((self.right, "present", ("2", "1")), (self.left, "active", ("1", "2"))):
+            row = self.store(resident, wanted, ends)
+            resident.tunnels.carry_out(Step("t", "created", "none", None, Put("me", "active", row.definition)), row)
+        self.run(5)
+        assert self.state(self.left) == self.state(self.right) == "active"
+
+    def store(self, resident: Resident, wanted: str, ends: tuple[str, str] = ("1", "2"), **changes: object):
+        """Commit a definition, and no more."""
+        us, them = ends
+        raw = {
+            "name": "t",
+            "local": {"address": f"10.0.0.{us}"},
+            "remote": {"address": f"10.0.0.{them}"},
+            "auth": {"secret": SECRET},
+            "children": [
+                {"name": "lan", "local": [f"10.{us}.0.0/16"], "remote": [f"10.{them}.0.0/16"]}
+                | changes.pop("child", {})
+            ],
+        } | changes
+        (row,) = resident.store.commit([Put("me", wanted, parse_definition(raw))]).values()
+        return row
+
+    def restart(self) -> Resident:
+        old = self.left
+        old.live.close()
+        old.store.close()
+        path = str(self.folder / "left" / "definitions.sqlite")
+        new = Resident(Store(path), old.host, self.wire, old.log, Settings(), lambda: self.now)
+        self.wire.at["10.0.0.1"] = self.left = new
+        new.begin()
+        return new
+
+    @property
+    def sas(self) -> dict:
+        return self.left.host.gateway.sas
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = Restarting(tmp_path)
+    yield made
+    for resident in (made.left, made.right):
+        resident.host.close()
+        resident.store.close()
+    assert SECRET not in made.log.getvalue()
+
+
+def test_nothing_at_all_happens_where_nothing_happened(world):
+    before, calls, policies = dict(world.sas), len(world.left.host.gateway.calls), outbound(world.left)
+    flying, counts = world.left.performer.sent, dict(world.right.counts)
+    left = world.restart()
+    world.run(5)
+    assert (world.sas, outbound(left), dict(world.right.counts)) == (before, policies, counts)
+    assert set(world.left.host.gateway.calls[calls:]) == {"cleanup"} and left.performer.sent == 0 < flying
+    assert world.state(left) == "active" and left.tunnels.retry.due_at("t") is None
+
+
+def test_an_sa_that_the_kernel_ended_meanwhile_is_replaced(world):
+    name = next(iter(world.sas))
+    del world.sas[name]
+    left = world.restart()
+    assert left.counts["child_down"] == 1
+    world.run(5)
+    assert world.state(left) == world.state(world.right) == "active"
+    assert len(world.sas) == 2 == len(world.right.host.gateway.sas) and name not in world.sas
+    assert world.right.counts["ike_established"] == 1, "within the same IKE SA"
+
+
+def test_a_soft_limit_that_was_passed_meanwhile_has_it_rekeyed(world):
+    world.left.tunnels.carry_out(
+        Step("t", "changed", "hot", None, None), world.store(world.left, "active", child={"lifetime_bytes": 1_000_000})
+    )
+    world.left.act(world.left.endpoint.rekey("t", world.now, ["lan"]))
+    world.run(5)
+    rekeyed = world.right.counts["child_rekeyed"]
+    gateway = world.left.host.gateway
+    plain = gateway.held_sas
+    gateway.held_sas = lambda: [SimpleNamespace(**(vars(sa) | {"bytes": 899_999})) for sa in plain()]
+    world.restart()
+    world.run(5)
+    assert world.right.counts["child_rekeyed"] == rekeyed
+    gateway.held_sas = lambda: [SimpleNamespace(**(vars(sa) | {"bytes": 900_000})) for sa in plain()]
+    world.restart()
+    gateway.held_sas = plain
+    world.run(5)
+    assert world.right.counts["child_rekeyed"] == rekeyed + 1 and len(world.sas) == 2
+
+
+def test_a_packet_that_waits_starts_its_child(world):
+    row = world.store(world.left, "present", child={"start": "trap"})
+    world.left.tunnels.carry_out(Step("t", "stopped", "none", None, None, halts=True), row)
+    world.run(5)
+    assert world.sas == {}
+    gateway = world.left.host.gateway
+    (reqid,) = world.left.host.registry.children()
+    selector = kernel_selectors((parse_selector("10.1.0.5"),), (parse_selector("10.2.0.9"),))[0]
+    gateway.held_sas = lambda: [SimpleNamespace(hold=True, larval=True, spi=0, reqid=reqid, selector=selector)]
+    world.restart()
+    del gateway.held_sas
+    world.run(5)
+    assert len(world.sas) == 2 and world.state(world.right) == "active"
+
+
+def test_a_change_that_was_stored_but_not_carried_out_is_carried_out(world):
+    before = dict(world.sas)
+    world.store(world.left, "active", child={"replay_window": 256})
+    left = world.restart()
+    world.run(5)
+    assert world.right.counts["child_rekeyed"] == 1 and world.right.counts["child_down"] == 0
+    assert {spec.replay_window for spec in world.sas.values()} == {256} and not set(before) & set(world.sas)
+    again = dict(world.sas)
+    world.restart()
+    world.run(5)
+    assert world.sas == again, "once"
+    assert world.state(left) == "active"
+
+
+def test_a_tunnel_that_is_not_defined_any_more_is_closed(world):
+    world.left.store.commit([Remove("t")])
+    left = world.restart()
+    world.run(1)
+    assert world.right.counts["ike_down"] == 1 and "peer_deleted" in world.log.getvalue()
+    gateway = left.host.gateway
+    assert (gateway.sas, gateway.policies, left.host.ways, left.host.registry.children()) == ({}, {}, [], {})
+    assert not left.endpoint.registry.by_spi and left.tunnels.rows == {}
+
+
+def test_a_tunnel_that_was_stopped_is_stopped(world):
+    world.store(world.left, "inactive")
+    left = world.restart()
+    world.run(1)
+    assert world.sas == {} and world.right.counts["ike_down"] == 1 and world.state(left) == "inactive"
+
+
+def test_a_tunnel_that_was_stored_and_no_more_comes_up(world):
+    world.left.live.keep_rows({"t": None})
+    world.left.live.keep(dict.fromkeys(sa.number for sa in world.left.endpoint.registry.by_spi.values()), [])
+    left = world.restart()
+    assert not left.endpoint.registry.by_spi and world.sas == {}
+    world.run(5)
+    assert world.state(left) == world.state(world.right) == "active"
+    assert len(world.sas) == 2 == len(world.right.host.gateway.sas)
+
+
+@pytest.mark.parametrize(
+    "damage", [{"format": 99}, {"keys": {"d": "zz"}}, {"state": "odd"}, {"choice": {}}, {"children": [{}]}, {"new": 1}]
+)
+def test_a_record_that_cannot_be_read_has_that_tunnel_set_up_anew(world, damage):
+    ((number, record),) = _records(world)
+    if "new" in damage:
+        record["keys"]["unheard_of"] = 1
+    world.left.live.keep({number: record | damage}, [])
+    left = world.restart()
+    assert world.sas == {} and "set up anew" in world.log.getvalue()
+    world.run(5)
+    assert world.state(left) == world.state(world.right) == "active"
+    assert len(world.sas) == 2 == len(world.right.host.gateway.sas), "the peer dropped what it had"
+
+
+def test_what_was_about_to_be_done_is_done(world):
+    """Killed after the journal was written, before anything of it was performed."""
+    world.left.performer.perform = lambda actions: (_ for _ in ()).throw(Killed)
+    with pytest.raises(Killed):
+        world.left.act(world.left.endpoint.rekey("t", world.now, ["lan"]))
+    world.restart()
+    world.run(5)
+    assert world.right.counts["child_rekeyed"] == 1 and len(world.sas) == 2
+    (spec, *_rest) = [spec for spec in world.sas.values() if isinstance(spec, ChildSpec)]
+    assert list(outbound(world.left).values()) == [spec.spi_out]
+
+
+@pytest.mark.parametrize("whole", range(3))
+def test_any_part_of_an_installation_may_have_been_done(world, whole):
+    plain, done = world.left.performer.perform, []
+
+    def mortal(actions):
+        for action in actions:
+            kernel = "Install" in type(action).__name__ or "Remove" in type(action).__name__
+            if kernel and len(done) == whole:
+                raise Killed
+            done.extend([action] * kernel)
+            plain([action])
+        return []
+
+    world.left.performer.perform = mortal
+    with pytest.raises(Killed):
+        world.left.act(world.left.endpoint.rekey("t", world.now, ["lan"]))
+        world.run(5)
+    world.restart()
+    world.run(5)
+    assert len(world.sas) == 2 == len(world.right.host.gateway.sas)
+    theirs = {(address, spi) for address, spi in world.right.host.gateway.sas}
+    assert theirs == set(world.sas), "the same SPIs at both ends"
+    assert world.left.counts["child_down"] == world.right.counts["child_down"] == 0
+
+
+class Killed(Exception):
+    """Stands for SIGKILL."""
+
+
+def _records(world) -> list[tuple[int, dict]]:
+    for sa in world.left.endpoint.registry.by_spi.values():
+        world.left.endpoint._touched[sa.number] = sa
+    return list(json.loads(json.dumps(list(world.left.endpoint.changes().items()))))
