@@ -76,6 +76,11 @@ EXAMPLES = r"""
   loop_control:
     label: "{{ item.name }}"
 
+- name: Look at phase 2 of those that their peers have started
+  fleet.ipsec.ipsec_tunnel_info:
+    phase: "2"
+    role: responder
+
 - name: Everything about one of them
   fleet.ipsec.ipsec_tunnel_info:
     names: [hq-branch1]
