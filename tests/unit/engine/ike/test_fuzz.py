@@ -44,6 +44,11 @@ def delete(*children: str) -> Prepare:
     return begin
 
 
+def retire(world: World) -> None:
+    world.run(1.0)
+    world.east.do(world.east.engine.retire("t", world.now))
+
+
 # How far a tunnel has come, and whether it is up in the end if only strangers interfere.
 STATES: dict[str, tuple[Prepare, bool]] = {
     "before IKE_SA_INIT": (lambda world: None, True),
@@ -53,6 +58,7 @@ STATES: dict[str, tuple[Prepare, bool]] = {
     "established": (lambda world: world.run(1.0), True),
     "rekeying the child": (rekey("lan"), True),
     "rekeying the IKE SA": (rekey(), True),
+    "removed, with its child in use": (retire, True),
     "closing the child": (delete("lan"), False),
     "closing the IKE SA": (delete(), False),
 }
