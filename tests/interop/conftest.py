@@ -40,12 +40,22 @@ def charon(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[strongswa
         _show_on_failure(request, running.log)
 
 
-@pytest.fixture
-def pluto(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[libreswan.Libreswan]:
-    """Libreswan at the right site; by default as it is shipped, without IKEv1."""
-    with libreswan.running(sites.RIGHT, tmp_path / "libreswan", getattr(request, "param", "drop")) as running:
+@pytest.fixture(scope="module")
+def libreswan_daemon(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[libreswan.Libreswan]:
+    """Libreswan at the right site, started once; by default as it is shipped, without IKEv1."""
+    ikev1 = getattr(request, "param", "drop")
+    with libreswan.running(sites.RIGHT, tmp_path_factory.mktemp("libreswan") / ikev1, ikev1) as running:
         yield running
-        _show_on_failure(request, running.log)
+
+
+@pytest.fixture
+def pluto(libreswan_daemon: libreswan.Libreswan, request: pytest.FixtureRequest) -> Iterator[libreswan.Libreswan]:
+    """Libreswan at the right site, without connections."""
+    yield libreswan_daemon
+    _show_on_failure(request, libreswan_daemon.log)
+    libreswan_daemon.forget()
 
 
 @pytest.hookimpl(wrapper=True)

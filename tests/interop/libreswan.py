@@ -100,6 +100,10 @@ class Libreswan:
         # It succeeds whatever it found wrong.
         assert '"peer":' in self.whack("--status"), self.log.read_text(encoding="utf-8")[-2000:]
 
+    def forget(self) -> None:
+        """Drop the connection and whatever SAs it has."""
+        self.whack("--delete", "--name", "peer")
+
     def initiate(self) -> subprocess.CompletedProcess[str]:
         """Set the tunnel up from this side; returns what whack said and its status."""
         control = ["--ctlsocket", str(self.control)]

@@ -92,46 +92,6 @@ def test_strongswan_that_sends_its_vendor_id(tmp_path: Path) -> None:
     assert {"hex": "882fe56d6fd20dbc2251613b2ebe5beb", "name": "strongSwan"} in found["vendor_ids"]
 
 
-def test_every_probe_to_libreswan(pluto: Libreswan) -> None:
-    pluto.load(Peer(RIGHT, LEFT, SECRET))
-    assert answers() == {
-        "echo": None,
-        "echo_classic": None,
-        "version": "INVALID_MAJOR_VERSION",
-        "ikev2": "proposal chosen",
-        "ikev1_main": None,
-        "ikev1_aggressive": None,
-    }
-    assert ask([f"{RIGHT.address}/4500", RIGHT.address6], ("version",))["version"] == ["INVALID_MAJOR_VERSION"] * 2
-    found = fingerprint()
-    assert (found["implementation"], found["confidence"], found["backoff"]) == ("Libreswan", "low", None)
-
-
-@pytest.mark.parametrize("pluto", ["accept"], indirect=True)
-def test_every_probe_to_libreswan_with_ikev1(pluto: Libreswan) -> None:
-    ikev1 = {"ike": "aes256-sha2_256-dh14", "version": 1}
-    pluto.load(Peer(RIGHT, LEFT, SECRET, **ikev1))
-    assert answers() == {
-        "echo": "UNSUPPORTED-EXCHANGE-TYPE",
-        "echo_classic": None,
-        "version": "INVALID_MAJOR_VERSION",
-        "ikev2": "NO_PROPOSAL_CHOSEN",
-        "ikev1_main": "proposal chosen",
-        "ikev1_aggressive": None,
-    }
-    # It speaks Aggressive Mode with those alone whose identity it knows, and ours is this.
-    pluto.load(Peer(RIGHT, LEFT, SECRET, **ikev1, remote_id="ikeping", extra=("aggressive=yes",)))
-    assert ask([RIGHT.address], ("ikev1_aggressive",)) == {"ikev1_aggressive": ["proposal chosen"]}
-
-
-@pytest.mark.parametrize("pluto", ["accept"], indirect=True)
-def test_libreswan_that_sends_its_vendor_id(pluto: Libreswan) -> None:
-    pluto.load(Peer(RIGHT, LEFT, SECRET, ike="aes256-sha2_256-dh14", version=1, extra=("send-vendorid=yes",)))
-    found = fingerprint()
-    assert (found["implementation"], found["confidence"]) == ("Libreswan", "high")
-    assert found["backoff"]["gaps"] == [] and "Libreswan" in found["backoff"]["guesses"]
-
-
 def test_every_probe_to_our_manager(tmp_path: Path) -> None:
     with ours.running(RIGHT, tmp_path / "ours") as manager:
         manager.define(definition(RIGHT, LEFT, SECRET) | {"role": "responder"}, "active")
@@ -156,3 +116,46 @@ def test_our_manager_answers_echoes_at_a_bounded_rate(tmp_path: Path) -> None:
         assert 400 <= target["received"] < 1000
         assert counts["echoes"] == target["received"] and counts["echoes_dropped"] > 0
         wait_until("echoes answered again", lambda: ask([RIGHT.address], ("echo",))["echo"] == ["echo reply"])
+
+
+# From here on Libreswan runs at the right site until the last test is over.
+
+
+def test_every_probe_to_libreswan(pluto: Libreswan) -> None:
+    pluto.load(Peer(RIGHT, LEFT, SECRET))
+    assert answers() == {
+        "echo": None,
+        "echo_classic": None,
+        "version": "INVALID_MAJOR_VERSION",
+        "ikev2": "proposal chosen",
+        "ikev1_main": None,
+        "ikev1_aggressive": None,
+    }
+    assert ask([f"{RIGHT.address}/4500", RIGHT.address6], ("version",))["version"] == ["INVALID_MAJOR_VERSION"] * 2
+    found = fingerprint()
+    assert (found["implementation"], found["confidence"], found["backoff"]) == ("Libreswan", "low", None)
+
+
+@pytest.mark.parametrize("libreswan_daemon", ["accept"], indirect=True)
+def test_every_probe_to_libreswan_with_ikev1(pluto: Libreswan) -> None:
+    ikev1 = {"ike": "aes256-sha2_256-dh14", "version": 1}
+    pluto.load(Peer(RIGHT, LEFT, SECRET, **ikev1))
+    assert answers() == {
+        "echo": "UNSUPPORTED-EXCHANGE-TYPE",
+        "echo_classic": None,
+        "version": "INVALID_MAJOR_VERSION",
+        "ikev2": "NO_PROPOSAL_CHOSEN",
+        "ikev1_main": "proposal chosen",
+        "ikev1_aggressive": None,
+    }
+    # It speaks Aggressive Mode with those alone whose identity it knows, and ours is this.
+    pluto.load(Peer(RIGHT, LEFT, SECRET, **ikev1, remote_id="ikeping", extra=("aggressive=yes",)))
+    assert ask([RIGHT.address], ("ikev1_aggressive",)) == {"ikev1_aggressive": ["proposal chosen"]}
+
+
+@pytest.mark.parametrize("libreswan_daemon", ["accept"], indirect=True)
+def test_libreswan_that_sends_its_vendor_id(pluto: Libreswan) -> None:
+    pluto.load(Peer(RIGHT, LEFT, SECRET, ike="aes256-sha2_256-dh14", version=1, extra=("send-vendorid=yes",)))
+    found = fingerprint()
+    assert (found["implementation"], found["confidence"]) == ("Libreswan", "high")
+    assert found["backoff"]["gaps"] == [] and "Libreswan" in found["backoff"]["guesses"]

@@ -38,7 +38,7 @@ def test_either_side_starts(manager: Manager, pluto: Libreswan, ours_starts: boo
 def test_wrong_secret_is_said_to_be_that(manager: Manager, pluto: Libreswan) -> None:
     pluto.load(Peer(RIGHT, LEFT, "another secret"))
     manager.define(definition(LEFT, RIGHT, SECRET), "active")
-    row = manager.wait("established", timeout=5)
+    row = manager.wait("established", timeout=3)
     assert not row["reached"]
     assert "auth" in row["reason"], row
 
