@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``python3 -m tests.crash [--kills N] [--seed N]``: kill two managers at random moments, on a kernel with ESP.
 
-Between two namespaces stands a tunnel with short lifetimes whose ends are redefined all the time, so that rekeys of
+Between two namespaces stands a tunnel whose ends are redefined all the time, so that rekeys of
 both kinds are always under way, begun by either end. A ping of 100 packets a second passes through it. Either manager,
 or both, are killed: after a random number of things done (see mortal_manager.py), from the first one of their start
 on, or at a random time. After each kill both ends must agree on their SAs again, and the IKE SA must still descend
@@ -98,7 +98,7 @@ class End:
             "name": "lan",
             "local": [f"10.{us}.0.0/24"],
             "remote": [f"10.{them}.0.0/24"],
-            "lifetime": 90,
+            "lifetime": 600,
             "proposals": ESP[variant & 1],
         }
         tunnel = {
@@ -106,7 +106,7 @@ class End:
             "local": {"address": f"192.0.2.{us}"},
             "remote": {"address": f"192.0.2.{them}"},
             "auth": {"secret": "a secret of two managers that are killed"},
-            "ike": {"proposals": IKE[variant >> 1 & 1], "lifetime": 180},
+            "ike": {"proposals": IKE[variant >> 1 & 1], "lifetime": 1200},
             "children": [child],
         }
         self.call("tunnels.apply", definitions=[tunnel], state=state)
