@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Eroutes set by hand where there are real SAs: held packets are sent, and managers leave them alone."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from conftest import Namespace
+from engine.kernel.klips import format_eroute
+from engine.kernel.views import read_tables
+from test_managers import Manager
+from test_shunts import Site, XfrmEventsIn, ipsec, send, site  # noqa: F401 site is a fixture
+
+pytestmark = pytest.mark.usefixtures("esp")
+
+
+def state_command(source: str, destination: str, spi: int) -> str:
+    return (
+        f"ip xfrm state add src {source} dst {destination} proto esp spi {spi} reqid 7 mode tunnel flag af-unspec "
+        f"replay-window 32 aead 'rfc4106(gcm(aes))' 0x{'5a' * 20} 128"
+    )
+
+
+def test_held_packets_are_sent_when_an_sa_replaces_the_trap(site: Site) -> None:  # noqa: F811
+    site.gateway.run("echo 0 > /proc/sys/net/core/xfrm_larval_drop")
+    far_runtime = f"{site.runtime}-far"
+    site.far.run(state_command("10.2.0.1", "10.2.0.10", 0x115))
+    said = "esp.115@10.2.0.10"
+    ipsec(site.far, far_runtime, "eroute", "--addin", "--src", "10.1.0.0/24", "--dst", "10.2.0.0/24", "--said", said)
+    ends = ("--src", "10.1.0.0/24", "--dst", "10.2.0.0/24")
+    ipsec(site.gateway, site.runtime, "eroute", "--add", *ends, "--said", "%trap")
+    with site.far.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard, XfrmEventsIn(site.gateway):
+        heard.bind(("10.2.0.10", 4000))
+        with site.near.entered():
+            for _unused in range(3):
+                send("10.2.0.10")
+        heard.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            heard.recv(10)
+        assert any(line.endswith("=> %hold:17") for line in site.lines())
+        site.gateway.run(state_command("10.2.0.1", "10.2.0.10", 0x115))
+        ipsec(site.gateway, site.runtime, "eroute", "--replace", *ends, "--said", said)
+        heard.settimeout(5)
+        assert [heard.recv(10) for _unused in range(3)] == [b"x"] * 3
+    assert "3 10.1.0.0/24 -> 10.2.0.0/24 => esp0x115@10.2.0.10" in site.lines()
+    in_count = site.far.run("ip -s xfrm state")
+    assert "3(packets)" in in_count
+
+
+def test_what_is_set_by_hand_outlives_managers_and_their_tunnels(pair, tmp_path: Path) -> None:
+    a, b = (Manager(space, tmp_path / str(number), number) for number, space in enumerate(pair, 1))
+    runtime = str(a.folder)
+    try:
+        for manager, state in ((b, "present"), (a, "active")):
+            manager.start()
+            manager.apply(state)
+        a.established()
+        said = next(line.split()[-1] for line in eroutes_of(a.space, runtime) if "=> esp" in line)
+        ends = ("--src", "10.77.0.0/24", "--dst", "10.2.0.0/24")
+        ipsec(a.space, runtime, "eroute", "--add", *ends, "--said", said)
+        ipsec(a.space, runtime, "eroute", "--add", "--src", "10.1.0.1", "--dst", "10.2.0.1", "--transport-proto", "tcp",
+              "--said", "%drop")  # fmt: skip
+        by_hand = [line for line in eroutes_of(a.space, runtime) if "10.77." in line or "%drop" in line]
+        assert len(by_hand) == 2
+        a.process.kill()
+        a.process.wait(20)
+        a.start()
+        assert set(by_hand) <= set(eroutes_of(a.space, runtime))
+        a.established()
+        with a.space.entered(), pytest.raises(PermissionError):
+            socket.create_connection(("10.2.0.1", 4000), timeout=2, source_address=("10.1.0.1", 0))
+        a.call("manager.stop", keep=False)
+        assert a.process.wait(20) == 0
+        # The SA is gone; what led to it must not let a packet out in clear.
+        assert [line.split("=> ")[1] for line in eroutes_of(a.space, runtime)] == ["%drop:6", "%trap"]
+    finally:
+        for manager in (a, b):
+            if getattr(manager, "process", None) is not None and manager.process.poll() is None:
+                manager.process.kill()
+                manager.process.wait(20)
+
+
+def eroutes_of(space: Namespace, runtime: str) -> list[str]:
+    """The table without counts, holds, and what lets neighbours find each other."""
+    with space.entered():
+        lines = [" ".join(format_eroute(e.line()).split()[1:]) for e in read_tables(runtime).eroutes]
+    return [line for line in lines if "%hold" not in line and ":58" not in line]
