@@ -56,7 +56,8 @@ examples:
 
 exit status:
   0 everything was answered; 1 to {_MOST_LOST} so many packets were lost ({_MOST_LOST} stands for more);
-  {USAGE} wrong arguments; {UNAVAILABLE} the host cannot do it (port taken, no permission, no IPv6, ...)
+  {USAGE} wrong arguments, or a local port or address that cannot be had;
+  {UNAVAILABLE} this host cannot do it (no permission, no IPv6, ...)
 
 An IKE daemon that does not reply to an echo is not dead: hardly any knows it. Ask with --probe auto.
 """

@@ -138,6 +138,7 @@ def test_long_failures_are_cut(task, closed):
         ({"targets": ["::1"], "listen": True}, ["targets", "listening"]),
         ({"targets": ["127.0.0.1"], "ikeaddress": "192.0.2.77"}, ["local_address", "192.0.2.77"]),
         ({"targets": ["127.0.0.1"], "probe": "icmp"}, ["probe", "icmp", "auto"]),
+        ({"targets": ["127.0.0.1"], "fingerprint": True, "fingerprint_time": -1}, ["fingerprint_time", "-1"]),
         ({"listen": True, "listen_for": -1}, ["listen_for", "-1"]),
     ],
 )
@@ -145,6 +146,15 @@ def test_bad_input_gives_one_clear_message(task, arguments, words):
     result, code = task(**arguments)
     assert code != 0 and "targets" not in result
     assert all(word in result["msg"] for word in words), result["msg"]
+
+
+@pytest.mark.parametrize("bypass", [True, False])
+def test_fingerprint_tells_who_and_why(ikeping, task, peer, bypass):
+    result, _code = task(targets=[peer], local_port=0, wait=0.2, fingerprint=True, bypass=bypass)
+    found = result["targets"][0]["fingerprint"]
+    assert (found["implementation"], found["confidence"], found["backoff"]) == ("an ikeping listener", "low", None)
+    contains = yaml.safe_load(ikeping.RETURN)["targets"]["contains"]
+    assert set(found) == set(contains["fingerprint"]["contains"])
 
 
 def test_listening_is_bounded_and_reports(task):
