@@ -222,28 +222,28 @@ SETUP: dict[str, Row] = {
     **dict.fromkeys(("overridemtu", "fragicmp", "hidetos"), Left(LOST, "the kernel decides")),
     **dict.fromkeys(
         (
-        "interfaces", "protostack", "klipsdebug", "plutodebug", "charondebug", "debug", "logfile",
-        "plutostderrlog", "logtime", "plutostderrlogtime", "logappend", "logip", "syslog", "audit-log",
-        "statsbin", "dumpdir", "ipsecdir", "secretsfile", "nhelpers", "seedbits", "keep-alive", "keep_alive",
-        "force_keepalive", "shuntlifetime", "xfrmlifetime", "ddos-mode", "ddos-ike-threshold",
-        "ddos-ike-treshold", "max-halfopen-ike", "force-busy", "force_busy", "ike-socket-bufsize",
-        "ike-socket-errqueue", "seccomp", "dnssec-enable", "dnssec-rootkey-file", "dnssec-anchors",
-        "global-redirect", "global-redirect-to", "ikev1-policy", "myid", "myvendorid", "nflog-all",
-        "drop-oppo-null", "plutofork", "plutorestartoncrash", "plutoopts", "plutowait", "plutoload",
-        "plutostart", "charonstart", "pluto", "prepluto", "postpluto", "perpeerlog", "perpeerlogdir",
-        "packetdefault", "oe", "forwardcontrol", "rp_filter", "disable_port_floating", "manualstart",
-        "pluto_load", "pluto_start", "expire-lifetime", "expire-shunt-interval", "ipsec-interface-managed",
-        "secctx-attr-type", "secctx-attr-value", "secctx_attr_value", "ikev1-secctx-attr-type",
+            "interfaces", "protostack", "klipsdebug", "plutodebug", "charondebug", "debug", "logfile",
+            "plutostderrlog", "logtime", "plutostderrlogtime", "logappend", "logip", "syslog", "audit-log",
+            "statsbin", "dumpdir", "ipsecdir", "secretsfile", "nhelpers", "seedbits", "keep-alive", "keep_alive",
+            "force_keepalive", "shuntlifetime", "xfrmlifetime", "ddos-mode", "ddos-ike-threshold",
+            "ddos-ike-treshold", "max-halfopen-ike", "force-busy", "force_busy", "ike-socket-bufsize",
+            "ike-socket-errqueue", "seccomp", "dnssec-enable", "dnssec-rootkey-file", "dnssec-anchors",
+            "global-redirect", "global-redirect-to", "ikev1-policy", "myid", "myvendorid", "nflog-all",
+            "drop-oppo-null", "plutofork", "plutorestartoncrash", "plutoopts", "plutowait", "plutoload",
+            "plutostart", "charonstart", "pluto", "prepluto", "postpluto", "perpeerlog", "perpeerlogdir",
+            "packetdefault", "oe", "forwardcontrol", "rp_filter", "disable_port_floating", "manualstart",
+            "pluto_load", "pluto_start", "expire-lifetime", "expire-shunt-interval", "ipsec-interface-managed",
+            "secctx-attr-type", "secctx-attr-value", "secctx_attr_value", "ikev1-secctx-attr-type",
         ), Left(IGNORED, _DAEMON),
     ),
 }  # fmt: skip
 
 # Options that only Libreswan knows: where one of them stands, its defaults count.
 LIBRESWAN_ONLY = frozenset({
-        "ikev2", "phase2", "phase2alg", "protostack", "virtual-private", "salifetime", "ipsec-lifetime",
-        "leftsubnets", "rightsubnets", "ike-frag", "initial-contact", "sha2-truncbug", "narrowing",
-        "hostaddrfamily", "logfile", "ipsec-interface", "vti-interface", "nic-offload", "encapsulation",
-        "ikev1-policy", "ipsec-max-bytes",
+    "ikev2", "phase2", "phase2alg", "protostack", "virtual-private", "salifetime", "ipsec-lifetime",
+    "leftsubnets", "rightsubnets", "ike-frag", "initial-contact", "sha2-truncbug", "narrowing",
+    "hostaddrfamily", "logfile", "ipsec-interface", "vti-interface", "nic-offload", "encapsulation",
+    "ikev1-policy", "ipsec-max-bytes",
 })  # fmt: skip
 IKE = {False: algorithms.ike(), True: algorithms.ike(algorithms.LIBRESWAN)}
 ESP = {False: algorithms.esp(), True: algorithms.esp(algorithms.LIBRESWAN)}

@@ -56,7 +56,7 @@ def _printable(text: str) -> str:
 
 
 def dump(value: Any) -> str:
-    """Dictionaries, lists, texts, whole numbers, booleans and None as YAML."""
+    """Dictionaries (with keys shorter than 100 characters), lists, texts, whole numbers, booleans and None as YAML."""
     return "".join(f"{line}\n" for line in _lines(value, ""))
 
 

@@ -111,6 +111,17 @@ def _child(name: str, family: int) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+_interfaces = st.fixed_dictionaries(
+    {"name": st.just("ipsec7")},
+    optional={
+        "id": st.integers(1, 0x65FFFFFF),
+        "mtu": st.integers(1280, 9000),
+        "addresses": st.just(["10.255.0.1/30", "2001:db8:ffff::1/64"]),
+        "routes": st.just([]),
+    },
+)
+
+
 @st.composite
 def documents(draw: st.DrawFn, name: str = "") -> dict[str, Any]:
     """The canonical document of a definition."""
@@ -148,4 +159,6 @@ def documents(draw: st.DrawFn, name: str = "") -> dict[str, Any]:
         "groups": draw(st.lists(_names, max_size=2, unique=True)),
         "children": [draw(_child(one, inside)) for one in names],
     }
+    if draw(st.booleans()):
+        raw["interface"] = draw(_interfaces)
     return parse_definition(raw).document

@@ -28,9 +28,11 @@ def load(text: str) -> Any:
     return yaml.load(text, Loader)
 
 
+# A key on one line has at most 1024 characters (YAML 1.2, 7.4.2), escapes included.
+KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(st.characters(exclude_categories=["Cs"]))),
-    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(KEYS, inner)),
     max_leaves=20,
 )
 
