@@ -33,8 +33,8 @@ usage: ike cmd=activate [phase=1|2] numlist=LIST | namelist=NAMES | ipaddr=LOCAL
 
 A tunnel has two phases. Phase 1 is the secured connection between two gateways (the IKE SA) over which they agree on
 keys; phase 2 are the tunnels under it that carry the traffic (Child SAs), each for some networks, protocols or ports.
-What may run is defined in a database (by the Ansible module ipsec_tunnel, or by ikedb); the tunnel manager runs what was
-activated here or asked for by a peer. The words may stand in any order.
+What may run is defined in a database (by the Ansible module ipsec_tunnel, or by ikedb); the tunnel manager runs what
+was activated here or asked for by a peer. The words may stand in any order.
 
 Database and manager count apart, and phase 1 and phase 2 do, too: "cmd=list db" shows the numbers of the database,
 "cmd=list" those of the manager, and the same number may mean two different tunnels. LIST is numbers and ranges such as
