@@ -201,7 +201,7 @@ END: dict[str, Row] = {
 ENDS: dict[str, dict[str, Row]] = {
     "local": {**END, "ikeport": Left(LOST, "the tunnel manager has one port for all tunnels", "set gateway_listen",
                                      ("500",))},
-    "remote": {**END, "ikeport": Carried("remote.port", words.number(1, 65535))},
+    "remote": {**END, "ikeport": Carried("remote.natt_port", words.peer_port)},
 }  # fmt: skip
 
 # Of config setup.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InputError
@@ -74,7 +74,7 @@ def size(text: str, tell: Tell) -> int:
     return int(match[1]) << 10 * ("kmgt".index(match[2]) + 1 if match[2] else 0)
 
 
-def number(minimum: int, maximum: int) -> Reader:
+def number(minimum: int, maximum: int) -> Callable[[str, Tell], int]:
     """A reader of whole numbers."""
 
     def read(text: str, tell: Tell) -> int:
@@ -83,6 +83,15 @@ def number(minimum: int, maximum: int) -> Reader:
         return int(text)
 
     return read
+
+
+def peer_port(text: str, tell: Tell) -> int | None:
+    """The port of the peer; on any but 500 other programs speak as behind a NAT from the first packet on."""
+    port = number(1, 65535)(text, tell)
+    if port == 500:
+        return None
+    tell(LOST, "negotiation begins at port 500, and moves to this one where a NAT is found", "let port 500 through")
+    return port
 
 
 def items(text: str) -> list[str]:
