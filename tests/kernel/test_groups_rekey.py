@@ -29,7 +29,7 @@ from engine.said import Said
 from engine.selector import parse_selector
 from test_esp import Site, exchange, install, mirrored, spec_for
 from test_groups_data import headers, real_sa
-from test_managers import Manager
+from test_managers import Manager, ping
 
 pytestmark = pytest.mark.usefixtures("esp")
 
@@ -132,6 +132,11 @@ def test_packets_between_any_two_messages_go_through_the_group(grouped: tuple[Si
         time.sleep(0.01)
         a.gateway.remove_sas(old)
         b.gateway.remove_sas(mirrored(old))
+        found += b.received()
+        frames += a.frames()
+    deadline = time.monotonic() + 20
+    while sent.value <= 100 and time.monotonic() < deadline:
+        time.sleep(0.01)
         found += b.received()
         frames += a.frames()
     stop.set()
@@ -310,8 +315,24 @@ def test_groups_outlive_the_rekey_of_two_managers(managers: tuple[Manager, Manag
     for manager in managers:
         listed = groups(manager.space, str(manager.folder))
         assert {members[0].spi for members in listed} == now and {members[1].protocol for members in listed} == {AH}
-    assert a.end(signal.SIGTERM) == 0
+    a.apply("absent")
     assert groups(a.space, str(a.folder)) == set(), "SAs that nothing follows end their groups"
+
+
+def test_groups_outlive_a_manager_that_is_killed(managers: tuple[Manager, Manager], ears: list[socket.socket]) -> None:
+    """The next one goes on with the same SAs in the same groups."""
+    a, b = managers
+    b.apply("present")
+    a.apply("active")
+    a.established()
+    spis = group_children(managers)
+    a.end(signal.SIGKILL)
+    a.start()
+    a.established()
+    on_the_wire(ears)
+    assert ping(a.space, "10.2.0.1") == 3
+    assert {tuple(protocol for protocol, _spi in chain) for chain in on_the_wire(ears)} == {(AH, ESP)}
+    assert {members[0].spi for members in groups(a.space, str(a.folder))} == spis
 
 
 def group_children(managers: tuple[Manager, Manager]) -> set[int]:

@@ -61,12 +61,8 @@ def succeed(client: XfrmClient, groups: Iterable[Members], spec: ChildSpec, want
     heirs = [heir for members in concerned for end in ends if (heir := _heir(members, end, sas, spec.reqid))]
     if not heirs:
         return Succession(wanted, [], [])
-    there = {
-        (policy.selector, policy.direction): policy
-        for policy in client.dump_policies()
-        if not policy.marked and policy.if_id == spec.if_id
-    }
-    mine = {(policy.selector, policy.direction) for policy in wanted}
+    there = {_key(policy): policy for policy in client.dump_policies() if not policy.marked}
+    mine = {_key(policy) for policy in wanted}
     heirs = [heir for heir in heirs if _takes_over(heir, [there[key] for key in mine & there.keys()])]
     return Succession(
         [_own(policy, there.get(_key(policy)), heirs) for policy in wanted],
