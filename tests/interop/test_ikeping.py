@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.unit.plugins.running import run_module
+
 from . import ours, strongswan
 from .libreswan import Libreswan, Peer
 from .ours import ENGINE, PYTHON, definition
@@ -54,6 +56,14 @@ def fingerprint(*words: str) -> dict[str, Any]:
     return command("--probe", "auto", "--wait", "1", "--fingerprint", "--fingerprint-time", "1", *words)["fingerprint"]
 
 
+def module(collections: Path, **arguments: Any) -> dict[str, Any]:
+    """The result of a task with module ikeping at the left site."""
+    home = collections / "ansible_collections/fleet"
+    home.mkdir(parents=True)
+    (home / "ipsec").symlink_to(ENGINE.parents[1])
+    return run_module("ikeping", arguments, wrapper=[*LEFT.enter, "env", f"PYTHONPATH={collections}"])
+
+
 def both_versions(peer: strongswan.Peer) -> str:
     """Its connection for whoever asks, in IKEv1 and IKEv2."""
     words = peer.configuration().replace("version = 2", "version = 0").replace(peer.ike, f"{peer.ike},default")
@@ -88,8 +98,10 @@ def test_strongswan_that_sends_its_vendor_id(tmp_path: Path) -> None:
     with strongswan.running(RIGHT, tmp_path / "charon", "send_vendor_id = yes") as charon:
         charon.load(strongswan.Peer(RIGHT, LEFT, SECRET))
         found = fingerprint()
+        task = module(tmp_path, targets=[RIGHT.address], wait=1, fingerprint=True, fingerprint_time=1)
     assert (found["implementation"], found["confidence"]) == ("strongSwan", "high")
     assert {"hex": "882fe56d6fd20dbc2251613b2ebe5beb", "name": "strongSwan"} in found["vendor_ids"]
+    assert task["changed"] is False and task["targets"][0]["fingerprint"]["evidence"] == found["evidence"]
 
 
 def test_every_probe_to_our_manager(tmp_path: Path) -> None:
