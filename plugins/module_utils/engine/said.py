@@ -94,7 +94,10 @@ def parse_spi(number: str, field: str = "spi") -> int:
 
     :raises InputError: naming ``field``.
     """
-    return _spi("", number, number, field)
+    try:
+        return _spi("", number, number, field)
+    except InputError as exc:
+        raise InputError(field, number, exc.problem, "write 0x and hexadecimal digits, or a decimal number") from None
 
 
 def _spi(prefix: str, number: str, text: str, field: str) -> int:

@@ -50,6 +50,15 @@ def program_of(name: str, words: Sequence[str]) -> str:
     return " ".join([name, *(["--label", *label] if label else [])])
 
 
+def check_label(label: str | None) -> None:
+    """Refuse a label that says nothing.
+
+    :raises UsageError: it is empty.
+    """
+    if label == "":
+        raise UsageError("--label: is empty; give a text, or leave it out")
+
+
 class UsageError(EngineError):
     """Words that do not make a command line."""
 

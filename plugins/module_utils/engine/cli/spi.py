@@ -22,7 +22,7 @@ from ..kernel.spi import read_entries
 from ..kernel.transforms import split_classic
 from ..manager.client import DEFAULT_RUNTIME_DIR
 from ..said import Said
-from .common import Parser, UsageError, complain, guarded, program_of, say, show_json
+from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json
 
 _FAILED = 1  # whatever it was: the classic command has no other status
 
@@ -65,11 +65,9 @@ _OF_TRANSFORM = (
 )  # fmt: skip
 # What manual_words.py calls them.
 _WORDS = {
-    "encryption.key": "--enckey",
-    "integrity.key": "--authkey",
-    "encryption.algorithm": "--esp",
-    "source": "--src",
-}
+    "encryption.key": "--enckey", "integrity.key": "--authkey", "encryption.algorithm": "--esp", "source": "--src",
+    "compression": "--comp",
+}  # fmt: skip
 _KEYLIKE = re.compile(r"0[xXsS][^\s,]{11,}")
 
 
@@ -141,6 +139,7 @@ def _parser() -> Parser:
 def _run(words: list[str]) -> int:
     given = _parser().parse_args(words)
     program = program_of("spi", words)
+    check_label(given.label)
     named = [name for name in ("said", "af", "edst", "spi", "proto") if getattr(given, name) is not None]
     transforms = [name for name in _TRANSFORMS if getattr(given, name)]
     details = [name for name in _OF_TRANSFORM if getattr(given, name) is not None]

@@ -13,12 +13,14 @@ from functools import partial
 from ..errors import InputError
 from ..kernel.groups import Group, is_local, perform, plan_group, plan_ungroup, read_file, read_listing, show
 from ..kernel.klips import group_lines, sa_lines
-from ..kernel.positional import check_count, parse_named, parse_positional
+from ..kernel.positional import FAMILIES, check_count, parse_named, parse_positional
 from ..manager.client import DEFAULT_RUNTIME_DIR
 from ..said import Said
-from .common import Parser, UsageError, complain, guarded, program_of, say, show_json
+from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json
 
 _FAILED = 1  # whatever it was: the classic command has no other status
+
+_MOST_PROBLEMS = 10
 
 _DESCRIPTION = """\
 Without SAs: list the groups. With two to four: make them a group. With one: ungroup the whole group it is in.
@@ -72,6 +74,7 @@ def _run(words: list[str]) -> int:
         help="where the registry of groups is (default %(default)s)",
     )
     given = parser.parse_args(words)
+    check_label(given.label)
     members = _members(given)
     if not members:
         return _list(given, program_of("spigrp", words))
@@ -82,8 +85,9 @@ def _run(words: list[str]) -> int:
 
 
 def _members(given: argparse.Namespace) -> tuple[Said, ...]:
-    if given.said and given.words:
-        raise UsageError(f"{' '.join(given.words)}: cannot stand beside --said; write every SA in the same form")
+    positional = [*given.words, *(word for word in given.said or () if word in FAMILIES)]
+    if given.said and positional:
+        raise UsageError(f"{' '.join(positional)}: cannot stand beside --said; write every SA in the same form")
     if given.said:
         check_count(len(given.said), "--said")
         return tuple(parse_named(text, "--said") for text in given.said)
@@ -116,8 +120,12 @@ def _list_file(given: argparse.Namespace, program: str) -> int:
         raise InputError("--file", given.file, str(reason), "name a table such as /proc/net/ipsec_spigrp") from None
     groups, problems = read_file(text, is_local)
     _print(groups, given)
-    for problem in problems:
+    for problem in problems[:_MOST_PROBLEMS]:
         complain(f"{program}: line {problem.number}: {problem.reason}")
+    if len(problems) > _MOST_PROBLEMS:
+        complain(
+            f"{program}: {len(problems) - _MOST_PROBLEMS} more lines cannot be read; is {given.file} such a table?"
+        )
     return _FAILED if problems else 0
 
 

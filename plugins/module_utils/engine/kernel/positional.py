@@ -15,7 +15,7 @@ from ..said import PROTOCOLS, Said, parse_said, parse_spi
 WORDS_EACH = 4
 # The page's limit: one policy and four SAs.
 MAX_SAS = 4
-_FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
+FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _NAMES = ("ah", "esp", "comp", "tun")
 _HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9.-]*")
 _SHAPE = "write FAMILY DESTINATION SPI PROTOCOL for each SA, such as inet 192.0.2.1 0x113 esp"
@@ -34,7 +34,7 @@ def parse_positional(words: Sequence[str], field: str = "words") -> tuple[Said, 
 
 
 def _parse(family: str, destination: str, spi: str, protocol: str, field: str) -> Said:
-    if family not in _FAMILIES:
+    if family not in FAMILIES:
         raise InputError(field, family, "is no address family", "write inet (IPv4) or inet6")
     if protocol not in _NAMES:
         raise InputError(field, protocol, "is no protocol of an SA", f"write {', '.join(_NAMES)}, in lower case")
@@ -74,11 +74,11 @@ def resolve_like(address: str, name: str, field: str) -> str:
 
 def _resolve(family: str, destination: str, field: str) -> str:
     try:
-        found = socket.getaddrinfo(destination, None, _FAMILIES[family], socket.SOCK_DGRAM)
+        found = socket.getaddrinfo(destination, None, FAMILIES[family], socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "is no host name"
         raise InputError(
             field, destination, f"has no {family} address: {reason}", "write an address, or a name, of that family"
         ) from None
     address, *_rest = found[0][4]
-    return socket.inet_ntop(_FAMILIES[family], socket.inet_pton(_FAMILIES[family], str(address).partition("%")[0]))
+    return socket.inet_ntop(FAMILIES[family], socket.inet_pton(FAMILIES[family], str(address).partition("%")[0]))

@@ -204,6 +204,8 @@ KEYS = ["--enckey", "0x" + "5a" * 16, "--authkey", "0x" + "5a" * 20]
         ([*FULL, *KEYS, "--enckey-file", "-"], "--enckey: cannot stand beside --enckey-file"),
         ([*FULL, "--enckey-file", "/nonexistent"], "--enckey-file: No such file or directory"),
         ([*FULL, "--enckey-file", "/dev/null"], "--enckey-file: has no key in its line"),
+        (["--said", "comp.115@192.0.2.2", "--src", "192.0.2.1", "--comp", "lzs"], "--comp: is no compression"),
+        (["--label", ""], "--label: is empty"),
         ([*FULL, *KEYS, "--replay_window", "many"], "--replay_window: is no number"),
         ([*FULL, *KEYS, "--replay_window", "5000"], "--replay_window: is out of range"),
         ([*FULL, *KEYS, "--life", "soft-allocations=3"], "counts what this kernel does not"),

@@ -103,6 +103,15 @@ def test_a_classic_table_is_listed_and_bad_lines_are_named(tmp_path, capsys):
     assert file.read_text() == TABLE
 
 
+def test_a_file_that_is_no_table_is_not_poured_out(tmp_path, capsys):
+    file = tmp_path / "words"
+    file.write_text("word\n" * 25)
+    assert spigrp.main(["--file", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 11
+    assert err.splitlines()[-1] == f"spigrp: 15 more lines cannot be read; is {file} such a table?"
+
+
 def test_what_is_listed_reads_back_the_same(runtime, monkeypatch, capsys):
     for each in ([], ["--each-sa"]):
         spigrp.main([*each, "--runtime-dir", runtime])
@@ -153,6 +162,9 @@ def test_empty_table_prints_nothing(monkeypatch, capsys, tmp_path):
         (["inet", "host.invalid", "0x113", "esp"], "has no inet address"),
         (["--said", "esp.1x3@192.0.2.2"], "not hexadecimal"),
         (["--said", "%drop"], "is an action and no SA"),
+        (["--said", "ah.114@192.0.2.2", "inet", "192.0.2.2", "0x113", "esp"], "inet: cannot stand beside --said"),
+        (["--label", ""], "--label: is empty"),
+        (["inet", "192.0.2.2", "-5", "esp"], "words: not decimal (got '-5'); write 0x and hexadecimal digits"),
         (["--said", *(f"esp.11{number}@192.0.2.2" for number in range(5))], "--said: a group has at most 4 SAs"),
         (
             ["inet", "192.0.2.2", "0x113", "esp"] * 5,
