@@ -25,7 +25,7 @@ MODULES = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
 COMMANDS = [
     "ipsec eroute", "ipsec eroute --add", "--replace", "ipsec eroute --addin", "--replacein", "ipsec eroute --del",
     "ipsec eroute --clear", "ipsec spigrp", "ipsec spigrp SA SA ...", "ipsec spigrp SA", "ipsec spi", "ipsec look",
-    "ike cmd=activate", "ike cmd=list", "ike cmd=remove", "ike cmd=log", "ikeping", "ipsec ikeping",
+    "ike cmd=activate", "ike cmd=list", "ike cmd=remove", "ike cmd=log", "ikedb", "ikeping", "ipsec ikeping",
     "/proc/net/ipsec_eroute", "/proc/net/ipsec_spigrp",
 ]  # fmt: skip
 
