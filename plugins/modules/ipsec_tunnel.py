@@ -39,7 +39,7 @@ options:
         type: str
       id:
         description: Our identity - a host name, C(user@host), an address, or V(TYPE:VALUE) with C(fqdn), C(email), C(keyid),
-          C(ipv4), C(ipv6). The address when left out.
+          C(dn) (a distinguished name such as V(dn:C=DE, O=Fleet, CN=gw)), C(ipv4), C(ipv6). The address when left out.
         type: str
   remote: &remote
     description: The peer.
