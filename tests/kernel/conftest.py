@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils"))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "unit" / "engine" / "manager"))
 
 from engine.errors import EngineError
 from engine.kernel.client import XfrmClient

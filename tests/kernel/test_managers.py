@@ -18,6 +18,7 @@ import pytest
 from conftest import Namespace
 from engine.errors import MissingError
 from engine.manager.client import Client
+from keeper import Keeper
 
 pytestmark = pytest.mark.usefixtures("esp")
 
@@ -30,6 +31,7 @@ class Manager:
     def __init__(self, space: Namespace, folder: Path, number: int) -> None:
         self.space, self.folder, self.number = space, folder, number
         self.control = str(folder / "control.sock")
+        self.keeper: Keeper | None = None
         folder.mkdir()
 
     def start(self) -> None:
@@ -37,7 +39,10 @@ class Manager:
         command += ["--runtime-dir", str(self.folder), "--log-level", "debug"]
         environment = os.environ | {"PYTHONPATH": str(ENGINE)}
         with self.space.entered(), (self.folder / "log").open("a") as log:
-            self.process = subprocess.Popen(command, env=environment, stderr=log)
+            if self.keeper is not None:
+                self.process = self.keeper.run(command, log, environment)
+            else:
+                self.process = subprocess.Popen(command, env=environment, stderr=log)
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -191,6 +196,34 @@ def test_a_restart_loses_no_packet_and_no_sa(managers: tuple[Manager, Manager], 
     assert b.process.wait(20) == 0
     assert a.call("tunnels.wait", names=["t"], until="down", timeout=5)["reached"]
     assert "proto esp" not in b.space.run("ip xfrm state")
+
+
+def test_esp_in_udp_goes_on_while_systemd_keeps_the_sockets(managers: tuple[Manager, Manager], tmp_path: Path) -> None:
+    a, b = managers
+    for manager in managers:
+        manager.end(signal.SIGTERM)
+        (manager.folder / "notify").mkdir()
+        manager.keeper = Keeper(manager.folder / "notify")
+        manager.start()
+    b.apply("present", encapsulation="force")
+    a.apply("active", encapsulation="force")
+    a.established()
+    before = identity(a), identity(b)
+    with a.space.entered():
+        command = ["ping", "-n", "-q", "-i", "0.01", "-W", "5", "10.2.0.1"]
+        pings = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    for manager in managers:
+        manager.end(signal.SIGKILL)
+        time.sleep(0.3)
+    for manager in managers:
+        manager.start()
+    pings.send_signal(signal.SIGINT)
+    sent, received = re.search(r"(\d+) packets transmitted, (\d+) received", pings.communicate(timeout=60)[0]).groups()
+    assert sent == received and int(sent) > 50
+    assert (identity(a), identity(b)) == before and a.sas()[0]["encapsulation"] == [4500, 4500]
+    for manager in managers:
+        manager.keeper.close()
 
 
 def test_neighbours_on_one_link_find_each_other_behind_their_policies(managers: tuple[Manager, Manager]) -> None:

@@ -56,6 +56,8 @@ class Port:
         try:
             self._prepare()
             if bound is None:
+                if self.family == 6:
+                    self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 self.socket.bind(_numeric(address, port, kind))
         except OSError as exc:
             self.socket.close()
@@ -69,7 +71,6 @@ class Port:
             # Messages larger than the path MTU are to be fragmented, not lost.
             set_option(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DONT)
         else:
-            set_option(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             set_option(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
             set_option(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
             set_option(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT)

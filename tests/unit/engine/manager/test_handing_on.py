@@ -5,64 +5,20 @@
 
 from __future__ import annotations
 
-import array
 import os
 import signal
 import socket
-import subprocess
 import sys
 
 import pytest
 from engine.ike.actions import Path
 from engine.manager.sockets import Ports
 from engine.manager.systemd import Systemd
+from keeper import Keeper
 from manager_lab import HERE, Process
 from test_manager_pair import established, eventually, spis
 
 LOOP = "127.0.0.9"
-
-
-class Keeper:
-    """What systemd does: it takes notifications and keeps the descriptors that come with them."""
-
-    def __init__(self, folder) -> None:
-        self.address = str(folder / "notify")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(self.address)
-        self._socket.settimeout(10)
-        self.kept: list[int] = []
-        self.texts: list[str] = []
-
-    def read(self) -> str:
-        text, ancillary, _flags, _address = self._socket.recvmsg(4096, socket.CMSG_SPACE(16 * 4))
-        for _level, kind, data in ancillary:
-            assert kind == socket.SCM_RIGHTS
-            self.kept += array.array("i", data).tolist()
-        self.texts.append(text.decode())
-        return self.texts[-1]
-
-    def until_ready(self) -> None:
-        while "READY=1" not in self.read():
-            pass
-
-    def run(self, process: Process) -> None:
-        """Start a manager with what is kept, from descriptor 3 on."""
-        # High enough to be in nobody's way while they are put in their places.
-        sources = [os.dup2(one, 100 + place) for place, one in enumerate(self.kept)]
-        moves = " ".join(f"{3 + place}<&{one}" for place, one in enumerate(sources))
-        listen = f"LISTEN_PID=$$ LISTEN_FDS={len(sources)} " if sources else ""
-        words = [sys.executable, str(HERE / "fake_kernel.py"), *process.arguments]
-        script = f"exec {moves}; export NOTIFY_SOCKET={self.address} {listen}; exec {' '.join(words)}"
-        with process.log.open("a") as log:
-            process.process = subprocess.Popen(["bash", "-c", script], pass_fds=sources, stdout=log, stderr=log)
-        for one in sources:
-            os.close(one)
-        self.until_ready()
-
-    def close(self) -> None:
-        self._socket.close()
-        for one in self.kept:
-            os.close(one)
 
 
 @pytest.fixture
@@ -72,11 +28,17 @@ def keeper(tmp_path):
     made.close()
 
 
+def start(keeper: Keeper, manager: Process) -> None:
+    with manager.log.open("a") as log:
+        command = [sys.executable, str(HERE / "fake_kernel.py"), *manager.arguments]
+        manager.process = keeper.run(command, log)
+
+
 def test_what_arrives_between_two_managers_is_served_by_the_second(keeper, tmp_path, free_ports):
     left = Process(tmp_path / "left", "127.0.0.2", *free_ports)
     right = Process(tmp_path / "right", "127.0.0.3", *free_ports)
     try:
-        keeper.run(left)
+        start(keeper, left)
         assert len(keeper.kept) == 2 and any("FDPOLL=0" in text for text in keeper.texts)
         right.start()
         _ours, theirs = established(left, right)
@@ -86,7 +48,7 @@ def test_what_arrives_between_two_managers_is_served_by_the_second(keeper, tmp_p
         child = theirs["children"][0] | {"replay_window": 256}
         right.apply(theirs | {"children": [child]})
         refused = right.call("manager.info")["counts"].get("icmp_errors", 0)
-        keeper.run(left)
+        start(keeper, left)
         eventually(lambda: spis(right) != before and len(spis(right)) == 1)
         assert refused == 0
     finally:
@@ -94,6 +56,16 @@ def test_what_arrives_between_two_managers_is_served_by_the_second(keeper, tmp_p
             if manager.process is not None and manager.process.poll() is None:
                 manager.process.kill()
                 manager.process.wait(10)
+
+
+def test_all_sockets_of_a_manager_are_taken_by_the_next_again_and_again(free_ports):
+    first = Ports([], *free_ports)
+    sockets = [port.socket for port in first]
+    for _turn in range(2):
+        ports = Ports([], *free_ports, [socket.socket(fileno=os.dup(one.fileno())) for one in sockets])
+        assert [port.socket.getsockname() for port in ports] == [one.getsockname() for one in sockets]
+        ports.close()
+    first.close()
 
 
 def test_sockets_that_fit_are_taken_and_others_closed(free_ports):

@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service manager that keeps the sockets of a process, as systemd does."""
+
+from __future__ import annotations
+
+import array
+import os
+import shlex
+import socket
+import subprocess
+from pathlib import Path
+from typing import IO
+
+
+class Keeper:
+    """It takes notifications, and keeps the descriptors that come with them for the next process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = str(folder / "notify")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address)
+        self._socket.settimeout(60)
+        self.kept: list[int] = []
+        self.texts: list[str] = []
+
+    def run(self, command: list[str], log: IO[str], environment: dict[str, str] | None = None) -> subprocess.Popen:
+        """Start a process with what is kept, from descriptor 3 on, and wait until it is ready."""
+        # High enough to be in nobody's way while they are put in their places.
+        sources = [os.dup2(one, 100 + place) for place, one in enumerate(self.kept)]
+        moves = " ".join(f"{3 + place}<&{one} {one}<&-" for place, one in enumerate(sources))
+        listen = f"LISTEN_PID=$$ LISTEN_FDS={len(sources)}" if sources else ""
+        script = f"exec {moves}; export NOTIFY_SOCKET={self.address} {listen}; exec {shlex.join(command)}"
+        process = subprocess.Popen(["bash", "-c", script], pass_fds=sources, stdout=log, stderr=log, env=environment)
+        for one in sources:
+            os.close(one)
+        self.kept, before = [], self.kept
+        while "READY=1" not in self._read():
+            continue
+        for one in before:
+            os.close(one)
+        return process
+
+    def _read(self) -> str:
+        text, ancillary, _flags, _address = self._socket.recvmsg(4096, socket.CMSG_SPACE(16 * 4))
+        for _level, kind, data in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                self.kept += array.array("i", data).tolist()
+        self.texts.append(text.decode())
+        return self.texts[-1]
+
+    def close(self) -> None:
+        """Keep nothing any more."""
+        self._socket.close()
+        for one in self.kept:
+            os.close(one)
