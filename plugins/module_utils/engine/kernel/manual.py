@@ -21,7 +21,7 @@ from .client import Operation, XfrmClient, add_sa, delete_sa, update_sa
 from .installed import Installed
 from .manual_show import show_sa
 from .manual_words import Wish
-from .registry import MANUAL_FIRST, SHUNT_FIRST, Manual, Registry, RegistryView
+from .registry import MANUAL_FIRST, SHUNT_FIRST, Child, Manual, Registry, RegistryView
 from .values import Sa
 from .xfrm import DELSA
 
@@ -50,7 +50,7 @@ class Seen:
     installed: Mapping[Said, Installed]
     noted: Mapping[Said, Manual]
     groups: Sequence[Members]
-    children: Mapping[int, object]
+    children: Mapping[int, Child]
     keys_hidden: bool = False
 
     def group_of(self, said: Said) -> Members:
@@ -144,14 +144,15 @@ def plan_present(wishes: Sequence[Wish], owner: str, places: Sequence[str], seen
     """
     used = {note.reqid for note in seen.noted.values()}
     steps: list[Step] = []
+    named: set[Said] = set()
     for wish, place in zip(wishes, places, strict=True):
-        if any(step.said == wish.said for step in steps):
+        if wish.said in named:
             raise InputError(place, str(wish.said), "is named twice", "name each SA once")
+        named.add(wish.said)
         note = _claim(wish.said, owner, place, seen)
         step = _tunnel_step(wish, owner, note) if wish.sa is None else _sa_step(wish, wish.sa, owner, note, used, seen)
-        group = seen.group_of(wish.said)
         moved = {"mode", "reqid", "source"} & set(step.fields)
-        if group and moved:
+        if moved and (group := seen.group_of(wish.said)):
             raise InputError(
                 place, str(wish.said), f"is in the group {_text(group)}, which needs its {' and '.join(sorted(moved))}",
                 "ungroup it first, by the name of any of its SAs",
@@ -177,11 +178,12 @@ def plan_absent(saids: Sequence[Said], owner: str, places: Sequence[str], seen: 
     """
     steps: list[Step] = []
     dissolved: dict[Members, None] = {}
-    for said, place in zip(saids, places, strict=True):
+    where = dict(zip(saids, places, strict=True))  # one that is named twice is deleted once
+    for said, place in where.items():
         note = _claim(said, owner, place, seen)
         held = seen.installed.get(said)
         there = note is not None and (held is not None or said.protocol == chains.TUN)
-        if there and not any(step.said == said for step in steps):
+        if there:
             steps.append(Step(said, DELETED, (), held.sa if held else None, None, note, None))
             if group := seen.group_of(said):
                 dissolved[group] = None
@@ -215,7 +217,7 @@ def _claim(said: Said, owner: str, place: str, seen: Seen) -> Manual | None:
     held = seen.installed.get(said)
     if held is not None and (note is None or not seen.is_noted(said, note)):
         names = seen.children.get(held.sa.reqid)
-        whose = f"is of tunnel {names.tunnel} (child {names.child})" if names else "is of another program"  # type: ignore[attr-defined]
+        whose = f"is of tunnel {names.tunnel} (child {names.child})" if names else "is of another program"
         if held.state.larval:
             whose += ", which has reserved its SPI"
         raise InputError(place, str(said), f"{whose}, and left alone", "choose another SPI")
