@@ -34,7 +34,7 @@ options:
     description:
       - Network that the packets come from. A single address is that host; V(0/0) or V(any) is everything. Host bits are cleared.
       - An eroute is about all packets of its networks that this host sends or forwards, those of its own address among them.
-        The module warns when O(source) and O(destination) have addresses in common and none of them may pass.
+        The module warns when that stops this host from talking to its neighbours.
     type: str
   destination: &destination
     description: Network that the packets go to.

@@ -518,6 +518,45 @@ def test_what_the_kernel_lost_is_set_again(site: Site) -> None:
     assert not site.present(passing).changed
 
 
+class Killed(BaseException):
+    """What ends a run without a chance to put anything back."""
+
+
+@pytest.mark.parametrize("then", ["again", "delete"])
+def test_what_a_killed_run_left_can_be_set_and_removed(site: Site, monkeypatch, then: str) -> None:
+    real = XfrmClient.batch
+
+    def kill(self: XfrmClient, operations) -> None:
+        real(self, operations)
+        raise Killed
+
+    monkeypatch.setattr(XfrmClient, "batch", kill)
+    passing = wish("10.1.0.0/24", "10.2.0.0/24", "%pass", counted=False)
+    with pytest.raises(Killed):
+        site.present(passing)
+    monkeypatch.undo()
+    assert site.gateway.run("ip xfrm policy").count("dir ") == 3 and [e.owner for e in site.table()] == [None]
+    if then == "again":
+        assert site.present(passing).changed and [e.owner for e in site.table()] == ["tests"]
+        assert not site.present(passing).changed
+    plan = site.absent(passing)
+    assert plan.changed and shunts.show(plan)[0] and site.gateway.run("ip xfrm policy") == ""
+
+
+def test_runs_at_once_do_not_get_into_each_other_s_way(site: Site) -> None:
+    environment = os.environ | {"PYTHONPATH": str(MODULE_UTILS)}
+    words = [sys.executable, "-m", "engine.cli.ipsec", "eroute", "--add", "--runtime-dir", site.runtime, "--src", "0/0"]
+    with site.gateway.entered():
+        runs = [
+            subprocess.Popen([*words, "--dst", f"10.{n}.0.0/16", "--said", "%drop"], env=environment)
+            for n in range(20, 26)
+        ]
+        assert [run.wait(60) for run in runs] == [0] * 6
+    assert sorted(e.destination for e in site.table()) == [f"10.{n}.0.0/16" for n in range(20, 26)]
+    same = [wish("0/0", f"10.{n}.0.0/16", "%drop", owner="command") for n in range(20, 26)]
+    assert not site.present(*same, owner="command").changed
+
+
 def test_thousands_at_once(site: Site) -> None:
     many = [wish("10.1.0.0/16", f"10.{n >> 8}.{n & 255}.0/24", "%drop", counted=False) for n in range(512, 3512)]
     began = time.monotonic()

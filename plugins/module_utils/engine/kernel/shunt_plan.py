@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from ..errors import InputError, KernelError, MissingError
 from . import groups, nftables
 from .client import describe
-from .policies import network_text
+from .policies import network
 from .registry import Child
 from .shunt import (
     DROP,
+    FWD,
     IN,
     IPSEC,
     NUMBERS,
@@ -67,6 +69,7 @@ class Seen:
     """What there is.
 
     :ivar problem: why this host cannot have rules of nftables; None when it can.
+    :ivar addresses: those of this host.
     """
 
     kernel: groups.Snapshot
@@ -74,11 +77,21 @@ class Seen:
     children: Mapping[int, Child]
     rules: nftables.State | None
     problem: Callable[[], MissingError | None]
+    addresses: Callable[[], Sequence[str]] = tuple
 
     @cached_property
     def by_key(self) -> dict[Key, int]:
         """The number of each shunt by its key."""
         return {shunt.key: number for number, shunt in self.shunts.items()}
+
+    @cached_property
+    def strays(self) -> dict[Key, int]:
+        """Numbers of shunts that the kernel has and the registry has not, because a run was killed, by their keys."""
+        return {
+            (policy.selector, policy.direction == IN): number
+            for policy in self.kernel.policies
+            if policy.direction != FWD and (number := stray_number(policy, self)) is not None
+        }
 
     @cached_property
     def tunnels(self) -> dict[tuple[str, int], tuple[list[int], list[Policy]]]:
@@ -181,10 +194,11 @@ def plan_absent(seen: Seen, keys: Iterable[tuple[Key, Callable[[str], str]]], ow
     after = dict(seen.shunts)
     gone = []
     for key, name in keys:
-        number = seen.by_key.get(key)
-        if number is not None and number in after:
+        number = seen.by_key.get(key, seen.strays.get(key))
+        if number in after:
             _check_owner(after[number], owner, name)
             del after[number]
+        if number is not None and number not in gone:
             gone.append(number)
     return _plan(seen, after, gone, {})
 
@@ -195,7 +209,7 @@ def plan_delete(seen: Seen, key: Key, line: str, owner: str) -> Plan:
     :param line: what the user wrote, for the error.
     :raises KernelError: ENOENT when there is none of ours. InputError: it is another owner's.
     """
-    if key not in seen.by_key:
+    if key not in seen.by_key and key not in seen.strays:
         raise KernelError("delete the eroute", errno.ENOENT, f"ipsec eroute has made none for {line}")
     return plan_absent(seen, [(key, lambda name: f"--{name}")], owner)
 
@@ -278,6 +292,7 @@ def _plan(
     puts: list[PolicyChange] = []
     last: list[PolicyChange] = []
     changes = []
+    strays: set[int] = set()
     for number in numbers:
         wanted = [] if number in removed else with_templates(after[number], number, seen.kernel, names[number]("said"))
         left = dict(own.get(number, {}))
@@ -286,13 +301,19 @@ def _plan(
             place = (policy.selector, policy.direction)
             held = left.pop(place, None)
             if held is None and place in others:
-                _refuse(others[place], policy, seen)
+                stray = stray_number(others[place], seen)
+                if stray is None:
+                    _refuse(others[place], policy, seen)
+                strays.add(stray)
             if held is None or _differs(held, policy):
                 puts.append(PolicyChange(held, policy))
         # What is removed makes room for what comes; what is replaced goes when its successor stands.
         (first if number in removed else last).extend(PolicyChange(policy, None) for policy in left.values())
+        if number not in seen.shunts and number not in after:
+            continue
         if left or len(puts) > before or seen.shunts.get(number) != after.get(number):
             changes.append(Change(number, seen.shunts.get(number), after.get(number)))
+    first += [PolicyChange(policy, None) for number in strays for policy in own[number].values()]
     if numbers:
         more, needless = _answers(seen, after, others)
         puts, last = [*more, *puts], [*last, *needless]
@@ -301,23 +322,24 @@ def _plan(
     before_rules = nftables.rules_of(seen.shunts)
     policies_ = (*first, *puts, *last)
     return Plan(
-        tuple(changes), policies_, rules if stale else None, before_rules, seen.rules, _warnings(changes, after)
+        tuple(changes), policies_, rules if stale else None, before_rules, seen.rules, _warnings(seen, changes, after)
     )  # fmt: skip
 
 
-def _warnings(changes: Iterable[Change], after: Mapping[int, Shunt]) -> tuple[str, ...]:
-    """What stops packets from a network to itself stops this host's own there: a login from the inside, too."""
+def _warnings(seen: Seen, changes: Iterable[Change], after: Mapping[int, Shunt]) -> tuple[str, ...]:
+    """What stops packets from a network of ours to itself stops our own there: a login from the inside, too."""
     passing = [shunt.selector for shunt in after.values() if shunt.action == PASS]
     found = []
     for shunt in (change.after for change in changes if change.after):
         within = overlap(shunt.selector)
         if not within or shunt.selector.protocol or shunt.direction == IN or shunt.action not in (DROP, REJECT, TRAP):
             continue
-        if not any(covers(wide, within) for wide in passing):
-            name = network_text(within.source, within.source_prefix)
+        common = network(within.source, within.source_prefix)
+        ours = next((each for each in seen.addresses() if ipaddress.ip_address(each) in common), None)
+        if ours and not any(covers(wide, within) for wide in passing):
             found.append(
-                f"{shunt.line} stops packets within {name} too, such as this host's own to its neighbours there; "
-                f"set %pass from {name} to {name}, or narrow the destination, if they are to pass"
+                f"{shunt.line} stops packets within {common} too, such as those of this host, {ours}, to its neighbours;"
+                " set %pass from that network to itself first, or narrow the destination, if they are to pass"
             )
     return tuple(found)
 
@@ -340,7 +362,7 @@ def _standing(seen: Seen, removed: Collection[int]) -> tuple[dict[int, dict[Plac
         if policy.if_id:
             continue
         number, place = number_of(policy), (policy.selector, policy.direction)
-        if number is not None and number in seen.shunts:
+        if number is not None and not is_answer(policy):
             own.setdefault(number, {})[place] = policy
         if number not in removed:
             others[place] = policy
@@ -352,7 +374,13 @@ def _differs(held: Policy, wanted: Policy) -> bool:
     return any(getattr(held, name) != getattr(wanted, name) for name in fields)
 
 
-def _refuse(held: Policy, wanted: Policy, seen: Seen) -> None:
+def stray_number(policy: Policy, seen: Seen) -> int | None:
+    """The number of the shunt that a policy is of, if the registry does not have that."""
+    number = number_of(policy)
+    return None if number is None or number in seen.shunts or is_answer(policy) else number
+
+
+def _refuse(held: Policy, wanted: Policy, seen: Seen) -> NoReturn:
     number = number_of(held)
     if number is not None and number in seen.shunts:
         whose = f"the eroute {seen.shunts[number].words} has these selectors already"

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import TypeVar
 
 from ..errors import EngineError, MissingError
 from . import groups, nftables
 from .client import Operation, XfrmClient, create_policy, delete_policy, delete_policy_index, describe, set_policy
 from .registry import Registry, RegistryView
+from .routes import Routes
 from .shunt import number_of, of_shape
 from .shunt_plan import Plan, PolicyChange, Seen
 from .values import Policy
 
 Decide = Callable[[Seen], Plan]
+T = TypeVar("T")
 
 
 def look(client: XfrmClient, registry: RegistryView) -> Seen:
@@ -26,7 +29,7 @@ def look(client: XfrmClient, registry: RegistryView) -> Seen:
     """
     kernel = groups.look(client, registry)
     shunts = {number: of_shape(*row) for number, row in registry.shunts().items()}
-    return Seen(kernel, shunts, registry.children(), nftables.read(), _once(_problem))
+    return Seen(kernel, shunts, registry.children(), nftables.read(), _once(_problem), _once(_addresses))
 
 
 def _problem() -> MissingError | None:
@@ -37,10 +40,19 @@ def _problem() -> MissingError | None:
     return None
 
 
-def _once(find: Callable[[], MissingError | None]) -> Callable[[], MissingError | None]:
-    found: list[MissingError | None] = []
+def _addresses() -> Sequence[str]:
+    try:
+        with Routes() as routes:
+            return routes.local_addresses()
+    except EngineError:
+        # They are for warnings only.
+        return ()
 
-    def ask() -> MissingError | None:
+
+def _once(find: Callable[[], T]) -> Callable[[], T]:
+    found: list[T] = []
+
+    def ask() -> T:
         if not found:
             found.append(find())
         return found[0]
@@ -57,6 +69,8 @@ def show(plan: Plan) -> tuple[str, str]:
         if wanted is not None and number_of(wanted) in damaged:
             before += [f"policy {describe(wanted)}: {'different' if held else 'missing'}"]
             after += [f"policy {describe(wanted)}"]
+        elif wanted is None and held is not None and number_of(held) not in {change.number for change in plan.changes}:
+            before += [f"policy {describe(held)}: left by a run that was killed"]
     if plan.rules is not None and not plan.changes:
         before, after = ["rules of nftables: missing or different"], ["rules of nftables"]
     return "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after)
