@@ -112,9 +112,11 @@ def test_what_is_routed_into_the_interface_is_protected(gateways: Pair) -> None:
     assert {"NOARP", "UP"} <= set(link["flags"])
     assert ping(a.space, "10.2.0.1") == 3 and ping(b.space, "10.1.0.1") == 3
     assert ping(a.space, "fd00:2::1") == 3 and ping(a.space, "10.255.0.2") == 3
-    assert packets(a) == (12, 12)
+    # Of IPv6, a host also asks for routers by itself.
+    out, back = packets(a)
+    assert 12 <= out < 17 and 12 <= back < 17
     assert "dev ipsec0 proto 166" in a.space.run("ip route get fibmatch 10.2.0.9")
-    assert ping(a.space, "192.0.2.2") == 3 and packets(a) == (12, 12), "other packets do not meet the tunnel"
+    assert ping(a.space, "192.0.2.2", 20) == 20 and packets(a)[0] < 20, "other packets do not meet the tunnel"
     number = link["linkinfo"]["info_data"]["if_id"]
     (eroute, other) = [e for e in _eroutes(a) if e.tunnel == "t"]
     assert {eroute.if_id, other.if_id} == {int(number, 0)} and eroute.action == "ipsec"
@@ -136,8 +138,10 @@ def test_two_tunnels_with_the_same_selectors_each_on_its_interface(gateways: Pai
 
     def two(manager: Manager) -> list[dict]:
         us, them = manager.number, 3 - manager.number
+        first = {"addresses": [f"10.255.0.{us}/30"], "routes": [f"10.{them}.0.0/24"]}
         second = {"name": "ipsec1", "id": 77, "addresses": [f"10.255.1.{us}/30"], "routes": [f"10.{them}.1.0/24"]}
-        return [definition(manager), definition(manager, "u", second)]
+        children = [{"name": "any", "local": ["0.0.0.0/0"], "remote": ["0.0.0.0/0"]}]
+        return [definition(manager, *each, children=children) for each in (("t", first), ("u", second))]
 
     for manager in (a, b):
         manager.space.run(f"ip addr add 10.{manager.number}.1.1/24 dev lo")
@@ -147,7 +151,7 @@ def test_two_tunnels_with_the_same_selectors_each_on_its_interface(gateways: Pai
     assert {link["ifname"] for link in links(a.space)} == {"ipsec0", "ipsec1"}
     policies = a.space.run("ip xfrm policy list nosock")
     assert policies.count("src 0.0.0.0/0 dst 0.0.0.0/0") == 6, "in, fwd and out, for each interface"
-    assert policies.count("if_id 0x4d") == 6, "two families"
+    assert policies.count("if_id 0x4d") == 3
     assert ping(a.space, "10.2.0.1") == 3 and packets(a) == (3, 3) and packets(a, "u") == (0, 0)
     assert ping(a.space, "10.2.1.1", 4) == 4 and packets(a) == (3, 3) and packets(a, "u") == (4, 4)
     apply(a, {"name": "t"}, state="absent")
