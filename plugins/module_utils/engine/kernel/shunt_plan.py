@@ -338,7 +338,7 @@ def _warnings(seen: Seen, changes: Iterable[Change], after: Mapping[int, Shunt])
         ours = next((each for each in seen.addresses() if ipaddress.ip_address(each) in common), None)
         if ours and not any(covers(wide, within) for wide in passing):
             found.append(
-                f"{shunt.line} stops packets within {common} too, such as those of this host, {ours}, to its neighbours;"
+                f"{shunt.line} stops packets within {common} too, such as those from here ({ours}) to neighbours;"
                 " set %pass from that network to itself first, or narrow the destination, if they are to pass"
             )
     return tuple(found)
