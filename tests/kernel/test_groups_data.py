@@ -231,6 +231,13 @@ def test_packets_go_through_as_many_sas_as_the_kernel_can_apply(sites, tmp_path,
     check(sites, tmp_path, "tun comp esp ah esp ah", outer, outer)
 
 
+@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize("names", ["ah tun esp", "esp ah tun esp"])
+def test_transport_mode_inside_of_a_tunnel(sites, tmp_path, names: str, outer: int) -> None:
+    """AH is the outermost of its own IP header, which the tunnel then carries."""
+    check(sites, tmp_path, names, outer, outer)
+
+
 def check(sites: tuple[Site, Site], tmp_path, names: str, outer: int, inner: int) -> None:
     ways = lay_out(sites, names, outer, inner)
     addresses = INNER[inner] if names.startswith("tun") else OUTER[outer]
