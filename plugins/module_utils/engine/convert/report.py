@@ -155,7 +155,11 @@ def is_secret(option: str) -> bool:
 
 def refuse(entry: Entry, problem: str, remedy: str) -> InputError:
     """The error for a file that cannot be read on from here."""
-    return InputError(f"{entry.file}:{entry.line}: {entry.option}", entry.shown, problem, remedy)
+    field = f"{entry.file}:{entry.line}: {entry.option}"
+    error = InputError(field, entry.shown, problem, remedy)
+    if entry.secret or not entry.value:
+        error.args = (f"{field}: {problem}; {remedy}",)  # there is no value that could be told
+    return error
 
 
 def summary(notes: Iterable[Note]) -> str:
