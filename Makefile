@@ -35,7 +35,7 @@ lab-down: ## end the lab, leaving nothing behind
 	@python3 -m tests.lab down
 
 test: setup ## everything that must pass before a change lands
-	@$(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interop molecule sanity
+	@$(PYTHON) -m tests.setup.stages interop unit kernel molecule unit-debian sanity lint
 
 unit: setup ## unit tests, and two engines against each other without sockets
 	@$(PYTEST) tests/unit
@@ -73,8 +73,11 @@ long: setup ## tests that take minutes, and twenty rounds of new generated examp
 crash: setup ## managers killed at 600 random moments while packets pass: nothing may be lost
 	@$(PYTHON) -m tests.lab.guest --timeout 14400 $(PYTHON) -m tests.crash --kills 600
 
-nightly: setup ## everything of "make test", then long, crash and bench
-	@$(PYTHON) -m tests.setup.stages lint unit unit-debian kernel interfaces interop molecule sanity long crash bench
+nightly: setup ## everything of "make test", then long, crash and, on its own, bench
+	@status=0; \
+	$(PYTHON) -m tests.setup.stages crash interop unit kernel interfaces molecule unit-debian sanity lint long \
+	    || status=1; \
+	$(MAKE) --no-print-directory bench || status=1; exit $$status
 
 uml-kernel: setup ## build a guest kernel with what Debian's lacks (minutes, once)
 	@sh $(SETUP)/uml-kernel.sh $(UML_KERNEL)
