@@ -255,6 +255,12 @@ def test_a_restart_keeps_what_is_defined_and_removes_what_is_not(gateways: Pair,
     assert step["action"] == "none", "and nothing is to do"
     (step,) = apply(a, definition(a, interface={"mtu": 1300}))
     assert step["impact"] == "hot" and links(a.space)[0]["mtu"] == 1300
+    (sa,) = a.sas()
+    a.space.run("ip link del ipsec0")
+    a.end(number)
+    a.start()
+    assert links(a.space)[0]["mtu"] == 1300 and ping(a.space, "10.2.0.1") == 3, "what somebody removed is made again"
+    assert a.sas()[0]["spi_in"] == sa["spi_in"]
     a.end(number)
     (a.folder / "definitions.sqlite").unlink()
     a.start()
