@@ -26,7 +26,7 @@ from .handlers import Methods
 from .host import KernelHost
 from .log import Log
 from .resident import Resident
-from .sockets import Ports
+from .sockets import Ports, fit
 from .store import Store
 from .systemd import Systemd
 
@@ -142,7 +142,11 @@ async def _run(options: Options, make_host: Any, log: Log, stopped: Callable[[Tu
     store = Store(options.database)
     host = make_host(options.runtime_dir)
     systemd = Systemd()
-    ports = Ports(list(options.listen), options.ike_port, options.natt_port, systemd.kept())
+    places = list(options.listen), options.ike_port, options.natt_port
+    kept = systemd.kept()
+    if not fit(kept, *places):
+        systemd.drop()
+    ports = Ports(*places, kept)
     for port in ports:
         host.prepare_socket(port)
     settings = Settings(ike_port=options.ike_port, natt_port=options.natt_port)

@@ -186,21 +186,16 @@ class Ports:
         self, addresses: list[str], ike_port: int, natt_port: int, handed_on: Iterable[socket.socket] = ()
     ) -> None:
         self._all: list[Port] = []
-        bound = {(one.family, one.getsockname()[:2]): one for one in handed_on}
+        bound = {_bound_to(one): one for one in handed_on}
+        places = [(place, bound.pop(_binding(*place[:2]), None)) for place in _places(addresses, ike_port, natt_port)]
+        for one in bound.values():
+            one.close()
         try:
-            for address in addresses or ["0.0.0.0", "::"]:
-                if not addresses and address == "::" and not _has_ipv6():
-                    continue
-                kind = socket.AF_INET6 if ":" in address else socket.AF_INET
-                for number, natt in ((ike_port, False), (natt_port, True)):
-                    standing = bound.pop((kind, _numeric(address, number, kind)[:2]), None)
-                    self._all.append(Port(address, number, natt, standing))
+            for place, standing in places:
+                self._all.append(Port(*place, standing))
         except MissingError:
             self.close()
             raise
-        finally:
-            for one in bound.values():
-                one.close()
         self._by_address = {(port.natt, port.address): port for port in self._all}
         wildcards = {4: "0.0.0.0", 6: "::"}
         self._by_family = {
@@ -241,6 +236,34 @@ def is_ours(address: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def fit(sockets: Iterable[socket.socket], addresses: list[str], ike_port: int, natt_port: int) -> bool:
+    """Whether all of these sockets are such as :class:`Ports` with these arguments makes."""
+    wanted = {_binding(address, number) for address, number, _natt in _places(addresses, ike_port, natt_port)}
+    return {_bound_to(one) for one in sockets} <= wanted
+
+
+def _places(addresses: list[str], ike_port: int, natt_port: int) -> list[tuple[str, int, bool]]:
+    """(address, port, whether it is for NAT traversal) of each socket."""
+    every = ["0.0.0.0", "::"] if _has_ipv6() else ["0.0.0.0"]
+    return [
+        (address, number, natt)
+        for address in addresses or every
+        for number, natt in ((ike_port, False), (natt_port, True))
+    ]
+
+
+def _binding(address: str, port: int) -> tuple[int, Any]:
+    kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return kind, _numeric(address, port, kind)[:2]
+    except OSError:
+        return kind, None  # nothing is bound to it; who tries is told why
+
+
+def _bound_to(one: socket.socket) -> tuple[int, Any]:
+    return one.family, one.getsockname()[:2]
 
 
 def _numeric(address: str, port: int, kind: int) -> tuple[Any, ...]:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 _FIRST_DESCRIPTOR = 3
+_PATIENCE = 5.0  # seconds for what systemd does at once
 
 
 class Systemd:
@@ -54,6 +56,19 @@ class Systemd:
         """
         descriptors = array.array("i", [one.fileno() for one in sockets])
         self._tell("FDSTORE=1\nFDPOLL=0\nFDNAME=ike", [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+
+    def drop(self) -> None:
+        """Have nothing kept any more, from now on: ports that are to be had anew must not be held there."""
+        self._tell("FDSTOREREMOVE=1\nFDNAME=ike")
+        # The other end of a pipe is closed when everything before it was heeded (sd_notify_barrier(3)).
+        waiting, heeded = os.pipe()
+        try:
+            descriptors = array.array("i", [heeded])
+            self._tell("BARRIER=1", [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        finally:
+            os.close(heeded)
+        select.select([waiting], [], [], _PATIENCE)
+        os.close(waiting)
 
     def ready(self, status: str) -> None:
         """We serve."""

@@ -23,6 +23,7 @@ class Keeper:
         self._socket.bind(self.address)
         self._socket.settimeout(60)
         self.kept: list[int] = []
+        self._handed: list[int] = []
         self.texts: list[str] = []
 
     def run(self, command: list[str], log: IO[str], environment: dict[str, str] | None = None) -> subprocess.Popen:
@@ -35,23 +36,41 @@ class Keeper:
         process = subprocess.Popen(["bash", "-c", script], pass_fds=sources, stdout=log, stderr=log, env=environment)
         for one in sources:
             os.close(one)
-        self.kept, before = [], self.kept
+        self._handed, self.kept = self.kept, []
         while "READY=1" not in self._read():
             continue
-        for one in before:
-            os.close(one)
+        # They came once more, if they are wanted.
+        self._handed = _closed(self._handed)
         return process
 
     def _read(self) -> str:
         text, ancillary, _flags, _address = self._socket.recvmsg(4096, socket.CMSG_SPACE(16 * 4))
+        self.texts.append(text.decode())
         for _level, kind, data in ancillary:
             if kind == socket.SCM_RIGHTS:
-                self.kept += array.array("i", data).tolist()
-        self.texts.append(text.decode())
+                self._take(array.array("i", data).tolist())
+        if "FDSTOREREMOVE=1" in self.texts[-1]:
+            self.forget()
         return self.texts[-1]
+
+    def _take(self, descriptors: list[int]) -> None:
+        if "FDSTORE=1" in self.texts[-1]:
+            self.kept += descriptors
+        else:  # a barrier: everything before it was heeded
+            for one in descriptors:
+                os.close(one)
+
+    def forget(self) -> None:
+        """Keep nothing that was kept so far."""
+        self._handed, self.kept = _closed(self._handed), _closed(self.kept)
 
     def close(self) -> None:
         """Keep nothing any more."""
         self._socket.close()
-        for one in self.kept:
-            os.close(one)
+        self.forget()
+
+
+def _closed(descriptors: list[int]) -> list[int]:
+    for one in descriptors:
+        os.close(one)
+    return []

@@ -68,6 +68,22 @@ def test_all_sockets_of_a_manager_are_taken_by_the_next_again_and_again(free_por
     first.close()
 
 
+def test_other_addresses_to_listen_at_have_the_kept_sockets_given_up(keeper, tmp_path, free_ports):
+    everywhere = Process(tmp_path / "one", "0.0.0.0", *free_ports)
+    here = Process(tmp_path / "one", "127.0.0.2", *free_ports)
+    try:
+        start(keeper, everywhere)
+        everywhere.stop(signal.SIGKILL)
+        start(keeper, here)
+        assert len(keeper.kept) == 2 and any("FDSTOREREMOVE=1" in text for text in keeper.texts)
+        assert {socket.socket(fileno=os.dup(one)).getsockname()[0] for one in keeper.kept} == {"127.0.0.2"}
+    finally:
+        for manager in (everywhere, here):
+            if manager.process is not None and manager.process.poll() is None:
+                manager.process.kill()
+                manager.process.wait(10)
+
+
 def test_sockets_that_fit_are_taken_and_others_closed(free_ports):
     ike, natt = free_ports
     fitting, other = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) for _unused in range(2))
