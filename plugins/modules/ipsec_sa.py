@@ -369,7 +369,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.groups import is_local
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.addresses import is_local
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.manual import (
     Plan,
     Seen,

@@ -219,10 +219,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.addresses import is_local
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.client import describe
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.groups import (
     Group,
-    is_local,
     perform,
     plan_group,
     plan_ungroup,

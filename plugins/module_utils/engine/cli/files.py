@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import socket
 import sys
 import tempfile
 
@@ -16,6 +15,7 @@ from ..convert.files import Files
 from ..convert.importing import Source
 from ..convert.report import Report
 from ..errors import InputError, MissingError
+from ..kernel.addresses import is_local
 
 _ADDRESS = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]+)(?![\w.:/])")
 
@@ -64,10 +64,4 @@ def own_addresses(text: str) -> list[str]:
 
 
 def _is_own(address: str) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((address, 0))
-        except (OSError, ValueError):
-            return False
-    return address not in ("0.0.0.0", "::")
+    return address not in ("0.0.0.0", "::") and is_local(address)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from ..errors import InputError, MissingError
-from ..kernel.groups import is_local
+from ..kernel.addresses import is_local
 from ..kernel.manual import NONE, Plan, Seen, perform, plan_absent, plan_present, with_purge
 from ..kernel.manual_words import read_said, read_wish
 from ..kernel.positional import parse_named, parse_positional, resolve_like

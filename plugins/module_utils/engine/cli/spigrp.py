@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..errors import InputError
-from ..kernel.groups import Group, is_local, perform, plan_group, plan_ungroup, read_file, read_listing, show
+from ..kernel.addresses import is_local
+from ..kernel.groups import Group, perform, plan_group, plan_ungroup, read_file, read_listing, show
 from ..kernel.klips import group_lines, sa_lines
 from ..kernel.positional import FAMILIES, check_count, parse_named, parse_positional
 from ..manager.client import DEFAULT_RUNTIME_DIR

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import NamedTuple
 from ..errors import EngineError, InputError, KernelError
 from ..said import Said
 from . import chain as chains
+from .addresses import is_local
 from .client import Operation, XfrmClient, add_sa, delete_sa, describe, set_policy
 from .eroutes import said_of
 from .klips import Problem, read_groups
@@ -109,9 +109,7 @@ def listing(seen: Snapshot, is_local: Callable[[str], bool]) -> list[Group]:
     found = with_single_sas(seen.groups, seen.sas.values())
     grouped = {said for members in found for said in members}
     found += [(said,) for said in sorted(seen.noted) if said.protocol == chains.TUN and said not in grouped]
-    return [
-        Group(members, seen.missing(members), "in" if is_local(members[-1].destination) else "out") for members in found
-    ]
+    return [Group(members, seen.missing(members), _direction(members, is_local)) for members in found]
 
 
 def read_file(text: str, is_local: Callable[[str], bool]) -> tuple[list[Group], list[Problem]]:
@@ -122,16 +120,6 @@ def read_file(text: str, is_local: Callable[[str], bool]) -> tuple[list[Group], 
 
 def _direction(members: Members, is_local: Callable[[str], bool]) -> str:
     return "in" if is_local(members[-1].destination) else "out"
-
-
-def is_local(address: str) -> bool:
-    """Whether this host has an address: whether a socket can have it."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.bind((address, 0))
-    except OSError:
-        return False
-    return True
 
 
 # Deciding

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from ..errors import KernelError, MissingError
 from ..selector import Selector
+from .addresses import family_of, packed
 from .features import Feature
-from .links import ROUTE_PROTOCOL, Links, family_of, packed
+from .links import ROUTE_PROTOCOL, Links
 
 ALIAS = "fleet.ipsec:"
 KIND = "xfrm"

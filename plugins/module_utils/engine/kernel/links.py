@@ -9,11 +9,11 @@ Imported at the first use: it costs a tenth of a second that tasks without route
 from __future__ import annotations
 
 import importlib
-import socket
 from types import ModuleType
 from typing import Any
 
 from ..errors import KernelError, MissingError
+from .addresses import packed
 
 # Marks our routes (rtm_protocol): a number that no routing daemon has been given.
 ROUTE_PROTOCOL = 166
@@ -57,16 +57,6 @@ class Links:
             if address and not flags & _TENTATIVE and not _is_local(address):
                 found.append(address)
         return found
-
-
-def family_of(address: str) -> int:
-    """The AF number of an address or network text."""
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-def packed(address: str) -> bytes:
-    """An address text as 4 or 16 octets."""
-    return socket.inet_pton(family_of(address), address)
 
 
 def _is_local(address: str) -> bool:

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from ..errors import KernelError
-from .links import ROUTE_PROTOCOL, Links, family_of, packed
+from .addresses import family_of, packed
+from .links import ROUTE_PROTOCOL, Links
 from .spec import ChildSpec
 
 # Behind the routes of an operator, which have metric 0 (IPv4) or up to 1024 (IPv6), and those of interfaces.

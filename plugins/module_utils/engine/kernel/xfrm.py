@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 import struct
 
+from .addresses import family_of
 from .spec import Limits
 from .values import KernelSelector, Policy, Sa, SaState, Template
 
@@ -66,11 +67,6 @@ _NO_CURRENT = bytes(_CURRENT.size)
 _NO_SELECTOR = bytes(SELECTOR_SIZE)
 _ALL_ALGORITHMS = 0xFFFFFFFF
 _AF = {4: socket.AF_INET, 6: socket.AF_INET6}
-
-
-def family_of(address: str) -> int:
-    """The AF number of an address text."""
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def pack_address(address: str) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import MissingError
 from ..ike.actions import Path
+from ..kernel.addresses import family_of, is_local
 
 MARKER = b"\x00\x00\x00\x00"  # the non-ESP marker (RFC 3948 section 2.2)
 KEEPALIVE = b"\xff"  # RFC 3948 section 2.3
@@ -134,7 +135,7 @@ class Port:
             self._send_from(parts, path)
         except OSError as exc:
             # Kernels differ in what they say of a foreign source address.
-            if exc.errno in (errno.EINVAL, errno.ENETUNREACH) and not is_ours(path.local_address):
+            if exc.errno in (errno.EINVAL, errno.ENETUNREACH) and not is_local(path.local_address):
                 raise OSError(errno.EADDRNOTAVAIL, "that is no address of this host") from exc
             raise
 
@@ -227,17 +228,6 @@ def _from_address(address: str) -> list[tuple[int, int, bytes]]:
     return [(socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO4.pack(0, socket.inet_aton(plain), bytes(4)))]
 
 
-def is_ours(address: str) -> bool:
-    """Whether this host has the address."""
-    kind = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        with socket.socket(kind, socket.SOCK_DGRAM) as probe:
-            probe.bind(socket.getaddrinfo(address, 0, kind, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4])
-    except OSError:
-        return False
-    return True
-
-
 def fit(sockets: Iterable[socket.socket], addresses: list[str], ike_port: int, natt_port: int) -> bool:
     """Whether all of these sockets are such as :class:`Ports` with these arguments makes."""
     wanted = {_binding(address, number) for address, number, _natt in _places(addresses, ike_port, natt_port)}
@@ -255,7 +245,7 @@ def _places(addresses: list[str], ike_port: int, natt_port: int) -> list[tuple[s
 
 
 def _binding(address: str, port: int) -> tuple[int, Any]:
-    kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = family_of(address)
     try:
         return kind, _numeric(address, port, kind)[:2]
     except OSError:

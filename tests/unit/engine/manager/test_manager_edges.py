@@ -15,10 +15,11 @@ import pytest
 from engine.crypto import library
 from engine.errors import MissingError
 from engine.ike.actions import Path
+from engine.kernel.addresses import is_local
 from engine.manager.bucket import Bucket
 from engine.manager.log import BURST, Log
 from engine.manager.service import Options, serve
-from engine.manager.sockets import BATCH, MARKER, Port, Ports, is_ours
+from engine.manager.sockets import BATCH, MARKER, Port, Ports
 from engine.manager.systemd import Systemd
 
 
@@ -68,7 +69,7 @@ def test_an_address_that_is_not_ours_is_told_as_such(ports, free_ports, ours, th
     with pytest.raises(OSError, match="no address of this host") as caught:
         ports.for_path(path).send(b"x", path)
     assert caught.value.errno == errno.EADDRNOTAVAIL
-    assert not is_ours(ours) and is_ours(theirs)
+    assert not is_local(ours) and is_local(theirs)
 
 
 def test_keepalives_and_esp_go_no_further(ports, free_ports):
