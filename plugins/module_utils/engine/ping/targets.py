@@ -48,7 +48,7 @@ def split_target(text: str, default_port: int, field: str = "targets") -> tuple[
     :raises InputError: naming ``field``.
     """
     host, slash, port = text.strip().partition("/")
-    if host.split() != [host]:
+    if host.split() != [host] or not host.isprintable():
         raise InputError(field, text, "there is no host", "write HOST or HOST/PORT")
     if not slash:
         return host, default_port
@@ -94,10 +94,16 @@ def _marker(port: int, natt: bool) -> bool:
 
 def _numeric(text: str, host: str, port: int, family: int, natt: bool, field: str) -> Target | None:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0]
-    except (OSError, UnicodeError):
-        return None
-    if family not in (socket.AF_UNSPEC, found[0]):
+        # Many addresses of the usual form must not each take a turn of the resolver.
+        socket.inet_pton(socket.AF_INET, host)
+        kind, sockaddr = socket.AF_INET, (host, port)
+    except OSError:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0]
+        except (OSError, UnicodeError):
+            return None
+        kind, sockaddr = found[0], found[4]
+    if family not in (socket.AF_UNSPEC, kind):
         wanted = _FAMILY_NAMES[family]
         raise InputError(
             field,
@@ -105,7 +111,7 @@ def _numeric(text: str, host: str, port: int, family: int, natt: bool, field: st
             f"is not an {wanted} address",
             "leave out the family, or write an address of it",
         )
-    return _target(text, found, port, natt)
+    return _target(text, kind, sockaddr, port, natt)
 
 
 def _named(text: str, host: str, port: int, family: int, natt: bool) -> Target:
@@ -115,14 +121,13 @@ def _named(text: str, host: str, port: int, family: int, natt: bool) -> Target:
         kind = _FAMILY_NAMES.get(family, "")
         story = f"{host} has no {kind + ' ' if kind else ''}address: {getattr(exc, 'strerror', None) or exc}"
         return Target(text, socket.AF_UNSPEC, "", port, (), problem=story)
-    return _target(text, found, port, natt)
+    return _target(text, found[0], found[4], port, natt)
 
 
-def _target(text: str, found: tuple, port: int, natt: bool) -> Target:
-    sockaddr = found[4]
+def _target(text: str, family: int, sockaddr: tuple, port: int, natt: bool) -> Target:
     return Target(
         text,
-        found[0],
+        family,
         sockaddr[0].partition("%")[0],
         port,
         sockaddr,

@@ -32,7 +32,24 @@ def test_host_and_port(text, host, port):
 
 
 @pytest.mark.parametrize(
-    "text", ["h/70000", "h/", "h/5x", "h/-1", "h/0", "h/0x10", "h/5/6", "h/٥", "", "/500", "a b", "h/ 5"]
+    "text",
+    [
+        "h/70000",
+        "h/",
+        "h/5x",
+        "h/-1",
+        "h/0",
+        "h/0x10",
+        "h/5/6",
+        "h/٥",
+        "",
+        "/500",
+        "a b",
+        "h/ 5",
+        "a\0b",
+        "192.0.2.1\0",
+        "\ud800",
+    ],
 )
 def test_malformed_targets_are_refused_by_name(text):
     with pytest.raises(InputError) as caught:
