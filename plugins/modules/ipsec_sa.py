@@ -40,17 +40,17 @@ options:
       - V(tun) is the name of a tunnel for M(fleet.ipsec.ipsec_spigrp), with O(source) and no other option. The kernel
         has no such SA; it becomes the tunnel mode of the SA after it in its group.
     type: str
-  source:
+  source: &source
     description: Address that the packets of the SA come from. Needed unless O(state=absent).
     type: str
-  mode:
+  mode: &mode
     description:
       - V(tunnel) puts packets whole into new ones, V(transport) protects what is in them.
       - Left out, a new SA is in transport mode and one that exists stays as it is - also one that grouping has made anew
         in tunnel mode.
     type: str
     choices: [transport, tunnel]
-  encryption:
+  encryption: &encryption
     description: What encrypts; for V(esp), which needs it.
     type: dict
     suboptions:
@@ -69,7 +69,7 @@ options:
           - V(0x) and hexadecimal digits, or V(0s) and base64.
           - That of V(aes256gcm16) and the like has the salt of 4 octets at its end, and must never be used twice.
         type: str
-  integrity:
+  integrity: &integrity
     description: What proves that packets are genuine; for V(esp) with a cipher that does not so itself, and V(ah).
     type: dict
     suboptions:
@@ -80,11 +80,11 @@ options:
       key:
         description: As long as the digest, V(0x) and hexadecimal digits, or V(0s) and base64.
         type: str
-  compression:
+  compression: &compression
     description: What compresses; for V(comp). There is one.
     type: str
     choices: [deflate]
-  lifetime:
+  lifetime: &lifetime
     description:
       - When the SA ends. The kernel tells of a soft limit and deletes at a hard one. V(0) is no limit.
       - What is left out is no limit, also for an SA that has one.
@@ -114,13 +114,13 @@ options:
       hard_use_seconds:
         description: Seconds since the first packet.
         type: int
-  replay_window:
+  replay_window: &replay_window
     description:
       - Packets that may come late, up to 4096. With V(0), the default, packets that an attacker sends again are taken.
       - With it on, an SA that is made anew at the sender only is refused by the receiver - the sequence numbers begin
         anew (RFC 4303 section 3.3.3).
     type: int
-  encapsulation:
+  encapsulation: &encapsulation
     description:
       - ESP in UDP (RFC 3948), for V(esp).
       - What comes in is taken out of UDP only where a socket listens at that port that the tunnel manager, or another IKE
@@ -135,7 +135,7 @@ options:
         description: UDP port that packets go to.
         type: int
         default: 4500
-  reqid:
+  reqid: &reqid
     description:
       - Request ID, by which policies find the SA. Left out, a new SA gets one of its own, and one that exists keeps
         what it has.
@@ -149,85 +149,15 @@ options:
         description: As O(said).
         type: str
         required: true
-      source:
-        description: As O(source).
-        type: str
-      mode:
-        description: As O(mode).
-        type: str
-        choices: [transport, tunnel]
-      encryption:
-        description: As O(encryption).
-        type: dict
-        suboptions:
-          algorithm:
-            description: As O(encryption.algorithm).
-            type: str
-            required: true
-          key:
-            description: As O(encryption.key).
-            type: str
-      integrity:
-        description: As O(integrity).
-        type: dict
-        suboptions:
-          algorithm:
-            description: As O(integrity.algorithm).
-            type: str
-            required: true
-          key:
-            description: As O(integrity.key).
-            type: str
-      compression:
-        description: As O(compression).
-        type: str
-        choices: [deflate]
-      lifetime:
-        description: As O(lifetime).
-        type: dict
-        suboptions:
-          soft_bytes:
-            description: Octets.
-            type: int
-          hard_bytes:
-            description: Octets.
-            type: int
-          soft_packets:
-            description: Packets.
-            type: int
-          hard_packets:
-            description: Packets.
-            type: int
-          soft_seconds:
-            description: Seconds since the SA was made.
-            type: int
-          hard_seconds:
-            description: Seconds since the SA was made.
-            type: int
-          soft_use_seconds:
-            description: Seconds since the first packet.
-            type: int
-          hard_use_seconds:
-            description: Seconds since the first packet.
-            type: int
-      replay_window:
-        description: As O(replay_window).
-        type: int
-      encapsulation:
-        description: As O(encapsulation).
-        type: dict
-        suboptions:
-          source_port:
-            description: As O(encapsulation.source_port).
-            type: int
-            default: 4500
-          destination_port:
-            description: As O(encapsulation.destination_port).
-            type: int
-            default: 4500
-      reqid:
-        description: As O(reqid).
-        type: int
+      source: *source
+      mode: *mode
+      encryption: *encryption
+      integrity: *integrity
+      compression: *compression
+      lifetime: *lifetime
+      replay_window: *replay_window
+      encapsulation: *encapsulation
+      reqid: *reqid
   owner:
     description:
       - Whose the SAs are. What another owner keyed by hand is neither changed nor deleted; nor is ever an SA of IKE or of
