@@ -15,7 +15,7 @@ from ..kernel.eroutes import Eroute
 from ..kernel.klips import format_eroute, read_eroutes
 from ..kernel.views import read_tables
 from ..manager.client import DEFAULT_RUNTIME_DIR
-from .common import UNAVAILABLE, USAGE, Parser, complain, guarded, say, show_json
+from .common import UNAVAILABLE, USAGE, Parser, check_label, complain, guarded, program_of, say, show_json
 from .eroute_change import ACTIONS, change
 
 _REFUSED = 1
@@ -62,29 +62,25 @@ _ABOUT_ACTIONS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    return guarded(_program(words), lambda: _unless_refused(words), USAGE, UNAVAILABLE)
-
-
-def _program(words: Sequence[str]) -> str:
-    """What messages begin with: they all repeat the label, so that scripts tell their runs apart."""
-    label = words[words.index("--label") + 1 :][:1] if "--label" in words else []
-    return " ".join(["eroute", *(["--label", *label] if label else [])])
+    return guarded(program_of("eroute", words), lambda: _unless_refused(words), USAGE, UNAVAILABLE)
 
 
 def _unless_refused(words: list[str]) -> int:
     try:
         return _run(words)
     except KernelError as refusal:
-        complain(f"{_program(words)}: {refusal}")
+        complain(f"{program_of('eroute', words)}: {refusal}")
         return _REFUSED
 
 
 def _run(words: list[str]) -> int:
     given = _parser().parse_args(words)
+    check_label(given.label)
+    program = program_of("eroute", words)
     action = next((name for name in ACTIONS if getattr(given, name)), None)
     if action:
-        return change(action, given, _program(words))
-    return _list(given, _program(words))
+        return change(action, given, program)
+    return _list(given, program)
 
 
 def _parser() -> Parser:

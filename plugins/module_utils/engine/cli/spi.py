@@ -68,6 +68,7 @@ _WORDS = {
     "encryption.key": "--enckey", "integrity.key": "--authkey", "encryption.algorithm": "--esp", "source": "--src",
     "compression": "--comp",
 }  # fmt: skip
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[1-9][0-9]{0,19}|0")
 _KEYLIKE = re.compile(r"0[xXsS][^\s,]{11,}")
 
 
@@ -279,10 +280,9 @@ def _address(word: str | None, said: Said, field: str) -> str | None:
 def _number(word: str | None, field: str) -> int | None:
     if word is None:
         return None
-    try:
-        return int(word, 0) if word.isascii() and not word.startswith(("-", "+")) and "_" not in word else int("x")
-    except ValueError:
-        raise InputError(field, word, "is no number", "write it in decimal, or 0x and hexadecimal digits") from None
+    if not _NUMBER.fullmatch(word):
+        raise InputError(field, word, "is no number", "write it in decimal, or 0x and hexadecimal digits")
+    return int(word, 0)
 
 
 def _lifetime(words: list[str] | None) -> dict[str, int] | None:

@@ -96,10 +96,7 @@ def _protocol(text: str | None, field: str) -> int:
         return 0
     remedy = "write tcp, udp or another name of /etc/protocols, or a number 0-255"
     if _NUMBER.fullmatch(text):
-        number = int(text, 0) if text[:2] in ("0x", "0X") else int(text)
-        if number > 255:
-            raise InputError(field, text, "is out of range", remedy)
-        return number
+        return _number(text, 255, field, remedy)
     try:
         return socket.getprotobyname(text)
     except OSError:
@@ -113,14 +110,19 @@ def _port(text: str | None, protocol: int, field: str) -> int:
         raise InputError(field, text, "needs a protocol that has ports", "give the protocol: tcp or udp")
     remedy = "write a number 0-65535 or a name of /etc/services"
     if _NUMBER.fullmatch(text):
-        number = int(text, 0) if text[:2] in ("0x", "0X") else int(text)
-        if number > 65535:
-            raise InputError(field, text, "is out of range", remedy)
-        return number
+        return _number(text, 65535, field, remedy)
     try:
         return socket.getservbyname(text, _WITH_PORTS[protocol])
     except OSError:
         raise InputError(field, text, f"is no {_WITH_PORTS[protocol]} service that this host knows", remedy) from None
+
+
+def _number(text: str, highest: int, field: str, remedy: str) -> int:
+    # In decimal a zero may lead, which Python's own literals do not allow.
+    number = int(text, 0) if text[:2] in ("0x", "0X") else int(text)
+    if number > highest:
+        raise InputError(field, text, "is out of range", remedy)
+    return number
 
 
 def read_target(text: str, field: str) -> tuple[str, str]:

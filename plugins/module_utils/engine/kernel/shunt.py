@@ -20,7 +20,6 @@ from .registry import REQID_LAST, SHUNT_FIRST
 from .values import ESP, FWD, IN, OUT, KernelSelector, Policy, Template
 
 PASS, DROP, REJECT, TRAP, IPSEC = "pass", "drop", "reject", "trap", "ipsec"
-SHUNTS = (PASS, DROP, REJECT, TRAP)
 BOTH = "both"
 
 # Below PRIORITY_FIRST, so before every tunnel; below these an operator's own policies and those of neighbours.py.

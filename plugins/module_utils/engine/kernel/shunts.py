@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TypeVar
+from functools import cache
 
 from ..errors import EngineError, MissingError
 from . import groups, nftables
@@ -19,7 +19,6 @@ from .shunt_plan import Plan, PolicyChange, Seen
 from .values import Policy
 
 Decide = Callable[[Seen], Plan]
-T = TypeVar("T")
 
 
 def look(client: XfrmClient, registry: RegistryView) -> Seen:
@@ -29,7 +28,7 @@ def look(client: XfrmClient, registry: RegistryView) -> Seen:
     """
     kernel = groups.look(client, registry)
     shunts = {number: of_shape(*row) for number, row in registry.shunts().items()}
-    return Seen(kernel, shunts, registry.children(), nftables.read(), _once(_problem), _once(_addresses))
+    return Seen(kernel, shunts, registry.children(), nftables.read(), cache(_problem), cache(_addresses))
 
 
 def _problem() -> MissingError | None:
@@ -47,17 +46,6 @@ def _addresses() -> Sequence[str]:
     except EngineError:
         # They are for warnings only.
         return ()
-
-
-def _once(find: Callable[[], T]) -> Callable[[], T]:
-    found: list[T] = []
-
-    def ask() -> T:
-        if not found:
-            found.append(find())
-        return found[0]
-
-    return ask
 
 
 def show(plan: Plan) -> tuple[str, str]:
