@@ -20,6 +20,7 @@ from .host import KernelHost
 from .interface import if_id_of
 from .log import Log
 from .numbers import Numbers
+from .peers import Peers
 from .plan import Step
 from .retry import Retry
 from .states import UNKNOWN, Condition, Notice, condition, living, needed, starts_itself
@@ -61,7 +62,7 @@ class Tunnels:
         self._connections: dict[str, Connection] = {}
         self._notices: dict[str, Notice] = {}
         self._acquired: dict[str, float] = {}
-        self._by_peer: dict[str | None, set[str]] = {}
+        self._peers = Peers()
 
     # What is wanted
 
@@ -91,7 +92,7 @@ class Tunnels:
         connection = connection_of(row.definition, self._reqids(row), if_id_of(row.definition.document, row.number))
         self._forget_peer(row.name)
         self._connections[row.name] = connection
-        self._by_peer.setdefault(connection.remote_address, set()).add(row.name)
+        self._peers.enter(row.name, connection.remote_address)
         for child in connection.children:
             self.modes[child.reqid] = child.mode
         self._endpoint.define(connection)
@@ -240,11 +241,12 @@ class Tunnels:
 
         :param local: our address, where it is about those tunnels only that are to leave from it.
         """
-        for name in self._by_peer.get(address, ()):
+        notice = Notice(reason, story)
+        for name in self._peers.to_tell(address, reason, local, self._clock()):
             if local is not None and self._connections[name].local_address != local:
                 continue
-            if self.condition(name).phase1 != "active":
-                self._notices[name] = Notice(reason, story)
+            if self._notices.get(name) != notice and self.condition(name).phase1 != "active":
+                self._notices[name] = notice
                 self.changed(name)
 
     # Parts
@@ -334,10 +336,7 @@ class Tunnels:
     def _forget_peer(self, name: str) -> None:
         before = self._connections.get(name)
         if before is not None:
-            names = self._by_peer[before.remote_address]
-            names.discard(name)
-            if not names:
-                del self._by_peer[before.remote_address]
+            self._peers.leave(name, before.remote_address)
 
     def _withdraw(self, name: str) -> None:
         """Take a tunnel out of operation: SAs, policies, and the definition that peers could use."""

@@ -1,0 +1,151 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What thousands of tunnels that are down make the manager do: operations are counted, not seconds."""
+
+from __future__ import annotations
+
+import errno
+import io
+from collections import Counter
+
+import pytest
+from engine.ike.settings import Settings
+from engine.manager.definition import parse_definition
+from engine.manager.log import Log
+from engine.manager.peers import QUIET_SECONDS
+from engine.manager.plan import Step
+from engine.manager.resident import Resident
+from engine.manager.store import Put, Store
+from fake_kernel import FakeHost
+from manager_lab import definition
+
+COUNT = 300
+
+
+class Silence:
+    """Stands for sockets whose datagrams nobody answers."""
+
+    def __init__(self) -> None:
+        self.sent: Counter[str] = Counter()
+        self.problem = 0
+
+    def for_path(self, path):
+        return self
+
+    def send(self, datagram: bytes, path) -> None:
+        if self.problem:
+            raise OSError(self.problem, "refused")
+        self.sent[path.remote_address] += 1
+
+
+class World:
+    """A resident with many tunnels to peers that are not there, and a clock."""
+
+    def __init__(self, folder) -> None:
+        self.now = 1000.0
+        self.wire = Silence()
+        host = FakeHost(str(folder), journal=False)
+        store = Store(str(folder / "definitions.sqlite"))
+        self.resident = Resident(
+            store, host, self.wire, Log("error", False, io.StringIO()), Settings(), lambda: self.now
+        )
+        self.resident.begin()
+        self.looks = 0
+        condition = self.resident.tunnels.condition
+
+        def counted(name):
+            self.looks += 1
+            return condition(name)
+
+        self.resident.tunnels.condition = counted
+        self.told = 0
+        to_tell = self.resident.tunnels._peers.to_tell
+
+        def told(*asked):
+            names = to_tell(*asked)
+            self.told += len(names)
+            return names
+
+        self.resident.tunnels._peers.to_tell = told
+
+    def want(self, peer=None) -> None:
+        """Have :data:`COUNT` tunnels wanted, all to ``peer`` if one is given, and all that is due started."""
+        found = [definition(f"t{number}", number) for number in range(COUNT)]
+        for one in found:
+            one["remote"]["address"] = peer or one["remote"]["address"]
+            one["children"][0]["start"] = "auto"
+        puts = [Put("", "active", parse_definition(one, "t")) for one in found]
+        for name, row in self.resident.store.commit(puts).items():
+            self.resident.tunnels.carry_out(Step(name, "created", "none", None, None), row)
+        while (due := self.resident.tunnels.retry.next_deadline()) is not None and due <= self.now + 1.0:
+            self.now = max(self.now, due)
+            self.resident.tunnels.start_due()
+        self.looks = 0
+
+    def reasons(self) -> set[str]:
+        return {self.resident.tunnels.condition(f"t{number}").reason for number in range(COUNT)}
+
+
+@pytest.fixture
+def world(tmp_path):
+    found = World(tmp_path)
+    yield found
+    found.resident.live.close()
+    found.resident.host.close()
+    found.resident.store.close()
+
+
+def test_errors_of_one_address_are_looked_at_once_a_tunnel_not_once_a_tunnel_and_datagram(world):
+    world.want("192.0.2.9")
+    assert world.wire.sent["192.0.2.9"] == COUNT
+    for _datagram in range(COUNT):
+        world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    assert (world.looks, world.told) == (COUNT, COUNT)
+    assert world.reasons() == {"port_closed"}
+
+
+def test_the_same_error_later_is_not_looked_at_again_by_those_who_know(world):
+    world.want("192.0.2.9")
+    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    world.now += QUIET_SECONDS
+    world.looks = 0
+    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    assert world.looks == 0
+
+
+def test_another_error_of_the_address_is_told_at_once(world):
+    world.want("192.0.2.9")
+    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    world.resident.refused("192.0.2.9", 500, errno.EHOSTUNREACH)
+    assert world.reasons() == {"no_answer"}
+
+
+def test_who_starts_while_an_error_is_quiet_hears_of_it_with_a_later_datagram(world):
+    world.want("192.0.2.9")
+    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    row = world.resident.tunnels.rows["t7"]
+    world.resident.tunnels.carry_out(Step("t7", "started", "none", row, None), row)
+    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    assert world.resident.tunnels.condition("t7").reason == "not_started"
+    world.now += QUIET_SECONDS
+    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    assert world.resident.tunnels.condition("t7").reason == "port_closed"
+
+
+def test_what_cannot_be_sent_to_one_address_costs_no_square_either(world):
+    world.wire.problem = errno.ENETUNREACH
+    world.want("192.0.2.9")
+    world.now += 0.6
+    world.resident.wake()
+    assert world.resident.counts["unsent"] == 2 * COUNT
+    assert world.looks <= 4 * COUNT
+    assert world.told <= 4 * COUNT
+
+
+def test_an_error_of_an_address_is_none_of_another(world):
+    world.want()
+    world.resident.refused("203.0.0.9", 500, errno.ECONNREFUSED)
+    assert world.looks == 1
+    assert world.resident.tunnels.condition("t7").reason == "port_closed"
+    assert world.resident.tunnels.condition("t8").reason == "not_started"
