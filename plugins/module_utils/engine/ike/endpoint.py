@@ -17,17 +17,16 @@ from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
 from ..selector import Selector
 from ..wire.header import Header
-from ..wire.v2.delete import Delete
 from ..wire.v2.notify import Notify
-from ..wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
+from ..wire.v2.numbers import ExchangeType, NotifyType
 from .actions import Acquire, Action, ChildSa, Expire, InstallFailed, KernelEvent, MappingChanged, Path, Report
 from .connection import ChildConfig, Connection
 from .connections import Connections
 from .settings import Settings
-from .v2 import children, init, lifecycle, timers
+from .v2 import children, init, lifecycle, stop, timers
 from .v2.cookie import Cookies, HalfOpen
 from .v2.dispatch import new_peer, pump, receive
-from .v2.exchange import last_word, unprotected
+from .v2.exchange import unprotected
 from .v2.sa import AUTHENTICATED, Child, ChildState, IkeSa, Kind, State, Task
 from .v2.snapshot import freeze, thaw
 from .v2.turn import Registry, Turn
@@ -124,9 +123,9 @@ class Endpoint:
         names = None if children is None else set(children)
         for sa in self.registry.of_tunnel(name):
             if names is not None:
-                self._stop_children(turn, sa, names)
+                stop.stop_children(turn, sa, names)
             else:
-                self._stop_one(turn, sa)
+                stop.stop_sa(turn, sa)
         return self._finish(turn)
 
     def retire(self, name: str, now: float) -> list[Action]:
@@ -141,7 +140,7 @@ class Endpoint:
             if sa.alive:
                 lifecycle.retire(turn, sa)
             elif sa.state not in AUTHENTICATED:
-                self._stop_one(turn, sa)
+                stop.stop_sa(turn, sa)
         return self._finish(turn)
 
     def rekey(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
@@ -309,39 +308,6 @@ class Endpoint:
             sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in missing)
         turn.touch(sa)
         return missing
-
-    def _stop_one(self, turn: Turn, sa: IkeSa) -> None:
-        if sa.state in (State.ESTABLISHED, State.REKEYED):
-            self._stop_ike(turn, sa)
-            return
-        if sa.state is State.AUTH_SENT:
-            # For the peer it may be up already.
-            last_word(turn, sa, Delete(ProtocolId.IKE, ()))
-        lifecycle.end(turn, sa, "stopped", "stopped by an operator")
-
-    def _stop_children(self, turn: Turn, sa: IkeSa, names: set[str]) -> None:
-        if sa.handshake is not None:
-            first = sa.handshake.first
-            if first is not None and first.config.name in names:
-                first.reason = "stopped"
-            sa.handshake.wanted = tuple(child for child in sa.handshake.wanted if child.name not in names)
-        for task in [t for t in sa.queue if t.kind is Kind.NEW_CHILD and t.config.name in names]:
-            sa.queue.remove(task)
-        asked = sa.request.task if sa.request else None
-        if asked is not None and asked.kind is Kind.NEW_CHILD and asked.config.name in names:
-            asked.reason = "stopped"
-        for child in list(sa.children.values()):
-            if child.config.name in names and child.state is not ChildState.DELETING:
-                sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
-        turn.touch(sa)
-
-    def _stop_ike(self, turn: Turn, sa: IkeSa) -> None:
-        """The children's traffic ends at once; the IKE SA lives until the peer has confirmed."""
-        for child in list(sa.children.values()):
-            children.clear(turn, sa, child)
-        sa.queue.clear()
-        sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
-        turn.touch(sa)
 
     def _addressee(self, header: Header, datagram: bytes, path: Path) -> IkeSa | None:
         """The IKE SA that a message is for: its initiator's SPI is ours, or its responder's."""

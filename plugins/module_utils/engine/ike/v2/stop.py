@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An operator ends an IKE SA, or some of its children, in whatever state they are; the peer is told."""
+
+from __future__ import annotations
+
+from ...wire.v2.delete import Delete
+from ...wire.v2.numbers import ProtocolId
+from . import children
+from .exchange import last_word
+from .lifecycle import end
+from .sa import ChildState, IkeSa, Kind, State, Task
+from .turn import Turn
+
+
+def stop_sa(turn: Turn, sa: IkeSa) -> None:
+    """End an IKE SA with all its children: one that is up with a Delete (RFC 7296 section 1.4.1), others at once."""
+    if sa.state in (State.ESTABLISHED, State.REKEYED):
+        _stop_ike(turn, sa)
+        return
+    if sa.state is State.AUTH_SENT:
+        # For the peer it may be up already.
+        last_word(turn, sa, Delete(ProtocolId.IKE, ()))
+    end(turn, sa, "stopped", "stopped by an operator")
+
+
+def stop_children(turn: Turn, sa: IkeSa, names: set[str]) -> None:
+    """End the children of these names, up, being negotiated or only wanted; the IKE SA stays."""
+    if sa.handshake is not None:
+        first = sa.handshake.first
+        if first is not None and first.config.name in names:
+            first.reason = "stopped"
+        sa.handshake.wanted = tuple(child for child in sa.handshake.wanted if child.name not in names)
+    for task in [t for t in sa.queue if t.kind is Kind.NEW_CHILD and t.config.name in names]:
+        sa.queue.remove(task)
+    asked = sa.request.task if sa.request else None
+    if asked is not None and asked.kind is Kind.NEW_CHILD and asked.config.name in names:
+        asked.reason = "stopped"
+    for child in list(sa.children.values()):
+        if child.config.name in names and child.state is not ChildState.DELETING:
+            sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
+    turn.touch(sa)
+
+
+def _stop_ike(turn: Turn, sa: IkeSa) -> None:
+    """The children's traffic ends at once; the IKE SA lives until the peer has confirmed."""
+    for child in list(sa.children.values()):
+        children.clear(turn, sa, child)
+    sa.queue.clear()
+    sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
+    turn.touch(sa)
