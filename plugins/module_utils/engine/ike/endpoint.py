@@ -200,9 +200,12 @@ class Endpoint:
         return None
 
     def tick(self, now: float) -> list[Action]:
-        """Do all that is due."""
+        """Do what is due, of ``settings.due_at_once`` IKE SAs at most; :meth:`next_deadline` tells whether more is."""
         turn = Turn(self, now)
-        while (when := self.next_deadline()) is not None and when <= now:
+        for _unused in range(self.settings.due_at_once):
+            when = self.next_deadline()
+            if when is None or when > now:
+                break
             number = heapq.heappop(self._heap)[1]
             sa = self._waiting.pop(number)
             sa.wake = 0.0

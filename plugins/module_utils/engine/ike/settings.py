@@ -24,6 +24,7 @@ class Settings:
         refusal of a rekey.
     :ivar move_pause: how old a Child SA has to be to be rekeyed because the peer's NAT made a new mapping.
     :ivar max_children: Child SAs in one IKE SA.
+    :ivar due_at_once: IKE SAs that one tick looks at; thousands may be due at one moment, and others want their turn.
     """
 
     ike_port: int = 500
@@ -41,3 +42,4 @@ class Settings:
     refused_pause: float = 60.0
     move_pause: float = 10.0
     max_children: int = 256
+    due_at_once: int = 64

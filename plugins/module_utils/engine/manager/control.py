@@ -11,7 +11,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from ..errors import EngineError, InputError, KernelError, MissingError
@@ -34,7 +34,10 @@ Json = Any
 Handler = Callable[[dict[str, Any], "Connection"], Awaitable[Json]]
 
 LONGEST_LINE = 64 << 20  # octets; 10,000 definitions are some 10 MB
+_ANSWER_DEPTH = 3  # of the tunnels in an answer: message, result, list
+_PIECES_AT_ONCE = 200
 LAGGING = 4 << 20  # octets of events that a subscriber may be behind
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Connection:
@@ -49,7 +52,7 @@ class Connection:
 
     async def send(self, message: dict[str, Json]) -> None:
         """One line, when the client takes it."""
-        self._writer.write(_line(message))
+        self._writer.write(await _line_of_pieces(message))
         await self._writer.drain()
 
     def notify(self, event: dict[str, Json]) -> None:
@@ -192,4 +195,29 @@ def _problem(problem: InputError) -> dict[str, Json]:
 
 
 def _line(message: dict[str, Json]) -> bytes:
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    return _encode(message).encode() + b"\n"
+
+
+async def _line_of_pieces(message: dict[str, Json]) -> bytes:
+    """The same line, for an answer that may tell of thousands of tunnels: others have their turn meanwhile."""
+    texts = []
+    for done, text in enumerate(_pieces(message, _ANSWER_DEPTH), 1):
+        texts.append(text)
+        if done % _PIECES_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return "".join([*texts, "\n"]).encode()
+
+
+def _pieces(value: Json, depth: int) -> Iterator[str]:
+    """JSON text of a value, split down to this depth."""
+    if not value or not depth or not isinstance(value, (dict, list)):
+        yield _encode(value)
+        return
+    mark, end = "{}" if isinstance(value, dict) else "[]"
+    for item in value:
+        yield mark
+        if isinstance(value, dict):
+            yield f"{_encode(str(item))}:"
+        yield from _pieces(value[item] if isinstance(value, dict) else item, depth - 1)
+        mark = ","
+    yield end

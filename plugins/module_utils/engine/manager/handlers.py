@@ -9,8 +9,8 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, TypeVar
 
 from ..errors import InputError
 from .control import Connection, Handler
@@ -22,7 +22,9 @@ from .schema import nearest
 from .states import UNKNOWN, Condition, reached
 
 VERSION = "1.0.0"
-_SLICE = 25  # steps done before the loop turns to others
+_SLICE = 25  # tunnels looked at or changed before the loop turns to others
+
+T = TypeVar("T")
 
 
 class Methods:
@@ -82,7 +84,7 @@ class Methods:
     async def _plan(self, params: dict[str, Any], connection: Connection) -> Any:
         async with self._changing:
             plan, conditions = await self._make_plan(params)
-            answer = self._shown(plan)
+            answer = await asyncio.to_thread(self._shown, plan)
             for row in answer["tunnels"]:
                 row |= _standing(conditions.get(row["name"], UNKNOWN))
             return answer
@@ -90,14 +92,14 @@ class Methods:
     async def _apply(self, params: dict[str, Any], connection: Connection) -> Any:
         async with self._changing:
             plan, conditions = await self._make_plan(params)
-            answer = self._shown(plan)
+            answer = await asyncio.to_thread(self._shown, plan)
             changes = stored_changes(plan.steps)
             # The disk may take its time; tunnels must not wait for it.
             outcome = await asyncio.to_thread(self._resident.store.commit, changes) if changes else {}
             tunnels = self._resident.tunnels
             # What goes makes room first: others may get its selectors.
             order = sorted(range(len(plan.steps)), key=lambda position: plan.steps[position].action != "removed")
-            for done, position in enumerate(order):
+            async for position in _in_slices(order):
                 step = plan.steps[position]
                 row = outcome[step.name] if step.name in outcome else tunnels.rows.get(step.name)
                 tunnels.carry_out(step, row)
@@ -107,8 +109,6 @@ class Methods:
                 shown["manager_number"] = tunnels.numbers.of(step.name)
                 untouched = step.action == "none" and step.name in conditions
                 shown |= _standing(conditions[step.name] if untouched else tunnels.condition(step.name))
-                if done % _SLICE == _SLICE - 1:
-                    await asyncio.sleep(0)
             self._resident.turned()
             return answer
 
@@ -118,7 +118,8 @@ class Methods:
         if params["state"] == "active" and params["definitions"]:
             self._resident.host.require_esp()
         names = {raw["name"] for raw in params["definitions"] if isinstance(raw.get("name"), str)}
-        conditions = {name: tunnels.condition(name) for name in names & tunnels.rows.keys()}
+        known = names & tunnels.rows.keys()
+        conditions = {name: tunnels.condition(name) async for name in _in_slices(known)}
         rows = dict(tunnels.rows)
         # A plan is a pure function, and thousands of definitions take a while.
         plan = await asyncio.to_thread(make_plan, params, rows, lambda name: conditions[name].running())
@@ -147,12 +148,16 @@ class Methods:
         watch = _Watch(set(names))
         self._watches.add(watch)
         try:
-            waiting = {name for name in names if not reached(tunnels.condition(name), until, phase, only.get(name))}
+            waiting = {
+                name
+                async for name in _in_slices(names)
+                if not reached(tunnels.condition(name), until, phase, only.get(name))
+            }
             while waiting and (left := began + params["timeout"] - time.monotonic()) > 0:
                 for name in await watch.changed(left):
                     if reached(tunnels.condition(name), until, phase, only.get(name)):
                         waiting.discard(name)
-                    elif name in names:
+                    else:
                         waiting.add(name)
         finally:
             self._watches.discard(watch)
@@ -174,7 +179,8 @@ class Methods:
             for sa in resident.endpoint.sas():
                 views.setdefault(sa.tunnel, []).append(sa)
             counters = resident.host.gateway.usage_all()
-        return {"tunnels": list(listing(resident.tunnels, views, counters, params, resident.clock()))}
+        entries = listing(resident.tunnels, views, counters, params, resident.clock())
+        return {"tunnels": [entry async for entry in _in_slices(entries)]}
 
     async def _log_level(self, params: dict[str, Any], connection: Connection) -> Any:
         log = self._resident.log
@@ -221,6 +227,14 @@ class _Watch:
         self._event.clear()
         names, self._changed = self._changed, set()
         return names
+
+
+async def _in_slices(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items; after every :data:`_SLICE` of them the loop turns to others."""
+    for done, item in enumerate(items, 1):
+        yield item
+        if done % _SLICE == 0:
+            await asyncio.sleep(0)
 
 
 def _standing(how: Condition) -> dict[str, str]:

@@ -34,6 +34,7 @@ def listing(
         tunnels.settle_numbers(row.name, how)
     manager = params["source"] == "manager"
     numbered = [(tunnels.numbers.of(row.name) if manager else row.number, row, how) for row, how in found]
+    wanted = set(params.get("numbers", ()))
     for number, row, how in sorted(numbered, key=lambda one: (one[0], one[1].number)):
         if manager and not number and "names" not in params:
             continue
@@ -41,7 +42,6 @@ def listing(
             continue
         children = _children(tunnels.numbers, row, params)
         if "numbers" in params:
-            wanted = set(params["numbers"])
             if params["phase"] == "2":
                 children = {name: at for name, at in children.items() if at in wanted}
             if not (children if params["phase"] == "2" else number in wanted):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 FIRST_PAUSE = 1.0
@@ -81,16 +81,17 @@ class Retry:
             heapq.heappop(self._heap)
         return None
 
-    def due(self, now: float) -> list[str]:
-        """Tunnels to start now; each counts as started."""
-        names: list[str] = []
-        while len(names) < STARTS_AT_ONCE and (deadline := self.next_deadline()) is not None and deadline <= now:
+    def due(self, now: float) -> Iterator[str]:
+        """Tunnels to start now; each counts as started once it is handed out, and those left over stay due."""
+        for count in range(1, STARTS_AT_ONCE + 1):
+            deadline = self.next_deadline()
+            if deadline is None or deadline > now:
+                return
             name = heapq.heappop(self._heap)[1]
             self._wanted[name].due = None
-            names.append(name)
-        if len(names) == STARTS_AT_ONCE:
-            self._not_before = now + STARTS_PAUSE
-        return names
+            if count == STARTS_AT_ONCE:
+                self._not_before = now + STARTS_PAUSE
+            yield name
 
     def _schedule(self, name: str, wanted: _Wanted, due: float) -> None:
         wanted.due = due

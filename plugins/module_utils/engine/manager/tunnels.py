@@ -31,6 +31,8 @@ from .traps import Traps
 _SETBACKS = ("ike_failed", "ike_down", "child_failed", "child_down", "setback", "rejected")
 # Unanswered sendings of a request after which a waiting operator is told.
 _TRIES_TO_TELL = 3
+# For which one turn of the loop starts tunnels.
+_STARTS_SECONDS = 0.01
 
 Act = Callable[[Iterable[Action]], None]
 
@@ -150,9 +152,12 @@ class Tunnels:
             self._act(self._endpoint.stop(step.name, now))
 
     def start_due(self) -> None:
-        """Start what the retry clock says is due."""
-        for name in self.retry.due(self._clock()):
+        """Start what the retry clock says is due, while there is time: key exchanges of some groups are dear."""
+        now = self._clock()
+        for name in self.retry.due(now):
             self._start(name, needed(self.rows[name]))
+            if self._clock() - now >= _STARTS_SECONDS:
+                break
 
     def acquired(self, event: Acquire) -> None:
         """A packet wants a child: start it.

@@ -289,7 +289,7 @@ def test_pauses_double_up_to_a_limit_and_start_anew_after_success():
     now, pauses = 0.0, []
     retry.want("a", now)
     for _unused in range(9):
-        assert retry.due(now) == ["a"] and retry.due(now + 100) == []
+        assert list(retry.due(now)) == ["a"] and list(retry.due(now + 100)) == []
         retry.failed("a", now)
         retry.failed("a", now)  # a second report of the same failure counts once
         pauses.append(retry.due_at("a") - now)
@@ -304,7 +304,7 @@ def test_pauses_are_spread():
     retry = Retry(iter([0.0, 0.999]).__next__)
     for name in "ab":
         retry.want(name, 0)
-    retry.due(0)
+    assert list(retry.due(0)) == ["a", "b"]
     for name in "ab":
         retry.failed(name, 0)
     assert retry.due_at("a") == 0.75 and 1.24 < retry.due_at("b") < 1.25
@@ -317,7 +317,7 @@ def test_starts_are_paced():
     now, started = 0.0, []
     while (when := retry.next_deadline()) is not None:
         now = max(now, when)
-        batch = retry.due(now)
+        batch = list(retry.due(now))
         assert 0 < len(batch) <= STARTS_AT_ONCE
         started += batch
     assert sorted(started, key=int) == [str(number) for number in range(100)] and now > 0
@@ -329,7 +329,7 @@ def test_what_is_forgotten_or_started_is_not_due():
         retry.want(name, 0)
     retry.forget("a")
     retry.started("b")
-    assert retry.due(10) == ["c"] and retry.next_deadline() is None and "a" not in retry
+    assert list(retry.due(10)) == ["c"] and retry.next_deadline() is None and "a" not in retry
     retry.failed("a", 0)
     assert retry.next_deadline() is None
 

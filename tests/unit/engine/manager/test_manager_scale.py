@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
+import json
 from collections import Counter
 
 import pytest
 from engine.ike.settings import Settings
+from engine.manager import control, handlers
 from engine.manager.definition import parse_definition
+from engine.manager.handlers import Methods
 from engine.manager.log import Log
 from engine.manager.peers import QUIET_SECONDS
 from engine.manager.plan import Step
@@ -83,6 +87,14 @@ class World:
             self.resident.tunnels.start_due()
         self.looks = 0
 
+    def wake(self) -> int:
+        """As the event loop does: wake the resident while something is due; how often that was."""
+        turns = 0
+        while self.resident.next_deadline() <= self.now:
+            self.resident.wake()
+            turns += 1
+        return turns
+
     def reasons(self) -> set[str]:
         return {self.resident.tunnels.condition(f"t{number}").reason for number in range(COUNT)}
 
@@ -137,7 +149,7 @@ def test_what_cannot_be_sent_to_one_address_costs_no_square_either(world):
     world.wire.problem = errno.ENETUNREACH
     world.want("192.0.2.9")
     world.now += 0.6
-    world.resident.wake()
+    world.wake()
     assert world.resident.counts["unsent"] == 2 * COUNT
     assert world.looks <= 4 * COUNT
     assert world.told <= 4 * COUNT
@@ -149,3 +161,110 @@ def test_an_error_of_an_address_is_none_of_another(world):
     assert world.looks == 1
     assert world.resident.tunnels.condition("t7").reason == "port_closed"
     assert world.resident.tunnels.condition("t8").reason == "not_started"
+
+
+def test_one_turn_repeats_the_requests_of_some_only(world):
+    world.want()
+    world.now += 0.6
+    most = world.resident.endpoint.settings.due_at_once
+    before = world.wire.sent.total()
+    world.resident.wake()
+    assert world.wire.sent.total() - before == most < COUNT
+    assert world.resident.next_deadline() <= world.now
+    assert world.wake() == -(-COUNT // most) - 1
+    assert world.wire.sent.total() - before == COUNT
+    assert set(world.wire.sent.values()) == {2}
+
+
+def test_thousands_that_fail_at_once_are_ended_over_turns_and_tried_again(world):
+    world.want()
+    for _unused in range(30):
+        world.now += 5.0
+        world.wake()
+    counts = world.resident.counts
+    assert counts["ike_failed"] >= COUNT and counts["ike_connecting"] > COUNT
+    assert world.reasons() == {"no_answer"}
+
+
+def test_dear_key_exchanges_end_a_turn_early_and_none_is_lost(world):
+    start = world.resident.endpoint.start
+    started = []
+
+    def dear(name, *more):
+        world.now += 0.05
+        started.append(name)
+        return start(name, *more)
+
+    world.resident.endpoint.start = dear
+    world.want()
+    assert sorted(started) == sorted(f"t{number}" for number in range(COUNT))
+    for name in ("t3", "t4"):
+        world.resident.tunnels.retry.want(name, world.now)
+    started.clear()
+    world.resident.tunnels.start_due()
+    assert started == ["t3"]
+    world.resident.tunnels.start_due()
+    assert started == ["t3", "t4"]
+
+
+def turns_of(coroutine) -> tuple[object, int]:
+    """What a coroutine answers, and how often others had their turn meanwhile."""
+
+    async def both():
+        turns, running = 0, True
+
+        async def count():
+            nonlocal turns
+            while running:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        answer = await coroutine
+        running = False
+        await counting
+        return answer, turns
+
+    return asyncio.run(both())
+
+
+def test_a_listing_lets_others_have_their_turn(world):
+    world.want()
+    methods = Methods(world.resident, lambda keep: None).handlers()
+    params = {"source": "manager", "phase": "both", "verbose": False}
+    answer, turns = turns_of(methods["tunnels.list"](params, None))
+    assert len(answer["tunnels"]) == COUNT
+    assert turns >= COUNT // handlers._SLICE
+    assert world.looks == COUNT
+
+
+def test_a_wait_looks_at_each_tunnel_twice_however_many_there_are(world):
+    world.want()
+    methods = Methods(world.resident, lambda keep: None).handlers()
+    answer, turns = turns_of(methods["tunnels.wait"]({"until": "established", "timeout": 0}, None))
+    assert not answer["reached"] and len(answer["tunnels"]) == COUNT
+    assert turns >= COUNT // handlers._SLICE
+    assert world.looks == 2 * COUNT
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"jsonrpc": "2.0", "id": 1, "result": {"tunnels": [{"name": "ü", "x": [1, {}]}, {"name": '"'}], "more": None}},
+        {"jsonrpc": "2.0", "id": None, "result": {"tunnels": [], "counts": {}}},
+        {"jsonrpc": "2.0", "id": "a", "error": {"code": -1, "message": "m", "data": {"problems": [{"field": "f"}]}}},
+        {"result": [[[], [1]], {"a": {"b": {"c": True}}}]},
+        {"result": True},
+    ],
+)
+def test_a_line_in_pieces_is_the_line(message):
+    line = asyncio.run(control._line_of_pieces(message))
+    assert line == control._line(message)
+    assert json.loads(line) == message
+
+
+def test_a_long_line_lets_others_have_their_turn():
+    message = {"jsonrpc": "2.0", "id": 1, "result": {"tunnels": [{"name": f"t{number}"} for number in range(2000)]}}
+    line, turns = turns_of(control._line_of_pieces(message))
+    assert json.loads(line) == message
+    assert turns >= 4000 // control._PIECES_AT_ONCE
