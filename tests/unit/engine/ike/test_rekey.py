@@ -14,7 +14,7 @@ from engine.crypto.proposals import esp_proposals
 from engine.ike.actions import Acquire, Expire, InstallFailed, InstallInbound, InstallOutbound, RemoveSas
 from engine.selector import parse_selector
 
-from .world import EAST, WEST, World, child, pair, straight, up
+from .world import EAST, WEST, World, child, east_connection, mirror, pair, straight, up
 
 # What an end may do, as (name, how).
 DOINGS = {
@@ -93,6 +93,23 @@ def test_pfs_uses_a_fresh_key_exchange() -> None:
     world.run(1.0)
     world.check()
     assert world.east.kernel.sending(1).encryption_out != old
+
+
+@pytest.mark.parametrize("starter", ["east", "west"])
+def test_a_peer_may_choose_the_proposal_without_a_key_exchange(starter: str) -> None:
+    either = replace(child(), proposals=esp_proposals(["aes256gcm16-x25519", "aes256gcm16"], "p"))
+    world = pair(children=(either,))
+    plain = replace(child(), proposals=esp_proposals("aes256gcm16", "p"))
+    world.west.engine.define(mirror(east_connection(children=(plain,))))
+    world.east.start()
+    world.run(1.0)
+    old = spis(world)
+    host = getattr(world, starter)
+    host.do(host.engine.rekey("t", world.now, ["lan"]))
+    world.run(1.0)
+    world.check()
+    assert len(spis(world)) == 1 and not old & spis(world)
+    assert "setback" not in host.kinds()
 
 
 @pytest.mark.parametrize("first, second", list(itertools.product(DOINGS, DOINGS)))

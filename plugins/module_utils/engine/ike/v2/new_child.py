@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...crypto.exchange import KeyExchange, answer_key_exchange
 from ...crypto.negotiation import choose_esp, offer_esp
-from ...crypto.registry import Algorithm
 from ...errors import CHILD, IkeError
-from ...secret import Secret
 from ...selector import Selector
 from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
@@ -21,7 +18,7 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
-from . import auth, children
+from . import auth, children, key_exchange
 from .exchange import Incoming
 from .init import NONCE_OCTETS
 from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
@@ -79,23 +76,10 @@ def from_answer(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> Any:
     """
     nonces = (task.nonce, payloads.one(Nonce).data)
     try:
-        shared = finish_exchange(task.exchange, payloads.one(KE))
-        return auth.child_from_answer(turn, sa, task, payloads, nonces, shared, task.exchange is not None)
+        return auth.child_from_answer(turn, sa, task, payloads, nonces, task.exchange)
     except IkeError:
         children.close_at_peer(sa, task)
         raise
-
-
-def finish_exchange(exchange: KeyExchange | None, ke: KE | None) -> Secret | None:
-    """The shared secret of an exchange we started, None when it has no key exchange.
-
-    :raises IkeError: scope child, when the answer does not go with the request.
-    """
-    if exchange is None and ke is None:
-        return None
-    if exchange is None or ke is None or ke.group != exchange.group:
-        raise IkeError(0, "the key exchange of the answer is not that of the request", CHILD)
-    return exchange.finish(ke.data)
 
 
 def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
@@ -140,7 +124,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     narrowed = narrow(sa.connection.children, local, remote, mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
     nonce = payloads.one(Nonce).data
-    ours, shared, extra = answer_exchange(turn, choice.ke, payloads.one(KE))
+    ours, shared, extra = key_exchange.answer(turn, choice.ke, payloads.one(KE))
     child = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)
     children.install(turn, sa, child)
     children.report_up(turn, sa, child)
@@ -167,23 +151,6 @@ def being_replaced(sa: IkeSa) -> bool:
     """Whether no child may be made or rekeyed in this IKE SA just now (section 2.25.2)."""
     rekeying = sa.request is not None and sa.request.task.kind is Kind.REKEY_IKE
     return rekeying or sa.state is not State.ESTABLISHED
-
-
-def answer_exchange(turn: Turn, row: Algorithm | None, ke: KE | None) -> tuple[bytes, Secret | None, list[Any]]:
-    """Responder: our nonce, the shared secret if there is a key exchange, and the KE payload to answer with.
-
-    :raises IkeError: INVALID_KE_PAYLOAD with the group we chose, when the peer's is of another one or lacking.
-    """
-    nonce = turn.entropy.octets(NONCE_OCTETS)
-    if row is None or not row.transform_id:
-        return nonce, None, []
-    if ke is None or ke.group != row.transform_id:
-        raise IkeError(
-            NotifyType.INVALID_KE_PAYLOAD, f"the key exchange has to be of group {row.name}", CHILD,
-            row.transform_id.to_bytes(2, "big"), reason="invalid_key_exchange",
-        )  # fmt: skip
-    public, shared = answer_key_exchange(row.transform_id, ke.data, turn.entropy)
-    return nonce, shared, [KE(row.transform_id, public)]
 
 
 def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:

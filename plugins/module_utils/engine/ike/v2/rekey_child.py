@@ -22,7 +22,7 @@ from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
-from . import auth, children, new_child
+from . import auth, children, key_exchange, new_child
 from .exchange import Incoming
 from .sa import Child, ChildState, IkeSa, Kind, Request, Task
 from .traffic import narrow
@@ -121,7 +121,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     narrowed = narrow([current.config], local, remote, mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
     nonce = payloads.one(Nonce).data
-    ours, shared, extra = new_child.answer_exchange(turn, choice.ke, payloads.one(KE))
+    ours, shared, extra = key_exchange.answer(turn, choice.ke, payloads.one(KE))
     successor = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)
     successor.state = ChildState.ANSWERED
     turn.actions.append(InstallInbound(successor.sa))

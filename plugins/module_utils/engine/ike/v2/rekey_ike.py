@@ -20,7 +20,7 @@ from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
 from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
-from . import children, lifecycle, new_child
+from . import children, key_exchange, lifecycle, new_child
 from .exchange import Incoming
 from .init import NONCE_OCTETS, install_sealers, notify_name
 from .sa import IkeSa, Kind, Request, State, Task
@@ -47,7 +47,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     try:
         choice = check_answer_ike(task.offered, payloads.one(SA))
         _check_spi(choice)
-        shared = new_child.finish_exchange(task.exchange, payloads.one(KE))
+        shared = key_exchange.finish(task.exchange, choice.ke, payloads.one(KE))
     except IkeError as exc:
         # For the peer the children have moved to an IKE SA that we cannot have.
         raise IkeError(NotifyType.INVALID_SYNTAX, exc.story, IKE, reason=exc.reason) from exc
@@ -103,7 +103,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     choice = choose_ike(sa.connection.proposals, payloads.one(SA).proposals)
     _check_spi(choice)
     nonce = payloads.one(Nonce).data
-    ours, shared, extra = new_child.answer_exchange(turn, choice.ke, payloads.one(KE))
+    ours, shared, extra = key_exchange.answer(turn, choice.ke, payloads.one(KE))
     spi = turn.entropy.octets(8)
     theirs = _successor(turn, sa, False, choice, shared, (nonce, ours), (choice.spi, spi))
     if own is not None and own.kind is Kind.REKEY_IKE:

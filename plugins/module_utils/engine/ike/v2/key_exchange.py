@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The key exchange within CREATE_CHILD_SA, at either end (RFC 7296 sections 1.3 and 2.12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...crypto.exchange import KeyExchange, answer_key_exchange
+from ...crypto.registry import Algorithm
+from ...errors import CHILD, IkeError
+from ...secret import Secret
+from ...wire.v2.ke import KE
+from ...wire.v2.numbers import NotifyType
+from .init import NONCE_OCTETS
+from .turn import Turn
+
+
+def finish(exchange: KeyExchange | None, chosen: Algorithm | None, ke: KE | None) -> Secret | None:
+    """Initiator: the shared secret of an exchange we started, None when the peer chose a proposal without one.
+
+    :param chosen: the group in the proposal that the peer chose, which was ours.
+    :raises IkeError: scope child, when the KE payload of the answer does not go with that proposal or the request.
+    """
+    group = chosen.transform_id if chosen is not None else 0
+    if not group and ke is None:
+        return None
+    if exchange is None or ke is None or not ke.group == exchange.group == group:
+        raise IkeError(0, "the key exchange of the answer is not that of the request", CHILD)
+    return exchange.finish(ke.data)
+
+
+def answer(turn: Turn, chosen: Algorithm | None, ke: KE | None) -> tuple[bytes, Secret | None, list[Any]]:
+    """Responder: our nonce, the shared secret if there is a key exchange, and the KE payload to answer with.
+
+    :raises IkeError: INVALID_KE_PAYLOAD with the group we chose, when the peer's is of another one or lacking.
+    """
+    nonce = turn.entropy.octets(NONCE_OCTETS)
+    if chosen is None or not chosen.transform_id:
+        return nonce, None, []
+    if ke is None or ke.group != chosen.transform_id:
+        raise IkeError(
+            NotifyType.INVALID_KE_PAYLOAD, f"the key exchange has to be of group {chosen.name}", CHILD,
+            chosen.transform_id.to_bytes(2, "big"), reason="invalid_key_exchange",
+        )  # fmt: skip
+    public, shared = answer_key_exchange(chosen.transform_id, ke.data, turn.entropy)
+    return nonce, shared, [KE(chosen.transform_id, public)]
