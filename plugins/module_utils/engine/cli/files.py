@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import re
 import sys
@@ -17,7 +18,7 @@ from ..convert.report import Report
 from ..errors import InputError, MissingError
 from ..kernel.addresses import is_local
 
-_ADDRESS = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]+)(?![\w.:/])")
+_ADDRESS = re.compile(r"(?<![\w.:])[0-9a-fA-F.:]{2,45}(?![\w.:/])")
 
 
 def read_source(path: str, report: Report) -> Source:
@@ -60,7 +61,16 @@ def write_private(path: str, text: str, overwrite: bool) -> None:
 
 def own_addresses(text: str) -> list[str]:
     """Those addresses in a text that are this host's: only its own can be bound."""
-    return [address for address in dict.fromkeys(_ADDRESS.findall(text)) if _is_own(address)]
+    return [address for address in dict.fromkeys(_ADDRESS.findall(text)) if _is_address(address) and _is_own(address)]
+
+
+def _is_address(word: str) -> bool:
+    """Binding to a word that is none, such as a time of day, would ask a name server for it."""
+    try:
+        ipaddress.ip_address(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_own(address: str) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ from .report import LOST, Entry, Report, refuse
 MAX_OCTETS = 16 << 20  # of all files together
 MAX_FILES = 1000
 MAX_DEPTH = 16
+MAX_WILD = 3  # parts of the path of an include that may have wildcards: more would look at every file of a host
 
 
 class Files:
@@ -75,7 +77,10 @@ class Files:
             self._report.tell(entry, LOST, instead, "give the path of the main file instead of its content")
             return
         pattern = os.path.join(os.path.dirname(entry.file), entry.value)
-        paths = sorted(path for path in glob.glob(pattern) if not os.path.isdir(path))
+        if sum(map(glob.has_magic, pattern.split("/"))) > MAX_WILD:
+            raise refuse(entry, f"has wildcards in more than {MAX_WILD} parts of its path", "name the folders")
+        found = itertools.islice(glob.iglob(pattern), MAX_FILES + 1)
+        paths = sorted(path for path in found if os.path.isfile(path))  # a pipe would be waited for
         if not paths:
             self._report.tell(entry, LOST, "no such file is there", "convert on the host that has it, or copy it")
         for path in paths:

@@ -18,7 +18,12 @@ from .report import Conversion, Report
 FORMATS = (ikedb.FORMAT, swanctl.FORMAT, ipsec_conf.FORMAT)
 AUTO = "auto"
 
-_SWANCTL = re.compile(r"^\s*(connections|secrets|pools|authorities)\s*[:{]|^\s*[\w.-]+\s*(:[^={}\n]*)?\{", re.MULTILINE)
+# No run of blanks is read twice: of each, only so many belong to what is looked for.
+_SWANCTL = re.compile(
+    r"^[^\S\n]*(connections|secrets|pools|authorities)\s{0,99}[:{]"
+    r"|^[^\S\n]*[\w.-]+\s{0,99}(:[^={}\n]*)?\{",
+    re.MULTILINE,
+)
 _IPSEC_CONF = re.compile(r"^(conn|config\s+setup|ca|version)\b", re.MULTILINE)
 
 

@@ -16,11 +16,12 @@ from .assemble import Draft, finish, psk_only, version
 from .files import Files
 from .ipsec_syntax import SecretLine, Section, inherited, read, read_secrets
 from .keys import SharedKey, decoded, of_text, owner
-from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
+from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit, refuse
 from .rows import Part
 from .words import DYNAMIC, TRUE, items, protocol_and_port
 
 FORMAT = "ipsec_conf"
+MAX_CHILDREN = 10_000  # of one conn, by leftsubnets= and rightsubnets=
 _OTHER = {"left": "right", "right": "left"}
 Options = dict[str, Entry]
 
@@ -222,6 +223,8 @@ def _children(draft: Draft, child: Part, local: list[list[str]], remote: list[li
     if child.skipped or len(local) * len(remote) == 1:
         child.document |= {"local": local[0], "remote": remote[0]}
         return
+    if len(local) * len(remote) > MAX_CHILDREN:
+        raise refuse(child.place, f"has more than {MAX_CHILDREN} pairs of networks", "write larger networks")
     draft.children.remove(child)
     for one, ours in enumerate(local, 1):
         for other, theirs in enumerate(remote, 1):

@@ -109,10 +109,11 @@ def _parse(raw: Any, field: str, schema: Schema) -> Definition:
         _settle_child(child, document, f"{prefix}children[{position}]", problems)
         for position, child in enumerate(document["children"])
     )
-    names = [child["name"] for child in document["children"]]
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            problems.append(_duplicate(f"{prefix}children[{position}].name", name))
+    names: set[str] = set()
+    for position, child in enumerate(document["children"]):
+        if child["name"] in names:
+            problems.append(_duplicate(f"{prefix}children[{position}].name", child["name"]))
+        names.add(child["name"])
     if problems:
         raise Problems(problems)
     interface.settle(document, selectors)

@@ -11,6 +11,7 @@ import json
 import socket
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -232,6 +233,14 @@ def test_the_report_for_machines(gateway):
 def test_own_addresses_are_those_that_can_be_bound():
     text = "left=127.0.0.1\nright=203.0.113.77\nleftsubnet=127.0.0.0/8\nx=::1\ny=10.1.2.300"
     assert files.own_addresses(text) == ["127.0.0.1", "::1"]
+
+
+def test_what_is_no_address_is_neither_looked_up_nor_long_thought_about(monkeypatch):
+    tried = []
+    monkeypatch.setattr(files, "_is_own", tried.append)
+    began = time.monotonic()
+    assert files.own_addresses("at 10:30 on 1.2.3.400 or 12:34:56, " + "a:" * 100_000 + "g 192.0.2.7\n") == []
+    assert tried == ["192.0.2.7"] and time.monotonic() - began < 2
 
 
 def test_the_grammar_and_the_help_need_no_manager(capsys):

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
 from engine.convert import files as reading
 from engine.convert.files import Files
-from engine.convert.importing import FORMATS, Source, convert
+from engine.convert.importing import FORMATS, Source, convert, detect
 from engine.convert.report import Conversion, Report
 from engine.errors import EngineError, InputError
 from hypothesis import given, settings
@@ -180,3 +181,37 @@ def test_a_key_in_the_wrong_place_is_not_shown(format, text):
         assert "hush" not in str(error)
     else:
         assert "hush" not in "".join(map(str, found.notes)) + repr(found)
+
+
+@pytest.mark.parametrize(
+    "text", ["\n" * 200_000, "\n" * 50_000 + "a" + "\n" * 50_000, "a" + " " * 200_000, "a:" * 50_000]
+)
+def test_a_format_is_told_in_time_that_grows_with_the_text(text):
+    began = time.monotonic()
+    with pytest.raises(InputError, match="none of the known formats"):
+        detect(Source(text, "text"))
+    assert time.monotonic() - began < 2
+
+
+def test_networks_times_networks_are_not_multiplied_without_end():
+    ours, theirs = (" ".join(f"{side}.{n}.0.0/16" for n in range(101)) for side in (10, 11))
+    conn = f"conn a\n left=192.0.2.1\n right=192.0.2.2\n leftsubnets={ours}\n rightsubnets={theirs}\n"
+    with pytest.raises(InputError, match="more than 10000 pairs of networks"):
+        read_text(conn + " authby=secret\n", "ipsec_conf")
+
+
+def test_an_include_neither_walks_the_file_system_nor_waits_for_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    began = time.monotonic()
+    for pattern, problem in (("/*/*/*/*/*/*/none", "wildcards in more than 3"), ("pip?", "")):
+        path = tmp_path / "main.conf"
+        path.write_text(f"include {pattern}\n")
+        report = Report()
+        files = Files(report)
+        try:
+            convert(Source(files.read(str(path)), str(path)), "ipsec_conf", files, report)
+        except InputError as error:
+            assert problem and problem in str(error)
+        else:
+            assert not problem and "no such file" in str(report.notes[0])
+    assert time.monotonic() - began < 2
