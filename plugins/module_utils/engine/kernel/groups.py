@@ -22,6 +22,7 @@ from . import chain as chains
 from .addresses import is_local
 from .client import Operation, XfrmClient, add_sa, delete_sa, describe, set_policy
 from .eroutes import said_of
+from .installed import shows_keys
 from .klips import Problem, read_groups
 from .registry import Manual, Registry, RegistryView
 from .values import IPCOMP, OUT, PROTOCOL_NAMES, Policy, SaState
@@ -266,6 +267,9 @@ def _remake(client: XfrmClient, saids: Members, undo: list[Operation]) -> None:
         held = client.read_sa(said.destination, said.spi, said.protocol)
         if held is None:
             raise KernelError(f"make {said} anew", errno.ESRCH, "it has just gone")
+        if not shows_keys(held.sa):
+            detail = "this kernel does not show its keys; make it in tunnel mode, then group it"
+            raise KernelError(f"make {said} anew", errno.EPERM, detail)
         delete = delete_sa(said.destination, said.spi, said.protocol)
         client.do(delete)
         undo.append(add_sa(held.sa))

@@ -22,6 +22,12 @@ _REPLAY = struct.Struct("=3I")  # sent, received, bitmap
 _REPLAY_ESN = struct.Struct("=6I")  # bitmap words, sent, received, their upper halves, window
 
 
+def shows_keys(sa: Sa) -> bool:
+    """Whether the keys of an SA that was read back are those it has: a kernel that is locked down gives zeros."""
+    keys = [part.key.reveal() for part in (sa.aead, sa.encryption, sa.integrity) if part]
+    return all(any(key) for key in keys if key)
+
+
 class Installed(NamedTuple):
     """An SA of the kernel.
 

@@ -18,7 +18,7 @@ from ..errors import EngineError, InputError, KernelError
 from ..said import Said
 from . import chain as chains
 from .client import Operation, XfrmClient, add_sa, delete_sa, update_sa
-from .installed import Installed
+from .installed import Installed, shows_keys
 from .manual_show import show_sa
 from .manual_words import Wish
 from .registry import MANUAL_FIRST, SHUNT_FIRST, Child, Manual, Registry, RegistryView
@@ -299,7 +299,7 @@ def _is_hot_port(field: str, held: Sa, wanted: Sa) -> bool:
 
 def carry_out(client: XfrmClient, registry: Registry, saids: Iterable[Said], decide: Callable[[Seen], Plan]) -> Plan:
     """Decide and do, alone: no other run can change these SAs in between. On any failure all is as before, but for
-    the counters of SAs that were made anew.
+    the counters of SAs that were made anew; those whose keys the kernel does not show are gone.
 
     :param saids: those concerned beside all that were made here.
     :raises InputError: from ``decide``. KernelError: an SA was refused. MissingError: the kernel lacks an algorithm.
@@ -330,25 +330,27 @@ def _do(client: XfrmClient, steps: Iterable[Step], undo: list[Operation]) -> Non
     """Every operation of every step in one batch; those that were done leave what undoes them, last one first."""
     pairs = [pair for step in steps for pair in _operations(step)]
     outcomes = client.batch([operation for operation, _back in pairs])
-    undo += [back for (_operation, back), outcome in reversed(list(zip(pairs, outcomes, strict=True))) if not outcome]
+    done = [back for (_operation, back), outcome in zip(pairs, outcomes, strict=True) if outcome is None]
+    undo += [back for back in reversed(done) if back is not None]
     for (operation, _back), outcome in zip(pairs, outcomes, strict=True):
         gone = isinstance(outcome, KernelError) and outcome.errno == errno.ESRCH and operation.type == DELSA
         if outcome is not None and not gone:  # what is to be deleted may have expired since we looked
             raise outcome
 
 
-def _operations(step: Step) -> list[tuple[Operation, Operation]]:
-    """(do, undo) in order."""
+def _operations(step: Step) -> list[tuple[Operation, Operation | None]]:
+    """(do, undo) in order; an SA does not come back with other keys than it had."""
     held, wanted = step.held, step.wanted
     add = [(add_sa(wanted), _deletion(wanted))] if wanted else []
-    delete = [(_deletion(held), add_sa(held))] if held else []
-    return {
+    delete = [(_deletion(held), add_sa(held) if shows_keys(held) else None)] if held else []
+    changes: dict[str, list[tuple[Operation, Operation | None]]] = {
         NONE: [],
         CREATED: add,
         UPDATED: [(update_sa(wanted), update_sa(held))] if held and wanted else [],
         RECREATED: delete + add,
         DELETED: delete,
-    }[step.action]
+    }
+    return changes[step.action]
 
 
 def _deletion(sa: Sa) -> Operation:
