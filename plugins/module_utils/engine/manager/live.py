@@ -11,6 +11,7 @@ not written; what it tells of was then not begun either.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
@@ -87,18 +88,32 @@ class Live:
                 data = stream.read()
         except OSError as exc:
             raise MissingError(f"cannot read {self._path} ({exc.strerror})", "run as root") from None
-        if not data.startswith(self._first):
-            if data:
-                self._log.info("the state of another boot or release is not used")
-            self._restart()
-            return Kept({}, [], [])
-        found, undone = self._parse(data)
-        if self._size != len(data):
-            os.truncate(self._path, self._size)
+        found, undone = self._whole(data)
+        try:
+            if not self._size:
+                self._restart()
+            elif self._size != len(data):
+                os.truncate(self._path, self._size)
+        except OSError as exc:
+            raise MissingError(f"cannot write {self._path} ({exc.strerror})", "make room, or run as root") from None
         self._undone = bool(undone)
         held = [_row(value, rows.get(name)) for (kind, name), value in found.items() if kind == _ROW]
         sas = sorted(key for key in found if key[0] == _SA)
         return Kept({row.name: row for row in held if row is not None}, [found[key] for key in sas], undone)
+
+    def _whole(self, data: bytes) -> tuple[dict[Key, Any], list[list[Any]]]:
+        """All that can be used: everything, or nothing where anything is not as we write it."""
+        if not data.startswith(self._first):
+            if data:
+                self._log.info("the state of another boot or release is not used")
+            return {}, []
+        try:
+            return self._parse(data)
+        except (ValueError, TypeError, RecursionError):
+            # What stands before it is older: who goes on with it uses Message IDs and IVs for a second time.
+            self._log.error("the state of the manager before is damaged and not used; all tunnels are set up anew")
+        self._where, self._alive, self._size = {}, 0, 0
+        return {}, []
 
     def _parse(self, data: bytes) -> tuple[dict[Key, Any], list[list[Any]]]:
         found: dict[Key, Any] = {}
@@ -110,7 +125,9 @@ class Live:
             for line in frame.splitlines(keepends=True):
                 kind, name, value = json.loads(line)
                 if kind == "do":
-                    undone = value
+                    undone = _list(value)
+                elif kind != (_ROW if isinstance(name, str) else _SA) or not isinstance(value, (dict, type(None))):
+                    raise ValueError(kind)
                 else:
                     self._note((kind, name), at, len(line), value is None)
                     if value is None:
@@ -208,7 +225,9 @@ class Live:
     def _give_up(self, exc: OSError) -> None:
         """Old state is worse than none: who goes on with it uses Message IDs and IVs for a second time."""
         for path in (self._path, f"{self._path}.new"):
-            if os.path.exists(path):
+            with contextlib.suppress(OSError):
+                os.truncate(path, 0)  # where it cannot be unlinked, in a folder that became read-only
+            with contextlib.suppress(OSError):
                 os.unlink(path)
         os.close(self._file)
         self._file = -1
@@ -218,16 +237,26 @@ class Live:
 
 
 def _frame(data: bytes, at: int) -> bytes | None:
-    """The payload of the frame that begins there, None where none does or it is cut short."""
+    """The payload of the frame that begins there, None where it is cut short, as by the death of who wrote it.
+
+    :raises ValueError: it is damaged, which no death explains.
+    """
     head, begin = data[at : at + _HEAD], at + _HEAD
     if len(head) < _HEAD:
         return None
-    try:
-        length, check = int(head[:8], 16), int(head[9:17], 16)
-    except ValueError:
-        return None
+    length, check = int(head[:8], 16), int(head[9:17], 16)
     payload = data[begin : begin + length]
-    return payload if len(payload) == length and zlib.crc32(payload) == check else None
+    if len(payload) < length:
+        return None
+    if zlib.crc32(payload) != check:
+        raise ValueError("checksum")
+    return payload
+
+
+def _list(value: Any) -> list[list[Any]]:
+    if not isinstance(value, list) or not all(isinstance(each, list) for each in value):
+        raise ValueError("a list of actions")
+    return value
 
 
 def _row_record(row: Stored) -> dict[str, Any]:

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 import stat
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,3 +200,45 @@ def test_what_cannot_be_written_is_not_left_behind_old(tmp_path, monkeypatch):
     live.done()
     live.close()
     assert "make room" in text.getvalue() and found(tmp_path).sas == []
+
+
+def framed(*lines: object) -> bytes:
+    payload = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    return b"%08x %08x\n%b" % (len(payload), zlib.crc32(payload), payload)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        framed(["sa", 1]), framed("sa"), framed(["sa", "1", {}]), framed(["sa", [], {}]), framed(["tunnel", 1, {}]),
+        framed(["sa", 1, []]), framed(["do", 0, 5]), framed(["do", 0, ["Send"]]), framed([{}, 1, {}]),
+        b"%08x %08x\n%b" % (5, zlib.crc32(b"[[[[["), b"[[[[["), b"00000002 00000000\n{}", b"zzzzzzzz 00000000\n",
+        b"%08x %08x\n%b" % (50000, zlib.crc32(b"[" * 50000), b"[" * 50000),
+    ],
+)  # fmt: skip
+def test_nothing_older_is_used_where_anything_is_not_as_it_was_written(tmp_path, frame):
+    live = begun(tmp_path)
+    live.keep({1: {"sealed": 5}}, [RELEASE])
+    live.close()
+    with (tmp_path / FILE_NAME).open("ab") as stream:
+        stream.write(frame + framed(["sa", 1, {"sealed": 9}]))
+    live, text = opened(tmp_path)
+    assert live.load({}) == Kept({}, [], []) and "damaged" in text.getvalue()
+    live.keep({2: {"sealed": 1}}, [])
+    live.close()
+    assert found(tmp_path).sas == [{"sealed": 1}]
+
+
+def test_a_folder_that_became_read_only_keeps_nothing_old(tmp_path, monkeypatch):
+    live = begun(tmp_path)
+    live.keep({1: {"a": 1}}, [])
+
+    def refuse(*_words: object) -> int:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", refuse)
+        patched.setattr(os, "unlink", refuse)
+        live.keep({1: {"a": 2}}, [])
+    live.close()
+    assert (tmp_path / FILE_NAME).read_bytes() == b"" and found(tmp_path).sas == []
