@@ -27,6 +27,7 @@ UNREACHABLE = "unreachable"
 
 # Strangers' packets prolong the wait, but not for ever: at most this many times.
 _LONGEST_WAITS = 10
+MOST_COPIES = 64  # of one answer that are noted: a peer may send any number
 _BACKOFF = 1.5
 _LONGEST_STEP = 1.0
 # After a pause the pace may be caught up for this long, in seconds.
@@ -304,7 +305,7 @@ class Pinger:
         if score.copies_of is None:
             score.copies_of = request
             self._listening_until = max(self._listening_until, now + patience)
-        if score.copies_of is request:
+        if score.copies_of is request and len(score.copies) < MOST_COPIES:
             score.copies.append(now)
 
     def _close(self, ping: _Ping) -> None:

@@ -13,7 +13,7 @@ from engine.ping.answers import Answer
 from engine.ping.backoffs import BACKOFFS, who_repeats
 from engine.ping.fingerprint import TRAITS, Rhythm, verdict
 from engine.ping.ikev1 import main_mode_request
-from engine.ping.pinger import Pinger, Plan
+from engine.ping.pinger import MOST_COPIES, Pinger, Plan
 from engine.ping.probes import PROBES
 from engine.ping.responder import answer
 from engine.ping.targets import resolve_targets
@@ -212,3 +212,14 @@ def test_a_daemon_that_replies_to_an_echo_is_told_by_its_other_answer():
     answers = [("echo", found("echo reply")), ("ikev2", found(notifies=["CHILDLESS_IKEV2_SUPPORTED"]))]
     assert verdict(answers, None)["implementation"] == "fleet.ipsec"
     assert verdict(answers[:1], None)["implementation"] == "an ikeping listener"
+
+
+def test_a_flood_of_copies_is_noted_no_further():
+    run = pinger(Plan(probe="ikev1_main", wait=1, fingerprint=60))
+    (main,) = everything_due(run, 0.0)
+    reply = main_mode_answer(main)
+    for number in range(5000):
+        run.received(reply, "192.0.2.1", 500, 0.1 + number / 1000)
+    (result,) = run.results(60.1)
+    assert len(result["fingerprint"]["backoff"]["gaps"]) == MOST_COPIES - 1
+    assert result["fingerprint"]["backoff"]["guesses"] == [] and result["duplicates"] == 4999
