@@ -56,11 +56,13 @@ options:
     type: dict
     default: {}
   sysctl_record:
+    version_added: 0.2.0
     description:
       - File that keeps what each setting was before it was changed here for the first time.
       - Nothing is kept when left out.
     type: path
   sysctl_state:
+    version_added: 0.2.0
     description:
       - V(present) applies O(sysctl).
       - V(absent) puts back what O(sysctl_record) has, but no setting that has another value by now than it was given

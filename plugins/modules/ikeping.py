@@ -116,6 +116,7 @@ options:
     type: bool
     default: false
   bypass:
+    version_added: 0.2.0
     description:
       - Let the datagrams pass by the host's IPsec policies, as those of IKE daemons do, so that a policy for the network that the
         peer is in neither drops them nor sends them through a tunnel. It needs root; without it the policies apply.
@@ -133,6 +134,7 @@ options:
     type: bool
     default: false
   fingerprint_time:
+    version_added: 0.2.0
     description:
       - Seconds to listen, without answering, for how IKEv1 answers are repeated. All targets are listened to at once.
       - V(0) goes without.

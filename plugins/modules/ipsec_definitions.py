@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 ---
 module: ipsec_definitions
 short_description: Convert the configuration of another IPsec program into definitions of tunnels
-version_added: 0.1.0
+version_added: 0.2.0
 author:
   - fleet.ipsec contributors (@fleet-ipsec)
 description:

@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 ---
 module: ipsec_sa
 short_description: Key IPsec SAs by hand
-version_added: 0.1.0
+version_added: 0.2.0
 author:
   - fleet.ipsec contributors (@fleet-ipsec)
 description:

@@ -61,6 +61,7 @@ options:
     type: str
     choices: [grouped, ungrouped, listed]
   file:
+    version_added: 0.2.0
     description:
       - A classic table on the gateway to list instead of what the kernel has, such as V(/proc/net/ipsec_spigrp) of a KLIPS
         kernel, or a copy of one. With V(listed) only.

@@ -103,6 +103,7 @@ options:
     type: str
     choices: [auto, force]
   interface: &interface
+    version_added: 0.2.0
     description:
       - Makes the tunnel route-based. It gets an XFRM interface, and whatever is routed into that is protected by the
         tunnel's children, whose O(children[].remote) may then be V(0.0.0.0/0) and the same in several tunnels.
@@ -130,6 +131,7 @@ options:
         description: Largest packet in octets, before it is protected. 1500 when left out.
         type: int
   groups: &groups
+    version_added: 0.2.0
     description: Names under which several tunnels are started together - C(ike cmd=activate remid=GROUP). None when left out.
     type: list
     elements: str
@@ -199,6 +201,7 @@ options:
     type: int
     choices: [1, 2]
   only_children: &only_children
+    version_added: 0.2.0
     description:
       - Names of children. Limits O(state) to these. They are started, and the IKE SA with them if it is not up; or they end,
         and stay down until they are started again; or they are removed from the definition.
