@@ -96,7 +96,7 @@ class Plan:
 
 
 def look(client: XfrmClient, registry: RegistryView) -> Snapshot:
-    """Read all that groups are made of. Reserved SPIs count as SAs; policies for a mark or interface are left out.
+    """Read all that groups are made of. Reserved SPIs count as SAs; policies for a mark are left out.
 
     :raises MissingError: without the permission.
     """
