@@ -248,9 +248,8 @@ class Endpoint:
 
     def sas(self) -> Iterator[IkeView]:
         """All IKE SAs with their children, oldest first."""
-        for sas in list(self.registry.by_tunnel.values()):
-            for sa in sas:
-                yield view(sa)
+        for sa in [sa for sas in self.registry.by_tunnel.values() for sa in sas]:
+            yield view(sa)
 
     # Parts
 

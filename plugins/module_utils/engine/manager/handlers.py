@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..errors import InputError
 from .control import Connection, Handler
-from .listing import listing
+from .listing import listing, look, select
 from .methods import API
 from .plan import Plan, make_plan, stored_changes
 from .resident import Resident
@@ -176,10 +176,13 @@ class Methods:
         views: dict[str, list[Any]] = {}
         counters: dict[Any, Any] = {}
         if params["verbose"]:
-            for sa in resident.endpoint.sas():
+            async for sa in _in_slices(resident.endpoint.sas()):
                 views.setdefault(sa.tunnel, []).append(sa)
             counters = resident.host.gateway.usage_all()
-        entries = listing(resident.tunnels, views, counters, params, resident.clock())
+        tunnels = resident.tunnels
+        rows = select(tunnels.rows, params)
+        found = [look(tunnels, row) async for row in _in_slices(rows)]
+        entries = listing(tunnels, found, views, counters, params, resident.clock())
         return {"tunnels": [entry async for entry in _in_slices(entries)]}
 
     async def _log_level(self, params: dict[str, Any], connection: Connection) -> Any:

@@ -22,16 +22,19 @@ Counters = Mapping[tuple[str, int, int], Usage]
 
 
 def listing(
-    tunnels: Tunnels, views: Mapping[str, list[IkeView]], counters: Counters, params: Mapping[str, Any], now: float
+    tunnels: Tunnels,
+    found: list[tuple[Stored, Condition]],
+    views: Mapping[str, list[IkeView]],
+    counters: Counters,
+    params: Mapping[str, Any],
+    now: float,
 ) -> Iterator[dict[str, Any]]:
     """One entry per tunnel, in the order of their numbers.
 
+    :param found: the tunnels to list, each as :func:`look` has it.
     :param views: the IKE SAs by tunnel, for the verbose form; ``counters`` likewise.
     :param now: the time on the protocol engine's clock.
     """
-    found = [(row, tunnels.condition(row.name)) for row in select(tunnels.rows, params)]
-    for row, how in found:
-        tunnels.settle_numbers(row.name, how)
     manager = params["source"] == "manager"
     numbered = [(tunnels.numbers.of(row.name) if manager else row.number, row, how) for row, how in found]
     wanted = set(params.get("numbers", ()))
@@ -60,6 +63,13 @@ def select(rows: Mapping[str, Stored], params: Mapping[str, Any]) -> list[Stored
     if "owner" in params:
         found = [row for row in found if row.owner == params["owner"]]
     return found
+
+
+def look(tunnels: Tunnels, row: Stored) -> tuple[Stored, Condition]:
+    """A tunnel and how it is; it has its numbers then, if the manager runs it."""
+    how = tunnels.condition(row.name)
+    tunnels.settle_numbers(row.name, how)
+    return row, how
 
 
 class Listed(NamedTuple):

@@ -10,6 +10,7 @@ import errno
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from engine.ike.settings import Settings
@@ -234,8 +235,36 @@ def test_a_listing_lets_others_have_their_turn(world):
     params = {"source": "manager", "phase": "both", "verbose": False}
     answer, turns = turns_of(methods["tunnels.list"](params, None))
     assert len(answer["tunnels"]) == COUNT
-    assert turns >= COUNT // handlers._SLICE
+    assert turns >= 2 * (COUNT // handlers._SLICE)
     assert world.looks == COUNT
+
+
+def test_a_verbose_listing_has_its_turns_for_the_ike_sas_too(world):
+    world.want()
+    methods = Methods(world.resident, lambda keep: None).handlers()
+    params = {"source": "manager", "phase": "both", "verbose": True}
+    answer, turns = turns_of(methods["tunnels.list"](params, None))
+    assert [len(one["ike_sas"]) for one in answer["tunnels"]] == [1] * COUNT
+    assert turns >= 3 * (COUNT // handlers._SLICE)
+
+
+def test_what_is_stopped_during_a_listing_gets_no_new_number(world):
+    world.want()
+    tunnels = world.resident.tunnels
+    methods = Methods(world.resident, lambda keep: None).handlers()
+
+    async def both():
+        params = {"source": "manager", "phase": "both", "verbose": False}
+        listing = asyncio.create_task(methods["tunnels.list"](params, None))
+        await asyncio.sleep(0)
+        before = tunnels.numbers.of("t0")
+        row = tunnels.rows["t0"]
+        tunnels.carry_out(Step("t0", "stopped", "none", row, None, halts=True), replace(row, wanted="inactive"))
+        return before, await listing
+
+    before, answer = asyncio.run(both())
+    assert before and not tunnels.numbers.of("t0")
+    assert len(answer["tunnels"]) == COUNT - 1
 
 
 def test_a_wait_looks_at_each_tunnel_twice_however_many_there_are(world):
