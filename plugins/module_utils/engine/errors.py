@@ -10,6 +10,8 @@ else; what an operator or this host does wrong raises another
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # Scope of an IkeError: what the failure takes down.
 MESSAGE = "message"  # this datagram only; the SA goes on
 CHILD = "child"  # this Child SA negotiation only
@@ -46,12 +48,13 @@ class InputError(EngineError):
     """A value the user gave is unusable.
 
     :param field: path of the field, as the user wrote it (``children[0].local``).
-    :param value: the offending value (never a secret).
+    :param value: the offending value (never a secret); None where nothing was given.
     :param remedy: what to write instead.
     """
 
     def __init__(self, field: str, value: object, problem: str, remedy: str) -> None:
-        super().__init__(f"{field}: {problem} (got {value!r}); {remedy}")
+        got = "" if value is None else f" (got {value!r})"
+        super().__init__(f"{field}: {problem}{got}; {remedy}")
         self.field = field
         self.value = value
         self.problem = problem
@@ -84,3 +87,13 @@ class KernelError(EngineError):
         self.operation = operation
         self.errno = errno
         self.detail = detail
+
+
+_READ = 20
+
+
+def a_few(words: Iterable[object], mark: str = ", ") -> str:
+    """``a, b, c and 4980 more``: as many words of a list as anybody reads in a message."""
+    texts = [str(word) for word in words]
+    more = f" and {len(texts) - _READ} more" if len(texts) > _READ else ""
+    return mark.join(texts[:_READ]) + more

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from ..identity import ID_IPV4_ADDR, ID_IPV6_ADDR, Identity
 from ..selector import Selector, parse_selector
-from .common import parse_numbers
+from .common import parse_numbers, write_numbers
 
 Entry = dict[str, Any]
 _IN_DATABASE = "see ike cmd=list db"
@@ -57,9 +57,8 @@ def by_number(tunnels: Sequence[Entry], text: str, phase: int | None) -> list[Ch
     numbers = parse_numbers(text)
     unknown = unknown_numbers(numbers, tunnels, phase)
     if unknown:
-        missing = ",".join(map(str, unknown))
         problem = f"is no number of a phase {phase or 1} tunnel in the database"
-        raise InputError("numlist", missing, problem, _IN_DATABASE)
+        raise InputError("numlist", write_numbers(unknown), problem, _IN_DATABASE)
     return with_numbers(tunnels, numbers, phase)
 
 

@@ -9,11 +9,11 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from ..errors import EngineError, InputError
+from ..errors import EngineError, InputError, a_few
 
 # sysexits.h, beyond what counts lost packets.
 USAGE = 64
@@ -113,7 +113,7 @@ def read_words(words: Sequence[str], known: Mapping[str, bool]) -> dict[str, str
 def nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     """The remedy for an unknown word: the nearest known one, or all of them."""
     near = get_close_matches(word, list(known), 1)
-    return f"did you mean {near[0]}?" if near else f"known are: {', '.join(known)}"
+    return f"did you mean {near[0]}?" if near else f"known are: {a_few(known)}"
 
 
 def exclusive(found: Mapping[str, str], *groups: Sequence[str]) -> None:
@@ -124,7 +124,9 @@ def exclusive(found: Mapping[str, str], *groups: Sequence[str]) -> None:
     for group in groups:
         given = [key for key in group if key in found]
         if len(given) > 1:
-            raise InputError(given[1], found[given[1]], f"cannot stand beside {given[0]}", "leave out one of both")
+            # A bare flag has nothing to show.
+            value = found[given[1]] or None
+            raise InputError(given[1], value, f"cannot stand beside {given[0]}", "leave out one of both")
 
 
 _LONGEST = 100_000
@@ -149,6 +151,17 @@ def parse_numbers(text: str, field: str = "numlist") -> list[int]:
             raise InputError(field, text, f"{item!r} is too long", f"a range has at most {_LONGEST} numbers")
         numbers.update(dict.fromkeys(range(first, last + 1)))
     return list(numbers)
+
+
+def write_numbers(numbers: Iterable[int]) -> str:
+    """Numbers as :func:`parse_numbers` reads them, in ascending order; of very many just the first."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number <= ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], number]
+        else:
+            ranges.append([number])
+    return a_few(("-".join(map(str, each)) for each in ranges), ",")
 
 
 def _number(text: str) -> bool:

@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ..manager.client import DEFAULT_CONTROL, Client
 from ..manager.log import PRIORITIES
 from .choose import CHOOSERS, Chosen, Entry, unknown_numbers, with_numbers
-from .common import Parser, UsageError, complain, exclusive, guarded, parse_numbers, read_words, say, show_json
+from .common import (
+    Parser,
+    UsageError,
+    complain,
+    exclusive,
+    guarded,
+    nearest,
+    parse_numbers,
+    read_words,
+    say,
+    show_json,
+    write_numbers,
+)
 from .tunnels import long_form, short_form
 
 _USAGE_ERROR = 2
@@ -133,8 +144,7 @@ def _command(words: list[str]) -> tuple[_Command, dict[str, str]]:
         raise UsageError(f"say once what to do: {', '.join(f'cmd={name}' for name in COMMANDS)}; see ike --help")
     name = named[0].removeprefix("cmd=")
     if name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS, 1) or [" | ".join(COMMANDS)]
-        raise InputError("cmd", name, "is no command", f"did you mean {near[0]}?")
+        raise InputError("cmd", name, "is no command", nearest(name, COMMANDS))
     command = COMMANDS[name]
     found = read_words([word for word in words if word != named[0]], command.words)
     exclusive(found, *command.groups)
@@ -179,7 +189,7 @@ def _all_found(numbers: Iterable[int], tunnels: Iterable[Entry], phase: int, sou
     if unknown:
         place, flag = _PLACES[source]
         problem = f"is no number of a phase {phase} tunnel in the {place}"
-        raise InputError("numlist", ",".join(map(str, unknown)), problem, f"see ike cmd=list{flag}")
+        raise InputError("numlist", write_numbers(unknown), problem, f"see ike cmd=list{flag}")
 
 
 # cmd=activate
@@ -212,8 +222,10 @@ def _remove(client: Client, words: dict[str, str], how: _How) -> None:
     else:
         chosen = with_numbers(tunnels, numbers, phase)
         if not how.json:
-            for number in unknown_numbers(numbers, tunnels, phase):
-                say(f"phase {phase or 1} tunnel {number}: not in the {_PLACES[source][0]}")
+            unknown = unknown_numbers(numbers, tunnels, phase)
+            if unknown:
+                what = "tunnels" if len(unknown) > 1 else "tunnel"
+                say(f"phase {phase or 1} {what} {write_numbers(unknown)}: not in the {_PLACES[source][0]}")
     # A definition goes with its phase 2 tunnels, so there phase 1 is all of it.
     _apply(client, chosen, state, None if state == "absent" and phase == 1 else phase, how)
 

@@ -16,7 +16,7 @@ from ..convert.ikedb_dtd import DTD
 from ..convert.importing import Source, Wishes
 from ..convert.report import Conversion, Report, Tunnel, summary
 from ..convert.swap import swapped
-from ..errors import InputError, MissingError
+from ..errors import InputError, MissingError, a_few
 from ..manager.client import DEFAULT_CONTROL, Client
 from .common import Parser, UsageError, complain, guarded, say, show_json
 from .files import own_addresses, read_source, write_private
@@ -194,7 +194,7 @@ def _define(given: Given, found: Conversion) -> int:
         lacking = [name for name in found.missing_secrets if name not in present]
         if lacking:
             remedy = 'name a file with it: -k SECRETS, with lines such as: @theirs.example : PSK "secret"'
-            raise MissingError(f"there is no pre-shared key for {', '.join(lacking)}, nothing was changed", remedy)
+            raise MissingError(f"there is no pre-shared key for {a_few(lacking)}, nothing was changed", remedy)
         params = {
             "definitions": [tunnel.complete() for tunnel in found.tunnels],
             "state": "present",
@@ -209,10 +209,8 @@ def _define(given: Given, found: Conversion) -> int:
 def _refuse_overwriting(given: Given, found: Conversion, present: Iterable[str]) -> None:
     there = [tunnel.name for tunnel in found.tunnels if tunnel.name in present]
     if there and not given.F:
-        names = ", ".join(there)
-        raise InputError(
-            "-F", None, f"defined already: {names}; nothing was changed", "give -F to overwrite, or rename"
-        )
+        problem = f"defined already: {a_few(there)}; nothing was changed"
+        raise InputError("-F", None, problem, "give -F to overwrite, or rename")
 
 
 def _tell(given: Given, found: Conversion) -> None:

@@ -14,7 +14,7 @@ from ..manager.definition import parse_definition
 from ..manager.options import DEFINITION
 from ..manager.schema import Problems
 from ..secret import Secret
-from .keys import SharedKey, choose, ends_of, settle
+from .keys import Keyring, SharedKey, ends_of, settle
 from .report import IGNORED, LOST, SKIPPED, Entry, Report, Tunnel, Unfit
 from .rows import Part, Tell
 from .words import DYNAMIC
@@ -64,10 +64,11 @@ def version(entry: Entry, part: Part, wanted: int, upgrade: bool) -> None:
 def finish(drafts: Sequence[Draft], keys: Sequence[SharedKey], report: Report) -> tuple[Tunnel, ...]:
     """The tunnels that are left after all checks, in order."""
     names = Names()
+    keyring = Keyring(keys)
     tunnels: list[Tunnel] = []
     ends: dict[tuple[Any, ...], int] = {}
     for draft in drafts:
-        tunnel = _finished(draft, keys, names)
+        tunnel = _finished(draft, keyring, names)
         if tunnel is None:
             continue
         canonical = _checked(tunnel.document)
@@ -97,7 +98,7 @@ class Names:
         return name
 
 
-def _finished(draft: Draft, keys: Sequence[SharedKey], names: Names) -> Tunnel | None:
+def _finished(draft: Draft, keyring: Keyring, names: Names) -> Tunnel | None:
     if draft.skipped:
         return None
     document = draft.document
@@ -117,7 +118,7 @@ def _finished(draft: Draft, keys: Sequence[SharedKey], names: Names) -> Tunnel |
             where = Entry(problem.field, "", draft.place.file, draft.place.line)
             draft.tell(where, SKIPPED, problem.problem, problem.remedy)
         return None
-    secret = draft.secret or settle(draft, choose(keys, ends_of(canonical)))
+    secret = draft.secret or settle(draft, keyring.choose(ends_of(canonical)))
     return Tunnel(document, secret)
 
 

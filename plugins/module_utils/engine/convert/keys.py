@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import InputError
@@ -66,18 +67,40 @@ def owner(text: str) -> Key | None:
     return None if wanted is None else Identity.parse(wanted).key
 
 
-def choose(keys: Sequence[SharedKey], ends: tuple[Iterable[Key], Iterable[Key]]) -> SharedKey | None:
-    """The key of a tunnel: the one whose owners fit best; the last of several, as it replaces those before.
+class Keyring:
+    """The keys of a file, so kept that thousands of tunnels find theirs among thousands."""
 
-    :param ends: what stands for this end and for the peer: identity and address.
-    """
-    best: SharedKey | None = None
-    highest = 0
-    for key in keys:
-        score = _score(key.owners, set(ends[0]), set(ends[1]))
-        if score and score >= highest:
-            best, highest = key, score
-    return best
+    def __init__(self, keys: Sequence[SharedKey]) -> None:
+        self._keys = keys
+        self._of: dict[Key, list[int]] = defaultdict(list)
+        self._of_nobody_else: dict[Key, list[int]] = defaultdict(list)
+        self._of_anybody: list[int] = []
+        for place, key in enumerate(keys):
+            named = {found for found in key.owners if found is not None}
+            for found in named:
+                self._of[found].append(place)
+                if len(named) == 1:
+                    self._of_nobody_else[found].append(place)
+            if not key.owners or None in key.owners:
+                self._of_anybody.append(place)
+
+    def choose(self, ends: tuple[set[Key], set[Key]]) -> SharedKey | None:
+        """The key of a tunnel: the one whose owners fit best; the last of several, as it replaces those before.
+
+        :param ends: what stands for this end and for the peer: identity and address.
+        """
+        ours, theirs = ends
+        # All that :func:`_score` gives more than 0.
+        places = set(self._of_anybody)
+        places.update(*(self._of[end] for end in theirs if end in self._of))
+        places.update(*(self._of_nobody_else[end] for end in ours if end in self._of_nobody_else))
+        best: SharedKey | None = None
+        highest = 0
+        for place in sorted(places):
+            score = _score(self._keys[place].owners, ours, theirs)
+            if score and score >= highest:
+                best, highest = self._keys[place], score
+        return best
 
 
 def _score(owners: tuple[Key | None, ...], ours: set[Key], theirs: set[Key]) -> int:

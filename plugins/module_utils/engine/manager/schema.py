@@ -15,7 +15,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, a_few
 
 Schema = dict[str, Any]
 Format = Callable[[Any, str], Any]
@@ -76,7 +76,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """The remedy for an unknown word: the nearest known one, or all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, 1)
-    return f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
+    return f"did you mean {near[0]}?" if near else f"known are: {a_few(names)}"
 
 
 def _is(value: Any, kinds: str | list[str]) -> bool:

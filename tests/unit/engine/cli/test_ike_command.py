@@ -161,6 +161,8 @@ def test_list_by_numbers(capsys):
     assert Manager.asked[0][1]["numbers"] == [4, 5]
     assert ike.main(["cmd=list", "numlist=4,9"]) == 2
     assert "numlist: is no number of a phase 1 tunnel in the tunnel manager (got '9')" in capsys.readouterr().err
+    assert ike.main(["cmd=list", "numlist=4-90000"]) == 2
+    assert "(got '6-90000'); see" in capsys.readouterr().err
 
 
 def test_verbose_list_shows_every_field(capsys, monkeypatch):
@@ -368,6 +370,7 @@ def test_remove_from_the_database(words, meant, phase, capsys, monkeypatch):
         (["numlist=8", "phase=1"], ["phase 1 tunnel 8: not in the tunnel manager", "no tunnels"], None),
         (["numlist=1,7", "phase=2"], ["phase 2 tunnel 1: not in the tunnel manager"], ["hq-b2/lan"]),
         (["numlist=9", "db"], ["phase 1 tunnel 9: not in the database", "no tunnels"], None),
+        (["numlist=8,60-90000"], ["phase 1 tunnels 8,60-90000: not in the tunnel manager", "no tunnels"], None),
     ],
 )
 def test_removing_what_is_not_there_is_no_error(words, told, meant, capsys):
@@ -416,6 +419,8 @@ def test_log_level(capsys):
         (["cmd=list", "phase="], "phase: needs a value"),
         (["cmd=list", "verbose=1"], "verbose: takes no value"),
         (["cmd=list", "db", "role=i"], "role: cannot stand beside db"),
+        (["cmd=remove", "all", "numlist=1"], "all: cannot stand beside numlist; leave out"),
+        (["cmd=start"], "cmd: is no command (got 'start'); known are: activate, list, remove, log"),
         (["cmd=list", "role=x"], "role=i|r"),
         (["cmd=list", "phase=1", "phase=1"], "phase: is given twice"),
         (["cmd=list", "--bogus"], "--bogus"),

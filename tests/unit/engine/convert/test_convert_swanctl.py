@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
+from engine.convert import keys
 from engine.convert import swanctl_options as options
-from engine.convert.report import IGNORED, LOST, SKIPPED
+from engine.convert.keys import SharedKey
+from engine.convert.report import IGNORED, LOST, SKIPPED, Entry
 from engine.errors import InputError
+from engine.secret import Secret
 from samples import DATA, manager_takes, read, read_text, told
 
 MINIMAL = """
@@ -204,6 +209,21 @@ def test_the_key_that_fits_best_is_taken():
     assert read_text(text + keys, "swanctl").tunnels[0].secret.reveal() == b"for both"
     without = keys.replace("id-2 = 192.0.2.9\n", "id-2 = 192.0.2.88\n")
     assert read_text(text + without, "swanctl").tunnels[0].secret.reveal() == b"for the peer"
+
+
+def test_the_keyring_chooses_as_a_look_at_every_key_would():
+    dice = random.Random(7)
+    ends = [(1, bytes([number])) for number in range(6)]
+    place = Entry("secret", "", "f", 1)
+    for _round in range(300):
+        held = [
+            SharedKey(place, tuple(dice.choice([*ends, None]) for _owner in range(dice.randrange(4))), Secret(b"x"))
+            for _key in range(8)
+        ]
+        ours, theirs = ({dice.choice(ends[:3]), dice.choice(ends[:3])}, {dice.choice(ends[3:]), dice.choice(ends)})
+        scored = [(keys._score(key.owners, ours, theirs), place) for place, key in enumerate(held)]
+        score, last = max(scored)
+        assert keys.Keyring(held).choose((ours, theirs)) is (held[last] if score else None)
 
 
 def test_a_key_that_is_no_text_is_told():
