@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..secret import Secret
 from .spec import Limits
 
-ESP, AH, IPCOMP, IPIP = 50, 51, 108, 4
+ESP, AH, IPCOMP = 50, 51, 108
 PROTOCOL_NAMES = {ESP: "ESP", AH: "AH", IPCOMP: "IPComp"}
 
 OUT, IN, FWD = "out", "in", "fwd"

@@ -12,6 +12,7 @@ not written; what it tells of was then not begun either.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import zlib
@@ -186,7 +187,7 @@ class Live:
         """Append one frame; where its payload begins."""
         frame = b"%08x %08x\n%b" % (len(payload), zlib.crc32(payload), payload)
         if os.write(self._file, frame) != len(frame):
-            raise OSError(28, os.strerror(28))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         at = self._size + _HEAD
         self._size += len(frame)
         return at
