@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from engine.kernel.client import XfrmClient, delete_policy_index, set_policy
@@ -72,26 +73,42 @@ class Bench:
         found = medians(self.rounds, {"ours": ours, "theirs": theirs})
         return found["ours"], found["theirs"]
 
+    def there_and_back(
+        self, ours: tuple[Callable[[], object], Callable[[], object]], theirs: tuple[list[str], list[str]]
+    ) -> tuple[Pair, Pair]:
+        """The same for something that is made and undone in every round.
+
+        :param theirs: commands.
+        :returns: of the making, of the undoing.
+        """
+        undone: dict[str, list[float]] = {"ours": [], "theirs": []}
+
+        def round_of(who: str, make: Callable[[], object], undo: Callable[[], object]) -> float:
+            made = seconds(make)
+            undone[who].append(seconds(undo))
+            return made
+
+        make, undo = (partial(_run, command) for command in theirs)
+        made = self.compare(partial(round_of, "ours", *ours), partial(round_of, "theirs", make, undo))
+        return made, (_median(undone["ours"]), _median(undone["theirs"]))
+
     # Installing and removing
 
     def policies(self) -> dict[str, Pair]:
         """What a tunnel manager does with policies, and ``ip -batch`` with as many lines."""
         add = self._batch("add", (f"policy add {_line(p)}" for spec in self.specs for p in _policies(spec)))
         remove = self._batch("delete", (f"policy delete {_where(p)}" for spec in self.specs for p in _policies(spec)))
-        taken: dict[str, list[float]] = {"ours": [], "theirs": []}
 
-        def ours() -> float:
-            installed = seconds(lambda: [self.gateway.trap(spec) for spec in self.specs])
-            taken["ours"].append(seconds(lambda: [self.gateway.remove_policies(spec) for spec in self.specs]))
-            return installed
+        def trap() -> None:
+            for spec in self.specs:
+                self.gateway.trap(spec)
 
-        def theirs() -> float:
-            installed = seconds(lambda: _run(add))
-            taken["theirs"].append(seconds(lambda: _run(remove)))
-            return installed
+        def forget() -> None:
+            for spec in self.specs:
+                self.gateway.remove_policies(spec)
 
-        install = self.compare(ours, theirs)
-        return {"install": install, "remove": (_median(taken["ours"]), _median(taken["theirs"]))}
+        install, removal = self.there_and_back((trap, forget), (add, remove))
+        return {"install": install, "remove": removal}
 
     def replacing(self, thresholds: str = "") -> dict[str, Pair]:
         """One outbound policy after the other replaced, as a rekey does, while all of them stand.
@@ -144,7 +161,6 @@ class Bench:
         specs = self.with_sas()
         add = self._batch("up", (line for spec in specs for line in _up(spec)))
         remove = self._batch("down", (line for spec in specs for line in _down(spec)))
-        taken: dict[str, list[float]] = {"ours": [], "theirs": []}
 
         def up() -> None:
             for spec in specs:
@@ -156,18 +172,8 @@ class Bench:
                 self.gateway.remove_policies(spec)
                 self.gateway.remove_sas(spec)
 
-        def ours() -> float:
-            installed = seconds(up)
-            taken["ours"].append(seconds(down))
-            return installed
-
-        def theirs() -> float:
-            installed = seconds(lambda: _run(add))
-            taken["theirs"].append(seconds(lambda: _run(remove)))
-            return installed
-
-        install = self.compare(ours, theirs)
-        return {"up": install, "down": (_median(taken["ours"]), _median(taken["theirs"]))}
+        install, removal = self.there_and_back((up, down), (add, remove))
+        return {"up": install, "down": removal}
 
     # Reading
 

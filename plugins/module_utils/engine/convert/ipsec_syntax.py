@@ -58,12 +58,7 @@ def read(text: str, file: str, files: Files) -> Configuration:
 
 def _read_into(found: Configuration, text: str, file: str, files: Files) -> None:
     section: Section | None = None
-    for number, raw in enumerate(text.splitlines(), 1):
-        if number > MAX_LINES:
-            raise refuse(Entry("file", "", file, number), f"has more than {MAX_LINES} lines", "give less")
-        line = _without_comment(raw)
-        if not line.strip():
-            continue
+    for number, line in _lines(text, file):
         if line[0].isspace():
             _option(section, line.strip(), Entry("line", "", file, number, secret=True))
             continue
@@ -81,6 +76,16 @@ def _read_into(found: Configuration, text: str, file: str, files: Files) -> None
             remedy = "write conn NAME, config setup or include FILE, and indent what belongs to it"
             # Somebody may have taken an ipsec.secrets for it.
             raise refuse(Entry("line", "", file, number, secret=True), "begins no section", remedy)
+
+
+def _lines(text: str, file: str) -> Iterator[tuple[int, str]]:
+    """(number, line without its comment) of each line that says something."""
+    for number, raw in enumerate(text.splitlines(), 1):
+        if number > MAX_LINES:
+            raise refuse(Entry("file", "", file, number), f"has more than {MAX_LINES} lines", "give less")
+        line = _without_comment(raw)
+        if line.strip():
+            yield number, line
 
 
 def _without_comment(line: str) -> str:
@@ -195,12 +200,7 @@ def read_secrets(text: str, file: str, files: Files) -> Iterator[SecretLine]:
 def _statements(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
     """(line number, tokens): indented lines go on with the statement before them."""
     began, tokens = 0, []
-    for number, raw in enumerate(text.splitlines(), 1):
-        if number > MAX_LINES:
-            raise refuse(Entry("file", "", file, number), f"has more than {MAX_LINES} lines", "give less")
-        line = _without_comment(raw)
-        if not line.strip():
-            continue
+    for number, line in _lines(text, file):
         if not line[0].isspace() and tokens and line[0] != "}":
             yield began, tokens
             tokens = []
