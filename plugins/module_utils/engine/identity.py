@@ -84,7 +84,7 @@ class Identity:
             return cls(number, address.packed)
         if number == ID_DER_ASN1_DN:
             return cls(number, _dn_octets(value, field))
-        if not value or any(ord(char) < 0x21 or ord(char) == 0x7F for char in value):
+        if not value or any(ord(char) < 0x21 or ord(char) == 0x7F or "\ud800" <= char <= "\udfff" for char in value):
             raise InputError(
                 field,
                 text,

@@ -127,8 +127,8 @@ class ControlServer:
                 answer = await self._answer(line, connection)
                 if answer is not None:
                     await connection.send(answer)
-        except (ConnectionError, ValueError) as exc:
-            # The client has gone, or its line is longer than any sensible request.
+        except (ConnectionError, ValueError, RecursionError) as exc:
+            # The client has gone, or its line is longer, or nested deeper, than any sensible request.
             self._log.debug(f"a client of the control socket was hung up on: {exc}")
         except asyncio.CancelledError:
             return
@@ -194,8 +194,13 @@ def _problem(problem: InputError) -> dict[str, Json]:
     return {"field": problem.field, "value": problem.value, "problem": problem.problem, "remedy": problem.remedy}
 
 
+def _octets(text: str) -> bytes:
+    # Half a character that a client sent goes back as the escape of JSON that it came as.
+    return text.encode(errors="backslashreplace")
+
+
 def _line(message: dict[str, Json]) -> bytes:
-    return _encode(message).encode() + b"\n"
+    return _octets(_encode(message)) + b"\n"
 
 
 async def _line_of_pieces(message: dict[str, Json]) -> bytes:
@@ -205,7 +210,7 @@ async def _line_of_pieces(message: dict[str, Json]) -> bytes:
         texts.append(text)
         if done % _PIECES_AT_ONCE == 0:
             await asyncio.sleep(0)
-    return "".join([*texts, "\n"]).encode()
+    return _octets("".join([*texts, "\n"]))
 
 
 def _pieces(value: Json, depth: int) -> Iterator[str]:

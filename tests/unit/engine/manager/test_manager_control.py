@@ -34,6 +34,8 @@ class Server:
         self.path = str(path)
         self.connections: list = []
         self.loop = asyncio.new_event_loop()
+        self.caught: list[dict] = []
+        self.loop.set_exception_handler(lambda _loop, context: self.caught.append(context))
         self.answers: dict[str, object] = {}
         handlers = {name: self._handler(name) for name in METHODS}
         self.server = ControlServer(self.path, handlers, Log("debug", False))
@@ -108,6 +110,11 @@ WRONG = [
     (b'{"jsonrpc": "2.0", "method": "tunnel.list", "id": 1}\n', -32601),
     (b'{"jsonrpc": "2.0", "method": "tunnels.list", "params": [1], "id": 1}\n', -32602),
     (b'{"jsonrpc": "2.0", "method": "tunnels.list", "params": {"nmaes": []}, "id": 1}\n', -32602),
+    (
+        b'{"jsonrpc": "2.0", "method": "tunnels.list", "params": {"source": "\\ud800"}, "id": 1}\n',
+        -32602,
+    ),
+    (b'{"jsonrpc": "2.0", "method": "\\ud800", "id": "\\udcff"}\n', -32601),
 ]
 
 
@@ -117,6 +124,18 @@ def test_wrong_requests_are_told_and_the_next_is_served(server, line, code):
     wrong, right = raw(server, line, good)
     assert wrong["error"]["code"] == code and wrong["error"]["message"]
     assert right == {"jsonrpc": "2.0", "id": 9, "result": {"got": {}}}
+
+
+def test_who_nests_deeper_than_can_be_answered_is_hung_up_on_and_others_are_served(server):
+    deep = b"[" * 1200 + b"]" * 1200
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(server.path)
+        client.sendall(b'{"jsonrpc": "2.0", "method": "manager.info", "id": ' + deep + b"}\n")
+        assert client.recv(1) in (b"", b"{")
+    (answer,) = raw(server, b'{"jsonrpc": "2.0", "method": "manager.info", "id": 9}\n')
+    assert answer["id"] == 9
+    assert not server.caught
 
 
 def test_errors_carry_what_modules_need(server):

@@ -231,3 +231,10 @@ def test_check_params_and_catalogue():
     assert catalogue()["methods"].keys() == METHODS.keys()
     for name, row in METHODS.items():
         assert row.summary.endswith("."), name
+
+
+@pytest.mark.parametrize("identity", ["\ud800", "@\udcff.example", "user@\udc80", "keyid:\udcff", "dn:CN=\ud800"])
+def test_half_a_character_is_no_part_of_an_identity(identity):
+    # Octets that are no UTF-8 come from the command line and from Ansible as these.
+    with pytest.raises(Problems, match=r"remote\.id"):
+        parse_definition(definition(remote={"address": "192.0.2.1", "id": identity}))
