@@ -75,6 +75,8 @@ def parse_said(text: str, field: str = "said") -> Said:
         return Said(PROTOCOLS["tun"], 0, _PASSTHROUGH[text])
     if len(text) < 5:
         raise InputError(field, text, "shorter than 5 characters", _REMEDY)
+    if text.startswith("%"):
+        raise InputError(field, text, "is no action known here", f"write one of {', '.join(MAGIC)}")
     if "@" not in text:
         raise InputError(field, text, "no @", _REMEDY)
     shape = _SHAPE.fullmatch(text)

@@ -15,10 +15,11 @@ from ..kernel.eroutes import Eroute
 from ..kernel.klips import format_eroute, read_eroutes
 from ..kernel.views import read_tables
 from ..manager.client import DEFAULT_RUNTIME_DIR
-from .common import UNAVAILABLE, USAGE, Parser, check_label, complain, guarded, program_of, say, show_json
-from .eroute_change import ACTIONS, change
+from .common import UNAVAILABLE, USAGE, Parser, UsageError, check_label, complain, guarded, program_of, say, show_json
+from .eroute_change import ACTIONS, change, first_of_change
 
 _REFUSED = 1
+_MOST_PROBLEMS = 10
 
 _USAGE = """\
 %(prog)s [--json] [--verbose] [--file FILE]
@@ -80,6 +81,10 @@ def _run(words: list[str]) -> int:
     action = next((name for name in ACTIONS if getattr(given, name)), None)
     if action:
         return change(action, given, program)
+    # Whoever forgot --add must not take the listing for success.
+    of_change = first_of_change(given)
+    if of_change:
+        raise UsageError(f"{of_change}: means nothing to the listing; begin with --add, --replace or --del")
     return _list(given, program)
 
 
@@ -95,7 +100,7 @@ def _parser() -> Parser:
     actions = parser.add_argument_group("actions").add_mutually_exclusive_group()
     for name, about in _ABOUT_ACTIONS.items():
         actions.add_argument(f"--{name}", action="store_true", help=about)
-    actions.add_argument("--file", metavar="FILE", help="list the classic table (or ipsec look) in FILE instead")
+    actions.add_argument("--file", metavar="FILE", help="list the classic table (or ipsec look) in FILE; - for stdin")
     packets = parser.add_argument_group("which packets")
     packets.add_argument("--eraf", metavar="FAMILY", help="inet or inet6, the family of both networks")
     packets.add_argument("--src", metavar="NETWORK", help="where they come from: ADDRESS/BITS, 0/0 for everywhere")
@@ -145,14 +150,17 @@ def _list(given: argparse.Namespace, program: str) -> int:
 
 
 def _list_file(path: str, given: argparse.Namespace, program: str) -> int:
-    lines, problems = read_eroutes(classic.read_file("--file", path))
+    text = sys.stdin.buffer.read().decode(errors="replace") if path == "-" else classic.read_file("--file", path)
+    lines, problems = read_eroutes(text)
     if given.json:
         show_json([classic.row_of(line) for line in lines])
     else:
         for line in lines:
             say(format_eroute(line))
-    for problem in problems:
+    for problem in problems[:_MOST_PROBLEMS]:
         complain(f"{program}: {path}:{problem.number}: {problem.reason}: {problem.line}")
+    if len(problems) > _MOST_PROBLEMS:
+        complain(f"{program}: {len(problems) - _MOST_PROBLEMS} more lines cannot be read; is {path} such a table?")
     return _REFUSED if problems else 0
 
 

@@ -107,7 +107,16 @@ def _target(given: argparse.Namespace) -> tuple[str, str]:
     return check_spi(said, "--spi")
 
 
+def first_of_change(given: argparse.Namespace) -> str | None:
+    """The first option that says something about a change, None where there is none."""
+    return _first(given, _PACKETS | _TARGET | _KIND)
+
+
 def _refuse(given: argparse.Namespace, action: str, names: dict[str, str]) -> None:
-    for name, text in names.items():
-        if getattr(given, name) not in (None, False):
-            raise UsageError(f"{text}: means nothing to --{action}")
+    text = _first(given, names)
+    if text:
+        raise UsageError(f"{text}: means nothing to --{action}")
+
+
+def _first(given: argparse.Namespace, names: dict[str, str]) -> str | None:
+    return next((text for name, text in names.items() if getattr(given, name) not in (None, False)), None)

@@ -30,6 +30,16 @@ COMMANDS = {
 }
 
 
+# What else the classic ipsec had, and what does it here.
+_ELSEWHERE = {
+    "look": "ipsec eroute --verbose shows what happens to packets, ipsec spi every SA",
+    "auto": "ike starts, lists and ends tunnels",
+    "whack": "ike starts, lists and ends tunnels",
+    "tncfg": "packets need no ipsec0 to be protected; a tunnel with an interface of its own has the option interface",
+    "klipsdebug": "ike cmd=log level=debug has the tunnel manager tell more",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command named first; returns its exit status."""
     words = sys.argv[1:] if arguments is None else list(arguments)
@@ -41,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(_VERSION)
         return 0
     command = COMMANDS.get(words[0])
+    if command is None and words[0] in _ELSEWHERE:
+        complain(f"ipsec: {words[0]!r} is no command here; {_ELSEWHERE[words[0]]}")
+        return USAGE
     if command is None:
         complain(f"ipsec: {words[0]!r} is no command; {nearest(words[0], COMMANDS)}")
         return USAGE

@@ -66,7 +66,7 @@ _OF_TRANSFORM = (
 # What manual_words.py calls them.
 _WORDS = {
     "encryption.key": "--enckey", "integrity.key": "--authkey", "encryption.algorithm": "--esp", "source": "--src",
-    "compression": "--comp",
+    "compression": "--comp", "encapsulation.source_port": "--sport", "encapsulation.destination_port": "--dport",
 }  # fmt: skip
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[1-9][0-9]{0,19}|0")
 _KEYLIKE = re.compile(r"0[xXsS][^\s,]{11,}")

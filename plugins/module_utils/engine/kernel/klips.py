@@ -41,6 +41,7 @@ _TRANSPORT = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
 _EVERYTHING = ("0:0/0", "0/0")
 _REMEDY = "write COUNT SOURCE -> DESTINATION => SAID"
 _WRAP = 1 << 32
+_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class ErouteLine:
 
 
 class Problem(NamedTuple):
-    """A line that could not be read: its number (from 1), itself and why."""
+    """A line that could not be read: its number (from 1), itself and why, without what a terminal would obey."""
 
     number: int
     line: str
@@ -83,8 +84,18 @@ def read_eroutes(text: str) -> tuple[list[ErouteLine], list[Problem]]:
         try:
             found.append(parse_eroute(line))
         except InputError as exc:
-            problems.append(Problem(number, line, exc.problem))
+            problems.append(_problem(number, line, exc.problem))
     return found, problems
+
+
+def _problem(number: int, line: str, reason: str) -> Problem:
+    return Problem(number, _shown(line), _shown(reason))
+
+
+def _shown(text: str) -> str:
+    # It may be any file at all. What is wrong stands at the end of a reason.
+    cut = f"{text[:_SHOWN]}…{text[-_SHOWN:]}" if len(text) > 2 * _SHOWN else text
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in cut)
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:
@@ -259,9 +270,9 @@ def read_groups(text: str) -> tuple[list[tuple[Said, ...]], list[Problem]]:
         if not line.strip():
             continue
         try:
-            lines.append(tuple(parse_said(word) for word in line.split()))
+            lines.append(tuple(_said(word, line) for word in line.split()))
         except InputError as exc:
-            problems.append(Problem(number, line, f"{exc.value!r}: {exc.problem}"))
+            problems.append(_problem(number, line, exc.problem))
     later = {said for members in lines for said in members[1:]}
     return [members for members in lines if members[0] not in later], problems
 

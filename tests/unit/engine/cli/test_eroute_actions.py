@@ -215,8 +215,31 @@ def test_lines_of_a_file_that_cannot_be_read_are_named_and_the_others_listed(tmp
     done = execute([sys.executable, "-m", "engine.cli.ipsec", "eroute", "--file", str(path)])
     assert done.returncode == 1 and done.stdout.startswith("3          10.1.0.0/24 ")
     assert done.stderr == f"eroute: {path}:2: no ->: nonsense\n"
+    told = subprocess.run(
+        [sys.executable, "-m", "engine.cli.ipsec", "eroute", "--file", "-"],
+        input=path.read_bytes(), capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(MODULE_UTILS)},
+    )  # fmt: skip
+    assert (told.returncode, told.stdout.decode()) == (1, done.stdout)
     missing = execute([sys.executable, "-m", "engine.cli.ipsec", "eroute", "--file", str(tmp_path / "none")])
     assert missing.returncode == 64 and "--file: No such file" in missing.stderr
+
+
+def test_a_file_that_is_no_table_is_told_in_few_and_harmless_lines(tmp_path: Path) -> None:
+    path = tmp_path / "binary"
+    path.write_bytes(b"\x1b[2J\xff\x07\n" * 500 + b"x" * 100_000)
+    done = execute([sys.executable, "-m", "engine.cli.ipsec", "eroute", "--file", str(path)])
+    assert done.returncode == 1 and done.stdout == "" and len(done.stderr) < 5000
+    assert "\x1b" not in done.stderr and "\x07" not in done.stderr
+    assert done.stderr.endswith(f"eroute: 491 more lines cannot be read; is {path} such a table?\n")
+
+
+@pytest.mark.parametrize(
+    "words", [["--src", "10.1.0.0/16", "--dst", "10.2.0.0/16", "--said", "%drop"], ["--specific"], ["--label", ""]]
+)
+def test_a_forgotten_action_is_no_listing(words: list[str]) -> None:
+    done = execute([sys.executable, "-m", "engine.cli.ipsec", "eroute", *words])
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (64, "", 1)
+    assert done.stderr.startswith(f"eroute: {words[0]}: ") or "--label: is empty" in done.stderr
 
 
 @pytest.mark.parametrize("word", ["--help", "--version"])

@@ -214,6 +214,8 @@ KEYS = ["--enckey", "0x" + "5a" * 16, "--authkey", "0x" + "5a" * 20]
         ([*FULL, *KEYS, "--life", "soft-bytes=9,hard-bytes=8"], "--life: comes after the hard limit"),
         ([*FULL, *KEYS, "--natt", "nonike"], "--natt: is no encapsulation of this kernel"),
         ([*FULL, *KEYS, "--sport", "4500"], "need --natt nonesp"),
+        ([*FULL, *KEYS, "--natt", "nonesp", "--sport", "70000"], "--sport: is out of range"),
+        ([*FULL, *KEYS, "--natt", "nonesp", "--dport", "0"], "--dport: is out of range"),
         ([*FULL, *KEYS, "--mode", "beet"], "--mode: is no mode"),
         ([*SA, "--src", "host.invalid", "--esp", "aes128-sha1-96", *KEYS], "has no inet address"),
     ],

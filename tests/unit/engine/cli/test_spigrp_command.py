@@ -190,6 +190,16 @@ def test_help_tells_the_forms_and_statuses(capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("word", "instead"),
+    [("look", "ipsec eroute --verbose"), ("auto", "ike "), ("tncfg", "interface"), ("lok", "known")],
+)
+def test_commands_of_old_lead_to_those_of_today(word, instead, capsys):
+    assert ipsec([word, "--up", "x"]) == 64
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith(f"ipsec: {word!r} is no command") and instead in told.err
+
+
 def test_its_version_is_told(capsys):
     with pytest.raises(SystemExit) as caught:
         spigrp.main(["--version"])

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 from engine.errors import InputError
-from engine.kernel.klips import ErouteLine, format_eroute, format_group, parse_eroute, read_eroutes, read_groups
+from engine.kernel.klips import (
+    ErouteLine,
+    format_eroute,
+    format_group,
+    group_lines,
+    parse_eroute,
+    read_eroutes,
+    read_groups,
+)
 from engine.said import Said, parse_said
 from hypothesis import given
 from hypothesis import strategies as st
@@ -225,6 +233,7 @@ def test_identities_may_stand_in_a_line_of_their_own() -> None:
         ("12 10.0.0.0/8 -> 10.1.0.0/16 %trap", "no =>"),
         ("12 10.0.0.0 -> 10.1.0.0/16 => %trap", "has no mask"),
         ("12 10.0.0.0/33 -> 10.1.0.0/16 => %trap", "10.0.0.0/33"),
+        ("12 10.0.0.0/8 -> 10.1.0.0/16 => %detrap", "'%detrap': is no action known here"),
         ("12 10.0.0.0/8:70000 -> 10.1.0.0/16 => %trap", "port 70000 is out of range"),
         ("12 10.0.0.0/8 -> 10.1.0.0/16 =>", "nothing after =>"),
         ("12 10.0.0.0/8 -> 10.1.0.0/16 => esp.12@", "is not an address"),
@@ -239,7 +248,8 @@ def test_lines_that_cannot_be_read_are_reported_and_the_others_kept(line: str, r
     good = "1 10.0.0.0/8 -> 10.1.0.0/16 => %trap"
     found, problems = read_eroutes(f"{good}\n{line}\n{good}")
     assert len(found) == 2
-    assert [(p.number, p.line) for p in problems] == [(2, line)] and reason in problems[0].reason
+    shown = f"{line[:100]}…{line[-100:]}" if len(line) > 200 else line
+    assert [(p.number, p.line) for p in problems] == [(2, shown)] and reason in problems[0].reason
 
 
 # Groups
@@ -267,3 +277,12 @@ def test_a_bad_line_of_the_group_table_is_reported_with_its_number() -> None:
 
 def test_an_empty_table_is_no_error() -> None:
     assert read_groups("") == read_eroutes("") == ([], [])
+
+
+def test_groups_with_protocols_that_had_no_name() -> None:
+    found, problems = read_groups("unk99.5a0@192.0.2.1 esp.200@192.0.2.1 \nunk300.5@192.0.2.1\n")
+    assert [group_lines([members]) for members in found] == [["unk990x5a0@192.0.2.1 esp0x200@192.0.2.1"]]
+    assert [(problem.number, problem.reason) for problem in problems] == [
+        (2, "'unk300.5@192.0.2.1': no protocol prefix")
+    ]
+    assert read_groups(group_lines(found)[0])[0] == found
