@@ -109,7 +109,10 @@ def _cut(text: str, separator: str) -> list[str]:
 
 def _pair(item: str, text: str, field: str) -> Pair:
     name, equals, value = item.partition("=")
-    name, value = name.strip(), _unescaped(_trimmed(value))
+    try:
+        name, value = name.strip(), _unescaped(_trimmed(value))
+    except UnicodeDecodeError:
+        raise InputError(field, text, f"{item.strip()!r} is not UTF-8", "write its characters as they are") from None
     oid = _OIDS.get(_KNOWN.get(name.lower(), "")) or (name if _is_oid(name) else None)
     if not equals or not value:
         raise InputError(field, text, f"{item.strip()!r} is not ATTRIBUTE=VALUE", "write it such as CN=gw")
@@ -141,7 +144,7 @@ def _unescaped(value: str) -> str:
         else:
             octets += value[position + 1].encode("utf-8", "surrogatepass")
             position += 2
-    return octets.decode("utf-8", "replace")
+    return octets.decode()
 
 
 def _escaped(value: str) -> str:
