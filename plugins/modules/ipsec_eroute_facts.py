@@ -195,7 +195,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import E
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import classic
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.klips import (
     format_eroute,
-    format_group,
+    group_lines,
     read_eroutes,
     read_groups,
 )
@@ -236,7 +236,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     }
     if params["format"] == "klips":
         facts["ipsec_eroute_lines"] = [format_eroute(line) for line in lines]
-        facts["ipsec_spigrp_lines"] = [format_group(members) for members in groups]
+        facts["ipsec_spigrp_lines"] = group_lines(groups)
     return {"ansible_facts": facts, "unreadable": unreadable}
 
 
