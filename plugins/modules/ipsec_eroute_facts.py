@@ -181,7 +181,7 @@ unreadable:
       description: Number of the line, from 1.
       type: int
     line:
-      description: The line.
+      description: The line; of a long one its beginning and its end.
       type: str
     reason:
       description: What is wrong with it.

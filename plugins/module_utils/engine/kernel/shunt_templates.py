@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+
 from ..errors import InputError
 from ..said import Said, parse_said
 from . import chain as chains
@@ -26,6 +28,7 @@ def with_templates(shunt: Shunt, number: int, kernel: Snapshot, place: str) -> l
     found = [chains.with_chain(policy._replace(templates=(_first(policy, chain),)), chain) for policy in found]
     for policy in found:
         chains.check_family(policy, chain, lambda _said: place)
+        _check_ends(policy, chain, place)
     # Nothing that is forwarded was protected in transport mode.
     return found if chain[0][1].mode == "tunnel" else [policy for policy in found if policy.direction != FWD]
 
@@ -51,6 +54,23 @@ def _chain(said: Said, kernel: Snapshot, place: str) -> chains.Chain:
         if sa is None:
             raise chains.no_such_sa(member, place)
     return chain
+
+
+def _check_ends(policy: Policy, chain: chains.Chain, place: str) -> None:
+    """Transport mode keeps the addresses of a packet, so that such an SA only ever fits those between its own ends."""
+    said, sa = chain[0]
+    if sa.mode != "transport":
+        return
+    selector = policy.selector
+    pairs = (
+        (sa.source, selector.source, selector.source_prefix),
+        (sa.destination, selector.destination, selector.destination_prefix),
+    )
+    if not all(ip_address(end) in ip_network((network, prefix)) for end, network, prefix in pairs):
+        raise InputError(
+            place, str(said), f"is in transport mode, which carries packets from {sa.source} to {sa.destination} alone",
+            "write these two addresses, or create the SA in tunnel mode",
+        )  # fmt: skip
 
 
 def _first(policy: Policy, chain: chains.Chain) -> Template:

@@ -119,6 +119,18 @@ def test_both_forms_of_a_target_name_one_sa(ipsec: Command) -> None:
 
 
 @needs_root
+def test_an_sa_in_transport_mode_is_for_its_own_ends(ipsec: Command) -> None:
+    reserve = "ip xfrm state allocspi src 192.0.2.1 dst 192.0.2.9 proto esp reqid 7 mode transport min 0x115 max 0x115"
+    subprocess.run([*INSIDE, "sh", "-c", reserve], check=True, capture_output=True)
+    for words in (ENDS, "--src 192.0.2.1/32 --dst 10.9.0.0/24", "--src 192.0.2.9/32 --dst 192.0.2.1/32"):
+        refused = ipsec(f"--add {words} --said esp.115@192.0.2.9")
+        assert (refused.returncode, refused.stdout, kernel()) == (64, "", "")
+        assert "esp.115@192.0.2.9" in refused.stderr and "from 192.0.2.1 to 192.0.2.9 alone" in refused.stderr
+    succeed(ipsec("--add --src 192.0.2.0/29 --dst 192.0.2.9/32 --said esp.115@192.0.2.9"))
+    assert "spi 0x00000115 reqid 7 mode transport" in kernel()
+
+
+@needs_root
 def test_clear_removes_what_the_command_made_only(ipsec: Command) -> None:
     foreign = "ip xfrm policy add src 10.7.0.0/16 dst 10.8.0.0/16 dir out action block"
     subprocess.run([*INSIDE, "sh", "-c", foreign], check=True)
