@@ -226,7 +226,7 @@ class Turner:
         """One line for ``systemctl status``."""
         tunnels = self._resident.tunnels
         active = sum(1 for sas in self._resident.endpoint.registry.by_tunnel.values() for sa in sas if sa.alive)
-        return f"{len(tunnels.rows)} tunnels defined, {active} IKE SAs up"
+        return f"tunnels defined: {len(tunnels.rows)}, IKE SAs up: {active}"
 
     def _readable(self, port: Any) -> None:
         port.drain(self._resident.datagram, self._resident.refused)
