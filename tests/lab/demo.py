@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from . import lab, picture, proof, prove, wire
+from . import lab, picture, proof, prove, restart, wire
 from .places import LabError, Places
 from .playbook import LOGS, run_playbook
 
@@ -93,6 +93,8 @@ def run(places: Places, show: Show) -> None:
         if recap.changed:
             raise LabError(f"the second run changed {recap.changed} things; see {LOGS}/site-again.log")
         step.outcome = f"{recap.tasks} tasks, changed=0"
+    with show.step("One manager restarted, one killed, under a ping through both") as step:
+        step.outcome = restart.check_restart(places)
     picture.summary(show.console, places, listings, pings, verdict)
 
 
