@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 from engine.convert import files as reading
@@ -49,12 +48,10 @@ def test_an_external_dtd_is_neither_fetched_nor_an_error(tmp_path):
     assert not read_text(text, "ikedb").tunnels
 
 
-def test_a_billion_laughs_end_at_once():
+def test_a_billion_laughs_end_at_once(ends):
     inner = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 20))
-    began = time.monotonic()
-    with pytest.raises(InputError, match="DOCTYPE"):
+    with ends(), pytest.raises(InputError, match="DOCTYPE"):
         read_text(f'<!DOCTYPE a [<!ENTITY l0 "ha">{inner}]><AIX_VPN a="&l19;"/>', "ikedb")
-    assert time.monotonic() - began < 1
 
 
 def _chain(length: int, link: str, end: str) -> str:
@@ -71,11 +68,9 @@ def _chain(length: int, link: str, end: str) -> str:
         ("ipsec_conf", "conn %default\n" + _chain(2000, "\tx-{n}=1\n", "") + _chain(2000, "conn c{n}\n\tmark=1\n", "")),
     ],
 )  # fmt: skip
-def test_inheritance_made_to_explode_is_refused_in_time(format, text):
-    began = time.monotonic()
-    with pytest.raises(InputError):
+def test_inheritance_made_to_explode_is_refused_in_time(format, text, ends):
+    with ends(), pytest.raises(InputError):
         read_text(text, format)
-    assert time.monotonic() - began < 10
 
 
 def test_includes_that_go_in_circles_or_too_far(tmp_path):
@@ -186,11 +181,10 @@ def test_a_key_in_the_wrong_place_is_not_shown(format, text):
 @pytest.mark.parametrize(
     "text", ["\n" * 200_000, "\n" * 50_000 + "a" + "\n" * 50_000, "a" + " " * 200_000, "a:" * 50_000]
 )
-def test_a_format_is_told_in_time_that_grows_with_the_text(text):
-    began = time.monotonic()
-    with pytest.raises(InputError, match="none of the known formats"):
-        detect(Source(text, "text"))
-    assert time.monotonic() - began < 2
+def test_a_format_is_told_in_time_that_grows_with_the_text(text, ends):
+    # Ten times the text, for time that grows with its square to be out of question.
+    with ends(), pytest.raises(InputError, match="none of the known formats"):
+        detect(Source(text * 10, "text"))
 
 
 def test_networks_times_networks_are_not_multiplied_without_end():
@@ -200,9 +194,12 @@ def test_networks_times_networks_are_not_multiplied_without_end():
         read_text(conn + " authby=secret\n", "ipsec_conf")
 
 
-def test_an_include_neither_walks_the_file_system_nor_waits_for_a_pipe(tmp_path):
+def test_an_include_neither_walks_the_file_system_nor_waits_for_a_pipe(tmp_path, calls):
     os.mkfifo(tmp_path / "pipe")
-    began = time.monotonic()
+    assert calls(_include_what_hurts, tmp_path) < 20_000
+
+
+def _include_what_hurts(tmp_path):
     for pattern, problem in (("/*/*/*/*/*/*/none", "wildcards in more than 3"), ("pip?", "")):
         path = tmp_path / "main.conf"
         path.write_text(f"include {pattern}\n")
@@ -214,4 +211,3 @@ def test_an_include_neither_walks_the_file_system_nor_waits_for_a_pipe(tmp_path)
             assert problem and problem in str(error)
         else:
             assert not problem and "no such file" in str(report.notes[0])
-    assert time.monotonic() - began < 2

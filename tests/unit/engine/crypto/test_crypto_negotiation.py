@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from engine.crypto.negotiation import check_answer_esp, check_answer_ike, choose_esp, choose_ike, offer_esp, offer_ike
 from engine.crypto.proposals import esp_proposals, ike_proposals
@@ -349,13 +347,12 @@ def test_whatever_is_offered_the_choice_is_ours_and_the_peers(offered, profile, 
             assert exc.notify == NO_PROPOSAL_CHOSEN
 
 
-def test_a_bomb_of_proposals_is_cheap():
+def test_a_bomb_of_proposals_is_cheap(calls):
     """255 proposals of 255 transforms, none of which fits: judged without multiplying them out."""
     transforms = tuple(Transform(KE, number) for number in range(1000, 1255))
     offered = [ike(*transforms, number=number) for number in range(1, 256)]
-    start = time.process_time()
-    refused(choose_ike, ike_proposals("legacy"), offered)
-    assert time.process_time() - start < 0.5
+    # About a dozen calls for each of the 65,025 transforms: never one for each pair of them.
+    assert calls(refused, choose_ike, ike_proposals("legacy"), offered) < 1_000_000
 
 
 def test_kinds_are_the_wires_transform_types():

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -140,12 +139,12 @@ def test_a_payload_with_a_wrong_length(length: int) -> None:
     is_clean(world)
 
 
-def test_ten_thousand_payloads() -> None:
+def test_ten_thousand_payloads(calls) -> None:
     world = pair()
     octets = broken_chain(b"\x2b\0\0\x04" * 9999 + b"\0\0\0\4", 43)
-    begun = time.perf_counter()
-    (answer,) = sends(hand(world, world.west, octets))
-    assert notified(answer) == [N.INVALID_SYNTAX] and time.perf_counter() - begun < 0.1
+    answers: list[bytes] = []
+    assert calls(lambda: answers.extend(sends(hand(world, world.west, octets)))) < 5_000
+    assert [notified(answer) for answer in answers] == [[N.INVALID_SYNTAX]]
     is_clean(world)
 
 
@@ -251,13 +250,11 @@ def test_an_spi_in_a_proposal_of_the_first_exchange(size: int) -> None:
     is_clean(world)
 
 
-def test_a_bomb_of_transforms() -> None:
+def test_a_bomb_of_transforms(calls) -> None:
     world = pair()
     many = tuple(Proposal(n, 1, b"", tuple(Transform(1, 1000 + i) for i in range(255))) for n in range(1, 30))
     octets = init_request([SA(many), *opening()[1:]])
-    begun = time.perf_counter()
-    hand(world, world.west, octets)
-    assert time.perf_counter() - begun < 0.1
+    assert calls(hand, world, world.west, octets) < 10_000
     is_clean(world)
 
 
@@ -431,14 +428,14 @@ def test_a_costly_key_exchange_needs_a_cookie_under_little_load() -> None:
     assert world.west.engine.half_open.total == 10
 
 
-def test_a_hundred_thousand_messages_of_unknown_ike_sas_are_dropped_without_a_word() -> None:
+def test_a_hundred_thousand_messages_of_unknown_ike_sas_are_dropped_without_a_word(calls) -> None:
     world = up()
     octets = bytearray(encode_message(bytes(8), b"\1" * 8, INFORMATIONAL, INITIATOR, 1, []))
-    begun = time.process_time()
+    receive = world.west.engine.receive
+    assert calls(receive, bytes(octets), TO_WEST, world.now) < 50
     for number in range(100_000):
         octets[:8] = number.to_bytes(8, "big")
-        assert not world.west.engine.receive(bytes(octets), TO_WEST, world.now)
-    assert time.process_time() - begun < 10.0
+        assert not receive(bytes(octets), TO_WEST, world.now)
     world.check()
 
 
