@@ -83,11 +83,10 @@ def read_states(text: str) -> States:
 
 def _records(text: str) -> Iterator[str]:
     """Each record begins with ``src`` at the start of a line."""
-    records = iter(text.split("\nsrc "))
-    first = next(records)
+    first, *others = text.split("\nsrc ")
     if first.strip():
         yield first
-    for record in records:
+    for record in others:
         yield "src " + record
 
 

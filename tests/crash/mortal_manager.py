@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import ENGINE  # noqa: F401 (makes the engine importable)
+from . import ENGINE  # noqa: F401  # pylint: disable=unused-import  # makes the engine importable
 
 from engine.kernel.client import XfrmClient  # isort: skip
 from engine.kernel.registry import Registry  # isort: skip

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import Namespace
-from test_managers import Manager, managers, ping  # noqa: F401 managers is a fixture
+from test_managers import Manager, managers, ping  # noqa: F401  # pylint: disable=unused-import  # a fixture
 
 pytestmark = pytest.mark.usefixtures("esp")
 

@@ -19,7 +19,7 @@ from engine.kernel.interfaces import Interface, Interfaces
 from engine.kernel.views import read_tables
 from engine.manager.client import RpcError
 from test_holding import lost, watching
-from test_managers import Manager, managers, ping  # noqa: F401 managers is a fixture
+from test_managers import Manager, managers, ping  # noqa: F401  # pylint: disable=unused-import  # a fixture
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -33,7 +33,7 @@ _SLACK = 1 << 20  # octets that the file may have beyond twice what is true
 _FRAME_LINES = 500  # in one frame of a journal begun anew
 _ROW, _SA = "tunnel", "sa"
 
-Key = tuple[str, str | int]
+Key = tuple[str, "str | int"]
 _encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 

@@ -148,7 +148,7 @@ def everything_due(run: Pinger, now: float) -> list[bytes]:
 
 def main_mode_answer(request: bytes) -> bytes:
     """Our own offer come back with a responder cookie and one of its transforms is what an answer looks like."""
-    body = bytearray(main_mode_request(request[:8], lambda size: bytes(size)))
+    body = bytearray(main_mode_request(request[:8], bytes))
     body[8:16] = b"\x22" * 8
     return bytes(body)
 
