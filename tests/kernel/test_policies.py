@@ -195,8 +195,9 @@ def test_an_inbound_spi_of_another_is_refused(space: Namespace, gateway: Gateway
 
 
 def test_spis_used_up(space: Namespace, gateway: Gateway) -> None:
-    arguments = ("192.0.2.2", "192.0.2.1", 50, "tunnel", REQID, 4096, 4097)
-    assert {gateway._client.reserve_spi(*arguments) for _unused in range(2)} == {4096, 4097}
+    # Out of several SPIs the kernel draws at random, as often as there are SPIs, and may miss a free one.
+    arguments = ("192.0.2.2", "192.0.2.1", 50, "tunnel", REQID, 4096, 4096)
+    assert gateway._client.reserve_spi(*arguments) == 4096
     with pytest.raises(KernelError) as caught:
         gateway._client.reserve_spi(*arguments)
     assert caught.value.errno == errno.ENOENT
