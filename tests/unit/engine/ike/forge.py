@@ -16,7 +16,7 @@ from engine.ike.v2 import nat
 from engine.ike.v2.sa import IkeSa
 from engine.wire.header import INITIATOR, RESPONSE, Header
 from engine.wire.v2.ke import KE
-from engine.wire.v2.message import Message, encode_message, encode_payloads, encode_sealed
+from engine.wire.v2.message import Message, encode_message, encode_sealed
 from engine.wire.v2.nonce import Nonce
 from engine.wire.v2.numbers import ExchangeType
 from engine.wire.v2.payloads import Payloads
@@ -93,11 +93,6 @@ def sealed(
         lambda n: sa.seal.sealed_length(n - 4), lambda head, plain: sa.seal.seal(head, plain[4:], ENTROPY),
     )  # fmt: skip
     return made
-
-
-def chain_of(payloads: Sequence[Any]) -> tuple[int, bytes]:
-    """For mutations: the type of the first payload and all octets."""
-    return encode_payloads(payloads)
 
 
 def ike_sa(host: Host, state: str = "established") -> IkeSa:

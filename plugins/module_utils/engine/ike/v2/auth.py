@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from ...crypto.auth import psk_auth, psk_verify
-from ...crypto.exchange import KeyExchange
 from ...crypto.negotiation import check_answer_esp, choose_esp, choose_ike, offer_esp
 from ...errors import CHILD, IKE, IkeError
 from ...identity import Identity
@@ -226,7 +225,7 @@ def child_payloads(child: Child, choice: Any) -> list[Any]:
 def _first_child_answered(turn: Turn, sa: IkeSa, handshake: Handshake, payloads: Payloads) -> None:
     task = handshake.first
     try:
-        child = child_from_answer(turn, sa, task, payloads, (handshake.nonce_i, handshake.nonce_r), None)
+        child = child_from_answer(turn, sa, task, payloads, (handshake.nonce_i, handshake.nonce_r))
     except IkeError as exc:
         if payloads.one(SA) is not None:
             children.close_at_peer(sa, task)
@@ -250,11 +249,10 @@ def child_from_answer(
     task: Task,
     payloads: Payloads,
     nonces: tuple[bytes, bytes],
-    exchange: KeyExchange | None,
 ) -> Child:
     """Initiator: the child that the peer's answer describes.
 
-    :param exchange: what we started for this child alone; None in IKE_AUTH, or when it was not to have one.
+    :param task: without a key exchange in IKE_AUTH, where the child has none of its own.
     :raises IkeError: scope child, when it refused or answered outside of our offer.
     """
     config = task.config
@@ -268,8 +266,8 @@ def child_from_answer(
     if mode != config.mode:
         story = f"the peer chose {mode} mode, {config.name} is defined in {config.mode} mode"
         raise IkeError(0, story, CHILD, reason="mode_refused")
-    choice = check_answer_esp(config.proposals, answer, with_ke=exchange is not None)
-    shared = key_exchange.finish(exchange, choice.ke, payloads.one(KE))
+    choice = check_answer_esp(config.proposals, answer, with_ke=task.exchange is not None)
+    shared = key_exchange.finish(task.exchange, choice.ke, payloads.one(KE))
     if choice.spi in task.closed:
         raise IkeError(0, f"the peer has already closed {config.name} again", CHILD, reason="peer_deleted")
     narrowed = Narrowed(config, *as_seen_here(sa, mode, tsi.selectors, tsr.selectors))

@@ -76,7 +76,7 @@ def from_answer(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> Any:
     """
     nonces = (task.nonce, payloads.one(Nonce).data)
     try:
-        return auth.child_from_answer(turn, sa, task, payloads, nonces, task.exchange)
+        return auth.child_from_answer(turn, sa, task, payloads, nonces)
     except IkeError:
         children.close_at_peer(sa, task)
         raise
