@@ -59,11 +59,6 @@ class Row:
     unconfirmed: bool = False
     note: str = ""
 
-    @property
-    def place(self) -> tuple[str, int]:
-        """Chapter and number, to sort by."""
-        return self.id[0], int(self.id[1:])
-
 
 def read_rows(folder: Path = ROWS) -> list[Row]:
     """Every row, in the order of the page.
@@ -82,10 +77,11 @@ def read_rows(folder: Path = ROWS) -> list[Row]:
         raise FeatureError(f"rows are missing: {', '.join(sorted(missing, key=_place))}")
     if unknown := rows.keys() - expected:
         raise FeatureError(f"no such rows: {', '.join(sorted(unknown))}")
-    return sorted(rows.values(), key=lambda row: row.place)
+    return sorted(rows.values(), key=lambda row: _place(row.id))
 
 
 def _place(id_: str) -> tuple[str, int]:
+    """Chapter and number, to sort by."""
     return id_[0], int(id_[1:])
 
 
