@@ -216,4 +216,13 @@ class MappingChanged:
     port: int
 
 
-KernelEvent = InstallFailed | Acquire | Expire | MappingChanged
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """Somebody else deleted an SA. ``spi`` and ``protocol`` as in the kernel; ``address`` is the SA's destination."""
+
+    address: str
+    protocol: int
+    spi: int
+
+
+KernelEvent = InstallFailed | Acquire | Expire | MappingChanged | Vanished

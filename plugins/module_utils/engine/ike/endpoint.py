@@ -19,7 +19,18 @@ from ..selector import Selector
 from ..wire.header import Header
 from ..wire.v2.notify import Notify
 from ..wire.v2.numbers import ExchangeType, NotifyType
-from .actions import Acquire, Action, ChildSa, Expire, InstallFailed, KernelEvent, MappingChanged, Path, Report
+from .actions import (
+    Acquire,
+    Action,
+    ChildSa,
+    Expire,
+    InstallFailed,
+    KernelEvent,
+    MappingChanged,
+    Path,
+    Report,
+    Vanished,
+)
 from .connection import ChildConfig, Connection
 from .connections import Connections
 from .settings import Settings
@@ -183,6 +194,8 @@ class Endpoint:
             return self._acquire(event, now)
         if isinstance(event, Expire):
             self._expire(turn, event)
+        elif isinstance(event, Vanished):
+            self._vanished(turn, event)
         elif isinstance(event, InstallFailed):
             self._install_failed(turn, event)
         elif isinstance(event, MappingChanged):
@@ -353,10 +366,20 @@ class Endpoint:
                     return sa, child
         return None
 
-    def _expire(self, turn: Turn, event: Expire) -> None:
-        found = self.registry.by_child_spi.get((event.address, event.spi)) or self._find_child(
-            lambda sa: sa.spi_out == event.spi and sa.remote_address == event.address
+    def _owner_of(self, address: str, spi: int) -> tuple[IkeSa, Child] | None:
+        """The child that has this SA, in either direction."""
+        return self.registry.by_child_spi.get((address, spi)) or self._find_child(
+            lambda sa: sa.spi_out == spi and sa.remote_address == address
         )
+
+    def _vanished(self, turn: Turn, event: Vanished) -> None:
+        found = self._owner_of(event.address, event.spi)
+        if found is not None:
+            turn.touch(found[0])
+            children.make_anew(turn, *found)
+
+    def _expire(self, turn: Turn, event: Expire) -> None:
+        found = self._owner_of(event.address, event.spi)
         if found is None:
             return
         sa, child = found

@@ -58,6 +58,11 @@ REASONS: dict[str, Reason] = {
     "kernel_refused": Reason(
         "the kernel did not take the SA", "see the story; is ESP in the kernel (modprobe esp4 esp6)?"
     ),
+    "kernel_disturbed": Reason(
+        "another program removes what the tunnel has in this host's kernel; it is put back, once a second at most",
+        "find that program (the journal names it where it can) and end it: another IKE daemon, a script with "
+        "ip xfrm ... flush or ip route flush, systemd-networkd (ManageForeignRoutes=no)",
+    ),
     "peer_unreachable": Reason("the peer stopped answering", "check the path and the peer; the tunnel is retried"),
     "peer_deleted": Reason(
         "the peer closed the tunnel", "see the peer's log; it comes back when either side starts it"

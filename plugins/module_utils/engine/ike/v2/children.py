@@ -191,6 +191,30 @@ def remove(turn: Turn, sa: IkeSa, child: Child, reason: str, story: str) -> None
         turn.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
 
 
+def make_anew(turn: Turn, sa: IkeSa, child: Child) -> None:
+    """Somebody else deleted an SA of this child: negotiate another in its place, then tell the peer that it is closed.
+
+    What is gone is never installed once more: under the same keys, its nonces and its replay window would begin anew.
+    Its policies hold its place meanwhile, so that nothing leaves in clear.
+    """
+    if child.state is ChildState.DELETING:
+        return  # its Delete is out; the answer takes the rest
+    if child.successor is not None:
+        switch_to(turn, sa, child.successor)
+    forget(turn, sa, child)
+    heirs = _heirs(turn, child)
+    policies = _what_becomes_of_policies(sa, child, heirs)
+    if isinstance(policies, RemovePolicies):
+        policies = ResetPolicies(child.sa)
+    turn.actions += [*([policies] if policies else ()), RemoveSas(child.sa)]
+    if sa.alive and not sa.retired:
+        sa.queue.append(Task(Kind.NEW_CHILD, config=child.config))
+    sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
+    if not heirs:
+        story = "somebody else deleted its SAs from this host's kernel; it is negotiated anew"
+        turn.report("child_down", sa, child, child=child.config.name, reason="kernel_disturbed", story=story)
+
+
 def not_installed(turn: Turn, sa: IkeSa, child: Child, problem: str) -> None:
     """The kernel refused a child and has rolled it back: so do we, and the peer is told."""
     forget(turn, sa, child)
