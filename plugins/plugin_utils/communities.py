@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from .booleans import flag
 from .members import CHILD_KEYS, IKE_KEYS
 from .problems import Problems, unknown_keys
 
@@ -22,7 +23,7 @@ Community = dict[str, Any]
 Resolve = Callable[[Any], list[str] | None]
 
 VIA_HUB, DIRECT, NONE = "via_hub", "direct", "none"
-_COMMON_KEYS = ("name", "topology", "profile", "ike", "child", "encapsulation", "epoch", "interfaces")
+_COMMON_KEYS = ("name", "topology", "profile", "ike", "child", "encapsulation", "epoch", "interfaces", "allow_empty")
 _TOPOLOGY_KEYS = {
     "mesh": ("members",),
     "hub_spoke": ("hubs", "spokes", "spoke_to_spoke", "networks"),
@@ -69,7 +70,7 @@ def _read(given: Any, variable: str, resolve: Resolve, problems: Problems) -> Co
     for key, known in (("ike", IKE_KEYS), ("child", CHILD_KEYS)):
         if isinstance(given.get(key), Mapping):
             _check_keys(f"{what}: {key}", given[key], known, problems)
-    return {
+    community = {
         "name": name,
         "profile": given.get("profile"),
         "ike": dict(given.get("ike") or {}),
@@ -82,16 +83,26 @@ def _read(given: Any, variable: str, resolve: Resolve, problems: Problems) -> Co
         "spokes": [],
         "via_hub": False,
         "networks": [],
-        **_TOPOLOGIES[topology](what, given, resolve, problems),
     }
+    before = problems.count
+    allowed = flag(what, "allow_empty", given, problems)
+    community |= _TOPOLOGIES[topology](what, given, resolve, problems)
+    if problems.count == before and not allowed and not _joins_anybody(community):
+        problems.add(
+            f"{what} joins nobody: it has {len(nodes(community))} member(s)",
+            "name two or more (hubs and spokes); if it is meant, write allow_empty: true in it",
+            given,
+        )
+    return community
+
+
+def _joins_anybody(community: Community) -> bool:
+    return any(len(clique) > 1 for clique in community["cliques"]) or bool(community["hubs"] and community["spokes"])
 
 
 def _interfaces(what: str, given: Mapping[str, Any], problems: Problems) -> bool:
     """Whether the tunnels of this community are route-based."""
-    wanted = given.get("interfaces", False)
-    if not isinstance(wanted, bool):
-        problems.add(f"{what}: interfaces {wanted!r} is not true or false", "write true or false", wanted, given)
-        return False
+    wanted = flag(what, "interfaces", given, problems)
     child = given.get("child")
     if wanted and isinstance(child, Mapping) and child.get("mode") == "transport":
         problem = f"{what}: packets of transport mode never come to an interface"
@@ -143,7 +154,7 @@ def _hub_spoke(what: str, given: Mapping[str, Any], resolve: Resolve, problems: 
 def _pairs(what: str, given: Mapping[str, Any], resolve: Resolve, problems: Problems) -> Community:
     cliques: list[list[str]] = []
     pairs = given.get("pairs")
-    if not isinstance(pairs, (list, tuple)) or not pairs:
+    if not isinstance(pairs, (list, tuple)):
         problems.add(f"{what}: pairs is not a list", "write pairs: [{left: HOST, right: HOST}, …]", pairs, given)
         return {}
     for pair in pairs:
@@ -169,10 +180,13 @@ _TOPOLOGIES = {"mesh": _mesh, "hub_spoke": _hub_spoke, "pairs": _pairs}
 def _members(what: str, key: str, given: Mapping[str, Any], resolve: Resolve, problems: Problems) -> list[str]:
     """The members that a key names, each once: those of a group by name, listed ones in their order."""
     value = given.get(key)
-    if not value:
-        problems.add(f"{what}: {key} is missing", f"write {key}: GROUP or {key}: [HOST, …]", given)
+    if value is None or not isinstance(value, (str, list, tuple)):
+        trouble = "is missing" if value is None else "is neither a name nor a list of names"
+        problems.add(f"{what}: {key} {trouble}", f"write {key}: GROUP or {key}: [HOST, …]", value, given)
         return []
     words = [value] if isinstance(value, str) else list(value)
+    # A value that is neither true nor false is told once, for the community as a whole.
+    allowed = flag(what, "allow_empty", given, Problems())
     found: dict[str, None] = {}
     for word in words:
         names = resolve(word)
@@ -184,6 +198,14 @@ def _members(what: str, key: str, given: Mapping[str, Any], resolve: Resolve, pr
                 given,
             )
             continue
+        if not names and not allowed:
+            problems.add(
+                f"{what}: {key}: {word!r} is a group without a host",
+                "look whether the inventory means another name, or fill it; "
+                f"if it is meant, write allow_empty: true in {what}",
+                word,
+                given,
+            )
         found.update(dict.fromkeys(names))
     return list(found)
 

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.identity import Identity
 
+from .booleans import flag
 from .networks import Network
 from .problems import Problems, unknown_keys
 
@@ -89,7 +90,7 @@ def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems:
     for key, known in (("ike", IKE_KEYS), ("child", CHILD_KEYS), ("auth", AUTH_KEYS)):
         if isinstance(given.get(key), Mapping):
             _check_keys(f"{variable}.{key}", given[key], known, problems)
-    nat, dynamic = bool(given.get("nat")), bool(given.get("dynamic"))
+    nat, dynamic = (flag(variable, key, given, problems) for key in ("nat", "dynamic"))
     address = _address(variable, "address", given, problems)
     if address is None and given.get("address") is None and not dynamic and not nat:
         problems.add(
@@ -98,6 +99,11 @@ def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems:
             given,
         )
     local = _address(variable, "local_address", given, problems)
+    if address is not None and local is not None and address.version != local.version:
+        remedy = "give both an IPv4 or both an IPv6 address"
+        problems.add(
+            f"{variable}: local_address is not of the family of address", remedy, given["local_address"], given
+        )
     check = _address(variable, "check_address", given, problems)
     identity = _identity(variable, given, address, problems)
     networks = _networks(variable, given, address, problems)

@@ -45,6 +45,10 @@ class Problems:
         places = ", ".join(dict.fromkeys(place for place in map(position, values) if place))
         self._found.append(f"{problem}; {remedy}{f' ({places})' if places else ''}")
 
+    def add_found(self, error: PlanError) -> None:
+        """Note what was found elsewhere, each once."""
+        self._found += [problem for problem in error.problems if problem not in self._found]
+
     @property
     def count(self) -> int:
         """How many there are."""

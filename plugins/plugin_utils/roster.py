@@ -10,12 +10,20 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.options import FORMATS
+
 from . import agreement
+from .booleans import flag
 from .communities import Community, claimed_twice, nodes, read_communities, tunnel_name
 from .members import Member, member_networks, read_host, read_peer
 from .networks import Owned, Union, family_of, overlaps
-from .problems import Problems
+from .problems import PlanError, Problems
+from .published import published
+from .rehearsal import rehearse
 from .secrets import MINIMUM_SEED
+from .topology import epoch_of
+from .variables import misspelt
 
 Roster = dict[str, Any]
 
@@ -27,17 +35,28 @@ MAX_NAME = 64
 
 
 def make_roster(
-    communities: Any, hostvars: Mapping[str, Any], groups: Mapping[str, list[str]], externals: Any, seed: Any
+    communities: Any,
+    hostvars: Mapping[str, Any],
+    groups: Mapping[str, list[str]],
+    externals: Any,
+    seed: Any,
+    epoch: Any = 1,
+    hosts: Iterable[str] = (),
+    allow_empty: Any = False,
 ) -> Roster:
     """Who is in the fleet and how they are joined.
 
-    :param hostvars: variables of every host of the inventory; only ``fleet_ipsec`` of the members is read.
+    :param hostvars: variables of every host of the inventory; of the members ``fleet_ipsec``, the epoch, and the
+        names of all are looked at.
     :param externals: ``fleet_ipsec_external_peers``.
-    :param seed: only looked at for whether it will do; it is not in the roster.
+    :param seed: only looked at for whether it will do; it is not in the roster. So is ``epoch``, that of hosts which
+        have none of their own.
+    :param hosts: others whose variables are looked at for misspelt names: those of the play.
+    :param allow_empty: whether it is meant that there is no community.
     :raises PlanError: everything that is wrong, naming hosts and lines.
     """
     problems = Problems()
-    externals = externals or {}
+    externals = _externals(externals, problems)
 
     def resolve(word: Any) -> list[str] | None:
         if not isinstance(word, str):
@@ -47,8 +66,13 @@ def make_roster(
         return [str(word)] if word in hostvars or word in externals else None
 
     found = read_communities(communities or [], resolve, problems)
+    if not communities:
+        _check_no_community(communities, allow_empty, problems)
     names = sorted({name for community in found for name in nodes(community)})
-    given = {name: _given(name, hostvars, externals) for name in names}
+    # Each look at a host makes Ansible put its variables together anew.
+    variables = {name: hostvars[name] for name in {*names, *hosts} if name in hostvars}
+    misspelt(variables, problems)
+    given = {name: variables[name].get(VARIABLE) if name in variables else externals[name] for name in names}
     members: dict[str, Member] = {}
     for name in names:
         read = read_host if name in hostvars else read_peer
@@ -69,12 +93,31 @@ def make_roster(
                 communities,
             )
     _check_seed(seed, found, members, problems)
+    _check_external_secrets(externals, members, problems)
+    _check_epochs(found, variables, epoch, problems)
     problems.stop_if_any()
-    return {"members": members, "communities": found}
+    roster = {"members": members, "communities": found}
+    # Only now: it makes definitions, for which all of the above has to be sound.
+    rehearse(roster, given, externals, problems)
+    problems.stop_if_any()
+    return roster
 
 
-def _given(name: str, hostvars: Mapping[str, Any], externals: Mapping[str, Any]) -> Any:
-    return hostvars[name].get(VARIABLE) if name in hostvars else externals[name]
+def _externals(given: Any, problems: Problems) -> Mapping[str, Any]:
+    if given and not isinstance(given, Mapping):
+        problems.add("fleet_ipsec_external_peers is not a dictionary", "write {NAME: {address: …, …}, …}", given)
+        return {}
+    return given or {}
+
+
+def _check_no_community(communities: Any, allow_empty: Any, problems: Problems) -> None:
+    if not flag("role fleet", "fleet_allow_empty", {"fleet_allow_empty": allow_empty}, problems):
+        problems.add(
+            "fleet_ipsec_communities is empty, so that no host would have a tunnel",
+            "name at least one community; fleet.ipsec.teardown takes tunnels down; "
+            "if a fleet without tunnels is meant, set fleet_allow_empty: true",
+            communities,
+        )
 
 
 def _check_members(members: Mapping[str, Member], given: Mapping[str, Any], problems: Problems) -> None:
@@ -116,22 +159,19 @@ def _check_community(
 ) -> None:
     """What both ends of each pair need; looks at sides (a clique with itself, hubs with spokes), not at pairs."""
     what = f"community {community['name']}"
-    longest = max(nodes(community), key=len, default="")
-    if len(tunnel_name(community, longest)) > MAX_NAME:
-        problems.add(
-            f"{what}: the tunnel name {tunnel_name(community, longest)} is longer than {MAX_NAME} characters",
-            "give the community a shorter name",
-        )
+    _check_names(community, problems)
     sides = [(clique, clique) for clique in community["cliques"]]
     if community["hubs"]:
         sides.append((community["hubs"], community["spokes"]))
+    transport = community["child"].get("mode") == "transport"
+    # Through the first hub more is reached than its own networks; that is looked at when the definitions are made.
+    rows = _UNFIT if transport or community["via_hub"] else (*_UNFIT, _APART)
     for left, right in sides:
-        for row in _UNFIT:
+        for row in rows:
             pair = _first_pair(left, right, members, row)
             if pair:
                 places = (_value(given[end], row.key) for end in pair)
                 problems.add(f"{what}: {pair[0]} and {pair[1]} {row.trouble}", row.remedy, *places)
-    transport = community["child"].get("mode") == "transport"
     if transport and community["via_hub"]:
         problems.add(f"{what}: transport mode reaches no network", "set spoke_to_spoke: none, or child.mode: tunnel")
     moving = sorted(name for name in nodes(community) if members[name]["address"] is None)
@@ -142,6 +182,25 @@ def _check_community(
         )
     agreement.check(community, sides, members, given, problems)
     _set_reach(community, members, problems)
+
+
+def _check_names(community: Community, problems: Problems) -> None:
+    """Names that no tunnel can have, since a tunnel is named after its peer."""
+    what = f"community {community['name']}"
+    for peer in sorted(nodes(community)):
+        name = tunnel_name(community, peer)
+        if len(name) > MAX_NAME:
+            trouble = f"the tunnel name {name} is longer than {MAX_NAME} characters"
+            problems.add(f"{what}: {trouble}", "give the community a shorter name", peer)
+            continue
+        try:
+            FORMATS["name"](name, "name")
+        except InputError as error:
+            problems.add(
+                f"{what}: the tunnels to {peer} would be named {name}, which {error.problem}",
+                f"{error.remedy}; rename it in the inventory (ansible_host keeps the address, id the identity)",
+                peer,
+            )
 
 
 def _value(given: Any, key: str) -> Any:
@@ -169,7 +228,12 @@ def _both(one: bool, other: bool) -> bool:
 
 
 def _version(member: Member) -> int:
-    return ipaddress.ip_address(member["address"]).version if member["address"] else 0
+    address = member["address"] or member["local_address"]
+    return ipaddress.ip_address(address).version if address else 0
+
+
+def _families(member: Member) -> frozenset[int]:
+    return frozenset(ipaddress.ip_network(text).version for text in member["networks"])
 
 
 _UNFIT = (
@@ -194,6 +258,13 @@ _UNFIT = (
         _version,
         lambda one, other: {one, other} == {4, 6},
     ),
+)
+_APART = Unfit(
+    "protect no networks of a common family",
+    "give both IPv4 or both IPv6 networks",
+    "networks",
+    _families,
+    lambda one, other: not one & other,
 )
 
 
@@ -227,6 +298,30 @@ def _check_seed(seed: Any, found: list[Community], members: Mapping[str, Member]
         problems.add(what, remedy)
     elif len(str(seed)) < MINIMUM_SEED:
         problems.add(f"fleet_ipsec_seed is shorter than {MINIMUM_SEED} characters", remedy)
+    elif published(seed):
+        what = "fleet_ipsec_seed is the one of an example, which everybody knows"
+        problems.add(what, f"take it out of the inventory and {remedy}", seed)
+
+
+def _check_external_secrets(externals: Mapping[str, Any], members: Mapping[str, Member], problems: Problems) -> None:
+    for name, member in members.items():
+        if member["external"] and published(externals[name]["auth"]["secret"]):
+            what = f"the secret of external peer {name} is the one of an example, which everybody knows"
+            remedy = f"agree upon another and vault it in fleet_ipsec_external_peers.{name}.auth.secret"
+            problems.add(what, remedy, externals[name]["auth"]["secret"])
+
+
+def _check_epochs(found: list[Community], variables: Mapping[str, Any], default: Any, problems: Problems) -> None:
+    for community in found:
+        own = [
+            default,
+            *(variables[name].get("fleet_ipsec_epoch", default) for name in nodes(community) & variables.keys()),
+        ]
+        for epoch in own if community["epoch"] is None else own[:1]:
+            try:
+                epoch_of(community, epoch)
+            except PlanError as error:
+                problems.add_found(error)
 
 
 def _joins_own(community: Community, members: Mapping[str, Member]) -> bool:

@@ -14,7 +14,8 @@ from . import agreement
 from .communities import Community, interface_name, peers, tunnel_name
 from .members import Member, member_networks
 from .networks import Union, family_of
-from .problems import PlanError
+from .problems import PlanError, Problems
+from .published import published
 from .secrets import extract, pair_secret
 
 Roster = dict[str, Any]
@@ -44,29 +45,37 @@ def host_tunnels(
     """The definitions of a host's tunnels, as M(fleet.ipsec.ipsec_tunnel) takes them.
 
     :param externals: ``fleet_ipsec_external_peers``, for their secrets.
-    :raises PlanError: for an epoch that is no number from 1.
+    :raises PlanError: for an epoch that is no number from 1, or a seed that everybody knows.
     """
     if host not in roster["members"]:
         return []
+    if published(seed):
+        raise PlanError([f"fleet_ipsec_seed of {host} is the one of an example, which everybody knows; vault another"])
     key = extract(str(seed)) if seed else b""
     found = []
     for community in roster["communities"]:
         others = peers(community, host)
         if others:
-            pairs = _Pairs(roster, community, _epoch(community, epoch), key, externals or {})
+            pairs = Pairs(roster, community, epoch_of(community, epoch), key, externals or {})
             found += [pairs.definition(host, peer) for peer in others]
     return found
 
 
-def _epoch(community: Community, default: Any) -> int:
+def epoch_of(community: Community, default: Any) -> int:
+    """Generation of the keys of a community.
+
+    :raises PlanError: it is no number from 1.
+    """
     value = default if community["epoch"] is None else community["epoch"]
-    if not str(value).isdigit() or int(value) < 1:
-        name = community["name"]
-        raise PlanError([f"community {name}: the epoch {value!r} is no number from 1; set fleet_ipsec_epoch: 1"])
+    if isinstance(value, bool) or not (str(value).isascii() and str(value).isdigit()) or int(value) < 1:
+        found = Problems()
+        what = f"community {community['name']}: the epoch {value!r} is no number from 1"
+        found.add(what, "set fleet_ipsec_epoch (or epoch of the community) to 1, and raise it by one to rotate", value)
+        found.stop_if_any()
     return int(value)
 
 
-class _Pairs:
+class Pairs:
     """The pairs of one community, each seen from one of its ends.
 
     :param key: for the secrets of pairs of the fleet's own hosts.

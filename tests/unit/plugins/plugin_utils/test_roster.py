@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import Origin, PlanError
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_roster
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.topology import host_tunnels
 
 from .inventories import SEED, host, hosts
 
@@ -129,7 +130,8 @@ def test_two_communities_of_one_name() -> None:
         ([{"left": "g0", "right": "g1"}, {"left": "g1", "right": "g0"}], "listed twice"),
         ([{"left": "g0", "right": "all"}], "stands for 3 hosts"),
         ([{"left": "g0", "right": "nobody"}], "'nobody' is unknown"),
-        ([], "pairs is not a list"),
+        ("g0", "pairs is not a list"),
+        ([], "joins nobody"),
     ],
 )
 def test_pairs_that_are_none(pairs: Any, words: str) -> None:
@@ -188,6 +190,146 @@ def test_external_peers_are_not_joined_with_each_other() -> None:
 def test_everything_is_said_at_once() -> None:
     said = refusal([{**MESH, "nme": 1}], {"g0": host(0, address="x"), "g1": host(1, networks=["y"])})
     assert len(said.splitlines()) == 3
+
+
+def test_a_host_name_that_no_tunnel_can_have() -> None:
+    said = refusal([MESH], {"g0": host(0), "büro2": host(1)})
+    assert "the tunnels to büro2 would be named c-büro2" in said
+    assert "rename it in the inventory" in said
+
+
+EMPTY = {"all": ["g0", "g1", "g2"], "none": []}
+
+
+@pytest.mark.parametrize(
+    ("community", "words"),
+    [
+        ({**MESH, "members": "none"}, "'none' is a group without a host"),
+        ({**MESH, "members": ["g0", "g1", "none"]}, "'none' is a group without a host"),
+        ({**MESH, "members": ["g0"]}, "joins nobody"),
+        ({**MESH, "members": []}, "joins nobody"),
+        ({**STAR, "spokes": "none"}, "'none' is a group without a host"),
+        ({**STAR, "spokes": []}, "joins nobody"),
+        ({**STAR, "hubs": []}, "joins nobody"),
+        ({"name": "p", "topology": "pairs", "pairs": []}, "joins nobody"),
+    ],
+)
+def test_a_community_without_pairs_is_refused_unless_it_says_so(community: dict[str, Any], words: str) -> None:
+    with pytest.raises(PlanError, match=words) as caught:
+        make_roster([community], hosts(3), EMPTY, None, SEED)
+    assert "allow_empty: true" in str(caught.value)
+    assert make_roster([{**community, "allow_empty": "yes"}], hosts(3), EMPTY, None, SEED)
+
+
+@pytest.mark.parametrize("communities", [[], None])
+def test_a_fleet_without_communities_is_refused_unless_it_is_meant(communities: Any) -> None:
+    assert "fleet_allow_empty: true" in refusal(communities, hosts(2))
+    assert not make_roster(communities, hosts(2), {}, None, SEED, allow_empty=True)["members"]
+
+
+@pytest.mark.parametrize("word", ["false", "no", "off", False, 0])
+def test_booleans_are_read_as_ansible_reads_them(word: Any) -> None:
+    variables = {"g0": host(0, dynamic=word, nat=word), "g1": host(1, dynamic="yes")}
+    made = make_roster([{**MESH, "interfaces": word}], variables, {"all": ["g0", "g1"]}, None, SEED)
+    assert [made["members"][name]["moving"] for name in ("g0", "g1")] == [False, True]
+    assert made["communities"][0]["interfaces"] is False
+
+
+@pytest.mark.parametrize("key", ["nat", "dynamic"])
+@pytest.mark.parametrize("word", ["maybe", "", 2, ["true"]])
+def test_what_is_no_boolean_is_refused(key: str, word: Any) -> None:
+    said = refusal([MESH], {"g0": host(0), "g1": host(1, **{key: word})})
+    assert f"fleet_ipsec of g1: {key} is neither true nor false" in said
+
+
+@pytest.mark.parametrize(
+    ("community", "more"),
+    [
+        (MESH, {}),
+        ({**STAR, "spokes": ["g1"]}, {}),
+        ({**STAR, "spokes": ["g1"], "spoke_to_spoke": "via_hub"}, {}),
+        ({"name": "p", "topology": "pairs", "pairs": [{"left": "g0", "right": "g1"}]}, {}),
+    ],
+)
+def test_two_ends_without_a_common_family(community: dict[str, Any], more: dict[str, Any]) -> None:
+    said = refusal([community], {"g0": host(0, networks=["fd00:1::/64"]), "g1": host(1)})
+    assert "no networks of a common family" in said
+    assert "g0 and g1" in said
+
+
+def test_through_a_hub_of_another_family_spokes_reach_each_other() -> None:
+    variables = {"g0": host(0, networks=["fd00:1::/64"]), "g1": host(1), "g2": host(2)}
+    assert make_roster([{**STAR, "spoke_to_spoke": "via_hub"}], variables, {}, None, SEED)
+
+
+@pytest.mark.parametrize("epoch", [0, "two", -1, "²", True, 1.5, None])
+def test_an_epoch_that_is_none(epoch: Any) -> None:
+    for variables, default in ((hosts(2), epoch), ({"g0": host(0), "g1": {**host(1), "fleet_ipsec_epoch": epoch}}, 1)):
+        with pytest.raises(PlanError, match="is no number from 1"):
+            make_roster([MESH], variables, {"all": ["g0", "g1"]}, None, SEED, default)
+    if epoch is not None:
+        assert "is no number from 1" in refusal([{**MESH, "epoch": epoch}], hosts(2))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ike": {"lifetime": "4 moons"}}, ["ike.lifetime", "'4 moons'"]),
+        ({"child": {"replay_window": "wide"}}, ["replay_window", "int"]),
+        ({"child": {"start": "sometimes"}}, ["start", "auto, trap, manual"]),
+        ({"ike": {"version": 3}}, ["ike.version"]),
+    ],
+)
+def test_what_a_manager_would_refuse_is_refused_here(change: dict[str, Any], words: list[str]) -> None:
+    own = refusal([MESH], {"g0": host(0), "g1": host(1), "g2": host(2, **change)})
+    general = refusal([{**MESH, **change}], hosts(2))
+    for word in words:
+        assert word in own and word in general
+    assert "of g2 to" in own
+
+
+def test_settings_are_converted_as_the_module_converts_them() -> None:
+    child = {"replay_window": "64", "lifetime": 3600, "proposals": "modern"}
+    assert make_roster([{**MESH, "child": child}], hosts(2), {"all": ["g0", "g1"]}, None, SEED)
+
+
+@pytest.mark.skipif(Origin is None, reason="ansible-core before 2.19 keeps no lines of loaded documents")
+def test_what_a_manager_would_refuse_is_found_in_its_file() -> None:
+    lifetime = Origin(path="/inventory/host_vars/g1.yml", line_num=7).tag("4 moons")
+    said = refusal([MESH], {"g0": host(0), "g1": host(1, ike={"lifetime": lifetime})})
+    assert "/inventory/host_vars/g1.yml:7" in said
+
+
+@pytest.mark.parametrize("spelling", [str, str.upper, lambda text: f" {text}\n"])
+def test_a_seed_of_an_example_is_refused(spelling: Any) -> None:
+    # What stood in docs/examples; nobody may build a fleet on it.
+    seed = spelling("00112233445566778899aabbccddeeff" * 2)
+    said = refusal([MESH], hosts(2), seed=seed)
+    assert "is the one of an example" in said and "openssl rand" in said
+    assert seed.strip() not in said
+    made = make_roster([MESH], hosts(2), {"all": ["g0", "g1"]}, None, SEED)
+    with pytest.raises(PlanError, match="is the one of an example"):
+        host_tunnels(made, "g0", seed)
+
+
+def test_a_secret_of_an_example_is_refused() -> None:
+    pair = {"name": "p", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+    peer = {**PEER, "auth": {"secret": "replace-me-with-what-you-agreed-upon"}}
+    assert "secret of external peer px is the one of an example" in refusal([pair], hosts(1), {"px": peer}, None)
+
+
+def test_a_misspelt_variable_is_named_with_the_right_one() -> None:
+    variables = {"g0": host(0), "g1": {**host(1), "fleet_ipsec_epcoh": 2}}
+    said = refusal([MESH], variables)
+    assert "fleet_ipsec_epcoh (of g1)" in said and "did you mean fleet_ipsec_epoch?" in said
+    variables["g1"]["fleet_own_variables"] = ["fleet_ipsec_epcoh"]
+    assert make_roster([MESH], variables, {"all": ["g0", "g1"]}, None, SEED)
+
+
+def test_variables_of_hosts_of_the_play_are_looked_at_also_without_members() -> None:
+    variables = {"g0": {**host(0), "fleet_ipsec_comunities": [MESH]}}
+    with pytest.raises(PlanError, match="did you mean fleet_ipsec_communities"):
+        make_roster([], variables, {}, None, SEED, hosts=["g0"])
 
 
 def test_a_tunnel_name_that_is_too_long() -> None:
