@@ -217,6 +217,16 @@ options:
     description: Remove every tunnel of the same O(owner) that is not listed in O(tunnels).
     type: bool
     default: false
+  purge_limit:
+    version_added: 0.2.0
+    description:
+      - Percent of the tunnels of this O(owner) that O(purge) may remove at once. A purge of more is refused, before anything
+        changes and in check mode too, with both numbers. An empty group or a list that came out too short is not to take
+        tunnels down.
+      - V(100) means whatever the list says. A tunnel to the same peer under another name takes the place of the old one,
+        which does not count then.
+    type: int
+    default: 33
   wait:
     description: Wait until the tunnels are in a state. Not in check mode.
     type: dict
@@ -235,7 +245,7 @@ options:
   tunnels:
     description:
       - Many tunnels at once, instead of O(name) and the options of its definition.
-      - An empty list together with O(purge) removes all tunnels of the O(owner).
+      - An empty list together with O(purge) and O(purge_limit=100) removes all tunnels of the O(owner).
     type: list
     elements: dict
     suboptions:
@@ -302,6 +312,13 @@ EXAMPLES = r"""
     owner: office
     purge: true
     wait: {until: defined}
+
+- name: Remove all tunnels of an owner
+  fleet.ipsec.ipsec_tunnel:
+    tunnels: []
+    owner: office
+    purge: true
+    purge_limit: 100
 
 - name: A route-based tunnel, whose routes say what goes through it
   fleet.ipsec.ipsec_tunnel:
@@ -425,6 +442,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "phase": {"type": "int", "choices": [1, 2]},
     "owner": {"type": "str", "default": "ansible"},
     "purge": {"type": "bool", "default": False},
+    "purge_limit": {"type": "int", "default": 33},
     "wait": {
         "type": "dict",
         "options": {
@@ -460,6 +478,7 @@ def change(params: dict[str, Any]) -> dict[str, Any]:
         "state": params["state"],
         "phase": params["phase"],
         "purge": params["purge"],
+        "purge_limit": params["purge_limit"],
         "owner": params["owner"],
     }
 

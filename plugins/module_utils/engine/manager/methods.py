@@ -69,6 +69,13 @@ _CHANGE = {
         enum=[1, 2],
     ),
     "purge": _flag("Remove every tunnel of this owner that is not listed."),
+    "purge_limit": _number(
+        "Percent of this owner's tunnels that purge may remove at once; those that others of the call to the same peer"
+        " replace do not count.",
+        minimum=0,
+        maximum=100,
+        default=100,
+    ),
     "owner": _text("Whose tunnels these are; purge keeps to them.", default="", format="owner"),
     "keep_secrets": _flag("A definition without a secret keeps the one that is stored under its name."),
 }

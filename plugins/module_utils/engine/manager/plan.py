@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..errors import InputError, a_few
 from .difference import Change, changes, worst
 from .store import Put, Remove, Stored
 from .wanted import asked_after, of_children, settled, wanted_after
@@ -99,8 +100,31 @@ def make_plan(params: Mapping[str, Any], stored: Mapping[str, Stored], running: 
     steps = [_step(wish, stored.get(wish.name), params, running) for wish in wishes]
     if params["purge"]:
         listed = {wish.name for wish in wishes}
-        steps += [_removal(row) for row in stored.values() if row.owner == params["owner"] and row.name not in listed]
+        own = [row for row in stored.values() if row.owner == params["owner"]]
+        purged = [row for row in own if row.name not in listed]
+        _check_share(purged, len(own), wishes, params)
+        steps += [_removal(row) for row in purged]
     return Plan(tuple(steps), warnings)
+
+
+def _check_share(purged: Sequence[Stored], defined: int, wishes: Iterable[Wish], params: Mapping[str, Any]) -> None:
+    """Refuse a purge of more than its limit: most likely a list came out shorter than it was meant.
+
+    A tunnel to the same peer under another name takes the place of the old one, so that nothing is lost with that.
+
+    :param defined: how many tunnels this owner has.
+    :raises InputError: with both numbers, and how to mean it.
+    """
+    peers = {wish.definition.document["remote"]["id"] for wish in wishes if wish.given and wish.definition}
+    lost = [row.name for row in purged if row.definition.document["remote"]["id"] not in peers]
+    if lost and len(lost) * 100 // defined > params.get("purge_limit", 100):
+        raise InputError(
+            "purge_limit",
+            params["purge_limit"],
+            f"does not let {len(lost)} of the {defined} tunnels of owner {params['owner'] or '(none)'} be removed at"
+            f" once, which this list lacks: {a_few(lost)}",
+            "if that is meant, set purge_limit: 100 (role fleet: -e fleet_purge_limit=100); else complete the list",
+        )
 
 
 def _step(wish: Wish, before: Stored | None, params: Mapping[str, Any], running: Callable[[str], Running]) -> Step:

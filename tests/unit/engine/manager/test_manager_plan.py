@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from engine.errors import InputError
 from engine.manager.definition import parse_definition
 from engine.manager.difference import _CHILD, _TUNNEL, IMPACTS
 from engine.manager.methods import check_params
@@ -256,6 +257,41 @@ def test_a_bare_name_must_be_defined():
 def test_a_phase_needs_something_to_limit(state):
     with pytest.raises(Problems, match="no meaning with state"):
         plan(definition(), state=state, phase=1)
+
+
+def purged(left: int, of: int, **params: object) -> list[str]:
+    have = [row(definition(f"t{n}", n), owner="fleet", number=n) for n in range(1, of + 1)]
+    wanted = [definition(f"t{n}", n) for n in range(1, left + 1)]
+    outcome = plan(*wanted, have=have, owner="fleet", purge=True, **params)
+    return [step.name for step in outcome.steps if step.action == "removed"]
+
+
+@pytest.mark.parametrize(
+    ("left", "of", "limit"), [(2, 3, 33), (200, 300, 33), (0, 1, 100), (5, 10, 50), (3, 3, 0), (99, 100, 1)]
+)
+def test_a_purge_within_its_limit(left: int, of: int, limit: int):
+    assert len(purged(left, of, purge_limit=limit)) == of - left
+
+
+@pytest.mark.parametrize(("left", "of", "limit"), [(0, 1, 99), (1, 2, 33), (66, 100, 33), (99, 100, 0), (0, 50, 33)])
+def test_a_purge_of_more_is_refused_with_both_numbers(left: int, of: int, limit: int):
+    with pytest.raises(InputError, match=f"{of - left} of the {of} tunnels of owner fleet.*purge_limit: 100"):
+        purged(left, of, purge_limit=limit)
+
+
+def test_a_tunnel_to_the_same_peer_takes_the_place_of_the_purged_one():
+    have = [row(definition(f"old-{n}", n), owner="fleet", number=n) for n in (1, 2, 3)]
+    outcome = plan(*(definition(f"new-{n}", n) for n in (1, 2, 3)), have=have, owner="fleet", purge=True, purge_limit=0)
+    assert sorted(step.action for step in outcome.steps) == ["created"] * 3 + ["removed"] * 3
+    with pytest.raises(InputError, match="1 of the 3 tunnels"):
+        plan(*(definition(f"new-{n}", n) for n in (1, 2)), have=have, owner="fleet", purge=True, purge_limit=0)
+
+
+def test_tunnels_of_others_do_not_count():
+    have = [row(definition(f"t{n}", n), owner="other", number=n) for n in (1, 2, 3)]
+    have.append(row(definition("t4", 4), owner="fleet", number=4))
+    with pytest.raises(InputError, match="1 of the 1 tunnels of owner fleet"):
+        plan(have=have, owner="fleet", purge=True, purge_limit=33)
 
 
 def test_what_is_purged_leaves_its_selectors():

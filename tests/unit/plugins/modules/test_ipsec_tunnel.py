@@ -115,10 +115,14 @@ def test_many_at_once_and_purge(managers: Pair) -> None:
     assert first["invocation"]["module_args"]["tunnels"] == ["a", "b", "c"]
     assert not run_module("ipsec_tunnel", bulk(manager, "a", "b", "c", owner="one"))["changed"]
     assert run_module("ipsec_tunnel", {**tunnel(*managers), "owner": "two"})["changed"]
-    fewer = run_module("ipsec_tunnel", bulk(manager, "a", owner="one", purge=True))
+    for check in (True, False):
+        refused = run_module("ipsec_tunnel", bulk(manager, "a", owner="one", purge=True), check=check)
+        assert refused["failed"] and "2 of the 3 tunnels of owner one" in refused["msg"], refused
+    assert len(info(manager, source="database")) == 4
+    fewer = run_module("ipsec_tunnel", bulk(manager, "a", owner="one", purge=True, purge_limit=66))
     assert {row["name"]: row["action"] for row in fewer["tunnels"]} == {"a": "none", "b": "removed", "c": "removed"}
     assert sorted(row["name"] for row in info(manager, source="database")) == ["a", "pair"]
-    none = run_module("ipsec_tunnel", bulk(manager, owner="one", purge=True))
+    none = run_module("ipsec_tunnel", bulk(manager, owner="one", purge=True, purge_limit=100))
     assert none["changed"]
     assert [row["name"] for row in info(manager, source="database")] == ["pair"]
 
