@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import ROOT, charon, definitions, handshakes, ikepings, managers, profiling, tables
+from . import ROOT, charon, definitions, handshakes, ikepings, managers, profiling, strangers, tables
 from .handshakes import Handshakes
 from .results import Figure, table, write
 from .rounds import interleaved
@@ -178,6 +178,11 @@ def _loading(place: Place) -> list[Figure]:
     ]
 
 
+def _strangers(_place: Place) -> list[Figure]:
+    _progress("what one message of a stranger costs")
+    return strangers.figures()
+
+
 # In the order of the table.
 PARTS: dict[str, Callable[[Place], list[Figure]]] = {
     "tables": _tables,
@@ -185,6 +190,7 @@ PARTS: dict[str, Callable[[Place], list[Figure]]] = {
     "definitions": _definitions,
     "loading": _loading,
     "handshakes": _handshakes,
+    "strangers": _strangers,
 }
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import IkeError
 from ..secret import Secret
@@ -38,13 +38,14 @@ class KeyExchange:
         :raises IkeError: when the peer's value has the wrong size, is not a point of the curve, lies
             outside 2..p-2, or leads to the all-zero secret (RFC 6989, RFC 7748 section 6.1).
         """
-        _check_size(self._row, peer_public)
+        return self.finish_with(_read(self._row, peer_public))
+
+    def finish_with(self, peer: Any) -> Secret:
+        """As :meth:`finish`, of a value that was read before."""
         try:
-            return Secret(self._pair.shared(peer_public))
+            return Secret(self._pair.shared(peer))
         except ValueError:
-            raise IkeError(
-                NotifyType.INVALID_SYNTAX, f"the peer's {self._row} key exchange value is not valid"
-            ) from None
+            raise _invalid(self._row) from None
 
     @property
     def private(self) -> Secret:
@@ -75,19 +76,28 @@ def answer_key_exchange(group: int, peer_public: bytes, entropy: Entropy) -> tup
 
     A key encapsulation (RFC 9370) can only be answered this way round: its answer depends on the peer's value.
 
-    :raises IkeError: as :meth:`KeyExchange.finish`; a value of the wrong size costs no key generation.
+    :raises IkeError: as :meth:`KeyExchange.finish`; a value outside of the group costs no key pair.
     """
-    _check_size(_row(group), peer_public)
+    peer = _read(_row(group), peer_public)
     exchange = entropy.key_exchange(group)
-    return exchange.public, exchange.finish(peer_public)
+    return exchange.public, exchange.finish_with(peer)
 
 
-def _check_size(row: Algorithm, peer_public: bytes) -> None:
+def _read(row: Algorithm, peer_public: bytes) -> Any:
+    """The peer's value as the library takes it."""
     if len(peer_public) != row.public_octets:
         raise IkeError(
             NotifyType.INVALID_SYNTAX,
             f"the peer's {row} key exchange value has {len(peer_public)} octets instead of {row.public_octets}",
         )
+    try:
+        return library.read_public(row.primitive, peer_public)
+    except ValueError:
+        raise _invalid(row) from None
+
+
+def _invalid(row: Algorithm) -> IkeError:
+    return IkeError(NotifyType.INVALID_SYNTAX, f"the peer's {row} key exchange value is not valid")
 
 
 def _row(group: int) -> Algorithm:

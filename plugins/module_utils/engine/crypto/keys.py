@@ -44,14 +44,22 @@ class ChildKeys:
     integ_r: Secret
 
 
+def check_nonces(choice: Choice, *nonces: bytes) -> None:
+    """Refuse nonces that no keys of an IKE SA are made of; to be asked before anything dear is done for them.
+
+    :raises IkeError: one is shorter than half the PRF's key (section 2.10).
+    """
+    _check_nonces(_prf_of(choice), *nonces)
+
+
 def derive_ike(choice: Choice, shared: Secret, nonce_i: bytes, nonce_r: bytes, spi_i: bytes, spi_r: bytes) -> IkeKeys:
     """Keys of a new IKE SA.
 
     :param shared: ``g^ir``. The nonces are the payloads' data; the SPIs 8 octets each.
     :raises IkeError: when a nonce is shorter than half the PRF's key (section 2.10).
     """
+    check_nonces(choice, nonce_i, nonce_r)
     function = _prf_of(choice)
-    _check_nonces(function, nonce_i, nonce_r)
     nonces = nonce_i + nonce_r
     seed = function.digest(nonces, shared.reveal())
     return _expand(choice, function, seed, nonces + spi_i + spi_r)
@@ -126,8 +134,8 @@ def _prf_of(choice: Choice) -> Prf:
     return prf(choice.prf)
 
 
-def _check_nonces(function: Prf, nonce_i: bytes, nonce_r: bytes) -> None:
-    shortest = min(len(nonce_i), len(nonce_r))
+def _check_nonces(function: Prf, *nonces: bytes) -> None:
+    shortest = min(map(len, nonces))
     if shortest * 2 < function.size:
         raise IkeError(
             NotifyType.INVALID_SYNTAX,

@@ -102,15 +102,18 @@ class Cbc:
 
 
 class Pair(Protocol):
-    """An ephemeral key pair; ``public`` as in a KE payload. :meth:`shared` raises ValueError on a bad value."""
+    """An ephemeral key pair; ``public`` as in a KE payload."""
 
     public: bytes
 
     def private(self) -> bytes:
         """What :func:`load_pair` takes."""
 
-    def shared(self, peer_public: bytes) -> bytes:
-        """The shared secret."""
+    def shared(self, peer: Any) -> bytes:
+        """The shared secret with the end whose value :func:`read_public` read.
+
+        :raises ValueError: nothing comes of that value.
+        """
 
 
 _X25519_BASE_POINT = b"\x09" + bytes(31)
@@ -128,13 +131,13 @@ class X25519Pair:
         else:
             # Before 40 the public key goes through a PEM detour that costs four multiplications;
             # the product with the base point is the same octets.
-            self.public = self.shared(_X25519_BASE_POINT)
+            self.public = self.shared(read_public("x25519", _X25519_BASE_POINT))
 
     def private(self) -> bytes:
         return self._private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
 
-    def shared(self, peer_public: bytes) -> bytes:
-        return self._private.exchange(x25519.X25519PublicKey.from_public_bytes(peer_public))
+    def shared(self, peer: x25519.X25519PublicKey) -> bytes:
+        return self._private.exchange(peer)
 
 
 class EcpPair:
@@ -149,8 +152,7 @@ class EcpPair:
     def private(self) -> bytes:
         return _octets_of(self._private.private_numbers().private_value)
 
-    def shared(self, peer_public: bytes) -> bytes:
-        peer = ec.EllipticCurvePublicKey.from_encoded_point(self._private.curve, b"\x04" + peer_public)
+    def shared(self, peer: ec.EllipticCurvePublicKey) -> bytes:
         return self._private.exchange(ec.ECDH(), peer)
 
 
@@ -168,12 +170,7 @@ class ModpPair:
     def private(self) -> bytes:
         return _octets_of(self._private.private_numbers().x)
 
-    def shared(self, peer_public: bytes) -> bytes:
-        value = int.from_bytes(peer_public, "big")
-        # With a safe prime this leaves no small subgroup (RFC 6989 section 2.1).
-        if not 2 <= value <= self._numbers.p - 2:
-            raise ValueError("outside 2..p-2")
-        peer = dh.DHPublicNumbers(value, self._numbers).public_key()
+    def shared(self, peer: dh.DHPublicKey) -> bytes:
         return self._private.exchange(peer).rjust(len(self.public), b"\0")
 
 
@@ -217,6 +214,24 @@ def load_pair(primitive: str, private: bytes) -> Pair:
     numbers = _modp(primitive)[0]
     public = dh.DHPublicNumbers(pow(GENERATOR, value, numbers.p), numbers)
     return ModpPair(dh.DHPrivateNumbers(value, public).private_key(), numbers)
+
+
+def read_public(primitive: str, octets: bytes) -> Any:
+    """A peer's value as in a KE payload, looked at without a key pair of ours, which may be dear.
+
+    :raises ValueError: it is not one of the group.
+    """
+    require()
+    if primitive == "x25519":
+        return x25519.X25519PublicKey.from_public_bytes(octets)
+    if primitive in _CURVES:
+        return ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[primitive], b"\x04" + octets)
+    numbers = _modp(primitive)[0]
+    value = int.from_bytes(octets, "big")
+    # With a safe prime this leaves no small subgroup (RFC 6989 section 2.1).
+    if not 2 <= value <= numbers.p - 2:
+        raise ValueError("outside 2..p-2")
+    return dh.DHPublicNumbers(value, numbers).public_key()
 
 
 # What this host can do

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 from ..errors import CHILD, MESSAGE, IkeError
 from ..wire.v2.numbers import NotifyType, ProtocolId
@@ -14,6 +16,7 @@ from ..wire.v2.sa import SA, Proposal, Transform
 from .proposals import EspProposal, IkeProposal, Slots
 from .registry import ALGORITHMS, Algorithm, Kind, by_transform
 
+_T = TypeVar("_T")
 _TRANSFORMS = {row: Transform(int(row.kind), row.transform_id, row.key_length) for row in ALGORITHMS}
 _KIND_WORDS = {
     Kind.ENCR: "encryption",
@@ -22,8 +25,9 @@ _KIND_WORDS = {
     Kind.KE: "key exchange",
     Kind.ESN: "sequence numbers",
 }
-# A story is a sentence, not a dump of what a peer thought up.
+# A story is a sentence, not a dump of what a peer thought up; nor is looking for it to cost more than refusing.
 _NAMES_IN_STORY = 8
+_PAIRS_IN_STORY = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +127,11 @@ def check_answer_esp(configured: Sequence[EspProposal], answer: SA, with_ke: boo
 _Wanted = list[tuple[int, Slots]]
 # transform type -> the (transform ID, key length) of it that are on offer
 _Offered = dict[int, dict[tuple[int, int | None], Transform]]
-_NONE = (0, None)
+NONE = (0, None)  # the transform that says so
 
 
 def _choose(wanted: _Wanted, offered: Sequence[Proposal], scope: str) -> Choice:
-    offers = [(proposal, _by_type(proposal)) for proposal in offered]
+    offers = [(proposal, by_type(proposal)) for proposal in offered]
     for protocol, slots in wanted:
         for proposal, types in offers:
             if proposal.protocol != protocol:
@@ -138,7 +142,8 @@ def _choose(wanted: _Wanted, offered: Sequence[Proposal], scope: str) -> Choice:
     raise _refusal("no proposal of the peer is acceptable: " + _difference(wanted, offers), scope)
 
 
-def _by_type(proposal: Proposal) -> _Offered:
+def by_type(proposal: Proposal) -> _Offered:
+    """What is on offer of each transform type, by (transform ID, key length)."""
     types: _Offered = {}
     for transform in proposal.transforms:
         choices = types.setdefault(transform.type, {})
@@ -172,13 +177,13 @@ def _first(rows: Sequence[Algorithm], choices: dict[tuple[int, int | None], Tran
 
 def _may_be_absent(rows: Sequence[Algorithm], choices: dict[tuple[int, int | None], Transform] | None) -> bool:
     """Whether a kind for which we want nothing is left out, or NONE is among what is on offer."""
-    return not rows and (choices is None or _NONE in choices)
+    return not rows and (choices is None or NONE in choices)
 
 
 def _answer_transforms(slots: Slots, rows: dict[Kind, Algorithm], types: _Offered) -> tuple[Transform, ...]:
     """Exactly one of each type on offer, a NONE included (section 3.3.6)."""
     return tuple(
-        [_TRANSFORMS[rows[kind]] if kind in rows else types[kind][_NONE] for kind, _rows in slots if kind in types]
+        [_TRANSFORMS[rows[kind]] if kind in rows else types[kind][NONE] for kind, _rows in slots if kind in types]
     )
 
 
@@ -206,7 +211,7 @@ def _check_answer(wanted: _Wanted, answer: SA, scope: str) -> Choice:
     protocol, slots = wanted[proposal.number - 1]
     if proposal.protocol != protocol:
         raise _refusal(f"the peer answered for protocol {proposal.protocol} instead of {protocol}", scope)
-    types = _by_type(proposal)
+    types = by_type(proposal)
     rows = _match(slots, types)
     if rows is None:
         difference = _difference([(protocol, slots)], [(proposal, types)])
@@ -224,35 +229,45 @@ def _refusal(story: str, scope: str) -> IkeError:
 
 
 def _difference(wanted: _Wanted, offers: list[tuple[Proposal, _Offered]]) -> str:
-    """The differences of the pair of proposals that comes closest, in words."""
-    pairs = [
-        list(_differences(slots, types))
+    """The differences of the pair of proposals that comes closest, in words; of the first pairs, if there are many."""
+    pairs = (
+        (_differing(slots, types), slots, types)
         for protocol, slots in wanted
         for proposal, types in offers
         if proposal.protocol == protocol
-    ]
-    if not pairs:
+    )
+    closest = min(islice(pairs, _PAIRS_IN_STORY), key=lambda pair: len(pair[0]), default=None)
+    if closest is None:
         protocols = ", ".join(sorted({str(proposal.protocol) for proposal, _types in offers})) or "none"
         return f"protocol {protocols} is on offer, {wanted[0][0]} is allowed" if wanted else "none is allowed here"
-    return "; ".join(min(pairs, key=len))
+    differing, slots, types = closest
+    return "; ".join([_in_words(number, slots, types) for number in differing[:_NAMES_IN_STORY]])
 
 
-def _differences(slots: Slots, types: _Offered) -> Iterator[str]:
-    for kind, rows in slots:
-        choices = types.get(kind)
-        if _first(rows, choices) is None and not _may_be_absent(rows, choices):
-            offered = "nothing" if choices is None else _listed([_name(kind, *key) for key in choices])
-            allowed = _listed([row.name for row in rows]) if rows else "none"
-            yield f"{_KIND_WORDS[kind]} differs (offered: {offered}; allowed: {allowed})"
-    kinds = {int(kind) for kind, _rows in slots}
-    for number in types:
-        if number not in kinds:
-            yield f"transform type {number} is not supported here"
+def _differing(slots: Slots, types: _Offered) -> list[int]:
+    """The transform types in which an offer differs from what is wanted, or that nobody wants."""
+    found = [
+        int(kind)
+        for kind, rows in slots
+        if _first(rows, types.get(kind)) is None and not _may_be_absent(rows, types.get(kind))
+    ]
+    wanted = {kind for kind, _rows in slots}
+    return found + [number for number in types if number not in wanted]
 
 
-def _listed(words: list[str]) -> str:
-    if len(words) > _NAMES_IN_STORY:
-        words = [*words[:_NAMES_IN_STORY], f"{len(words) - _NAMES_IN_STORY} more"]
+def _in_words(number: int, slots: Slots, types: _Offered) -> str:
+    kind, rows = next((slot for slot in slots if slot[0] == number), (None, ()))
+    if kind is None:
+        return f"transform type {number} is not supported here"
+    offered = _listed(types[kind], lambda key: _name(kind, *key)) if kind in types else "nothing"
+    allowed = _listed(rows, str) if rows else "none"
+    return f"{_KIND_WORDS[kind]} differs (offered: {offered}; allowed: {allowed})"
+
+
+def _listed(items: Collection[_T], word: Callable[[_T], str]) -> str:
+    words = [word(item) for item in islice(items, _NAMES_IN_STORY)]
+    if len(items) > _NAMES_IN_STORY:
+        words.append(f"{len(items) - _NAMES_IN_STORY} more")
     return ", ".join(words) or "nothing that is understood"
 
 

@@ -5,26 +5,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+import itertools
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from ..crypto.proposal_index import ProposalIndex
 from ..identity import Identity
+from ..wire.v2.sa import Proposal
 from .actions import Path
 from .connection import ChildConfig, Connection
 
 Name = tuple[int, bytes]
+Addresses = tuple["str | None", "str | None"]  # the peer's and ours, None for any
+Names = tuple["str | None", "str | None", "Name | None", "Name | None"]  # addresses, then identities, the peer's first
 K = TypeVar("K", bound=Hashable)
 
 
 class Connections:
-    """The definitions, indexed by name, by the peer's address and by the children's reqids."""
+    """The definitions, indexed by name, by the addresses of both ends, by identities and by the children's reqids."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Connection] = {}
-        self._by_peer: dict[str | None, dict[str, Connection]] = {}
-        self._by_identity: dict[tuple[str | None, Name | None], dict[str, Connection]] = {}
+        self._by_addresses: dict[Addresses, _Answering] = {}
+        self._by_identity: dict[Names, dict[str, Connection]] = {}
         self._by_reqid: dict[int, tuple[str, str]] = {}
         self._by_ends: dict[tuple[Identity, Identity | str | None], set[str]] = {}
+        self._proposals = ProposalIndex()
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._by_name.values())
@@ -37,9 +43,11 @@ class Connections:
         """Add it, or replace the one of the same name."""
         self.remove(connection.name)
         self._by_name[connection.name] = connection
-        if connection.answers:
-            self._by_peer.setdefault(connection.remote_address, {})[connection.name] = connection
-            self._by_identity.setdefault(_identity_key(connection), {})[connection.name] = connection
+        if _takes_peers(connection):
+            numbers = [self._proposals.enter(proposal) for proposal in dict.fromkeys(connection.proposals)]
+            self._by_addresses.setdefault(_addresses(connection), _Answering()).put(connection, numbers)
+            for key in _identity_keys(connection):
+                self._by_identity.setdefault(key, {})[connection.name] = connection
         self._by_ends.setdefault(_ends(connection), set()).add(connection.name)
         for child in connection.children:
             self._by_reqid[child.reqid] = (connection.name, child.name)
@@ -49,9 +57,14 @@ class Connections:
         connection = self._by_name.pop(name, None)
         if connection is None:
             return
-        if connection.answers:
-            _discard(self._by_peer, connection.remote_address, name)
-            _discard(self._by_identity, _identity_key(connection), name)
+        if _takes_peers(connection):
+            addresses = _addresses(connection)
+            numbers = [self._proposals.leave(proposal) for proposal in dict.fromkeys(connection.proposals)]
+            self._by_addresses[addresses].remove(name, numbers)
+            if not self._by_addresses[addresses].fits:
+                del self._by_addresses[addresses]
+            for key in _identity_keys(connection):
+                _discard(self._by_identity, key, name)
         sharing = self._by_ends[_ends(connection)]
         sharing.discard(name)
         if not sharing:
@@ -71,28 +84,80 @@ class Connections:
         """Names of the tunnels between the same two identities."""
         return self._by_ends.get(_ends(connection), set())
 
-    def for_path(self, path: Path) -> Iterator[Connection]:
-        """Candidates for a peer that is not authenticated yet, the most specific first.
+    def for_path(self, path: Path) -> Connection | None:
+        """The most specific definition for a peer that is not authenticated yet, whatever it offers."""
+        return next((known.first() for known in self._answering(path)), None)
 
-        It is lazy: any number of peers may share an address, or have none, and the first fit is usually taken.
-        """
+    def fitting(self, path: Path, offered: Sequence[Proposal]) -> Connection | None:
+        """The most specific one that something on offer fits; the work grows with the offer alone."""
+        fits = self._proposals.fitting(offered)
+        return next((known.fitting(fits) for known in self._answering(path) if known.fits & fits), None)
+
+    def _answering(self, path: Path) -> Iterator[_Answering]:
+        """By addresses, the most specific first; any number of peers may share an address, or have none."""
         for remote in (path.remote_address, None):
             for local in (path.local_address, None):
-                yield from (c for c in self._by_peer.get(remote, {}).values() if c.local_address == local)
+                known = self._by_addresses.get((remote, local))
+                if known is not None:
+                    yield known
 
-    def for_identities(self, path: Path, remote: Identity, local: Identity | None) -> list[Connection]:
-        """Candidates whose identities fit what the peer sent; ``local`` is its wish for our identity (IDr)."""
-        return [
-            c
-            for key in (remote.key, None)
-            for address in (path.remote_address, None)
-            for c in self._by_identity.get((address, key), {}).values()
-            if c.local_address in (None, path.local_address) and (local is None or c.local_id.matches(local))
-        ]
+    def for_identities(self, path: Path, remote: Identity, local: Identity | None) -> Iterator[Connection]:
+        """Candidates whose identities fit what the peer sent; ``local`` is its wish for our identity (IDr).
+
+        The most specific ones come first. They are looked for as they are asked for: any number may fit.
+        """
+        wish = None if local is None else local.key
+        names = (remote.key, None)
+        for peer, address, here in itertools.product(names, (path.remote_address, None), (path.local_address, None)):
+            yield from self._by_identity.get((address, here, peer, wish), {}).values()
 
 
-def _identity_key(connection: Connection) -> tuple[str | None, Name | None]:
-    return connection.remote_address, None if connection.remote_id is None else connection.remote_id.key
+class _Answering:
+    """The definitions with one pair of addresses, by the number of each proposal that they allow.
+
+    :ivar fits: those numbers as bits.
+    """
+
+    __slots__ = ("_by_number", "fits")
+
+    def __init__(self) -> None:
+        self.fits = 0
+        self._by_number: dict[int, dict[str, Connection]] = {}
+
+    def put(self, connection: Connection, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._by_number.setdefault(number, {})[connection.name] = connection
+            self.fits |= 1 << number
+
+    def remove(self, name: str, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            _discard(self._by_number, number, name)
+            if number not in self._by_number:
+                self.fits &= ~(1 << number)
+
+    def first(self) -> Connection:
+        """The one that has been there longest, or nearly."""
+        return next(iter(next(iter(self._by_number.values())).values()))
+
+    def fitting(self, fits: int) -> Connection:
+        """The first one with any of the proposals whose bits are set."""
+        both = self.fits & fits
+        return next(iter(self._by_number[(both & -both).bit_length() - 1].values()))
+
+
+def _takes_peers(connection: Connection) -> bool:
+    """Whether a peer may begin: not where we always do, nor where nothing could be agreed on."""
+    return connection.answers and bool(connection.proposals)
+
+
+def _addresses(connection: Connection) -> Addresses:
+    return connection.remote_address, connection.local_address
+
+
+def _identity_keys(connection: Connection) -> tuple[Names, Names]:
+    """Where to find it for a peer that says whom it wants to talk to, and for one that does not."""
+    remote = None if connection.remote_id is None else connection.remote_id.key
+    return (*_addresses(connection), remote, connection.local_id.key), (*_addresses(connection), remote, None)
 
 
 def _discard(index: dict[K, dict[str, Connection]], key: K, name: str) -> None:

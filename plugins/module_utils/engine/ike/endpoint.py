@@ -35,7 +35,7 @@ from .connection import ChildConfig, Connection
 from .connections import Connections
 from .settings import Settings
 from .v2 import children, init, lifecycle, stop, timers
-from .v2.cookie import Cookies, HalfOpen
+from .v2.cookie import Cookies, HalfOpen, Refusals
 from .v2.dispatch import new_peer, pump, receive
 from .v2.exchange import unprotected
 from .v2.sa import AUTHENTICATED, Child, ChildState, IkeSa, Kind, State, Task
@@ -62,6 +62,7 @@ class Endpoint:
         self.registry = Registry()
         self.cookies = Cookies(entropy)
         self.half_open = HalfOpen()
+        self.refusals = Refusals(self.settings.half_open_lifetime)
         self._heap: list[tuple[float, int]] = []
         self._waiting: dict[int, IkeSa] = {}
         self._touched: dict[int, IkeSa] = {}

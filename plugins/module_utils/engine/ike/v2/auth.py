@@ -30,6 +30,7 @@ from .transport_nat import as_seen_here
 from .turn import Turn
 
 PSK = AuthMethod.SHARED_KEY
+CANDIDATES = 64  # definitions whose secrets are tried for one peer; nobody can tell by name which of more is meant
 
 
 def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
@@ -132,21 +133,24 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
 def _authenticate(
     turn: Turn, sa: IkeSa, remote: IDi, proof: AUTH | None, wish: Identity | None, got: Incoming
 ) -> Connection:
-    handshake = sa.handshake
-    candidates = turn.connections.for_identities(sa.path, remote.identity, wish)
+    handshake, peer = sa.handshake, remote.identity
     failure: IkeError | None = None
-    for connection in candidates:
+    for tried, connection in enumerate(turn.connections.for_identities(sa.path, peer, wish)):
+        if tried == CANDIDATES:
+            story = f"more than {tried} tunnels are defined for peer {peer}, and the first {tried} have other secrets"
+            failure = IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
+            break
         try:
-            _check_choice(connection, sa, remote.identity)
+            _check_choice(connection, sa, peer)
             signed = (handshake.received, handshake.nonce_r, sa.keys.pi, remote.encode())
-            sa.secret = _proven(connection, proof, sa, *signed, remote.identity)
+            sa.secret = _proven(connection, proof, sa, *signed, peer)
         except IkeError as exc:
             failure = exc
         else:
             return connection
     if failure is None:
         us = f" with us as {wish}" if wish else ""
-        story = f"no tunnel is defined here for peer identity {remote.identity}{us}"
+        story = f"no tunnel is defined here for peer identity {peer}{us}"
         failure = IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="no_matching_tunnel")
     raise failure
 

@@ -12,6 +12,7 @@ from collections import Counter
 from ...crypto.entropy import Entropy
 from ..actions import Path
 
+ADDRESSES = 4096  # of which refusals are counted one by one
 ROTATION = 60.0  # seconds a cookie secret is used for new cookies; it is accepted for as long again
 
 
@@ -61,8 +62,46 @@ class HalfOpen:
         self._by_peer[address] += 1
 
     def leave(self, address: str) -> None:
-        """One less: authenticated, refused or timed out."""
+        """One less: authenticated, or timed out, refused ones too."""
         self.total -= 1
         self._by_peer[address] -= 1
         if self._by_peer[address] <= 0:
             del self._by_peer[address]
+
+
+class Refusals:
+    """Counts first messages that were refused after they had made work: no half-open IKE SA is there to be counted.
+
+    :param seconds: how long each counts at least; at most twice as long, since whole spans of time are forgotten.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._span = 0
+        self._now: Counter[str] = Counter()
+        self._before: Counter[str] = Counter()
+        self._totals = 0, 0
+
+    def enter(self, address: str, now: float) -> None:
+        """One more. Of more than :data:`ADDRESSES` addresses the others are counted together."""
+        self._forget(now)
+        counted = address if address in self._now or len(self._now) < ADDRESSES else ""
+        self._now[counted] += 1
+        self._totals = self._totals[0] + 1, self._totals[1]
+
+    def total(self, now: float) -> int:
+        """How many there were lately."""
+        self._forget(now)
+        return sum(self._totals)
+
+    def of(self, address: str) -> int:
+        """How many of them came from that address."""
+        return self._now[address] + self._before[address]
+
+    def _forget(self, now: float) -> None:
+        span = int(now // self._seconds)
+        if span != self._span:
+            follows = span == self._span + 1
+            self._before, self._now = self._now if follows else Counter(), Counter()
+            self._totals = 0, self._totals[0] if follows else 0
+            self._span = span

@@ -23,11 +23,18 @@ from .turn import Turn
 # What nobody does on an IKE SA that lost a collision.
 WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.REKEY_IKE)
 
+# Octets of a first message: several times what anybody has to say, and kept until the peer is authenticated.
+LARGEST = 8192
+
 
 def new_peer(turn: Turn, header: Header, datagram: bytes, path: Path) -> None:
     """An IKE_SA_INIT request that belongs to no IKE SA yet."""
     row = table.request_row(State.START, Kind.INIT)
     try:
+        if header.length > LARGEST:
+            raise IkeError(
+                NotifyType.INVALID_SYNTAX, f"a first message of {header.length} octets, not {LARGEST} at most"
+            )
         payloads = Payloads(Message.read(header, datagram).payloads)
         _require(payloads, row.required)
         sa = row.handler(turn, Incoming(header, payloads, datagram, path))
@@ -64,6 +71,8 @@ def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path)
         return
     if header.message_id != sa.expected_id or header.exchange == ExchangeType.IKE_SA_INIT:
         return
+    if sa.state is State.REFUSED:
+        return
     first, chain = opened(sa, Message.read(header, datagram))
     turn.touch(sa)
     before = sa.state
@@ -86,6 +95,8 @@ def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path)
         answer = _refusal(turn, sa, exc)
     if answer is not None:
         send_answer(turn, sa, got, answer)
+        if sa.state is State.REFUSED:
+            lifecycle.keep_answer(sa)
 
 
 def _move(sa: IkeSa, before: State, after: State) -> None:
@@ -107,8 +118,7 @@ def _refusal(turn: Turn, sa: IkeSa, exc: IkeError) -> list[Notify] | None:
     if not exc.notify or sa.state not in (State.INIT_ANSWERED, *AUTHENTICATED):
         return None
     if sa.state is State.INIT_ANSWERED:
-        # Authentication failed: answer, then only repeat that answer until the half-open time is over.
-        turn.half_open.leave(sa.path.remote_address)
+        # Authentication failed: answer, then only repeat that answer until the half-open time is over, counted so long.
         turn.report("ike_failed", sa, reason=exc.reason, story=exc.story)
         sa.state = State.REFUSED
     elif _fatal(exc):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...crypto.exchange import answer_key_exchange
-from ...crypto.keys import derive_ike
+from ...crypto.keys import check_nonces, derive_ike
 from ...crypto.negotiation import Choice, check_answer_ike, choose_ike, offer_ike
 from ...crypto.sealer import Sealer
 from ...errors import IkeError
@@ -139,7 +139,7 @@ def respond(turn: Turn, got: Incoming) -> IkeSa | None:
 
     :raises IkeError: whose notify is to be sent unprotected.
     """
-    header, payloads, datagram, path = got
+    payloads, path = got.payloads, got.path
     offered, ke, nonce = payloads.one(SA), payloads.one(KE), payloads.one(Nonce)
     proven = _returns_cookie(turn, got)
     if not proven and _under_load(turn, ke, path):
@@ -147,7 +147,19 @@ def respond(turn: Turn, got: Incoming) -> IkeSa | None:
         return None
     if _full(turn, path):
         return None
+    try:
+        return _open(turn, got, offered, ke, nonce, proven)
+    except IkeError:
+        # Nothing is half-open then, and yet there was work, which whoever forges a source is not to get for nothing.
+        turn.refusals.enter(path.remote_address, turn.now)
+        raise
+
+
+def _open(turn: Turn, got: Incoming, offered: SA, ke: KE, nonce: Nonce, proven: bool) -> IkeSa | None:
+    """The half-open IKE SA that this request opens; what is cheap to refuse is refused before anything dear is done."""
+    header, payloads, datagram, path = got
     connection, choice = _choose(turn, offered, path)
+    check_nonces(choice, nonce.data)
     if choice.ke is None or ke.group != choice.ke.transform_id:
         wanted = choice.ke.transform_id if choice.ke else 0
         unprotected(turn, header, path, [Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))])
@@ -198,13 +210,12 @@ def _demand_cookie(turn: Turn, got: Incoming) -> None:
 
 
 def _under_load(turn: Turn, ke: KE, path: Path) -> bool:
-    """Whether so many IKE SAs are half-open that the next initiator has to return a cookie (section 2.6)."""
-    settings, half_open = turn.settings, turn.half_open
+    """Whether so many attempts came to nothing, so far or for good, that the next one needs a cookie (section 2.6)."""
+    settings, half_open, refusals, address = turn.settings, turn.half_open, turn.refusals, path.remote_address
     weight = COSTLY_WEIGHT if len(ke.data) >= COSTLY_OCTETS else 1
-    return (
-        half_open.total * weight >= settings.cookie_threshold
-        or half_open.of(path.remote_address) * weight >= settings.cookie_threshold_per_peer
-    )
+    return (half_open.total + refusals.total(turn.now)) * weight >= settings.cookie_threshold or (
+        half_open.of(address) + refusals.of(address)
+    ) * weight >= settings.cookie_threshold_per_peer
 
 
 def _full(turn: Turn, path: Path) -> bool:
@@ -229,17 +240,21 @@ def _without_spi(choice: Choice) -> Choice:
 
 
 def _choose(turn: Turn, offered: SA, path: Path) -> tuple[Connection, Choice]:
-    """The first candidate that has a proposal in common with the peer."""
-    refusal: IkeError | None = None
-    for connection in turn.connections.for_path(path):
-        try:
-            return connection, _without_spi(choose_ike(connection.proposals, offered.proposals))
-        except IkeError as exc:
-            refusal = refusal or exc
-    if refusal is not None:
-        raise refusal
-    story = f"no tunnel is defined between {path.local_address} and {path.remote_address}"
-    raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, story, reason="no_matching_tunnel")
+    """The most specific definition that has a proposal in common with the peer; who has none hears of the first one.
+
+    However many are defined, two of them are looked at: the first, which usually fits, and what the index finds.
+    """
+    first = turn.connections.for_path(path)
+    if first is None:
+        story = f"no tunnel is defined between {path.local_address} and {path.remote_address}"
+        raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, story, reason="no_matching_tunnel")
+    try:
+        return first, _without_spi(choose_ike(first.proposals, offered.proposals))
+    except IkeError:
+        other = turn.connections.fitting(path, offered.proposals)
+        if other is None or other is first:
+            raise
+    return other, _without_spi(choose_ike(other.proposals, offered.proposals))
 
 
 def _install_keys(sa: IkeSa, choice: Choice, shared: Any) -> None:

@@ -146,6 +146,11 @@ def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
     turn.report("ike_rekeyed", new, old=old.number)
 
 
+def keep_answer(sa: IkeSa) -> None:
+    """Keep of an IKE SA whose peer failed to authenticate no more than it takes to repeat the answer."""
+    sa.handshake = sa.choice = sa.keys = sa.seal = sa.open = sa.local_id = sa.remote_id = None
+
+
 def end(turn: Turn, sa: IkeSa, reason: str, story: str, answered: Task | None = None) -> None:
     """Remove the IKE SA with all its children and whatever it had under way.
 
@@ -164,7 +169,7 @@ def end(turn: Turn, sa: IkeSa, reason: str, story: str, answered: Task | None = 
         else:
             children.remove(turn, sa, child, reason, story)
     _release(turn, sa, under_way)
-    if sa.state is State.INIT_ANSWERED:
+    if sa.state in (State.INIT_ANSWERED, State.REFUSED):
         turn.half_open.leave(sa.path.remote_address)
     quiet = sa.state is State.REFUSED or sa.replaced_by is not None
     sa.state = State.GONE

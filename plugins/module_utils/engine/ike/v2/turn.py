@@ -98,7 +98,8 @@ class Turn:
     """What every handler gets: it appends to ``actions`` and asks no clock, socket or kernel."""
 
     __slots__ = (
-        "actions", "connections", "cookies", "entropy", "half_open", "now", "registry", "settings", "spis", "touched",
+        "actions", "connections", "cookies", "entropy", "half_open", "now", "refusals", "registry", "settings", "spis",
+        "touched",
     )  # fmt: skip
 
     def __init__(self, engine: Any, now: float) -> None:
@@ -112,6 +113,7 @@ class Turn:
         self.spis: SpiSource = engine.spis
         self.cookies = engine.cookies
         self.half_open = engine.half_open
+        self.refusals = engine.refusals
 
     def touch(self, sa: IkeSa) -> None:
         """Have its queue and its timers looked at when the turn ends."""
