@@ -13,11 +13,14 @@ import cProfile
 import itertools
 import os
 from collections import Counter, deque
+from collections.abc import Sequence
 from typing import Any
 
 from engine.kernel.events import AcquireEvent
+from engine.kernel.gateway import _policies
 from engine.kernel.registry import Registry
 from engine.kernel.spec import ChildSpec
+from engine.kernel.values import Policy
 
 
 class CountingGateway:
@@ -89,7 +92,7 @@ class CountingGateway:
         """Add the SA that receives."""
         self.calls["install_inbound"] += 1
 
-    def install_outbound(self, spec: ChildSpec) -> None:
+    def install_outbound(self, spec: ChildSpec, wanted: Sequence[Policy]) -> None:
         """Add the SA that sends; with it the child is up, and the next may come."""
         self.calls["install_outbound"] += 1
         if self._goals and self.calls["install_outbound"] == self._goals[0]:
@@ -98,14 +101,17 @@ class CountingGateway:
         if self._asked < self._limit:
             os.write(self._write, b"n")
 
-    def trap(self, spec: ChildSpec) -> None:
-        """Policies without SA: this child is started by its first packet."""
-        self.calls["trap"] += 1
-        self._trapped.append(spec)
+    def set_policies(self, wanted: Sequence[Policy], spec: ChildSpec) -> int:
+        """Without an SA they wait for the first packet, which starts the child."""
+        self.calls["set_policies"] += 1
+        if not spec.spi_out:
+            self._trapped.append(spec)
+        return len(wanted)
 
-    def point_policies(self, spec: ChildSpec) -> None:
-        """Let the policies name this child."""
-        self.calls["point_policies"] += 1
+    def delete_policies(self, places: Sequence[Any]) -> int:
+        """Delete policies."""
+        self.calls["delete_policies"] += 1
+        return len(places)
 
     def remove_sas(self, spec: ChildSpec) -> None:
         """Delete both SAs."""
@@ -117,17 +123,15 @@ class CountingGateway:
 
     held_policies = held_sas
 
-    def policies_of(self, spec: ChildSpec) -> list[Any]:
-        """None to look for."""
-        return []
+    standing_policies = held_sas
 
-    def reset_policies(self, spec: ChildSpec) -> None:
-        """Policies without SA again."""
-        self.calls["reset_policies"] += 1
+    def owns(self, policy: Policy) -> bool:
+        """Never asked: nothing is held."""
+        return False
 
-    def remove_policies(self, spec: ChildSpec) -> None:
-        """Delete the policies."""
-        self.calls["remove_policies"] += 1
+    def policies_of(self, spec: ChildSpec) -> list[Policy]:
+        """As the real one has them, for the manager keeps them in mind."""
+        return _policies(spec, spec.spi_out)
 
     def usage_all(self) -> dict[Any, Any]:
         """Counters of every SA."""

@@ -15,7 +15,7 @@ group (``ipsec spigrp``), the next generation takes its place there with the pol
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import EngineError, KernelError
 from ..said import Said
@@ -39,7 +39,7 @@ from .registry import Child, Registry, is_ours
 from .shunt import number_of
 from .spec import ChildSpec, Limits, Usage
 from .succession import succeed
-from .values import ESP, IN, OUT, Aead, Auth, Crypt, Policy, Sa, SaState, Template
+from .values import ESP, IN, OUT, Aead, Auth, Crypt, KernelSelector, Policy, Sa, SaState, Template
 
 __all__ = ["ChildSpec", "Gateway", "Limits", "Usage"]
 
@@ -48,7 +48,8 @@ _OUTBOUND_ESN_WINDOW = 1
 _NO_KEY = Secret(b"")
 
 # What the kernel held (None: nothing) and what takes its place.
-Change = tuple[Policy | None, Policy]
+Change = tuple["Policy | None", Policy]
+Mine = Callable[[Policy], bool]
 
 
 class Gateway:
@@ -121,8 +122,10 @@ class Gateway:
             self.release(spec.local_address, spec.protocol, spec.spi_in)
             raise
 
-    def install_outbound(self, spec: ChildSpec) -> None:
+    def install_outbound(self, spec: ChildSpec, wanted: Sequence[Policy] | None = None) -> None:
         """Add the SA that sends, then point the policies (in, fwd, out) to this generation; groups follow.
+
+        :param wanted: those policies, where they are not all of the child's (see :meth:`set_policies`).
 
         On failure the policies are as before the call and both SAs of this generation are gone.
 
@@ -130,7 +133,7 @@ class Gateway:
             MissingError: no ESP or AH in this kernel.
         """
         try:
-            wanted = _policies(spec, spec.spi_out)
+            policies_ = _policies(spec, spec.spi_out) if wanted is None else list(wanted)
             self._client.do(add_sa(outbound_sa(spec)))
         except EngineError:
             # The outbound SA is not ours when adding it failed: the SPI may be another's.
@@ -138,7 +141,7 @@ class Gateway:
             raise
         try:
             self._record(spec)
-            self._take_over(wanted, spec)
+            self._take_over(policies_, spec, _of(spec.reqid) if wanted is None else self.owns)
         except EngineError:
             self.remove_sas(spec)
             raise
@@ -190,7 +193,7 @@ class Gateway:
 
         :raises KernelError: as :meth:`install_outbound`; the policies are as before then.
         """
-        self._take_over(_policies(spec, spec.spi_out), spec)
+        self._take_over(_policies(spec, spec.spi_out), spec, _of(spec.reqid))
 
     def remove_policies(self, spec: ChildSpec) -> None:
         """Delete the policies with these selectors that carry this request ID; others are left alone."""
@@ -198,7 +201,40 @@ class Gateway:
         ours = [delete_policy_index(p) for p in found if p is not None and _is_of(p, spec.reqid)]
         _raise_first(self._client.batch(ours), errno.ENOENT)
 
-    def _take_over(self, wanted: list[Policy], spec: ChildSpec) -> None:
+    # Policies, as the manager wants them place by place (see manager/desired_policies.py)
+
+    def set_policies(self, wanted: Sequence[Policy], spec: ChildSpec) -> int:
+        """Have these policies of a child stand, in the place of whatever children of ours had there.
+
+        Where ``spec`` has an SA that sends, groups follow it.
+
+        :returns: how many differed.
+        :raises KernelError: somebody else has a policy with one of these selectors; all are as before then.
+        """
+        if spec.spi_out:
+            return self._take_over(list(wanted), spec, self.owns)
+        self._record(spec)
+        return len(self._change(self._missing_or_different(wanted, self.owns)))
+
+    def delete_policies(self, places: Sequence[tuple[KernelSelector, str, int]]) -> int:
+        """Delete what children of ours have with these selectors, directions and interfaces; others are left alone."""
+        found = self._client.get_policies(sorted(places, key=lambda place: place[1] != OUT))
+        ours = [delete_policy_index(policy) for policy in found if policy is not None and self.owns(policy)]
+        _raise_first(self._client.batch(ours), errno.ENOENT)
+        return len(ours)
+
+    def standing_policies(self) -> list[Policy]:
+        """Every policy of the main table that is tied to no mark, whoever owns it."""
+        return [policy for policy in self._client.dump_policies() if not policy.marked]
+
+    def owns(self, policy: Policy) -> bool:
+        """Whether a policy of the kernel belongs to a child in the registry, or to several at once."""
+        if number_of(policy) is not None or not policy.templates:
+            return False
+        first = policy.templates[0]
+        return first.shared or self._registry.names(first.reqid) is not None
+
+    def _take_over(self, wanted: list[Policy], spec: ChildSpec, mine: Mine) -> int:
         """Point policies and groups to a generation, all or nothing; nobody groups its SAs meanwhile."""
         done: list[Change] = []
         try:
@@ -206,24 +242,25 @@ class Gateway:
                 new = succeed(self._client, self._registry.groups(), spec, wanted)
                 for old_name, name in new.replaced:
                     self._registry.replace_member(old_name, name)
-                done = self._change(self._missing_or_different(new.wanted, spec.reqid) + new.others)
+                done = self._change(self._missing_or_different(new.wanted, mine) + new.others)
         except EngineError:
             self._client.batch(_undo(done))
             raise
+        return len(done)
 
     def _set_policies(self, wanted: list[Policy], reqid: int) -> None:
         """Create what is missing, replace what differs; on any failure all policies are as before."""
-        self._change(self._missing_or_different(wanted, reqid))
+        self._change(self._missing_or_different(wanted, _of(reqid)))
 
-    def _missing_or_different(self, wanted: list[Policy], reqid: int) -> list[Change]:
-        """(held, wanted) of the policies that have to change.
+    def _missing_or_different(self, wanted: Sequence[Policy], mine: Mine) -> list[Change]:
+        """(held, wanted) of the policies that have to change; ``mine`` tells which may be replaced.
 
         Looking first is cheaper than trying: replacing makes the kernel walk its policies, reading does not.
         """
         changes: list[Change] = []
         there = self._client.get_policies([(policy.selector, policy.direction, policy.if_id) for policy in wanted])
         for held, policy in zip(there, wanted, strict=True):
-            if held is not None and not _is_of(held, reqid):
+            if held is not None and not mine(held):
                 raise KernelError(f"set the policy {describe(policy)}", errno.EEXIST, self._claim(held))
             if held is None or (held.priority, held.action, held.templates) != policy[2:5]:
                 changes.append((held, policy))
@@ -274,13 +311,12 @@ class Gateway:
 
     def held_policies(self) -> list[Policy]:
         """Every policy of a child in the registry."""
-        known = self._registry.children()
         # An eroute that somebody set by hand may lead to an SA of a child, and is not the child's all the same.
-        return [p for p in self._client.dump_policies() if p.reqid in known and number_of(p) is None]
+        return [policy for policy in self._client.dump_policies() if self.owns(policy)]
 
     def policies_of(self, spec: ChildSpec) -> list[Policy]:
-        """The policies that belong to a child, whatever they name."""
-        return _policies(spec, 0)
+        """The policies that a child wants: without an SPI they hold its place."""
+        return _policies(spec, spec.spi_out)
 
     def cleanup(self, keep_reqids: frozenset[int] = frozenset()) -> tuple[int, int]:
         """Delete what an earlier run left: (SAs, policies) deleted.
@@ -289,6 +325,8 @@ class Gateway:
         the policies are gone.
         """
         policies_ = [policy for policy in self.held_policies() if policy.reqid not in keep_reqids]
+        if keep_reqids:
+            policies_ = [policy for policy in policies_ if not policy.templates[0].shared]
         sas = [sa for sa in self.held_sas() if sa.reqid not in keep_reqids and not sa.hold]
         self.discard(sas, policies_)
         return len(sas), len(policies_)
@@ -305,6 +343,10 @@ class Gateway:
         _raise_first(self._client.batch(removals), errno.ESRCH)
         for sa in sas:
             self._registry.remove_group(said_of(sa))
+
+
+def _of(reqid: int) -> Mine:
+    return lambda policy: _is_of(policy, reqid)
 
 
 def _is_of(policy: Policy, reqid: int) -> bool:

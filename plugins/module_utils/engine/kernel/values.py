@@ -135,7 +135,11 @@ class SaState:
 
 
 class Template(NamedTuple):
-    """What a policy demands of a packet: an SA of this kind. Address text; SPI and reqid 0 mean any."""
+    """What a policy demands of a packet: an SA of this kind. Address text; SPI and reqid 0 mean any.
+
+    :ivar shared: whether several children of ours hand a selector over to each other just now, and the template lets
+        in what any of them receives. The kernel keeps it as the share mode *unique*, which it makes no use of.
+    """
 
     source: str
     destination: str
@@ -144,6 +148,7 @@ class Template(NamedTuple):
     mode: str
     reqid: int
     optional: bool = False
+    shared: bool = False
 
 
 class Policy(NamedTuple):

@@ -34,6 +34,7 @@ DIRECTION_NAMES = ("in", "out", "fwd")
 ACTIONS = {"allow": 0, "block": 1}
 ACTION_NAMES = {0: "allow", 1: "block"}
 UDP_ENCAP_ESPINUDP = 2
+SHARE_UNIQUE = 3
 MAX_REPLAY_WINDOW = 4096
 
 HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
@@ -285,7 +286,7 @@ def pack_policy(policy: Policy) -> bytes:
 def _pack_template(t: Template) -> bytes:
     return _TEMPLATE.pack(
         pack_address(t.destination), t.spi.to_bytes(4, "big"), t.protocol, family_of(t.destination),
-        pack_address(t.source), t.reqid, MODES[t.mode], 0, t.optional,
+        pack_address(t.source), t.reqid, MODES[t.mode], SHARE_UNIQUE if t.shared else 0, t.optional,
         _ALL_ALGORITHMS, _ALL_ALGORITHMS, _ALL_ALGORITHMS,
     )  # fmt: skip
 
@@ -297,10 +298,10 @@ def unpack_templates(data: bytes, start: int, end: int) -> tuple[Template, ...]:
 
 def _unpack_template(data: bytes, at: int) -> Template:
     fields = _TEMPLATE.unpack_from(data, at)
-    destination, spi, protocol, family, source, reqid, mode, _share, optional = fields[:9]
+    destination, spi, protocol, family, source, reqid, mode, share, optional = fields[:9]
     return Template(
         unpack_address(source, family), unpack_address(destination, family), int.from_bytes(spi, "big"),
-        protocol, MODE_NAMES.get(mode, str(mode)), reqid, bool(optional),
+        protocol, MODE_NAMES.get(mode, str(mode)), reqid, bool(optional), share == SHARE_UNIQUE,
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ are needed are not touched. Where there is no journal nothing is known of any SA
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,11 +19,12 @@ from ..ike.actions import Acquire, Action, ChildSa, Expire, InstallInbound, Inst
 from ..ike.v2.redo import thaw_actions
 from ..ike.v2.sa import ChildState, IkeSa
 from ..kernel.policies import packet_selectors
-from ..kernel.spec import ChildSpec
-from ..kernel.values import OUT, Policy, SaState
+from ..kernel.values import SaState
+from .desired_policies import RECEIVES, SENDS, place_of
 from .difference import changes
 from .host import spec_of
 from .live import Kept
+from .performer import claimant
 from .plan import Step
 from .store import Put, Stored
 
@@ -43,12 +43,14 @@ def adopt(resident: Resident, rows: Mapping[str, Stored], kept: Kept) -> None:
     for row in kept.rows.values():
         resident.tunnels.resume(row)
     pending, problems = resident.endpoint.resume(kept.sas, resident.clock())
+    _claim(resident)
     for tunnel, problem in problems.items():
         resident.log.warning("its state cannot be used, it is set up anew", tunnel=tunnel, problem=problem)
     _do_again(resident, kept.undone)
     resident.act(pending)
     _let_go_unknown(resident, rows, kept)
     _catch_up(resident)
+    _keep_what_is_left(resident)
     _carry_on(resident, rows, kept)
     _tidy(resident)
     _answer_waiting_packets(resident)
@@ -201,6 +203,24 @@ def _names(row: Stored) -> Iterator[tuple[str, str]]:
     return ((row.name, child) for child in row.children)
 
 
+def _claim(resident: Resident) -> None:
+    """The policies that the children have, before anything else can be wanted in their place."""
+    for sa in _ike_sas(resident):
+        for child in sa.children.values():
+            rank = RECEIVES if child.state is ChildState.ANSWERED else SENDS
+            spec = spec_of(child.sa, _owner(resident, child.sa))
+            resident.policies.claim(claimant(child.sa), (rank, child.number), spec, True)
+    resident.policies.trust()
+
+
+def _keep_what_is_left(resident: Resident) -> None:
+    """What holds the place of a child goes on to do so, whatever is wanted of it, until its tunnel is stopped."""
+    for policy in resident.host.gateway.held_policies():
+        names = resident.host.registry.names(policy.reqid)
+        if names is not None and not resident.policies.claims_at(place_of(policy)):
+            resident.tunnels.traps.leave(names.tunnel, [names.child])
+
+
 def _tidy(resident: Resident) -> None:
     """Leave in the kernel what is needed and nothing else; put right what points to nowhere."""
     gateway = resident.host.gateway
@@ -211,13 +231,14 @@ def _tidy(resident: Resident) -> None:
         for sa in gateway.held_sas()
         if not sa.hold and _name(sa) not in needed and not (sa.larval and sa.spi in reserved)
     ]
-    held = gateway.held_policies()
-    wanted = _wanted_policies(resident)
-    unwanted = [policy for policy in held if _place(policy) not in wanted]
+    repairs = resident.policies.audit(gateway.standing_policies())
+    for refusal in resident.policies.settle():
+        resident.log.error(str(refusal.problem))
+    unwanted = sum(1 for repair in repairs if repair.wanted is None)
     if doomed or unwanted:
-        gateway.discard(doomed, unwanted)
-        resident.log.info("removed what no tunnel has", sas=len(doomed), policies=len(unwanted))
-    _point(resident, {_place(policy): policy for policy in held})
+        gateway.discard(doomed, ())
+        resident.log.info("removed what no tunnel has", sas=len(doomed), policies=unwanted)
+    _open_ways(resident)
     resident.host.tidy_ways()
 
 
@@ -226,56 +247,18 @@ def _reservations(sa: IkeSa) -> Iterator[int]:
     return (int.from_bytes(task.spi, "big") for task in tasks if task is not None and len(task.spi) == 4)
 
 
-Place = tuple[int, object, str, int]
-
-
-def _place(policy: Policy) -> Place:
-    return policy.reqid, policy.selector, policy.direction, policy.if_id
-
-
-def _wanted_policies(resident: Resident) -> set[Place]:
-    specs = [*_specs(resident).values(), *resident.tunnels.traps.laid()]
-    return {_place(policy) for spec in specs for policy in resident.host.gateway.policies_of(spec)}
-
-
-def _specs(resident: Resident) -> dict[int, ChildSpec]:
-    """What is installed, by the number of the child."""
-    return {child.number: spec_of(child, _owner(resident, child)) for child in _children(resident)}
-
-
 def _owner(resident: Resident, child: ChildSa) -> str:
     row = resident.tunnels.rows.get(child.tunnel)
     return row.owner if row else ""
 
 
-def _point(resident: Resident, held: Mapping[Place, Policy]) -> None:
-    """Let policies that are not there, or name an SA that is gone, name the latest generation; open its ways."""
-    generations: dict[tuple[object, ...], list[ChildSpec]] = defaultdict(list)
-    specs = _specs(resident)
+def _open_ways(resident: Resident) -> None:
+    """The routes of what is up, which the host has to know for theirs."""
     for sa in _ike_sas(resident):
         for child in sa.children.values():
             if child.state is not ChildState.ANSWERED:
-                spec = specs[child.number]
-                key = spec.reqid, spec.local_selectors, spec.remote_selectors, spec.if_id
-                generations[key].append(spec)
-                _open_way(resident, spec)
-    for group in generations.values():
-        spis = {spec.spi_out for spec in group}
-        policies = [held.get(_place(policy)) for policy in resident.host.gateway.policies_of(group[-1])]
-        if any(policy is None or (policy.direction == OUT and not _named(policy) & spis) for policy in policies):
-            try:
-                resident.host.gateway.point_policies(group[-1])
-            except EngineError as exc:
-                resident.log.error(str(exc), tunnel=group[-1].tunnel)
-
-
-def _named(policy: Policy) -> set[int]:
-    return {template.spi for template in policy.templates}
-
-
-def _open_way(resident: Resident, spec: ChildSpec) -> None:
-    try:
-        resident.host.open_way(spec)
-    except EngineError as exc:
-        # Forwarded packets may have their route already; the SA serves them.
-        resident.log.warning(f"no route for child {spec.child}: {exc}", tunnel=spec.tunnel)
+                try:
+                    resident.host.open_way(spec_of(child.sa, _owner(resident, child.sa)))
+                except EngineError as exc:
+                    # Forwarded packets may have their route already; the SA serves them.
+                    resident.log.warning(f"no route for child {child.sa.child}: {exc}", tunnel=child.sa.tunnel)

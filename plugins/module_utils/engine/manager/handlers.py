@@ -97,18 +97,19 @@ class Methods:
             # The disk may take its time; tunnels must not wait for it.
             outcome = await asyncio.to_thread(self._resident.store.commit, changes) if changes else {}
             tunnels = self._resident.tunnels
-            # What goes makes room first: others may get its selectors.
+            # What goes makes room first: others may get its selectors, and take its policies over.
             order = sorted(range(len(plan.steps)), key=lambda position: plan.steps[position].action != "removed")
-            async for position in _in_slices(order):
-                step = plan.steps[position]
-                row = outcome[step.name] if step.name in outcome else tunnels.rows.get(step.name)
-                tunnels.carry_out(step, row)
-                shown = answer["tunnels"][position]
-                if row is not None:
-                    shown["number"] = row.number
-                shown["manager_number"] = tunnels.numbers.of(step.name)
-                untouched = step.action == "none" and step.name in conditions
-                shown |= _standing(conditions[step.name] if untouched else tunnels.condition(step.name))
+            with self._resident.policies.together():
+                async for position in _in_slices(order):
+                    step = plan.steps[position]
+                    row = outcome[step.name] if step.name in outcome else tunnels.rows.get(step.name)
+                    tunnels.carry_out(step, row)
+                    shown = answer["tunnels"][position]
+                    if row is not None:
+                        shown["number"] = row.number
+                    shown["manager_number"] = tunnels.numbers.of(step.name)
+                    untouched = step.action == "none" and step.name in conditions
+                    shown |= _standing(conditions[step.name] if untouched else tunnels.condition(step.name))
             self._resident.turned()
             return answer
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from ..errors import EngineError
 from ..ike.actions import (
@@ -24,6 +25,8 @@ from ..ike.actions import (
     ResetPolicies,
     Send,
 )
+from ..kernel.spec import ChildSpec
+from .desired_policies import LEFT, RECEIVES, SENDS, Claimant, DesiredPolicies
 from .host import KernelHost, spec_of
 from .log import Log
 from .sockets import Ports
@@ -42,6 +45,7 @@ class Performer:
         self,
         host: KernelHost,
         ports: Ports,
+        policies: DesiredPolicies,
         traps: Traps,
         log: Log,
         owner_of: Callable[[str], str],
@@ -51,12 +55,14 @@ class Performer:
         self._host = host
         self._gateway = host.gateway
         self._ports = ports
+        self._policies = policies
         self._traps = traps
         self._log = log
         self._owner_of = owner_of
         self._report = report
         self._unsent = unsent
         self.sent = 0
+        self._dead: list[ChildSa] = []
         self._verbs = {
             InstallInbound: self._install_inbound,
             InstallOutbound: self._install_outbound,
@@ -82,6 +88,7 @@ class Performer:
                 problem = self._kernel(action)
                 if problem and isinstance(action, (InstallInbound, InstallOutbound)):
                     failures[action.child.number] = InstallFailed(action.child, problem)
+        self._bury()
         return list(failures.values())
 
     def _kernel(self, action: Action) -> str:
@@ -95,12 +102,28 @@ class Performer:
             return str(exc)
         return ""
 
+    def _spec(self, child: ChildSa) -> ChildSpec:
+        return spec_of(child, self._owner_of(child.tunnel))
+
     def _install_inbound(self, child: ChildSa) -> None:
-        self._gateway.install_inbound(spec_of(child, self._owner_of(child.tunnel)))
+        spec = self._spec(child)
+        try:
+            # What it lets in has to be let in before the peer can send it.
+            self._policies.claim(claimant(child), (RECEIVES, child.number), spec, True)
+            self._settle(claimant(child))
+            self._gateway.install_inbound(spec)
+        except EngineError:
+            self._dead.append(child)
+            raise
 
     def _install_outbound(self, child: ChildSa) -> None:
-        spec = spec_of(child, self._owner_of(child.tunnel))
-        self._gateway.install_outbound(spec)
+        spec = self._spec(child)
+        try:
+            self._policies.claim(claimant(child), (SENDS, child.number), spec, True)
+            self._policies.install_outbound(claimant(child))
+        except EngineError:
+            self._let_go(child)
+            raise
         try:
             self._host.open_way(spec)
         except EngineError as exc:
@@ -108,21 +131,43 @@ class Performer:
             self._log.warning(f"no route for child {child.child}: {exc}", tunnel=child.tunnel)
 
     def _point_policies(self, child: ChildSa) -> None:
-        self._gateway.point_policies(spec_of(child, self._owner_of(child.tunnel)))
+        self._policies.claim(claimant(child), (SENDS, child.number), self._spec(child), True)
+        claim = self._policies.of(claimant(child))
+        self._policies.look_again(claim.policies if claim is not None else ())
+        self._settle(claimant(child))
 
     def _remove_sas(self, child: ChildSa) -> None:
-        self._gateway.remove_sas(spec_of(child, self._owner_of(child.tunnel)))
+        # The policies leave them first: for others that live, or without an SA, until it is said what becomes of them.
+        self._let_go(child)
+        self._gateway.remove_sas(self._spec(child))
 
     def _reset_policies(self, child: ChildSa) -> None:
-        self._gateway.reset_policies(spec_of(child, self._owner_of(child.tunnel)))
+        self._traps.leave_policies(child, _without_sas(self._spec(child)))
+        self._settle(claimant(child))
 
     def _remove_policies(self, child: ChildSa) -> None:
-        if self._traps.hold(child):
-            self._reset_policies(child)
-        else:
-            spec = spec_of(child, self._owner_of(child.tunnel))
-            self._gateway.remove_policies(spec)
-            self._host.shut_way(spec)
+        self._dead.append(child)
+
+    def _let_go(self, child: ChildSa) -> None:
+        """Want its policies no more than as long as nothing is said about them."""
+        self._dead.append(child)
+        if claimant(child) in self._policies:
+            self._policies.claim(claimant(child), (LEFT, child.number), _without_sas(self._spec(child)))
+            self._policies.settle()
+
+    def _bury(self) -> None:
+        """Delete, last of all, what the children that are gone leave and nobody else wants."""
+        if self._dead:
+            dead, self._dead = self._dead, []
+            for child in dead:
+                self._policies.drop(claimant(child))
+            for refusal in self._policies.settle():
+                self._log.error(str(refusal.problem))
+
+    def _settle(self, name: Claimant) -> None:
+        for refusal in self._policies.settle():
+            if refusal.claimant == name:
+                raise refusal.problem
 
     def _release(self, action: ReleaseSpi) -> None:
         try:
@@ -143,3 +188,12 @@ class Performer:
             self._unsent(path, exc)
         else:
             self.sent += 1
+
+
+def claimant(child: ChildSa) -> Claimant:
+    """Who claims the policies of a living child."""
+    return "child", child.number
+
+
+def _without_sas(spec: ChildSpec) -> ChildSpec:
+    return replace(spec, spi_in=0, spi_out=0)

@@ -23,6 +23,7 @@ from ..ike.v2.sa import State
 from ..ping.responder import answer
 from .adoption import adopt
 from .bucket import Bucket
+from .desired_policies import DesiredPolicies
 from .host import KernelHost, event_of
 from .live import Live, boot_id
 from .log import Log
@@ -76,9 +77,11 @@ class Resident:
         self.subscribers: set[Subscriber] = set()
         self.endpoint = Endpoint(SystemEntropy(), self._reserve, settings)
         self.live = Live(host.registry.directory, log, boot_id())
-        self.tunnels = Tunnels(self.endpoint, host, log, self.act, clock)
+        self.policies = DesiredPolicies(host, log)
+        self.tunnels = Tunnels(self.endpoint, host, self.policies, log, self.act, clock)
         self.tunnels.settled = self._settled
-        self.performer = Performer(host, ports, self.tunnels.traps, log, self._owner_of, self._report, self._unsent)
+        told = self._owner_of, self._report, self._unsent
+        self.performer = Performer(host, ports, self.policies, self.tunnels.traps, log, *told)
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
         self._keepalive_at = clock() + KEEPALIVE_SECONDS
         self._busy = False

@@ -5,26 +5,27 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
 from ..errors import EngineError, KernelError
 from ..ike.actions import ChildSa
-from ..ike.connection import Connection
-from ..ike.v2.turn import Registry
+from ..ike.connection import ChildConfig, Connection
 from ..kernel.spec import ChildSpec
+from .desired_policies import HOLDS, Claimant, DesiredPolicies, Refusal
 from .host import KernelHost, trap_of
 from .store import Stored
 from .wanted import holds_place
 
 
 class Traps:
-    """Which traps are laid, by tunnel and child.
+    """Which children's places are held, by tunnel."""
 
-    :param sas: the IKE SAs that run, for the policies that are in use.
-    """
-
-    def __init__(self, host: KernelHost, sas: Registry) -> None:
+    def __init__(self, host: KernelHost, policies: DesiredPolicies) -> None:
         self._host = host
-        self._sas = sas
+        self._policies = policies
         self._laid: dict[str, dict[str, ChildSpec]] = {}
+        self._left: defaultdict[str, set[str]] = defaultdict(set)
 
     def of(self, tunnel: str) -> frozenset[str]:
         """The children of a tunnel whose place is held."""
@@ -34,10 +35,20 @@ class Traps:
         """All of them."""
         return [spec for specs in self._laid.values() for spec in specs.values()]
 
-    def hold(self, child: ChildSa) -> bool:
-        """Whether the policies of this child are the very ones that hold its place while it is down."""
-        spec = self._laid.get(child.tunnel, {}).get(child.child)
-        return spec is not None and _same_policies(spec, child)
+    def leave(self, tunnel: str, children: Iterable[str]) -> None:
+        """Hold the place of children that were up, too, from the next :meth:`lay` on until the tunnel is taken.
+
+        Whoever defined them may not ask for them to be up; that they were is reason enough to let nothing out in clear.
+        """
+        self._left[tunnel].update(children)
+
+    def leave_policies(self, child: ChildSa, spec: ChildSpec) -> None:
+        """Hold the place of a child that has just gone down."""
+        laid = self._laid.setdefault(child.tunnel, {})
+        if child.child not in laid:
+            self.leave(child.tunnel, [child.child])
+            laid[child.child] = spec
+            self._policies.claim(_claimant(child.tunnel, child.child), (HOLDS, 0), spec)
 
     def lay(self, row: Stored, connection: Connection, local: str | None) -> None:
         """Hold the places of those children that want it, and no others.
@@ -45,30 +56,32 @@ class Traps:
         :param local: our address towards the peer, None if there is no way to it.
         :raises KernelError: with every refusal; what could be laid is.
         """
-        remote = connection.remote_address
-        wanted: dict[str, ChildSpec] = {}
-        children = row.definition.document["children"]
-        held = {child["name"] for child in children if holds_place(row.wanted, row.asked, child)}
-        if local is not None and remote is not None:
-            wanted = {
-                child.name: trap_of(child, row.owner, row.name, local, remote)
-                for child in connection.children
-                if child.name in held
-            }
+        laid = self._laid.get(row.name, {})
+        wanted = self._wanted(row, connection, local, laid)
         # Without a route a packet never comes to the policy that would start the child.
         on_demand = {child.name for child in connection.children if child.start == "trap"}
-        laid = self._laid.get(row.name, {})
-        refusals = self._take({name: spec for name, spec in laid.items() if wanted.get(name) != spec})
-        self._laid[row.name] = kept = {name: spec for name, spec in wanted.items() if laid.get(name) == spec}
-        for name in wanted.keys() - kept.keys():
+        refusals: list[str] = []
+        for name, spec in wanted.items():
             try:
-                if not self._in_use(wanted[name]):
-                    self._host.gateway.trap(wanted[name])
-                if name in on_demand:
-                    self._host.open_way(wanted[name])
-                kept[name] = wanted[name]
+                self._policies.claim(_claimant(row.name, name), (HOLDS, row.number), spec)
             except EngineError as exc:
                 refusals.append(str(exc))
+        self._let_go(row.name, laid.keys() - wanted.keys())
+        refused = {refusal.claimant: refusal for refusal in self._policies.settle()}
+        self._laid[row.name] = kept = {}
+        for name, spec in wanted.items():
+            refusal = refused.pop(_claimant(row.name, name), None)
+            if refusal is not None or _claimant(row.name, name) not in self._policies:
+                refusals += [str(refusal.problem)] if refusal else []
+                self._let_go(row.name, [name])
+                continue
+            kept[name] = spec
+            if name in on_demand:
+                try:
+                    self._host.open_way(spec)
+                except EngineError as exc:
+                    refusals.append(str(exc))
+        refusals += [str(refusal.problem) for refusal in refused.values()]
         if refusals:
             raise KernelError("hold the place of a child that is down", 0, "; ".join(refusals))
 
@@ -77,31 +90,47 @@ class Traps:
 
         :raises KernelError: the kernel refused to remove a policy.
         """
-        refusals = self._take(self._laid.pop(tunnel, {}))
-        if refusals:
-            raise KernelError("remove policies", 0, "; ".join(refusals))
+        self._left.pop(tunnel, None)
+        self._let_go(tunnel, self._laid.pop(tunnel, {}))
+        _raise(self._policies.settle())
 
-    def _take(self, specs: dict[str, ChildSpec]) -> list[str]:
-        refusals = []
-        for spec in specs.values():
-            # Policies in use go when the child goes.
-            if not self._in_use(spec):
-                try:
-                    self._host.gateway.remove_policies(spec)
-                    self._host.shut_way(spec)
-                except EngineError as exc:
-                    refusals.append(str(exc))
-        return refusals
+    def _wanted(
+        self, row: Stored, connection: Connection, local: str | None, laid: dict[str, ChildSpec]
+    ) -> dict[str, ChildSpec]:
+        left = {name for name in self._left.get(row.name, ()) if row.asked.get(name, True)}
+        children = row.definition.document["children"]
+        held = {
+            child["name"] for child in children if holds_place(row.wanted, row.asked, child) or child["name"] in left
+        }
+        remote = connection.remote_address
+        if local is not None and remote is not None:
+            return {
+                child.name: trap_of(child, row.owner, row.name, local, remote)
+                for child in connection.children
+                if child.name in held
+            }
+        # Where there is no way to the peer just now, or none is known: what is held stays held.
+        return {
+            child.name: laid[child.name]
+            for child in connection.children
+            if child.name in held and child.name in laid and _same_packets(laid[child.name], child)
+        }
 
-    def _in_use(self, spec: ChildSpec) -> bool:
-        return any(
-            _same_policies(spec, child.sa) for sa in self._sas.of_tunnel(spec.tunnel) for child in sa.children.values()
-        )
+    def _let_go(self, tunnel: str, children: Collection[str]) -> None:
+        for child in children:
+            self._policies.drop(_claimant(tunnel, child))
 
 
-def _same_policies(spec: ChildSpec, child: ChildSa) -> bool:
-    return (
-        (spec.reqid, spec.if_id) == (child.reqid, child.if_id)
-        and set(spec.local_selectors) == set(child.local_selectors)
-        and set(spec.remote_selectors) == set(child.remote_selectors)
-    )
+def _claimant(tunnel: str, child: str) -> Claimant:
+    return "trap", tunnel, child
+
+
+def _same_packets(spec: ChildSpec, config: ChildConfig) -> bool:
+    return (spec.reqid, spec.if_id, spec.local_selectors, spec.remote_selectors) == (
+        config.reqid, config.if_id, config.local, config.remote,
+    )  # fmt: skip
+
+
+def _raise(refusals: list[Refusal]) -> None:
+    if refusals:
+        raise KernelError("remove policies", 0, "; ".join(str(refusal.problem) for refusal in refusals))

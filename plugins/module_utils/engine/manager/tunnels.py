@@ -15,6 +15,7 @@ from ..ike.endpoint import Endpoint
 from ..kernel.registry import Child
 from ..selector import Selector
 from .build import connection_of
+from .desired_policies import DesiredPolicies
 from .devices import Devices
 from .host import KernelHost
 from .interface import if_id_of
@@ -47,17 +48,26 @@ class Tunnels:
     :ivar settled: called with the name of a tunnel that is in operation as its row says, or is not any more.
     """
 
-    def __init__(self, endpoint: Endpoint, host: KernelHost, log: Log, act: Act, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        host: KernelHost,
+        policies: DesiredPolicies,
+        log: Log,
+        act: Act,
+        clock: Callable[[], float],
+    ) -> None:
         self.rows: dict[str, Stored] = {}
         self.retry = Retry(random.random)
         self.modes: dict[int, str] = {}
-        self.traps = Traps(host, endpoint.registry)
+        self.traps = Traps(host, policies)
         self.devices = Devices(host)
         self.numbers = Numbers(host.registry.directory)
         self.changed: Callable[[str], None] = lambda name: None
         self.settled: Callable[[str], None] = lambda name: None
         self._endpoint = endpoint
         self._host = host
+        self._policies = policies
         self._log = log
         self._act = act
         self._clock = clock
@@ -101,6 +111,10 @@ class Tunnels:
 
     def carry_out(self, step: Step, row: Stored | None) -> None:
         """Do one step of a plan; ``row`` is what the database now holds, None once it is removed."""
+        with self._policies.together():
+            self._carry_out(step, row)
+
+    def _carry_out(self, step: Step, row: Stored | None) -> None:
         if step.action == "none":
             if step.nudges and row is not None and starts_itself(row):
                 self._nudge(step.name)
@@ -335,8 +349,14 @@ class Tunnels:
         self._forget_peer(name)
         connection = self._connections.pop(name, None)
         for child in connection.children if connection else ():
-            self._host.registry.forget(child.reqid)
             self.modes.pop(child.reqid, None)
+            # As long as there is a policy of it, it has to be known for ours.
+            self._policies.afterwards(lambda reqid=child.reqid, child=child: self._forget(name, child.name, reqid))
+
+    def _forget(self, tunnel: str, child: str, reqid: int) -> None:
+        names = self._host.registry.names(reqid)
+        if names is not None and names[1:] == (tunnel, child) and tunnel not in self.rows:
+            self._host.registry.forget(reqid)
 
     def _forget_peer(self, name: str) -> None:
         before = self._connections.get(name)

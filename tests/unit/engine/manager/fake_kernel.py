@@ -17,9 +17,13 @@ from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "plugins" / "module_utils"))
 
 from engine.errors import KernelError, MissingError
+from engine.kernel.gateway import _policies as gateway_policies
 from engine.kernel.interfaces import Link
+from engine.kernel.policies import network_text
 from engine.kernel.registry import Registry
 from engine.kernel.spec import Usage
+from engine.kernel.values import Policy
+from engine.manager.desired_policies import place_of
 
 
 def verb(method):
@@ -53,7 +57,7 @@ class FakeGateway:
     def __init__(self, journal: Path | None = None) -> None:
         self.sas: dict[tuple[str, int], object] = {}
         self.reserved: set[tuple[str, int]] = set()
-        self.policies: dict[tuple, tuple[int, int]] = {}
+        self.held: dict[tuple, Policy] = {}
         self.calls: list[str] = []
         self.refuse: set[str] = set()
         self.waiting: list[object] = []
@@ -61,9 +65,21 @@ class FakeGateway:
         self._spis = itertools.count(0xC0000001)
         self._read, self._write = os.pipe()
         if journal is not None and self._memory.exists():
-            self.sas, self.policies = pickle.loads(self._memory.read_bytes())  # noqa: S301 (our own)
+            self.sas, self.held = pickle.loads(self._memory.read_bytes())  # noqa: S301 (our own)
             taken = [spi for _address, spi in self.sas]
             self._spis = itertools.count(max([0xC0000000, *taken]) + 0x1000)
+
+    @property
+    def policies(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """What goes out: (local, remote) network -> (request ID, SPI)."""
+        return {
+            (network_text(s.source, s.source_prefix), network_text(s.destination, s.destination_prefix)): (
+                policy.templates[0].reqid,
+                policy.templates[0].spi,
+            )
+            for (s, direction, _if_id), policy in self.held.items()
+            if direction == "out"
+        }
 
     @property
     def _memory(self) -> Path:
@@ -73,7 +89,7 @@ class FakeGateway:
         """A kernel outlives the managers: keep what is installed, without keys, for the next one."""
         sas = {name: SimpleNamespace(reqid=spec.reqid) for name, spec in self.sas.items()}
         fresh = self._memory.with_suffix(".fresh")
-        fresh.write_bytes(pickle.dumps((sas, self.policies)))
+        fresh.write_bytes(pickle.dumps((sas, self.held)))
         fresh.replace(self._memory)
 
     def close(self) -> None:
@@ -110,32 +126,25 @@ class FakeGateway:
         self.sas[(spec.local_address, spec.spi_in)] = spec
 
     @verb
-    def install_outbound(self, spec):
+    def install_outbound(self, spec, wanted):
         self.sas[(spec.remote_address, spec.spi_out)] = spec
-        self._set(spec, spec.spi_out)
+        self._set(wanted)
 
     @verb
-    def point_policies(self, spec):
-        self._set(spec, spec.spi_out)
+    def set_policies(self, wanted, spec):
+        return self._set(wanted)
+
+    @verb
+    def delete_policies(self, places):
+        ours = [place for place in places if place in self.held and self.owns(self.held[place])]
+        for place in ours:
+            del self.held[place]
+        return len(ours)
 
     @verb
     def remove_sas(self, spec):
         self.sas.pop((spec.remote_address, spec.spi_out), None)
         self.sas.pop((spec.local_address, spec.spi_in), None)
-
-    @verb
-    def trap(self, spec):
-        self._set(spec, 0)
-
-    @verb
-    def reset_policies(self, spec):
-        self._set(spec, 0)
-
-    @verb
-    def remove_policies(self, spec):
-        for key in self._keys(spec):
-            if self.policies.get(key, (0, 0))[0] == spec.reqid:
-                del self.policies[key]
 
     @verb
     def usage_all(self):
@@ -157,38 +166,40 @@ class FakeGateway:
         ]
 
     def held_policies(self):
-        return [
-            SimpleNamespace(reqid=reqid, selector=key, direction="out", if_id=0, templates=[SimpleNamespace(spi=spi)])
-            for key, (reqid, spi) in self.policies.items()
-        ]
+        return [policy for policy in self.held.values() if self.owns(policy)]
+
+    def standing_policies(self):
+        return list(self.held.values())
+
+    def owns(self, policy):
+        return bool(policy.templates)
 
     def policies_of(self, spec):
-        return [SimpleNamespace(reqid=spec.reqid, selector=key, direction="out", if_id=0) for key in self._keys(spec)]
+        return gateway_policies(spec, spec.spi_out)
 
     @verb
     def discard(self, sas, policies):
         for sa in sas:
             self.sas.pop((sa.destination, sa.spi), None)
         for policy in policies:
-            self.policies.pop(policy.selector, None)
+            self.held.pop(place_of(policy), None)
 
     @verb
     def cleanup(self, keep_reqids=frozenset()):
         sas = {name: spec for name, spec in self.sas.items() if spec.reqid in keep_reqids}
-        policies = {key: held for key, held in self.policies.items() if held[0] in keep_reqids}
-        counts = len(self.sas) - len(sas), len(self.policies) - len(policies)
-        self.sas, self.policies = sas, policies
+        policies = {place: held for place, held in self.held.items() if held.reqid in keep_reqids}
+        counts = len(self.sas) - len(sas), len(self.held) - len(policies)
+        self.sas, self.held = sas, policies
         return counts
 
-    def _keys(self, spec):
-        return [(local, remote) for local in spec.local_selectors for remote in spec.remote_selectors]
-
-    def _set(self, spec, spi):
-        for key in self._keys(spec):
-            held = self.policies.get(key)
-            if held is not None and held[0] != spec.reqid:
-                raise KernelError("set the policy", 17, "another child has these selectors already")
-        self.policies |= dict.fromkeys(self._keys(spec), (spec.reqid, spi))
+    def _set(self, wanted):
+        for policy in wanted:
+            held = self.held.get(place_of(policy))
+            if held is not None and not self.owns(held):
+                raise KernelError("set the policy", 17, "another program has these selectors already")
+        different = [policy for policy in wanted if self.held.get(place_of(policy)) != policy]
+        self.held |= {place_of(policy): policy for policy in different}
+        return len(different)
 
 
 class FakeHost:

@@ -1,0 +1,303 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which policies the kernel is to have, and why: the one place that lays and deletes policies of tunnels.
+
+Whoever needs policies *claims* them: what holds the place of a child that is down, each Child SA that lives. Several
+claim the same place (a selector, a direction, an interface): the one that ranks first stands there. A change is
+a change of claims; :meth:`DesiredPolicies.settle` then has the kernel follow, by replacement, and deletes what nobody
+claims any more, last. So there is no moment without a policy for what is claimed before and after.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..errors import EngineError
+from ..kernel.spec import ChildSpec
+from ..kernel.values import OUT, KernelSelector, Policy, Template
+from .host import KernelHost
+from .log import Log
+
+Place = tuple[KernelSelector, str, int]  # selector, direction, interface
+Way = tuple[int, frozenset[object]]
+
+# Whoever claims: ("trap", tunnel, child) or ("child", number of the Child SA), or what another file makes up.
+Claimant = tuple[object, ...]
+
+# Ranks; the second number decides among equals. What only receives lets its packets in and never stands.
+RECEIVES, LEFT, HOLDS, SENDS = range(4)
+_ANY = {4: "0.0.0.0", 6: "::"}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claimant wants.
+
+    :ivar rank: the highest stands; ``policies``: what then stands.
+    :ivar spec: the child; its request ID says whose the policies are, and SAs are named by its SPIs.
+    :ivar lives: whether it has an SA whose packets are to be let in.
+    """
+
+    claimant: Claimant
+    rank: tuple[int, int]
+    spec: ChildSpec
+    policies: dict[Place, Policy] = field(repr=False)
+    lives: bool = False
+
+
+class Refusal(NamedTuple):
+    """Policies of a claimant that cannot stand, and why."""
+
+    claimant: Claimant
+    problem: EngineError
+
+
+class Repair(NamedTuple):
+    """A place where the kernel had something else than it was to have: what it held, and what was wanted there."""
+
+    place: Place
+    held: Policy | None
+    wanted: Policy | None
+
+
+def place_of(policy: Policy) -> Place:
+    """Where a policy stands: the kernel has one there."""
+    return policy.selector, policy.direction, policy.if_id
+
+
+def way_of(spec: ChildSpec) -> Way:
+    """What routes of a child are kept by."""
+    return spec.reqid, frozenset(spec.remote_selectors)
+
+
+class DesiredPolicies:
+    """The claims, and the kernel's policies as they follow them.
+
+    :ivar replaced: how many policies were set since the start; ``deleted`` likewise.
+    """
+
+    def __init__(self, host: KernelHost, log: Log) -> None:
+        self._host = host
+        self._log = log
+        self._claims: dict[Claimant, Claim] = {}
+        self._at: dict[Place, tuple[Claimant, ...]] = {}
+        self._users: Counter[Way] = Counter()
+        self._dirty: dict[Place, None] = {}
+        self._free: dict[Place, None] = {}
+        self._shut: dict[Way, ChildSpec] = {}
+        self._later: list[Callable[[], None]] = []
+        self._held_back = 0
+        self.replaced = self.deleted = 0
+
+    # Claims
+
+    def __contains__(self, claimant: Claimant) -> bool:
+        return claimant in self._claims
+
+    def claim(self, claimant: Claimant, rank: tuple[int, int], spec: ChildSpec, lives: bool = False) -> None:
+        """Want the policies of ``spec``, in the place of what this claimant wanted before; see :meth:`settle`.
+
+        :raises KernelError: its selectors cannot be policies; nothing is changed then.
+        """
+        before = self._claims.get(claimant)
+        if before is not None and (before.rank, before.spec, before.lives) == (rank, spec, lives):
+            return
+        policies = {place_of(policy): policy for policy in self._host.gateway.policies_of(spec)}
+        claim = Claim(claimant, rank, spec, policies, lives)
+        self._users[way_of(spec)] += 1
+        with self._watching({**policies, **(before.policies if before is not None else {})}):
+            if before is not None:
+                self._leave(before)
+            self._claims[claimant] = claim
+            for place in policies:
+                self._at[place] = (*self._at.get(place, ()), claimant)
+
+    def drop(self, claimant: Claimant) -> None:
+        """Want nothing any more; see :meth:`settle`."""
+        claim = self._claims.get(claimant)
+        if claim is not None:
+            with self._watching(claim.policies):
+                self._leave(claim)
+
+    def of(self, claimant: Claimant) -> Claim | None:
+        """What it claims."""
+        return self._claims.get(claimant)
+
+    def claims_at(self, place: Place) -> list[Claim]:
+        """Who claims a place; the one that stands there first."""
+        return sorted((self._claims[name] for name in self._at.get(place, ())), key=_rank, reverse=True)
+
+    def places(self) -> Iterator[Place]:
+        """Every place that somebody claims."""
+        return iter(list(self._at))
+
+    def standing(self, place: Place) -> tuple[Claim, Policy] | None:
+        """Whose policy is to stand at a place, and which; None where there is to be none."""
+        claims = self.claims_at(place)
+        if not claims or claims[0].rank[0] == RECEIVES:
+            return None
+        first = claims[0]
+        policy = first.policies[place]
+        if place[1] != OUT:
+            for claim in claims:
+                if claim.lives:
+                    policy = _let_in(policy, claim.policies[place].templates[0])
+        return first, policy
+
+    def _leave(self, claim: Claim) -> None:
+        del self._claims[claim.claimant]
+        for place in claim.policies:
+            left = tuple(name for name in self._at[place] if name != claim.claimant)
+            if left:
+                self._at[place] = left
+            else:
+                del self._at[place]
+        way = way_of(claim.spec)
+        self._users[way] -= 1
+        if not self._users[way]:
+            del self._users[way]
+            self._shut[way] = claim.spec
+
+    @contextmanager
+    def _watching(self, places: Iterable[Place]) -> Iterator[None]:
+        """Note where something else is to stand afterwards."""
+        before = {place: self.standing(place) for place in places}
+        yield
+        for place, stood in before.items():
+            stands = self.standing(place)
+            if (stood and stood[1]) != (stands and stands[1]):
+                self._dirty[place] = None
+
+    # The kernel
+
+    def trust(self) -> None:
+        """Take the kernel to have what is claimed so far: of a manager before, to be compared by :meth:`audit`."""
+        self._dirty.clear()
+
+    def look_again(self, places: Iterable[Place]) -> None:
+        """Have the next :meth:`settle` compare these places with the kernel, whatever is known of them."""
+        self._dirty.update(dict.fromkeys(places))
+
+    def install_outbound(self, claimant: Claimant) -> None:
+        """Add the SA that sends of a claimant, a Child SA, and point its policies to it, all or nothing.
+
+        :raises EngineError: the kernel refused; its policies are as before, and its claim is to be dropped.
+        """
+        claim = self._claims[claimant]
+        stands = [(place, self.standing(place)) for place in claim.policies]
+        wanted = [there[1] for _place, there in stands if there is not None and there[0] is claim]
+        self._host.gateway.install_outbound(claim.spec, wanted)
+        self.replaced += len(wanted)
+        for place, there in stands:
+            if there is not None and there[0] is claim:
+                self._dirty.pop(place, None)
+
+    def settle(self) -> list[Refusal]:
+        """Have the kernel follow the claims: create and replace, then delete what nobody claims; what was refused.
+
+        Work grows with the places where something changed.
+        """
+        dirty, self._dirty = self._dirty, {}
+        wanted: dict[Claimant, list[Policy]] = {}
+        for place in dirty:
+            stands = self.standing(place)
+            if stands is not None:
+                wanted.setdefault(stands[0].claimant, []).append(stands[1])
+                self._free.pop(place, None)
+            else:
+                self._free[place] = None
+        refusals = []
+        for claimant, policies in wanted.items():
+            try:
+                self.replaced += self._host.gateway.set_policies(policies, self._claims[claimant].spec)
+            except EngineError as exc:
+                refusals.append(Refusal(claimant, exc))
+        if not self._held_back:
+            self._delete()
+        return refusals
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is inside is one change: nothing is deleted before all of it is carried out."""
+        self._held_back += 1
+        try:
+            yield
+        finally:
+            self._held_back -= 1
+            for claimant, problem in self.settle():
+                self._log.error(str(problem), claimant=" ".join(map(str, claimant)))
+
+    def afterwards(self, doing: Callable[[], None]) -> None:
+        """Do something when what is to be deleted has been."""
+        self._later.append(doing)
+
+    def audit(self, held: Iterable[Policy], places: Iterable[Place] | None = None) -> list[Repair]:
+        """Compare what stands with what is wanted; :meth:`settle` then repairs it.
+
+        :param held: the kernel's policies, of :meth:`..kernel.gateway.Gateway.standing_policies`.
+        :param places: those to look at; None for all, and then policies of ours that nobody claims are told as well.
+        """
+        there = {place_of(policy): policy for policy in held}
+        found = []
+        for place in self.places() if places is None else places:
+            stands = self.standing(place)
+            wanted = stands[1] if stands is not None else None
+            policy = there.get(place)
+            if wanted is not None and (policy is None or not _serves(policy, wanted)):
+                found.append(Repair(place, policy, wanted))
+        if places is None:
+            found += [
+                Repair(place, policy, None)
+                for place, policy in there.items()
+                if place not in self._at and self._host.gateway.owns(policy)
+            ]
+        self.look_again(repair.place for repair in found)
+        return found
+
+    def _delete(self) -> None:
+        free, self._free = self._free, {}
+        try:
+            if free:
+                self.deleted += self._host.gateway.delete_policies(list(free))
+        except EngineError as exc:
+            self._log.error(str(exc))
+        shut, self._shut = self._shut, {}
+        for way, spec in shut.items():
+            if way not in self._users:
+                try:
+                    self._host.shut_way(spec)
+                except EngineError as exc:
+                    self._log.error(str(exc), tunnel=spec.tunnel)
+        later, self._later = self._later, []
+        for doing in later:
+            doing()
+
+
+def _rank(claim: Claim) -> tuple[int, int]:
+    return claim.rank
+
+
+def _let_in(policy: Policy, other: Template) -> Policy:
+    """``policy``, so that it lets in what comes by ``other``, too.
+
+    The kernel compares one template, so it has to leave out what the two differ in, as long as both live.
+    """
+    first = policy.templates[0]
+    if (other.protocol, other.mode) != (first.protocol, first.mode):
+        return policy
+    if other.reqid != first.reqid and not (first.shared and not first.reqid):
+        first = first._replace(reqid=0, shared=True)
+    if other.source != first.source:
+        first = first._replace(source=_ANY[6 if ":" in first.source else 4], shared=True)
+    return policy._replace(templates=(first, *policy.templates[1:])) if first != policy.templates[0] else policy
+
+
+def _serves(held: Policy, wanted: Policy) -> bool:
+    """Whether what stands is what is wanted; a group of SAs may stand there in the place of one."""
+    same = (held.priority, held.action) == (wanted.priority, wanted.action)
+    return same and held.templates[:1] == wanted.templates[:1]

@@ -1,0 +1,205 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The claims to policies: who stands where, what changes by replacement, and that nothing is deleted too early."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from engine.kernel.spec import ChildSpec
+from engine.kernel.values import OUT, Policy
+from engine.manager.desired_policies import HOLDS, RECEIVES, SENDS, DesiredPolicies, place_of
+from engine.manager.log import Log
+from engine.selector import parse_selector
+from fake_kernel import FakeHost
+
+REQID = 0x66000001
+
+
+def spec(reqid: int = REQID, spi: int = 0, remote: tuple[str, ...] = ("10.2.0.0/24",), peer: str = "192.0.2.2"):
+    networks = tuple(parse_selector(text) for text in remote)
+    ends = (parse_selector("10.1.0.0/24"),), networks
+    return ChildSpec(reqid, "me", "t", "lan", "192.0.2.1", peer, *ends, spi_in=spi, spi_out=spi)
+
+
+@pytest.fixture
+def host(tmp_path):
+    made = FakeHost(str(tmp_path), journal=False)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def desired(host):
+    return DesiredPolicies(host, Log("debug", False, io.StringIO()))
+
+
+def hold(desired, name="lan", number=1, **changes):
+    desired.claim(("trap", "t", name), (HOLDS, number), spec(**changes))
+
+
+def live(desired, number, rank=SENDS, **changes):
+    desired.claim(("child", number), (rank, number), spec(**changes), True)
+
+
+def out(host):
+    return {remote: held for (_local, remote), held in host.gateway.policies.items()}
+
+
+def inbound(host):
+    return {policy.templates[0] for policy in host.gateway.held.values() if policy.direction != OUT}
+
+
+def test_the_newest_generation_stands_then_older_ones_then_what_holds_the_place(desired, host):
+    hold(desired)
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (REQID, 0)}
+    for number in (7, 8):
+        live(desired, number, spi=number)
+        desired.settle()
+        assert out(host) == {"10.2.0.0/24": (REQID, number)}
+    desired.drop(("child", 8))
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (REQID, 7)}
+    desired.drop(("child", 7))
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (REQID, 0)}
+    desired.drop(("trap", "t", "lan"))
+    desired.settle()
+    assert host.gateway.held == {}
+
+
+def test_what_only_receives_never_stands(desired, host):
+    live(desired, 7, spi=7)
+    live(desired, 8, RECEIVES, spi=8, remote=("10.2.0.0/24", "10.3.0.0/24"))
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (REQID, 7)}
+
+
+def test_a_removal_takes_no_selector_that_others_claim(desired, host):
+    hold(desired, remote=("10.2.0.0/24", "10.3.0.0/24"))
+    live(desired, 7, spi=7, remote=("10.2.0.0/24", "10.4.0.0/24"))
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (REQID, 7), "10.3.0.0/24": (REQID, 0), "10.4.0.0/24": (REQID, 7)}
+    desired.drop(("child", 7))
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (REQID, 0), "10.3.0.0/24": (REQID, 0)}
+
+
+def test_nothing_is_deleted_before_all_of_a_change_is_carried_out(desired, host):
+    hold(desired)
+    desired.settle()
+    host.gateway.calls.clear()
+    with desired.together():
+        desired.drop(("trap", "t", "lan"))
+        desired.settle()
+        assert out(host) == {"10.2.0.0/24": (REQID, 0)}
+        hold(desired, "wan", reqid=REQID + 1)
+    assert out(host) == {"10.2.0.0/24": (REQID + 1, 0)}
+    assert "delete_policies" not in host.gateway.calls
+    with desired.together():
+        desired.drop(("trap", "t", "wan"))
+        desired.settle()
+        assert out(host)
+    assert out(host) == {}
+
+
+def test_while_two_children_hand_a_network_over_packets_of_both_are_let_in(desired, host):
+    live(desired, 7, spi=7)
+    desired.settle()
+    (before,) = inbound(host)
+    live(desired, 8, RECEIVES, spi=8, reqid=REQID + 1)
+    desired.settle()
+    (template,) = inbound(host)
+    assert (template.reqid, template.shared) == (0, True) and (template.source, template.mode) == (
+        "192.0.2.2",
+        "tunnel",
+    )
+    assert out(host) == {"10.2.0.0/24": (REQID, 7)}, "and they leave as before"
+    live(desired, 9, spi=9, reqid=REQID, peer="198.51.100.2")
+    desired.settle()
+    assert {template.source for template in inbound(host)} == {"0.0.0.0"}
+    desired.drop(("child", 8))
+    desired.drop(("child", 9))
+    desired.settle()
+    assert inbound(host) == {before}, "the way it was, for nobody else"
+
+
+def test_work_grows_with_what_changes(desired, host):
+    for number in range(300):
+        remote = (f"10.{number // 250 + 2}.{number % 250}.0/24",)
+        desired.claim(("trap", str(number), "lan"), (HOLDS, number), spec(REQID + number, remote=remote))
+    desired.settle()
+    host.gateway.calls.clear()
+    looked = []
+    plain = desired.standing
+    desired.standing = lambda place: looked.append(place) or plain(place)
+    live(desired, 999, spi=9, remote=("10.2.7.0/24",), reqid=REQID + 7)
+    desired.settle()
+    assert host.gateway.calls == ["set_policies"]
+    assert len(looked) <= 3 * 3, "three places, before, after and when it is done"
+    desired.claim(("trap", "7", "lan"), (HOLDS, 7), spec(REQID + 7, remote=("10.2.7.0/24",)))
+    desired.settle()
+    assert host.gateway.calls == ["set_policies"], "nothing changed"
+
+
+def test_an_audit_finds_what_differs_and_settling_repairs_it(desired, host):
+    hold(desired, remote=("10.2.0.0/24", "10.3.0.0/24"))
+    desired.settle()
+    held = dict(host.gateway.held)
+    assert desired.audit(held.values()) == []
+    lost, changed, *_rest = held
+    del host.gateway.held[lost]
+    host.gateway.held[changed] = held[changed]._replace(priority=5)
+    left = held[lost]._replace(selector=held[lost].selector._replace(source_prefix=8))
+    host.gateway.held[place_of(left)] = left
+    repairs = desired.audit(host.gateway.standing_policies())
+    assert {(repair.place, repair.held is None, repair.wanted is None) for repair in repairs} == {
+        (lost, True, False),
+        (changed, False, False),
+        (place_of(left), False, True),
+    }
+    assert desired.settle() == [] and host.gateway.held == held
+
+
+def test_a_group_in_the_place_of_an_sa_is_no_difference(desired, host):
+    live(desired, 7, spi=7)
+    desired.settle()
+    for place, policy in host.gateway.held.items():
+        more = replace_reqid(policy)
+        host.gateway.held[place] = policy._replace(templates=(policy.templates[0], more))
+    assert desired.audit(host.gateway.standing_policies()) == []
+
+
+def replace_reqid(policy: Policy):
+    return policy.templates[0]._replace(reqid=77, mode="transport")
+
+
+def test_policies_of_others_are_refused_and_left_alone(desired, host):
+    hold(desired)
+    desired.settle()
+    (place, *_rest) = host.gateway.held
+    foreign = host.gateway.held[place]._replace(templates=(), action="block")
+    host.gateway.held[place] = foreign
+    desired.audit(host.gateway.standing_policies())
+    (refusal,) = desired.settle()
+    assert refusal.claimant == ("trap", "t", "lan") and "another program" in str(refusal.problem)
+    assert host.gateway.held[place] == foreign
+    desired.drop(("trap", "t", "lan"))
+    assert desired.settle() == [] and host.gateway.held == {place: foreign}
+
+
+def test_ways_are_shut_with_the_last_claim_that_uses_them(desired, host):
+    hold(desired)
+    live(desired, 7, spi=7)
+    host.open_way(spec())
+    desired.settle()
+    desired.drop(("child", 7))
+    desired.settle()
+    assert host.ways
+    desired.claim(("trap", "t", "lan"), (HOLDS, 1), replace(spec(), remote_selectors=(parse_selector("10.9.0.0/24"),)))
+    desired.settle()
+    assert host.ways == []
