@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import stat
+import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
 # Somewhere in the head of each file of ours.
 MARK = "fleet.ipsec"
 _HEAD = 1024  # octets
+# Folders that are named so are ours, and go with the last file in them.
+OWN_FOLDER = "fleet-ipsec"
 
 
 def read(path: str) -> str | None:
@@ -34,6 +39,35 @@ def foreign(module: AnsibleModule, path: str) -> str:
     return f"{path} belongs to {_package(module, path) or 'something else'}"
 
 
+def unwritable(path: str) -> str:
+    """Why a file or a folder cannot be made or replaced, in words with the remedy; "" if it can.
+
+    The kernel is asked: root may write everything but what is read-only or immutable.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        return f"{path} cannot be written: {folder} is not a directory; remove it, or choose another path"
+    if os.access(folder, os.W_OK | os.X_OK):
+        return ""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        top = _mount_point(os.path.realpath(folder))
+        return (
+            f"{path} cannot be written: the file system of {folder} is read-only; "
+            f"mount it writable (mount -o remount,rw {top}), choose another path, or build the file into the image"
+        )
+    return f"{path} cannot be written: {folder} lets nobody write; see lsattr -d {folder}, and become root"
+
+
+def _mount_point(folder: str) -> str:
+    """The mount that holds a folder; os.path.ismount does not know bind mounts."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        points = [line.split(" ")[4].replace("\\040", " ") for line in file]
+    within = [point for point in points if point == "/" or f"{folder}/".startswith(f"{point}/")]
+    return max(within, key=len, default="/")
+
+
 def _package(module: AnsibleModule, path: str) -> str:
     """The distribution package that a file came with, "" if none or not known."""
     for command in (["dpkg-query", "--search", path], ["rpm", "--query", "--file", path]):
@@ -42,3 +76,58 @@ def _package(module: AnsibleModule, path: str) -> str:
             if status == 0:
                 return f"package {text.partition(':')[0].strip()}"
     return ""
+
+
+class File:
+    """One file, as it is and as it is to be."""
+
+    def __init__(self, path: str, content: str | None, mode: str, state: str) -> None:
+        self.path = path
+        self.wanted = content if state == "present" else None
+        self._mode = int(mode, 8)
+        self._text = read(path)
+        self._held_mode = stat.S_IMODE(os.stat(path).st_mode) if self._text is not None else None
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to do."""
+        return self._text != self.wanted or (self.wanted is not None and self._held_mode != self._mode)
+
+    @property
+    def diff(self) -> dict[str, str]:
+        """What differs, for people."""
+        return {
+            "before_header": _header(self.path, self._held_mode),
+            "after_header": _header(self.path, self._mode if self.wanted is not None else None),
+            "before": self._text or "",
+            "after": self.wanted or "",
+        }
+
+    def put(self, module: AnsibleModule) -> None:
+        """Write or remove it, in one step.
+
+        :raises OSError: it is as it was.
+        """
+        if self.wanted is None:
+            os.unlink(self.path)
+            folder = os.path.dirname(self.path)
+            if os.path.basename(folder).startswith(OWN_FOLDER):
+                with contextlib.suppress(OSError):  # not empty: somebody has files of their own in it
+                    os.rmdir(folder)
+            return
+        folder = os.path.dirname(self.path)
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        number, fresh = tempfile.mkstemp(dir=folder, prefix=".fleet-ipsec-")
+        try:
+            with os.fdopen(number, "w", encoding="utf-8") as file:
+                file.write(self.wanted)
+            os.chmod(fresh, self._mode)
+            os.replace(fresh, self.path)
+        except OSError:
+            os.unlink(fresh)
+            raise
+        module.set_default_selinux_context(self.path, False)
+
+
+def _header(path: str, mode: int | None) -> str:
+    return f"{path} (absent)" if mode is None else f"{path} (mode {mode:04o})"

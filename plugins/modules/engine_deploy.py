@@ -80,6 +80,7 @@ import shutil
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleet.ipsec.plugins.module_utils.files import unwritable
 from ansible_collections.fleet.ipsec.plugins.module_utils.release import FOLDER, difference, digest, manifest, unpack
 
 
@@ -170,6 +171,8 @@ def main() -> None:
         },
     }
     if changed and not module.check_mode:
+        if problem := unwritable(os.path.join(module.params["path"], "releases", name)):
+            module.fail_json(msg=f"path: {problem} (gateway_path of role gateway); nothing was changed")
         if module.params["archive"] is None:
             # The action plugin answers with the archive.
             module.exit_json(**{**result, "changed": False, "needs_archive": True})

@@ -16,7 +16,7 @@ author:
 description:
   - Writes several files and applies kernel settings in one task, where one task each would take many times as long.
   - Never overwrites or removes a file that is not the collection's own - each of these has C(fleet.ipsec) in its head.
-  - All files are checked before the first one is written.
+  - All files are checked before the first one is written, and whether they can be written.
   - With the last file in it, a folder goes whose name begins with C(fleet-ipsec).
 extends_documentation_fragment:
   - fleet.ipsec.attributes
@@ -109,67 +109,12 @@ changed_settings:
   sample: [net.ipv4.ip_forward]
 """
 
-import contextlib
 import json
-import os
-import stat
-import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils import sysctl
-from ansible_collections.fleet.ipsec.plugins.module_utils.files import MARK, foreign, read
-
-# Folders that are named so are ours, and go with the last file in them.
-OWN_FOLDER = "fleet-ipsec"
-
-
-class File:
-    """One file, as it is and as it is to be."""
-
-    def __init__(self, path: str, content: str | None, mode: str, state: str) -> None:
-        self.path = path
-        self.wanted = content if state == "present" else None
-        self._mode = int(mode, 8)
-        self._text = read(path)
-        self._held_mode = stat.S_IMODE(os.stat(path).st_mode) if self._text is not None else None
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is something to do."""
-        return self._text != self.wanted or (self.wanted is not None and self._held_mode != self._mode)
-
-    @property
-    def diff(self) -> dict[str, str]:
-        """What differs, for people."""
-        return {
-            "before_header": _header(self.path, self._held_mode),
-            "after_header": _header(self.path, self._mode if self.wanted is not None else None),
-            "before": self._text or "",
-            "after": self.wanted or "",
-        }
-
-    def put(self, module: AnsibleModule) -> None:
-        """Write or remove it, in one step."""
-        if self.wanted is None:
-            os.unlink(self.path)
-            folder = os.path.dirname(self.path)
-            if os.path.basename(folder).startswith(OWN_FOLDER):
-                with contextlib.suppress(OSError):  # not empty: somebody has files of their own in it
-                    os.rmdir(folder)
-            return
-        folder = os.path.dirname(self.path)
-        os.makedirs(folder, mode=0o755, exist_ok=True)
-        number, fresh = tempfile.mkstemp(dir=folder, prefix=".fleet-ipsec-")
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(self.wanted)
-        os.chmod(fresh, self._mode)
-        os.replace(fresh, self.path)
-        module.set_default_selinux_context(self.path, False)
-
-
-def _header(path: str, mode: int | None) -> str:
-    return f"{path} (absent)" if mode is None else f"{path} (mode {mode:04o})"
+from ansible_collections.fleet.ipsec.plugins.module_utils.files import MARK, File, foreign, unwritable
 
 
 def _record(module: AnsibleModule) -> sysctl.Record | None:
@@ -183,6 +128,22 @@ def _differing(params: dict[str, Any], record: sysctl.Record | None) -> list[sys
         return sysctl.differing(params["sysctl"])
     leaving = [each["path"] for each in params["files"] if each["state"] == "absent"]
     return record.restorable(leaving) if record else []
+
+
+def write(module: AnsibleModule, files: list[File]) -> None:
+    """Write or remove files; a failure says which, why, and what was done before."""
+    done: list[str] = []
+    for each in files:
+        try:
+            each.put(module)
+        except OSError as error:
+            before = f"; changed before: {', '.join(done)}" if done else "; nothing was changed"
+            module.fail_json(
+                msg=f"files: {each.path} cannot be written: {error.strerror}{before}; "
+                f"make room or make it writable (df -h {each.path}; mount), then run the task again",
+                changed=bool(done),
+            )
+        done.append(each.path)
 
 
 def main() -> None:
@@ -241,11 +202,17 @@ def main() -> None:
         )
     restoring = module.params["sysctl_state"] == "absent"
     forgets = restoring and record.there
+    stuck = list(filter(None, (unwritable(each.path) for each in files)))
+    if stuck:
+        module.fail_json(msg=f"files: {'; '.join(stuck)}; nothing was changed")
     if not module.check_mode:
-        for each in files:
-            each.put(module)
+        write(module, files)
         if record is not None and differing and not restoring:
-            record.note(differing)
+            try:
+                record.note(differing)
+            except OSError as error:
+                path = module.params["sysctl_record"]
+                module.fail_json(msg=f"sysctl_record: {unwritable(path) or f'{path}: {error.strerror}'}")
         for setting in differing:
             try:
                 sysctl.put(setting)

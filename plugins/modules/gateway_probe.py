@@ -14,8 +14,8 @@ version_added: 0.1.0
 author:
   - fleet.ipsec contributors (@fleet-ipsec)
 description:
-  - Looks at what the engine needs - the interpreter, packages, ESP in the kernel, a service manager, free IKE ports - in
-    one task, without facts.
+  - Looks at what the engine needs - the interpreter, packages, ESP in the kernel, a service manager, free IKE ports, places
+    that can be written - in one task, without facts.
   - Fails before anything is changed, with everything that stands in the way and its remedy. Missing packages are not a
     failure but returned.
 extends_documentation_fragment:
@@ -23,7 +23,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: It changes nothing. The SA by which the kernel is tried, on the loopback, is gone when the task ends.
+    details: It changes nothing. The SA by which the kernel is tried, on the loopback, is gone when the task ends, and rules
+      of nftables are tried by C(nft --check).
   diff_mode:
     support: none
     details: There is nothing to compare.
@@ -37,6 +38,47 @@ options:
     type: list
     elements: path
     default: []
+  wanted_files:
+    version_added: 0.2.0
+    description:
+      - Files that are going to be written. Where one differs from what is there its place has to be writable. A file of
+        somebody else there is a reason to fail.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Where it goes. Left out when empty.
+        type: str
+        required: true
+      content:
+        description: What is going to be in it. It is going to be absent when empty.
+        type: str
+        default: ""
+      mode:
+        description: Permissions.
+        type: str
+        default: "0644"
+      service_manager:
+        description: The service manager that it is for. Any when empty.
+        type: str
+        default: ""
+  writable:
+    version_added: 0.2.0
+    description: More files and folders that have to be writable.
+    type: list
+    elements: path
+    default: []
+  rules:
+    version_added: 0.2.0
+    description: Rules of nftables that the kernel has to take. They are tried where C(nft) is installed.
+    type: str
+    default: ""
+  service:
+    version_added: 0.2.0
+    description: The service of the tunnel manager. IKE ports that systemd keeps open for it are its own.
+    type: str
+    default: fleet-ipsec-manager
   commands:
     description: Programs that are needed besides C(ip) and C(ping).
     type: list
@@ -93,36 +135,68 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleet.ipsec.plugins.module_utils.files import foreign
+from ansible_collections.fleet.ipsec.plugins.module_utils.files import File, foreign, unwritable
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import MINIMUM_PYTHON
 
 PACKAGES = {"cryptography": "python3-cryptography", "pyroute2": "python3-pyroute2"}
 COMMANDS = {"ip": "iproute2", "ping": "iputils-ping", "nft": "nftables"}
 IKE_PORTS = (500, 4500)
-# Printed by the interpreter that is going to run the engine: its version, and the packages it lacks.
-QUESTION = (
-    "import sys, importlib.util as u; "
-    "print(*sys.version_info[:2], *[n for n in sys.argv[1:] if u.find_spec(n) is None])"
-)
+# Where the distribution's packages go: what this interpreter lacks, they can bring.
+SYSTEM_PYTHON = "/usr/bin/python3"
+# Printed by the interpreter that is going to run the engine: its version, which one it is (with a "-" before it in a
+# virtual environment), and how it fares with each package: it is imported, as the manager will import it.
+QUESTION = """
+import importlib, importlib.util as util, os, sys
+apart = "-" if sys.prefix != sys.base_prefix else ""
+print(*sys.version_info[:2], apart + os.path.realpath(sys.executable))
+for name, module in zip(sys.argv[1::2], sys.argv[2::2]):
+    if util.find_spec(name) is None:
+        print(name, "missing")
+        continue
+    try:
+        importlib.import_module(module)
+    except BaseException as error:
+        print(name, "broken", type(error).__name__, str(error).replace(chr(10), " "))
+"""
+# Modules that need what is compiled of a package.
+MODULES = {
+    "cryptography": "cryptography.hazmat.primitives.ciphers.aead",
+    "pyroute2": "pyroute2.netlink.rtnl",
+}
+IKE_HOLDER_WORDS = (b"-m", b"engine", b"manager")
 
 
 def interpreter(module: AnsibleModule, python: str) -> tuple[list[str], list[str]]:
-    """Problems with the interpreter, and the packages that it lacks."""
+    """Problems with the interpreter, and the packages that it lacks and the distribution has."""
+    words = [word for name in PACKAGES for word in (name, MODULES[name])]
     try:
-        status, text, errors = module.run_command([python, "-c", QUESTION, *PACKAGES], handle_exceptions=False)
+        status, text, errors = module.run_command([python, "-c", QUESTION, *words], handle_exceptions=False)
     except OSError as error:
         status, text, errors = 1, "", str(error.strerror)
-    if status:
+    if status or not text.strip():
         return [f"{python} does not run ({errors.strip()}); install python3 there, or set gateway_python"], []
-    major, minor, *missing = text.split()
+    version, *rows = text.splitlines()
+    major, minor, which = version.split(" ", 2)
     if (int(major), int(minor)) < MINIMUM_PYTHON:
         return [
             f"{python} is Python {major}.{minor}, too old; install Python 3.11 or newer and set gateway_python to it"
         ], []
-    return [], [PACKAGES[name] for name in missing]
+    problems, missing = [], []
+    for name, how, *reason in (row.split(" ", 2) for row in rows):
+        if how == "missing" and which == os.path.realpath(SYSTEM_PYTHON):
+            missing.append(PACKAGES[name])
+            continue
+        why = f": {reason[0]}" if reason else ""
+        problems.append(
+            f"the Python package {name} cannot be imported by {python}{why}; install it for that interpreter "
+            f"({python} -m pip install {name}), or set gateway_python to one that has it, such as {SYSTEM_PYTHON} "
+            f"with the package {PACKAGES[name]}"
+        )
+    return problems, missing
 
 
 def kernel() -> tuple[list[str], list[str]]:
@@ -154,9 +228,24 @@ def listening(path: str) -> bool:
     return True
 
 
-def port_holder() -> str:
-    """Who holds one of the IKE ports, in words; "" if nobody does."""
-    inodes = {}
+def port_holder(module: AnsibleModule, service: str) -> str:
+    """Who holds one of the IKE ports, in words; "" if nobody does, or it is for our own manager.
+
+    :param service: of our manager; systemd keeps its sockets open while it is down.
+    """
+    inodes = ike_sockets()
+    found = list(holders(inodes))
+    for process, link in found:
+        if keeps_sockets(module, service) if process == "1" else is_manager(process):
+            continue
+        with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as file:
+            return f"{file.read().strip()} (process {process}) holds UDP port {inodes[link]}"
+    return f"somebody holds UDP port {min(inodes.values())}" if inodes and not found else ""
+
+
+def ike_sockets() -> dict[str, int]:
+    """The sockets that are bound to an IKE port, by the name that a process' descriptor shows."""
+    found = {}
     for table in ("/proc/net/udp", "/proc/net/udp6"):
         try:
             with open(table, encoding="ascii") as file:
@@ -166,20 +255,75 @@ def port_holder() -> str:
         for row in rows:
             port = int(row[1].rpartition(":")[2], 16)
             if port in IKE_PORTS:
-                inodes[f"socket:[{row[9]}]"] = port
-    if not inodes:
-        return ""
+                found[f"socket:[{row[9]}]"] = port
+    return found
+
+
+def holders(inodes: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """(process, socket) of each process that holds one of these sockets."""
     for process in filter(str.isdigit, os.listdir("/proc")):
         try:
-            for number in os.listdir(f"/proc/{process}/fd"):
-                link = os.readlink(f"/proc/{process}/fd/{number}")
-                if link in inodes:
-                    with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as file:
-                        return f"{file.read().strip()} (process {process}) holds UDP port {inodes[link]}"
+            links = [os.readlink(f"/proc/{process}/fd/{number}") for number in os.listdir(f"/proc/{process}/fd")]
         except OSError:
             # It ended while we looked.
             continue
-    return f"somebody holds UDP port {min(inodes.values())}"
+        for link in links:
+            if link in inodes:
+                yield process, link
+                break
+
+
+def keeps_sockets(module: AnsibleModule, service: str) -> bool:
+    """Whether systemd keeps sockets open for our service, which is down just now."""
+    command = module.get_bin_path("systemctl")
+    if command is None:
+        return False
+    _status, text, _errors = module.run_command(
+        [command, "show", "--property=NFileDescriptorStore", "--value", service]
+    )
+    return text.strip().isdigit() and int(text) > 0
+
+
+def is_manager(process: str) -> bool:
+    """Whether a process is a tunnel manager of ours: one that does not answer is restarted by the role."""
+    try:
+        with open(f"/proc/{process}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return False
+    return any(tuple(words[place : place + 3]) == IKE_HOLDER_WORDS for place in range(len(words)))
+
+
+def rules(module: AnsibleModule, text: str) -> list[str]:
+    """Problems with rules of nftables, of the kernel as well as of their words."""
+    command = module.get_bin_path("nft")
+    if not text or command is None:
+        return []
+    status, _text, errors = module.run_command([command, "--check", "--file", "-"], data=text)
+    if status == 0:
+        return []
+    line = next((line for line in errors.splitlines() if line.strip()), "no reason given").strip()
+    return [
+        f"nftables does not take the rules of gateway_protected_networks: {line}; where the kernel lacks the family inet "
+        "or ipsec expressions: modprobe -a nf_tables nft_xfrm nft_rt (Linux 5.9 or newer, the full kernel package), "
+        "else correct gateway_protected_networks and gateway_outside_interfaces, or leave them out"
+    ]
+
+
+def unwritten(wanted: list[dict[str, Any]], manager: str) -> tuple[list[str], list[str]]:
+    """Paths of the files for this service manager, and problems with those that would have to be written."""
+    paths, problems = [], []
+    for each in wanted:
+        if not each["path"] or each["service_manager"] not in ("", manager):
+            continue
+        paths.append(each["path"])
+        state = "present" if each["content"] else "absent"
+        if os.path.isdir(each["path"]) or not File(each["path"], each["content"], each["mode"], state).changed:
+            continue
+        problem = unwritable(each["path"])
+        if problem:
+            problems.append(problem)
+    return paths, problems
 
 
 def service_manager() -> str:
@@ -195,6 +339,20 @@ def main() -> None:
         argument_spec={
             "python": {"type": "path", "default": "/usr/bin/python3"},
             "files": {"type": "list", "elements": "path", "default": []},
+            "wanted_files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "str", "required": True},
+                    "content": {"type": "str", "default": ""},
+                    "mode": {"type": "str", "default": "0644"},
+                    "service_manager": {"type": "str", "default": ""},
+                },
+            },
+            "writable": {"type": "list", "elements": "path", "default": []},
+            "rules": {"type": "str", "default": ""},
+            "service": {"type": "str", "default": "fleet-ipsec-manager"},
             "commands": {"type": "list", "elements": "str", "default": []},
             "control_socket": {"type": "path", "default": "/run/fleet-ipsec/control.sock"},
         },
@@ -213,17 +371,21 @@ def main() -> None:
         lacks, features = kernel()
         problems += lacks
     for command in ("ip", "ping", *module.params["commands"]):
-        if not shutil.which(command):
+        if not module.get_bin_path(command):
             missing.append(COMMANDS.get(command, command))
     running = listening(module.params["control_socket"])
-    holder = "" if running else port_holder()
+    holder = "" if running else port_holder(module, module.params["service"])
     if holder:
         problems.append(f"{holder}; stop and disable that IKE daemon, two cannot serve one host")
-    for path in module.params["files"]:
+    manager = service_manager()
+    paths, lacks = unwritten(module.params["wanted_files"], manager)
+    problems += lacks
+    problems += filter(None, map(unwritable, module.params["writable"]))
+    problems += rules(module, module.params["rules"])
+    for path in (*module.params["files"], *paths):
         problem = foreign(module, path)
         if problem:
             problems.append(f"{problem}; remove that package, or choose another path in the role's variables")
-    manager = service_manager()
     if not manager:
         problems.append("there is neither systemd nor start-stop-daemon to run a service; install the package dpkg")
     result: dict[str, Any] = {

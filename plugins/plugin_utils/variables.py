@@ -34,6 +34,7 @@ _SET = frozenset(
         "gateway_there",
         "gateway_closed",
         "gateway_removed",
+        "gateway_said",
         "verify_host",
         "verify_roster",
         "verify_targets",

@@ -39,6 +39,30 @@ def test_write_then_nothing_to_do(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["file"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount of its own needs root")
+def test_a_place_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    fixed, free = tmp_path / "fixed", tmp_path / "free"
+    for folder in (fixed, free):
+        folder.mkdir()
+    script = 'mount --bind "$0" "$0"; mount -o remount,ro,bind "$0"; exec "$@"'
+    rows = [{"path": f"{folder}/file", "content": TEXT} for folder in (free, fixed)]
+    for check in (True, False):
+        wrapper = ["unshare", "--mount", "sh", "-c", script, str(fixed)]
+        result = run_module("gateway_config", files(*rows), check=check, wrapper=wrapper)
+        assert f"{fixed}/file cannot be written: the file system of {fixed} is read-only" in result["msg"]
+        assert "nothing was changed" in result["msg"]
+    assert os.listdir(free) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount of its own needs root")
+def test_a_disk_that_is_full_is_told_with_the_path(tmp_path: Path) -> None:
+    script = 'mount -t tmpfs -o size=4k tmpfs "$0"; exec "$@"'
+    rows = [{"path": str(tmp_path / name), "content": TEXT + "#" * 4096} for name in ("one", "two")]
+    wrapper = ["unshare", "--mount", "sh", "-c", script, str(tmp_path)]
+    result = run_module("gateway_config", files(*rows), wrapper=wrapper)
+    assert f"{tmp_path}/one cannot be written: No space left on device" in result["msg"]
+
+
 def test_permissions_alone_are_a_change(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text(TEXT)

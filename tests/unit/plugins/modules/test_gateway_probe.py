@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -52,7 +54,7 @@ def test_it_changes_nothing_and_says_what_is_there() -> None:
 
 
 def test_an_old_interpreter(tmp_path: Path) -> None:
-    old = program(tmp_path / "python3", "#!/bin/sh\necho 3 9\n")
+    old = program(tmp_path / "python3", "#!/bin/sh\necho 3 9 /usr/bin/python3.9\n")
     assert f"{old} is Python 3.9, too old; install Python 3.11 or newer" in problems(python=old)
 
 
@@ -61,9 +63,80 @@ def test_no_interpreter(tmp_path: Path) -> None:
 
 
 def test_missing_packages_are_told_by_their_names(tmp_path: Path) -> None:
-    bare = program(tmp_path / "python3", "#!/bin/sh\necho 3 11 cryptography pyroute2\n")
+    said = f"3 11 {os.path.realpath('/usr/bin/python3')}\ncryptography missing\npyroute2 missing"
+    bare = program(tmp_path / "python3", f"#!/bin/sh\necho '{said}'\n")
     result = run_module("gateway_probe", {"python": bare, "commands": ["no-such-program"]}, wrapper=ALONE)
     assert result["missing_packages"] == ["python3-cryptography", "python3-pyroute2", "no-such-program"]
+
+
+def test_an_interpreter_that_no_package_of_the_distribution_helps(tmp_path: Path) -> None:
+    """A virtual environment beside the system's Python: what apt installs never gets there."""
+    venv.create(tmp_path / "v", with_pip=False)
+    said = problems(python=f"{tmp_path}/v/bin/python3")
+    for name in ("cryptography", "pyroute2"):
+        assert f"the Python package {name} cannot be imported by {tmp_path}/v/bin/python3; install it" in said
+    assert "gateway_python" in said
+
+
+def test_a_package_that_is_there_and_does_not_load(tmp_path: Path) -> None:
+    """Built for another Python, or half removed: it is found, and the manager would end over it all the same."""
+    venv.create(tmp_path / "v", with_pip=False)
+    [packages] = (tmp_path / "v/lib").glob("python3*/site-packages")
+    (packages / "cryptography").mkdir()
+    (packages / "cryptography/__init__.py").write_text("raise ImportError('libssl.so.9: no such file')\n")
+    said = problems(python=f"{tmp_path}/v/bin/python3")
+    assert "cryptography cannot be imported" in said and "ImportError libssl.so.9: no such file" in said
+
+
+READ_ONLY = [
+    "unshare",
+    "--net",
+    "--mount",
+    "sh",
+    "-c",
+    'mount --bind "$0" "$0"; mount -o remount,ro,bind "$0"; exec "$@"',
+]
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "same").write_text("# fleet.ipsec\n")
+    wanted = [
+        {"path": f"{tmp_path}/new/file", "content": "# fleet.ipsec\n"},
+        {"path": f"{tmp_path}/same", "content": "# fleet.ipsec\n"},
+        {"path": f"{tmp_path}/gone", "content": ""},
+        {"path": f"{tmp_path}/init", "content": "# fleet.ipsec\n", "service_manager": "another"},
+        {"path": ""},
+    ]
+    arguments = {"wanted_files": wanted, "writable": [f"{tmp_path}/lib/d"]}
+    result = run_module("gateway_probe", arguments, wrapper=[*READ_ONLY, str(tmp_path)])
+    for place in ("new/file", "lib/d"):
+        assert f"{tmp_path}/{place} cannot be written: the file system of {tmp_path} is read-only" in result["msg"]
+    assert f"remount,rw {tmp_path}" in result["msg"]
+    for place in ("same", "gone", "init"):
+        assert f"{tmp_path}/{place}" not in result["msg"]
+    # The same host when nothing has to be written.
+    arguments = {"wanted_files": wanted[1:]}
+    assert "written" not in run_module("gateway_probe", arguments, wrapper=[*READ_ONLY, str(tmp_path)]).get("msg", "")
+
+
+@pytest.mark.skipif(not shutil.which("nft", path="/usr/sbin:/sbin"), reason="nftables is not installed")
+def test_rules_are_tried_before_they_are_written() -> None:
+    good = (
+        "table inet fleet_ipsec {\n chain x {\n  type filter hook output priority 0;\n  rt ipsec missing drop\n }\n}\n"
+    )
+    assert "nftables" not in problems(rules=good)
+    said = problems(rules=good.replace("missing", "gone"))
+    assert "nftables does not take the rules of gateway_protected_networks" in said and "or leave them out" in said
+
+
+MANAGER = "import socket, sys\ns = socket.socket(type=socket.SOCK_DGRAM)\ns.bind(('', 500))\n"
+
+
+def test_a_manager_of_ours_that_does_not_answer_is_no_other_program(tmp_path: Path) -> None:
+    (tmp_path / "engine.py").write_text(MANAGER + "print(flush=True)\nsys.stdin.read()\n")
+    script = f'cd {tmp_path}; sleep 60 | {sys.executable} -m engine manager & sleep 1; "$@"; kill $!'
+    result = run_module("gateway_probe", {}, wrapper=[*ALONE, "sh", "-c", script, "sh"])
+    assert "UDP port" not in result.get("msg", "")
 
 
 def test_another_ike_daemon() -> None:
