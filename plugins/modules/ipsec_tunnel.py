@@ -155,6 +155,7 @@ options:
         elements: str
       start:
         description: V(auto) starts with the tunnel, V(trap) with the first packet, V(manual) when asked. V(auto) when left out.
+          O(state=active) starts all of them.
         type: str
         choices: [auto, trap, manual]
       mode:
@@ -181,19 +182,24 @@ options:
   state:
     description:
       - V(present) defines and leaves running SAs alone.
-      - V(active) also negotiates, and waits for it, see O(wait). A tunnel that is wanted active is tried until it is up,
-        so a task that wants it once more changes nothing; what is not up yet is told in RV(ignore:pending).
+      - V(enabled) also puts the tunnel into operation, each child as its O(children[].start) says - V(auto) comes up now and
+        after every boot, V(trap) with the first packet, V(manual) when somebody starts it. What somebody started with
+        V(active) stays up. Added in release 0.2.0.
+      - V(active) also negotiates the IKE SA and all children that the tunnel has, whatever their O(children[].start) says,
+        and waits for it, see O(wait). Tunnel and children are tried until they are up, now and after every boot, until
+        somebody ends them, so a task that wants it once more changes nothing; what is not up yet is told in
+        RV(ignore:pending).
       - V(inactive) takes the SAs down and keeps the definition.
       - V(absent) removes SAs and definition.
-      - For V(active), V(inactive) and V(absent) the name alone stands for a tunnel that is already defined.
+      - For V(enabled), V(active), V(inactive) and V(absent) the name alone stands for a tunnel that is already defined.
     type: str
-    choices: [present, active, inactive, absent]
+    choices: [present, enabled, active, inactive, absent]
     default: present
   phase:
     description:
       - Limits O(state) to the IKE SA, phase V(1), or to the Child SAs, phase V(2).
-      - O(state=active) with V(1) starts the IKE SA alone; with V(2) the Child SAs that start by themselves, and the IKE SA
-        first if it is not up. Name others in O(only_children).
+      - O(state=active) with V(1) starts the IKE SA alone and leaves the children as they are; with V(2) all Child SAs, and
+        the IKE SA first if it is not up. To start some of them name them in O(only_children).
       - O(state=inactive) with V(1) ends the IKE SA and leaves its Child SAs in use until their lifetimes are over, but they
         get no fresh keys any more (state V(retiring)). Deleting an IKE SA would close its Child SAs at once, so it
         is kept for them, and deleted with the last. With V(2) the Child SAs end and the IKE SA stays.
@@ -233,9 +239,9 @@ options:
     suboptions:
       until:
         description:
-          - V(defined) does not wait for any packet, V(established) until all that starts by itself is up,
+          - V(defined) does not wait for any packet, V(established) until all that is wanted is up,
             V(down) until no SA is left.
-          - Without it, O(state=active) waits for V(established), O(state=inactive) for V(down), the others for V(defined).
+          - Without it, O(state=enabled) and O(state=active) wait for V(established), O(state=inactive) for V(down), the others for V(defined).
         type: str
         choices: [defined, established, down]
       timeout:
@@ -280,6 +286,11 @@ EXAMPLES = r"""
     children:
       - {name: lan, local: [10.1.0.0/16], remote: [10.9.0.0/24], start: auto}
     wait: {until: established, timeout: 30}
+
+- name: Let a tunnel come up as its children say, with the first packet for instance
+  fleet.ipsec.ipsec_tunnel:
+    name: hq-branch1
+    state: enabled
 
 - name: Take the Child SAs of a tunnel down, keep its IKE SA and its definition
   fleet.ipsec.ipsec_tunnel:
@@ -428,7 +439,13 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.tunnels import (
     unreached,
 )
 
-UNTIL = {"present": "defined", "active": "established", "inactive": "down", "absent": "defined"}
+UNTIL = {
+    "present": "defined",
+    "enabled": "established",
+    "active": "established",
+    "inactive": "down",
+    "absent": "defined",
+}
 # How Ansible says that a text stands where options by name should; it does not say where that is.
 NOT_OPTIONS = ("dictionary requested", "unable to evaluate")
 # The manager answers a wait at the latest when its time is up; beyond that it has hung.
@@ -438,7 +455,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str"},
     **DEFINITION,
     **CHOICE,
-    "state": {"type": "str", "default": "present", "choices": ["present", "active", "inactive", "absent"]},
+    "state": {"type": "str", "default": "present", "choices": ["present", "enabled", "active", "inactive", "absent"]},
     "phase": {"type": "int", "choices": [1, 2]},
     "owner": {"type": "str", "default": "ansible"},
     "purge": {"type": "bool", "default": False},

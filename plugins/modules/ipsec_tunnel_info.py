@@ -110,7 +110,8 @@ tunnels:
       description: Whose tunnel it is.
       type: str
     wanted:
-      description: What is wanted of it - V(active), V(ike) (phase 1 only), V(present) or V(inactive).
+      description: What is wanted of it - V(active), V(ike) (phase 1 only), V(present) or V(inactive). C(wanted) of a child says whether
+        it is to be kept up.
       type: str
     state:
       description: V(inactive), V(dormant), V(negotiating), V(active), V(degraded) (not all children are up), V(down), or

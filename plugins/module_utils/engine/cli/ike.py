@@ -52,8 +52,9 @@ Database and manager count apart, and phase 1 and phase 2 do, too: "cmd=list db"
 1,3,5-7. Numbers are those of phase 1, unless phase=2 is given.
 
 cmd=activate   starts tunnels and returns as soon as negotiation has begun; cmd=list tells what came of it, and a tunnel
-               that is not up is tried again until it is removed. Without phase both phases are started; phase=1 starts
-               only the IKE SA; phase=2 the phase 2 tunnels chosen, and their IKE SA first if it is not up.
+               that is not up is tried again until it is removed. Without phase both phases are started, phase 2 tunnels
+               with start: trap or manual, too; phase=1 starts only the IKE SA; phase=2 the phase 2 tunnels chosen, and
+               their IKE SA first if it is not up.
   numlist=     by numbers of the database
   namelist=    by names, joined by commas; needs phase. In phase 2 write CHILD, TUNNEL/CHILD, or TUNNEL for all its own
   ipaddr=      by the addresses of the two ends, for tunnels that go by addresses and not by other identities
@@ -206,7 +207,8 @@ def _activate(client: Client, words: dict[str, str], how: _How) -> None:
     empty = [each.tunnel["name"] for each in chosen if each.children == ()]
     if empty:
         raise InputError(word, words[word], f"tunnel {empty[0]} has no phase 2 tunnel", "start it with phase=1")
-    _apply(client, chosen, "active", phase, how)
+    # What starts by itself is started, and the rest of its tunnel is left to its own start.
+    _apply(client, chosen, "enabled" if word == "autostart" else "active", phase, how)
 
 
 # cmd=remove
@@ -238,6 +240,7 @@ _DONE = {
     "changed": ("deleted", "would be deleted"),
 }
 _NOT_DONE = {"inactive": "was not active", "absent": "was not defined"}
+_STARTS = ("active", "enabled")
 
 
 def _apply(client: Client, chosen: Sequence[Chosen], state: str, phase: int | None, how: _How) -> None:
@@ -266,7 +269,7 @@ def _apply(client: Client, chosen: Sequence[Chosen], state: str, phase: int | No
         return
     listed = {tunnel["name"]: tunnel["number"] for tunnel, _children in chosen}
     for row in answer["tunnels"]:
-        number = row["manager_number"] if state == "active" else listed[row["name"]]
+        number = row["manager_number"] if state in _STARTS else listed[row["name"]]
         names = meant[row["name"]]
         what = f" phase {phase}" if phase is not None else ""
         what = f" phase 2 {','.join(names)}" if names else what
@@ -280,8 +283,10 @@ def _apply(client: Client, chosen: Sequence[Chosen], state: str, phase: int | No
 
 def _outcome(row: Entry, state: str, check: bool) -> str:
     if row["action"] in _DONE:
-        return _DONE[row["action"]][check]
-    if state != "active":
+        # What starts by itself may be up already, by a packet's or the peer's doing.
+        there = state == "enabled" and row["state"] == "active" and not check
+        return "is active already, and is kept up from now on" if there else _DONE[row["action"]][check]
+    if state not in _STARTS:
         return _NOT_DONE[state]
     if row["state"] == "active":
         return "is active already"

@@ -21,6 +21,9 @@ REASONS: dict[str, Reason] = {
     "waiting_for_traffic": Reason(
         "the child starts with the first packet that needs it", "send traffic, or set start: auto"
     ),
+    "started_by_hand": Reason(
+        "none of its children starts by itself", "start it with state: active, or set start of a child to auto or trap"
+    ),
     "no_answer": Reason(
         "the peer does not answer",
         "check its address, that its IKE daemon runs and that UDP 500 and 4500 pass both ways (ikeping tells)",

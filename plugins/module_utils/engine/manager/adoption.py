@@ -26,6 +26,7 @@ from .host import spec_of
 from .live import Kept
 from .performer import claimant
 from .plan import Step
+from .states import needed
 from .store import Put, Stored
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _difference(before: Stored, row: Stored, running: frozenset[str]) -> Step:
     ended = tuple(name for name, asked in row.asked.items() if not asked and before.asked.get(name, True))
     if row.wanted != before.wanted and row.wanted == "inactive":
         return replace(step, halts=True)
-    if row.wanted != before.wanted and row.wanted == "ike":
+    if row.wanted != before.wanted and row.wanted == "ike" and needed(before) and not needed(row):
         return replace(step, halts=True, phase=2)
     return replace(step, halts=True, phase=2, only=ended) if ended else step
 

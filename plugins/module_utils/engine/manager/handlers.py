@@ -116,7 +116,7 @@ class Methods:
     async def _make_plan(self, params: dict[str, Any]) -> tuple[Plan, dict[str, Condition]]:
         """The plan, and how the tunnels are that it names."""
         tunnels = self._resident.tunnels
-        if params["state"] == "active" and params["definitions"]:
+        if params["state"] in ("active", "enabled") and params["definitions"]:
             self._resident.host.require_esp()
         names = {raw["name"] for raw in params["definitions"] if isinstance(raw.get("name"), str)}
         known = names & tunnels.rows.keys()

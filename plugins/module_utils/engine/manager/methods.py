@@ -17,7 +17,7 @@ from .schema import Problems, Schema, conform
 API = 1
 
 LEVELS = ["error", "warning", "info", "debug"]
-STATES = ["present", "active", "inactive", "absent"]
+STATES = ["present", "enabled", "active", "inactive", "absent"]
 UNTIL = ["defined", "established", "down"]
 
 
@@ -60,9 +60,13 @@ _CHANGE = {
         # Checked one by one in plan.py, so that the problems of each carry its tunnel's name.
         "items": {"type": "object", "anyOf": [_ITEM, _object(name=NAME, only_children=_ONLY)]},
         "default": [],
-        "description": "Tunnels. For active, inactive and absent a name alone stands for what is already defined.",
+        "description": "Tunnels. A name alone stands for what is already defined, but for state present.",
     },
-    "state": _text("What is wanted of them.", enum=STATES, default="present"),
+    "state": _text(
+        "What is wanted of them. active starts every child, whatever its start says; enabled each as its start says.",
+        enum=STATES,
+        default="present",
+    ),
     "phase": _number(
         "Limit active or inactive to the IKE SA (1) or to the Child SAs (2), absent to the children (2). "
         "An IKE SA that alone is made inactive lets its Child SAs live until their lifetime is over.",

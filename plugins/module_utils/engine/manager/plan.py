@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError, a_few
 from .difference import Change, changes, worst
 from .store import Put, Remove, Stored
-from .wanted import asked_after, of_children, settled, wanted_after
+from .wanted import of_children, of_tunnel, settled
 from .wishes import Wish, read_wishes
 
 
@@ -143,7 +143,7 @@ def _step(wish: Wish, before: Stored | None, params: Mapping[str, Any], running:
     action = (
         "changed" if differences or put.owner != before.owner else _movement(state, phase, wish.only, before, put, now)
     )
-    nudges = action == "none" and state == "active" and not (now.busy if phase == 1 else now.up)
+    nudges = action == "none" and state in ("active", "enabled") and not (now.busy if phase == 1 else now.up)
     return Step(wish.name, action, impact, before, put, differences, phase, wish.only, state == "inactive", nudges)
 
 
@@ -154,11 +154,12 @@ def _removal(before: Stored) -> Step:
 def _lasting(wish: Wish, before: Stored | None, state: str, phase: int | None) -> tuple[str, dict[str, bool]]:
     """The lasting wish for the tunnel and its children after this one."""
     wanted, asked = (before.wanted, before.asked) if before is not None else (None, {})
+    children = wish.definition.document["children"] if wish.definition else []
     if wish.only is not None and state != "absent":
         wanted, asked = of_children(wanted, asked, state, wish.only)
     else:
-        wanted, asked = wanted_after(wanted, state, phase), asked_after(asked, state, phase)
-    return wanted, settled(wanted, asked, wish.definition.document["children"] if wish.definition else ())
+        wanted, asked = of_tunnel(wanted, asked, state, phase, children)
+    return wanted, settled(wanted, asked, children)
 
 
 def _movement(
@@ -169,7 +170,7 @@ def _movement(
     What is wanted already is tried until it is up, so that wanting it once more changes nothing.
     """
     wish_changes = _wish(before) != _wish(put)
-    if state == "active":
+    if state in ("active", "enabled"):
         return "started" if wish_changes else "none"
     if state == "inactive":
         up = now.children if only is None else now.children.intersection(only)

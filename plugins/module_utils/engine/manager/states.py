@@ -152,7 +152,8 @@ def reached(now: Condition, until: str, phase: int | None, only: Collection[str]
     if phase == 1:
         return now.phase1 == "active"
     # A tunnel with nothing to start by itself is as far as it gets when its traps are laid.
-    return now.state == "active" or (now.reason == "waiting_for_traffic" and now.state == "dormant")
+    idle = now.reason in ("waiting_for_traffic", "started_by_hand")
+    return now.state == "active" or (idle and now.state == "dormant")
 
 
 def _count_children(sa: IkeSa, phase2: dict[str, str]) -> None:
@@ -192,10 +193,13 @@ def _why(row: Stored, trapped: frozenset[str], notice: Notice | None) -> tuple[s
     if notice is not None:
         return notice.reason if notice.reason in REASONS else "protocol_error", notice.story
     starts = {child["start"] for child in row.definition.document["children"]}
-    if "auto" not in starts and trapped:
+    idle = row.wanted != "ike" and not needed(row)
+    if idle and "auto" not in starts and trapped:
         reason = "waiting_for_traffic"
     elif row.definition.document["role"] == "responder":
         reason = "waiting_for_peer"
+    elif idle and row.wanted == "active":
+        reason = "started_by_hand"
     else:
         reason = "not_started"
     return reason, REASONS[reason].text

@@ -3,14 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is lastingly wanted of a tunnel and of its children, and what a call makes of that.
 
-``wanted`` is of the tunnel: ``active``, ``ike`` (the IKE SA alone), ``present`` (as it comes) or ``inactive``.
-``asked`` is of those children of which something else is wanted: True if somebody started one by its name, False if
-somebody ended one.
+``wanted`` is of the tunnel: ``active`` (each child as its ``start`` says), ``ike`` (the IKE SA, and children that their
+own traffic asks for), ``present`` (as it comes) or ``inactive``.
+``asked`` is of those children of which something else is wanted: True if somebody started it, by its name or with all
+of its tunnel, False if somebody ended it. So a tunnel that was activated is ``active`` with every child asked for that
+does not start by itself, and an enabled one is ``active`` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Document = dict[str, Any]
@@ -23,26 +25,42 @@ def is_needed(wanted: str, asked: Mapping[str, bool], child: Document) -> bool:
 
 def holds_place(wanted: str, asked: Mapping[str, bool], child: Document) -> bool:
     """Whether the kernel is to hold the child's place while it is down."""
-    on_demand = child["start"] == "trap" and wanted in ("active", "present")
+    on_demand = child["start"] == "trap" and wanted != "inactive"
     return is_needed(wanted, asked, child) or (on_demand and asked.get(child["name"], True))
+
+
+def of_tunnel(
+    wanted: str | None, asked: Mapping[str, bool], state: str, phase: int | None, children: Sequence[Document]
+) -> tuple[str, dict[str, bool]]:
+    """The lasting wish after something was asked of a tunnel as a whole: of the tunnel, and of its children.
+
+    :param children: those that it has from now on.
+    """
+    names = [child["name"] for child in children]
+    after = wanted_after(wanted, state, phase)
+    if state == "active" and phase == 1:
+        # Where nothing keeps the IKE SA up, ``active`` alone would leave it down.
+        idle = bool(children) and not any(is_needed(after, asked, child) for child in children)
+        return ("ike" if idle else after), dict(asked)
+    if state == "active":
+        return after, dict.fromkeys(names, True)
+    if state == "enabled":
+        return after, {name: up for name, up in asked.items() if up}
+    if state == "inactive":
+        # Where the IKE SA stays, a packet must not bring back at once what was ended.
+        return after, dict.fromkeys(names, False) if phase == 2 else {}
+    return after, dict(asked)
 
 
 def wanted_after(before: str | None, state: str, phase: int | None) -> str:
     """The lasting wish for a tunnel, by the lasting wish so far and what is asked now of all of it."""
-    if state == "active":
+    if state in ("active", "enabled"):
         return "ike" if phase == 1 and before != "active" else "active"
     if state == "inactive":
         if phase == 2:
             return "ike" if before in ("active", "ike") else before or "present"
         return "inactive"
     return before or "present"
-
-
-def asked_after(before: Mapping[str, bool], state: str, phase: int | None) -> dict[str, bool]:
-    """The same for its children."""
-    if state == "active":
-        return {name: up for name, up in before.items() if up or phase == 1}
-    return {} if state == "inactive" else dict(before)
 
 
 def of_children(
@@ -64,8 +82,7 @@ def settled(wanted: str, asked: Mapping[str, bool], children: Iterable[Document]
     for child in children:
         name = child["name"]
         if name in asked:
-            without = {other: up for other, up in asked.items() if other != name}
             said = (is_needed(wanted, asked, child), holds_place(wanted, asked, child))
-            if said != (is_needed(wanted, without, child), holds_place(wanted, without, child)):
+            if said != (is_needed(wanted, {}, child), holds_place(wanted, {}, child)):
                 found[name] = asked[name]
     return found

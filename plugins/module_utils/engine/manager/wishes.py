@@ -17,7 +17,7 @@ from .schema import Problems, nearest
 from .store import Stored
 
 # What a phase may limit, by state.
-_PHASES = {"present": (), "active": (1, 2), "inactive": (1, 2), "absent": (2,)}
+_PHASES = {"present": (), "enabled": (), "active": (1, 2), "inactive": (1, 2), "absent": (2,)}
 
 
 class Wish(NamedTuple):
@@ -107,9 +107,9 @@ def _only_children(value: Any, field: str, params: Mapping[str, Any]) -> tuple[s
         return None
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
         raise Problems([InputError(field, value, "is not a list of names", "name the children that are meant")])
-    if params["state"] == "present":
+    if params["state"] in ("present", "enabled"):
         remedy = "use it with state active, inactive or absent, or leave it out"
-        raise Problems([InputError(field, value, "has no meaning with state present", remedy)])
+        raise Problems([InputError(field, value, f"has no meaning with state {params['state']}", remedy)])
     if params.get("phase") == 1:
         raise Problems([InputError(field, value, "cannot stand beside phase 1", "children are of phase 2")])
     return tuple(dict.fromkeys(value))

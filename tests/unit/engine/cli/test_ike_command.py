@@ -283,15 +283,26 @@ def test_json_is_the_answer(capsys):
         (["autostart"], ["hq-b1", "hq-b2"], None),
     ],
 )
-def test_activate_chooses_from_the_database(words, meant, phase, capsys):
+def test_activate_chooses_from_the_database(words, meant, phase, capsys, monkeypatch):
+    monkeypatch.setattr(Manager, "standing", Manager.standing | {"state": "negotiating"})
     status = ike.main(["cmd=activate", *words])
     assert Manager.asked[0] == ("tunnels.list", {"source": "database"})
     if not meant:
         assert status == 2 and "no tunnel to this identity" in capsys.readouterr().err
         return
     assert status == 0 and chosen() == meant
-    assert applied()["state"] == "active" and applied().get("phase") == phase
+    # What starts by itself is started; the children beside it are left to their own start.
+    assert applied()["state"] == ("enabled" if words == ["autostart"] else "active")
+    assert applied().get("phase") == phase
     assert capsys.readouterr().out.count(": negotiation has begun\n") == len(meant)
+
+
+def test_autostart_says_of_a_tunnel_that_is_up_that_it_is(capsys):
+    """A packet or the peer has started it; from now on this side keeps it up."""
+    assert ike.main(["cmd=activate", "autostart"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"tunnel 11 ({name}): is active already, and is kept up from now on" for name in ("hq-b1", "hq-b2")
+    ]
 
 
 def test_activate_says_the_number_that_the_manager_gave(capsys):

@@ -113,6 +113,56 @@ def test_activate_brings_up_both_phases(pair, command):
     assert [row[:3] for row in command.rows()] == [["1", "1", "Active"], ["2", "1", "Active"], ["2", "2", "Active"]]
 
 
+STARTS = [{"lan": {"start": one}, "voice": {"start": other}} for one, other in (("manual", "trap"), ("trap", "manual"))]
+
+
+def up(command: Command) -> bool:
+    """Whether phase 1 and both children are."""
+    return [row[2] for row in command.rows()] == ["Active"] * 3
+
+
+def boot(manager: Process) -> None:
+    """End a manager and start it with what a boot of its host leaves: the database alone."""
+    assert manager.stop() == 0
+    for path in manager.root.iterdir():
+        if path.is_file() and not path.name.startswith("definitions"):
+            path.unlink()
+    manager.start()
+
+
+@pytest.mark.parametrize("starts", STARTS)
+def test_activate_brings_up_both_phases_whatever_their_start_says(pair, command, starts):
+    left, right = pair
+    defined(left, right, **starts)
+    words = ("cmd=activate", "numlist=1")
+    assert command(*words, "--check") == "tunnel to-right: negotiation would begin\n"
+    assert command(*words) == "tunnel 1 (to-right): negotiation has begun\n"
+    assert left.wait("to-right")["reached"] and up(command)
+    again = command.json(*words)
+    assert again["changed"] is False and command(*words).endswith("is active already\n")
+    boot(left)
+    assert left.wait("to-right")["reached"] and up(command)
+    command("cmd=remove")
+    eventually(lambda: not command.rows())
+    assert command("cmd=activate", "remid=right.example.net").endswith("negotiation has begun\n")
+    assert left.wait("to-right")["reached"] and up(command)
+
+
+@pytest.mark.parametrize("start", ["manual", "trap"])
+def test_phase_1_comes_up_where_no_child_starts_by_itself(pair, command, start):
+    """Enabled, nothing of it is up; phase 1 then is not left waiting for a child."""
+    left, right = pair
+    defined(left, right, lan={"start": start}, voice={"start": start})
+    answer = left.apply({"name": "to-right"}, state="enabled")
+    assert answer["changed"] and left.wait("to-right")["reached"], "it is as far as it gets"
+    assert left.apply({"name": "to-right"}, state="enabled")["changed"] is False
+    command("cmd=activate", "phase=1", "numlist=1")
+    assert left.call("tunnels.wait", names=["to-right"], phase=1)["reached"]
+    rows = command.rows()
+    assert rows[0][2] == "Active" and all(row[2] == "Dormant" for row in rows[1:])
+    assert len(rows) == (3 if start == "trap" else 1), "a trap goes on holding its child's place"
+
+
 def test_activate_phase_1_brings_up_the_ike_sa_alone_and_phase_2_uses_it(pair, command):
     left, right = pair
     defined(left, right)
@@ -229,7 +279,7 @@ def test_every_word_is_seen(pair, command):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.4", left.ports[0]))
         left.apply(ours | {"remote": ours["remote"] | {"address": "127.0.0.4"}, "children": children(0, **trap)})
-        command("cmd=activate", "numlist=1")
+        command("cmd=activate", "autostart")
         assert [row[2] for row in command.rows()] == ["Negotiating", "Negotiating", "Dormant"]
     right.apply(theirs | {"children": children(1)})
     left.apply(ours | {"children": children(0, **trap)})
@@ -268,11 +318,7 @@ def test_what_is_wanted_is_brought_up_at_boot(pair, command):
     defined(left, right)
     command("cmd=activate", "phase=2", "numlist=2")
     eventually(lambda: [row[2] for row in command.rows()] == ["Active", "Active"])
-    assert left.stop() == 0
-    for path in left.root.iterdir():  # what a boot leaves: the database alone
-        if path.is_file() and not path.name.startswith("definitions"):
-            path.unlink()
-    left.start()
+    boot(left)
     eventually(lambda: [row[2] for row in command.rows()] == ["Active", "Active"])
     assert [child["name"] for child in command.json("cmd=list")["tunnels"][0]["children"]] == ["voice"], "and no more"
 

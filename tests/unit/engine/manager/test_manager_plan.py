@@ -13,10 +13,12 @@ from engine.manager.definition import parse_definition
 from engine.manager.difference import _CHILD, _TUNNEL, IMPACTS
 from engine.manager.methods import check_params
 from engine.manager.options import CHILD, DEFINITION
-from engine.manager.plan import Running, make_plan, stored_changes, wanted_after
+from engine.manager.plan import Running, make_plan, stored_changes
 from engine.manager.retry import FIRST_PAUSE, LONGEST_PAUSE, STARTS_AT_ONCE, Retry
 from engine.manager.schema import Problems
+from engine.manager.states import needed
 from engine.manager.store import Put, Remove, Stored
+from engine.manager.wanted import holds_place, wanted_after
 from manager_lab import definition
 
 UP = Running(busy=True, up=True, children=frozenset({"lan"}))
@@ -93,6 +95,8 @@ MOVES = [
     ("active", "inactive", DOWN, None, "started"),
     ("active", "ike", Running(True, True), None, "started"),
     ("active", "active", Running(busy=True), 1, "none"),
+    ("enabled", "inactive", DOWN, None, "started"),
+    ("enabled", "active", DOWN, None, "none"),
     ("inactive", "active", UP, None, "stopped"),
     ("inactive", "active", DOWN, None, "stopped"),  # no longer wanted, so no longer tried
     ("inactive", "active", UP, 2, "stopped"),
@@ -149,9 +153,15 @@ def test_single_children_are_started_and_ended(wanted, asked, state, child, up, 
 
 
 WHOLE = [
-    ("active", {"lan": False, "voice": True}, "active", None, {"voice": True}),
+    ("active", {"lan": False, "voice": True}, "active", None, {"voice": True, "guest": True}),
+    ("inactive", {}, "active", 2, {"voice": True, "guest": True}),
+    ("active", {"lan": False, "voice": True, "guest": False}, "enabled", None, {"voice": True}),
+    ("inactive", {}, "enabled", None, {}),
+    ("active", {"voice": True, "guest": True}, "active", 1, {"voice": True, "guest": True}),
+    ("active", {"lan": False, "guest": False}, "active", 1, {"guest": False}),  # by then the IKE SA alone is wanted
     ("present", {"voice": True}, "active", 1, {"voice": True}),
-    ("active", {"lan": False, "voice": True}, "inactive", 2, {}),
+    ("active", {"lan": False, "voice": True}, "inactive", 2, {"guest": False}),
+    ("present", {}, "inactive", 2, {"guest": False}),
     ("active", {"voice": True}, "inactive", None, {}),
     ("active", {"lan": False}, "present", None, {"lan": False}),
 ]
@@ -162,6 +172,34 @@ def test_what_is_wanted_of_single_children_after_something_is_wanted_of_all(want
     params = {"state": state} | ({"phase": phase} if phase else {})
     found = step({"name": "hq-b1"}, have=[replace(row(TWO, wanted), asked=asked)], **params)
     assert found.after.asked == after
+
+
+def test_a_tunnel_that_was_activated_stays_so_until_somebody_removes_it():
+    """Whatever its children's start says; and a role that enables what it defines does not take that back."""
+    row_now = row(TWO, "present")
+    for state, action in (("active", "started"), ("active", "none"), ("enabled", "none"), ("present", "none")):
+        found = step(TWO, have=[row_now], running=DOWN, state=state)
+        assert found.action == action
+        row_now = replace(row_now, wanted=found.after.wanted, asked=found.after.asked)
+        assert needed(row_now) == ["lan", "voice", "guest"]
+    more = TWO | {"children": [*TWO["children"], TWO["children"][1] | {"name": "new", "remote": ["10.9.9.0/24"]}]}
+    assert step(more, have=[row_now], state="enabled").after.asked == row_now.asked, "a new child is left to its start"
+    assert step(more, have=[row_now], state="active").after.asked == row_now.asked | {"new": True}
+    found = step({"name": "hq-b1"}, have=[row_now], state="inactive")
+    row_now = replace(row_now, wanted=found.after.wanted, asked=found.after.asked)
+    assert (found.action, needed(row_now)) == ("stopped", [])
+    found = step(TWO, have=[row_now], state="enabled")
+    assert (found.action, found.after.wanted, found.after.asked) == ("started", "active", {})
+
+
+@pytest.mark.parametrize(("wanted", "held"), [("active", True), ("present", True), ("inactive", False)])
+def test_phase_1_leaves_traps_where_they_are(wanted, held):
+    """Their networks would be in clear without them."""
+    two = TWO | {"children": TWO["children"][1:]}
+    found = step({"name": "hq-b1"}, have=[row(two, wanted)], state="active", phase=1)
+    assert (found.action, found.after.wanted, found.after.asked) == ("started", "ike", {})
+    guest = two["children"][1]
+    assert holds_place(wanted, {}, guest) is held and holds_place("ike", found.after.asked, guest)
 
 
 def test_children_are_removed_from_a_definition_and_be_it_the_last():
@@ -187,6 +225,7 @@ def test_children_are_removed_from_a_definition_and_be_it_the_last():
         ("lan", {"state": "active"}, "is not a list of names"),
         ([7], {"state": "inactive"}, "is not a list of names"),
         (["lan"], {}, "no meaning with state present"),
+        (["lan"], {"state": "enabled"}, "no meaning with state enabled"),
         (["lan"], {"state": "active", "phase": 1}, "cannot stand beside phase 1"),
     ],
 )
@@ -213,6 +252,8 @@ WANTED = [
     ("present", "active", 1, "ike"),
     ("active", "active", 1, "active"),
     ("ike", "active", 2, "active"),
+    ("inactive", "enabled", None, "active"),
+    ("ike", "enabled", None, "active"),
     ("active", "inactive", None, "inactive"),
     ("active", "inactive", 1, "inactive"),
     ("active", "inactive", 2, "ike"),
@@ -253,7 +294,7 @@ def test_a_bare_name_must_be_defined():
     assert step({"name": "hq-b2"}, have=[row(definition())], state="absent").action == "none"
 
 
-@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("state", ["present", "enabled", "absent"])
 def test_a_phase_needs_something_to_limit(state):
     with pytest.raises(Problems, match="no meaning with state"):
         plan(definition(), state=state, phase=1)

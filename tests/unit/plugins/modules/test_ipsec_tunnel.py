@@ -64,6 +64,26 @@ def test_up_and_down_between_two(managers: Pair) -> None:
     assert info(left, source="database") == []
 
 
+@pytest.mark.parametrize("start", ["manual", "trap"])
+def test_active_starts_every_child_and_enabled_leaves_them_to_their_start(managers: Pair, start: str) -> None:
+    left, right = managers
+    run_module("ipsec_tunnel", tunnel(right, left, state="present"))
+    children = [each | {"start": start} for each in tunnel(left, right)["children"]]
+    task = tunnel(left, right, children=children, state="enabled")
+    assert run_module("ipsec_tunnel", task, check=True)["changed"]
+    result = run_module("ipsec_tunnel", task)
+    assert result["changed"] and result["waited"]["until"] == "established", "it is as far as it gets by itself"
+    assert not run_module("ipsec_tunnel", task)["changed"]
+    assert info(left, source="database")[0]["state"] == "dormant"
+    task |= {"state": "active"}
+    assert run_module("ipsec_tunnel", task, check=True)["changed"]
+    result = run_module("ipsec_tunnel", task)
+    assert result["changed"] and result["waited"]["tunnels"][0]["phase2"] == {"lan": "active"}
+    assert not run_module("ipsec_tunnel", task)["changed"]
+    assert not run_module("ipsec_tunnel", task | {"state": "enabled"})["changed"], "what somebody started stays up"
+    assert info(left)[0]["state"] == "active"
+
+
 def test_a_wrong_secret_says_which_side_and_what_to_do(managers: Pair) -> None:
     left, right = managers
     run_module("ipsec_tunnel", tunnel(right, left, auth={"secret": "another one, just as long as that"}))
