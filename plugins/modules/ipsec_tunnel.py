@@ -150,7 +150,10 @@ options:
         type: list
         elements: str
       remote:
-        description: Networks behind the peer, written likewise. In transport mode its address when left out.
+        description:
+          - Networks behind the peer, written likewise. In transport mode its address when left out.
+          - They may lie within those of another child or tunnel, or around them. The most specific one wins. Selectors that are
+            the same, or that cross each other, are refused.
         type: list
         elements: str
       start:

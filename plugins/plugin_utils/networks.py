@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sets of networks: unions, differences, overlaps; linear in what they are given, after one sort."""
+"""Sets of networks: unions, differences, duplicates; linear in what they are given, after one sort."""
 
 from __future__ import annotations
 
@@ -39,25 +39,18 @@ class Union:
         self._first = [int(network.network_address) for network in self.networks]
 
     def without(self, parts: Iterable[Network]) -> list[Network]:
-        """The union less ``parts``, as networks in order."""
+        """The union less ``parts``, as networks in order.
+
+        A part that is larger than what lies in it takes nothing away: of two tunnels the one with the smaller network
+        wins.
+        """
         pieces: dict[int, list[Network]] = {}
-        gone: set[int] = set()
         for part in parts:
             place = bisect.bisect_right(self._first, int(part.network_address)) - 1
             if place >= 0 and part.subnet_of(self.networks[place]):
                 held = pieces.get(place, [self.networks[place]])
                 pieces[place] = list(_less(held, part))
-                continue
-            # The part is larger than what lies in it.
-            start = bisect.bisect_left(self._first, int(part.network_address))
-            end = bisect.bisect_right(self._first, int(part.broadcast_address))
-            gone.update(range(start, end))
-        return [
-            piece
-            for place, network in enumerate(self.networks)
-            if place not in gone
-            for piece in sorted(pieces.get(place, [network]))
-        ]
+        return [piece for place, network in enumerate(self.networks) for piece in sorted(pieces.get(place, [network]))]
 
 
 def _less(networks: Iterable[Network], part: Network) -> Iterator[Network]:
@@ -68,15 +61,26 @@ def _less(networks: Iterable[Network], part: Network) -> Iterator[Network]:
             yield network
 
 
-def overlaps(owned: Iterable[Owned]) -> list[tuple[Owned, Owned]]:
-    """Every pair of overlapping networks of different owners, found in one sweep."""
+def duplicates(owned: Iterable[Owned]) -> list[tuple[Owned, Owned]]:
+    """Every network that two owners have, with the first of them. One within another's is no duplicate."""
+    first: dict[Network, Owned] = {}
+    found = []
+    for each in owned:
+        held = first.setdefault(each.network, each)
+        if held.owner != each.owner:
+            found.append((held, each))
+    return found
+
+
+def nested(owned: Iterable[Owned]) -> list[tuple[Owned, Owned]]:
+    """Every network of one owner within a larger one of another, as (outer, inner), found in one sweep."""
     # Networks nest or are apart, so that only those that hold the current one stay open.
     held: list[Owned] = []
     found = []
     for each in sorted(owned, key=lambda o: (o.network.version, int(o.network.network_address), o.network.prefixlen)):
         while held and not _holds(held[-1].network, each.network):
             held.pop()
-        found += [(other, each) for other in held if other.owner != each.owner]
+        found += [(other, each) for other in held if other.owner != each.owner and other.network != each.network]
         held.append(each)
     return found
 

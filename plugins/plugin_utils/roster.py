@@ -15,9 +15,9 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.options
 
 from . import agreement
 from .booleans import flag
-from .communities import Community, claimed_twice, nodes, read_communities, tunnel_name
+from .communities import Community, claimed_twice, nodes, peers, read_communities, tunnel_name
 from .members import Member, member_networks, read_host, read_peer
-from .networks import Owned, Union, family_of, overlaps
+from .networks import Owned, Union, duplicates, family_of, nested
 from .problems import PlanError, Problems
 from .published import published
 from .rehearsal import rehearse
@@ -81,7 +81,8 @@ def make_roster(
             members[name] = member
     # What follows looks at pairs, which needs both ends to be sound.
     problems.stop_if_any()
-    _check_members(members, given, problems)
+    owned = _check_members(members, given, problems)
+    _check_nested(owned, found, problems)
     for community in found:
         _check_community(community, members, given, problems)
     for one, other in itertools.combinations(found, 2):
@@ -120,8 +121,8 @@ def _check_no_community(communities: Any, allow_empty: Any, problems: Problems) 
         )
 
 
-def _check_members(members: Mapping[str, Member], given: Mapping[str, Any], problems: Problems) -> None:
-    """What has to be unique in the fleet: identities, fixed addresses, networks."""
+def _check_members(members: Mapping[str, Member], given: Mapping[str, Any], problems: Problems) -> list[Owned]:
+    """What has to be unique in the fleet: identities, fixed addresses, networks; the networks and whose they are."""
     for key, fold in (("id", str.lower), ("address", str)):
         seen: dict[str, str] = {}
         for name, member in members.items():
@@ -141,13 +142,35 @@ def _check_members(members: Mapping[str, Member], given: Mapping[str, Any], prob
         for name, member in members.items()
         for place, network in enumerate(member["networks"])
     ]
-    for one, other in overlaps(owned):
+    for one, other in duplicates(owned):
         problems.add(
-            f"overlapping networks: {one.network} of {one.owner} and {other.network} of {other.owner}",
-            f"change networks in {VARIABLE} of one of them",
+            f"duplicate network: {one.owner} and {other.owner} both have {one.network}",
+            f"change networks in {VARIABLE} of one of them; a network within the other's is fine",
             one.value,
             other.value,
         )
+    return owned
+
+
+def _check_nested(owned: Iterable[Owned], communities: list[Community], problems: Problems) -> None:
+    """A hub passes on between its spokes: what it sends to a smaller network would cross what it sends to a larger one
+    that it lies in, so that neither wins."""
+    via_hub = [community for community in communities if community["via_hub"] and community["hubs"]]
+    if not via_hub:
+        return
+    for outer, inner in nested(owned):
+        for community in via_hub:
+            hub = community["hubs"][0]
+            members = {hub, *community["spokes"]}
+            joined = inner.owner in members and any(outer.owner in peers(each, hub) for each in communities)
+            if joined and outer.owner != hub:
+                problems.add(
+                    f"community {community['name']}: {inner.network} of {inner.owner} lies within {outer.network} of "
+                    f"{outer.owner}, and {hub} cannot pass on between them",
+                    f"make networks in {VARIABLE} of the two disjoint, or join them with spoke_to_spoke: direct",
+                    inner.value,
+                    outer.value,
+                )
 
 
 def _at(values: Any, place: int) -> Any:

@@ -19,7 +19,7 @@ from engine.errors import InputError
 from engine.kernel.client import XfrmClient, add_sa, create_policy, delete_sa
 from engine.kernel.features import probe
 from engine.kernel.groups import perform, plan_group, plan_ungroup
-from engine.kernel.policies import kernel_selectors, policies
+from engine.kernel.policies import kernel_selectors, policies, priority
 from engine.kernel.values import AH, ESP, IPCOMP, Aead, Auth, Sa, Template
 from engine.said import Said
 from engine.secret import Secret
@@ -100,7 +100,7 @@ def lay_out(sites: tuple[Site, Site], names: str, outer: int, inner: int) -> lis
             client = XfrmClient()
             for sa in (member.sa for way in ways for member in way if member.sa):
                 client.do(add_sa(sa))
-            for policy in policies(selectors[0], template):
+            for policy in policies(selectors[0], priority(selectors[0]), template):
                 client.do(create_policy(policy))
             client.close()
     return ways

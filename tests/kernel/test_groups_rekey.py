@@ -22,7 +22,7 @@ from conftest import Namespace
 from engine.errors import EngineError, KernelError
 from engine.kernel.client import Operation, XfrmClient, add_sa, create_policy
 from engine.kernel.groups import perform, plan_group, read_listing
-from engine.kernel.policies import kernel_selectors, policies
+from engine.kernel.policies import kernel_selectors, policies, priority
 from engine.kernel.spec import ChildSpec
 from engine.kernel.values import AH, ESP, OUT, Template
 from engine.said import Said
@@ -245,7 +245,7 @@ def test_an_sa_that_stands_further_out_is_followed_too(sites: tuple[Site, Site],
             client.do(add_sa(real_sa("esp", 0x1112, B, A, "tunnel", True)))
             template = Template(mine.local_address, mine.remote_address, 0, ESP, "tunnel", 77)
             (selector,) = kernel_selectors((parse_selector(site.addresses[0]),), (parse_selector(other.addresses[0]),))
-            for policy in policies(selector, template):
+            for policy in policies(selector, priority(selector), template):
                 client.do(create_policy(policy))
             client.close()
         group(site.space, str(tmp_path / name), Said(ESP, 0x1111, B), Said(ESP, old.spi_out, B))

@@ -19,7 +19,7 @@ from engine.kernel.client import Operation, XfrmClient, set_policy
 from engine.kernel.events import AcquireEvent, ExpireEvent
 from engine.kernel.features import probe
 from engine.kernel.gateway import ChildSpec, Gateway
-from engine.kernel.policies import priority
+from engine.kernel.policies import network_text, priority
 from engine.kernel.registry import REQID_FIRST, Child, Registry
 from engine.kernel.values import KernelSelector, Policy
 from engine.selector import parse_selector
@@ -125,6 +125,27 @@ def test_selectors_of_another_tunnel_are_refused_by_name(space: Namespace, gatew
     with pytest.raises(KernelError, match=r"tunnel hq-branch \(child lan\) has these selectors"):
         gateway.trap(rival)
     assert space.run("ip -s xfrm policy") == before
+
+
+WIDE = replace(
+    SPEC, reqid=REQID + 1, tunnel="hub", child="all", remote_address="192.0.2.3",
+    remote_selectors=(parse_selector("0.0.0.0/0"),),
+)  # fmt: skip
+
+
+def outbound(gateway: Gateway) -> dict[str, int]:
+    """The request ID of each outbound policy by where its packets go, the first that the kernel tries first."""
+    held = sorted(gateway._client.dump_outbound_policies(), key=lambda policy: policy.priority)
+    return {network_text(p.selector.destination, p.selector.destination_prefix): p.reqid for p in held}
+
+
+def test_a_part_of_a_wide_tunnel_stands_behind_a_narrow_one(space: Namespace, gateway: Gateway) -> None:
+    halves = tuple(map(parse_selector, ("10.2.0.0/25", "10.2.0.128/25")))
+    gateway.trap(WIDE)
+    gateway.trap(replace(WIDE, remote_selectors=halves, defined=(WIDE.local_selectors, WIDE.remote_selectors)))
+    gateway.trap(SPEC)
+    assert list(outbound(gateway).values()) == [SPEC.reqid, WIDE.reqid, WIDE.reqid, WIDE.reqid]
+    assert list(outbound(gateway))[-1] == "0.0.0.0/0"
 
 
 class Refusing(XfrmClient):

@@ -60,6 +60,8 @@ class ChildSa:
     :ivar encapsulation: (local UDP port, remote UDP port) for ESP in UDP, or None.
     :ivar replay_window: packets.
     :ivar if_id: kernel interface whose packets it protects, 0 for none.
+    :ivar defined: (local, remote) selectors of its definition where the peer narrowed them, else None: whose packets
+        are whose is decided by definitions.
     """
 
     tunnel: str
@@ -85,6 +87,7 @@ class ChildSa:
     replay_window: int = 128
     lifetime: Lifetime = NO_LIMITS
     if_id: int = 0
+    defined: tuple[tuple[Selector, ...], tuple[Selector, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from .client import (
 )
 from .eroutes import said_of
 from .events import Event, XfrmEvents
-from .policies import kernel_selectors, policies
+from .policies import policies, ranked_selectors
 from .registry import Child, Registry, is_ours
 from .shunt import number_of
 from .spec import ChildSpec, Limits, Usage
@@ -385,8 +385,9 @@ def _sa(
 
 def _policies(spec: ChildSpec, spi: int) -> list[Policy]:
     template = Template(spec.local_address, spec.remote_address, spi, spec.protocol, spec.mode, spec.reqid)
-    selectors = kernel_selectors(spec.local_selectors, spec.remote_selectors)
-    found = [policy for selector in selectors for policy in policies(selector, template)]
+    negotiated = spec.local_selectors, spec.remote_selectors
+    ranks = ranked_selectors(negotiated, spec.defined or negotiated)
+    found = [policy for selector, rank in ranks.items() for policy in policies(selector, rank, template)]
     return [policy._replace(if_id=spec.if_id) for policy in found] if spec.if_id else found
 
 

@@ -16,8 +16,10 @@ from .values import FWD, IN, OUT, KernelSelector, Policy, Template
 
 # Lower numbers win. 1 to 0xFFFF stay free for an operator's own shunts (pass, drop) that must come first.
 PRIORITY_FIRST = 0x10000
-# Prefix lengths weigh most, then the protocol, then the bits of the port masks: 0 to 256, 0 to 1, 0 to 32.
-_PREFIX_WEIGHT, _PROTOCOL_WEIGHT = 128, 64
+# Prefix lengths weigh most, then the protocol, then the bits of the port masks: 0 to 256, 0 to 1, 0 to 32. So between
+# two definitions, one within the other, there is room for what belongs to the wider one and comes before all of it.
+_PREFIX_WEIGHT, _PROTOCOL_WEIGHT, _PORT_WEIGHT = 128, 30, 3
+_PART = 1
 PRIORITY_LAST = PRIORITY_FIRST + 257 * _PREFIX_WEIGHT
 
 # A peer's narrowing decides how many policies a child takes: bound it.
@@ -38,9 +40,57 @@ def priority(selector: KernelSelector) -> int:
     specific = (
         (selector.source_prefix + selector.destination_prefix) * _PREFIX_WEIGHT
         + (_PROTOCOL_WEIGHT if selector.protocol else 0)
-        + ports
+        + ports * _PORT_WEIGHT
     )
     return PRIORITY_LAST - specific
+
+
+def covers(wide: KernelSelector, narrow: KernelSelector) -> bool:
+    """Whether all packets of ``narrow`` are of ``wide`` too."""
+    if wide.family != narrow.family or wide.protocol not in (0, narrow.protocol):
+        return False
+    sides = (
+        (wide.source, wide.source_prefix, narrow.source, narrow.source_prefix),
+        (wide.destination, wide.destination_prefix, narrow.destination, narrow.destination_prefix),
+    )
+    if any(prefix > longer or not _begin_alike(a, b, prefix) for a, prefix, b, longer in sides):
+        return False
+    ports = (
+        (wide.source_port, wide.source_port_mask, narrow.source_port, narrow.source_port_mask),
+        (wide.destination_port, wide.destination_port_mask, narrow.destination_port, narrow.destination_port_mask),
+    )
+    return all(not mask & ~other_mask and not (port ^ other) & mask for port, mask, other, other_mask in ports)
+
+
+def _begin_alike(a: bytes, b: bytes, bits: int) -> bool:
+    rest = len(a) * 8 - bits
+    return int.from_bytes(a, "big") >> rest == int.from_bytes(b, "big") >> rest
+
+
+Sides = tuple[tuple[Selector, ...], tuple[Selector, ...]]
+
+
+def ranked_selectors(negotiated: Sides, defined: Sides) -> dict[KernelSelector, int]:
+    """Selectors of the outbound policies that cover every combination of ``negotiated``, each with its priority.
+
+    That is the priority of the definition which they were narrowed from (RFC 7296 section 2.9), or the one before it
+    for a part of that: how far a peer narrows must not decide which of two definitions a packet belongs to.
+
+    :param negotiated: (local, remote), which ``defined`` contains; what it does not contain ranks by itself.
+    :raises KernelError: as :func:`kernel_selectors`.
+    """
+    selectors = kernel_selectors(*negotiated)
+    if negotiated == defined:
+        return {selector: priority(selector) for selector in selectors}
+    # No limit here: nobody but an operator wrote them.
+    claims = [claim for here in defined[0] for there in defined[1] for claim in combine(here, there)]
+    return {selector: _rank(selector, claims) for selector in selectors}
+
+
+def _rank(selector: KernelSelector, claims: list[KernelSelector]) -> int:
+    if selector in claims:
+        return priority(selector)
+    return min((priority(claim) - _PART for claim in claims if covers(claim, selector)), default=priority(selector))
 
 
 def kernel_selectors(local: tuple[Selector, ...], remote: tuple[Selector, ...]) -> list[KernelSelector]:
@@ -51,7 +101,7 @@ def kernel_selectors(local: tuple[Selector, ...], remote: tuple[Selector, ...]) 
     found: dict[KernelSelector, None] = {}
     for here in local:
         for there in remote:
-            for selector in _combine(here, there):
+            for selector in combine(here, there):
                 found[selector] = None
                 if len(found) > MAX_POLICIES:
                     raise KernelError(
@@ -66,7 +116,11 @@ def kernel_selectors(local: tuple[Selector, ...], remote: tuple[Selector, ...]) 
     return list(found)
 
 
-def _combine(here: Selector, there: Selector) -> Iterator[KernelSelector]:
+def combine(here: Selector, there: Selector) -> Iterator[KernelSelector]:
+    """The selectors that match exactly the packets from ``here`` to ``there``, none of them within another.
+
+    :raises KernelError: a port is OPAQUE.
+    """
     if here.family != there.family:
         return
     if here.protocol and there.protocol and here.protocol != there.protocol:
@@ -137,9 +191,9 @@ def reverse(selector: KernelSelector) -> KernelSelector:
     )
 
 
-def policies(selector: KernelSelector, outbound: Template) -> list[Policy]:
+def policies(selector: KernelSelector, rank: int, outbound: Template) -> list[Policy]:
     """The policies of one outbound selector, in the order of installing: what comes in may be received before
-    anything is sent.
+    anything is sent. ``rank`` is the priority of all of them.
 
     ``fwd`` is for tunnels only: nothing that is forwarded was protected in transport mode. Inbound templates name
     no SPI, so that both generations pass during a rekey.
@@ -147,7 +201,6 @@ def policies(selector: KernelSelector, outbound: Template) -> list[Policy]:
     inbound = Template(
         outbound.destination, outbound.source, 0, outbound.protocol, outbound.mode, outbound.reqid, outbound.optional
     )
-    rank = priority(selector)
     back = reverse(selector)
     directions = (IN, FWD) if outbound.mode == "tunnel" else (IN,)
     return [Policy(back, direction, rank, templates=(inbound,)) for direction in directions] + [

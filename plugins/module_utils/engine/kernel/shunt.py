@@ -192,28 +192,6 @@ def _answer(selector: KernelSelector) -> KernelSelector | None:
     )  # fmt: skip
 
 
-def covers(wide: KernelSelector, narrow: KernelSelector) -> bool:
-    """Whether all packets of ``narrow`` are of ``wide`` too."""
-    if wide.family != narrow.family or wide.protocol not in (0, narrow.protocol):
-        return False
-    sides = (
-        (wide.source, wide.source_prefix, narrow.source, narrow.source_prefix),
-        (wide.destination, wide.destination_prefix, narrow.destination, narrow.destination_prefix),
-    )
-    if any(prefix > longer or not _begin_alike(a, b, prefix) for a, prefix, b, longer in sides):
-        return False
-    ports = (
-        (wide.source_port, wide.source_port_mask, narrow.source_port, narrow.source_port_mask),
-        (wide.destination_port, wide.destination_port_mask, narrow.destination_port, narrow.destination_port_mask),
-    )
-    return all(not mask or (port, mask) == (other, other_mask) for port, mask, other, other_mask in ports)
-
-
-def _begin_alike(a: bytes, b: bytes, bits: int) -> bool:
-    rest = len(a) * 8 - bits
-    return number_of_address(a) >> rest == number_of_address(b) >> rest
-
-
 def number_of_address(address: bytes) -> int:
     """An address as a number."""
     return int.from_bytes(address, "big")

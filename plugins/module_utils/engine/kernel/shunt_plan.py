@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 from ..errors import InputError, KernelError, MissingError
 from . import groups, nftables
 from .client import describe
-from .policies import network
+from .policies import covers, network
 from .registry import Child
 from .shunt import (
     DROP,
@@ -31,7 +31,6 @@ from .shunt import (
     Key,
     Shunt,
     answers,
-    covers,
     is_answer,
     number_of,
     number_of_address,

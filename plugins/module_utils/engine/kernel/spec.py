@@ -47,6 +47,8 @@ class ChildSpec:
     :ivar encapsulation: (local, remote) UDP ports for ESP in UDP (RFC 3948), or None.
     :ivar replay_window: packets; 0 for no replay protection.
     :ivar if_id: of the XFRM interface whose packets it protects, 0 for the packets of no such interface.
+    :ivar defined: (local, remote) selectors that the peer narrowed to these, by which they rank among the definitions;
+        None where it did not.
     """
 
     reqid: int
@@ -74,6 +76,7 @@ class ChildSpec:
     replay_window: int = 128
     limits: Limits = Limits()
     if_id: int = 0
+    defined: tuple[tuple[Selector, ...], tuple[Selector, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,8 +129,22 @@ class DesiredPolicies:
         return self._claims.get(claimant)
 
     def claims_at(self, place: Place) -> list[Claim]:
-        """Who claims a place; the one that stands there first."""
-        return sorted((self._claims[name] for name in self._at.get(place, ())), key=_rank, reverse=True)
+        """Who claims a place; the one that stands there first.
+
+        Of several children it is the one whose definition is the narrowest: a peer may narrow a wide one to just what
+        another one, within it, is for.
+        """
+        claims = [self._claims[name] for name in self._at.get(place, ())]
+        if len(claims) < 2:
+            return claims
+        narrowest: dict[int, int] = {}
+        for claim in claims:
+            reqid, priority = claim.spec.reqid, claim.policies[place].priority
+            narrowest[reqid] = min(priority, narrowest.get(reqid, priority))
+        ranked = [narrowest[claim.spec.reqid] for claim in claims if claim.rank[0] != RECEIVES] or narrowest.values()
+        # What wider ones negotiated is neither sent nor let in there.
+        first = min(ranked)
+        return sorted((claim for claim in claims if narrowest[claim.spec.reqid] <= first), key=_rank, reverse=True)
 
     def places(self) -> Iterator[Place]:
         """Every place that somebody claims."""

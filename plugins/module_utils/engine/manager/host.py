@@ -64,6 +64,7 @@ def spec_of(child: ChildSa, owner: str) -> ChildSpec:
             hard_seconds=lifetime.hard_seconds,
         ),
         if_id=child.if_id,
+        defined=child.defined,
     )
 
 

@@ -215,8 +215,10 @@ def _overlaps(everything: list[tuple[str, str, Definition]], new: Mapping[str, W
             InputError(
                 f"{mine.field}.remote",
                 f"{mine.local} === {mine.remote}",
-                f"overlaps {theirs.local} === {theirs.remote} of child {theirs.child} of tunnel {theirs.tunnel}",
-                "give each packet one child: make the networks disjoint, or remove the other tunnel first",
+                f"overlaps {theirs.local} === {theirs.remote} of child {theirs.child} of tunnel {theirs.tunnel}, and "
+                "neither lies within the other",
+                "give each packet one child: make the networks disjoint, or let one lie wholly within the other, on "
+                "both sides: the inner one wins",
             )
         )
     return problems

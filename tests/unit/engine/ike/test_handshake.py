@@ -183,7 +183,10 @@ def test_selectors_are_narrowed() -> None:
     world.east.start()
     world.run(1.0)
     world.check()
-    assert [str(s) for s in world.east.kernel.sending(1).local_selectors] == ["10.1.0.0/16"]
+    sa = world.east.kernel.sending(1)
+    assert [str(s) for s in sa.local_selectors] == ["10.1.0.0/16"]
+    # What is left of it ranks by what is defined; the peer's own was not narrowed.
+    assert sa.defined == (wide.local, wide.remote) and world.west.kernel.sending(1).defined is None
 
 
 def test_selectors_that_do_not_meet_leave_the_ike_sa_standing() -> None:

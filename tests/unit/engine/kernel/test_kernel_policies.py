@@ -15,12 +15,14 @@ from engine.kernel.policies import (
     MAX_POLICIES,
     PRIORITY_FIRST,
     PRIORITY_LAST,
+    covers,
     kernel_selectors,
     network,
     network_text,
     packet_selectors,
     policies,
     priority,
+    ranked_selectors,
     reverse,
 )
 from engine.kernel.values import KernelSelector, Template
@@ -102,6 +104,50 @@ def test_prefixes_come_before_ports_and_all_behind_the_shunts() -> None:
     narrowest = KernelSelector(6, bytes(16), 128, bytes(16), 128, 6, 1, 0xFFFF, 2, 0xFFFF)
     widest = KernelSelector(4, bytes(4), 0, bytes(4), 0)
     assert 0xFFFF < PRIORITY_FIRST <= priority(narrowest) < priority(widest) == PRIORITY_LAST
+
+
+def sides(local: str, remote: str) -> tuple[tuple[Selector, ...], tuple[Selector, ...]]:
+    return tuple(map(parse_selector, local.split())), tuple(map(parse_selector, remote.split()))
+
+
+@pytest.mark.parametrize(
+    ("negotiated", "defined", "direct"),
+    [
+        (("0.0.0.0/0", "10.3.0.0/17 10.3.128.0/17"), ("0.0.0.0/0", "0.0.0.0/0"), ("10.2.0.0/16", "10.3.0.0/16")),
+        (("10.2.0.5", "10.3.0.7"), ("10.2.0.0/16", "10.0.0.0/8"), ("10.2.0.0/16", "10.3.0.0/16")),
+        (("10.2.0.0/16[tcp/80]", "10.3.0.0/16"), ("10.2.0.0/16", "10.0.0.0/8"), ("10.2.0.0/16", "10.3.0.0/16")),
+        (("10.2.0.1-10.2.0.2", "10.3.0.4"), ("10.2.0.0-10.2.0.9", "10.0.0.0/8"), ("10.2.0.2", "10.3.0.0/16")),
+        (("2001:db8::/64", "2001:db8:1::1"), ("2001:db8::/64", "::/0"), ("2001:db8::/64", "2001:db8:1::/64")),
+    ],
+)
+def test_however_far_a_peer_narrows_the_narrower_definition_wins(
+    negotiated: tuple[str, str], defined: tuple[str, str], direct: tuple[str, str]
+) -> None:
+    narrowed = ranked_selectors(sides(*negotiated), sides(*defined))
+    others = ranked_selectors(sides(*direct), sides(*direct))
+    whole = ranked_selectors(sides(*defined), sides(*defined))
+    assert list(narrowed) == kernel_selectors(*sides(*negotiated))
+    assert max(others.values()) < min(narrowed.values())
+    # What is left of its own definition stays behind it.
+    held = {selector: rank for selector, rank in whole.items() if any(covers(selector, part) for part in narrowed)}
+    assert max(narrowed.values()) < min(held.values())
+
+
+def test_a_part_that_is_defined_by_itself_ranks_by_that() -> None:
+    defined = sides("10.1.0.0/16", "10.0.0.0/8 10.3.0.0/16")
+    ranks = ranked_selectors(sides("10.1.0.0/16", "10.3.0.0/16 10.4.0.0/16"), defined)
+    assert [rank - priority(selector) for selector, rank in ranks.items()] == [0, 8 * 128 - 1]
+
+
+def test_what_no_definition_contains_ranks_by_itself() -> None:
+    (rank,) = ranked_selectors(sides("10.1.0.0/16", "10.2.0.0/16"), sides("10.9.0.0/16", "10.2.0.0/16")).values()
+    assert rank == priority(kernel_selectors(*sides("10.1.0.0/16", "10.2.0.0/16"))[0])
+
+
+@given(narrowed())
+def test_covers_is_what_narrowing_makes(pair: tuple[KernelSelector, KernelSelector]) -> None:
+    outer, inner = pair
+    assert covers(outer, inner) and covers(inner, outer) == (inner == outer)
 
 
 # Selectors
@@ -256,18 +302,18 @@ def test_icmp_type_and_code_are_masks_of_both_ports() -> None:
 def test_a_tunnel_is_let_in_before_anything_is_sent() -> None:
     (selector,) = kernel_selectors((parse_selector("10.1.0.0/24[udp/53]"),), (parse_selector("10.2.0.0/24"),))
     template = Template("192.0.2.1", "192.0.2.2", 0x1234, 50, "tunnel", 7)
-    made = policies(selector, template)
+    made = policies(selector, 77777, template)
     assert [policy.direction for policy in made] == ["in", "fwd", "out"]
     assert made[2].selector == selector and made[2].templates == (template,)
     for inward in made[:2]:
         assert inward.selector == reverse(selector)
         assert inward.templates == (Template("192.0.2.2", "192.0.2.1", 0, 50, "tunnel", 7),)
-    assert {policy.reqid for policy in made} == {7} and len({policy.priority for policy in made}) == 1
+    assert {policy.reqid for policy in made} == {7} and {policy.priority for policy in made} == {77777}
 
 
 def test_nothing_is_forwarded_in_transport_mode() -> None:
     (selector,) = kernel_selectors((parse_selector("192.0.2.1"),), (parse_selector("192.0.2.2"),))
-    made = policies(selector, Template("192.0.2.1", "192.0.2.2", 0, 50, "transport", 7))
+    made = policies(selector, 77777, Template("192.0.2.1", "192.0.2.2", 0, 50, "transport", 7))
     assert [policy.direction for policy in made] == ["in", "out"]
 
 

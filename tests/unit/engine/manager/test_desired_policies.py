@@ -89,6 +89,35 @@ def test_a_removal_takes_no_selector_that_others_claim(desired, host):
     assert out(host) == {"10.2.0.0/24": (REQID, 0), "10.3.0.0/24": (REQID, 0)}
 
 
+@pytest.mark.parametrize("first", ["narrow", "wide"])
+def test_a_wide_child_never_has_the_very_packets_of_a_narrow_one(desired, host, first):
+    wide = (parse_selector("10.1.0.0/24"),), (parse_selector("0.0.0.0/0"),)
+
+    def seize():
+        seized = replace(spec(REQID + 1, 9, ("10.2.0.0/24", "10.4.0.0/24"), peer="192.0.2.9"), defined=wide)
+        desired.claim(("child", 9), (SENDS, 9), seized, True)
+
+    if first == "wide":
+        seize()
+        desired.settle()
+        assert out(host) == {"10.2.0.0/24": (REQID + 1, 9), "10.4.0.0/24": (REQID + 1, 9)}
+    # Where it only receives so far, it is let in beside the one that sends.
+    live(desired, 7, RECEIVES, spi=7)
+    desired.settle()
+    assert first == "narrow" or {template.reqid for template in inbound(host)} == {0, REQID + 1}
+    live(desired, 7, spi=7)
+    if first == "narrow":
+        seize()
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (REQID, 7), "10.4.0.0/24": (REQID + 1, 9)}
+    assert {(template.reqid, template.source) for template in inbound(host)} == {
+        (REQID, "192.0.2.2"), (REQID + 1, "192.0.2.9"),
+    }  # fmt: skip
+    desired.drop(("child", 7))
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (REQID + 1, 9), "10.4.0.0/24": (REQID + 1, 9)}
+
+
 def test_nothing_is_deleted_before_all_of_a_change_is_carried_out(desired, host):
     hold(desired)
     desired.settle()

@@ -192,26 +192,58 @@ def test_duplicate_names_and_ends():
 
 OVERLAPS = [
     (["10.9.0.0/24"], ["10.9.0.0/24"], True),
-    (["10.9.0.0/24"], ["10.9.0.128/25"], True),
-    (["10.9.0.0/16"], ["10.9.3.0/24"], True),
+    (["10.9.0.0/24"], ["10.9.0.128/25"], False),
+    (["10.9.0.0/16"], ["10.9.3.0/24"], False),
     (["10.9.0.0/24"], ["10.9.1.0/24"], False),
     (["10.9.0.0/24[tcp/80]"], ["10.9.0.0/24[tcp/443]"], False),
-    (["10.9.0.0/24[tcp/80]"], ["10.9.0.0/24"], True),
+    (["10.9.0.0/24[tcp/80]"], ["10.9.0.0/24"], False),
+    (["10.9.0.0/24[tcp/80]"], ["10.9.0.0/25"], True),
     (["10.9.0.0/24"], ["0.0.0.0/0"], False),
     (["0.0.0.0/0"], ["0.0.0.0/0"], True),
     (["10.9.0.5-10.9.0.9"], ["10.9.0.9-10.9.0.12"], True),
+    (["10.9.0.5-10.9.0.9"], ["10.9.0.5-10.9.0.9"], True),
+    (["10.9.0.0-10.9.0.9"], ["10.9.0.3-10.9.0.4"], False),
+    # A range is several policies for the kernel, of which the other one is one.
+    (["10.9.0.1-10.9.0.6"], ["10.9.0.2/31"], True),
+    (["10.9.0.0/24[tcp/80-90]"], ["10.9.0.0/24[tcp/85-95]"], True),
+    (["10.9.0.0/24[icmp/8]"], ["10.9.0.0/24[icmp]"], False),
 ]
 
 
 @pytest.mark.parametrize(("one", "other", "overlap"), OVERLAPS)
 def test_overlapping_selectors(one, other, overlap):
-    first, second = definition("a", 1) | child(remote=one), definition("b", 2) | child(remote=other)
-    if not overlap:
+    for first, second in ((one, other), (other, one)):
+        pair = definition("a", 1) | child(remote=first), definition("b", 2) | child(remote=second)
+        if not overlap:
+            wishes(*pair)
+            continue
+        with pytest.raises(Problems) as caught:
+            wishes(*pair)
+        said = str(caught.value)
+        assert "overlaps" in said and "definitions[a]" in said and "tunnel b" in said or "tunnel a" in said
+
+
+CROSSING = [
+    (("10.1.0.0/24", "10.0.0.0/8"), ("10.1.0.0/16", "10.9.0.0/16")),
+    (("10.1.0.0/24", "0.0.0.0/0"), ("10.0.0.0/8", "10.9.0.0/16")),
+    (("10.1.0.0/16[tcp/80]", "10.9.0.0/16"), ("10.1.0.0/16", "10.9.0.0/16[tcp/443]")),
+    (("2001:db8::/32", "2001:db8:9::/48"), ("2001:db8:1::/48", "2001:db8::/32")),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), CROSSING)
+def test_selectors_that_cross_leave_open_whose_a_packet_is(one, other):
+    first, second = (
+        definition(*n) | child(local=[s[0]], remote=[s[1]]) for n, s in ((("a", 1), one), (("b", 2), other))
+    )
+    with pytest.raises(Problems, match="of child lan of tunnel [ab], and neither lies within the other"):
         wishes(first, second)
-        return
-    with pytest.raises(Problems) as caught:
-        wishes(first, second)
-    assert "overlaps" in str(caught.value) and ("tunnel a" in str(caught.value) or "tunnel b" in str(caught.value))
+
+
+def test_the_protocol_of_a_pair_may_stand_on_either_side():
+    one = definition("a", 1) | child(local=["10.1.0.0/16[tcp]"], remote=["10.9.0.0/16"])
+    for remote in ("10.9.0.0/16[tcp/443]", "10.9.0.0/16[udp]"):
+        wishes(one, definition("b", 2) | child(local=["10.1.0.0/16"], remote=[remote]))
 
 
 def test_children_of_one_tunnel_must_not_overlap_either():

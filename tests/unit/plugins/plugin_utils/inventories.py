@@ -35,9 +35,10 @@ def fleets(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, dict[str, A
     count = draw(st.integers(2, 8))
     names = [f"g{number}" for number in range(count)]
     variables = {}
-    mover = draw(st.integers(0, 3 * count))
+    mover, wide = draw(st.integers(0, 3 * count)), draw(st.integers(0, 3 * count))
     for number, name in enumerate(names):
-        networks = [f"10.0.{number}.0/24"]
+        # One of them may have the network that those of all others lie in.
+        networks = ["10.0.0.0/20"] if number == wide else [f"10.0.{number}.0/24"]
         if draw(st.booleans()):
             networks.append(f"fd00:{number + 1:x}::/32")
         if draw(st.booleans()):

@@ -57,7 +57,7 @@ def test_a_community_that_makes_no_sense(change: dict[str, Any], words: list[str
         ({"address": None}, ["address is missing", "dynamic: true"]),
         ({"id": "GW0.example"}, ["duplicate identity", "g0 and g1"]),
         ({"address": "198.51.0.0"}, ["duplicate address", "g0 and g1"]),
-        ({"networks": ["10.0.0.0/16"]}, ["overlapping networks", "10.0.0.0/16 of g1", "10.0.0.0/24 of g0"]),
+        ({"networks": ["10.0.0.0/24"]}, ["duplicate network", "g0 and g1 both have 10.0.0.0/24"]),
         ({"address": "2001:db8::1"}, ["g0 and g1", "different families"]),
         ({"profile": "legacy", "ike": {"proposals": "aes128-sha1-modp2048"}}, ["no common proposal", "g0", "g1"]),
     ],
@@ -66,6 +66,26 @@ def test_a_host_that_does_not_fit(change: dict[str, Any], words: list[str]) -> N
     said = refusal([MESH], {"g0": host(0), "g1": host(1, **change)})
     for word in words:
         assert word in said
+
+
+def fits(communities: Any, variables: dict[str, Any]) -> dict[str, Any]:
+    """The roster of an inventory that has nothing wrong."""
+    return make_roster(communities, variables, {"all": sorted(variables)}, None, SEED)
+
+
+def test_a_network_may_lie_within_another_ones() -> None:
+    made = fits([MESH], {"g0": host(0), "g1": host(1, networks=["10.0.0.0/16"])})
+    assert [made["members"][name]["networks"] for name in ("g0", "g1")] == [["10.0.0.0/24"], ["10.0.0.0/16"]]
+
+
+def test_a_hub_cannot_pass_on_between_networks_of_which_one_lies_within_another() -> None:
+    variables = {"g0": host(0), "g1": host(1, networks=["10.0.0.0/16"]), "g2": host(2)}
+    said = refusal([{**STAR, "spoke_to_spoke": "via_hub"}], variables)
+    assert "10.0.2.0/24 of g2 lies within 10.0.0.0/16 of g1, and g0 cannot pass on between them" in said
+    fits([{**STAR, "spoke_to_spoke": "direct"}], variables)
+    # The hub itself may have the sum of all.
+    variables = {"g0": host(0, networks=["10.0.0.0/16"]), "g1": host(1), "g2": host(2)}
+    fits([{**STAR, "spoke_to_spoke": "via_hub"}], variables)
 
 
 def test_a_member_without_variables() -> None:

@@ -127,7 +127,7 @@ def make(
         narrowed.local, narrowed.remote, choice.encr, choice.integ,
         incoming[0], outgoing[0], incoming[1], outgoing[1],
         nat.encapsulation(sa), choice.esn, config.replay_window, _kernel_limits(config),
-        config.if_id,
+        config.if_id, _defined(narrowed),
     )  # fmt: skip
     child = Child(
         number, config, child_sa, ChildState.INSTALLED, turn.now, turn.now + turn.spread(config.lifetime),
@@ -136,6 +136,12 @@ def make(
     )  # fmt: skip
     adopt(turn, sa, child)
     return child
+
+
+def _defined(narrowed: Narrowed) -> tuple[tuple[Selector, ...], tuple[Selector, ...]] | None:
+    config = narrowed.config
+    same = set(narrowed.local) == set(config.local) and set(narrowed.remote) == set(config.remote)
+    return None if same else (config.local, config.remote)
 
 
 def _kernel_limits(config: ChildConfig) -> Lifetime:

@@ -202,6 +202,7 @@ CHILD_SA = Shape(
         "replay_window": PLAIN,
         "lifetime": _named(Lifetime),
         "if_id": PLAIN,
+        "defined": _tuple(SELECTORS),
     },
 )
 CHILD_SHAPE = Shape(
