@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long crash nightly clean peers interfaces uml-kernel
+.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long crash days days-short nightly clean peers interfaces uml-kernel
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -51,7 +51,8 @@ kernel: setup ## the kernel floor on a kernel with ESP
 interop: setup peers ## against strongSwan and Libreswan, both ways, with a ping over ESP
 	@$(PYTHON) -m tests.lab.guest --layer $(PEERS) $(PYTEST) tests/interop
 
-interfaces: setup uml-kernel ## route-based tunnels, on a kernel that has XFRM interfaces
+interfaces: setup ## route-based tunnels, on a kernel that has XFRM interfaces
+	@sh $(SETUP)/machine-interfaces.sh || $(MAKE) --no-print-directory uml-kernel
 	@LAB_KERNEL=$(UML_KERNEL) $(PYTHON) -m tests.lab.guest $(PYTEST) tests/kernel/test_interfaces.py
 
 molecule: setup ## the demo's gateways by Molecule: idempotence and check mode included
@@ -73,9 +74,15 @@ long: setup ## tests that take minutes, and twenty rounds of new generated examp
 crash: setup ## managers killed at 600 random moments while packets pass: nothing may be lost
 	@$(PYTHON) -m tests.lab.guest --timeout 14400 $(PYTHON) -m tests.crash --kills 600
 
-nightly: setup ## everything of "make test", then long, crash and, on its own, bench
+days: setup peers uml-kernel ## three days of a tunnel to each real peer in minutes each (ROWS="…" for some of them)
+	@LAB_KERNEL=$(UML_KERNEL) $(PYTHON) -m tests.days $(ROWS)
+
+days-short: setup peers uml-kernel ## the same for six hours, with strongSwan and Libreswan
+	@LAB_KERNEL=$(UML_KERNEL) $(PYTHON) -m tests.days --short $(ROWS)
+
+nightly: setup ## everything of "make test", then long, crash, days-short and, on its own, bench
 	@status=0; \
-	$(PYTHON) -m tests.setup.stages crash interop unit kernel interfaces molecule unit-debian sanity lint long \
+	$(PYTHON) -m tests.setup.stages crash days-short interop unit kernel interfaces molecule unit-debian sanity lint long \
 	    || status=1; \
 	$(MAKE) --no-print-directory bench || status=1; exit $$status
 

@@ -27,6 +27,7 @@ DAEMON = f"{PROGRAMS}/pluto"
 class Peer:
     """What Libreswan is told of the other side.
 
+    :ivar ike: proposals; empty for its own. ``esp`` likewise.
     :ivar remote_id: the other side's identity when it is not the site's.
     :ivar extra: further lines of the connection; a key may stand in it only once.
     """
@@ -57,8 +58,6 @@ class Peer:
             f"leftid=@{self.local.identity}",
             f"rightid=@{self.other}",
             f"type={self.mode}",
-            f"ike={self.ike}",
-            f"esp={self.esp}",
             f"encapsulation={'yes' if self.encapsulated else 'auto'}",
             f"ikev2={'insist' if self.version == 2 else 'no'}",
             "authby=secret",
@@ -67,6 +66,10 @@ class Peer:
             "leftupdown=%disabled",
             *self.extra,
         ]
+        if self.ike:
+            lines.append(f"ike={self.ike}")
+        if self.esp:
+            lines.append(f"esp={self.esp}")
         if self.mode == "tunnel":
             lines += [
                 f"leftsubnet={self.local.network6 if six else self.local.network}",
@@ -76,13 +79,42 @@ class Peer:
 
 
 class Libreswan:
-    """A running daemon; made by :func:`running`."""
+    """The daemon at a site; :func:`running` makes one that runs.
 
-    def __init__(self, site: Site, folder: Path) -> None:
+    :param ikev1: what it does with IKEv1: ``drop``, ``reject`` or ``accept``.
+    """
+
+    def __init__(self, site: Site, folder: Path, ikev1: str = "drop") -> None:
         self.site = site
         self.folder = folder
         self.control = folder / "pluto.ctl"
         self.log = folder / "pluto.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir()
+        subprocess.run(["certutil", "-N", "-d", f"sql:{folder}", "--empty-password"], check=True)
+        (folder / "ipsec.conf").write_text(f"config setup\n    ikev1-policy={ikev1}\n", encoding="utf-8")
+        (folder / "ipsec.secrets").touch()
+
+    def start(self) -> None:
+        """Start it, the first time or again."""
+        for left_over in (self.control, self.folder / "pluto.pid"):
+            left_over.unlink(missing_ok=True)
+        command = [DAEMON, "--nofork", "--config", str(self.folder / "ipsec.conf"), "--rundir", str(self.folder)]
+        command += ["--nssdir", str(self.folder), "--secretsfile", str(self.folder / "ipsec.secrets")]
+        command += ["--logfile", str(self.log), "--no-dnssec", "--nhelpers", "0", "--ipsecdir", str(self.folder)]
+        self._process = self.site.start(command, self.folder / "output.log", dict(os.environ))
+        wait_until("Libreswan's control socket", self.control.exists)
+        self.whack("--listen")
+
+    def kill(self) -> None:
+        """Kill it as a fault would."""
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        """Have it close everything and end."""
+        if self._process is not None:
+            end(self._process)
 
     def whack(self, *words: str) -> str:
         """Tell the daemon something; fails the test when it fails."""
@@ -124,23 +156,10 @@ class Libreswan:
 
 @contextmanager
 def running(site: Site, folder: Path, ikev1: str = "drop") -> Iterator[Libreswan]:
-    """Start the daemon at a site and end it afterwards.
-
-    :param ikev1: what it does with IKEv1: ``drop``, ``reject`` or ``accept``.
-    """
-    folder.mkdir()
-    subprocess.run(["certutil", "-N", "-d", f"sql:{folder}", "--empty-password"], check=True)
-    configuration = folder / "ipsec.conf"
-    configuration.write_text(f"config setup\n    ikev1-policy={ikev1}\n", encoding="utf-8")
-    (folder / "ipsec.secrets").touch()
-    daemon = Libreswan(site, folder)
-    command = [DAEMON, "--nofork", "--config", str(configuration), "--rundir", str(folder), "--nssdir", str(folder)]
-    command += ["--secretsfile", str(folder / "ipsec.secrets"), "--logfile", str(daemon.log), "--no-dnssec"]
-    command += ["--nhelpers", "0", "--ipsecdir", str(folder)]
-    process = site.start(command, folder / "output.log", dict(os.environ))
+    """Start the daemon at a site and end it afterwards; for its word on IKEv1 see :class:`Libreswan`."""
+    daemon = Libreswan(site, folder, ikev1)
     try:
-        wait_until("Libreswan's control socket", daemon.control.exists)
-        daemon.whack("--listen")
+        daemon.start()
         yield daemon
     finally:
-        end(process)
+        daemon.end()

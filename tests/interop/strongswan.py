@@ -21,7 +21,11 @@ PLUGINS = "nonce openssl random kdf hmac kernel-netlink socket-default vici"
 
 @dataclass(frozen=True)
 class Peer:
-    """What strongSwan is told of the other side."""
+    """What strongSwan is told of the other side.
+
+    :ivar ike: proposals; ``default`` for its own. ``esp`` likewise.
+    :ivar extra: further lines of the connection; ``child_extra``: of its child.
+    """
 
     local: Site
     remote: Site
@@ -31,6 +35,9 @@ class Peer:
     family: int = 4
     mode: str = "tunnel"
     encapsulated: bool = False
+    mobike: bool = False
+    extra: tuple[str, ...] = ()
+    child_extra: tuple[str, ...] = ()
 
     def configuration(self) -> str:
         """The connection in swanctl.conf's words; addresses and networks of the wanted family."""
@@ -45,8 +52,9 @@ connections {{
   local_addrs = {local}
   remote_addrs = {remote}
   proposals = {self.ike}
-  mobike = no
+  mobike = {"yes" if self.mobike else "no"}
   encap = {"yes" if self.encapsulated else "no"}
+  {_lines(self.extra)}
   local {{
    auth = psk
    id = {self.local.identity}
@@ -60,6 +68,7 @@ connections {{
     mode = {self.mode}
     esp_proposals = {self.esp}
     {selectors}
+    {_lines(self.child_extra)}
    }}
   }}
  }}
@@ -73,14 +82,42 @@ secrets {{
 """
 
 
-class StrongSwan:
-    """A running daemon; made by :func:`running`."""
+def _lines(lines: tuple[str, ...]) -> str:
+    return "\n".join(lines)
 
-    def __init__(self, site: Site, folder: Path) -> None:
+
+class StrongSwan:
+    """The daemon at a site; :func:`running` makes one that runs.
+
+    :param options: further lines of strongswan.conf, such as ``send_vendor_id = yes``.
+    """
+
+    def __init__(self, site: Site, folder: Path, options: str = "") -> None:
         self.site = site
         self.folder = folder
         self.socket = f"unix://{folder}/vici"
         self.log = folder / "charon.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir()
+        (folder / "strongswan.conf").write_text(_settings(folder, options), encoding="utf-8")
+
+    def start(self) -> None:
+        """Start it, the first time or again."""
+        (self.folder / "vici").unlink(missing_ok=True)
+        configuration = self.folder / "strongswan.conf"
+        environment = {**os.environ, "STRONGSWAN_CONF": str(configuration), "SWANCTL_DIR": str(self.folder)}
+        self._process = self.site.start([DAEMON], self.folder / "output.log", environment)
+        wait_until("strongSwan's control socket", (self.folder / "vici").exists)
+
+    def kill(self) -> None:
+        """Kill it as a fault would."""
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        """Have it close everything and end."""
+        if self._process is not None:
+            end(self._process)
 
     def swanctl(self, *words: str) -> str:
         """Run swanctl against this daemon; fails the test when it fails."""
@@ -137,18 +174,10 @@ charon-systemd {{
 
 @contextmanager
 def running(site: Site, folder: Path, options: str = "") -> Iterator[StrongSwan]:
-    """Start the daemon at a site and end it afterwards.
-
-    :param options: further lines of strongswan.conf, such as ``send_vendor_id = yes``.
-    """
-    folder.mkdir()
-    configuration = folder / "strongswan.conf"
-    configuration.write_text(_settings(folder, options), encoding="utf-8")
-    daemon = StrongSwan(site, folder)
-    environment = {**os.environ, "STRONGSWAN_CONF": str(configuration), "SWANCTL_DIR": str(folder)}
-    process = site.start([DAEMON], folder / "output.log", environment)
+    """Start the daemon at a site and end it afterwards; for the options see :class:`StrongSwan`."""
+    daemon = StrongSwan(site, folder, options)
     try:
-        wait_until("strongSwan's control socket", (folder / "vici").exists)
+        daemon.start()
         yield daemon
     finally:
-        end(process)
+        daemon.end()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from .commands import run, start
@@ -20,6 +21,9 @@ from .places import END_TIMEOUT, LabError
 NODE_FILES = Path(__file__).resolve().parent / "node"
 GUEST_KERNEL = "linux.uml"  # Debian's; LAB_KERNEL names another, see "make uml-kernel"
 GUEST_MEMORY = "1G"  # taken as it is used
+# Whenever every process of the guest sleeps its clock jumps to the next timer; work takes no time. This needs a kernel
+# with CONFIG_UML_TIME_TRAVEL_SUPPORT, and nothing in the guest may spin: its time would stand still.
+SIMULATED_TIME = "time-travel=inf-cpu"
 HANDOVER = "/etc/lab/handover"
 
 # What a guest loads in one go: starting modprobe is dear there, and the kernel would
@@ -101,13 +105,17 @@ def start_guest(directory: Path, namespace: str, tap: str, cpu: int) -> int:
     return start(["nsenter", f"--net=/run/netns/{namespace}", *command], directory / "console.log", guest_environment())
 
 
-def guest_job(directory: Path, layer: str, output: int) -> tuple[list[str], dict[str, str]]:
+def guest_job(
+    directory: Path, layer: str, output: int, options: Sequence[str] = ()
+) -> tuple[list[str], dict[str, str]]:
     """Command line and environment of a guest that runs one job with that descriptor as its console.
 
     The folder ``share`` is shared with it, the layer laid over its tree; the kernel
     itself speaks only when it breaks down.
+
+    :param options: further words for the kernel, such as :data:`SIMULATED_TIME`.
     """
-    arguments = [f"SHARE={directory}/share", f"con0=null,fd:{output}", "loglevel=0"]
+    arguments = [f"SHARE={directory}/share", f"con0=null,fd:{output}", "loglevel=0", *options]
     if layer:
         arguments.append(f"LAYER={layer}")
     command = guest_command(directory, HANDOVER, arguments, max(os.sched_getaffinity(0)))

@@ -4,16 +4,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Builds a guest kernel (User-Mode Linux) out of Debian's kernel source, for tests of what Debian's own has not,
-# such as XFRM interfaces. Takes some minutes and 2 GB once; afterwards the kernel alone is kept.
+# such as XFRM interfaces and simulated time. Takes some minutes and 2 GB once; afterwards the kernel alone is kept.
 #   uml-kernel.sh FILE
 set -eu
 kernel=$1
 here=$(dirname "$0")
 requirements=$here/../../requirements
-stamp=$(cat "$here/uml-kernel.config" "$requirements/debian-uml-source.txt" | sha256sum)
-# Where the machine's own kernel has ESP and XFRM interfaces, the lab uses that one.
-unshare --net sh -c 'ip link add x type xfrm if_id 1 && ip xfrm state add src 127.0.0.1 dst 127.0.0.1 proto esp spi 0x1000 \
-    aead "rfc4106(gcm(aes))" 0x0000000000000000000000000000000000000000 128' > /dev/null 2>&1 && exit 0
+stamp=$(cat "$here/uml-kernel.config" "$here/uml-kernel.patch" "$requirements/debian-uml-source.txt" | sha256sum)
 [ -x "$kernel" ] && [ "$(cat "$kernel.stamp" 2>/dev/null)" = "$stamp" ] && exit 0
 
 sh "$here/packages.sh" "$requirements/debian-uml-kernel.txt"
@@ -23,6 +20,7 @@ trap 'rm -rf "$scratch"' EXIT
 sh "$here/unpack.sh" "$scratch/package" "$requirements/debian-uml-source.txt"
 mkdir "$scratch/tree"
 tar -xJf "$scratch"/package/usr/src/linux-source-*.tar.xz -C "$scratch/tree" --strip-components=1
+patch -s -p1 -d "$scratch/tree" < "$here/uml-kernel.patch"
 
 echo "setup: building a guest kernel; this takes some minutes"
 build() {
@@ -32,7 +30,7 @@ build defconfig
 (cd "$scratch/tree" && ARCH=um scripts/kconfig/merge_config.sh -m .config "$OLDPWD/$here/uml-kernel.config" > /dev/null)
 build olddefconfig
 # An option whose dependencies changed its mind would only be missed in a test that is skipped.
-for option in XFRM_INTERFACE NET_SCH_NETEM INET_ESPINTCP OVERLAY_FS NF_TABLES_INET; do
+for option in XFRM_INTERFACE NET_SCH_NETEM INET_ESPINTCP OVERLAY_FS NF_TABLES_INET UML_TIME_TRAVEL_SUPPORT; do
     grep -q "^CONFIG_$option=y" "$scratch/tree/.config" || { echo "setup: the kernel would lack $option" >&2; exit 1; }
 done
 build -j"$(nproc)" linux

@@ -12,9 +12,8 @@ stamp=$(sha256sum < "$list")
 [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ] && exit 0
 packages=$(grep -v '^#' "$list" | tr '\n' ' ')
 echo "setup: $folder: Debian packages $packages"
-rm -rf "$folder"
-mkdir -p "$folder"
-scratch=$(mktemp -d)
+mkdir -p "$(dirname "$folder")"
+scratch=$(mktemp -d "$folder.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 download() {
     # shellcheck disable=SC2086 # a list of names
@@ -22,13 +21,16 @@ download() {
 }
 download 2> /dev/null || { apt-get update -qq && download; }
 for package in "$scratch"/*.deb; do
-    dpkg -x "$package" "$folder"
+    dpkg -x "$package" "$scratch/tree"
 done
 # Debian's packages still say /lib where the system has a link to /usr/lib.
 for part in bin sbin lib; do
-    [ -d "$folder/$part" ] || continue
-    mkdir -p "$folder/usr/$part"
-    cp -a "$folder/$part/." "$folder/usr/$part/"
-    rm -rf "${folder:?}/$part"
+    [ -d "$scratch/tree/$part" ] || continue
+    mkdir -p "$scratch/tree/usr/$part"
+    cp -a "$scratch/tree/$part/." "$scratch/tree/usr/$part/"
+    rm -rf "$scratch/tree/${part:?}"
 done
-echo "$stamp" > "$folder/.stamp"
+echo "$stamp" > "$scratch/tree/.stamp"
+# In one step: a guest that starts meanwhile sees the old or the new ones.
+[ ! -e "$folder" ] || mv "$folder" "$scratch/old"
+mv "$scratch/tree" "$folder"
