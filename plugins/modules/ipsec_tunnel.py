@@ -166,8 +166,11 @@ options:
         type: str
         choices: [tunnel, transport]
       proposals:
-        description: A profile or a list of ESP proposals such as V(aes256gcm16-x25519), the preferred one first. V(modern) when
-          left out.
+        description:
+          - A profile or a list of ESP proposals such as V(aes256gcm16-x25519), the preferred one first. V(modern) when
+            left out.
+          - A proposal with a key exchange has each rekey make one (perfect forward secrecy), one without has it made out of
+            the secrets of the IKE SA. With both, and in the profiles V(compat) and V(legacy), the peer may choose.
         type: list
         elements: str
       lifetime:

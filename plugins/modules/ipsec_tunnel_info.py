@@ -144,7 +144,8 @@ tunnels:
       type: list
       elements: dict
     reason:
-      description: Why it is down, a word from a closed list. Empty when it is not.
+      description: Why it is down, a word from a closed list. Also why it is not going to stay V(active) if nothing helps -
+        its peer refuses fresh keys. Empty otherwise.
       type: str
     story:
       description: What happened, in one sentence.
@@ -152,6 +153,13 @@ tunnels:
     remedy:
       description: What to do about it.
       type: str
+    ends_at:
+      description: When something of an V(active) tunnel ends if the peer goes on refusing fresh keys, as date and time in UTC.
+        V(null) when nothing does.
+      returned: success
+      type: str
+      version_added: 0.2.0
+      sample: "2026-11-30T12:34:56Z"
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -95,11 +95,15 @@ _ESP_PROFILES: dict[str, tuple[str, ...]] = {
     "compat": (
         f"aes256gcm16-chacha20poly1305-aes128gcm16-{_COMMON}-{_ESN}",
         f"{_CBC}-{_COMMON}-{_ESN}",
+        # Where the peer has no key exchange for rekeys (PFS): its default in several programs.
+        f"aes256gcm16-chacha20poly1305-aes128gcm16-{_ESN}",
+        f"{_CBC}-{_ESN}",
     ),
 }
 _ESP_PROFILES["legacy"] = (
     *_ESP_PROFILES["compat"],
     f"aes256-aes128-3des-sha256-sha1-{_COMMON}-modp1536-modp1024-{_ESN}",
+    f"aes256-aes128-3des-sha256-sha1-{_ESN}",
 )
 
 PROFILES = tuple(_IKE_PROFILES)

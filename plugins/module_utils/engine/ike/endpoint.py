@@ -34,7 +34,7 @@ from .actions import (
 from .connection import ChildConfig, Connection
 from .connections import Connections
 from .settings import Settings
-from .v2 import children, init, lifecycle, stop, timers
+from .v2 import beside, children, init, lifecycle, stop, timers
 from .v2.cookie import Cookies, HalfOpen, Refusals
 from .v2.dispatch import new_peer, pump, receive
 from .v2.exchange import unprotected
@@ -273,6 +273,7 @@ class Endpoint:
             sa = turn.touched.popitem()[1]
             self._touched[sa.number] = sa
             lifecycle.end_retirement(sa)
+            beside.settle(turn, sa)
             pump(turn, sa)
             turn.touched.pop(sa.number, None)
             if sa.state is State.GONE:

@@ -16,6 +16,7 @@ KINDS: dict[str, str] = {
     "child_failed": "a Child SA could not be set up (data: reason, story)",
     "child_down": "a Child SA ended (data: reason, story)",
     "retransmit": "a request is sent again for want of an answer (data: exchange, tries)",
+    "rekey_refused": "the peer refused fresh keys for what lives (data: child, reason, story, ends_in: seconds)",
     "setback": "an attempt met an obstacle but goes on (data: reason, story)",
     "moved": "the peer is now reached along another path (data: path)",
     "rejected": "a message was refused (data: reason, story, peer)",

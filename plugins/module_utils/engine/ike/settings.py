@@ -20,8 +20,10 @@ class Settings:
         far above the thresholds, so nobody gets there with forged addresses and locks others out.
     :ivar half_open_lifetime: how long an unauthenticated SA is kept.
     :ivar rekey_margin: fraction of a lifetime left when the rekey begins; ``rekey_fuzz`` more at random.
-    :ivar busy_pause: how long to wait after TEMPORARY_FAILURE (section 2.25); ``refused_pause``: after any other
-        refusal of a rekey.
+    :ivar busy_pause: how long to wait after the first TEMPORARY_FAILURE (section 2.25); ``refused_pause``: after any
+        other refusal of a rekey; each time twice as long, within ``shortest_pause`` and ``longest_pause``.
+    :ivar switch_pause: after which a child that replaces one of another IKE SA sends, closed or not.
+    :ivar duplicate_pause: how long two IKE SAs of one tunnel may stand beside each other when both are up.
     :ivar move_pause: how old a Child SA has to be to be rekeyed because the peer's NAT made a new mapping.
     :ivar max_children: Child SAs in one IKE SA.
     :ivar due_at_once: IKE SAs that one tick looks at; thousands may be due at one moment, and others want their turn.
@@ -40,6 +42,10 @@ class Settings:
     rekeyed_lifetime: float = 60.0
     busy_pause: float = 5.0
     refused_pause: float = 60.0
+    shortest_pause: float = 2.0
+    longest_pause: float = 120.0
+    switch_pause: float = 1.0
+    duplicate_pause: float = 30.0
     move_pause: float = 10.0
     max_children: int = 256
     due_at_once: int = 64

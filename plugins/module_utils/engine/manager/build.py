@@ -101,9 +101,8 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
 
 
 def has_pfs(child: Mapping[str, Any]) -> bool:
-    """Whether each rekey of a child begins with a key exchange of its own: perfect forward secrecy."""
-    proposals = _esp(_key(child["proposals"]))
-    return any(row.transform_id for proposal in proposals for row in proposal.ke)
+    """Whether each rekey of a child has to have a key exchange of its own: perfect forward secrecy."""
+    return all(proposal.ke for proposal in _esp(_key(child["proposals"])))
 
 
 def _key(spec: Spec) -> str | tuple[str, ...]:

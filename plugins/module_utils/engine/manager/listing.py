@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -119,6 +120,7 @@ def _entry(
         "reason": how.reason,
         "story": how.story,
         "remedy": how.remedy,
+        "ends_at": _moment(how.ends_at, now),
     }
     if params["phase"] != "1":
         entry["children"] = [
@@ -223,6 +225,13 @@ def _usage(usage: Usage | None) -> dict[str, int] | None:
         "integrity_failed": usage.integrity_failed,
         "replayed": usage.replayed,
     }
+
+
+def _moment(when: float | None, now: float) -> str | None:
+    """A time of the protocol engine's clock as date and time in UTC."""
+    if when is None:
+        return None
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + when - now))
 
 
 def _left(when: float, now: float) -> int | None:

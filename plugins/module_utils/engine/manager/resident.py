@@ -49,6 +49,7 @@ _LEVELS: dict[str, tuple[str, bool]] = {
     "child_failed": ("warning", True),
     "child_down": ("warning", False),
     "retransmit": ("debug", True),
+    "rekey_refused": ("warning", False),
     "setback": ("warning", True),
     "moved": ("info", True),
     "rejected": ("info", True),

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from ..ike.reasons import REASONS
+from ..ike.v2.children import SENDING
 from ..ike.v2.sa import ChildState, IkeSa, Kind, State
 from .plan import Running
 from .store import Stored
@@ -33,6 +34,11 @@ _PHASE2 = {
     ChildState.DELETING: "expired",
     ChildState.GONE: "dormant",
 }
+# What helps where the peer took the first keys and refuses fresh ones.
+_REFUSED_REMEDY = {
+    "no_proposal_chosen": "compare the child's proposals at both ends: a key exchange group (PFS) at one end alone "
+    "is the usual cause; profile compat also goes without one",
+}
 _BEST = ("dormant", "trapped", "expired", "negotiating", "active")
 
 
@@ -54,6 +60,7 @@ class Condition(NamedTuple):
     :ivar state: unknown, inactive, dormant, negotiating, active, degraded, down or retiring.
     :ivar phase1: dormant, negotiating, active or expired; ``phase2``: the same or trapped, by child.
     :ivar role: of the IKE SA: initiator, responder or empty.
+    :ivar ends_at: when what is up ends for want of fresh keys, on the protocol engine's clock; None if nothing does.
     """
 
     state: str
@@ -63,6 +70,7 @@ class Condition(NamedTuple):
     reason: str = ""
     story: str = ""
     remedy: str = ""
+    ends_at: float | None = None
 
     def running(self) -> Running:
         """As plans look at it."""
@@ -99,7 +107,7 @@ def condition(row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], notice
         return Condition("retiring", phase1, phase2, role, "retiring", text, remedy)
     state = _state(row, phase1, [phase2[name] for name in missing], notice)
     if state == "active":
-        return Condition(state, phase1, phase2, role)
+        return _worry(sas, Condition(state, phase1, phase2, role))
     reason, story = _why(row, trapped, notice)
     return Condition(state, phase1, phase2, role, reason, story, REASONS[reason].remedy)
 
@@ -167,6 +175,20 @@ def _count_children(sa: IkeSa, phase2: dict[str, str]) -> None:
     for name, state in found:
         if name in phase2 and _BEST.index(state) > _BEST.index(phase2[name]):
             phase2[name] = state
+
+
+def _worry(sas: Iterable[IkeSa], how: Condition) -> Condition:
+    """A tunnel that is up, with what stands against its staying so: the refusal of fresh keys that ends it first."""
+    worries = [(sa.expires_at, sa.refusal) for sa in sas if sa.alive and not sa.closing and sa.refusal is not None]
+    newest = {child.config.name: child for sa in sas for child in sa.children.values() if child.state in SENDING}
+    worries += [(child.expires_at, child.refusal) for child in newest.values() if child.refusal is not None]
+    serious = [(ends_at, refusal) for ends_at, refusal in worries if refusal.serious]
+    if not serious:
+        return how
+    ends_at, refusal = min(serious)
+    reason = refusal.reason if refusal.reason in REASONS else "protocol_error"
+    remedy = _REFUSED_REMEDY.get(reason, REASONS[reason].remedy)
+    return how._replace(reason=reason, story=refusal.story, remedy=remedy, ends_at=ends_at)
 
 
 def _state(row: Stored, phase1: str, missing: list[str], notice: Notice | None) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import signal
 import socket
 import subprocess
@@ -398,3 +399,22 @@ def test_a_flood_of_rubbish_is_neither_answered_nor_logged_at_length(pair):
             flood.recv(1000)
     assert left.call("manager.info")["counts"]["datagrams"] > 0
     assert len(left.log.read_text().splitlines()) - before < 60
+
+
+def test_a_refused_rekey_is_told_beside_active(pair):
+    left, right = pair
+    ours, theirs = established(left, right)
+    assert tunnel(left)["ends_at"] is None
+    # At one end alone, so that the rekey finds nothing in common and the child lives on.
+    changed = ours | {"children": [ours["children"][0] | {"proposals": "chacha20poly1305-x25519"}]}
+    left.apply(changed)
+    eventually(lambda: tunnel(left)["reason"])
+    entry = tunnel(left)
+    assert (entry["state"], entry["reason"]) == ("active", "no_proposal_chosen")
+    assert "NO_PROPOSAL_CHOSEN" in entry["story"] and "PFS" in entry["remedy"]
+    ends_at = datetime.datetime.strptime(entry["ends_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+    left_over = (ends_at - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+    assert 3500 < left_over < 3602
+    assert "rekey refused" in left.log.read_text()
+    right.apply(theirs | {"children": [theirs["children"][0] | {"proposals": "chacha20poly1305-x25519"}]})
+    eventually(lambda: tunnel(left)["reason"] == "" and tunnel(left)["ends_at"] is None)

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...crypto.auth import psk_auth, psk_verify
 from ...crypto.negotiation import check_answer_esp, choose_esp, choose_ike, offer_esp
+from ...crypto.proposals import EspProposal
 from ...errors import CHILD, IKE, IkeError
 from ...identity import Identity
 from ...secret import Secret
@@ -21,7 +23,7 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig, Connection
-from . import children, key_exchange, lifecycle
+from . import children, fallback, key_exchange, lifecycle
 from .exchange import Incoming
 from .init import notify_name
 from .sa import Child, Handshake, IkeSa, Kind, Request, Task
@@ -52,7 +54,7 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
         local, remote = children.asked_selectors(sa, config)
         payloads += [
             *children.mode_notifies(config),
-            SA(offer_esp(config.proposals, first.spi, with_ke=False)),
+            SA(offer_esp(fallback.first_offer(config), first.spi, with_ke=False)),
             *children.selector_payloads(local, remote, True),
         ]
     return ExchangeType.IKE_AUTH, payloads
@@ -202,7 +204,7 @@ def _first_child(turn: Turn, sa: IkeSa, handshake: Handshake, payloads: Payloads
     narrowed = narrow(sa.connection.children, local, remote, mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals, with_ke=False)
     child = answer_child(turn, sa, narrowed, choice, (handshake.nonce_i, handshake.nonce_r), None)
-    children.install(turn, sa, child)
+    children.take_up(turn, sa, child)
     children.report_up(turn, sa, child)
     return child_payloads(child, choice)
 
@@ -228,12 +230,14 @@ def child_payloads(child: Child, choice: Any) -> list[Any]:
 
 def _first_child_answered(turn: Turn, sa: IkeSa, handshake: Handshake, payloads: Payloads) -> None:
     task = handshake.first
+    offered = fallback.first_offer(task.config)
     try:
-        child = child_from_answer(turn, sa, task, payloads, (handshake.nonce_i, handshake.nonce_r))
+        child = child_from_answer(turn, sa, task, offered, payloads, (handshake.nonce_i, handshake.nonce_r))
     except IkeError as exc:
         if payloads.one(SA) is not None:
             children.close_at_peer(sa, task)
         children.release_spi(turn, sa, task.config, task.spi)
+        sa.unfit += (task.config.name,)
         turn.report("child_failed", sa, child=task.config.name, reason=exc.reason, story=exc.story)
         return
     new_child_up(turn, sa, task, child)
@@ -251,12 +255,13 @@ def child_from_answer(
     turn: Turn,
     sa: IkeSa,
     task: Task,
+    offered: Sequence[EspProposal],
     payloads: Payloads,
     nonces: tuple[bytes, bytes],
 ) -> Child:
     """Initiator: the child that the peer's answer describes.
 
-    :param task: without a key exchange in IKE_AUTH, where the child has none of its own.
+    :param task: without a key exchange in IKE_AUTH, where the child has none of its own; ``offered``: its proposals.
     :raises IkeError: scope child, when it refused or answered outside of our offer.
     """
     config = task.config
@@ -270,7 +275,7 @@ def child_from_answer(
     if mode != config.mode:
         story = f"the peer chose {mode} mode, {config.name} is defined in {config.mode} mode"
         raise IkeError(0, story, CHILD, reason="mode_refused")
-    choice = check_answer_esp(config.proposals, answer, with_ke=task.exchange is not None)
+    choice = check_answer_esp(offered, answer, with_ke=task.exchange is not None)
     shared = key_exchange.finish(task.exchange, choice.ke, payloads.one(KE))
     if choice.spi in task.closed:
         raise IkeError(0, f"the peer has already closed {config.name} again", CHILD, reason="peer_deleted")

@@ -35,6 +35,7 @@ from .sa import Child, ChildState, IkeSa, Kind, Task
 from .traffic import Narrowed
 from .turn import Turn
 
+SENDING = (ChildState.INSTALLED, ChildState.REKEYING)
 PROTOCOL_NUMBERS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
 
 
@@ -170,22 +171,56 @@ def install(turn: Turn, sa: IkeSa, child: Child) -> None:
     turn.actions += [InstallInbound(child.sa), InstallOutbound(child.sa)]
 
 
+def take_up(turn: Turn, sa: IkeSa, child: Child) -> None:
+    """Install a child that we answered with. The peer does not receive on it before it has our answer.
+
+    Where an IKE SA beside this one carries it so far, that one goes on sending until it is closed, or for a moment.
+    """
+    current = max(
+        (c for c in _heirs(turn, child) if c.number not in sa.children and c.state in SENDING and not has_successor(c)),
+        key=lambda c: c.number,
+        default=None,
+    )
+    if current is None:
+        install(turn, sa, child)
+        return
+    child.state, child.sends_at = ChildState.ANSWERED, turn.now + turn.settings.switch_pause
+    current.successor = child
+    turn.actions.append(InstallInbound(child.sa))
+
+
+def has_successor(child: Child) -> bool:
+    """Whether another one is going to take over when it goes."""
+    return child.successor is not None and child.successor.state is not ChildState.GONE
+
+
 def report_up(turn: Turn, sa: IkeSa, child: Child) -> None:
     """A child came up that replaces none."""
     turn.report("child_up", sa, child, child=child.config.name)
 
 
-def switch_to(turn: Turn, sa: IkeSa, child: Child) -> None:
+def switch_to(turn: Turn, child: Child) -> None:
     """A child that only received so far now sends too."""
     if child.state is ChildState.ANSWERED:
-        child.state = ChildState.INSTALLED
+        child.state, child.sends_at = ChildState.INSTALLED, 0.0
         turn.actions.append(InstallOutbound(child.sa))
+
+
+def step_aside(turn: Turn, child: Child) -> None:
+    """Have another generation of a child send from now on, for this one is about to be closed."""
+    heirs = [heir for heir in _heirs(turn, child) if heir.number > child.number or heir.state is not ChildState.REKEYED]
+    if heirs and child.state in SENDING:
+        heir = max(heirs, key=lambda one: one.number)
+        if heir.state is ChildState.ANSWERED:
+            switch_to(turn, heir)
+        elif _same_selectors(heir, child):
+            turn.actions.append(PointPolicies(heir.sa))
 
 
 def remove(turn: Turn, sa: IkeSa, child: Child, reason: str, story: str) -> None:
     """Take a child down; its successor, if it has one, takes over without a gap."""
     if child.successor is not None:
-        switch_to(turn, sa, child.successor)
+        switch_to(turn, child.successor)
     forget(turn, sa, child)
     heirs = _heirs(turn, child)
     policies = _what_becomes_of_policies(sa, child, heirs)

@@ -16,7 +16,7 @@ from ...wire.v2.numbers import ExchangeType
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sealed import Sealed
 from ..actions import Path, Send
-from .sa import IkeSa, Kind, Request, Task
+from .sa import IkeSa, Request, Task
 from .turn import Turn
 
 
@@ -55,12 +55,15 @@ def send_answer(turn: Turn, sa: IkeSa, got: Incoming, payloads: Sequence[Any]) -
 def last_word(turn: Turn, sa: IkeSa, payload: Any) -> None:
     """One more request, whose answer is not waited for, since the IKE SA ends here and now.
 
-    It does not wait for the answer of an outstanding one either: a peer that has served that one takes it.
+    It does not wait for the answer of an outstanding one either: a peer that has served that one takes it. That one
+    stays what it is, for its end has to be seen to.
     """
     if sa.request is not None:
         sa.next_id += 1
-    send_request(turn, sa, ExchangeType.INFORMATIONAL, [payload], Task(Kind.INFORM))
-    sa.request = None
+    flags = INITIATOR if sa.initiator else 0
+    datagram = _protect(turn, sa, ExchangeType.INFORMATIONAL, flags, sa.next_id, [payload])
+    turn.actions.append(Send(datagram, sa.path))
+    turn.touch(sa)
 
 
 def repeats_answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> bool:

@@ -77,6 +77,9 @@ def respond_close(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
 
 def begin_delete_ike(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """Tell the peer that the IKE SA and all its children are closed."""
+    if task.reason == "replaced":
+        for child in sa.children.values():
+            children.step_aside(turn, child)
     return ExchangeType.INFORMATIONAL, [Delete(ProtocolId.IKE, ())]
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ...crypto.exchange import KeyExchange, answer_key_exchange
@@ -14,7 +15,25 @@ from ...secret import Secret
 from ...wire.v2.ke import KE
 from ...wire.v2.numbers import NotifyType
 from .init import NONCE_OCTETS
+from .sa import IkeSa
 from .turn import Turn
+
+
+def guess(sa: IkeSa, allowed: Iterable[Algorithm], insisted: int = 0) -> Algorithm | None:
+    """The group for the KE payload of a request: what the peer insists on, or chose last, or our first; None: none.
+
+    Every round trip that a wrong guess costs is one more that a peer may get wrong: the group of this IKE SA is one
+    that it is known to take.
+
+    :param allowed: the groups on offer; ``insisted``: transform ID of the peer's INVALID_KE_PAYLOAD, 0 for none.
+    """
+    rows = tuple(allowed)
+    chosen = sa.choice.ke.transform_id if sa.choice is not None and sa.choice.ke is not None else 0
+    for wanted in (insisted, chosen):
+        for row in rows:
+            if row.transform_id == wanted:
+                return row
+    return rows[0] if rows else None
 
 
 def finish(exchange: KeyExchange | None, chosen: Algorithm | None, ke: KE | None) -> Secret | None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..actions import Path, Send
-from . import children
+from . import beside, children
 from .sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
 from .turn import Turn
 
@@ -18,7 +18,9 @@ def establish(turn: Turn, sa: IkeSa) -> None:
     sa.handshake = None
     start_clocks(turn, sa)
     turn.report("ike_established", sa, role="initiator" if sa.initiator else "responder")
-    _settle_duplicates(turn, sa)
+    for other in _duplicates(turn, sa):
+        sa.settle_at = turn.now + turn.settings.duplicate_pause
+        _settle_crossed(turn, sa, other)
 
 
 def start_clocks(turn: Turn, sa: IkeSa) -> None:
@@ -29,19 +31,57 @@ def start_clocks(turn: Turn, sa: IkeSa) -> None:
     turn.touch(sa)
 
 
-def _settle_duplicates(turn: Turn, sa: IkeSa) -> None:
-    """Both ends started at once: the SA initiated by the end with the lower identity stays.
+def _duplicates(turn: Turn, sa: IkeSa) -> list[IkeSa]:
+    """The other living IKE SAs of the tunnel with the same peer."""
+    return [
+        other
+        for other in turn.registry.of_tunnel(sa.connection.name)
+        if other is not sa and other.alive and not other.closing and other.claims is None and _same_peer(sa, other)
+    ]
 
-    Each end sees both SAs and comes to the same verdict; the loser's initiator deletes it.
+
+def _same_peer(sa: IkeSa, other: IkeSa) -> bool:
+    return sa.remote_id is not None and other.remote_id is not None and other.remote_id.matches(sa.remote_id)
+
+
+def _settle_crossed(turn: Turn, sa: IkeSa, other: IkeSa) -> None:
+    """Both ends started at once: each comes to the same verdict, and the initiator of the loser deletes it."""
+    if sa.replaces is not other and other.replaces is not sa and _crossed(turn, sa, other):
+        loser = _loser(turn, sa, other)
+        if loser.initiator:
+            beside.take_over(turn, other if loser is sa else sa, loser)
+
+
+def settle_duplicates(turn: Turn, sa: IkeSa) -> None:
+    """Two IKE SAs of the tunnel have been up for a while: close the one that nothing needs, whoever began it.
+
+    Not every peer settles this by itself. One that keeps children of its own in each of them has its reasons.
     """
-    for other in turn.registry.of_tunnel(sa.connection.name):
-        if other is sa or not other.alive or other.closing or other.initiator == sa.initiator:
-            continue
-        ours, theirs = (sa, other) if sa.initiator else (other, sa)
-        # The SPIs decide where both ends go by the same identity.
-        if (_rank(ours.local_id), ours.spi_i) > (_rank(ours.remote_id), theirs.spi_i):
-            ours.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
-            turn.touch(ours)
+    sa.settle_at = 0.0
+    for other in _duplicates(turn, sa):
+        loser = _loser(turn, sa, other)
+        winner = other if loser is sa else sa
+        if loser.initiator and _crossed(turn, sa, other):
+            beside.ask_for_missing(turn, winner, loser)
+        if beside.names(loser) <= beside.names(winner):
+            beside.take_over(turn, winner, loser)
+        else:
+            sa.settle_at = turn.now + turn.settings.duplicate_pause
+
+
+def _crossed(turn: Turn, sa: IkeSa, other: IkeSa) -> bool:
+    """Whether each end began one of them without knowing of the other's; later ones are begun on purpose."""
+    patience = sum(turn.settings.retransmit)
+    return sa.initiator is not other.initiator and abs(sa.created - other.created) <= patience
+
+
+def _loser(turn: Turn, sa: IkeSa, other: IkeSa) -> IkeSa:
+    """Of crossed ones that of the end with the higher identity, else the older one."""
+    if not _crossed(turn, sa, other):
+        return min(sa, other, key=lambda one: (one.created, one.number))
+    ours, theirs = (sa, other) if sa.initiator else (other, sa)
+    # The SPIs decide where both ends go by the same identity.
+    return ours if (_rank(ours.local_id), ours.spi_i) > (_rank(ours.remote_id), theirs.spi_i) else theirs
 
 
 def _rank(identity: object) -> tuple[int, bytes]:
@@ -51,8 +91,7 @@ def _rank(identity: object) -> tuple[int, bytes]:
 def drop_older(turn: Turn, sa: IkeSa) -> None:
     """The peer has no other SA with us (INITIAL_CONTACT, RFC 7296 section 2.4): forget what we still have."""
     for other in turn.registry.of_tunnel(sa.connection.name):
-        same_peer = other.remote_id is not None and sa.remote_id is not None and other.remote_id.matches(sa.remote_id)
-        if other is not sa and same_peer and other.state in AUTHENTICATED:
+        if other is not sa and _same_peer(sa, other) and other.state in AUTHENTICATED:
             end(turn, other, "replaced", "the peer started afresh")
 
 
@@ -139,6 +178,8 @@ def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
             new.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
     old.queue.clear()
     new.retired, old.retired = old.retired, False
+    new.replaces, old.replaces = old.replaces, None
+    new.unfit, new.settle_at, old.settle_at = old.unfit, old.settle_at, 0.0
     old.replaced_by = new
     old.claims = new.claims = None
     old.state = State.REKEYED

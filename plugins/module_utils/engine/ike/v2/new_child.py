@@ -18,7 +18,7 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
-from . import auth, children, key_exchange
+from . import auth, children, fallback, key_exchange
 from .exchange import Incoming
 from .init import NONCE_OCTETS
 from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
@@ -34,11 +34,12 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
         return None
     task.spi = children.reserve_spi(turn, sa, config)
     local, remote = children.asked_selectors(sa, config)
-    return ExchangeType.CREATE_CHILD_SA, request_payloads(turn, task, config, [], local, remote)
+    return ExchangeType.CREATE_CHILD_SA, request_payloads(turn, sa, task, config, [], local, remote)
 
 
 def request_payloads(
     turn: Turn,
+    sa: IkeSa,
     task: Task,
     config: ChildConfig,
     head: list[Any],
@@ -47,12 +48,12 @@ def request_payloads(
 ) -> list[Any]:
     """The payloads that a new child and a rekeyed one share; keeps nonce and key exchange in ``task``."""
     task.nonce = turn.entropy.octets(NONCE_OCTETS)
-    groups = [row for proposal in config.proposals for row in proposal.ke if row.transform_id]
-    wanted = next((row for row in groups if row.transform_id == task.group), groups[0] if groups else None)
+    offered = fallback.offer(sa, task)
+    wanted = key_exchange.guess(sa, (row for proposal in offered for row in proposal.ke), task.group)
     payloads = [
         *head,
         *children.mode_notifies(config),
-        SA(offer_esp(config.proposals, task.spi, with_ke=True)),
+        SA(offer_esp(offered, task.spi, with_ke=True)),
         Nonce(task.nonce),
     ]
     if wanted is not None:
@@ -76,7 +77,7 @@ def from_answer(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> Any:
     """
     nonces = (task.nonce, payloads.one(Nonce).data)
     try:
-        return auth.child_from_answer(turn, sa, task, payloads, nonces)
+        return auth.child_from_answer(turn, sa, task, fallback.offer(sa, task), payloads, nonces)
     except IkeError:
         children.close_at_peer(sa, task)
         raise
@@ -90,7 +91,7 @@ def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     error = got.payloads.error()
     if error.type == NotifyType.TEMPORARY_FAILURE:
         children.release_spi(turn, sa, task.config, task.spi)
-        sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=turn.now + turn.pause()))
+        fallback.put_off(turn, sa, task)
         return
     raise auth.child_refusal(task.config, error.type)
 
@@ -101,12 +102,12 @@ def retry_with_group(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> b
     if error is None or task.group or len(error.data) != 2:
         return False
     group = int.from_bytes(error.data, "big")
-    proposals = task.config.proposals if task.config is not None else sa.connection.proposals
+    proposals = fallback.offer(sa, task) if task.config is not None else sa.connection.proposals
     if group not in {row.transform_id for proposal in proposals for row in proposal.ke}:
         return False
     if task.config is not None:
         children.release_spi(turn, sa, task.config, task.spi)
-    again = Task(task.kind, config=task.config, child=task.child, group=group, reason=task.reason)
+    again = Task(task.kind, config=task.config, child=task.child, group=group, reason=task.reason, rung=task.rung)
     sa.queue.insert(0, again)
     return True
 
@@ -126,7 +127,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     nonce = payloads.one(Nonce).data
     ours, shared, extra = key_exchange.answer(turn, choice.ke, payloads.one(KE))
     child = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)
-    children.install(turn, sa, child)
+    children.take_up(turn, sa, child)
     children.report_up(turn, sa, child)
     _settle_twins(turn, sa, child)
     return [*auth.child_payloads(child, choice), Nonce(ours), *extra]
@@ -156,4 +157,4 @@ def being_replaced(sa: IkeSa) -> bool:
 def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """A new child was refused or its answer was unusable."""
     children.release_spi(turn, sa, task.config, task.spi)
-    turn.report("child_failed", sa, child=task.config.name, reason=reason, story=story)
+    fallback.new_child_refused(turn, sa, task, reason, story)

@@ -22,7 +22,7 @@ from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
-from . import auth, children, key_exchange, new_child
+from . import auth, children, fallback, key_exchange, new_child
 from .exchange import Incoming
 from .sa import Child, ChildState, IkeSa, Kind, Request, Task
 from .traffic import narrow
@@ -33,14 +33,14 @@ from .turn import Turn
 def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     """Ask for a successor of ``task.child``; None when it needs none any more."""
     child = task.child
-    if child.state is not ChildState.INSTALLED:
+    if child.state is not ChildState.INSTALLED or children.has_successor(child):
         return None
     task.config = child.config
     task.spi = children.reserve_spi(turn, sa, child.config)
     child.state = ChildState.REKEYING
     rekey = Notify(NotifyType.REKEY_SA, protocol=_protocol(child), spi=child.sa.spi_in.to_bytes(4, "big"))
     config = child.config
-    payloads = new_child.request_payloads(turn, task, config, [rekey], config.local, config.remote)
+    payloads = new_child.request_payloads(turn, sa, task, config, [rekey], config.local, config.remote)
     return ExchangeType.CREATE_CHILD_SA, payloads
 
 
@@ -76,6 +76,11 @@ def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     """An error notify in place of the successor."""
     task = request.task
     task.child.state = ChildState.INSTALLED if task.child.state is ChildState.REKEYING else task.child.state
+    if task.theirs is not None and task.theirs.state is not ChildState.GONE:
+        # The peer's own rekey, which we answered meanwhile, is the one that counts.
+        children.release_spi(turn, sa, task.config, task.spi)
+        _settle(turn, sa, task.child, task.theirs)
+        return
     if new_child.retry_with_group(turn, sa, got.payloads, task):
         return
     error = got.payloads.error()
@@ -94,14 +99,13 @@ def _start_afresh(turn: Turn, sa: IkeSa, task: Task) -> None:
 
 
 def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
-    """The rekey came to nothing; try again in a while as long as the child lives."""
+    """The rekey came to nothing; the child lives on, and what else may give it fresh keys is tried."""
     children.release_spi(turn, sa, task.config, task.spi)
     child = task.child
     if task.theirs is not None or child.state is ChildState.GONE:
         return
     child.state = ChildState.INSTALLED
-    child.rekey_at = turn.now + turn.pause(reason)
-    turn.report("setback", sa, child, child=child.config.name, reason=reason, story=story)
+    fallback.child_refused(turn, sa, task, reason, story)
 
 
 def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
@@ -112,14 +116,18 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     if current is None:
         return [Notify(NotifyType.CHILD_SA_NOT_FOUND, protocol=rekey.protocol, spi=rekey.spi)]
     busy = current.state in (ChildState.DELETING, ChildState.REKEYED, ChildState.ANSWERED)
-    if busy or current.successor is not None or new_child.being_replaced(sa):
+    if busy or children.has_successor(current) or new_child.being_replaced(sa):
         story = "the child is being closed or replaced already"
         raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="peer_busy")
     children.refuse_in_retired(sa)
     mode = children.asked_mode(payloads.all(Notify))
     local, remote = as_seen_here(sa, mode, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
     narrowed = narrow([current.config], local, remote, mode)
-    choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
+    try:
+        choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
+    except IkeError:
+        fallback.asked_in_vain(turn, current)
+        raise
     nonce = payloads.one(Nonce).data
     ours, shared, extra = key_exchange.answer(turn, choice.ke, payloads.one(KE))
     successor = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)

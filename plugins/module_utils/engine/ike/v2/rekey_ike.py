@@ -20,7 +20,7 @@ from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
 from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
-from . import children, key_exchange, lifecycle, new_child
+from . import children, fallback, key_exchange, lifecycle, new_child
 from .exchange import Incoming
 from .init import NONCE_OCTETS, install_sealers, notify_name
 from .sa import IkeSa, Kind, Request, State, Task
@@ -34,7 +34,7 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     proposals = sa.connection.proposals
     task.spi = turn.entropy.octets(8)
     task.nonce = turn.entropy.octets(NONCE_OCTETS)
-    group = task.group or proposals[0].ke[0].transform_id
+    group = key_exchange.guess(sa, (row for proposal in proposals for row in proposal.ke), task.group).transform_id
     task.exchange = turn.entropy.key_exchange(group)
     task.offered = proposals
     payloads = [SA(offer_ike(proposals, task.spi)), Nonce(task.nonce), KE(group, task.exchange.public)]
@@ -90,8 +90,7 @@ def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
         settle(turn, sa, task.their_sa)
     if sa.replaced_by is not None:
         return
-    sa.rekey_at = turn.now + turn.pause(reason)
-    turn.report("setback", sa, reason=reason, story=story)
+    fallback.ike_refused(turn, sa, reason, story)
 
 
 def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:

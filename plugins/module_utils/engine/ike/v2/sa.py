@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from ...crypto.exchange import KeyExchange
 from ...crypto.keys import IkeKeys
@@ -62,6 +63,22 @@ class Kind(Enum):
     INFORM = "INFORMATIONAL"
 
 
+class Refusal(NamedTuple):
+    """What the peer said when it last refused fresh keys, and how often in a row it has done so.
+
+    :ivar reason: key of the closed list of reasons.
+    """
+
+    reason: str
+    story: str
+    times: int = 1
+
+    @property
+    def serious(self) -> bool:
+        """Whether people should know: both ends rekeying at once makes either busy for a moment."""
+        return self.reason != "peer_busy" or self.times > 1
+
+
 @dataclass(slots=True, eq=False)
 class Child:
     """One Child SA within its IKE SA.
@@ -69,6 +86,8 @@ class Child:
     :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
     :ivar started: whether our request created it.
     :ivar successor: the child that the peer's rekey created and that takes over when this one goes.
+    :ivar refusal: why it got no fresh keys the last time.
+    :ivar sends_at: while ANSWERED: when it sends, even if what it replaces is still there; 0 for not before.
     """
 
     number: int
@@ -81,6 +100,8 @@ class Child:
     lowest_nonce: bytes = b""
     started: bool = False
     successor: Child | None = None
+    refusal: Refusal | None = None
+    sends_at: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +109,7 @@ class Task:
     """One request of ours: queued, then outstanding.
 
     :ivar not_before: when it may begin; ``group``: the key exchange group the peer insisted on.
+    :ivar rung: which of the offers for a child it makes (``fallback.py``); ``times``: how often it was put off.
     :ivar closed: SPIs that the peer closed while this was out: its answer may have been about one of them.
 
     The optional parts are what the handler of the answer needs.
@@ -110,6 +132,8 @@ class Task:
     closed: tuple[bytes, ...] = ()
     offered: tuple[IkeProposal, ...] = ()  # of an IKE SA rekey: what was sent, whatever is defined by now
     group: int = 0
+    rung: int = 0
+    times: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -165,6 +189,10 @@ class IkeSa:
         is open.
     :ivar retired: an operator took it down while its children stay in use: nothing in it gets fresh keys any more,
         and it ends with the last child.
+    :ivar refusal: why it got no fresh keys the last time.
+    :ivar replaces: the living IKE SA from which this one takes over when its children are there (``beside.py``).
+    :ivar unfit: names of the children that the peer refused in its IKE_AUTH.
+    :ivar settle_at: when to look whether another IKE SA of the tunnel is one too many, 0 for never.
     :ivar wake: when its next deadline is due, as entered in the timer heap.
     """
 
@@ -205,6 +233,10 @@ class IkeSa:
     replaced_by: IkeSa | None = None
     claims: IkeSa | None = None
     retired: bool = False
+    refusal: Refusal | None = None
+    replaces: IkeSa | None = None
+    unfit: tuple[str, ...] = ()
+    settle_at: float = 0.0
 
     @property
     def local_spi(self) -> bytes:

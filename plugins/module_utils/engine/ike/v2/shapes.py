@@ -24,7 +24,7 @@ from ...secret import Secret
 from ...selector import Selector
 from ..actions import ChildSa, Lifetime, Path
 from ..connection import ChildConfig
-from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
+from .sa import Child, ChildState, IkeSa, Kind, Refusal, Request, State, Task
 
 
 class Unreadable(EngineError):
@@ -217,6 +217,8 @@ CHILD_SHAPE = Shape(
         "lowest_nonce": OCTETS,
         "started": PLAIN,
         "successor": CHILD,
+        "sends_at": PLAIN,
+        "refusal": _named(Refusal),
     },
 )
 TASK = Shape(
@@ -235,6 +237,8 @@ TASK = Shape(
         "closed": _tuple(OCTETS),
         "offered": _tuple(_shape_codec(IKE_PROPOSAL)),
         "group": PLAIN,
+        "rung": PLAIN,
+        "times": PLAIN,
     },
 )
 REQUEST = Shape(Request, {"message_id": PLAIN, "datagram": OCTETS})
@@ -268,6 +272,10 @@ IKE_SA = Shape(
         "replaced_by": IKE,
         "claims": IKE,
         "retired": PLAIN,
+        "refusal": _named(Refusal),
+        "replaces": IKE,
+        "unfit": Codec(list, tuple),
+        "settle_at": PLAIN,
     },
 )
 SHAPES = (IKE_SA, CHILD_SHAPE, TASK, REQUEST, CHILD_SA, CHOICE, KEYS, CONFIG, IKE_PROPOSAL, ESP_PROPOSAL)

@@ -23,12 +23,16 @@ def deadline(turn: Turn, sa: IkeSa) -> float:
     if sa.state is State.ESTABLISHED:
         if sa.opening is not None:
             due.append(_opening_ends(turn, sa))
+        if sa.settle_at:
+            due.append(sa.settle_at)
         due.append(NEVER if sa.retired else sa.rekey_at)
         if sa.connection.dpd_delay and sa.request is None:
             due.append(sa.last_heard + sa.connection.dpd_delay)
         for child in sa.children.values():
+            if child.sends_at:
+                due.append(child.sends_at)
             rekeyed = child.state is ChildState.INSTALLED and not sa.retired
-            due.append(child.rekey_at if rekeyed else child.expires_at)
+            due.append(min(child.rekey_at, child.expires_at) if rekeyed else child.expires_at)
     return min(due, default=NEVER)
 
 
@@ -46,6 +50,8 @@ def wake(turn: Turn, sa: IkeSa) -> None:
         return
     if sa.opening is not None and now >= _opening_ends(turn, sa):
         turn.registry.close(sa)
+    if sa.settle_at and now >= sa.settle_at:
+        lifecycle.settle_duplicates(turn, sa)
     for child in list(sa.children.values()):
         _child(turn, sa, child)
     if now >= sa.rekey_at and not sa.retired:
@@ -79,6 +85,8 @@ def _expire(turn: Turn, sa: IkeSa) -> None:
 
 
 def _child(turn: Turn, sa: IkeSa, child: Child) -> None:
+    if child.sends_at and turn.now >= child.sends_at:
+        children.switch_to(turn, child)
     if turn.now >= child.expires_at:
         children.remove(turn, sa, child, "expired", "its lifetime is over")
         sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))

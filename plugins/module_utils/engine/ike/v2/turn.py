@@ -128,10 +128,16 @@ class Turn:
         peer = f"{path.remote_address}/{path.remote_port}"
         self.actions.append(Report("rejected", tunnel, data={"reason": reason, "story": story, "peer": peer}))
 
-    def pause(self, reason: str = "peer_busy") -> float:
-        """How long to leave a peer alone that refused us, seconds; random, lest both ends meet again and again."""
-        base = self.settings.busy_pause if reason == "peer_busy" else self.settings.refused_pause
-        return base * (0.5 + self._fraction())
+    def back_off(self, reason: str, times: int, left: float = float("inf")) -> float:
+        """How long to leave a peer alone that refused us, seconds; random, lest both ends meet again and again.
+
+        :param times: how often in a row it has done so: each time it is left alone for twice as long, up to a limit.
+        :param left: seconds until what it refused to renew ends: there has to be time for some more attempts.
+        """
+        settings = self.settings
+        base = settings.busy_pause if reason == "peer_busy" else settings.refused_pause
+        pause = min(base * 2.0 ** min(times - 1, 16), settings.longest_pause)
+        return max(min(pause, left / 3), settings.shortest_pause) * (0.5 + self._fraction())
 
     def spread(self, lifetime: float) -> float:
         """When to begin a rekey, seconds after the start of a lifetime: some margin before its end, at random.

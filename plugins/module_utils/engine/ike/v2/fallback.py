@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is tried, in order, where a peer refuses keys: other offers, then another IKE SA beside the one that lives.
+
+A peer may refuse in CREATE_CHILD_SA what it took in IKE_AUTH: there a child has no key exchange of its own
+(RFC 7296 section 1.2), so ends that differ in that alone agree until the first rekey. What lives must not die of it:
+
+1. the whole offer of the definition;
+2. of its key exchange groups the one that the IKE SA was made with, which the peer is known to take;
+3. its proposals without a key exchange, if it has any;
+4. a new IKE SA beside the old one, whose IKE_AUTH makes the child anew before anything ends (``beside.py``).
+
+All of them in a row, and again after a while for as long as the child lives. A peer that is merely busy
+(TEMPORARY_FAILURE, section 2.25) is left alone for longer each time: it may have been told to let this child end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ...crypto.proposals import EspProposal
+from ..connection import ChildConfig
+from . import beside
+from .sa import Child, IkeSa, Kind, Refusal, Task
+from .turn import Turn
+
+# Refusals that another offer may mend.
+_OF_THE_OFFER = ("no_proposal_chosen", "invalid_key_exchange")
+# Refusals that time alone mends.
+_BUSY = ("peer_busy", "kernel_refused")
+# How often a peer may put off a new child before another IKE SA is tried.
+_PATIENCE = 4
+
+
+def offer(sa: IkeSa, task: Task) -> tuple[EspProposal, ...]:
+    """The proposals of this attempt at a child."""
+    return _offers(sa, task.config.proposals)[task.rung]
+
+
+def first_offer(config: ChildConfig) -> tuple[EspProposal, ...]:
+    """The proposals of IKE_AUTH, where a child has no key exchange of its own; what differs in that alone once."""
+    return tuple(dict.fromkeys(replace(proposal, ke=()) for proposal in config.proposals))
+
+
+def _offers(sa: IkeSa, proposals: tuple[EspProposal, ...]) -> list[tuple[EspProposal, ...]]:
+    group = sa.choice.ke
+    proven = tuple(replace(proposal, ke=(group,)) for proposal in proposals if group in proposal.ke)
+    plain = tuple(proposal for proposal in proposals if not proposal.ke)
+    return list(dict.fromkeys(offer for offer in (proposals, proven, plain) if offer or offer is proposals))
+
+
+def child_refused(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+    """The peer gives a living child no fresh keys: say so, and do what comes next."""
+    child = task.child
+    child.refusal = _note(child.refusal, reason, story)
+    left = child.expires_at - turn.now
+    _tell(turn, sa, child, child.refusal, left)
+    if _another_offer(sa, task, reason):
+        return
+    child.rekey_at = turn.now + turn.back_off(reason, child.refusal.times, left)
+    if reason not in _BUSY and (_as_agreed(child) or left < child.config.lifetime * turn.settings.rekey_margin / 2):
+        beside.begin(turn, sa, child.config.name)
+
+
+def ike_refused(turn: Turn, sa: IkeSa, reason: str, story: str) -> None:
+    """The peer gives a living IKE SA no fresh keys."""
+    sa.refusal = _note(sa.refusal, reason, story)
+    left = sa.expires_at - turn.now
+    _tell(turn, sa, None, sa.refusal, left)
+    sa.rekey_at = turn.now + turn.back_off(reason, sa.refusal.times, left)
+    if reason not in _BUSY:
+        beside.begin(turn, sa)
+
+
+def put_off(turn: Turn, sa: IkeSa, task: Task) -> None:
+    """The peer has no time for a new child: ask again later, and later still."""
+    times = task.times + 1
+    pause = turn.back_off("peer_busy", times)
+    sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=turn.now + pause, times=times))
+    if times >= _PATIENCE and not sa.children:
+        beside.begin(turn, sa, task.config.name)
+
+
+def new_child_refused(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+    """The peer makes no such child in this IKE SA."""
+    if _another_offer(sa, task, reason):
+        return
+    turn.report("child_failed", sa, child=task.config.name, reason=reason, story=story)
+    # IKE_AUTH makes a child on other terms. Where others live in this IKE SA, it is not given up for one more.
+    name = task.config.name
+    if reason in _OF_THE_OFFER and not sa.children and name not in sa.unfit and task.reason != "stopped":
+        beside.begin(turn, sa, name)
+
+
+def asked_in_vain(turn: Turn, child: Child) -> None:
+    """We refused the peer fresh keys for a child, which is going to end there: soon try what we would have.
+
+    Not at once: the peer may have other means, too, and both ends should not go about it at the same moment.
+    """
+    if child.refusal is None:
+        left = child.expires_at - turn.now
+        child.rekey_at = min(child.rekey_at, turn.now + turn.back_off("peer_busy", 1, left))
+
+
+def _note(before: Refusal | None, reason: str, story: str) -> Refusal:
+    return Refusal(reason, story, before.times + 1 if before is not None else 1)
+
+
+def _tell(turn: Turn, sa: IkeSa, child: Child | None, refusal: Refusal, left: float) -> None:
+    """Tell of it at once, whatever may still help; that a peer is busy once is nothing."""
+    data: dict[str, Any] = {"reason": refusal.reason, "story": refusal.story}
+    if child is not None:
+        data = {"child": child.config.name} | data
+    if refusal.serious:
+        turn.report("rekey_refused", sa, child, **data, ends_in=max(0, int(left)))
+    else:
+        turn.report("setback", sa, child, **data)
+
+
+def _as_agreed(child: Child) -> bool:
+    """Whether the peer has once taken what is offered now.
+
+    Where the definition has changed, what the peer refuses are other algorithms. It would do so in another IKE SA, too,
+    for which some peers give up the old one: that is for the end, when there is nothing to lose any more.
+    """
+    encryption, integrity = child.sa.encryption, child.sa.integrity
+    return any(
+        encryption in proposal.encr and (integrity is None or integrity in proposal.integ)
+        for proposal in child.config.proposals
+    )
+
+
+def _another_offer(sa: IkeSa, task: Task, reason: str) -> bool:
+    """Ask again at once with the next offer, if there is one that may be taken."""
+    rung = task.rung + 1
+    if reason not in _OF_THE_OFFER or sa.retired or rung >= len(_offers(sa, task.config.proposals)):
+        return False
+    sa.queue.insert(0, Task(task.kind, config=task.config, child=task.child, reason=task.reason, rung=rung))
+    return True
