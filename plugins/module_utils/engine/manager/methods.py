@@ -230,7 +230,7 @@ METHODS: dict[str, Method] = {
                     remedy=_text("What to do."),
                     ends_at={
                         "type": ["string", "null"],
-                        "description": "When something of it ends if the peer goes on refusing fresh keys: date and time, UTC.",
+                        "description": "When something of it ends, if fresh keys stay refused: date and time, UTC.",
                     },
                 ),
             },

@@ -406,15 +406,15 @@ def test_a_refused_rekey_is_told_beside_active(pair):
     ours, theirs = established(left, right)
     assert tunnel(left)["ends_at"] is None
     # At one end alone, so that the rekey finds nothing in common and the child lives on.
-    changed = ours | {"children": [ours["children"][0] | {"proposals": "chacha20poly1305-x25519"}]}
+    changed = ours | {"children": [ours["children"][0] | {"proposals": "aes256-sha256-x25519"}]}
     left.apply(changed)
     eventually(lambda: tunnel(left)["reason"])
     entry = tunnel(left)
     assert (entry["state"], entry["reason"]) == ("active", "no_proposal_chosen")
     assert "NO_PROPOSAL_CHOSEN" in entry["story"] and "PFS" in entry["remedy"]
-    ends_at = datetime.datetime.strptime(entry["ends_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
-    left_over = (ends_at - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+    ends_at = datetime.datetime.strptime(entry["ends_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC)
+    left_over = (ends_at - datetime.datetime.now(datetime.UTC)).total_seconds()
     assert 3500 < left_over < 3602
     assert "rekey refused" in left.log.read_text()
-    right.apply(theirs | {"children": [theirs["children"][0] | {"proposals": "chacha20poly1305-x25519"}]})
+    right.apply(theirs | {"children": [theirs["children"][0] | {"proposals": "aes256-sha256-x25519"}]})
     eventually(lambda: tunnel(left)["reason"] == "" and tunnel(left)["ends_at"] is None)
