@@ -241,7 +241,7 @@ def make_anew(turn: Turn, sa: IkeSa, child: Child) -> None:
     if child.state is ChildState.DELETING:
         return  # its Delete is out; the answer takes the rest
     if child.successor is not None:
-        switch_to(turn, sa, child.successor)
+        switch_to(turn, child.successor)
     forget(turn, sa, child)
     heirs = _heirs(turn, child)
     policies = _what_becomes_of_policies(sa, child, heirs)
