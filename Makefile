@@ -75,10 +75,10 @@ crash: setup ## managers killed at 600 random moments while packets pass: nothin
 	@$(PYTHON) -m tests.lab.guest --timeout 14400 $(PYTHON) -m tests.crash --kills 600
 
 days: setup peers uml-kernel ## three days of a tunnel to each real peer in minutes each (ROWS="…" for some of them)
-	@LAB_KERNEL=$(UML_KERNEL) $(PYTHON) -m tests.days $(ROWS)
+	@$(PYTHON) -m tests.days $(ROWS)
 
 days-short: setup peers uml-kernel ## the same for six hours, with strongSwan and Libreswan
-	@LAB_KERNEL=$(UML_KERNEL) $(PYTHON) -m tests.days --short $(ROWS)
+	@$(PYTHON) -m tests.days --short $(ROWS)
 
 nightly: setup ## everything of "make test", then long, crash, days-short and, on its own, bench
 	@status=0; \

@@ -25,6 +25,7 @@ from .rows import HOUR, LONG, ROWS, SHORT, SHORT_ROWS, Row, row_named
 
 BUILD = ROOT / "build"
 PEERS = ROOT / ".cache/peers"
+KERNEL = ROOT / ".cache/uml/linux"  # of "make uml-kernel"
 COLUMNS = (
     ("packets", "sent"),
     ("lost", "lost"),
@@ -71,6 +72,7 @@ class Runs:
                 *(sys.executable, "-m", "tests.days.run", row.name, str(self._seconds), "/run/lab-share"),
             ],
             cwd=ROOT,
+            env={"LAB_KERNEL": str(KERNEL), **os.environ},
             check=False,
             stdin=subprocess.DEVNULL,
         )

@@ -105,8 +105,7 @@ class _Libreswan(libreswan.Libreswan):
 
 class _OpenIked(openiked.OpenIked):
     def __init__(self, row: Row, folder: Path) -> None:
-        # By default it offers no authenticated encryption to children, and we nothing else.
-        extra = f"childsa enc aes-256-gcm group {'curve25519' if row.pfs else 'none'}"
+        extra = "childsa enc aes-256 auth hmac-sha2-512 group curve25519" if row.pfs else ""
         super().__init__(RIGHT, folder, openiked.Peer(RIGHT, LEFT, SECRET, extra, row.starts == "theirs"))
 
     def listing(self) -> str:
@@ -115,7 +114,9 @@ class _OpenIked(openiked.OpenIked):
     def count(self) -> tuple[int, int]:
         text = self.sas()
         # Each Child SA is listed once for either direction.
-        return len(re.findall(r"^iked_sas: ", text, re.MULTILINE)), len(re.findall(r"^sa_childsas: ", text, re.M)) // 2
+        return len(re.findall(r"^iked_sas: ", text, re.MULTILINE)), len(
+            re.findall(r"^ +sa_childsas: ", text, re.M)
+        ) // 2
 
 
 PEERS: dict[str, type[_StrongSwan] | type[_Libreswan] | type[_OpenIked]] = {

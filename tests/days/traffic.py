@@ -90,14 +90,15 @@ class ClearWatch:
         self._files = {site.name: folder / f"clear-{site.name}.txt" for site in SIDES}
         self._captures = []
         for site in SIDES:
-            command = ["tcpdump", "-n", "-l", "-tttt", "-i", "wire", "-Q", "out"]
+            command = ["tcpdump", "-n", "-l", "-tt", "-i", "wire", "-Q", "out"]
             command.append(f"src net {LEFT.network} or src net {RIGHT.network}")
             with self._files[site.name].open("wb") as sink, (folder / "tcpdump.txt").open("ab") as said:
                 self._captures.append(subprocess.Popen([*site.enter, *command], stdout=sink, stderr=said))
 
-    def end(self) -> dict[str, int]:
-        """Stop; returns how many packets in clear each site sent."""
+    def end(self) -> dict[str, list[float]]:
+        """Stop; returns when each site sent a packet in clear, in seconds of the wall clock."""
         for capture in self._captures:
             capture.terminate()
             capture.wait()
-        return {name: path.read_text(encoding="utf-8").count(" IP ") for name, path in self._files.items()}
+        lines = {name: path.read_text(encoding="utf-8").splitlines() for name, path in self._files.items()}
+        return {name: [float(line.split()[0]) for line in of_site if " IP " in line] for name, of_site in lines.items()}

@@ -13,7 +13,7 @@ from .traffic import LATE, LOST, NOT_SENT, PASSED
 
 STEADY = 30  # seconds of packets both ways after which a tunnel counts as recovered
 WE_NOTICE = 60  # seconds until we are up again with a peer that lost its state: our liveness check at its default
-THEY_NOTICE = 300  # seconds that a peer may take to notice that we lost ours
+THEY_NOTICE = 600  # seconds that a peer may take to notice that we lost ours
 GAP = 5  # seconds that a peer may break a tunnel for when it closes the old one first
 SLIP = 3  # seconds that a listing may be behind what happens
 # What the listing said in a second.
@@ -88,16 +88,17 @@ def judge(
     starts: str,
     breaks_first: bool,
     left: Left,
-    clear: tuple[int, int],
+    clear: tuple[Sequence[int], Sequence[int]],
 ) -> Verdict:
     """The verdict on a run.
 
     :param fates: of the packets of each site, by second.
     :param said: what our listing said, by second.
     :param starts: ``ours`` or ``theirs``: who sets the tunnel up.
-    :param clear: packets in clear that our site and theirs sent.
+    :param clear: the seconds in which our site and theirs sent packets in clear. A peer that has lost its SAs, or
+        its state, may know no better for a while after a reboot; we have to.
     """
-    verdict = Verdict(clear_ours=clear[0], clear_theirs=clear[1])
+    verdict = Verdict(clear_ours=len(clear[0]), clear_theirs=len(clear[1]))
     ways = list(fates.values())
     verdict.sent = sum(fate != NOT_SENT for way in ways for fate in way)
     verdict.held = sum(fate == LATE for way in ways for fate in way)
@@ -128,8 +129,9 @@ def judge(
     if verdict.untrue_in_reboots > WE_NOTICE:
         verdict.problems.append(f"said active for {verdict.untrue_in_reboots} s after a reboot")
     verdict.problems += [f"SAs at the end: {left.problem()}"] if left.problem() else []
-    verdict.problems += [f"{clear[0]} packets in clear from us"] if clear[0] else []
-    verdict.problems += [f"{clear[1]} packets in clear from the peer"] if clear[1] else []
+    for seconds, who in ((clear[0], "us"), ([one for one in clear[1] if not in_reboot[one]], "the peer")):
+        if seconds:
+            verdict.problems.append(f"{len(seconds)} packets in clear from {who}, the first at {clock(seconds[0])}")
     return verdict
 
 

@@ -41,7 +41,7 @@ class Story:
         self.said = bytearray(SECONDS)
         self.reboots: list[Reboot] = []
         self.left = ALL_WELL
-        self.clear = (0, 0)
+        self.clear: tuple[list[int], list[int]] = ([], [])
         self.breaks_first = False
 
     def lose(self, begin: int, end: int, said: int = NOT_ACTIVE, way: str = "left") -> Story:
@@ -137,11 +137,19 @@ def test_an_sa_left_over_fails(name: str) -> None:
     assert name in story.judged().problems[0]
 
 
-@pytest.mark.parametrize("clear", [(1, 0), (0, 1)])
-def test_one_packet_in_clear_fails(clear: tuple[int, int]) -> None:
+@pytest.mark.parametrize("clear", [([70], []), ([], [70])])
+def test_one_packet_in_clear_fails(clear: tuple[list[int], list[int]]) -> None:
     story = Story()
     story.clear = clear
     assert "1 packets in clear" in story.judged().problems[0]
+
+
+@pytest.mark.parametrize("clear, problems", [([510], []), ([], [510])])
+def test_a_peer_may_know_no_better_after_a_reboot_but_we_have_to(clear: list[int], problems: list[int]) -> None:
+    story = Story().lose(500, 550)
+    story.reboots = [REBOOT]
+    story.clear = (problems, clear)
+    assert len(story.judged().problems) == len(problems)
 
 
 def test_rows() -> None:
