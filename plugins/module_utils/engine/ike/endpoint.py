@@ -77,6 +77,8 @@ class Endpoint:
         """
         self.connections.put(connection)
         configs = {child.name: child for child in connection.children}
+        for sa in self.registry.half_open(connection.name):
+            sa.connection = connection
         for sa in self.registry.of_tunnel(connection.name):
             sa.connection = connection
             self._touched[sa.number] = sa
@@ -132,12 +134,13 @@ class Endpoint:
     def stop(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
         """Take a tunnel down, or only the children named; the peer is told."""
         turn = Turn(self, now)
-        names = None if children is None else set(children)
-        for sa in self.registry.of_tunnel(name):
-            if names is not None:
+        if children is not None:
+            names = set(children)
+            for sa in self.registry.of_tunnel(name):
                 stop.stop_children(turn, sa, names)
-            else:
-                stop.stop_sa(turn, sa)
+            return self._finish(turn)
+        for sa in [*self.registry.of_tunnel(name), *self.registry.half_open(name)]:
+            stop.stop_sa(turn, sa)
         return self._finish(turn)
 
     def retire(self, name: str, now: float) -> list[Action]:
@@ -148,7 +151,7 @@ class Endpoint:
         go on as before.
         """
         turn = Turn(self, now)
-        for sa in self.registry.of_tunnel(name):
+        for sa in [*self.registry.of_tunnel(name), *self.registry.half_open(name)]:
             if sa.alive:
                 lifecycle.retire(turn, sa)
             elif sa.state not in AUTHENTICATED:
@@ -261,8 +264,9 @@ class Endpoint:
     # Views
 
     def sas(self) -> Iterator[IkeView]:
-        """All IKE SAs with their children, oldest first."""
-        for sa in [sa for sas in self.registry.by_tunnel.values() for sa in sas]:
+        """All IKE SAs with their children, oldest first; last those that strangers opened."""
+        sas = [sa for sas in self.registry.by_tunnel.values() for sa in sas]
+        for sa in [*sas, *self.registry.strangers()]:
             yield view(sa)
 
     # Parts

@@ -109,9 +109,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     remote, proof, wish = payloads.one(IDi), payloads.one(AUTH), payloads.one(IDr)
     connection = _authenticate(turn, sa, remote, proof, wish.identity if wish else None, got)
     lifecycle.drop_siblings(turn, sa)
-    if connection is not sa.connection:
-        turn.registry.move(sa, connection.name)
-        sa.connection = connection
+    turn.registry.admit(sa, connection)
     mine = IDr(connection.local_id)
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
     answer = psk_auth(sa.choice.prf, sa.secret, handshake.sent, handshake.nonce_i, sa.keys.pr, mine.encode())

@@ -96,7 +96,7 @@ def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path)
     if answer is not None:
         send_answer(turn, sa, got, answer)
         if sa.state is State.REFUSED:
-            lifecycle.keep_answer(sa)
+            lifecycle.keep_answer(turn, sa)
 
 
 def _move(sa: IkeSa, before: State, after: State) -> None:

@@ -188,7 +188,6 @@ def _open(turn: Turn, got: Incoming, offered: SA, ke: KE, nonce: Nonce, proven: 
     sa.answer_to = 0
     turn.actions.append(Send(sa.answer, path))
     sa.expires_at = turn.now + turn.settings.half_open_lifetime
-    turn.registry.add(sa)
     turn.registry.open(sa, path, datagram)
     turn.half_open.enter(path.remote_address)
     turn.touch(sa)

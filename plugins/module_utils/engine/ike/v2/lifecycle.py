@@ -105,7 +105,9 @@ def drop_siblings(turn: Turn, sa: IkeSa) -> None:
 
 def siblings(turn: Turn, sa: IkeSa) -> list[IkeSa]:
     """The other IKE SAs that versions of the same first message opened: with and without a cookie, say."""
-    return [o for o in turn.registry.of_tunnel(sa.connection.name) if o is not sa and o.spi_i == sa.spi_i]
+    name = sa.connection.name
+    known = [*turn.registry.of_tunnel(name), *turn.registry.half_open(name)]
+    return [other for other in known if other is not sa and other.spi_i == sa.spi_i]
 
 
 def heard(turn: Turn, sa: IkeSa, path: Path) -> None:
@@ -187,8 +189,9 @@ def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
     turn.report("ike_rekeyed", new, old=old.number)
 
 
-def keep_answer(sa: IkeSa) -> None:
+def keep_answer(turn: Turn, sa: IkeSa) -> None:
     """Keep of an IKE SA whose peer failed to authenticate no more than it takes to repeat the answer."""
+    turn.registry.turn_away(sa)
     sa.handshake = sa.choice = sa.keys = sa.seal = sa.open = sa.local_id = sa.remote_id = None
 
 

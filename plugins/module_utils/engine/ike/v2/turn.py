@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...crypto.entropy import Entropy
 from ..actions import Action, Path, Report
+from ..connection import Connection
 from ..connections import Connections
 from ..settings import Settings
 
@@ -22,13 +23,18 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """All IKE SAs of the engine, by our SPI and by tunnel."""
+    """All IKE SAs of the engine, by our SPI and by tunnel.
+
+    Those that strangers opened stand apart until their peer is authenticated: there may be thousands of them, which
+    nobody who looks at a tunnel is to go through, and the tunnel is only a guess.
+    """
 
     def __init__(self) -> None:
         self.by_spi: dict[bytes, IkeSa] = {}
         self.by_tunnel: dict[str, list[IkeSa]] = {}
         self.openings: dict[tuple[str, int, bytes], IkeSa] = {}
         self.by_child_spi: dict[tuple[str, int], tuple[IkeSa, Child]] = {}
+        self._half_open: dict[str, dict[int, IkeSa]] = {}
         self._numbers = 0
 
     def number(self) -> int:
@@ -48,15 +54,25 @@ class Registry:
             self.by_child_spi[(child.sa.local_address, child.sa.spi_in)] = (sa, child)
         self._numbers = max(self._numbers, sa.number, *sa.children)
 
-    def move(self, sa: IkeSa, tunnel: str) -> None:
-        """The peer turned out to belong to another tunnel; called before ``sa.connection`` is set to it."""
-        self._leave_tunnel(sa)
-        self.by_tunnel.setdefault(tunnel, []).append(sa)
-
     def open(self, sa: IkeSa, path: Path, datagram: bytes) -> None:
-        """Remember which IKE_SA_INIT request was answered, until :meth:`close`: it may be sent again."""
+        """Enter an IKE SA that a stranger opened.
+
+        Until :meth:`close` it is known which IKE_SA_INIT request did: it may be sent again.
+        """
+        self.by_spi[sa.local_spi] = sa
+        self._half_open.setdefault(sa.connection.name, {})[sa.number] = sa
         sa.opening = _opening(path, datagram)
         self.openings[sa.opening] = sa
+
+    def admit(self, sa: IkeSa, connection: Connection) -> None:
+        """The peer is authenticated, and it turned out to which tunnel it belongs."""
+        self._leave_tunnel(sa)
+        sa.connection = connection
+        self.by_tunnel.setdefault(connection.name, []).append(sa)
+
+    def turn_away(self, sa: IkeSa) -> None:
+        """The peer failed to authenticate: no tunnel has to do with it."""
+        self._leave_tunnel(sa)
 
     def opened_by(self, path: Path, datagram: bytes) -> IkeSa | None:
         """The IKE SA that this very IKE_SA_INIT request opened.
@@ -79,15 +95,28 @@ class Registry:
         self._leave_tunnel(sa)
 
     def of_tunnel(self, name: str) -> list[IkeSa]:
-        """A copy of the list of IKE SAs of a tunnel."""
+        """A copy of the list of IKE SAs of a tunnel: those that we began, and those whose peer is authenticated."""
         return list(self.by_tunnel.get(name, ()))
 
+    def half_open(self, name: str) -> list[IkeSa]:
+        """Those that strangers opened and that are going to be of this tunnel, as far as can be told."""
+        return list(self._half_open.get(name, {}).values())
+
+    def strangers(self) -> list[IkeSa]:
+        """All that are half-open."""
+        return [sa for sas in self._half_open.values() for sa in sas.values()]
+
     def _leave_tunnel(self, sa: IkeSa) -> None:
-        sas = self.by_tunnel.get(sa.connection.name, [])
+        name = sa.connection.name
+        if self._half_open.get(name, {}).pop(sa.number, None) is not None:
+            if not self._half_open[name]:
+                del self._half_open[name]
+            return
+        sas = self.by_tunnel.get(name, [])
         if sa in sas:
             sas.remove(sa)
         if not sas:
-            self.by_tunnel.pop(sa.connection.name, None)
+            self.by_tunnel.pop(name, None)
 
 
 def _opening(path: Path, datagram: bytes) -> tuple[str, int, bytes]:
