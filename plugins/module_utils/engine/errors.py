@@ -94,6 +94,6 @@ _READ = 20
 
 def a_few(words: Iterable[object], mark: str = ", ") -> str:
     """``a, b, c and 4980 more``: as many words of a list as anybody reads in a message."""
-    texts = [str(word) for word in words]
-    more = f" and {len(texts) - _READ} more" if len(texts) > _READ else ""
-    return mark.join(texts[:_READ]) + more
+    items = list(words)
+    more = f" and {len(items) - _READ} more" if len(items) > _READ else ""
+    return mark.join([str(item) for item in items[:_READ]]) + more

@@ -19,6 +19,9 @@ ID_IPV6_ADDR = 5
 ID_DER_ASN1_DN = 9
 ID_KEY_ID = 11
 
+# Octets of identification data: several times the longest name that anybody has.
+LONGEST = 2048
+
 _PREFIXES = {
     "fqdn": ID_FQDN,
     "email": ID_RFC822_ADDR,
@@ -84,6 +87,10 @@ class Identity:
             return cls(number, address.packed)
         if number == ID_DER_ASN1_DN:
             return cls(number, _dn_octets(value, field))
+        if len(value) > LONGEST:
+            raise InputError(
+                field, f"{text[:40]}…", "is longer than any identity", f"write no more than {LONGEST} octets"
+            )
         if not value or any(ord(char) < 0x21 or ord(char) == 0x7F or "\ud800" <= char <= "\udfff" for char in value):
             raise InputError(
                 field,

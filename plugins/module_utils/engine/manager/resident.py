@@ -34,6 +34,7 @@ from .tunnels import Tunnels
 
 KEEPALIVE_SECONDS = 20.0  # RFC 3948 section 4
 ECHO_RATE, ECHO_BURST = 200.0, 400
+TOLD_RATE, TOLD_BURST = 10.0, 100  # events of refused messages; strangers are not to make subscribers lag behind
 _VERSION_AT = 17
 _IKEV2 = 0x20
 
@@ -84,6 +85,7 @@ class Resident:
         told = self._owner_of, self._report, self._unsent
         self.performer = Performer(host, ports, self.policies, self.tunnels.traps, log, *told)
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
+        self._told = Bucket(TOLD_RATE, TOLD_BURST)
         self._keepalive_at = clock() + KEEPALIVE_SECONDS
         self._busy = False
         self._pending: list[Action] = []
@@ -107,7 +109,7 @@ class Resident:
     @property
     def quiet(self) -> bool:
         """Whether no peer is still to confirm that a tunnel is closed."""
-        return not self.endpoint.registry.by_spi
+        return not self.endpoint.registry.by_tunnel
 
     # What comes in
 
@@ -200,7 +202,7 @@ class Resident:
         else:
             self.log.write(level, message, fields)
         self.tunnels.note(report)
-        if self.subscribers:
+        if self.subscribers and (report.kind != "rejected" or self._told.take(self.clock())):
             event = {
                 "event": report.kind,
                 "tunnel": report.tunnel,

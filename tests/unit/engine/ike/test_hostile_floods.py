@@ -21,6 +21,7 @@ from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
 from engine.ike.v2 import auth, cookie, dispatch
 from engine.ike.v2.sa import IkeSa
+from engine.ike.v2.turn import LONGEST_STORY
 from engine.secret import Secret
 from engine.wire.v2.auth import AUTH as Proof
 from engine.wire.v2.ident import IDi
@@ -38,6 +39,7 @@ from .world import World, east_connection, mirror, pair
 N = NotifyType
 GROUPS = ("x25519", "ecp256", "ecp384", "ecp521", "modp2048", "modp3072", "modp4096")
 MANY = 1000
+PEER = Identity.parse("peer.example")
 
 
 def orders_of_groups(count: int) -> list[Any]:
@@ -99,7 +101,7 @@ def test_the_story_of_an_offer_is_short_whatever_is_on_offer(calls: Any) -> None
     assert len(story) < 1000
 
 
-def wrong_auth(engine: Endpoint, path: Path, now: float, peer: str = "peer.example") -> tuple[bytes, IkeSa] | None:
+def wrong_auth(engine: Endpoint, path: Path, now: float, peer: Identity = PEER) -> tuple[bytes, IkeSa] | None:
     """IKE_AUTH of somebody without the secret, and the IKE SA it is for; None where it does not get that far."""
     spi, payloads = ENTROPY.octets(8), opening(nonce=ENTROPY.octets(32))
     answer = sends(engine.receive(init_request(payloads, spi), path, now))
@@ -110,11 +112,11 @@ def wrong_auth(engine: Endpoint, path: Path, now: float, peer: str = "peer.examp
         return None
     sa = engine.registry.by_spi[answer[0][8:16]]
     theirs = replace(sa, initiator=True, seal=sa.open, open=sa.seal)
-    return sealed(theirs, AUTH, 1, [IDi(Identity.parse(peer)), Proof(2, bytes(48))]), sa
+    return sealed(theirs, AUTH, 1, [IDi(peer), Proof(2, bytes(48))]), sa
 
 
 def test_no_more_than_so_many_secrets_are_tried_for_one_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = responder([ike_proposals("modern", "p")] * MANY, remote_id=Identity.parse("peer.example"))
+    engine = responder([ike_proposals("modern", "p")] * MANY, remote_id=PEER)
     octets, _sa = wrong_auth(engine, TO_WEST, 1000.0)
     tried: list[int] = []
     verify = auth.psk_verify
@@ -129,7 +131,7 @@ def test_a_peer_is_found_among_a_thousand_by_its_identity_and_ours(calls: Any) -
     engine = responder([ike_proposals("modern", "p")] * MANY)
     for number in range(MANY):
         there = {"name": f"u{number}", "local_id": Identity.parse(f"here{number}.example"), "remote_address": None}
-        engine.define(replace(mirror(east_connection()), remote_id=Identity.parse("peer.example"), **there))
+        engine.define(replace(mirror(east_connection()), remote_id=PEER, **there))
     find = engine.connections.for_identities
     ours, theirs = Identity.parse("here700.example"), Identity.parse("PEER.example")
     assert [c.name for c in find(TO_WEST, theirs, ours)] == ["u700"]
@@ -230,6 +232,8 @@ def test_failed_authentications_count_while_they_are_kept_and_only_their_answer_
             (answer,) = sends(engine.receive(octets, path, world.now))
             kept.append((octets, path, answer, sa))
     assert len(kept) == settings.half_open_per_peer == engine.half_open.total == len(engine.registry.by_spi)
+    # Who looks at a tunnel, as for each report of it, does not meet them.
+    assert not engine.registry.by_tunnel and not engine.registry.strangers()
     for octets, path, answer, sa in kept[:3]:
         assert sa.state.value == "refused" and len(sa.answer) < 200
         assert not any((sa.handshake, sa.keys, sa.choice, sa.seal, sa.open, sa.secret, sa.local_id, sa.remote_id))
@@ -269,3 +273,33 @@ def test_secrets_of_a_rotation_are_all_tried() -> None:
     world.east.start()
     world.run(1.0)
     assert len(world.west.sas()) == 1
+
+
+# Words of a peer
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        Identity(2, b"\xff" * 2048),
+        Identity(11, b"\xff" * 2048),
+        Identity(9, b"\x30\x82\x07\xfc" + b"\x31\x00" * 1022),
+        Identity(9, b"\x30\x82\x07\xfc" + b"\xff" * 2044),
+        Identity(200, b"\xff" * 2048),
+    ],
+)
+def test_a_long_identity_makes_neither_much_work_nor_long_stories(calls: Any, identity: Identity) -> None:
+    engine = responder([ike_proposals("modern", "p")] * MANY, remote_id=None)
+    octets, sa = wrong_auth(engine, TO_WEST, 1000.0, identity)
+    actions: list[Any] = []
+    assert calls(lambda: actions.extend(engine.receive(octets, TO_WEST, 1000.0))) < 60_000
+    assert sa.state.value == "refused"
+    told = [action.data["story"] for action in actions if hasattr(action, "data")]
+    assert len(told) == 2 and max(map(len, told)) <= LONGEST_STORY
+
+
+def test_an_identity_longer_than_any_is_refused_unread(calls: Any) -> None:
+    world = any_peer()
+    octets, sa = wrong_auth(world.west.engine, TO_WEST, world.now, Identity(2, b"a" * 2049))
+    assert calls(world.west.engine.receive, octets, TO_WEST, world.now) < 300
+    assert sa.state.value == "refused"

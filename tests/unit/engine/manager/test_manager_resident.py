@@ -14,7 +14,7 @@ from engine.kernel.events import AcquireEvent
 from engine.manager.definition import parse_definition
 from engine.manager.log import Log
 from engine.manager.plan import Step, make_plan
-from engine.manager.resident import KEEPALIVE_SECONDS, Resident
+from engine.manager.resident import KEEPALIVE_SECONDS, TOLD_BURST, Resident
 from engine.manager.store import Put, Store
 from engine.selector import parse_selector
 from fake_kernel import FakeHost
@@ -432,3 +432,22 @@ def test_secrets_never_reach_the_log(world):
     text = world.log.getvalue()
     assert SECRET not in text and "ike established" in text
     assert repr(world.left.tunnels.rows["t"]).count(SECRET) == 0
+
+
+def test_strangers_do_not_make_subscribers_lag_behind_nor_an_end_wait(world):
+    """Refused messages are told of so many times; half-open IKE SAs are nobody whose farewell is waited for."""
+    world.define(world.right, "present")
+    told = []
+    world.right.subscribers.add(told.append)
+    forger = Path("10.0.0.2", 500, "10.0.0.1", 500)
+    for number in range(3 * TOLD_BURST):
+        world.right.datagram(number.to_bytes(8, "big"), forger)
+    assert [event["event"] for event in told] == ["rejected"] * TOLD_BURST
+    assert world.right.counts["rejected"] == 3 * TOLD_BURST
+    world.define(world.left)
+    world.left.wake()  # its IKE_SA_INIT is on the wire, and what comes after it is lost
+    (request, _path), *_more = world.wire.flying
+    world.wire.flying.clear()
+    world.right.datagram(request, forger)
+    assert world.right.endpoint.half_open.total == 1 and world.right.quiet
+    assert world.state(world.right) != "negotiating"

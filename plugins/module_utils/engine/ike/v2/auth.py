@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from ...crypto.auth import psk_auth, psk_verify
@@ -32,7 +33,15 @@ from .transport_nat import as_seen_here
 from .turn import Turn
 
 PSK = AuthMethod.SHARED_KEY
+NAME_IN_STORY = 200  # characters
 CANDIDATES = 64  # definitions whose secrets are tried for one peer; nobody can tell by name which of more is meant
+
+
+@lru_cache(maxsize=16)
+def _name(identity: Identity) -> str:
+    """What a peer calls itself, for stories: each of many candidates tells one."""
+    text = str(identity)
+    return text if len(text) <= NAME_IN_STORY else f"{text[:NAME_IN_STORY]}…"
 
 
 def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
@@ -137,7 +146,9 @@ def _authenticate(
     failure: IkeError | None = None
     for tried, connection in enumerate(turn.connections.for_identities(sa.path, peer, wish)):
         if tried == CANDIDATES:
-            story = f"more than {tried} tunnels are defined for peer {peer}, and the first {tried} have other secrets"
+            story = (
+                f"more than {tried} tunnels are defined for peer {_name(peer)}; the first {tried} have other secrets"
+            )
             failure = IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
             break
         try:
@@ -149,8 +160,8 @@ def _authenticate(
         else:
             return connection
     if failure is None:
-        us = f" with us as {wish}" if wish else ""
-        story = f"no tunnel is defined here for peer identity {peer}{us}"
+        us = f" with us as {_name(wish)}" if wish else ""
+        story = f"no tunnel is defined here for peer identity {_name(peer)}{us}"
         failure = IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="no_matching_tunnel")
     raise failure
 
@@ -162,7 +173,7 @@ def _check_choice(connection: Connection, sa: IkeSa, peer: Identity) -> None:
     try:
         choose_ike(connection.proposals, (sa.choice.proposal,))
     except IkeError as exc:
-        story = f"peer {peer} belongs to {connection.name}: {exc.story}"
+        story = f"peer {_name(peer)} belongs to {connection.name}: {exc.story}"
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="no_proposal_chosen") from exc
 
 
@@ -181,15 +192,15 @@ def _proven(
     :raises IkeError: AUTHENTICATION_FAILED.
     """
     if proof is None:
-        story = f"peer {peer} wants to authenticate with EAP, defined here is a pre-shared key"
+        story = f"peer {_name(peer)} wants to authenticate with EAP, defined here is a pre-shared key"
     elif proof.method == PSK:
         accepted = (connection.auth.secret, *connection.auth.also_accept)
         for secret in accepted:
             if psk_verify(sa.choice.prf, (secret,), signed, nonce, sk_p, id_body, proof.data):
                 return secret
-        story = f"the secret of peer {peer} is not the one defined here for {connection.name}"
+        story = f"the secret of peer {_name(peer)} is not the one defined here for {connection.name}"
     else:
-        story = f"peer {peer} authenticates with method {proof.method}, defined here is a pre-shared key"
+        story = f"peer {_name(peer)} authenticates with method {proof.method}, defined here is a pre-shared key"
     raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ...errors import CHILD, IkeError
+from ...errors import CHILD, IkeError, a_few
 from ...selector import Selector
 from ...wire.v2.numbers import NotifyType
 from ..connection import ChildConfig
@@ -74,7 +74,7 @@ def _unacceptable(story: str) -> IkeError:
 
 
 def _join(selectors: Iterable[Selector]) -> str:
-    return ", ".join(str(s) for s in selectors) or "nothing"
+    return a_few(selectors) or "nothing"
 
 
 def _story(configs: Sequence[ChildConfig], local: Sequence[Selector], remote: Sequence[Selector], mode: str) -> str:

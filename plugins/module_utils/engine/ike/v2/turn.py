@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     SpiSource = Callable[[str, str, int, int], int]
 
+LONGEST_STORY = 1000  # characters
+
 
 class Registry:
     """All IKE SAs of the engine, by our SPI and by tunnel.
@@ -119,6 +121,11 @@ class Registry:
             self.by_tunnel.pop(name, None)
 
 
+def _short(story: str) -> str:
+    """A story as long as anybody reads; a peer may have chosen words in it."""
+    return story if len(story) <= LONGEST_STORY else story[: LONGEST_STORY - 1] + "…"
+
+
 def _opening(path: Path, datagram: bytes) -> tuple[str, int, bytes]:
     return path.remote_address, path.remote_port, hashlib.sha256(datagram).digest()
 
@@ -150,12 +157,15 @@ class Turn:
 
     def report(self, kind: str, sa: IkeSa, child: Child | None = None, /, **data: Any) -> None:
         """Tell the caller of an event (``events.KINDS``)."""
+        if "story" in data:
+            data["story"] = _short(data["story"])
         self.actions.append(Report(kind, sa.connection.name, sa.number, child.number if child else 0, data))
 
     def reject(self, path: Path, reason: str, story: str, tunnel: str = "") -> None:
         """Tell the caller of a message that was refused."""
         peer = f"{path.remote_address}/{path.remote_port}"
-        self.actions.append(Report("rejected", tunnel, data={"reason": reason, "story": story, "peer": peer}))
+        data = {"reason": reason, "story": _short(story), "peer": peer}
+        self.actions.append(Report("rejected", tunnel, data=data))
 
     def back_off(self, reason: str, times: int, left: float = float("inf")) -> float:
         """How long to leave a peer alone that refused us, seconds; random, lest both ends meet again and again.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from ...errors import IkeError
-from ...identity import Identity
+from ...identity import LONGEST, Identity
 from ..reader import INVALID_SYNTAX, Reader
 from .numbers import IdType, PayloadType
 
@@ -53,6 +53,8 @@ def _problem(identity: Identity) -> str:
     size = len(identity.data)
     if identity.type in _ADDRESS_SIZES:
         return "" if size == _ADDRESS_SIZES[identity.type] else f"has {size} octets"
+    if size > LONGEST:
+        return f"has {size} octets"
     if not size:
         return "" if identity.type == IdType.NULL else "is empty"
     if identity.type in _NAMES and 0 in identity.data:
