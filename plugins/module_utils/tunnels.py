@@ -140,10 +140,11 @@ def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
 
     :param steps: what the manager did or would do, as ``tunnels.apply`` answers it.
     """
-    moved = [step for step in steps if step["action"] != "none"]
+    moved = [step for step in steps if step["action"] not in ("none", "repaired")]
+    repaired = {step["name"]: step["repaired"] for step in steps if step["repaired"]}
     before = {step["name"]: step["before"] for step in moved if step["before"]}
     after = {step["name"]: step["after"] for step in moved if step["after"]}
-    shown = ("name", "number", "action", "impact", "changes")
+    shown = ("name", "number", "action", "impact", "changes", "repaired")
     standing = ("name", "state", "reason", "story", "remedy")
     return {
         "tunnels": [{key: step[key] for key in shown} for step in steps],
@@ -154,10 +155,15 @@ def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
         "diff": {
             "before_header": "tunnels as they were",
             "after_header": "tunnels as wanted",
-            "before": _as_lines(before),
+            "before": _as_lines({**_lacking(repaired), **before}),
             "after": _as_lines({step["name"]: _annotated(step) for step in moved if step["after"]}),
         },
     }
+
+
+def _lacking(repaired: dict[str, list[str]]) -> dict[str, dict[str, list[str]]]:
+    """What a diff shows of tunnels that are as they were defined, but of which the kernel lacked something."""
+    return {name: {"missing": found} for name, found in repaired.items()}
 
 
 def _annotated(step: dict[str, Any]) -> dict[str, Any]:

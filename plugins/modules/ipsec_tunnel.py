@@ -368,7 +368,10 @@ tunnels:
       description: Its number in the database, as C(ike cmd=list db) shows it. 0 for one that is only planned.
       type: int
     action:
-      description: V(created), V(changed), V(removed), V(started), V(stopped) or V(none).
+      description:
+        - V(created), V(changed), V(removed), V(started), V(stopped), V(repaired) or V(none).
+        - V(repaired) is a tunnel that stays as it is defined, but of which another program removed something from the kernel,
+          see RV(tunnels[].repaired). It counts as changed.
       type: str
     impact:
       description:
@@ -379,8 +382,16 @@ tunnels:
       description: Options that differ, such as V(ike.lifetime) or V(children.lan.local).
       type: list
       elements: str
+    repaired:
+      description:
+        - What another program removed of the tunnel from the kernel and what is put back, by this task or since the last one
+          by the manager itself. SAs are never put back, their children are negotiated anew. Each is told to one task.
+        - In check mode what would be put back, and what the manager has put back; the next task is told the same.
+      type: list
+      elements: str
+      sample: [the route to 10.9.0.0/24]
   sample:
-    - {name: hq-branch1, number: 1, action: changed, impact: hot, changes: [ike.lifetime]}
+    - {name: hq-branch1, number: 1, action: changed, impact: hot, changes: [ike.lifetime], repaired: []}
 pending:
   description:
     - The tunnels of the task that are not up, or not all of it. Each with its C(name), C(state), C(reason), C(story) and

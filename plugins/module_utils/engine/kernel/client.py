@@ -109,12 +109,18 @@ def describe(policy: Policy) -> str:
 class XfrmClient:
     """One netlink socket to the XFRM of this network namespace.
 
+    :ivar port: its port ID, by which events tell what was done through it.
     :raises MissingError: when the kernel has no XFRM user interface.
     """
 
     def __init__(self) -> None:
         self._socket = open_socket()
+        # The kernel repeats it in its events, where it tells our own doing from that of others.
+        self.port: int = self._socket.getsockname()[0]
         self._sequence = 0
+
+    def _frame(self, kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+        return xfrm.HEADER.pack(16 + len(body), kind, flags, sequence, self.port) + body + bytes(-len(body) % 4)
 
     def close(self) -> None:
         """Close the socket."""
@@ -137,7 +143,9 @@ class XfrmClient:
             first = self._sequence + 1
             self._sequence += len(chunk)
             self._socket.send(
-                b"".join(_frame(op.type, op.flags | _REQUEST | _ACK, first + n, op.body) for n, op in enumerate(chunk))
+                b"".join(
+                    self._frame(op.type, op.flags | _REQUEST | _ACK, first + n, op.body) for n, op in enumerate(chunk)
+                )
             )
             errors = self._acknowledgements(first, len(chunk))
             outcomes += [errors[n] and _problem(op, *errors[n]) for n, op in enumerate(chunk)]
@@ -197,7 +205,9 @@ class XfrmClient:
     def _answers(self, operation: Operation, bodies: list[bytes]) -> list[Policy | None]:
         first = self._sequence + 1
         self._sequence += len(bodies)
-        self._socket.send(b"".join(_frame(operation.type, _REQUEST, first + n, body) for n, body in enumerate(bodies)))
+        self._socket.send(
+            b"".join(self._frame(operation.type, _REQUEST, first + n, body) for n, body in enumerate(bodies))
+        )
         found: list[Policy | None] = [None] * len(bodies)
         missing = len(bodies)
         failure = None
@@ -220,7 +230,7 @@ class XfrmClient:
     def _answer(self, operation: Operation) -> tuple[bytes, int, int]:
         self._sequence += 1
         wanted = self._sequence
-        self._socket.send(_frame(operation.type, operation.flags | _REQUEST, wanted, operation.body))
+        self._socket.send(self._frame(operation.type, operation.flags | _REQUEST, wanted, operation.body))
         while True:
             data = self._socket.recv(_RECEIVE)
             for kind, flags, sequence, at, end in _messages(data):
@@ -261,7 +271,7 @@ class XfrmClient:
     def _dump_once(self, kind: int, unpack: Callable[[bytes, int, int], T | None], what: str) -> tuple[list[T], bool]:
         self._sequence += 1
         wanted = self._sequence
-        self._socket.send(_frame(kind, _REQUEST | _DUMP, wanted, b""))
+        self._socket.send(self._frame(kind, _REQUEST | _DUMP, wanted, b""))
         found: list[T] = []
         whole = True
         while True:
@@ -301,10 +311,6 @@ def open_socket(groups: Iterable[int] = ()) -> socket.socket:
         link.close()
         raise MissingError("no permission to watch the kernel's IPsec events", "run as root (become: true)") from None
     return link
-
-
-def _frame(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
-    return xfrm.HEADER.pack(16 + len(body), kind, flags, sequence, 0) + body + bytes(-len(body) % 4)
 
 
 def _messages(data: bytes) -> Iterable[tuple[int, int, int, int, int]]:

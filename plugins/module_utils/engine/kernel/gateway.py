@@ -15,7 +15,7 @@ group (``ipsec spigrp``), the next generation takes its place there with the pol
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ..errors import EngineError, KernelError
 from ..said import Said
@@ -46,6 +46,7 @@ __all__ = ["ChildSpec", "Gateway", "Limits", "Usage"]
 # Outbound SAs check no replay; ESN asks for a window of at least one packet all the same (RFC 4303 section 3.3.3).
 _OUTBOUND_ESN_WINDOW = 1
 _NO_KEY = Secret(b"")
+_FEW, _MANY = 32, 512  # SAs and policies up to which asking for each is cheaper than listing all
 
 # What the kernel held (None: nothing) and what takes its place.
 Change = tuple["Policy | None", Policy]
@@ -68,6 +69,11 @@ class Gateway:
         """Close the sockets; SAs and policies stay."""
         self._client.close()
         self._events.close()
+
+    @property
+    def port(self) -> int:
+        """The port ID by which the kernel's events tell what was done here."""
+        return self._client.port
 
     # Events
 
@@ -227,6 +233,12 @@ class Gateway:
         """Every policy of the main table that is tied to no mark, whoever owns it."""
         return [policy for policy in self._client.dump_policies() if not policy.marked]
 
+    def policies_at(self, places: Sequence[tuple[KernelSelector, str, int]]) -> list[Policy]:
+        """Those of them that stand at these selectors, directions and interfaces, whoever owns them."""
+        if len(places) > _MANY:
+            return self.standing_policies()
+        return [policy for policy in self._client.get_policies(places) if policy is not None]
+
     def owns(self, policy: Policy) -> bool:
         """Whether a policy of the kernel belongs to a child in the registry, or to several at once."""
         if number_of(policy) is not None or not policy.templates:
@@ -303,6 +315,13 @@ class Gateway:
             for sa in self._client.dump_sas()
             if is_ours(sa.reqid) and not sa.larval
         }
+
+    def standing_sas(self, names: Collection[tuple[str, int, int]]) -> set[tuple[str, int, int]]:
+        """Those of the SAs named by (destination, protocol, SPI) that stand; larval ones do not."""
+        if len(names) > _FEW:
+            return {(sa.destination, sa.protocol, sa.spi) for sa in self._client.dump_sas() if not sa.larval} & {*names}
+        found = ((name, self._client.get_sa(name[0], name[2], name[1])) for name in names)
+        return {name for name, sa in found if sa is not None and not sa.larval}
 
     def held_sas(self) -> list[SaState]:
         """Every SA of a child in the registry, larval ones and holds included."""

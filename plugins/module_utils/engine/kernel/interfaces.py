@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,6 +29,7 @@ FEATURE = "XFRM interfaces"
 METRIC = 1024
 
 _UP = 0x1
+_ANYWHERE = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,38 @@ class Interfaces:
     def names(self) -> list[str]:
         """Every XFRM interface by name, whoever made it."""
         return [link.name for link in self._all()]
+
+    def lacking(self, wanted: Iterable[Interface]) -> dict[str, str]:
+        """By name, what the interfaces lack that are wanted, in words; those that lack nothing are left out."""
+        links = {link.name: link for link in self._all()}
+        addresses, routes = self._held_addresses(), self._held_routes()
+        found = {}
+        for each in wanted:
+            link = links.get(each.name)
+            if link is None or not link.ours or link.if_id != each.if_id:
+                found[each.name] = f"the interface {each.name}"
+            elif not link.up or link.mtu != each.mtu:
+                found[each.name] = f"the settings of the interface {each.name}"
+            elif missing := set(each.addresses) - addresses[link.index]:
+                found[each.name] = f"the address {min(missing)} of the interface {each.name}"
+            elif missing := set(each.routes) - routes[link.index]:
+                found[each.name] = f"the route to {min(missing)} through the interface {each.name}"
+        return found
+
+    def _held_addresses(self) -> defaultdict[int, set[str]]:
+        """The addresses of every link, by its index."""
+        found: defaultdict[int, set[str]] = defaultdict(set)
+        for row in self._links.do("list the addresses", "get_addr"):
+            found[row["index"]].add(_address_text(row))
+        return found
+
+    def _held_routes(self) -> defaultdict[int, set[str]]:
+        """The destinations of our routes, by the index of the link that they lead through."""
+        found: defaultdict[int, set[str]] = defaultdict(set)
+        for family, anywhere in _ANYWHERE:
+            for row in self._links.do("list the routes", "get_routes", family=family, proto=ROUTE_PROTOCOL):
+                found[row.get_attr("RTA_OIF")].add(f"{row.get_attr('RTA_DST') or anywhere}/{row['dst_len']}")
+        return found
 
     def _all(self) -> list[Link]:
         # A kernel without them does not know the kind that it is to pick by, and lists everything.
@@ -206,7 +241,7 @@ class Interfaces:
 
     def _addresses(self, link: Link) -> set[str]:
         rows = self._links.do(f"list the addresses of {link.name}", "get_addr", index=link.index)
-        return {f"{row.get_attr('IFA_LOCAL') or row.get_attr('IFA_ADDRESS')}/{row['prefixlen']}" for row in rows}
+        return {_address_text(row) for row in rows}
 
     def _address(self, verb: str, link: Link, text: str, forgiven: int) -> None:
         address, _slash, prefix = text.partition("/")
@@ -222,7 +257,7 @@ class Interfaces:
     def _routes(self, link: Link) -> dict[str, str | None]:
         """Destination and source address of every route of ours through this link."""
         found = {}
-        for family, anywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        for family, anywhere in _ANYWHERE:
             what = f"list the routes through {link.name}"
             for row in self._links.do(what, "get_routes", family=family, oif=link.index, proto=ROUTE_PROTOCOL):
                 destination = f"{row.get_attr('RTA_DST') or anywhere}/{row['dst_len']}"
@@ -262,6 +297,10 @@ class Interfaces:
         except KernelError as exc:
             if verb != "del" or exc.errno != errno.ESRCH:
                 raise
+
+
+def _address_text(row: Any) -> str:
+    return f"{row.get_attr('IFA_LOCAL') or row.get_attr('IFA_ADDRESS')}/{row['prefixlen']}"
 
 
 def _may_send(address: str, inside: tuple[Selector, ...]) -> bool:

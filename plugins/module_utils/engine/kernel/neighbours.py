@@ -36,14 +36,14 @@ def _policies() -> list[Policy]:
 _NO_IPV6 = errno.EAFNOSUPPORT
 
 
-def let_neighbours_pass(client: XfrmClient) -> None:
+def let_neighbours_pass(client: XfrmClient) -> int:
     """Add the policies that are not there; whatever else has those selectors is left alone.
 
+    :returns: how many were added.
     :raises KernelError: the kernel refused.
     """
-    for policy in _policies():
-        if client.get_policy(policy.selector, policy.direction) is None:
-            _do(client, create_policy(policy), errno.EEXIST, _NO_IPV6)
+    missing = [policy for policy in _policies() if client.get_policy(policy.selector, policy.direction) is None]
+    return sum(_do(client, create_policy(policy), errno.EEXIST, _NO_IPV6) for policy in missing)
 
 
 def forget_neighbours(client: XfrmClient) -> None:
@@ -62,9 +62,12 @@ def is_ours(policy: Policy) -> bool:
     return policy.priority == PRIORITY and not policy.templates and policy.selector.protocol == _ICMPV6
 
 
-def _do(client: XfrmClient, operation: Operation, *forgiven: int) -> None:
+def _do(client: XfrmClient, operation: Operation, *forgiven: int) -> bool:
+    """Whether it was done, or was needless for a reason that is forgiven."""
     try:
         client.do(operation)
     except KernelError as exc:
         if exc.errno not in forgiven:
             raise
+        return False
+    return True

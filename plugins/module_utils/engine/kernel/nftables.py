@@ -26,6 +26,7 @@ from .shunt import DROP, IN, IPSEC, PASS, REJECT, TRAP, Shunt, rank
 from .values import KernelSelector
 
 TABLE = "fleet_ipsec_shunts"
+GUARD = "fleet_ipsec"  # role gateway's
 _PROBE = "fleet_ipsec_probe"
 _MARK = "fleet.ipsec"
 _SECONDS = 30
@@ -151,6 +152,25 @@ def read_packets() -> Mapping[int, int]:
     except MissingError:
         return {}
     return _state(done.stdout).packets if done.returncode == 0 else {}
+
+
+def read_guard() -> str:
+    """The table of role ``gateway`` without its counts, in the words of nft; empty when there is none."""
+    try:
+        done = _nft(["--stateless", "list", "table", "inet", GUARD], "")
+    except MissingError:
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def load(path: str) -> None:
+    """Carry out a file of nft, in one step.
+
+    :raises KernelError: the kernel refused, and nothing changed. MissingError: no nft.
+    """
+    done = _nft(["--file", path], "")
+    if done.returncode:
+        raise KernelError(f"load {path}", errno.EINVAL, _first_line(done.stderr))
 
 
 def _state(text: str) -> State:

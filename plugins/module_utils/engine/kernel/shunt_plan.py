@@ -213,6 +213,20 @@ def plan_delete(seen: Seen, key: Key, line: str, owner: str) -> Plan:
     return plan_absent(seen, [(key, lambda name: f"--{name}")], owner)
 
 
+def plan_repair(seen: Seen) -> Plan:
+    """Put back what is missing of the shunts there are; one that leads to an SA that is gone has to wait for it."""
+    whole = [number for number, shunt in seen.shunts.items() if _can_stand(shunt, number, seen)]
+    return _plan(seen, seen.shunts, whole, dict.fromkeys(whole, str))
+
+
+def _can_stand(shunt: Shunt, number: int, seen: Seen) -> bool:
+    try:
+        with_templates(shunt, number, seen.kernel, "said")
+    except InputError:
+        return False
+    return True
+
+
 def plan_clear(seen: Seen, owner: str) -> Plan:
     """Remove all of the owner."""
     return plan_present(seen, [], owner, purge=True)

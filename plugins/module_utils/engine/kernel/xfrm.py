@@ -18,10 +18,11 @@ from .values import KernelSelector, Policy, Sa, SaState, Template
 NETLINK_XFRM = 6
 
 NEWSA, DELSA, GETSA, NEWPOLICY, DELPOLICY, GETPOLICY, ALLOCSPI, ACQUIRE, EXPIRE, UPDPOLICY, UPDSA = range(0x10, 0x1B)
-MAPPING = 0x26
-GROUP_ACQUIRE, GROUP_EXPIRE, GROUP_MAPPING = 1, 2, 8
+FLUSHSA, FLUSHPOLICY, MAPPING = 0x1C, 0x1D, 0x26
+GROUP_ACQUIRE, GROUP_EXPIRE, GROUP_SA, GROUP_POLICY, GROUP_MAPPING = 1, 2, 3, 4, 8
 
 ALG_AUTH, ALG_CRYPT, ALG_COMP, ENCAP, TMPL = range(1, 6)
+SA, POLICY = 6, 7  # what was deleted, in the event that tells of it
 LASTUSED, POLICY_TYPE = 15, 16
 ALG_AEAD, ALG_AUTH_TRUNC, MARK, REPLAY_ESN_VAL, IF_ID = 18, 20, 21, 23, 31
 _ALGORITHMS = (ALG_AEAD, ALG_CRYPT, ALG_AUTH_TRUNC, ALG_COMP)
@@ -307,10 +308,13 @@ def _unpack_template(data: bytes, at: int) -> Template:
 
 def unpack_policy(data: bytes, at: int, end: int) -> Policy | None:
     """One policy out of a dump; None for what is not of the main table (socket policies, sub-policies)."""
+    return _policy(data, at, attributes(data, at + POLICY_SIZE, end))
+
+
+def _policy(data: bytes, at: int, found: dict[int, tuple[int, int]]) -> Policy | None:
     priority, index, direction, action, _flags, _share = _POLICY_TAIL.unpack_from(data, at + _POLICY_TAIL_AT)
     if direction >= len(DIRECTION_NAMES):
         return None
-    found = attributes(data, at + POLICY_SIZE, end)
     if POLICY_TYPE in found and data[found[POLICY_TYPE][0]]:
         return None
     _bytes, _packets, add_time, use_time = _CURRENT.unpack_from(data, at + _POLICY_CURRENT_AT)
@@ -344,6 +348,18 @@ def pack_policy_index(index: int, direction: str, if_id: int = 0) -> bytes:
 
 
 # Events
+
+
+def unpack_deleted_sa(data: bytes, at: int, end: int) -> SaState | None:
+    """Body of DELSA as the kernel tells it: the SA that was, without its algorithms."""
+    found = attributes(data, at + _SA_ID.size, end)
+    return unpack_sa(data, found[SA][0], found[SA][0] + SA_SIZE) if SA in found else None
+
+
+def unpack_deleted_policy(data: bytes, at: int, end: int) -> Policy | None:
+    """Body of DELPOLICY as the kernel tells it: the policy that was; None as for :func:`unpack_policy`."""
+    found = attributes(data, at + SELECTOR_SIZE + _POLICY_ID.size, end)
+    return _policy(data, found[POLICY][0], found) if POLICY in found else None
 
 
 def unpack_mapping(data: bytes, at: int) -> tuple[int, int, str, int]:

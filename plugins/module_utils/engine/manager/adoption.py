@@ -18,12 +18,14 @@ from ..errors import EngineError
 from ..ike.actions import Acquire, Action, ChildSa, Expire, InstallInbound, InstallOutbound, PointPolicies
 from ..ike.v2.redo import thaw_actions
 from ..ike.v2.sa import ChildState, IkeSa
+from ..kernel.changes import POLICIES
 from ..kernel.policies import packet_selectors
 from ..kernel.values import SaState
 from .desired_policies import RECEIVES, SENDS, place_of
 from .difference import changes
 from .host import spec_of
 from .live import Kept
+from .losses import Name, ends_of, inbound, lost_policies, outbound
 from .performer import claimant
 from .plan import Step
 from .states import needed
@@ -31,8 +33,6 @@ from .store import Put, Stored
 
 if TYPE_CHECKING:
     from .resident import Resident
-
-Name = tuple[str, int, int]  # destination, IP protocol, SPI
 
 
 def adopt(resident: Resident, rows: Mapping[str, Stored], kept: Kept) -> None:
@@ -90,19 +90,11 @@ def _do_again(resident: Resident, undone: list[list[object]]) -> None:
 
 def _left_of(action: Action, standing: set[Name]) -> Action | None:
     """What is still to do of an action: an SA that stands is not installed for a second time."""
-    if isinstance(action, InstallInbound) and _inbound(action.child) in standing:
+    if isinstance(action, InstallInbound) and inbound(action.child) in standing:
         return None
-    if isinstance(action, InstallOutbound) and _outbound(action.child) in standing:
+    if isinstance(action, InstallOutbound) and outbound(action.child) in standing:
         return PointPolicies(action.child)
     return action
-
-
-def _inbound(child: ChildSa) -> Name:
-    return child.local_address, child.protocol, child.spi_in
-
-
-def _outbound(child: ChildSa) -> Name:
-    return child.remote_address, child.protocol, child.spi_out
 
 
 def _name(sa: SaState) -> Name:
@@ -121,16 +113,11 @@ def _catch_up(resident: Resident) -> None:
     standing = {_name(sa): sa for sa in resident.host.gateway.held_sas() if not sa.larval}
     for sa in _ike_sas(resident):
         for child in list(sa.children.values()):
-            ends = [_inbound(child.sa)] if child.state is ChildState.ANSWERED else _ends(child.sa)
-            held = [standing.get(end) for end in ends]
-            gone = None in held
-            if gone or any(_beyond_soft_limit(child.sa, one) for one in held if one is not None):
-                event = Expire(child.sa.local_address, child.sa.protocol, child.sa.spi_in, gone)
+            # One that is gone is found when all is compared at last.
+            held = [sa for end in ends_of(child) if (sa := standing.get(end)) is not None]
+            if any(_beyond_soft_limit(child.sa, one) for one in held):
+                event = Expire(child.sa.local_address, child.sa.protocol, child.sa.spi_in, False)
                 resident.act(resident.endpoint.kernel_event(event, resident.clock()))
-
-
-def _ends(child: ChildSa) -> list[Name]:
-    return [_inbound(child), _outbound(child)]
 
 
 def _beyond_soft_limit(child: ChildSa, sa: SaState) -> bool:
@@ -226,13 +213,15 @@ def _tidy(resident: Resident) -> None:
     """Leave in the kernel what is needed and nothing else; put right what points to nowhere."""
     gateway = resident.host.gateway
     reserved = {spi for sa in _ike_sas(resident) for spi in _reservations(sa)}
-    needed = {end for child in _children(resident) for end in _ends(child)}
+    needed = {end for child in _children(resident) for end in (inbound(child), outbound(child))}
     doomed = [
         sa
         for sa in gateway.held_sas()
         if not sa.hold and _name(sa) not in needed and not (sa.larval and sa.spi in reserved)
     ]
     repairs = resident.policies.audit(gateway.standing_policies())
+    lost = lost_policies(resident.policies, (repair for repair in repairs if repair.held is None))
+    resident.repairs.found(POLICIES, lost.values())
     for refusal in resident.policies.settle():
         resident.log.error(str(refusal.problem))
     unwanted = sum(1 for repair in repairs if repair.wanted is None)

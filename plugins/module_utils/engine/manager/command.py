@@ -104,6 +104,9 @@ def _service_options(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="journal: lines with a priority prefix on stdout; text: on stderr",
     )
+    parser.add_argument(
+        "--guard", metavar="FILE", default="", help="rules of nftables that stand all the time; removed ones come back"
+    )
 
 
 def _port(text: str) -> int:

@@ -12,7 +12,7 @@ claims any more, last. So there is no moment without a policy for what is claime
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -250,8 +250,19 @@ class DesiredPolicies:
         """Do something when what is to be deleted has been."""
         self._later.append(doing)
 
+    def places_of(self, tunnels: Collection[str]) -> list[Place]:
+        """The places that these tunnels claim, each once."""
+        claims = (claim for claim in self._claims.values() if claim.spec.tunnel in tunnels)
+        return list(dict.fromkeys(place for claim in claims for place in claim.policies))
+
     def audit(self, held: Iterable[Policy], places: Iterable[Place] | None = None) -> list[Repair]:
-        """Compare what stands with what is wanted; :meth:`settle` then repairs it.
+        """As :meth:`compare`; :meth:`settle` then repairs what was found."""
+        found = self.compare(held, places)
+        self.look_again(repair.place for repair in found)
+        return found
+
+    def compare(self, held: Iterable[Policy], places: Iterable[Place] | None = None) -> list[Repair]:
+        """Where what stands is not what is wanted.
 
         :param held: the kernel's policies, of :meth:`..kernel.gateway.Gateway.standing_policies`.
         :param places: those to look at; None for all, and then policies of ours that nobody claims are told as well.
@@ -270,7 +281,6 @@ class DesiredPolicies:
                 for place, policy in there.items()
                 if place not in self._at and self._host.gateway.owns(policy)
             ]
-        self.look_again(repair.place for repair in found)
         return found
 
     def _delete(self) -> None:

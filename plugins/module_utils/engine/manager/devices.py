@@ -8,7 +8,7 @@ So what is routed into it is dropped while the tunnel is down, and never leaves 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ..errors import InputError
 from ..kernel.interfaces import Interface
@@ -75,6 +75,25 @@ class Devices:
             self._incomplete.add(row.name)
             self._host.make_interface(wanted, before)
             self._incomplete.discard(row.name)
+
+    def lacking(self, tunnels: Collection[str] | None) -> dict[str, str]:
+        """By tunnel, what its interface lacks, in words; of these tunnels or of all.
+
+        :raises KernelError: the kernel refused to tell.
+        """
+        wanted = {name: interface for name, interface in self._standing.items() if tunnels is None or name in tunnels}
+        if not wanted:
+            return {}
+        lacking = self._host.lacking_interfaces(list(wanted.values()))
+        return {name: lacking[interface.name] for name, interface in wanted.items() if interface.name in lacking}
+
+    def mend(self, tunnel: str) -> None:
+        """Put back what :meth:`lacking` told of a tunnel.
+
+        :raises EngineError: the kernel refused, or the name is another program's by now.
+        """
+        interface = self._standing[tunnel]
+        self._host.make_interface(interface, interface)
 
     def take(self, tunnel: str) -> None:
         """Remove the interface of this tunnel, if it has one.

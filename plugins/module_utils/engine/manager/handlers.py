@@ -9,12 +9,12 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 from ..errors import InputError
 from .control import Connection, Handler
-from .listing import listing, look, select
+from .listing import listing, look, select, shown_repairs
 from .methods import API
 from .plan import Plan, make_plan, stored_changes
 from .resident import Resident
@@ -25,6 +25,7 @@ VERSION = "1.0.0"
 _SLICE = 25  # tunnels looked at or changed before the loop turns to others
 
 T = TypeVar("T")
+Compare = Callable[[Collection[str]], dict[str, list[str]]]
 
 
 class Methods:
@@ -71,8 +72,10 @@ class Methods:
                 "ike_sas": len(registry.by_spi),
                 "child_sas": len(registry.by_child_spi),
                 "sent": resident.performer.sent,
+                "repaired": dict(resident.repairs.counts),
                 **resident.counts,
             },
+            "repairs": shown_repairs(resident.repairs.record("")),
             "features": resident.host.features(),
         }
 
@@ -83,7 +86,7 @@ class Methods:
 
     async def _plan(self, params: dict[str, Any], connection: Connection) -> Any:
         async with self._changing:
-            plan, conditions = await self._make_plan(params)
+            plan, conditions = await self._make_plan(params, self._resident.repairs.look)
             answer = await asyncio.to_thread(self._shown, plan)
             for row in answer["tunnels"]:
                 row |= _standing(conditions.get(row["name"], UNKNOWN))
@@ -91,7 +94,7 @@ class Methods:
 
     async def _apply(self, params: dict[str, Any], connection: Connection) -> Any:
         async with self._changing:
-            plan, conditions = await self._make_plan(params)
+            plan, conditions = await self._make_plan(params, self._resident.repairs.mend)
             answer = await asyncio.to_thread(self._shown, plan)
             changes = stored_changes(plan.steps)
             # The disk may take its time; tunnels must not wait for it.
@@ -108,22 +111,26 @@ class Methods:
                     if row is not None:
                         shown["number"] = row.number
                     shown["manager_number"] = tunnels.numbers.of(step.name)
-                    untouched = step.action == "none" and step.name in conditions
+                    untouched = step.stands and step.name in conditions
                     shown |= _standing(conditions[step.name] if untouched else tunnels.condition(step.name))
             self._resident.turned()
             return answer
 
-    async def _make_plan(self, params: dict[str, Any]) -> tuple[Plan, dict[str, Condition]]:
-        """The plan, and how the tunnels are that it names."""
+    async def _make_plan(self, params: dict[str, Any], compare: Compare) -> tuple[Plan, dict[str, Condition]]:
+        """The plan, and how the tunnels are that it names.
+
+        :param compare: tells of these tunnels what the kernel lacked since a task was last told.
+        """
         tunnels = self._resident.tunnels
         if params["state"] in ("active", "enabled") and params["definitions"]:
             self._resident.host.require_esp()
         names = {raw["name"] for raw in params["definitions"] if isinstance(raw.get("name"), str)}
         known = names & tunnels.rows.keys()
+        repaired = compare(known)
         conditions = {name: tunnels.condition(name) async for name in _in_slices(known)}
         rows = dict(tunnels.rows)
         # A plan is a pure function, and thousands of definitions take a while.
-        plan = await asyncio.to_thread(make_plan, params, rows, lambda name: conditions[name].running())
+        plan = await asyncio.to_thread(make_plan, params, rows, lambda name: conditions[name].running(), repaired)
         await asyncio.to_thread(tunnels.devices.vet, plan.steps)
         return plan, conditions
 
@@ -142,6 +149,7 @@ class Methods:
     async def _wait(self, params: dict[str, Any], connection: Connection) -> Any:
         began = time.monotonic()
         tunnels = self._resident.tunnels
+        self._resident.repairs.hurry()
         names = list(dict.fromkeys(params.get("names", tunnels.rows)))
         until, phase, only = params["until"], params.get("phase"), {}
         for asked in params.get("only_children", ()):
@@ -167,6 +175,7 @@ class Methods:
 
     async def _list(self, params: dict[str, Any], connection: Connection) -> Any:
         resident = self._resident
+        resident.repairs.hurry()
         if "role" in params and params["source"] == "database":
             remedy = "leave it out, or list the manager"
             raise InputError("role", params["role"], "has no meaning in the database", remedy)

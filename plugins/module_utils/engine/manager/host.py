@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from ..errors import KernelError, MissingError
 from ..ike.actions import Acquire, ChildSa, Expire, KernelEvent, MappingChanged
 from ..ike.connection import ChildConfig
 from ..kernel.bypass import bypass_policies, decapsulate_esp
+from ..kernel.changes import Changes
 from ..kernel.client import XfrmClient
 from ..kernel.events import AcquireEvent, ExpireEvent
 from ..kernel.events import Event as XfrmEvent
@@ -25,8 +26,11 @@ from ..kernel.neighbours import forget_neighbours, let_neighbours_pass
 from ..kernel.registry import Registry
 from ..kernel.routes import Route, Routes
 from ..kernel.spec import ChildSpec, Limits
+from ..kernel.standing_rules import StandingRules
 from ..selector import Selector
 from .sockets import Port
+
+Way = tuple[int, frozenset[Selector]]  # the request ID of a child, and what is behind its peer
 
 
 def spec_of(child: ChildSa, owner: str) -> ChildSpec:
@@ -98,19 +102,24 @@ class KernelHost:
 
     Tests and benchmarks hand in an object with the same methods that only records.
 
-    :ivar gateway: see :class:`..kernel.gateway.Gateway`; ``registry``: see :class:`..kernel.registry.Registry`.
+    :ivar gateway: see :class:`..kernel.gateway.Gateway`; ``registry``: see :class:`..kernel.registry.Registry`;
+        ``changes``: see :class:`..kernel.changes.Changes`.
+    :param guard: see :class:`..kernel.standing_rules.StandingRules`.
     :raises MissingError: without the permission, a package, or XFRM in the kernel.
     """
 
-    def __init__(self, runtime_dir: str) -> None:
+    def __init__(self, runtime_dir: str, guard: str = "") -> None:
         self.registry = Registry(runtime_dir)
         self.gateway = Gateway(self.registry)
         self._client = XfrmClient()
+        self.changes = Changes((self.gateway.port, self._client.port))
         # pyroute2 from 0.9 on turns an event loop of its own and refuses to where another one runs: in our thread.
         self._routing = ThreadPoolExecutor(1, "routes")
         self._routes = self._route(Routes)
         self._interfaces = self._route(Interfaces)
-        self._ways: dict[tuple[int, frozenset[Selector]], list[Route]] = {}
+        self._rules = StandingRules(runtime_dir, guard)
+        self._ruling = ThreadPoolExecutor(1, "rules")
+        self._ways: dict[Way, tuple[ChildSpec, list[Route]]] = {}
         self._users: Counter[Route] = Counter()
         # What a manager before left, as long as it is not known whether anybody needs it.
         self._standing = set(self._route(self._routes.ours))
@@ -120,7 +129,9 @@ class KernelHost:
         self._route(self._routes.close)
         self._route(self._interfaces.close)
         self._routing.shutdown()
+        self._ruling.shutdown()
         self._client.close()
+        self.changes.close()
         self.gateway.close()
         self.registry.close()
 
@@ -133,12 +144,12 @@ class KernelHost:
         if port.natt:
             decapsulate_esp(port.socket)
 
-    def prepare(self) -> None:
-        """Let pass what no tunnel must ever catch.
+    def prepare(self) -> int:
+        """Let pass what no tunnel must ever catch; how many policies that took.
 
         :raises KernelError: the kernel refused.
         """
-        let_neighbours_pass(self._client)
+        return let_neighbours_pass(self._client)
 
     def cleanup(self) -> tuple[int, int]:
         """Remove what a manager left: (SAs, policies) removed."""
@@ -168,7 +179,8 @@ class KernelHost:
         key = (spec.reqid, frozenset(spec.remote_selectors))
         if key in self._ways or spec.if_id:
             return
-        routes = self._ways[key] = []
+        routes: list[Route] = []
+        self._ways[key] = spec, routes
         for route in self._route(self._routes.routes_for, spec):
             try:
                 if route not in self._standing:
@@ -193,11 +205,41 @@ class KernelHost:
 
         :raises KernelError: the kernel refused.
         """
-        for route in self._ways.pop((spec.reqid, frozenset(spec.remote_selectors)), []):
-            self._users[route] -= 1
-            if not self._users[route]:
-                del self._users[route]
-                self._route(self._routes.remove, route)
+        for route in self._give_up(spec):
+            self._route(self._routes.remove, route)
+
+    def _give_up(self, spec: ChildSpec) -> list[Route]:
+        """Want the routes of a way no more; those that nobody else wants."""
+        _spec, routes = self._ways.pop((spec.reqid, frozenset(spec.remote_selectors)), (spec, []))
+        self._users.subtract(routes)
+        unused = [route for route in routes if not self._users[route]]
+        for route in unused:
+            del self._users[route]
+        return unused
+
+    def lost_ways(self) -> list[tuple[ChildSpec, list[Route]]]:
+        """The children whose routes are not all there, with those that are not."""
+        if not self._users:
+            return []
+        standing = set(self._route(self._routes.ours))
+        lost = ((spec, [route for route in routes if route not in standing]) for spec, routes in self._ways.values())
+        return [(spec, routes) for spec, routes in lost if routes]
+
+    def mend_way(self, spec: ChildSpec) -> None:
+        """Put routes of a child back that :meth:`lost_ways` told, by the way to the peer as it is now.
+
+        :raises KernelError: it cannot be done now; they stay wanted.
+        """
+        key = (spec.reqid, frozenset(spec.remote_selectors))
+        before = self._ways[key]
+        self._give_up(spec)
+        try:
+            self.open_way(spec)
+        except KernelError:
+            self._give_up(spec)
+            self._ways[key] = before
+            self._users.update(before[1])
+            raise
 
     def require_interfaces(self) -> None:
         """Fail where no route-based tunnel can ever come up.
@@ -207,6 +249,10 @@ class KernelHost:
         feature = self._route(self._interfaces.feature)
         if not feature.available:
             raise MissingError(feature.problem, feature.remedy)
+
+    def lacking_interfaces(self, wanted: Sequence[Interface]) -> dict[str, str]:
+        """See :meth:`..kernel.interfaces.Interfaces.lacking`."""
+        return self._route(self._interfaces.lacking, wanted)
 
     def foreign_link(self, name: str) -> bool:
         """Whether there is a link of this name that is not ours."""
@@ -224,6 +270,10 @@ class KernelHost:
     def remove_interface(self, name: str, alias: str) -> None:
         """See :meth:`..kernel.interfaces.Interfaces.remove`."""
         self._route(self._interfaces.remove, name, alias)
+
+    def mend_rules(self) -> Future[list[str]]:
+        """See :meth:`..kernel.standing_rules.StandingRules.mend`; done beside the caller."""
+        return self._ruling.submit(self._rules.mend)
 
     def require_esp(self) -> None:
         """Fail where no tunnel can ever come up.

@@ -14,6 +14,7 @@ from ..ike.views import ChildView, IkeView
 from ..kernel.spec import Usage
 from .build import has_pfs
 from .numbers import Numbers
+from .repairs import Record
 from .states import Condition
 from .store import Stored
 from .tunnels import Tunnels
@@ -51,7 +52,8 @@ def listing(
             if not (children if params["phase"] == "2" else number in wanted):
                 continue
         running = tunnels.numbers.of(row.name)
-        one = Listed(row, how, number, running, children, tunnels.numbers, tunnels.rekey_overlap)
+        record = tunnels.record(row.name)
+        one = Listed(row, how, number, running, children, tunnels.numbers, tunnels.rekey_overlap, record)
         yield _entry(one, views.get(row.name, []), counters, params, now)
 
 
@@ -79,6 +81,7 @@ class Listed(NamedTuple):
     :ivar number: in the numbering of the listing; ``running`` the manager's, 0 if it does not run.
     :ivar children: the children to list with their numbers, likewise.
     :ivar overlap: percent of a lifetime that are left when a rekey begins: least and most.
+    :ivar repairs: what of it was put back into the kernel.
     """
 
     row: Stored
@@ -88,6 +91,13 @@ class Listed(NamedTuple):
     children: dict[str, int]
     numbers: Numbers
     overlap: tuple[int, int]
+    repairs: Record
+
+
+def shown_repairs(record: Record) -> dict[str, Any]:
+    """What was put back, as the methods answer it."""
+    last = {"what": record.last, "time": record.at, "culprit": record.culprit} if record.count else None
+    return {"count": record.count, "last": last}
 
 
 def _children(numbers: Numbers, row: Stored, params: Mapping[str, Any]) -> dict[str, int]:
@@ -121,6 +131,7 @@ def _entry(
         "story": how.story,
         "remedy": how.remedy,
         "ends_at": _moment(how.ends_at, now),
+        "repairs": shown_repairs(one.repairs),
     }
     if params["phase"] != "1":
         entry["children"] = [

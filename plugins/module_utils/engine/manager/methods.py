@@ -18,6 +18,7 @@ API = 1
 
 LEVELS = ["error", "warning", "info", "debug"]
 STATES = ["present", "enabled", "active", "inactive", "absent"]
+ACTIONS = ["created", "changed", "removed", "started", "stopped", "repaired", "none"]
 UNTIL = ["defined", "established", "down"]
 
 
@@ -92,9 +93,10 @@ _OUTCOME = _object(
             name=_text("Tunnel."),
             number=_number("Its phase 1 number in the database, 0 before it is defined."),
             manager_number=_number("Its phase 1 number in the manager afterwards, 0 if it does not run."),
-            action=_text("What is done.", enum=["created", "changed", "removed", "started", "stopped", "none"]),
+            action=_text("What is done.", enum=ACTIONS),
             impact=_text("What that does to running SAs.", enum=["none", "hot", "rekey", "re-establish"]),
             changes=_texts("Paths of the options that differ."),
+            repaired=_texts("What others removed of it from the kernel since the last call, and is put back."),
             before={
                 "type": "object",
                 "description": "Definition before; {} if none, or if nothing is done. No secrets.",
@@ -122,6 +124,11 @@ _CHILD_VIEW = _object(
     remote=_texts("Selectors behind the peer."),
 )
 
+_REPAIRS = _object(
+    count=_number("How often something was put back that others removed."),
+    last={"type": ["object", "null"], "description": "The last time: what, time (Unix), and culprit, if known."},
+)
+
 METHODS: dict[str, Method] = {
     "manager.info": Method(
         "Who answers: version, process, counts and what the kernel can do.",
@@ -133,6 +140,7 @@ METHODS: dict[str, Method] = {
             uptime={"type": "number", "description": "Seconds."},
             ports=_object(ike=_number("UDP port."), natt=_number("UDP port of NAT traversal.")),
             counts={"type": "object", "description": "Tunnels by state, IKE SAs, Child SAs, datagrams, events."},
+            repairs=_REPAIRS | {"description": "Of what is no tunnel's: rules of nftables, eroutes set by hand."},
             features={"type": "object", "description": "What the kernel offers, by name."},
         ),
     ),
@@ -232,6 +240,7 @@ METHODS: dict[str, Method] = {
                         "type": ["string", "null"],
                         "description": "When something of it ends, if fresh keys stay refused: date and time, UTC.",
                     },
+                    repairs=_REPAIRS,
                 ),
             },
         ),

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ..errors import InputError, a_few
@@ -34,11 +34,12 @@ class Step:
     """What happens to one tunnel.
 
     :ivar before: the row as it is, None for a new tunnel; ``after`` what is to be stored, None to remove it.
-    :ivar action: created, changed, removed, started, stopped or none.
+    :ivar action: created, changed, removed, started, stopped, repaired or none.
     :ivar changes: the options that differ, each with its impact.
     :ivar phase: 1 or 2 where only the IKE SA or only the Child SAs are meant; ``only`` the children where not all are.
     :ivar halts: whether what runs is to be taken down.
     :ivar nudges: whether it is wanted already but not up: its next attempt is to be now.
+    :ivar repaired: what the kernel lacked of it since the last task, in words.
     """
 
     name: str
@@ -51,6 +52,12 @@ class Step:
     only: tuple[str, ...] | None = None
     halts: bool = False
     nudges: bool = False
+    repaired: tuple[str, ...] = ()
+
+    @property
+    def stands(self) -> bool:
+        """Whether nothing is done about its definition, nor about what is wanted of it."""
+        return self.action in ("none", "repaired")
 
     @property
     def stored_change(self) -> Put | Remove | None:
@@ -63,7 +70,7 @@ class Step:
 
     def shown(self, number: int) -> dict[str, Any]:
         """As the methods answer it; what is left alone shows no definitions."""
-        before, after = ({}, {}) if self.action == "none" else (_shown(self.before), _shown(self.after))
+        before, after = ({}, {}) if self.stands else (_shown(self.before), _shown(self.after))
         # Neither key is shown; say at least that it is another one.
         if "auth.secret" in {change.path for change in self.changes}:
             after["auth"]["secret"] += " (changed)"
@@ -73,6 +80,7 @@ class Step:
             "action": self.action,
             "impact": self.impact,
             "changes": [change.path for change in self.changes],
+            "repaired": list(self.repaired),
             "before": before,
             "after": after,
         }
@@ -91,13 +99,19 @@ class Plan:
         return any(step.action != "none" for step in self.steps)
 
 
-def make_plan(params: Mapping[str, Any], stored: Mapping[str, Stored], running: Callable[[str], Running]) -> Plan:
+def make_plan(
+    params: Mapping[str, Any],
+    stored: Mapping[str, Stored],
+    running: Callable[[str], Running],
+    repaired: Mapping[str, Sequence[str]] | None = None,
+) -> Plan:
     """What ``tunnels.apply`` with these (canonical) parameters does.
 
+    :param repaired: by tunnel, what the kernel lacked of it, in words.
     :raises Problems: everything that is wrong with the definitions, in themselves and beside the others.
     """
     wishes, warnings = read_wishes(params, stored)
-    steps = [_step(wish, stored.get(wish.name), params, running) for wish in wishes]
+    steps = [_with_repairs(_step(wish, stored.get(wish.name), params, running), repaired or {}) for wish in wishes]
     if params["purge"]:
         listed = {wish.name for wish in wishes}
         own = [row for row in stored.values() if row.owner == params["owner"]]
@@ -145,6 +159,13 @@ def _step(wish: Wish, before: Stored | None, params: Mapping[str, Any], running:
     )
     nudges = action == "none" and state in ("active", "enabled") and not (now.busy if phase == 1 else now.up)
     return Step(wish.name, action, impact, before, put, differences, phase, wish.only, state == "inactive", nudges)
+
+
+def _with_repairs(step: Step, repaired: Mapping[str, Sequence[str]]) -> Step:
+    found = tuple(repaired.get(step.name, ()))
+    if not found or step.action == "removed":
+        return step
+    return replace(step, repaired=found, action="repaired" if step.action == "none" else step.action)
 
 
 def _removal(before: Stored) -> Step:

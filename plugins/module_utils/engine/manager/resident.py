@@ -27,7 +27,9 @@ from .desired_policies import DesiredPolicies
 from .host import KernelHost, event_of
 from .live import Live, boot_id
 from .log import Log
+from .menders import menders_of
 from .performer import Performer
+from .repairs import Repairs
 from .sockets import Ports
 from .store import Store
 from .tunnels import Tunnels
@@ -84,6 +86,8 @@ class Resident:
         self.tunnels.settled = self._settled
         told = self._owner_of, self._report, self._unsent
         self.performer = Performer(host, ports, self.policies, self.tunnels.traps, log, *told)
+        self.repairs = Repairs(menders_of(self), log, clock, lambda name: self.tunnels.changed(name))
+        self.tunnels.disturbance, self.tunnels.record = self.repairs.disturbance, self.repairs.record
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
         self._told = Bucket(TOLD_RATE, TOLD_BURST)
         self._keepalive_at = clock() + KEEPALIVE_SECONDS
@@ -100,6 +104,8 @@ class Resident:
         self.host.prepare()
         self.tunnels.devices.sweep(rows.values())
         adopt(self, rows, kept)
+        self.act(self.endpoint.tick(self.clock()))
+        self.repairs.audit()
 
     def end(self) -> None:
         """Remove from the kernel whatever this manager installed."""
@@ -142,9 +148,15 @@ class Resident:
             else:
                 self.act(self.endpoint.kernel_event(told, self.clock()))
 
+    def changes(self) -> None:
+        """Others changed the kernel's tables."""
+        self.repairs.heard(self.host.changes.read())
+        self.turned()
+
     def next_deadline(self) -> float:
         """When :meth:`wake` has something to do."""
         times = [self._keepalive_at, self.endpoint.next_deadline(), self.tunnels.retry.next_deadline()]
+        times.append(self.repairs.next_deadline())
         return min(when for when in times if when is not None)
 
     def wake(self) -> None:
@@ -152,6 +164,7 @@ class Resident:
         now = self.clock()
         self.act(self.endpoint.tick(now))
         self.tunnels.start_due()
+        self.repairs.wake(now)
         if now >= self._keepalive_at:
             self._keepalive_at = now + KEEPALIVE_SECONDS
             self._send_keepalives()
@@ -177,6 +190,8 @@ class Resident:
         self.turned()
 
     def _settled(self, name: str) -> None:
+        if name not in self.tunnels.rows:
+            self.repairs.forget(name)
         self.live.keep_rows({name: self.tunnels.rows.get(name)})
 
     def _reserve(self, local: str, remote: str, protocol: int, reqid: int) -> int:

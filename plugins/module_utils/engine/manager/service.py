@@ -47,6 +47,7 @@ class Options:
     listen: tuple[str, ...] = ()
     log_level: str = "info"
     journal: bool = False
+    guard: str = ""
 
     @classmethod
     def of(cls, parsed: argparse.Namespace) -> Options:
@@ -65,6 +66,7 @@ class Options:
             tuple(parsed.listen),
             parsed.log_level,
             parsed.log_format == "journal",
+            parsed.guard,
         )
 
 
@@ -140,7 +142,7 @@ def _lock(directory: str) -> int:
 
 async def _run(options: Options, make_host: Any, log: Log, stopped: Callable[[Turner], Awaitable[bool]]) -> int:
     store = Store(options.database)
-    host = make_host(options.runtime_dir)
+    host = make_host(options.runtime_dir, options.guard)
     systemd = Systemd()
     places = list(options.listen), options.ike_port, options.natt_port
     kept = systemd.kept()
@@ -193,6 +195,7 @@ class Turner:
         for port in resident.ports:
             loop.add_reader(port.fileno(), self._readable, port)
         loop.add_reader(resident.host.gateway.fileno(), self._kernel)
+        loop.add_reader(resident.host.changes.fileno(), resident.changes)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop, True)
         resident.turned = self._arm
@@ -203,6 +206,7 @@ class Turner:
         for port in self._resident.ports:
             self._loop.remove_reader(port.fileno())
         self._loop.remove_reader(self._resident.host.gateway.fileno())
+        self._loop.remove_reader(self._resident.host.changes.fileno())
         if self._timer is not None:
             self._timer.cancel()
 

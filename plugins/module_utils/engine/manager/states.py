@@ -61,6 +61,7 @@ class Condition(NamedTuple):
     :ivar phase1: dormant, negotiating, active or expired; ``phase2``: the same or trapped, by child.
     :ivar role: of the IKE SA: initiator, responder or empty.
     :ivar ends_at: when what is up ends for want of fresh keys, on the protocol engine's clock; None if nothing does.
+    :ivar up: the children that are negotiated, whether the kernel has all that is theirs just now or not.
     """
 
     state: str
@@ -71,22 +72,36 @@ class Condition(NamedTuple):
     story: str = ""
     remedy: str = ""
     ends_at: float | None = None
+    up: frozenset[str] = frozenset()
 
     def running(self) -> Running:
         """As plans look at it."""
-        up = frozenset(name for name, state in self.phase2.items() if state == "active")
-        return Running(self.phase1 in ("negotiating", "active"), self.state == "active", up)
+        return Running(self.phase1 in ("negotiating", "active"), self.state == "active", self.up)
 
 
 UNKNOWN = Condition("unknown", reason="not_started", story="no such tunnel is defined", remedy="define it first")
 
 
-def condition(row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], notice: Notice | None) -> Condition:
+def condition(
+    row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], notice: Notice | None, disturbance: str = ""
+) -> Condition:
     """How the tunnel ``row`` is.
 
     :param sas: its IKE SAs.
     :param trapped: its children whose policies wait for traffic.
+    :param disturbance: what the kernel lacks of it just now, in words: what is negotiated is of no use then.
     """
+    how = _negotiated(row, sas, trapped, notice)
+    how = how._replace(up=frozenset(name for name, state in how.phase2.items() if state == "active"))
+    if not disturbance or how.state not in ("active", "dormant"):
+        return how
+    phase2 = {name: "negotiating" if name in how.up else state for name, state in how.phase2.items()}
+    state = "degraded" if how.state == "active" else how.state
+    remedy = REASONS["kernel_disturbed"].remedy
+    return how._replace(state=state, phase2=phase2, reason="kernel_disturbed", story=disturbance, remedy=remedy)
+
+
+def _negotiated(row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], notice: Notice | None) -> Condition:
     sas = list(sas)
     children = row.definition.document["children"]
     retired = any(sa.retired and sa.children for sa in sas)

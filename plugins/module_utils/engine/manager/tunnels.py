@@ -23,6 +23,7 @@ from .log import Log
 from .numbers import Numbers
 from .peers import Peers
 from .plan import Step
+from .repairs import Record
 from .retry import Retry
 from .states import UNKNOWN, Condition, Notice, condition, living, needed, starts_itself
 from .store import Stored
@@ -45,6 +46,8 @@ class Tunnels:
     :param clock: the time in seconds, monotonic.
     :ivar numbers: the numbers of those that run.
     :ivar changed: called with the name of a tunnel of which something changed.
+    :ivar disturbance: tells what the kernel lacks of a tunnel just now, in words; empty if nothing.
+    :ivar record: what was put back of a tunnel.
     :ivar settled: called with the name of a tunnel that is in operation as its row says, or is not any more.
     """
 
@@ -64,6 +67,8 @@ class Tunnels:
         self.devices = Devices(host)
         self.numbers = Numbers(host.registry.directory)
         self.changed: Callable[[str], None] = lambda name: None
+        self.disturbance: Callable[[str], str] = lambda name: ""
+        self.record: Callable[[str], Record] = lambda name: Record()
         self.settled: Callable[[str], None] = lambda name: None
         self._endpoint = endpoint
         self._host = host
@@ -115,7 +120,7 @@ class Tunnels:
             self._carry_out(step, row)
 
     def _carry_out(self, step: Step, row: Stored | None) -> None:
-        if step.action == "none":
+        if step.stands:
             if step.nudges and row is not None and starts_itself(row):
                 self._nudge(step.name)
             return
@@ -205,7 +210,8 @@ class Tunnels:
         row = self.rows.get(name)
         if row is None:
             return UNKNOWN
-        return condition(row, self._endpoint.registry.of_tunnel(name), self.traps.of(name), self._notices.get(name))
+        sas, notice = self._endpoint.registry.of_tunnel(name), self._notices.get(name)
+        return condition(row, sas, self.traps.of(name), notice, self.disturbance(name))
 
     def note(self, report: Report) -> None:
         """Take in what the protocol engine reports of one tunnel."""

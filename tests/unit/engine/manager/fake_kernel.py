@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
 import os
 import pickle
+import socket
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "plugins" / "module_utils"))
 
 from engine.errors import KernelError, MissingError
+from engine.kernel.changes import Foreign
 from engine.kernel.gateway import _policies as gateway_policies
 from engine.kernel.interfaces import Link
 from engine.kernel.policies import network_text
@@ -104,7 +108,8 @@ class FakeGateway:
         os.write(self._write, b"x")
 
     def events(self) -> list[object]:
-        os.read(self._read, 4096)
+        if self.waiting:
+            os.read(self._read, 4096)
         events, self.waiting = self.waiting, []
         return events
 
@@ -165,11 +170,17 @@ class FakeGateway:
             for (address, spi), spec in self.sas.items()
         ]
 
+    def standing_sas(self, names):
+        return {name for name in names if (name[0], name[2]) in self.sas}
+
     def held_policies(self):
         return [policy for policy in self.held.values() if self.owns(policy)]
 
     def standing_policies(self):
         return list(self.held.values())
+
+    def policies_at(self, places):
+        return [self.held[place] for place in places if place in self.held]
 
     def owns(self, policy):
         return bool(policy.templates)
@@ -202,10 +213,37 @@ class FakeGateway:
         return len(different)
 
 
+class FakeChanges:
+    """What others do to the kernel: a test sends the table that they empty, as a datagram."""
+
+    def __init__(self, host: FakeHost, path: str) -> None:
+        self._host = host
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self._socket.bind(path)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def read(self) -> list[Foreign]:
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                kind = self._socket.recv(100).decode()
+                self._host.lose(kind)
+                found.append(Foreign(kind, f"all {kind} were flushed", "vandal (process 4711)"))
+        return found
+
+
 class FakeHost:
     """Stands for KernelHost."""
 
-    def __init__(self, runtime_dir: str, journal: bool = True) -> None:
+    def __init__(self, runtime_dir: str, guard: str = "", journal: bool = True) -> None:
         self.registry = Registry(runtime_dir)
         self.gateway = FakeGateway(Path(runtime_dir) / "kernel.jsonl" if journal else None)
         self.esp = True
@@ -213,16 +251,45 @@ class FakeHost:
         self.interfaces: dict[str, object] = {}
         self.made: list[tuple[object, object]] = []
         self.ways: list[object] = []
+        self.lost: list[object] = []
+        self.changes = FakeChanges(self, str(Path(runtime_dir) / "foreign"))
+
+    def lose(self, kind: str) -> None:
+        """Others empty a table."""
+        if kind == "routes":
+            self.lost = list(self.ways)
+        elif kind == "links":
+            self.interfaces.clear()
+        elif kind == "policies":
+            self.gateway.held.clear()
+        elif kind == "sas":
+            self.gateway.sas.clear()
+
+    def lost_ways(self) -> list:
+        return [(spec, [SimpleNamespace(destination=str(spec.remote_selectors[0]))]) for spec in self.lost]
+
+    def mend_way(self, spec) -> None:
+        self.lost.remove(spec)
+
+    def lacking_interfaces(self, wanted) -> dict[str, str]:
+        return {each.name: f"the interface {each.name}" for each in wanted if each.name not in self.interfaces}
+
+    def mend_rules(self) -> Future:
+        done = Future()
+        done.set_result([])
+        return done
 
     def close(self) -> None:
+        self.changes.close()
         self.gateway.close()
         self.registry.close()
 
     def prepare_socket(self, port) -> None:
         """The sockets of a test need no permission."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> int:
         """Nothing is caught here."""
+        return 0
 
     def cleanup(self) -> tuple[int, int]:
         return self.gateway.cleanup()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +109,27 @@ def test_a_change_says_its_impact(managers: Pair) -> None:
     run_module("ipsec_tunnel", tunnel(left, right))
     changed = run_module("ipsec_tunnel", tunnel(left, right, ike={"lifetime": "2h"}))
     assert changed["tunnels"] == [
-        {"name": "pair", "number": 1, "action": "changed", "impact": "hot", "changes": ["ike.lifetime"]}
+        {"name": "pair", "number": 1, "action": "changed", "impact": "hot", "changes": ["ike.lifetime"], "repaired": []}
     ]
     assert changed["before"]["pair"]["ike"]["lifetime"] == 14400
     assert changed["after"]["pair"]["ike"]["lifetime"] == 7200
     before, after = (set(changed["diff"][key].splitlines()) for key in ("before", "after"))
     assert before - after == {"    lifetime: 14400"}
     assert after - before == {"    lifetime: 7200", "  impact: hot"}
+
+
+def test_what_others_removed_from_the_kernel_counts_as_changed_once(managers: Pair) -> None:
+    left, right = managers
+    run_module("ipsec_tunnel", tunnel(right, left))
+    run_module("ipsec_tunnel", tunnel(left, right, state="active"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as vandal:
+        vandal.sendto(b"policies", str(Path(left.control).parent / "foreign"))
+    for check in (True, True, False):
+        result = run_module("ipsec_tunnel", tunnel(left, right, state="active"), check=check)
+        assert result["changed"] and result["tunnels"][0]["action"] == "repaired"
+        assert "policies of the child lan" in result["tunnels"][0]["repaired"][0]
+        assert "missing" in result["diff"]["before"] and not result["diff"]["after"]
+    assert not run_module("ipsec_tunnel", tunnel(left, right, state="active"))["changed"]
 
 
 def test_a_new_secret_shows_as_a_change_but_not_itself(managers: Pair) -> None:

@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel is to have of children, and what it lacks of that, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..ike.actions import ChildSa
+from ..ike.v2.sa import Child, ChildState
+from ..kernel.client import describe
+from ..kernel.values import Policy
+from .desired_policies import Claimant, DesiredPolicies, Repair
+
+Name = tuple[str, int, int]  # of an SA: destination, IP protocol, SPI
+
+
+class Loss(NamedTuple):
+    """Something of ours that is not there: whose it is (empty: no tunnel's) and what, in words."""
+
+    tunnel: str
+    what: str
+
+
+def inbound(child: ChildSa) -> Name:
+    """The SA that receives."""
+    return child.local_address, child.protocol, child.spi_in
+
+
+def outbound(child: ChildSa) -> Name:
+    """The SA that sends."""
+    return child.remote_address, child.protocol, child.spi_out
+
+
+def ends_of(child: Child) -> list[Name]:
+    """The SAs that the kernel is to have of a child."""
+    return [inbound(child.sa)] if child.state is ChildState.ANSWERED else [inbound(child.sa), outbound(child.sa)]
+
+
+def lost_policies(policies: DesiredPolicies, repairs: Iterable[Repair]) -> dict[Claimant, Loss]:
+    """By claimant, what it lacks of what is to stand."""
+    lost: dict[Claimant, list[Policy]] = {}
+    for repair in repairs:
+        stands = policies.standing(repair.place)
+        if stands is not None:
+            lost.setdefault(stands[0].claimant, []).append(stands[1])
+    found = {}
+    for claimant, each in lost.items():
+        claim = policies.of(claimant)
+        if claim is not None:
+            what = f"the policy {describe(each[0])}" if len(each) == 1 else f"{len(each)} policies"
+            found[claimant] = Loss(claim.spec.tunnel, f"{what} of the child {claim.spec.child}")
+    return found

@@ -1,0 +1,192 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is ours in each of the kernel's tables, compared with what stands there, and put back.
+
+SAs are the exception: one that is gone is never installed again, under the same keys. Its child is negotiated anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from ..errors import EngineError
+from ..ike.actions import Vanished
+from ..ike.v2.sa import Child, ChildState
+from ..kernel.changes import LINKS, POLICIES, ROUTES, RULES, SAS
+from ..kernel.values import Policy
+from .desired_policies import Place
+from .losses import Loss, Name, ends_of, lost_policies
+from .repairs import Mender, Outcome
+
+if TYPE_CHECKING:
+    from .resident import Resident
+
+
+def menders_of(resident: Resident) -> dict[str, Mender]:
+    """By kind, in the order in which they have to work: what SAs need stands before them."""
+    return {
+        LINKS: Links(resident),
+        ROUTES: Routes(resident),
+        POLICIES: Policies(resident),
+        SAS: Sas(resident),
+        RULES: Rules(resident),
+    }
+
+
+def _mended(losses: list[Loss], problems: dict[str, str]) -> Outcome:
+    """An outcome, of losses with a problem by what was lost."""
+    refused = [Loss(loss.tunnel, f"{loss.what}: {problems[loss.what]}") for loss in losses if loss.what in problems]
+    return Outcome([loss for loss in losses if loss.what not in problems], refused)
+
+
+class Links:
+    """The interfaces of route-based tunnels, with their addresses and routes."""
+
+    def __init__(self, resident: Resident) -> None:
+        self._devices = resident.tunnels.devices
+
+    def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
+        """See :class:`.repairs.Mender`."""
+        return [Loss(tunnel, what) for tunnel, what in self._devices.lacking(tunnels).items()]
+
+    def mend(self, tunnels: Collection[str] | None) -> Outcome:
+        """See :class:`.repairs.Mender`."""
+        losses, problems = self.lacking(tunnels), {}
+        for loss in losses:
+            try:
+                self._devices.mend(loss.tunnel)
+            except EngineError as exc:
+                problems[loss.what] = str(exc)
+        return _mended(losses, problems)
+
+
+class Routes:
+    """The routes to what is behind peers, of tunnels without an interface."""
+
+    def __init__(self, resident: Resident) -> None:
+        self._host = resident.host
+
+    def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
+        """See :class:`.repairs.Mender`."""
+        return [
+            Loss(spec.tunnel, f"the route to {route.destination}")
+            for spec, routes in self._host.lost_ways()
+            for route in routes
+            if tunnels is None or spec.tunnel in tunnels
+        ]
+
+    def mend(self, tunnels: Collection[str] | None) -> Outcome:
+        """See :class:`.repairs.Mender`."""
+        losses, problems = [], {}
+        for spec, routes in self._host.lost_ways():
+            if tunnels is not None and spec.tunnel not in tunnels:
+                continue
+            found = [Loss(spec.tunnel, f"the route to {route.destination}") for route in routes]
+            losses += found
+            try:
+                self._host.mend_way(spec)
+            except EngineError as exc:
+                problems |= {loss.what: str(exc) for loss in found}
+        return _mended(losses, problems)
+
+
+class Sas:
+    """The SAs of children."""
+
+    def __init__(self, resident: Resident) -> None:
+        self._resident = resident
+
+    def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
+        """See :class:`.repairs.Mender`."""
+        return [_loss(child) for child, _name in self._lost(tunnels)]
+
+    def mend(self, tunnels: Collection[str] | None) -> Outcome:
+        """See :class:`.repairs.Mender`."""
+        resident = self._resident
+        # One that reached a limit is told by an event that may not be read yet.
+        resident.kernel()
+        losses = []
+        for child, (address, protocol, spi) in self._lost(tunnels):
+            losses.append(_loss(child))
+            resident.act(resident.endpoint.kernel_event(Vanished(address, protocol, spi), resident.clock()))
+        return Outcome(losses)
+
+    def _lost(self, tunnels: Collection[str] | None) -> list[tuple[Child, Name]]:
+        """The children of which an SA is gone, each once, with that one."""
+        expected = {name: child for child in self._children(tunnels) for name in ends_of(child)}
+        standing = self._resident.host.gateway.standing_sas(list(expected)) if expected else set()
+        lost = {child.number: (child, name) for name, child in expected.items() if name not in standing}
+        return list(lost.values())
+
+    def _children(self, tunnels: Collection[str] | None) -> Iterator[Child]:
+        registry = self._resident.endpoint.registry
+        for name in list(registry.by_tunnel) if tunnels is None else tunnels:
+            for sa in registry.of_tunnel(name):
+                yield from [child for child in sa.children.values() if child.state is not ChildState.DELETING]
+
+
+def _loss(child: Child) -> Loss:
+    return Loss(child.sa.tunnel, f"SAs of the child {child.config.name}, which is negotiated anew")
+
+
+class Policies:
+    """The policies of tunnels, and those that let neighbours pass."""
+
+    def __init__(self, resident: Resident) -> None:
+        self._host = resident.host
+        self._policies = resident.policies
+
+    def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
+        """See :class:`.repairs.Mender`."""
+        places, held = self._held(tunnels)
+        return list(lost_policies(self._policies, self._policies.compare(held, places)).values())
+
+    def mend(self, tunnels: Collection[str] | None) -> Outcome:
+        """See :class:`.repairs.Mender`."""
+        places, held = self._held(tunnels)
+        lost = lost_policies(self._policies, self._policies.audit(held, places))
+        refused = {refusal.claimant: refusal.problem for refusal in self._policies.settle()}
+        mended = [loss for claimant, loss in lost.items() if claimant not in refused]
+        left = [Loss(lost[name].tunnel, f"{lost[name].what}: {refused[name]}") for name in lost.keys() & refused.keys()]
+        if tunnels is None and self._host.prepare():
+            mended.append(Loss("", "policies that let neighbours pass"))
+        return Outcome(mended, left)
+
+    def _held(self, tunnels: Collection[str] | None) -> tuple[list[Place] | None, list[Policy]]:
+        """Where to look, and what stands there."""
+        if tunnels is None:
+            return None, self._host.gateway.standing_policies()
+        places = self._policies.places_of(tunnels)
+        return places, self._host.gateway.policies_at(places)
+
+
+class Rules:
+    """What stands without any tunnel: eroutes set by hand, their rules, and the table that guards protected networks.
+
+    ``nft`` takes its time, so this is done beside the loop.
+    """
+
+    def __init__(self, resident: Resident) -> None:
+        self._host = resident.host
+        self._work: Future[list[str]] | None = None
+
+    def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
+        """See :class:`.repairs.Mender`; no tunnel has any of it."""
+        return []
+
+    def mend(self, tunnels: Collection[str] | None) -> Outcome:
+        """See :class:`.repairs.Mender`."""
+        if tunnels is not None:
+            return Outcome([])
+        if self._work is None:
+            self._work = self._host.mend_rules()
+        if not self._work.done():
+            return Outcome([], working=True)
+        work, self._work = self._work, None
+        try:
+            return Outcome([Loss("", what) for what in work.result()])
+        except EngineError as exc:
+            return Outcome([], [Loss("", str(exc))])

@@ -1,0 +1,259 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When to look whether the kernel still has what is ours, what was put back, and what an operator is told of it.
+
+A loss is put back at once; whoever takes it again and again is answered once a second, and never given in to. One of
+many events waits a moment for the others, a flush does not. Knows nothing of the kernel's tables: see
+:mod:`.menders`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from ..kernel.changes import Foreign
+from .log import Log
+from .losses import Loss
+
+PAUSE = 1.0  # seconds from one repair to the next of its kind
+SETTLING, SETTLING_MOST = 0.01, 0.1  # seconds for which an event waits for the next one, and for the last one
+QUIET = 10.0  # seconds without a loss after which a fight is over
+FIGHT = 3  # losses without such a pause that make a fight
+AUDIT = 60.0  # seconds after which everything is compared, whatever was heard
+# What looking costs, of all the time there is: a tenth.
+_LOOK_SHARE = 9.0
+_TOLD = 20  # details of a tunnel that are kept for the next task
+
+
+class Outcome(NamedTuple):
+    """What became of losses.
+
+    :ivar mended: those that are put back, or on their way.
+    :ivar refused: those that could not be, with the reason in their words.
+    :ivar working: whether it is not known yet: ask again in a moment.
+    """
+
+    mended: list[Loss]
+    refused: list[Loss] = []
+    working: bool = False
+
+
+class Mender(Protocol):
+    """One kind of what is ours in the kernel."""
+
+    def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
+        """What is not there, of these tunnels or of all. Changes nothing."""
+
+    def mend(self, tunnels: Collection[str] | None) -> Outcome:
+        """Put it back."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What was put back of one tunnel.
+
+    :ivar last: what and when (seconds since the epoch), and who took it, as far as that is known.
+    :ivar untold: what no task has been told of yet.
+    """
+
+    count: int = 0
+    last: str = ""
+    at: int = 0
+    culprit: str = ""
+    untold: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One kind: when to look next, and how it went so far."""
+
+    due: float | None = None
+    heard: float = 0.0
+    not_before: float = 0.0
+    culprit: str = ""
+    mended: float = -QUIET
+    losses: int = 0
+    victims: frozenset[str] = frozenset()
+    refused: dict[str, str] = field(default_factory=dict)
+    said: bool = False
+
+
+class Repairs:
+    """Looks, repairs and records.
+
+    :param menders: by kind, in the order in which they have to work.
+    :param changed: called with the name of a tunnel of which something is different now.
+    :ivar counts: how often something was put back, by kind.
+    """
+
+    def __init__(
+        self, menders: Mapping[str, Mender], log: Log, clock: Callable[[], float], changed: Callable[[str], None]
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._menders = menders
+        self._log = log
+        self._clock = clock
+        self._changed = changed
+        self._watches = {kind: _Watch() for kind in menders}
+        self._records: dict[str, Record] = {}
+        self._audit_at = clock() + AUDIT
+
+    # When
+
+    def heard(self, events: Iterable[Foreign]) -> None:
+        """Others did something: look at once, or as soon as it is time."""
+        now = self._clock()
+        for event in events:
+            watch = self._watches.get(event.kind)
+            if watch is None:
+                continue
+            watch.culprit = event.culprit or watch.culprit
+            if watch.due is None:
+                watch.heard = now
+            settled = min(now + SETTLING, watch.heard + SETTLING_MOST) if event.lasting else now
+            watch.due = max(settled, watch.not_before)
+        self.wake(now)
+
+    def next_deadline(self) -> float:
+        """When :meth:`wake` has something to do."""
+        return min([self._audit_at, *(watch.due for watch in self._watches.values() if watch.due is not None)])
+
+    def audit(self) -> None:
+        """Compare everything, now."""
+        for watch in self._watches.values():
+            watch.due = self._clock()
+        self.wake(self._clock())
+
+    def wake(self, now: float) -> None:
+        """Look at what is due."""
+        if now >= self._audit_at:
+            self._audit_at = now + AUDIT
+            for watch in self._watches.values():
+                watch.due = watch.due or max(now, watch.not_before)
+        for kind, watch in self._watches.items():
+            if watch.due is not None and watch.due <= now:
+                watch.due = None
+                self._mend(kind, None)
+
+    def hurry(self) -> None:
+        """Somebody asks how it is: look at what only waits for more events."""
+        now = self._clock()
+        for watch in self._watches.values():
+            if watch.due is not None and watch.not_before <= now:
+                watch.due = now
+        self.wake(now)
+
+    # What
+
+    def look(self, tunnels: Collection[str]) -> dict[str, list[str]]:
+        """What is lacking of these tunnels, and what was put back since a task was told; nothing changes."""
+        found = {name: list(self._records[name].untold) for name in tunnels if name in self._records}
+        for mender in self._menders.values():
+            for loss in mender.lacking(tunnels):
+                found.setdefault(loss.tunnel, []).append(loss.what)
+        return {name: told for name, told in found.items() if told and name in tunnels}
+
+    def mend(self, tunnels: Collection[str]) -> dict[str, list[str]]:
+        """As :meth:`look`, but put back what is lacking; all this counts as told then."""
+        for kind in self._menders:
+            self._mend(kind, tunnels)
+        found = {}
+        for name in tunnels:
+            record = self._records.get(name)
+            if record is not None and record.untold:
+                found[name], record.untold = record.untold, []
+        return found
+
+    def found(self, kind: str, losses: Collection[Loss]) -> None:
+        """Somebody else who looked has put these back."""
+        if losses:
+            self._note(kind, self._watches[kind], list(losses), self._clock())
+
+    def record(self, tunnel: str) -> Record:
+        """What was put back of a tunnel; of none: what belongs to no tunnel."""
+        return self._records.get(tunnel, Record())
+
+    def forget(self, tunnel: str) -> None:
+        """The tunnel is not defined any more."""
+        self._records.pop(tunnel, None)
+
+    def disturbance(self, tunnel: str) -> str:
+        """What the kernel lacks of a tunnel just now, or lacks again and again; empty if nothing."""
+        now = self._clock()
+        for kind, watch in self._watches.items():
+            if tunnel in watch.refused:
+                return f"{watch.refused[tunnel]}, and cannot be put back yet"
+            if tunnel not in watch.victims or now - watch.mended >= QUIET:
+                continue
+            if watch.losses >= FIGHT:
+                return f"somebody else removes its {kind} again and again: {_by(self._records[tunnel])}"
+            if watch.due is not None and now - watch.mended < PAUSE:
+                return f"somebody else removed its {kind} just now: {_by(self._records[tunnel])}"
+        return ""
+
+    def _mend(self, kind: str, tunnels: Collection[str] | None) -> None:
+        watch, began = self._watches[kind], self._clock()
+        outcome = self._menders[kind].mend(tunnels)
+        now = self._clock()
+        if outcome.working:
+            watch.due = now + SETTLING
+            return
+        if outcome.mended:
+            self._note(kind, watch, outcome.mended, now)
+        if tunnels is None or outcome.refused:
+            self._refused(watch, outcome.refused, now)
+        pause = PAUSE if outcome.mended or outcome.refused else 0.0
+        watch.not_before = now + max(pause, _LOOK_SHARE * (now - began))
+        watch.culprit = ""
+        if outcome.refused:
+            watch.due = watch.due or watch.not_before
+
+    def _note(self, kind: str, watch: _Watch, mended: list[Loss], now: float) -> None:
+        """Record, log and tell; of a fight the journal gets one line, then one a minute."""
+        watch.losses = watch.losses + 1 if now - watch.mended < QUIET else 1
+        watch.said = watch.said and watch.losses > 1 and watch.losses % AUDIT != 0
+        watch.mended = now
+        watch.victims = frozenset(loss.tunnel for loss in mended)
+        self.counts[kind] += 1
+        for name in watch.victims:
+            self._records.setdefault(name, Record()).count += 1
+        for loss in mended:
+            record = self._records[loss.tunnel]
+            record.last, record.at, record.culprit = loss.what, int(time.time()), watch.culprit
+            if len(record.untold) < _TOLD and loss.what not in record.untold:
+                record.untold.append(loss.what)
+        if not watch.said:
+            self._say(kind, watch, mended)
+        for name in watch.victims - {""}:
+            self._changed(name)
+
+    def _say(self, kind: str, watch: _Watch, mended: list[Loss]) -> None:
+        fields = {
+            "what": mended[0].what,
+            "tunnel": mended[0].tunnel or None,
+            "more": len(mended) - 1 or None,
+            "culprit": watch.culprit or "unknown",
+        }
+        if watch.losses < FIGHT:
+            self._log.warning(f"{kind} of ours were removed by somebody else and are put back", **fields)
+        else:
+            watch.said = True
+            words = "again and again; they are put back once a second"
+            self._log.warning(f"{kind} of ours are removed by somebody else {words}", **fields)
+
+    def _refused(self, watch: _Watch, refused: list[Loss], now: float) -> None:
+        before, watch.refused = watch.refused, {loss.tunnel: loss.what for loss in refused}
+        if watch.refused != before:
+            for loss in refused:
+                self._log.error("what somebody else removed cannot be put back yet", tunnel=loss.tunnel, what=loss.what)
+        for name in (before.keys() ^ watch.refused.keys()) - {""}:
+            self._changed(name)
+
+
+def _by(record: Record) -> str:
+    return f"{record.last}, {record.culprit or 'nobody knows by whom'}"

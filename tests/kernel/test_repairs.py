@@ -1,0 +1,242 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Others remove what is ours from the kernel, under a ping: it is back within a second, and said."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from test_managers import Manager, managers, ping
+
+__all__ = ["managers"]
+
+pytestmark = pytest.mark.usefixtures("esp")
+
+Pair = tuple[Manager, Manager]
+
+
+def up(pair: Pair) -> Pair:
+    a, b = pair
+    b.apply("present")
+    a.apply("active")
+    a.established()
+    return pair
+
+
+def listed(manager: Manager) -> dict:
+    (tunnel,) = manager.call("tunnels.list", names=["t"], verbose=True)["tunnels"]
+    return tunnel
+
+
+def spis(manager: Manager) -> set[str]:
+    return {sa[end] for sa in manager.sas() for end in ("spi_in", "spi_out")}
+
+
+def policies(manager: Manager) -> list[str]:
+    text = manager.space.run("ip xfrm policy list nosock")
+    return sorted(re.findall(r"src (10\S+ dst \S+) *\n\s+dir (\w+)", text))
+
+
+def routes(manager: Manager) -> str:
+    return manager.space.run("ip route show proto 166; ip -6 route show proto 166")
+
+
+def seconds_until(condition: Callable[[], bool], within: float) -> float:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() < began + within, "not within the time"
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def told(manager: Manager, *words: str) -> None:
+    """The operator hears of it: in the journal, in the listing, and by the next task, once."""
+    log = (manager.folder / "log").read_text()
+    tunnel = listed(manager)
+    assert tunnel["repairs"]["count"] >= 1
+    assert tunnel["repairs"]["last"]["time"] > 0
+    looked = manager.call("tunnels.plan", definitions=[{"name": "t"}], state="present")
+    applied = manager.call("tunnels.apply", definitions=[{"name": "t"}], state="present")
+    for outcome in (looked, applied):
+        assert outcome["changed"]
+        (row,) = outcome["tunnels"]
+        assert row["action"] == "repaired"
+        for word in words:
+            assert any(word in what for what in row["repaired"]), row["repaired"]
+    again = manager.call("tunnels.apply", definitions=[{"name": "t"}], state="present")
+    assert not again["changed"] and again["tunnels"][0]["repaired"] == []
+    assert "removed by somebody else" in log, log
+
+
+@contextmanager
+def pinged(manager: Manager, target: str = "10.2.0.1") -> Iterator[list[int]]:
+    """A ping every 20 ms meanwhile; afterwards how many were sent and how many answered."""
+    with manager.space.entered():
+        command = ["ping", "-n", "-q", "-i", "0.02", "-W", "1", "-I", "10.1.0.1", target]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    counts: list[int] = []
+    try:
+        yield counts
+    finally:
+        process.send_signal(signal.SIGINT)
+        text = process.communicate(timeout=30)[0]
+        counts += [int(number) for number in re.search(r"(\d+) packets transmitted, (\d+) received", text).groups()]
+
+
+# What somebody else does, and a word of what is told of it.
+POLICIES = {
+    "one": ("ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out", "10.1.0.0/24 -> 10.2.0.0/24"),
+    "all that come in": ("ip xfrm policy deleteall dir in", "policy in"),
+    "all": ("ip xfrm policy flush", "3 policies of the child lan"),
+    "one is replaced": (
+        "ip xfrm policy update src 10.1.0.0/24 dst 10.2.0.0/24 dir out priority 77"
+        " tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid $((0x66000000)) mode tunnel",
+        "10.1.0.0/24 -> 10.2.0.0/24",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", POLICIES)
+def test_policies_are_put_back(managers: Pair, how: str) -> None:
+    a, _b = up(managers)
+    before, keys = policies(a), spis(a)
+    assert len(before) == 3
+    neighbours = a.space.run("ip xfrm policy list nosock").count("ipv6-icmp")
+    with pinged(a) as counts:
+        time.sleep(0.2)
+        a.space.run(POLICIES[how][0])
+        assert seconds_until(lambda: policies(a) == before, 1.0) < 1.0
+        assert listed(a)["state"] == "active"
+        time.sleep(0.3)
+    assert counts[0] - counts[1] <= 15
+    assert spis(a) == keys, "the SAs are the same"
+    assert a.space.run("ip xfrm policy list nosock").count("ipv6-icmp") == neighbours
+    assert "priority 77" not in a.space.run("ip xfrm policy list nosock")
+    told(a, POLICIES[how][1])
+
+
+@pytest.mark.parametrize("which", ["one that receives", "one that sends", "all"])
+@pytest.mark.parametrize("end", [0, 1])
+def test_an_sa_never_comes_back_but_its_child_does_with_fresh_keys(managers: Pair, which: str, end: int) -> None:
+    up(managers)
+    manager = managers[end]
+    old, (sa,) = spis(manager), manager.sas()
+    ike = listed(manager)["ike_sas"]
+    us, them = f"192.0.2.{manager.number}", f"192.0.2.{3 - manager.number}"
+    commands = {
+        "one that receives": f"ip xfrm state delete src {them} dst {us} proto esp spi {sa['spi_in']}",
+        "one that sends": f"ip xfrm state delete src {us} dst {them} proto esp spi {sa['spi_out']}",
+        "all": "ip xfrm state flush",
+    }
+    with pinged(managers[0]) as counts:
+        time.sleep(0.2)
+        manager.space.run(commands[which])
+        assert seconds_until(lambda: listed(manager)["state"] == "active" and not spis(manager) & old, 2.0) < 2.0
+        time.sleep(0.3)
+    assert counts[0] - counts[1] <= 25
+    assert ping(managers[0].space, "10.2.0.1") == 3
+    kernel = set(re.findall(r"spi (0x[0-9a-f]{8})", manager.space.run("ip xfrm state list proto esp"))) - {"0x00000000"}
+    assert kernel == spis(manager)
+    other = managers[1 - end]
+    seconds_until(lambda: spis(other) == spis(manager), 2.0)
+    assert [one["initiator_spi"] for one in listed(manager)["ike_sas"]] == [one["initiator_spi"] for one in ike]
+    told(manager, "SAs of the child lan")
+
+
+def route_based(pair: Pair) -> Pair:
+    """As :func:`up`, without the routes that the test made."""
+    for manager in pair:
+        manager.space.run(
+            f"ip route del 10.{3 - manager.number}.0.0/24; ip route add default dev v{manager.number - 1}"
+        )
+    return up(pair)
+
+
+def test_routes_are_put_back(managers: Pair) -> None:
+    a, _b = route_based(managers)
+    before = routes(a)
+    assert "10.2.0.0/24" in before
+    a.space.run("ip route flush proto 166")
+    assert seconds_until(lambda: routes(a) == before, 1.0) < 1.0
+    assert ping(a.space, "10.2.0.1") == 3
+    told(a, "the route to 10.2.0.0/24")
+
+
+def test_routes_come_back_with_their_link(managers: Pair) -> None:
+    a, _b = route_based(managers)
+    before = routes(a)
+    a.space.run("ip link set v0 down")
+    seconds_until(lambda: routes(a) == "", 1.0)
+    assert listed(a)["state"] == "degraded" and listed(a)["reason"] == "kernel_disturbed"
+    a.space.run("ip link set v0 up; ip route add default dev v0")
+    assert seconds_until(lambda: routes(a) == before, 2.0) < 2.0
+    seconds_until(lambda: listed(a)["state"] == "active", 2.0)
+    assert ping(a.space, "10.2.0.1") == 3
+
+
+def test_what_vanished_while_no_manager_ran_is_put_back_by_the_next(managers: Pair) -> None:
+    a, _b = route_based(managers)
+    before, way, old = policies(a), routes(a), spis(a)
+    a.end(signal.SIGKILL)
+    a.space.run("ip xfrm policy flush; ip xfrm state flush; ip route flush proto 166")
+    a.start()
+    seconds_until(lambda: listed(a)["state"] == "active" and not spis(a) & old, 3.0)
+    assert (policies(a), routes(a)) == (before, way)
+    assert ping(a.space, "10.2.0.1") == 3
+    told(a, "SAs of the child lan", "policies of the child lan")
+
+
+def busy(manager: Manager) -> float:
+    """The seconds of CPU that a manager has used."""
+    fields = Path(f"/proc/{manager.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"), [("ip xfrm policy flush", "policies"), ("ip route flush proto 166", "routes")]
+)
+def test_a_fight_is_answered_once_a_second_said_and_never_given_up(managers: Pair, command: str, kind: str) -> None:
+    a, _b = route_based(managers)
+    before = policies(a), routes(a)
+    used, began = busy(a), time.monotonic()
+    with a.space.entered():
+        vandal = subprocess.Popen(["sh", "-c", f"while :; do {command}; sleep 0.05; done"])
+    time.sleep(6)
+    seconds_until(lambda: listed(a)["reason"] == "kernel_disturbed", 2.0)
+    how = listed(a)
+    vandal.terminate()
+    vandal.wait(10)
+    lasted = time.monotonic() - began
+    assert how["state"] == "degraded" and "again and again" in how["story"] and how["children"][0]["state"] != "active"
+    repairs = a.call("manager.info")["counts"]["repaired"][kind]
+    # A machine that is busy may make fewer.
+    assert 2 <= repairs <= lasted + 1, (repairs, lasted)
+    assert busy(a) - used < lasted / 4
+    seconds_until(lambda: (policies(a), routes(a)) == before, 1.5)
+    log = (a.folder / "log").read_text()
+    assert log.count(f"{kind} of ours") <= 4, log
+    assert "once a second" in log
+    assert ping(a.space, "10.2.0.1") == 3
+
+
+def test_a_fight_about_sas_ends_well(managers: Pair) -> None:
+    a, b = up(managers)
+    before = policies(a)
+    with a.space.entered():
+        vandal = subprocess.Popen(["sh", "-c", "while :; do ip xfrm state flush; sleep 0.05; done"])
+    time.sleep(5)
+    vandal.terminate()
+    vandal.wait(10)
+    repairs = a.call("manager.info")["counts"]["repaired"]["sas"]
+    assert 2 <= repairs <= 7
+    seconds_until(lambda: listed(a)["phase1"] == "active" and ping(a.space, "10.2.0.1", 1) == 1, 5.0)
+    assert policies(a) == before
+    seconds_until(lambda: spis(a) == spis(b) and len(spis(a)) == 2, 5.0)
