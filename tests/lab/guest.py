@@ -14,6 +14,7 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -137,6 +138,7 @@ def main() -> int:
         parser.error("nothing to run")
     if arguments.layer and not os.path.isdir(arguments.layer):
         parser.error(f"there is no folder {arguments.layer}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the machine and its folder go with us
     layer = os.path.abspath(arguments.layer) if arguments.layer else ""
     return run_job(arguments.command, layer, arguments.timeout, arguments.simulated_time, arguments.keep)
 
