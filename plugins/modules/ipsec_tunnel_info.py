@@ -160,6 +160,16 @@ tunnels:
       type: str
       version_added: 0.2.0
       sample: "2026-11-30T12:34:56Z"
+    repairs:
+      description:
+        - What other programs removed of it from the kernel since the manager started, and what was put back - C(count), and of
+          the C(last) time C(what), C(time) (Unix) and C(culprit) as far as it is known. SAs are never put back, their
+          children are negotiated anew.
+        - While something is missing, and while it is removed again and again, C(reason) is V(kernel_disturbed).
+      returned: success
+      type: dict
+      version_added: 0.2.0
+      sample: {count: 1, last: {what: the route to 10.9.0.0/24, time: 1796041593, culprit: systemd-network (process 412)}}
 """
 
 from ansible.module_utils.basic import AnsibleModule

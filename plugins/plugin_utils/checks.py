@@ -17,6 +17,8 @@ from .topology import Roster
 TRAPPED = "trap"
 # Children that start by themselves have an SA whenever their tunnel is up.
 STARTED = "auto"
+# The reason of a tunnel of which other programs remove something from the kernel again and again.
+DISTURBED = "kernel_disturbed"
 
 
 def host_pings(roster: Roster, host: str) -> list[dict[str, Any]]:
@@ -88,39 +90,70 @@ def protected_networks(tunnels: Iterable[Mapping[str, Any]], side: str) -> list[
     return list(found)
 
 
-def eroute_problems(eroutes: Iterable[Mapping[str, Any]], tunnels: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What the kernel's policies lack of what is defined, in words.
+def eroute_problems(
+    eroutes: Iterable[Mapping[str, Any]],
+    tunnels: Iterable[Mapping[str, Any]],
+    states: Iterable[Mapping[str, Any]] | None = None,
+) -> list[str]:
+    """What the kernel's policies lack of what is defined, in words, and why.
 
     :param eroutes: ``ipsec_eroutes`` of M(fleet.ipsec.ipsec_eroute_facts).
     :param tunnels: definitions of :func:`topology.host_tunnels`.
+    :param states: ``tunnels`` of M(fleet.ipsec.ipsec_tunnel_info); None where the manager could not be asked.
     """
     held: dict[str, dict[tuple[Network, Network], Mapping[str, Any]]] = {}
     for eroute in eroutes:
         if eroute.get("tunnel"):
             ends = (ipaddress.ip_network(str(eroute["source"])), ipaddress.ip_network(str(eroute["destination"])))
             held.setdefault(str(eroute["tunnel"]), {})[ends] = eroute
+    known = None if states is None else {str(state["name"]): state for state in states}
     problems = []
     defined = set()
     for tunnel in tunnels:
-        defined.add(tunnel["name"])
-        there = held.get(tunnel["name"], {})
+        name = tunnel["name"]
+        defined.add(name)
+        there, why = held.get(name, {}), _why(name, known)
         if not there:
-            problems.append(f"tunnel {tunnel['name']} has no eroute: it is down, or is not defined on the gateway")
+            problems.append(f"tunnel {name} has no eroute: {why}")
             continue
-        for child in tunnel["children"]:
-            problems += _child_problems(tunnel["name"], child, there)
+        state = (known or {}).get(name, {})
+        part = _PART if state.get("state") == "active" else why
+        found = [problem for child in tunnel["children"] for problem in _child_problems(name, child, there, part)]
+        if not found and state.get("reason") == DISTURBED:
+            found = [f"tunnel {name}: {why}"]
+        problems += found
     problems += [f"eroutes of {name}, which the inventory does not have" for name in sorted(set(held) - defined)]
     return problems
 
 
+_PART = "the gateway has another definition than the inventory (run fleet.ipsec.site), or the peer took less"
+
+
+def _why(name: str, known: Mapping[str, Mapping[str, Any]] | None) -> str:
+    """What the manager says of a tunnel of which the kernel lacks something."""
+    if known is None:
+        return "the tunnel manager does not answer: systemctl start fleet-ipsec-manager"
+    state = known.get(name)
+    if state is None:
+        return "it is not defined on the gateway: run fleet.ipsec.site"
+    if state["state"] != "active":
+        return f"it is {state['state']} [{state['reason']}]: {state['story']}; remedy: {state['remedy']}"
+    last = (state.get("repairs") or {}).get("last")
+    before = f" (before: {last['what']}, by {last['culprit'] or 'nobody knows whom'})" if last else ""
+    return (
+        f"its SAs are up, so that another program has removed its policies{before}; the manager puts them back within "
+        "a second, run this again; if it stays, run fleet.ipsec.site"
+    )
+
+
 def _child_problems(
-    name: str, child: Mapping[str, Any], there: Mapping[tuple[Network, Network], Mapping[str, Any]]
+    name: str, child: Mapping[str, Any], there: Mapping[tuple[Network, Network], Mapping[str, Any]], why: str
 ) -> Iterator[str]:
     for source, destination in _selector_pairs(child):
         way = f"tunnel {name}: the eroute from {source} to {destination}"
         eroute = there.get((source, destination))
         if eroute is None:
-            yield f"{way} is missing"
+            yield f"{way} is missing: {why}"
         elif eroute["action"] == TRAPPED and child.get("start", STARTED) == STARTED:
             yield f"{way} has no SA: the child is down, its packets are dropped"
 

@@ -89,10 +89,12 @@ def test_eroutes_as_defined() -> None:
 def test_every_difference_is_told() -> None:
     tunnels = host_tunnels(made(hosts(3)), "g1", SEED)
     way, other = ("10.0.1.0/24", "10.0.0.0/24"), ("10.0.1.0/24", "10.0.2.0/24")
-    assert eroute_problems([], tunnels) == ["tunnel c-g0 has no eroute: it is down, or is not defined on the gateway"]
-    assert eroute_problems(eroutes("c-g0", way), tunnels) == [
-        "tunnel c-g0: the eroute from 10.0.1.0/24 to 10.0.2.0/24 is missing"
-    ]
+    (problem,) = eroute_problems([], tunnels, [])
+    assert problem == "tunnel c-g0 has no eroute: it is not defined on the gateway: run fleet.ipsec.site"
+    (problem,) = eroute_problems(eroutes("c-g0", way), tunnels, [state("active")])
+    assert problem.startswith(
+        "tunnel c-g0: the eroute from 10.0.1.0/24 to 10.0.2.0/24 is missing: the gateway has another"
+    )
     down = eroutes("c-g0", way) + eroutes("c-g0", other, action="trap", said="%trap")
     assert eroute_problems(down, tunnels) == [
         "tunnel c-g0: the eroute from 10.0.1.0/24 to 10.0.2.0/24 has no SA: the child is down, its packets are dropped"
@@ -100,6 +102,30 @@ def test_every_difference_is_told() -> None:
     assert eroute_problems(eroutes("old", way) + eroutes("c-g0", way, other), tunnels) == [
         "eroutes of old, which the inventory does not have"
     ]
+
+
+def state(how: str, **more: object) -> dict:
+    words = {"reason": "no_answer", "story": "nothing came back", "remedy": "look at the peer"} if how == "down" else {}
+    empty = {"reason": "", "story": "", "remedy": "", "repairs": {"count": 0, "last": None}}
+    return {"name": "c-g0", "state": how, **empty, **words, **more}
+
+
+def test_the_true_reason_is_told_why_an_eroute_is_missing() -> None:
+    tunnels = host_tunnels(made(hosts(3)), "g1", SEED)
+    ways = [("10.0.1.0/24", "10.0.0.0/24"), ("10.0.1.0/24", "10.0.2.0/24")]
+    (problem,) = eroute_problems([], tunnels)
+    assert "the tunnel manager does not answer" in problem
+    (problem,) = eroute_problems([], tunnels, [state("down")])
+    assert "it is down [no_answer]: nothing came back; remedy: look at the peer" in problem
+    (problem,) = eroute_problems([], tunnels, [state("active")])
+    assert "another program has removed its policies" in problem
+    last = {"what": "3 policies of the child lan", "culprit": "pluto (process 4711)", "time": 1}
+    (problem,) = eroute_problems([], tunnels, [state("active", repairs={"count": 1, "last": last})])
+    assert "3 policies of the child lan, by pluto (process 4711)" in problem
+    fight = state("degraded", reason="kernel_disturbed", story="somebody else removes its policies again and again")
+    (problem,) = eroute_problems(eroutes("c-g0", *ways), tunnels, [fight])
+    assert "again and again" in problem
+    assert eroute_problems(eroutes("c-g0", *ways), tunnels, [state("active")]) == []
 
 
 def test_a_child_that_waits_for_traffic_is_not_down() -> None:
