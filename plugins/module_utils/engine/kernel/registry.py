@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..errors import KernelError, MissingError
+from ..private_directory import NO_LINK, private_directory
 from ..said import Said, parse_said
 
 FILE_NAME = "kernel.sqlite"
@@ -121,9 +122,9 @@ class Registry(RegistryView):
     def __init__(self, directory: str) -> None:
         self.directory = directory
         path = self._path = os.path.join(directory, FILE_NAME)
+        private_directory(directory)
         try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600))
             self._database = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_WAIT)
             self._database.execute("PRAGMA journal_mode=WAL")
             # The file is of no use after a reboot, which empties the kernel too.

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from ..errors import EngineError, MissingError
 from ..ike.actions import Action, Send
 from ..ike.v2.redo import freeze_actions
+from ..private_directory import NO_LINK
 from .definition import parse_stored
 from .log import Log
 from .store import Stored
@@ -66,7 +67,7 @@ class Live:
         self._size = 0
         self._undone = False
         try:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_LINK, 0o600)
             os.fchmod(self._file, 0o600)
         except OSError as exc:
             raise MissingError(
@@ -202,7 +203,7 @@ class Live:
     def _begin_anew(self) -> None:
         """Write a journal of what is true and nothing else, and put it in the place of the old one."""
         fresh = f"{self._path}.new"
-        old, self._file = self._file, os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        old, self._file = self._file, os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | NO_LINK, 0o600)
         try:
             os.write(self._file, self._first)
             self._size = len(self._first)

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable
 
 from ..errors import MissingError
+from ..private_directory import NO_LINK
 
 FILE_NAME = "numbers"
 _IDLE_LINES = 1000  # that a journal may have beyond what is true
@@ -110,7 +111,7 @@ class Numbers:
         lines += [
             f"{2 if key[1] else 1} {number} {' '.join(key)}".rstrip() + "\n" for key, number in self._used.items()
         ]
-        self._journal = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._journal = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | NO_LINK, 0o600)
         os.write(self._journal, "".join(lines).encode())
         os.rename(fresh, self._path)
         self._lines = len(lines)

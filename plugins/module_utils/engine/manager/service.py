@@ -20,6 +20,7 @@ from typing import Any
 from ..crypto import library
 from ..errors import InputError, MissingError
 from ..ike.settings import Settings
+from ..private_directory import NO_LINK, private_directory
 from .client import DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR, Client
 from .control import ControlServer
 from .handlers import Methods
@@ -123,9 +124,9 @@ def _hold(options: Options, make_host: Any, stopped: Callable[[Turner], Awaitabl
 
 def _lock(directory: str) -> int:
     """Be the only manager of this runtime directory."""
+    private_directory(directory)
     try:
-        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(os.path.join(directory, "manager.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(os.path.join(directory, "manager.lock"), os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
     except OSError as exc:
         raise MissingError(
             f"the runtime directory {directory} cannot be used ({exc.strerror})", "run as root, or give --runtime-dir"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import MissingError
+from ..private_directory import NO_LINK, private_directory
 from .definition import Definition, parse_stored
 
 _VERSION = 2
@@ -229,9 +230,9 @@ def _make_place(path: Path) -> None:
     SQLite gives its ``-wal`` file the mode of the database, so the mode has to be right before the first write.
     """
     fresh = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_directory(str(path.parent), "directory of the database")
     new = not path.exists()
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600))
     os.chmod(path, 0o600)
     for folder in [*([path.parent] if new else ()), *(folder.parent for folder in fresh)]:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
