@@ -32,7 +32,13 @@ DEFINITION: dict[str, Any] = {
     "role": {"type": "str", "choices": ["both", "initiator", "responder"]},
     "ike": {
         "type": "dict",
-        "options": {"version": _NUMBER, "proposals": _WORDS, "lifetime": _TEXT, "dpd_delay": _TEXT},
+        "options": {
+            "version": _NUMBER,
+            "proposals": _WORDS,
+            "lifetime": _TEXT,
+            "dpd_delay": _TEXT,
+            "retransmit_timeout": _TEXT,
+        },
     },
     "encapsulation": {"type": "str", "choices": ["auto", "force"]},
     "interface": {

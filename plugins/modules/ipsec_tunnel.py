@@ -96,7 +96,16 @@ options:
         description: Until the IKE SA has to be rekeyed. Seconds, or V(4h), V(30m), V(1d). 4 hours when left out.
         type: str
       dpd_delay:
-        description: Silence before the peer is asked whether it is alive, V(0) for never. 30 seconds when left out.
+        description:
+          - Silence before the peer is asked whether it is alive, V(0) for never. 30 seconds when left out.
+          - It is asked at once when packets leave through the tunnel for some seconds and none come back.
+          - When four such questions in a row are not answered, in 7.5 seconds, a new IKE SA is tried beside the silent one,
+            unless O(role) is V(responder), so that a peer that was restarted is found again at once.
+        type: str
+      retransmit_timeout:
+        version_added: 0.2.0
+        description: How long a request is repeated before the peer counts as unreachable and what is up with it ends. 60 seconds
+          when left out. Until then a path that comes back finds everything as it was.
         type: str
   encapsulation: &encapsulation
     description: V(auto) puts ESP into UDP when a NAT is found, V(force) always. V(auto) when left out.

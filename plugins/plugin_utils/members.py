@@ -31,7 +31,7 @@ HOST_KEYS = (
 )
 # An external peer has no NAT of ours to care for, but a secret that was agreed upon.
 PEER_KEYS = ("address", "id", "networks", "dynamic", "check_address", "port", "profile", "ike", "child", "auth")
-IKE_KEYS = ("version", "proposals", "lifetime", "dpd_delay")
+IKE_KEYS = ("version", "proposals", "lifetime", "dpd_delay", "retransmit_timeout")
 CHILD_KEYS = (
     "proposals",
     "lifetime",

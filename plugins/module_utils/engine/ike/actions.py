@@ -228,4 +228,12 @@ class Vanished:
     spi: int
 
 
-KernelEvent = InstallFailed | Acquire | Expire | MappingChanged | Vanished
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Packets have left through a Child SA for a while, and none came. ``spi`` is ours, at our ``address``."""
+
+    address: str
+    spi: int
+
+
+KernelEvent = InstallFailed | Acquire | Expire | MappingChanged | Vanished | Unanswered

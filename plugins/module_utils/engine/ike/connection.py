@@ -63,6 +63,8 @@ class Connection:
     :ivar answers: whether the peer may start it; if not, its requests find no such tunnel.
     :ivar lifetime: seconds until the IKE SA has to be rekeyed.
     :ivar dpd_delay: seconds of silence before a liveness check, 0 for none (RFC 7296 section 2.4).
+    :ivar retransmit_timeout: seconds for which a request is repeated before the peer counts as unreachable.
+    :ivar starts: whether this end may begin an IKE SA of its own accord.
     :ivar encapsulation: ``auto`` (when a NAT is found) or ``force`` (always UDP).
     """
 
@@ -81,3 +83,5 @@ class Connection:
     dpd_delay: float = 30.0
     encapsulation: str = "auto"
     answers: bool = True
+    retransmit_timeout: float = 60.0
+    starts: bool = True

@@ -29,12 +29,13 @@ from .actions import (
     MappingChanged,
     Path,
     Report,
+    Unanswered,
     Vanished,
 )
 from .connection import ChildConfig, Connection
 from .connections import Connections
 from .settings import Settings
-from .v2 import beside, children, init, lifecycle, stop, timers
+from .v2 import children, handover, init, lifecycle, stop, timers
 from .v2.cookie import Cookies, HalfOpen, Refusals
 from .v2.dispatch import new_peer, pump, receive
 from .v2.exchange import unprotected
@@ -200,6 +201,8 @@ class Endpoint:
             self._expire(turn, event)
         elif isinstance(event, Vanished):
             self._vanished(turn, event)
+        elif isinstance(event, Unanswered):
+            self._unanswered(turn, event)
         elif isinstance(event, InstallFailed):
             self._install_failed(turn, event)
         elif isinstance(event, MappingChanged):
@@ -277,7 +280,7 @@ class Endpoint:
             sa = turn.touched.popitem()[1]
             self._touched[sa.number] = sa
             lifecycle.end_retirement(sa)
-            beside.settle(turn, sa)
+            handover.settle(turn, sa)
             pump(turn, sa)
             turn.touched.pop(sa.number, None)
             if sa.state is State.GONE:
@@ -383,6 +386,11 @@ class Endpoint:
         if found is not None:
             turn.touch(found[0])
             children.make_anew(turn, *found)
+
+    def _unanswered(self, turn: Turn, event: Unanswered) -> None:
+        found = self.registry.by_child_spi.get((event.address, event.spi))
+        if found is not None:
+            timers.suspect(turn, found[0])
 
     def _expire(self, turn: Turn, event: Expire) -> None:
         found = self._owner_of(event.address, event.spi)

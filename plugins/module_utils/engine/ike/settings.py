@@ -12,8 +12,12 @@ from dataclasses import dataclass
 class Settings:
     """Ports, patience and limits.
 
-    :ivar retransmit: pauses after each sending of a request; after the last the peer counts as
-        unreachable (RFC 7296 section 2.4).
+    :ivar retransmit: pauses after each sending of a request (RFC 7296 section 2.4), as far as the patience of its
+        tunnel goes (``Connection.retransmit_timeout``); the last one repeats.
+    :ivar suspicious_tries: sendings of a request without an answer before another IKE SA is tried beside a silent one.
+    :ivar silent_pause: how long after a sign of life packets without any in return are a reason to ask for another.
+    :ivar nat_delay: silence before a liveness check where we are behind a NAT, if the tunnel's is longer: only what we
+        send tells the peer where we are by now.
     :ivar cookie_threshold: half-open SAs from which on an initiator has to return a cookie (section 2.6).
         ``_per_peer`` is that of one address; where a large key exchange is asked for, a tenth of either will do.
     :ivar half_open_limit: half-open SAs from which on nothing new is answered; ``_per_peer`` for one address. Both are
@@ -32,6 +36,9 @@ class Settings:
     ike_port: int = 500
     natt_port: int = 4500
     retransmit: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+    suspicious_tries: int = 5
+    silent_pause: float = 5.0
+    nat_delay: float = 20.0
     cookie_threshold: int = 100
     cookie_threshold_per_peer: int = 20
     half_open_limit: int = 2000

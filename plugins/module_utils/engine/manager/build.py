@@ -96,6 +96,8 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
         version=ike["version"],
         lifetime=float(ike["lifetime"]),
         dpd_delay=float(ike["dpd_delay"]),
+        retransmit_timeout=float(ike["retransmit_timeout"]),
+        starts=document["role"] != "responder",
         encapsulation=document["encapsulation"],
     )
 

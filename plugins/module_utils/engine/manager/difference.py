@@ -29,6 +29,7 @@ _TUNNEL = {
     "ike.proposals": "rekey",
     "ike.lifetime": "hot",
     "ike.dpd_delay": "hot",
+    "ike.retransmit_timeout": "hot",
     "encapsulation": "re-establish",
     "interface.name": "re-establish",
     "interface.id": "re-establish",  # SAs and policies are tied to it

@@ -193,6 +193,9 @@ DEFINITION: Schema = {
                 "proposals": _proposals("IKE algorithms: a profile, or proposals in order of preference."),
                 "lifetime": _duration("Until the IKE SA has to be rekeyed.", 14400, 10),
                 "dpd_delay": _duration("Silence before a liveness check, 0 for none.", 30, 0),
+                "retransmit_timeout": _duration(
+                    "How long a request is repeated before the peer counts as unreachable.", 60, 5
+                ),
             },
         },
         "encapsulation": {

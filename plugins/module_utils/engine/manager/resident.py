@@ -30,6 +30,7 @@ from .log import Log
 from .menders import menders_of
 from .performer import Performer
 from .repairs import Repairs
+from .silence import Silence
 from .sockets import Ports
 from .store import Store
 from .tunnels import Tunnels
@@ -91,6 +92,7 @@ class Resident:
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
         self._told = Bucket(TOLD_RATE, TOLD_BURST)
         self._keepalive_at = clock() + KEEPALIVE_SECONDS
+        self._silence = Silence(clock())
         self._busy = False
         self._pending: list[Action] = []
 
@@ -155,9 +157,8 @@ class Resident:
 
     def next_deadline(self) -> float:
         """When :meth:`wake` has something to do."""
-        times = [self._keepalive_at, self.endpoint.next_deadline(), self.tunnels.retry.next_deadline()]
-        times.append(self.repairs.next_deadline())
-        return min(when for when in times if when is not None)
+        asked = (self.endpoint.next_deadline(), self.tunnels.retry.next_deadline(), self.repairs.next_deadline())
+        return min(self._keepalive_at, self._silence.due, *(when for when in asked if when is not None))
 
     def wake(self) -> None:
         """Do what is due."""
@@ -168,6 +169,8 @@ class Resident:
         if now >= self._keepalive_at:
             self._keepalive_at = now + KEEPALIVE_SECONDS
             self._send_keepalives()
+        if now >= self._silence.due:
+            self._listen_to_silence(now)
 
     # What goes out
 
@@ -248,6 +251,22 @@ class Resident:
             self.counts["echoes_dropped"] += 1
             return
         self.counts["echoes"] += 1
+
+    def _listen_to_silence(self, now: float) -> None:
+        """Have peers asked to whom packets leave, and from whom none come."""
+        watched = [
+            child.sa
+            for sa in self.endpoint.registry.by_spi.values()
+            if sa.alive and sa.connection.dpd_delay
+            for child in sa.children.values()
+        ]
+        try:
+            counters = self.host.gateway.usage_all() if watched else {}
+        except KernelError as exc:
+            self.log.debug(f"cannot read the counters of the SAs: {exc}")
+            counters = {}
+        for event in self._silence.look(watched, counters, now):
+            self.act(self.endpoint.kernel_event(event, now))
 
     def _send_keepalives(self) -> None:
         """RFC 3948 section 4: a NAT forgets a mapping that is not used."""

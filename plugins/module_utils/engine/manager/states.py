@@ -39,6 +39,8 @@ _REFUSED_REMEDY = {
     "no_proposal_chosen": "compare the child's proposals at both ends: a key exchange group (PFS) at one end alone "
     "is the usual cause; profile compat also goes without one",
 }
+# Unanswered sendings of a request after which a waiting operator is told.
+_TRIES_TO_TELL = 4
 _BEST = ("dormant", "trapped", "expired", "negotiating", "active")
 
 
@@ -199,11 +201,21 @@ def _worry(sas: Iterable[IkeSa], how: Condition) -> Condition:
     worries += [(child.expires_at, child.refusal) for child in newest.values() if child.refusal is not None]
     serious = [(ends_at, refusal) for ends_at, refusal in worries if refusal.serious]
     if not serious:
-        return how
+        return _silent(sas, how)
     ends_at, refusal = min(serious)
     reason = refusal.reason if refusal.reason in REASONS else "protocol_error"
     remedy = _REFUSED_REMEDY.get(reason, REASONS[reason].remedy)
     return how._replace(reason=reason, story=refusal.story, remedy=remedy, ends_at=ends_at)
+
+
+def _silent(sas: Iterable[IkeSa], how: Condition) -> Condition:
+    """The same where the peer leaves requests unanswered: whether it lives is not known any more."""
+    for sa in sas:
+        asked = sa.request
+        if sa.alive and asked is not None and asked.tries >= _TRIES_TO_TELL:
+            story = f"{asked.task.kind.value} was sent {asked.tries} times without an answer; it may be gone"
+            return how._replace(reason="no_answer", story=story, remedy=REASONS["no_answer"].remedy)
+    return how
 
 
 def _state(row: Stored, phase1: str, missing: list[str], notice: Notice | None) -> str:

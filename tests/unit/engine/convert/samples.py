@@ -153,6 +153,7 @@ def documents(draw: st.DrawFn, name: str = "") -> dict[str, Any]:
                     "proposals": _proposals(IKE_WORDS),
                     "lifetime": st.integers(10, 86400),
                     "dpd_delay": st.integers(0, 3600),
+                    "retransmit_timeout": st.integers(5, 3600),
                 },
             )
         ),

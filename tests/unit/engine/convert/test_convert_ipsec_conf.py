@@ -142,6 +142,7 @@ def test_every_option_of_the_manual_pages_has_a_row():
     [
         (["ikelifetime=6h"], "ike.lifetime", 6 * 3600),
         (["dpddelay=15"], "ike.dpd_delay", 15),
+        (["retransmit-timeout=90s"], "ike.retransmit_timeout", 90),
         (["forceencaps=yes"], "encapsulation", "force"),
         (["encapsulation=auto"], "encapsulation", "auto"),
         (["leftid=@#7068 6f6e65".replace(" ", "")], "local.id", "keyid:phone"),

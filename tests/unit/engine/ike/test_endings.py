@@ -21,12 +21,12 @@ from engine.wire.v2.numbers import NotifyType
 from .test_rekey import spis, two_children
 from .world import World, child, east_connection, mirror, pair, straight, up
 
-PATIENT = Settings(retransmit=(1000.0,))  # so that the lifetime ends before the patience
+PATIENT = {"settings": Settings(retransmit=(1000.0,)), "retransmit_timeout": 1000.0}  # a lifetime ends before that
 
 
 @pytest.mark.parametrize("doing", ["rekey_child", "new_child"])
 def test_an_spi_reserved_for_a_request_is_released_when_the_ike_sa_expires(doing: str) -> None:
-    world = two_children(lifetime=100.0, dpd_delay=0.0, settings=PATIENT)
+    world = two_children(lifetime=100.0, dpd_delay=0.0, **PATIENT)
     for sa in world.east.engine.registry.by_spi.values():
         sa.rekey_at = float("inf")
     world.run(50.0)
@@ -42,7 +42,7 @@ def test_an_spi_reserved_for_a_request_is_released_when_the_ike_sa_expires(doing
 
 
 def test_the_children_are_carried_on_where_the_peer_has_made_the_successor() -> None:
-    world = up(lifetime=100.0, dpd_delay=0.0, settings=PATIENT)
+    world = up(lifetime=100.0, dpd_delay=0.0, **PATIENT)
     for host in (world.east, world.west):
         for sa in host.engine.registry.by_spi.values():
             sa.rekey_at = float("inf")

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 from engine.ike.actions import Expire, Report
-from engine.ike.settings import Settings
 from engine.selector import parse_selector
 
 from .test_rekey import DOINGS, two_children
@@ -193,7 +192,8 @@ def test_with_loss_and_reordering_it_ends_with_its_children(seed: int) -> None:
         copies = chance.choices([0, 1, 2], [0.25, 0.65, 0.1])[0]
         return [chance.uniform(0.001, 0.8) for _unused in range(copies)]
 
-    world = two_children(dpd_delay=0.0)
+    # Whoever may begin IKE SAs begins another one, which nobody has retired, when the losses look like a dead peer.
+    world = two_children(dpd_delay=0.0, starts=False)
     world.fate = fate
     for position in range(4):
         if position == seed % 4:
@@ -220,7 +220,7 @@ def test_it_can_be_stopped_and_the_peer_can_close_it() -> None:
 
 
 def test_a_dead_peer_ends_it() -> None:
-    world = up(children=(child(lifetime=1000.0),), dpd_delay=10.0, settings=Settings(retransmit=(0.5, 1.0)))
+    world = up(children=(child(lifetime=1000.0),), dpd_delay=10.0, retransmit_timeout=1.5)
     world.east.do(world.east.engine.retire("t", world.now))
     world.fate = lambda number, datagram: []
     world.run(15.0)

@@ -114,7 +114,13 @@ def test_a_secret_in_the_wrong_place_is_not_told(place):
 def test_defaults_and_canonical_form():
     parsed = parse_definition(definition() | {"ike": {"lifetime": "2h", "dpd_delay": 0}})
     document = parsed.public()
-    assert document["ike"] == {"version": 2, "proposals": "modern", "lifetime": 7200, "dpd_delay": 0}
+    assert document["ike"] == {
+        "version": 2,
+        "proposals": "modern",
+        "lifetime": 7200,
+        "dpd_delay": 0,
+        "retransmit_timeout": 60,
+    }
     assert (document["role"], document["encapsulation"], document["remote"]["port"]) == ("both", "auto", 500)
     assert document["children"][0]["lifetime"] == 3600
     assert document["auth"] == {"method": "psk", "secret": "hidden", "also_accept": []}

@@ -9,6 +9,8 @@ comes of the new one, the old one goes on as long as it can.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from . import init
 from .sa import ChildState, IkeSa, Kind, State, Task
 from .turn import Turn
@@ -27,11 +29,12 @@ def begin(turn: Turn, old: IkeSa, first: str = "") -> bool:
         return False
     if any(on_its_way(sa, old) for sa in turn.registry.of_tunnel(connection.name)):
         return False
-    names = dict.fromkeys([first, *(child.config.name for child in old.children.values() if child.state in _CARRIES)])
+    carried = [child.config.name for child in old.children.values() if child.state in _CARRIES]
+    wanted = dict.fromkeys([first, *carried, *asked_for(old)])
     configs = {child.name: child for child in connection.children}
     # Along the path that works: a NAT on it stays where it is, and port 4500 is as good as 500 (section 2.23).
     new = init.new_initiator(turn, connection, old.path)
-    new.handshake.wanted = tuple(configs[name] for name in names if name in configs)
+    new.handshake.wanted = tuple(configs[name] for name in wanted if name in configs)
     new.replaces = old
     return True
 
@@ -39,31 +42,6 @@ def begin(turn: Turn, old: IkeSa, first: str = "") -> bool:
 def on_its_way(sa: IkeSa, old: IkeSa) -> bool:
     """Whether this IKE SA is going to take over from ``old``, or from whatever that one came of."""
     return sa is not old and (sa.replaces is old or (sa.initiator and sa.handshake is not None))
-
-
-def settle(turn: Turn, new: IkeSa) -> None:
-    """Close what ``new`` has taken over, when it has all that can be had."""
-    if new.replaces is None or not new.alive or new.closing:
-        return
-    old = _living(new.replaces)
-    if old is None or old is new:
-        new.replaces = None
-        return
-    there = names(new)
-    if names(old) <= there:
-        if not _proven(new):
-            return
-        close(turn, old)
-    elif _is_pending(new) or not new.initiator:
-        return
-    elif there:
-        for child in old.children.values():
-            if child.config.name in there and child.state is ChildState.INSTALLED:
-                old.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
-        turn.touch(old)
-    else:
-        close(turn, new)
-    new.replaces = None
 
 
 def names(sa: IkeSa) -> set[str]:
@@ -74,15 +52,18 @@ def names(sa: IkeSa) -> set[str]:
 def take_over(turn: Turn, new: IkeSa, old: IkeSa) -> None:
     """Have ``old`` closed when ``new`` has all that it has, at the peer's end as well."""
     new.replaces = old
-    if not _proven(new):
+    if not proven(new):
         new.queue.append(Task(Kind.INFORM))
     turn.touch(new)
 
 
-def ask_for_missing(turn: Turn, new: IkeSa, old: IkeSa) -> None:
-    """Ask for the children that only ``old`` has."""
-    configs = {child.config.name: child.config for child in old.children.values()}
-    for name in names(old) - names(new):
+def ask_for(turn: Turn, new: IkeSa, old: IkeSa, wanted: Iterable[str]) -> None:
+    """Ask in ``new`` for children of ``old``, up there or still to come, that it has not and does not ask for yet."""
+    configs = {task.config.name: task.config for task in old.queue if task.config is not None}
+    if old.request is not None and old.request.task.config is not None:
+        configs[old.request.task.config.name] = old.request.task.config
+    configs |= {child.config.name: child.config for child in old.children.values()}
+    for name in sorted(set(wanted) - names(new) - set(asked_for(new))):
         new.queue.append(Task(Kind.NEW_CHILD, config=configs[name]))
     turn.touch(new)
 
@@ -94,7 +75,7 @@ def close(turn: Turn, sa: IkeSa) -> None:
     turn.touch(sa)
 
 
-def _proven(sa: IkeSa) -> bool:
+def proven(sa: IkeSa) -> bool:
     """Whether the IKE SA is known to be up at the peer: it answered there, asked, or made it out of another one.
 
     Whoever answers IKE_AUTH does not know whether the answer arrives.
@@ -102,7 +83,7 @@ def _proven(sa: IkeSa) -> bool:
     return sa.initiator or sa.next_id > 0 or sa.expected_id > _AFTER_AUTH or bool(sa.lowest_nonce)
 
 
-def _living(sa: IkeSa) -> IkeSa | None:
+def living(sa: IkeSa) -> IkeSa | None:
     """The IKE SA itself or the one that it was rekeyed to; None if it is over."""
     seen: set[int] = set()
     while sa.state is State.REKEYED and sa.replaced_by is not None and sa.number not in seen:
@@ -111,6 +92,7 @@ def _living(sa: IkeSa) -> IkeSa | None:
     return sa if sa.state is State.ESTABLISHED and not sa.closing else None
 
 
-def _is_pending(sa: IkeSa) -> bool:
+def asked_for(sa: IkeSa) -> list[str]:
+    """Names of the children that this IKE SA is asked for, or going to be."""
     tasks = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
-    return any(task.kind is Kind.NEW_CHILD for task in tasks)
+    return [task.config.name for task in tasks if task.kind is Kind.NEW_CHILD and task.reason != "stopped"]

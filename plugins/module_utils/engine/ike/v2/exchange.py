@@ -81,14 +81,25 @@ def repeats_answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path:
 def retransmit(turn: Turn, sa: IkeSa) -> bool:
     """Send the outstanding request again; False when patience has run out."""
     request = sa.request
-    pauses = turn.settings.retransmit
-    if request is None or request.tries >= len(pauses):
+    if request is None:
         return False
-    request.deadline = turn.now + pauses[request.tries]
+    pause = pause_after(turn, sa, request.tries)
+    if pause <= 0:
+        return False
+    request.deadline = turn.now + pause
     request.tries += 1
     turn.actions.append(Send(request.datagram, sa.path))
     turn.report("retransmit", sa, exchange=request.task.kind.value, tries=request.tries)
     return True
+
+
+def pause_after(turn: Turn, sa: IkeSa, tries: int) -> float:
+    """How long to wait after one more sending of a request that was sent ``tries`` times; 0: patience has run out."""
+    pauses = turn.settings.retransmit
+    longest = pauses[-1]
+    waited = sum(pauses[:tries]) + longest * max(0, tries - len(pauses))
+    left = sa.connection.retransmit_timeout - waited
+    return max(0.0, min(pauses[tries] if tries < len(pauses) else longest, left))
 
 
 def unprotected(turn: Turn, header: Header, path: Path, payloads: Sequence[Any]) -> None:

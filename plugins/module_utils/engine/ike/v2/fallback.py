@@ -88,6 +88,8 @@ def new_child_refused(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str
     if _another_offer(sa, task, reason):
         return
     turn.report("child_failed", sa, child=task.config.name, reason=reason, story=story)
+    if sa.replaces is not None:
+        sa.unfit += (task.config.name,)
     # IKE_AUTH makes a child on other terms. Where others live in this IKE SA, it is not given up for one more.
     name = task.config.name
     if reason in _OF_THE_OFFER and not sa.children and name not in sa.unfit and task.reason != "stopped":

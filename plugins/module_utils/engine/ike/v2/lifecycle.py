@@ -62,7 +62,7 @@ def settle_duplicates(turn: Turn, sa: IkeSa) -> None:
         loser = _loser(turn, sa, other)
         winner = other if loser is sa else sa
         if loser.initiator and _crossed(turn, sa, other):
-            beside.ask_for_missing(turn, winner, loser)
+            beside.ask_for(turn, winner, loser, beside.names(loser))
         if beside.names(loser) <= beside.names(winner):
             beside.take_over(turn, winner, loser)
         else:
@@ -71,7 +71,7 @@ def settle_duplicates(turn: Turn, sa: IkeSa) -> None:
 
 def _crossed(turn: Turn, sa: IkeSa, other: IkeSa) -> bool:
     """Whether each end began one of them without knowing of the other's; later ones are begun on purpose."""
-    patience = sum(turn.settings.retransmit)
+    patience = max(sa.connection.retransmit_timeout, sum(turn.settings.retransmit))
     return sa.initiator is not other.initiator and abs(sa.created - other.created) <= patience
 
 

@@ -191,7 +191,7 @@ class IkeSa:
         and it ends with the last child.
     :ivar refusal: why it got no fresh keys the last time.
     :ivar replaces: the living IKE SA from which this one takes over when its children are there (``beside.py``).
-    :ivar unfit: names of the children that the peer refused in its IKE_AUTH.
+    :ivar unfit: names of the children that the peer refused in its IKE_AUTH, or while it takes over.
     :ivar settle_at: when to look whether another IKE SA of the tunnel is one too many, 0 for never.
     :ivar wake: when its next deadline is due, as entered in the timer heap.
     """

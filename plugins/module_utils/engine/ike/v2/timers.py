@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
-from . import children, lifecycle
+from . import beside, children, lifecycle
 from .exchange import last_word, retransmit
 from .sa import Child, ChildState, IkeSa, Kind, State, Task
 from .turn import Turn
@@ -27,7 +27,7 @@ def deadline(turn: Turn, sa: IkeSa) -> float:
             due.append(sa.settle_at)
         due.append(NEVER if sa.retired else sa.rekey_at)
         if sa.connection.dpd_delay and sa.request is None:
-            due.append(sa.last_heard + sa.connection.dpd_delay)
+            due.append(sa.last_heard + _delay(turn, sa))
         for child in sa.children.values():
             if child.sends_at:
                 due.append(child.sends_at)
@@ -43,9 +43,13 @@ def wake(turn: Turn, sa: IkeSa) -> None:
     if _ends_by_itself(sa) and now >= sa.expires_at:
         _expire(turn, sa)
         return
-    if sa.request is not None and now >= sa.request.deadline and not retransmit(turn, sa):
-        _give_up(turn, sa)
-        return
+    if sa.request is not None and now >= sa.request.deadline:
+        if not retransmit(turn, sa):
+            _give_up(turn, sa)
+            return
+        if _is_suspicious(turn, sa) and sa.connection.starts and beside.names(sa):
+            # It may have been restarted, or know us by another address: then it answers who begins anew.
+            beside.begin(turn, sa)
     if sa.state is not State.ESTABLISHED:
         return
     if sa.opening is not None and now >= _opening_ends(turn, sa):
@@ -57,8 +61,31 @@ def wake(turn: Turn, sa: IkeSa) -> None:
     if now >= sa.rekey_at and not sa.retired:
         sa.rekey_at = NEVER
         sa.queue.append(Task(Kind.REKEY_IKE))
-    silent = sa.connection.dpd_delay and now >= sa.last_heard + sa.connection.dpd_delay
-    if silent and sa.request is None and all(task.not_before > now for task in sa.queue):
+    if sa.connection.dpd_delay and now >= sa.last_heard + _delay(turn, sa):
+        _ask(turn, sa)
+
+
+def suspect(turn: Turn, sa: IkeSa) -> None:
+    """Packets leave through a child and none come: is the peer alive, and does it know where we are?"""
+    if sa.alive and sa.connection.dpd_delay and turn.now >= sa.last_heard + turn.settings.silent_pause:
+        _ask(turn, sa)
+        turn.touch(sa)
+
+
+def _is_suspicious(turn: Turn, sa: IkeSa) -> bool:
+    """Whether a request was sent often enough without an answer, and nothing else was heard meanwhile."""
+    tries = turn.settings.suspicious_tries
+    return sa.request.tries >= tries and turn.now >= sa.last_heard + sum(turn.settings.retransmit[: tries - 1])
+
+
+def _delay(turn: Turn, sa: IkeSa) -> float:
+    """Seconds of silence before the peer is asked whether it is alive."""
+    delay = sa.connection.dpd_delay
+    return min(delay, turn.settings.nat_delay) if sa.nat_local else delay
+
+
+def _ask(turn: Turn, sa: IkeSa) -> None:
+    if sa.request is None and all(task.not_before > turn.now for task in sa.queue):
         sa.queue.append(Task(Kind.INFORM))
 
 
