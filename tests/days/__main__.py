@@ -28,6 +28,7 @@ PEERS = ROOT / ".cache/peers"
 KERNEL = ROOT / ".cache/uml/linux"  # of "make uml-kernel"
 COLUMNS = (
     ("packets", "sent"),
+    ("keys", "generations"),
     ("lost", "lost"),
     ("held", "held"),
     ("gaps", "gaps"),

@@ -41,7 +41,7 @@ class Peer(Protocol):
 class _StrongSwan(strongswan.StrongSwan):
     def __init__(self, row: Row, folder: Path) -> None:
         super().__init__(RIGHT, folder)
-        starts = row.starts == "theirs"
+        starts = row.starts != "ours"
         self._told = strongswan.Peer(
             RIGHT,
             LEFT,
@@ -73,7 +73,7 @@ class _StrongSwan(strongswan.StrongSwan):
 class _Libreswan(libreswan.Libreswan):
     def __init__(self, row: Row, folder: Path) -> None:
         super().__init__(RIGHT, folder)
-        self._starts = row.starts == "theirs"
+        self._starts = row.starts != "ours"
         self._told = libreswan.Peer(
             RIGHT,
             LEFT,
@@ -106,7 +106,7 @@ class _Libreswan(libreswan.Libreswan):
 class _OpenIked(openiked.OpenIked):
     def __init__(self, row: Row, folder: Path) -> None:
         extra = "childsa enc aes-256 auth hmac-sha2-512 group curve25519" if row.pfs else ""
-        super().__init__(RIGHT, folder, openiked.Peer(RIGHT, LEFT, SECRET, extra, row.starts == "theirs"))
+        super().__init__(RIGHT, folder, openiked.Peer(RIGHT, LEFT, SECRET, extra, row.starts != "ours"))
 
     def listing(self) -> str:
         return self.sas()

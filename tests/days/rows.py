@@ -18,7 +18,7 @@ class Row:
     """One run.
 
     :ivar peer: strongswan, libreswan or openiked.
-    :ivar starts: ``ours`` or ``theirs``: the side that sets the tunnel up, and up again.
+    :ivar starts: ``ours``, ``theirs`` or ``both``: the side that sets the tunnel up, and up again.
     :ivar pfs: whether the peer asks for a key exchange of each child's own.
     :ivar reauth: whether the peer authenticates anew instead of rekeying its IKE SA.
     """
@@ -47,7 +47,7 @@ ROWS = tuple(
     Row(peer, starts, pfs, reauth)
     for peer, reauths in (("strongswan", (False, True)), ("libreswan", (False, True)), ("openiked", (False,)))
     for reauth in reauths
-    for starts in ("ours", "theirs")
+    for starts in ("ours", "theirs", "both")
     for pfs in (True, False)
 )
 SHORT_ROWS = (

@@ -124,9 +124,9 @@ class Run:
         # A passive end first: the other one's first attempt is to find it.
         if self._row.starts == "ours":
             self._theirs.start()
-        self._ours.start()
-        self._ours.define()
-        if self._row.starts == "theirs":
+            self._define()
+        else:
+            self._define()
             self._theirs.start()
         self._next = time.monotonic()
         for second in range(self._seconds, self._seconds + FIRST):
@@ -180,6 +180,7 @@ class Run:
             self._row.breaks_first,
             left,
             (clear[LEFT.name], clear[RIGHT.name]),
+            len(re.findall("child rekeyed|ike established", self._ours.log.read_text(encoding="utf-8"))),
         )
 
     def end(self) -> None:
@@ -190,6 +191,10 @@ class Run:
         )
         self._theirs.kill()
         self._ours.end()
+
+    def _define(self) -> None:
+        self._ours.start()
+        self._ours.define()
 
     def _second(self, second: int) -> None:
         self._traffic.send(second, self._silent)
@@ -214,7 +219,7 @@ class Run:
 
     def _let_peer_send(self, waited: int) -> None:
         """A peer that waits for us has no policy as yet, and would send in clear what is not meant to be."""
-        if waited > POLICY or "src" in RIGHT.run("ip", "xfrm", "policy", "list", "dir", "out"):
+        if waited > POLICY or f"src {RIGHT.network}" in RIGHT.run("ip", "xfrm", "policy", "list", "dir", "out"):
             self._silent.remove(RIGHT.name)
 
     def _left(self) -> verdict.Left:

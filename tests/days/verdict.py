@@ -15,6 +15,7 @@ STEADY = 30  # seconds of packets both ways after which a tunnel counts as recov
 WE_NOTICE = 60  # seconds until we are up again with a peer that lost its state: our liveness check at its default
 THEY_NOTICE = 600  # seconds that a peer may take to notice that we lost ours
 GAP = 5  # seconds that a peer may break a tunnel for when it closes the old one first
+LIFETIME = 3600  # seconds that a Child SA of ours lives at most
 SLIP = 3  # seconds that a listing may be behind what happens
 # What the listing said in a second.
 NOT_ASKED, NOT_ACTIVE, ACTIVE = range(3)
@@ -56,6 +57,7 @@ class Left:
 class Verdict:
     """What became of a run; figures in packets or seconds.
 
+    :ivar generations: how often there were new Child SAs, by a rekey or a new IKE SA: a run without proves nothing.
     :ivar lost: packets lost beyond those that reboots and the peer's own gaps explain.
     :ivar recovered: seconds from the daemon's return until packets passed for good, by the side that was rebooted.
     :ivar gaps: how often, ``longest_gap`` for how long, a peer that breaks before it makes left us without a tunnel.
@@ -64,6 +66,7 @@ class Verdict:
     """
 
     sent: int = 0
+    generations: int = 0
     lost: int = 0
     held: int = 0
     lost_in_reboots: int = 0
@@ -89,16 +92,17 @@ def judge(
     breaks_first: bool,
     left: Left,
     clear: tuple[Sequence[int], Sequence[int]],
+    generations: int,
 ) -> Verdict:
     """The verdict on a run.
 
     :param fates: of the packets of each site, by second.
     :param said: what our listing said, by second.
-    :param starts: ``ours`` or ``theirs``: who sets the tunnel up.
+    :param starts: ``ours``, ``theirs`` or ``both``: who sets the tunnel up.
     :param clear: the seconds in which our site and theirs sent packets in clear. A peer that has lost its SAs, or
         its state, may know no better for a while after a reboot; we have to.
     """
-    verdict = Verdict(clear_ours=len(clear[0]), clear_theirs=len(clear[1]))
+    verdict = Verdict(clear_ours=len(clear[0]), clear_theirs=len(clear[1]), generations=generations)
     ways = list(fates.values())
     verdict.sent = sum(fate != NOT_SENT for way in ways for fate in way)
     verdict.held = sum(fate == LATE for way in ways for fate in way)
@@ -129,6 +133,8 @@ def judge(
     if verdict.untrue_in_reboots > WE_NOTICE:
         verdict.problems.append(f"said active for {verdict.untrue_in_reboots} s after a reboot")
     verdict.problems += [f"SAs at the end: {left.problem()}"] if left.problem() else []
+    if generations < len(said) // LIFETIME:
+        verdict.problems.append(f"{generations} generations of Child SAs in {clock(len(said))}: too few to prove much")
     for seconds, who in ((clear[0], "us"), ([one for one in clear[1] if not in_reboot[one]], "the peer")):
         if seconds:
             verdict.problems.append(f"{len(seconds)} packets in clear from {who}, the first at {clock(seconds[0])}")

@@ -43,6 +43,7 @@ class Story:
         self.left = ALL_WELL
         self.clear: tuple[list[int], list[int]] = ([], [])
         self.breaks_first = False
+        self.generations = 1
 
     def lose(self, begin: int, end: int, said: int = NOT_ACTIVE, way: str = "left") -> Story:
         self.fates[way][begin:end] = bytearray([LOST]) * (end - begin)
@@ -50,7 +51,9 @@ class Story:
         return self
 
     def judged(self, starts: str = "ours") -> Verdict:
-        return judge(self.fates, self.said, self.reboots, starts, self.breaks_first, self.left, self.clear)
+        return judge(
+            self.fates, self.said, self.reboots, starts, self.breaks_first, self.left, self.clear, self.generations
+        )
 
 
 def test_all_well() -> None:
@@ -150,6 +153,15 @@ def test_a_peer_may_know_no_better_after_a_reboot_but_we_have_to(clear: list[int
     story.reboots = [REBOOT]
     story.clear = (problems, clear)
     assert len(story.judged().problems) == len(problems)
+
+
+def test_a_run_without_new_keys_proves_nothing() -> None:
+    story = Story()
+    story.fates = {"left": bytearray([PASSED]) * 7200, "right": bytearray([PASSED]) * 7200}
+    story.said = bytearray(7200)
+    assert story.judged().problems == ["1 generations of Child SAs in 0d02:00:00: too few to prove much"]
+    story.generations = 2
+    assert story.judged().problems == []
 
 
 def test_rows() -> None:
