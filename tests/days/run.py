@@ -161,10 +161,9 @@ class Run:
                 missing += 1
                 ask = missing <= ASK_WHILE_LOST or missing % ASK_WHILE_LOST == 0
                 self._said[second] = self._ours.says() if ask else self._said[second - 1]
-            else:
+            elif missing or second % ASK_EVERY == 0:
                 missing = 0
-                if second % ASK_EVERY == 0:
-                    self._said[second] = self._ours.says()
+                self._said[second] = self._ours.says()
             if second % (self._seconds // 12) == 0:
                 lost = sum(fates[:second].count(verdict.LOST) for fates in self._traffic.fates.values())
                 print(f"{self._row.name}: {verdict.clock(second)}, {lost} packets missing", flush=True)
