@@ -47,7 +47,7 @@ options:
     description:
       - V(tunnel) puts packets whole into new ones, V(transport) protects what is in them.
       - Left out, a new SA is in transport mode and one that exists stays as it is - also one that grouping has made anew
-        in tunnel mode.
+        in tunnel mode, which ungrouping takes back.
     type: str
     choices: [transport, tunnel]
   encryption: &encryption

@@ -41,7 +41,8 @@ options:
       - V(tun) is the tunnel mode of the SA after it. One that M(fleet.ipsec.ipsec_sa) made is checked against that SA;
         any other is a name that lives as long as its group.
       - The SA after V(tun) must be in tunnel mode. One that M(fleet.ipsec.ipsec_sa) or C(ipsec spi) made in transport mode
-        and that nothing has used yet is made anew; RV(recreated) tells of it.
+        and that no policy leads to is made anew; RV(recreated) tells of it. Once it is ungrouped and no policy needs it so,
+        it is in transport mode again.
     type: list
     elements: str
     aliases: [said]
@@ -188,7 +189,7 @@ sas:
   elements: str
   sample: [tun.113@192.0.2.2, esp.115@192.0.2.2, ah.116@192.0.2.2]
 recreated:
-  description: The SAs that were made anew in tunnel mode, or would be in check mode.
+  description: The SAs that were made anew in another mode, or would be in check mode. They go on from where they stand.
   returned: when grouping or ungrouping
   type: list
   elements: str
@@ -340,7 +341,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     return {
         "changed": plan.changed,
         "sas": [str(said) for said in sas],
-        "recreated": [str(said) for said in plan.remade],
+        "recreated": [str(said) for said in (*plan.remade, *plan.restored)],
         "dissolved": [[str(said) for said in group] for group in plan.dissolved],
         "policies": [
             {

@@ -26,7 +26,7 @@ ROWS = Path(__file__).with_name("features")
 CHAPTERS = {
     "A": ("ipsec ikeping", 45),
     "B": ("ike: activate, list, remove", 47),
-    "C": ("ipsec spigrp, the command", 31),
+    "C": ("ipsec spigrp, the command", 32),
     "D": ("ipsec spigrp, the listing", 12),
     "E": ("ipsec eroute", 30),
     "F": ("The whole set", 5),

@@ -168,7 +168,8 @@ def test_ipcomp_and_the_state_that_the_kernel_adds_to_it(host: Host, capsys) -> 
     assert "proto 4 spi" in host.states() or "proto ipencap spi" in host.states()
     host.command()
     assert re.sub(r"addtime\(\d+,0,0\)", "", capsys.readouterr().out) == (
-        "comp0x115@192.0.2.2 COMP_DEFLATE: dir=out src=192.0.2.1 life(c,s,h)= natencap=none natsport=0 natdport=0\n"
+        "comp0x115@192.0.2.2 COMP_DEFLATE: dir=out src=192.0.2.1 life(c,s,h)= natencap=none natsport=0 natdport=0 "
+        "mode=tunnel\n"
     )
     assert actions(host.delete("comp.115@192.0.2.2")) == ["deleted"] and host.states() == ""
 
@@ -373,8 +374,9 @@ def test_the_classic_words_make_list_and_delete(host: Host, capsys, tmp_path) ->
     assert shown.splitlines() == [
         "tun0x115@192.0.2.2 IPIP: dir=out src=192.0.2.1 life(c,s,h)= natencap=none natsport=0 natdport=0",
         "esp0x115@192.0.2.2 ESP_AES_HMAC_SHA2_256: dir=out src=192.0.2.1 iv_bits=128bits ooowin=64 alen=256 aklen=256 "
-        "eklen=256 life(c,s,h)=addtime(0,100,200)packets(0,0,5) natencap=none natsport=0 natdport=0",
-        "comp0x115@192.0.2.2 COMP_DEFLATE: dir=out src=192.0.2.1 life(c,s,h)= natencap=none natsport=0 natdport=0",
+        "eklen=256 life(c,s,h)=addtime(0,100,200)packets(0,0,5) natencap=none natsport=0 natdport=0 mode=transport",
+        "comp0x115@192.0.2.2 COMP_DEFLATE: dir=out src=192.0.2.1 life(c,s,h)= natencap=none natsport=0 natdport=0 "
+        "mode=transport",
     ]  # fmt: skip
     assert host.command("--said", "esp.115@192.0.2.2", "--del") == 0
     assert "proto esp" not in host.states()

@@ -326,6 +326,11 @@ def _finish(plan: Plan, given: argparse.Namespace, program: str) -> int:
             complain(f"{program}: {step.said} {step.action}{': ' if step.fields else ''}{', '.join(step.fields)}")
         elif step.impact == "re-create":
             complain(f"{program}: {step.said} was made anew ({', '.join(step.fields)}): its counters begin at 0")
+        if step.by_group:
+            complain(
+                f"{program}: {step.said} is in tunnel mode, which a group with tun gave it, and keeps that as long as "
+                "a group or a policy needs it; --mode transport makes it anew"
+            )
     if given.debug and all(step.action == NONE for step in plan.steps):
         complain(f"{program}: nothing to do")
     return 0

@@ -148,6 +148,8 @@ def _change(members: tuple[Said, ...], given: argparse.Namespace, program: str) 
                 complain(f"{program}: {sign} {line}")
     for said in plan.remade:
         complain(f"{program}: {said} was made anew in tunnel mode, for {members[members.index(said) - 1]}")
+    for said in plan.restored:
+        complain(f"{program}: {said} is in transport mode again, as it was before it stood behind tun")
     for warning in plan.warnings:
         complain(f"{program}: {warning}")
     return 0

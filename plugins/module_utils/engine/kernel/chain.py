@@ -213,6 +213,11 @@ def leads_to(policy: Policy, sa: SaState, sas: Iterable[SaState]) -> bool:
     return not any((not o.larval, o.add_time) > rank and _fits(first, o, policy, first=True) for o in sas)
 
 
+def demands(policy: Policy, sa: SaState) -> bool:
+    """Whether ``policy`` may have packets go through ``sa``, at whatever place."""
+    return any(_fits(template, sa, policy, first=place == 0) for place, template in enumerate(policy.templates))
+
+
 def carries(policy: Policy, chain: Chain) -> bool:
     """Whether ``policy`` demands exactly this chain; where an SA is gone, its name must do."""
     if len(policy.templates) != len(chain):

@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from ..errors import EngineError, KernelError, MissingError
@@ -60,14 +60,19 @@ def add_sa(sa: Sa) -> Operation:
     return _sa_operation(xfrm.NEWSA, "add", sa)
 
 
+def go_on_with_sa(sa: Sa, held: Installed) -> Operation:
+    """Create in the place of ``held``, which was deleted: sequence numbers, replay window and counters go on."""
+    return _sa_operation(xfrm.NEWSA, "add", sa, held.progress())
+
+
 def update_sa(sa: Sa) -> Operation:
     """Fill a reserved SPI, or change ports and limits of a live SA; ESRCH when there is none."""
     return _sa_operation(xfrm.UPDSA, "update", sa)
 
 
-def _sa_operation(kind: int, verb: str, sa: Sa) -> Operation:
+def _sa_operation(kind: int, verb: str, sa: Sa, progress: Mapping[int, bytes] | None = None) -> Operation:
     what = f"{verb} the {PROTOCOL_NAMES.get(sa.protocol, sa.protocol)} SA 0x{sa.spi:x} to {sa.destination}"
-    return Operation(kind, 0, xfrm.pack_sa(sa), what, sa.protocol, xfrm.family_of(sa.destination))
+    return Operation(kind, 0, xfrm.pack_sa(sa, progress), what, sa.protocol, xfrm.family_of(sa.destination))
 
 
 def delete_sa(destination: str, spi: int, protocol: int) -> Operation:

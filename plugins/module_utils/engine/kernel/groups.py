@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -19,37 +19,14 @@ from typing import NamedTuple
 from ..errors import EngineError, InputError, KernelError
 from ..said import Said
 from . import chain as chains
+from . import group_modes as modes
 from .addresses import is_local
-from .client import Operation, XfrmClient, add_sa, delete_sa, describe, set_policy
-from .eroutes import said_of
-from .installed import shows_keys
+from .client import Operation, XfrmClient, describe, set_policy
+from .group_snapshot import Members, Snapshot, look
 from .klips import Problem, read_groups
-from .registry import Manual, Registry, RegistryView
-from .values import IPCOMP, OUT, PROTOCOL_NAMES, Policy, SaState
+from .registry import Registry, RegistryView
+from .values import IPCOMP, OUT, PROTOCOL_NAMES, Policy
 from .views import with_single_sas
-
-Members = tuple[Said, ...]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What the kernel and the registry had when they were looked at.
-
-    :ivar noted: the SAs that were keyed by hand, with every ``tun`` that was made for itself.
-    """
-
-    sas: Mapping[Said, SaState]
-    policies: Sequence[Policy]
-    groups: Sequence[Members]
-    noted: Mapping[Said, Manual]
-
-    def missing(self, members: Members) -> Members:
-        """The members whose SA is gone; a ``tun`` goes with the group only."""
-        return tuple(said for said in members if said.protocol != chains.TUN and said not in self.sas)
-
-    def group_of(self, said: Said) -> Members:
-        """The group that an SA is in; empty when it is in none."""
-        return next((members for members in self.groups if said in members), ())
 
 
 class Group(NamedTuple):
@@ -78,6 +55,7 @@ class Plan:
 
     :ivar made: the new group; empty when there is none to make.
     :ivar remade: its SAs that are made anew in tunnel mode.
+    :ivar restored: SAs that are made anew in transport mode, as they were before a group had them in tunnel mode.
     :ivar dissolved: the groups that end.
     :ivar changes: the policies that change.
     :ivar warnings: what the operator should know about it.
@@ -88,21 +66,12 @@ class Plan:
     dissolved: tuple[Members, ...] = ()
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
+    restored: Members = ()
 
     @property
     def changed(self) -> bool:
         """Whether anything is to be done at all."""
-        return bool(self.made or self.dissolved or self.changes)
-
-
-def look(client: XfrmClient, registry: RegistryView) -> Snapshot:
-    """Read all that groups are made of. Reserved SPIs count as SAs; policies for a mark are left out.
-
-    :raises MissingError: without the permission.
-    """
-    sas = {said_of(sa): sa for sa in client.dump_sas() if not sa.hold}
-    policies = [policy for policy in client.dump_policies() if not policy.marked]
-    return Snapshot(sas, policies, registry.groups(), registry.manual_sas())
+        return bool(self.made or self.dissolved or self.changes or self.remade or self.restored)
 
 
 def listing(seen: Snapshot, is_local: Callable[[str], bool]) -> list[Group]:
@@ -135,8 +104,8 @@ def plan_group(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
     :raises InputError: when these SAs cannot be grouped.
     """
     chains.check_names(members, name)
-    remade = _to_tunnel(members, seen)
-    seen = replace(seen, sas={**seen.sas, **remade})
+    remade, restored = modes.to_tunnel(members, seen), modes.to_transport(members, seen, name)
+    seen = replace(seen, sas={**seen.sas, **remade, **restored})
     chains.check_states(members, seen.sas, name)
     chains.check_tunnels(members, seen.sas, {said: note.source for said, note in seen.noted.items()}, name)
     dissolved: list[Members] = []
@@ -159,24 +128,8 @@ def plan_group(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
         chains.check_family(policy, chain, lambda said: f"{name}[{members.index(said)}]")
     wanted = [chains.with_chain(p, chain) if ours else p for p, ours in zip(wanted, led, strict=True)]
     made = () if members in seen.groups else members
-    return Plan(made, tuple(remade), tuple(dissolved), _changes(seen.policies, wanted))
-
-
-def _to_tunnel(members: Members, seen: Snapshot) -> dict[Said, SaState]:
-    """The SAs behind a ``tun`` that can be made anew in tunnel mode, as they will be.
-
-    These are SAs keyed by hand that no packet went through and no policy leads to. The classic tools knew no mode of an
-    SA; there it came with the group.
-    """
-    found = {}
-    for tunnel, said in itertools.pairwise(members):
-        sa, note = seen.sas.get(said), seen.noted.get(said)
-        if tunnel.protocol != chains.TUN or sa is None or note is None or sa.reqid != note.reqid:
-            continue
-        unused = not sa.packets and not any(chains.leads_to(policy, sa, ()) for policy in seen.policies)
-        if sa.mode == "transport" and unused:
-            found[said] = replace(sa, mode="tunnel")
-    return found
+    warnings = modes.stray_tunnels(members, seen) if made else ()
+    return Plan(made, tuple(remade), tuple(dissolved), _changes(seen.policies, wanted), warnings, tuple(restored))
 
 
 def plan_ungroup(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
@@ -192,10 +145,17 @@ def plan_ungroup(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
             dissolved += [held] if held not in dissolved else []
         elif said.protocol != chains.TUN and said not in seen.sas:
             raise chains.no_such_sa(said, f"{name}[{number}]")
-    changes = _changes(seen.policies, _without(dissolved, seen.policies, seen))
+    after = _without(dissolved, seen.policies, seen)
+    changes = _changes(seen.policies, after)
     bare = [change.wanted for change in changes if change.wanted.direction == OUT and _protects_nothing(change.wanted)]
     warnings = [f"{describe(policy)} compresses only from now on: nothing encrypts its packets" for policy in bare]
-    return Plan((), (), tuple(dissolved), changes, tuple(warnings))
+    restored = tuple(
+        said
+        for group in dissolved
+        for said in group
+        if said in seen.tunnelled and not any(modes.needs_tunnel(policy, said, seen) for policy in after)
+    )
+    return Plan((), (), tuple(dissolved), changes, tuple(warnings), restored)
 
 
 def _without(dissolved: Iterable[Members], policies: Sequence[Policy], seen: Snapshot) -> Sequence[Policy]:
@@ -220,7 +180,13 @@ def show(plan: Plan, members: Members) -> tuple[str, str]:
     concerned = dict.fromkeys(said for each in (*plan.dissolved, plan.made or members) for said in each)
     stays = () if plan.made or plan.dissolved else (members,)
     before, after = (*plan.dissolved, *stays), (plan.made,) if plan.made else stays
-    modes = ["".join(f"{said} is in {mode} mode\n" for said in plan.remade) for mode in ("transport", "tunnel")]
+    modes = [
+        "".join(f"{said} is in {mode} mode\n" for mode, saids in pairs for said in saids)
+        for pairs in (
+            (("transport", plan.remade), ("tunnel", plan.restored)),
+            (("tunnel", plan.remade), ("transport", plan.restored)),
+        )
+    ]
     return (
         _lines(before, concerned, (change.held for change in plan.changes)) + modes[0],
         _lines(after, concerned, (change.wanted for change in plan.changes)) + modes[1],
@@ -252,8 +218,16 @@ def carry_out(client: XfrmClient, registry: Registry, decide: Callable[[Snapshot
                 registry.remove_group(members[0])
             if plan.made:
                 registry.add_group(plan.made)
-            _remake(client, plan.remade, undo)
+            for said in plan.remade:
+                registry.put_tunnelled(said)
+                modes.must_remake(client, said, "tunnel", undo)
+            if plan.made:
+                for said in plan.restored:
+                    registry.drop_tunnelled(said)
+                    modes.must_remake(client, said, "transport", undo)
             _set_policies(client, plan.changes, undo)
+            if not plan.made:
+                _restore(client, registry, plan.restored, undo)
     except EngineError:
         if undo:
             client.batch(undo[::-1])
@@ -261,20 +235,12 @@ def carry_out(client: XfrmClient, registry: Registry, decide: Callable[[Snapshot
     return plan
 
 
-def _remake(client: XfrmClient, saids: Members, undo: list[Operation]) -> None:
-    """Make SAs anew in tunnel mode, with the keys that they have."""
+def _restore(client: XfrmClient, registry: Registry, saids: Members, undo: list[Operation]) -> None:
+    """Give SAs that no policy demands any more the mode that they had; whose keys are hidden waits for a group."""
     for said in saids:
-        held = client.read_sa(said.destination, said.spi, said.protocol)
-        if held is None:
-            raise KernelError(f"make {said} anew", errno.ESRCH, "it has just gone")
-        if not shows_keys(held.sa):
-            detail = "this kernel does not show its keys; make it in tunnel mode, then group it"
-            raise KernelError(f"make {said} anew", errno.EPERM, detail)
-        delete = delete_sa(said.destination, said.spi, said.protocol)
-        client.do(delete)
-        undo.append(add_sa(held.sa))
-        client.do(add_sa(replace(held.sa, mode="tunnel", af_unspec=True)))
-        undo.append(delete)
+        there = client.get_sa(said.destination, said.spi, said.protocol) is not None
+        if modes.remake(client, said, "transport", undo) or not there:
+            registry.drop_tunnelled(said)
 
 
 def _set_policies(client: XfrmClient, changes: Sequence[Change], undo: list[Operation]) -> None:

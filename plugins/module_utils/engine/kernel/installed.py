@@ -13,9 +13,10 @@ from . import xfrm
 from .spec import Limits
 from .values import Aead, Auth, Crypt, Sa, SaState
 
-REPLAY_VAL = 10
+LIFETIME_VAL, REPLAY_VAL = 9, 10
 _LIMITS_AT = 96
 _LIMITS = struct.Struct("=8Q")
+_LIFETIME = struct.Struct("=4Q")  # octets, packets, time of adding, of first use
 _INFINITE = 0xFFFFFFFFFFFFFFFF
 _NAME_OCTETS = 64
 _REPLAY = struct.Struct("=3I")  # sent, received, bitmap
@@ -35,6 +36,7 @@ class Installed(NamedTuple):
     :ivar state: what it did so far.
     :ivar sent: the latest sequence number that left; ``received``: the highest that came.
     :ivar bitmap: of the newest 32 packets of the replay window, the lowest bit is ``received``.
+    :ivar replay: the whole replay state as the kernel wrote it: number of the attribute, and its octets.
     """
 
     sa: Sa
@@ -42,6 +44,15 @@ class Installed(NamedTuple):
     sent: int
     received: int
     bitmap: int
+    replay: tuple[int, bytes] | None = None
+
+    def progress(self) -> dict[int, bytes]:
+        """What an SA in its place takes to go on where it stands, by number of the attribute: sequence numbers, replay
+        window, counters. So none of them is used twice with its keys.
+        """
+        state = self.state
+        found = {LIFETIME_VAL: _LIFETIME.pack(state.bytes, state.packets, state.add_time, state.use_time)}
+        return found | (dict([self.replay]) if self.replay else {})
 
 
 def unpack_installed(data: bytes, at: int, end: int) -> Installed:
@@ -65,7 +76,15 @@ def unpack_installed(data: bytes, at: int, end: int) -> Installed:
         limits=_limits(data, at),
         if_id=state.if_id,
     )  # fmt: skip
-    return Installed(sa, state, *_replay(data, found))
+    return Installed(sa, state, *_replay(data, found), _raw_replay(data, found))
+
+
+def _raw_replay(data: bytes, found: dict[int, tuple[int, int]]) -> tuple[int, bytes] | None:
+    for number in (xfrm.REPLAY_ESN_VAL, REPLAY_VAL):
+        if number in found:
+            at, end = found[number]
+            return number, data[at:end]
+    return None
 
 
 def _keyed(data: bytes, place: tuple[int, int] | None, sizes: int) -> list | None:

@@ -9,6 +9,7 @@ The registry notes which SAs were made here. All others, those of IKE and of oth
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -45,6 +46,7 @@ class Seen:
     """What the kernel and the registry had of the SAs concerned.
 
     :ivar noted: every SA that was made here. ``keys_hidden``: whether the kernel shows zeros for keys.
+    :ivar tunnelled: those in tunnel mode because a group had them so.
     """
 
     installed: Mapping[Said, Installed]
@@ -52,6 +54,7 @@ class Seen:
     groups: Sequence[Members]
     children: Mapping[int, Child]
     keys_hidden: bool = False
+    tunnelled: frozenset[Said] = frozenset()
 
     def group_of(self, said: Said) -> Members:
         """The group that an SA is in; empty when it is in none."""
@@ -70,6 +73,7 @@ class Step(NamedTuple):
     :ivar fields: what differs, in the words of :mod:`.manual_words`.
     :ivar held: the SA as it is; None when there is none, and for a ``tun``. ``wanted``: as it will be.
     :ivar note: for the registry, None to forget it.
+    :ivar by_group: whether it is in tunnel mode because of a group, and nobody has named its mode.
     """
 
     said: Said
@@ -79,6 +83,7 @@ class Step(NamedTuple):
     wanted: Sa | None = None
     note_held: Manual | None = None
     note: Manual | None = None
+    by_group: bool = False
 
     @property
     def impact(self) -> str:
@@ -120,7 +125,7 @@ def look(client: XfrmClient, registry: RegistryView, saids: Iterable[Said]) -> S
     found = ((said, client.read_sa(said.destination, said.spi, said.protocol)) for said in real)
     return Seen(
         {said: sa for said, sa in found if sa is not None},
-        noted, registry.groups(), registry.children(), _keys_hidden(),
+        noted, registry.groups(), registry.children(), _keys_hidden(), registry.tunnelled(),
     )  # fmt: skip
 
 
@@ -151,8 +156,11 @@ def plan_present(wishes: Sequence[Wish], owner: str, places: Sequence[str], seen
         named.add(wish.said)
         note = _claim(wish.said, owner, place, seen)
         step = _tunnel_step(wish, owner, note) if wish.sa is None else _sa_step(wish, wish.sa, owner, note, used, seen)
+        group = seen.group_of(wish.said)
         moved = {"mode", "reqid", "source"} & set(step.fields)
-        if moved and (group := seen.group_of(wish.said)):
+        if step.action == CREATED and _is_behind_tun(wish.said, group) and step.wanted and step.wanted.mode != "tunnel":
+            moved |= {"mode"}
+        if moved and group:
             raise InputError(
                 place, str(wish.said), f"is in the group {_text(group)}, which needs its {' and '.join(sorted(moved))}",
                 "ungroup it first, by the name of any of its SAs",
@@ -240,13 +248,21 @@ def _sa_step(wish: Wish, sa: Sa, owner: str, note: Manual | None, used: set[int]
     if held is None:
         # One that expired keeps the request ID that policies may know it by.
         reqid = wish.reqid or (note.reqid if note else _fresh(used))
-        wanted = replace(sa, mode=wish.mode or "transport", reqid=reqid)
-        return Step(wish.said, CREATED, wanted=wanted, note=Manual(owner, reqid, sa.source))
+        # So does its mode where a group gave it.
+        tunnelled = wish.said in seen.tunnelled or _is_behind_tun(wish.said, seen.group_of(wish.said))
+        by_group = tunnelled and not wish.mode
+        wanted = replace(sa, mode=wish.mode or ("tunnel" if by_group else "transport"), reqid=reqid)
+        return Step(wish.said, CREATED, wanted=wanted, note=Manual(owner, reqid, sa.source), by_group=by_group)
     wanted = replace(sa, mode=wish.mode or held.sa.mode, reqid=wish.reqid or held.sa.reqid)
     fields = differing(held.sa, wanted, seen.keys_hidden)
     hot = not fields or all(field in _HOT or _is_hot_port(field, held.sa, wanted) for field in fields)
     action = NONE if not fields else UPDATED if hot else RECREATED
-    return Step(wish.said, action, fields, held.sa, wanted, note, Manual(owner, wanted.reqid, sa.source))
+    by_group = not wish.mode and wish.said in seen.tunnelled
+    return Step(wish.said, action, fields, held.sa, wanted, note, Manual(owner, wanted.reqid, sa.source), by_group)
+
+
+def _is_behind_tun(said: Said, group: Members) -> bool:
+    return any(before.protocol == chains.TUN and after == said for before, after in itertools.pairwise(group))
 
 
 def _fresh(used: set[int]) -> int:
@@ -322,6 +338,10 @@ def carry_out(client: XfrmClient, registry: Registry, saids: Iterable[Said], dec
 def _note(registry: Registry, step: Step) -> None:
     if step.note is not None and step.action != NONE:
         registry.put_manual(step.said, step.note)
+        if step.by_group:
+            registry.put_tunnelled(step.said)
+        else:
+            registry.drop_tunnelled(step.said)
     elif step.note is None:
         registry.drop_manual(step.said)
 

@@ -5,7 +5,7 @@
 
 The kernel keeps no names. Everything that the collection installs carries a request ID out of a reserved range, and
 this file says whose it is. It also keeps what the kernel has no place for: groups, SAs keyed by hand with the ``tun``
-SAs among them, and whose a shunt is.
+SAs among them, which of these are in tunnel mode for a group, and whose a shunt is.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS member(grp INTEGER NOT NULL, place INTEGER NOT NULL, 
     PRIMARY KEY(grp, place));
 CREATE TABLE IF NOT EXISTS manual(said TEXT PRIMARY KEY, owner TEXT NOT NULL, reqid INTEGER NOT NULL,
     source TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS tunnelled(said TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS shunt(number INTEGER PRIMARY KEY, owner TEXT NOT NULL, shape TEXT NOT NULL);
 """
 _LOCK_WAIT = 10  # seconds
@@ -100,6 +101,11 @@ class RegistryView:
         """Every SA keyed by hand that was not deleted through us; the kernel may have it no more."""
         rows = self._database.execute("SELECT said, owner, reqid, source FROM manual") if self._has("manual") else ()
         return {parse_said(text): Manual(*rest) for text, *rest in rows}
+
+    def tunnelled(self) -> frozenset[Said]:
+        """The SAs keyed by hand that are in tunnel mode because a group with a ``tun`` had them so."""
+        rows = self._database.execute("SELECT said FROM tunnelled") if self._has("tunnelled") else ()
+        return frozenset(parse_said(text) for (text,) in rows)
 
     def shunts(self) -> dict[int, tuple[str, str]]:
         """Every shunt by its number: (owner, shape). What a shape says is for shunt.py to read."""
@@ -243,6 +249,15 @@ class Registry(RegistryView):
     def drop_manual(self, said: Said) -> None:
         """Forget an SA; to be called inside of :meth:`changing`."""
         self._database.execute("DELETE FROM manual WHERE said=?", (str(said),))
+        self.drop_tunnelled(said)
+
+    def put_tunnelled(self, said: Said) -> None:
+        """Note that a group gave an SA its tunnel mode; to be called inside of :meth:`changing`."""
+        self._database.execute("INSERT OR REPLACE INTO tunnelled VALUES(?)", (str(said),))
+
+    def drop_tunnelled(self, said: Said) -> None:
+        """Forget that; to be called inside of :meth:`changing`."""
+        self._database.execute("DELETE FROM tunnelled WHERE said=?", (str(said),))
 
     # Shunts
 

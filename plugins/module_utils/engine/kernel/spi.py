@@ -107,7 +107,8 @@ def _details(installed: Installed, now: float) -> list[str]:
     used = state.last_used or state.use_time
     if used:
         words.append(f"idle={max(0, int(now) - used)}")
-    return words + _encapsulation(sa)
+    # KLIPS knew no mode: there it came with the group.
+    return [*words, *_encapsulation(sa), f"mode={sa.mode}"]
 
 
 def _life(installed: Installed, now: float) -> str:

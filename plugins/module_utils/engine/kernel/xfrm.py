@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Mapping
 
 from .addresses import family_of
 from .spec import Limits
@@ -132,8 +133,11 @@ def unpack_selector(data: bytes, at: int) -> KernelSelector:
 # SAs
 
 
-def pack_sa(sa: Sa) -> bytes:
-    """Body of NEWSA and UPDSA."""
+def pack_sa(sa: Sa, progress: Mapping[int, bytes] | None = None) -> bytes:
+    """Body of NEWSA and UPDSA.
+
+    :param progress: attributes with what the SA did so far, where it goes on with that.
+    """
     family = family_of(sa.destination)
     flags = (
         (STATE_AF_UNSPEC if sa.af_unspec else 0)
@@ -166,11 +170,13 @@ def pack_sa(sa: Sa) -> bytes:
                 _ENCAP.pack(UDP_ENCAP_ESPINUDP, source_port.to_bytes(2, "big"), destination_port.to_bytes(2, "big")),
             )
         )
-    if wide:
+    progress = progress or {}
+    if wide and REPLAY_ESN_VAL not in progress:
         words = (sa.replay_window + 31) // 32
         parts.append(
             attribute(REPLAY_ESN_VAL, _REPLAY_ESN.pack(words, 0, 0, 0, 0, sa.replay_window) + bytes(4 * words))
         )
+    parts += [attribute(number, octets) for number, octets in progress.items()]
     parts.append(_pack_if_id(sa.if_id))
     return b"".join(parts)
 
