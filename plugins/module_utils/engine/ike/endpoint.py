@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..crypto.entropy import Entropy
@@ -35,7 +36,8 @@ from .actions import (
 from .connection import ChildConfig, Connection
 from .connections import Connections
 from .settings import Settings
-from .v2 import children, handover, init, lifecycle, stop, timers
+from .v2 import children, handover, init, lifecycle, stop, supersede, timers
+from .v2.children import serves
 from .v2.cookie import Cookies, HalfOpen, Refusals
 from .v2.dispatch import new_peer, pump, receive
 from .v2.exchange import unprotected
@@ -174,6 +176,45 @@ class Endpoint:
             turn.touch(sa)
         return self._finish(turn)
 
+    def supersede(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
+        """Replace, after :meth:`define`, what a definition of before brought about, without a moment in between.
+
+        It goes on until what takes its place is up. Children are negotiated anew in the same IKE SA; where an
+        option of the IKE SA changed (``children`` is None) another one has to be started: :meth:`awaited` tells
+        which children it is to have.
+        """
+        turn = Turn(self, now)
+        names = None if children is None else set(children)
+        for sa in self.registry.of_tunnel(name):
+            if names is not None:
+                supersede.supersede_children(turn, sa, names)
+            elif sa.alive and sa.children:
+                supersede.supersede_sa(turn, sa)
+            else:
+                stop.stop_sa(turn, sa)
+        current = self._current(name)
+        if names is not None and current is not None:
+            self._want(turn, current, supersede.awaited(turn, name))
+        return self._finish(turn)
+
+    def awaited(self, name: str) -> list[str]:
+        """The children of a tunnel that are to take over from superseded ones and are not up yet."""
+        return [config.name for config in supersede.awaited(Turn(self, 0.0), name)]
+
+    def negotiates(self, name: str) -> bool:
+        """Whether we have asked for a child of a tunnel, or are about to."""
+        asked = [task for sa in self.registry.of_tunnel(name) for task in (sa.request and sa.request.task, *sa.queue)]
+        return any(task is not None and task.kind is Kind.NEW_CHILD for task in asked)
+
+    def rename(self, old: str, new: str) -> None:
+        """Let the IKE SAs of a tunnel be those of another name, which is then to be defined; nothing on the wire."""
+        self.connections.remove(old)
+        for sa in self.registry.of_tunnel(old):
+            self.registry.rename(sa, replace(sa.connection, name=new))
+            for child in sa.children.values():
+                child.sa = replace(child.sa, tunnel=new)
+            self._touched[sa.number] = sa
+
     def receive(self, datagram: bytes, path: Path, now: float) -> list[Action]:
         """Take an IKE message (without the non-ESP marker) that came along ``path``."""
         turn = Turn(self, now)
@@ -279,6 +320,7 @@ class Endpoint:
         while turn.touched:
             sa = turn.touched.popitem()[1]
             self._touched[sa.number] = sa
+            supersede.settle(turn, sa.connection.name)
             lifecycle.end_retirement(sa)
             handover.settle(turn, sa)
             pump(turn, sa)
@@ -298,7 +340,7 @@ class Endpoint:
         """The IKE SA of a tunnel to work with: an established one first, else one being set up."""
         sas = self.registry.of_tunnel(name)
         # While a collision is open the children, and the work on them, are with the one that is being replaced.
-        alive = [sa for sa in sas if sa.alive and not sa.closing and sa.claims is None]
+        alive = [sa for sa in sas if sa.alive and not sa.closing and sa.claims is None and not sa.superseded]
         rising = [sa for sa in sas if sa.state in (State.START, State.INIT_SENT, State.AUTH_SENT)]
         return (alive or rising or [None])[-1]
 
@@ -320,9 +362,9 @@ class Endpoint:
 
     def _want(self, turn: Turn, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
         """Have children negotiated; those that are neither up nor asked for already."""
-        known = {child.config.name for child in sa.children.values() if child.state is not ChildState.DELETING}
+        known = {child.config.name for child in sa.children.values() if serves(child)}
         asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
-        known |= {task.config.name for task in asked if task.kind is Kind.NEW_CHILD and task.reason != "stopped"}
+        known |= {task.config.name for task in asked if task.kind is Kind.NEW_CHILD and not task.reason}
         if sa.handshake is not None:
             known |= {config.name for config in sa.handshake.wanted}
         missing = [config for config in wanted if config.name not in known]

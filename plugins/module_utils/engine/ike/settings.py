@@ -26,7 +26,7 @@ class Settings:
     :ivar rekey_margin: fraction of a lifetime left when the rekey begins; ``rekey_fuzz`` more at random.
     :ivar busy_pause: how long to wait after the first TEMPORARY_FAILURE (section 2.25); ``refused_pause``: after any
         other refusal of a rekey; each time twice as long, within ``shortest_pause`` and ``longest_pause``.
-    :ivar switch_pause: after which a child that replaces one of another IKE SA sends, closed or not.
+    :ivar switch_pause: after which the peer is asked for a proof that it has a child that it had us make beside others.
     :ivar duplicate_pause: how long two IKE SAs of one tunnel may stand beside each other when both are up.
     :ivar move_pause: how old a Child SA has to be to be rekeyed because the peer's NAT made a new mapping.
     :ivar max_children: Child SAs in one IKE SA.

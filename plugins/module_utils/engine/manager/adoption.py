@@ -28,6 +28,7 @@ from .live import Kept
 from .losses import Name, ends_of, inbound, lost_policies, outbound
 from .performer import claimant
 from .plan import Step
+from .renames import renames
 from .states import needed
 from .store import Put, Stored
 
@@ -139,13 +140,22 @@ def _carry_on(resident: Resident, rows: Mapping[str, Stored], kept: Kept) -> Non
     """From the tunnels as they were in operation to those of the database, as if it changed only now."""
     tunnels = resident.tunnels
     fresh: dict[str, Stored | None] = {}
-    for name, before in kept.rows.items():
-        if name not in rows:
+    gone = {name: before for name, before in kept.rows.items() if name not in rows}
+    made = [(name, row.wanted, row.definition) for name, row in rows.items() if name not in kept.rows]
+    again = renames(gone, made) if gone and made else {}
+    for name, old in again.items():
+        put = Put(rows[name].owner, rows[name].wanted, rows[name].definition, rows[name].asked)
+        tunnels.rename(old, Step(name, "created", "none", None, put), rows[name])
+    for name in gone:
+        if name in again.values():
+            fresh[name] = None
+        else:
+            before = gone[name]
             tunnels.carry_out(Step(name, "removed", "none", before, None), None)
             fresh[name] = None
     for name, row in rows.items():
-        before = kept.rows.get(name)
-        if before is None or before == row:
+        before = kept.rows.get(again.get(name, name))
+        if before is None or before == row or name in again:
             tunnels.adopt(row)
         else:
             tunnels.carry_out(_difference(before, row, tunnels.condition(name).running().children), row)

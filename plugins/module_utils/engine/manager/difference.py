@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from .definition import Definition
 
 # Mildest first. hot: nothing on the wire; rekey: negotiated anew within the running IKE SA, no packet is lost;
-# re-establish: what the option belongs to (the tunnel, or the one child) goes down and comes up again.
+# re-establish: there has to be another IKE SA (or child); the old one stays until that is there.
 IMPACTS = ("none", "hot", "rekey", "re-establish")
 
 _TUNNEL = {
@@ -40,8 +40,8 @@ _TUNNEL = {
 }
 _CHILD = {
     "start": "hot",
-    "local": "re-establish",
-    "remote": "re-establish",
+    "local": "rekey",
+    "remote": "rekey",
     "mode": "re-establish",
     "proposals": "rekey",
     "lifetime": "hot",
@@ -49,6 +49,10 @@ _CHILD = {
     "lifetime_packets": "hot",
     "replay_window": "rekey",
 }
+
+
+# What a rekey cannot change: such a child is replaced by another one, negotiated beside it.
+_REPLACED = ("local", "remote", "mode")
 
 
 class Change(NamedTuple):
@@ -63,6 +67,13 @@ class Change(NamedTuple):
     impact: str
     child: str = ""
     option: str = ""
+
+    @property
+    def replaces(self) -> bool:
+        """Whether a child that is up, or the IKE SA, is to be replaced by another one."""
+        if not self.child:
+            return self.impact == "re-establish"
+        return self.option in _REPLACED and self.impact != "hot"
 
 
 def changes(before: Definition, after: Definition, running: frozenset[str]) -> Iterator[Change]:

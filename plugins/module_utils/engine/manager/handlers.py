@@ -17,6 +17,7 @@ from .control import Connection, Handler
 from .listing import listing, look, select, shown_repairs
 from .methods import API
 from .plan import Plan, make_plan, stored_changes
+from .renames import renames
 from .resident import Resident
 from .schema import nearest
 from .states import UNKNOWN, Condition, reached
@@ -102,11 +103,15 @@ class Methods:
             tunnels = self._resident.tunnels
             # What goes makes room first: others may get its selectors, and take its policies over.
             order = sorted(range(len(plan.steps)), key=lambda position: plan.steps[position].action != "removed")
+            again = _renamed(plan)
             with self._resident.policies.together():
                 async for position in _in_slices(order):
                     step = plan.steps[position]
                     row = outcome[step.name] if step.name in outcome else tunnels.rows.get(step.name)
-                    tunnels.carry_out(step, row)
+                    if row is not None and step.name in again:
+                        tunnels.rename(again[step.name], step, row)
+                    elif step.name not in again.values():
+                        tunnels.carry_out(step, row)
                     shown = answer["tunnels"][position]
                     if row is not None:
                         shown["number"] = row.number
@@ -215,6 +220,17 @@ class Methods:
     def _changed(self, name: str) -> None:
         for watch in self._watches:
             watch.tell(name)
+
+
+def _renamed(plan: Plan) -> dict[str, str]:
+    """New name -> old name of what goes on under another one."""
+    removed = {step.name: step.before for step in plan.steps if step.action == "removed" and step.before is not None}
+    created = [
+        (step.name, step.after.wanted, step.after.definition)
+        for step in plan.steps
+        if step.action == "created" and step.after is not None
+    ]
+    return renames(removed, created) if removed and created else {}
 
 
 class _Watch:

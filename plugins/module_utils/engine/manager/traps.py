@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from ..errors import EngineError, KernelError
 from ..ike.actions import ChildSa
@@ -84,6 +85,14 @@ class Traps:
         refusals += [str(refusal.problem) for refusal in refused.values()]
         if refusals:
             raise KernelError("hold the place of a child that is down", 0, "; ".join(refusals))
+
+    def rename(self, old: str, new: str) -> None:
+        """Hold for another tunnel what is held for this one, until the next :meth:`lay` for it."""
+        self.leave(new, self._left.pop(old, ()))
+        self._laid[new] = {name: replace(spec, tunnel=new) for name, spec in self._laid.pop(old, {}).items()}
+        for name, spec in self._laid[new].items():
+            self._policies.claim(_claimant(new, name), (HOLDS, 0), spec)
+            self._policies.drop(_claimant(old, name))
 
     def take(self, tunnel: str) -> None:
         """Hold no place for this tunnel any more.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from ..errors import EngineError
 from ..ike.actions import Acquire, Action, Path, Report
@@ -17,6 +18,7 @@ from ..selector import Selector
 from .build import connection_of
 from .desired_policies import DesiredPolicies
 from .devices import Devices
+from .difference import changes
 from .host import KernelHost
 from .interface import if_id_of
 from .log import Log
@@ -133,6 +135,30 @@ class Tunnels:
         self.settle_numbers(step.name)
         self.changed(step.name)
 
+    def rename(self, old: str, step: Step, row: Stored) -> None:
+        """Let a tunnel go on under the name of ``row``, which is new, and go over to what that says."""
+        new, before = row.name, self.rows.pop(old)
+        with self._policies.together():
+            self._endpoint.rename(old, new)
+            self.traps.rename(old, new)
+            self._forget_peer(old)
+            if old in self._connections:
+                self._connections[new] = self._connections.pop(old)
+                self._peers.enter(new, self._connections[new].remote_address)
+            self.retry.forget(old)
+            self._notices.pop(old, None)
+            self._acquired.pop(old, None)
+            self.rows[new] = before
+            running = self.condition(new).running()
+            differences = tuple(changes(before.definition, row.definition, running.children))
+            self._change(replace(step, changes=differences, phase=None, only=None), row)
+            # Before the rows are noted: the SAs have to be the new one's when the old one is no more.
+            self._act([])
+        for name in (old, new):
+            self.settled(name)
+            self.settle_numbers(name)
+            self.changed(name)
+
     def _nudge(self, name: str) -> None:
         """It is wanted once more: have the next attempt now, if none is under way."""
         if not self._under_way(name, self.condition(name)):
@@ -142,21 +168,27 @@ class Tunnels:
         now = self._clock()
         before = self.condition(step.name).running()
         children = {child["name"] for child in row.definition.document["children"]}
-        anew = {change.child for change in step.changes if change.impact == "re-establish"}
+        anew = {change.child for change in step.changes if change.replaces}
         gone = {change.child for change in step.changes if change.child} - children
-        if "" in anew:
+        if any(change.path.startswith("interface.") for change in step.changes if change.replaces):
+            # The interface itself is another one: its packets have nowhere to go meanwhile.
             self._act(self._endpoint.stop(step.name, now))
-        elif anew | gone:
-            self._act(self._endpoint.stop(step.name, now, anew | gone))
         if step.halts:
             self._halt(step, row)
+        manual = {child["name"] for child in row.definition.document["children"] if child["start"] == "manual"}
+        self.traps.leave(step.name, before.children - manual)
         self.adopt(row)
         if step.halts and step.only is None:
             return
+        if "" in anew:
+            self._act(self._endpoint.supersede(step.name, now))
+        elif anew | gone:
+            self._act(self._endpoint.supersede(step.name, now, anew | gone))
         self._renew_keys(step)
-        if starts_itself(row):
+        opens = row.wanted != "inactive" and row.definition.document["role"] != "responder"
+        if starts_itself(row) or (opens and self._endpoint.awaited(step.name)):
             self.retry.want(step.name, now)
-        elif anew and before.busy and row.wanted != "inactive" and row.definition.document["role"] != "responder":
+        elif anew and before.busy and opens:
             # Nobody asked for it to be up, but it was, so it is brought up again.
             self._start(step.name, None if "" in anew else before.children & anew)
 
@@ -174,7 +206,7 @@ class Tunnels:
         """Start what the retry clock says is due, while there is time: key exchanges of some groups are dear."""
         now = self._clock()
         for name in self.retry.due(now):
-            self._start(name, needed(self.rows[name]))
+            self._start(name, dict.fromkeys([*needed(self.rows[name]), *self._endpoint.awaited(name)]))
             if self._clock() - now >= _STARTS_SECONDS:
                 break
 
@@ -248,9 +280,11 @@ class Tunnels:
         if report.kind == "child_down":
             self._lay_traps(row)
         how = self.condition(name)
-        if how.state == "active":
+        if how.state == "active" and not self._endpoint.awaited(name):
             self._notices.pop(name, None)
             self.retry.succeeded(name)
+            if not starts_itself(row):
+                self.retry.forget(name)
         elif self._under_way(name, how):
             self.retry.started(name)
         elif report.data.get("reason") == "stopped" and starts_itself(row):
@@ -281,9 +315,12 @@ class Tunnels:
 
         A peer's attempt does not count before it is authenticated: anybody could keep us from starting with those.
         """
-        if how.phase1 == "active":
+        if how.phase1 == "active" and how.state != "active":
             return how.state == "negotiating"
-        return any(sa.initiator and sa.handshake is not None for sa in self._endpoint.registry.of_tunnel(name))
+        # Beside one that is up another may be under way, with what takes its place.
+        return self._endpoint.negotiates(name) or any(
+            sa.initiator and sa.handshake is not None for sa in self._endpoint.registry.of_tunnel(name)
+        )
 
     def _reqids(self, row: Stored) -> dict[str, int]:
         """Request IDs of the children; they stay the same when a tunnel changes its owner."""
@@ -340,7 +377,9 @@ class Tunnels:
     def _renew_keys(self, step: Step) -> None:
         """Have what was negotiated before agree with new options, where that loses nothing."""
         renewed = {
-            change.child for change in step.changes if change.impact == "rekey" and (change.option or not change.child)
+            change.child
+            for change in step.changes
+            if change.impact == "rekey" and not change.replaces and (change.option or not change.child)
         }
         if "" in renewed:
             self._act(self._endpoint.rekey(step.name, self._clock()))

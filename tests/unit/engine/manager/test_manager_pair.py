@@ -111,12 +111,12 @@ def test_changed_child_proposals_rekey_the_child(pair):
     eventually(lambda: left.kernel()["sas"] == 2)
 
 
-def test_changed_selectors_reestablish_the_child_alone(pair):
+def test_changed_selectors_replace_the_child_alone(pair):
     left, right = pair
     ours, _unused = established(left, right)
     networks = (["10.1.0.0/17"], ["10.2.0.0/16"])
     step = left.apply(ours | {"children": [{"name": "lan", "local": networks[0], "remote": networks[1]}]})["tunnels"][0]
-    assert step["impact"] == "re-establish"
+    assert step["impact"] == "rekey"
     eventually(
         lambda: (
             [sa["local"] for sa in tunnel(left)["children"][0]["sas"]] == [["10.1.0.0/17"]]

@@ -77,7 +77,7 @@ def test_a_change_of_one_child_is_that_childs():
     narrower = [two[0], two[1] | {"remote": ["10.1.0.0/25"]}]
     running = Running(True, True, frozenset("ab"))
     found = step(definition() | {"children": narrower}, have=[row(definition() | {"children": two})], running=running)
-    assert [(one.path, one.child, one.impact) for one in found.changes] == [("children.b.remote", "b", "re-establish")]
+    assert [(one.path, one.child, one.impact) for one in found.changes] == [("children.b.remote", "b", "rekey")]
     found = step(definition() | {"children": two[:1]}, have=[row(definition() | {"children": two})], running=running)
     assert [(one.path, one.impact) for one in found.changes] == [("children.b", "rekey")]
 

@@ -13,7 +13,8 @@ from engine.ike.settings import Settings
 from engine.kernel.events import AcquireEvent
 from engine.manager.definition import parse_definition
 from engine.manager.log import Log
-from engine.manager.plan import Step, make_plan
+from engine.manager.plan import Step, make_plan, stored_changes
+from engine.manager.renames import renames
 from engine.manager.resident import KEEPALIVE_SECONDS, TOLD_BURST, Resident
 from engine.manager.store import Put, Store
 from engine.selector import parse_selector
@@ -246,17 +247,21 @@ def lan(resident: Resident, **changes: object) -> list[dict]:
     return [resident.tunnels.rows["t"].definition.document["children"][0] | changes]
 
 
-def test_policies_stay_while_a_change_brings_the_tunnel_down_and_up(world):
+def test_what_is_up_goes_on_until_what_a_change_asks_for_is_there(world):
     world.define(world.right, "present")
     world.define(world.left)
     world.run(1)
-    calls = world.left.host.gateway.calls
-    calls.clear()
+    gateway = world.left.host.gateway
+    gateway.calls.clear()
+    before = dict(gateway.sas)
     assert change(world.left, encapsulation="force") == "re-establish"
-    assert list(outbound(world.left).values()) == [0] and world.left.host.gateway.sas == {}
+    assert set(outbound(world.left).values()) <= {spi for _address, spi in before} and gateway.sas == before
+    assert world.state(world.left) == "active"
     world.run(3)
-    assert world.state(world.left) == "active" and len(world.left.host.gateway.sas) == 2
-    assert "remove_policies" not in calls, "not for a moment could a packet leave in clear"
+    assert world.state(world.left) == "active" and len(gateway.sas) == 2 and not gateway.sas.keys() & before.keys()
+    assert set(world.right.host.gateway.sas) == set(gateway.sas)
+    assert not {"delete_policies"} & set(gateway.calls), "not for a moment could a packet leave in clear"
+    assert gateway.calls.index("install_outbound") < gateway.calls.index("remove_sas"), "nor was one dropped"
 
 
 @pytest.mark.parametrize(("before", "after"), [("auto", "manual"), ("manual", "trap")])
@@ -277,13 +282,14 @@ def test_a_renamed_child_takes_the_place_over(world):
     world.define(world.right, "present")
     world.define(world.left)
     world.run(1)
-    ((reqid, _unused),) = world.left.host.gateway.policies.values()
+    ((reqid, before),) = world.left.host.gateway.policies.values()
     change(world.left, children=lan(world.left, name="wan"))
-    world.wire.deliver()  # the peer confirms that the old one is gone; the new one is not started yet
-    ((new, spi),) = world.left.host.gateway.policies.values()
-    assert new != reqid and spi == 0
+    ((old, spi),) = world.left.host.gateway.policies.values()
+    assert (old, spi) == (reqid, before), "the old one carries the packets until the new one is there"
     world.run(3)
-    assert world.state(world.left) == "active" and list(outbound(world.left).values()) != [0]
+    ((new, spi),) = world.left.host.gateway.policies.values()
+    assert world.state(world.left) == "active" and new != reqid and spi not in (0, before)
+    assert len(world.left.host.gateway.sas) == 2 == len(world.right.host.gateway.sas)
 
 
 def test_success_shortens_the_next_pause(world):
@@ -451,3 +457,85 @@ def test_strangers_do_not_make_subscribers_lag_behind_nor_an_end_wait(world):
     world.right.datagram(request, forger)
     assert world.right.endpoint.half_open.total == 1 and world.right.quiet
     assert world.state(world.right) != "negotiating"
+
+
+def test_a_tunnel_goes_on_under_another_name(world):
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(1)
+    left, tunnels = world.left, world.left.tunnels
+    sas, flying, reqids = dict(left.host.gateway.sas), left.performer.sent, dict(left.host.registry.children())
+    calls = left.host.gateway.calls
+    calls.clear()
+    raw = tunnels.rows["t"].definition.stored() | {"name": "u"}
+    params = {"definitions": [raw], "state": "active", "purge": True, "owner": "me"}
+    steps = make_plan(params, tunnels.rows, lambda name: tunnels.condition(name).running()).steps
+    assert renames({"t": steps[1].before}, [("u", "active", steps[0].after.definition)]) == {"u": "t"}
+    row = left.store.commit(stored_changes(steps))["u"]
+    tunnels.rename("t", steps[0], row)
+    world.run(5)
+    assert left.performer.sent == flying and left.host.gateway.sas == sas, "the peer does not notice"
+    assert not {"delete_policies", "remove_sas"} & set(calls)
+    assert tunnels.condition("u").state == "active" and tunnels.condition("t").state == "unknown"
+    assert {reqid: names.tunnel for reqid, names in left.host.registry.children().items()} == dict.fromkeys(reqids, "u")
+    left.live.close()
+    again = Resident(left.store, left.host, world.wire, left.log, Settings(), lambda: world.now)
+    world.wire.at["10.0.0.1"] = world.left = again
+    again.begin()
+    world.run(5)
+    assert again.tunnels.condition("u").state == "active" and again.host.gateway.sas == sas
+
+
+def test_a_tunnel_to_another_peer_is_no_rename(world):
+    world.define(world.left)
+    before = world.left.tunnels.rows["t"]
+    raw = before.definition.stored() | {"name": "u", "remote": {"address": "10.0.0.9"}}
+    other, same = parse_definition(raw), parse_definition(before.definition.stored() | {"name": "v"})
+    assert renames({"t": before}, [("u", "active", other)]) == {}
+    assert renames({"t": before}, [("u", "active", other), ("v", "active", same)]) == {"v": "t"}
+    assert renames({"t": before}, [("u", "active", same), ("v", "active", same)]) == {}
+    assert renames({"t": before}, [("v", "inactive", same)]) == {}
+
+
+def test_networks_move_when_the_peer_has_them_too_whoever_is_first(world):
+    """The ends change one after the other, the initiator first, then the responder first."""
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(1)
+    two = {world.left: ["10.1.0.0/16", "10.11.0.0/16"], world.right: ["10.11.0.0/16", "10.1.0.0/16"]}
+    for first, second in ((world.left, world.right), (world.right, world.left)):
+        for end in (first, second):
+            gone = set(first.host.gateway.sas)
+            side = "local" if end is world.left else "remote"
+            before = lan(end)[0][side]
+            change(end, children=lan(end, **{side: two[end] if len(before) == 1 else ["10.1.0.0/16"]}))
+            assert 0 not in [spi for remote, (_reqid, spi) in end.host.gateway.policies.items() if _stays(remote)]
+            world.run(3)
+            assert len(first.host.gateway.sas) == 2 and set(first.host.gateway.sas) == set(second.host.gateway.sas)
+            assert gone != set(first.host.gateway.sas), "another child, with other networks"
+            assert all(spi for remote, (_reqid, spi) in end.host.gateway.policies.items() if _stays(remote))
+        assert world.state(first) == world.state(second) == "active"
+        assert world.left.counts["child_down"] == world.right.counts["child_down"] == 0
+    assert world.left.counts["ike_established"] == 1, "all of it in one IKE SA"
+
+
+def _stays(networks: tuple[str, str]) -> bool:
+    return set(networks) == {"10.1.0.0/16", "10.2.0.0/16"}
+
+
+def test_what_the_peer_does_not_know_yet_leaves_what_there_is_until_it_does(world):
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(1)
+    before = dict(world.left.host.gateway.sas)
+    change(world.left, local={"address": "10.0.0.1", "id": "other.example.net"})
+    world.run(120)
+    assert world.left.host.gateway.sas == before and world.state(world.left) == "active"
+    assert world.left.tunnels.retry.due_at("t") is not None or world.left.counts["ike_connecting"] > 3
+    change(world.right, remote={"address": "10.0.0.1", "id": "other.example.net"})
+    assert world.right.host.gateway.sas.keys() == before.keys()
+    world.run(120)
+    assert world.state(world.left) == world.state(world.right) == "active"
+    assert len(world.left.host.gateway.sas) == 2 == len(world.right.host.gateway.sas)
+    assert not set(before) & set(world.left.host.gateway.sas)
+    assert world.left.counts["child_down"] == world.right.counts["child_down"] == 0

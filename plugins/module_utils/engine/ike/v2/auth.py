@@ -258,6 +258,11 @@ def new_child_up(turn: Turn, sa: IkeSa, task: Task, child: Child) -> None:
     children.report_up(turn, sa, child)
     if task.reason == "stopped":
         sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
+    if task.reason == "superseded":
+        child.superseded = True
+        config = next((one for one in sa.connection.children if one.name == task.config.name), None)
+        if config is not None and not sa.outgoing:
+            sa.queue.append(Task(Kind.NEW_CHILD, config=config))
 
 
 def child_from_answer(

@@ -25,7 +25,7 @@ def begin(turn: Turn, old: IkeSa, first: str = "") -> bool:
     :param first: the child that goes along with IKE_AUTH.
     """
     connection = turn.connections.get(old.connection.name)
-    if connection is None or old.retired or not old.alive or old.closing or old.claims is not None:
+    if connection is None or old.outgoing or not old.alive or old.closing or old.claims is not None:
         return False
     if any(on_its_way(sa, old) for sa in turn.registry.of_tunnel(connection.name)):
         return False

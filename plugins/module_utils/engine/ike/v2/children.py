@@ -30,12 +30,13 @@ from ..actions import (
     ResetPolicies,
 )
 from ..connection import ChildConfig
-from . import nat
+from . import nat, supersede
 from .sa import Child, ChildState, IkeSa, Kind, Task
 from .traffic import Narrowed
 from .turn import Turn
 
 SENDING = (ChildState.INSTALLED, ChildState.REKEYING)
+PROOF = "proof"  # the reason of a request whose answer proves that the peer has what it asked us for
 PROTOCOL_NUMBERS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
 
 
@@ -174,24 +175,44 @@ def install(turn: Turn, sa: IkeSa, child: Child) -> None:
 def take_up(turn: Turn, sa: IkeSa, child: Child) -> None:
     """Install a child that we answered with. The peer does not receive on it before it has our answer.
 
-    Where an IKE SA beside this one carries it so far, that one goes on sending until it is closed, or for a moment.
+    Where older ones carry its packets, in this IKE SA or in another, those go on sending until they are closed, or it
+    is proven that the peer has the answer: it asks the next thing, or answers what we ask after a moment.
     """
-    current = max(
-        (c for c in _heirs(turn, child) if c.number not in sa.children and c.state in SENDING and not has_successor(c)),
-        key=lambda c: c.number,
-        default=None,
-    )
-    if current is None:
+    if not supersede.older_in_use(turn, sa, child):
         install(turn, sa, child)
         return
-    child.state, child.sends_at = ChildState.ANSWERED, turn.now + turn.settings.switch_pause
-    current.successor = child
+    child.state, child.proof_at = ChildState.ANSWERED, turn.now + turn.settings.switch_pause
+    for older in _heirs(turn, child):
+        if older.number not in sa.children and older.state in SENDING and not has_successor(older):
+            older.successor = child
     turn.actions.append(InstallInbound(child.sa))
+    turn.touch(sa)
+
+
+def prove(turn: Turn, sa: IkeSa) -> None:
+    """The peer has all answers that we gave it so far: what was made beside older children may send."""
+    for child in list(sa.children.values()):
+        if child.proof_at:
+            switch_to(turn, child)
+
+
+def _let_send(turn: Turn, sa: IkeSa) -> None:
+    """An older one is gone: have those send that were made beside it, unless others carry their packets."""
+    for other in turn.registry.of_tunnel(sa.connection.name):
+        for child in other.children.values():
+            if child.proof_at and not supersede.older_in_use(turn, other, child):
+                switch_to(turn, child)
+                turn.touch(other)
 
 
 def has_successor(child: Child) -> bool:
     """Whether another one is going to take over when it goes."""
     return child.successor is not None and child.successor.state is not ChildState.GONE
+
+
+def serves(child: Child) -> bool:
+    """Whether it is what its definition asks for now, and is to stay."""
+    return not child.superseded and child.state is not ChildState.DELETING
 
 
 def report_up(turn: Turn, sa: IkeSa, child: Child) -> None:
@@ -202,7 +223,7 @@ def report_up(turn: Turn, sa: IkeSa, child: Child) -> None:
 def switch_to(turn: Turn, child: Child) -> None:
     """A child that only received so far now sends too."""
     if child.state is ChildState.ANSWERED:
-        child.state, child.sends_at = ChildState.INSTALLED, 0.0
+        child.state, child.proof_at = ChildState.INSTALLED, 0.0
         turn.actions.append(InstallOutbound(child.sa))
 
 
@@ -222,6 +243,7 @@ def remove(turn: Turn, sa: IkeSa, child: Child, reason: str, story: str) -> None
     if child.successor is not None:
         switch_to(turn, child.successor)
     forget(turn, sa, child)
+    _let_send(turn, sa)
     heirs = _heirs(turn, child)
     policies = _what_becomes_of_policies(sa, child, heirs)
     if isinstance(policies, PointPolicies):
@@ -243,12 +265,13 @@ def make_anew(turn: Turn, sa: IkeSa, child: Child) -> None:
     if child.successor is not None:
         switch_to(turn, child.successor)
     forget(turn, sa, child)
+    _let_send(turn, sa)
     heirs = _heirs(turn, child)
     policies = _what_becomes_of_policies(sa, child, heirs)
     if isinstance(policies, RemovePolicies):
         policies = ResetPolicies(child.sa)
     turn.actions += [*([policies] if policies else ()), RemoveSas(child.sa)]
-    if sa.alive and not sa.retired:
+    if sa.alive and not sa.outgoing and not child.superseded:
         sa.queue.append(Task(Kind.NEW_CHILD, config=child.config))
     sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
     if not heirs:
@@ -281,8 +304,9 @@ def _what_becomes_of_policies(
 
 
 def clear(turn: Turn, sa: IkeSa, child: Child) -> None:
-    """An operator wants it gone: the SAs and the policies, whatever else uses them."""
+    """An operator wants it gone: the SAs, and the policies where nobody else wants them."""
     forget(turn, sa, child)
+    _let_send(turn, sa)
     turn.actions += [RemoveSas(child.sa), RemovePolicies(child.sa)]
     turn.report("child_down", sa, child, child=child.config.name, reason="stopped", story="stopped by an operator")
 
@@ -315,6 +339,9 @@ def refuse_in_retired(sa: IkeSa) -> None:
 
     :raises IkeError: TEMPORARY_FAILURE, scope child.
     """
+    if sa.superseded:
+        story = "the definition changed: what is up stays until its successor is there or its lifetime is over"
+        raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="replaced")
     if sa.retired:
         story = "an operator removed this IKE SA: what is up stays until its lifetime is over, nothing new is made"
         # To NO_ADDITIONAL_SAS strongSwan closes the IKE SA at once, with all its children, to begin afresh.

@@ -15,7 +15,7 @@ from ...wire.v2.notify import Notify
 from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from ...wire.v2.payloads import Payloads
 from ..actions import Path
-from . import lifecycle, table
+from . import children, lifecycle, table
 from .exchange import Incoming, last_word, opened, repeats_answer, send_answer, send_request, unprotected
 from .sa import AUTHENTICATED, IkeSa, Kind, State, Task
 from .turn import Turn
@@ -78,6 +78,7 @@ def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path)
     before = sa.state
     if before in AUTHENTICATED:
         lifecycle.heard(turn, sa, path)
+        children.prove(turn, sa)  # it asks the next thing when it has the answer to the one before
     got = Incoming(header, Payloads(()), datagram, path)
     try:
         got = got._replace(payloads=Payloads(parse_payloads(first, chain)))

@@ -137,7 +137,7 @@ def _as_agreed(child: Child) -> bool:
 def _another_offer(sa: IkeSa, task: Task, reason: str) -> bool:
     """Ask again at once with the next offer, if there is one that may be taken."""
     rung = task.rung + 1
-    if reason not in _OF_THE_OFFER or sa.retired or rung >= len(_offers(sa, task.config.proposals)):
+    if reason not in _OF_THE_OFFER or sa.outgoing or rung >= len(_offers(sa, task.config.proposals)):
         return False
     sa.queue.insert(0, Task(task.kind, config=task.config, child=task.child, reason=task.reason, rung=rung))
     return True

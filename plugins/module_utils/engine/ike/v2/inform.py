@@ -21,7 +21,9 @@ def begin_liveness(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
 
 
 def alive(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
-    """The peer answered; that it did is all we wanted to know."""
+    """The peer answered; that it did is all we wanted to know: of it, or of a child that it asked us for."""
+    if request.task.reason == children.PROOF:
+        children.prove(turn, sa)
 
 
 def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:

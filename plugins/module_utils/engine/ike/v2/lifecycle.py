@@ -36,7 +36,8 @@ def _duplicates(turn: Turn, sa: IkeSa) -> list[IkeSa]:
     return [
         other
         for other in turn.registry.of_tunnel(sa.connection.name)
-        if other is not sa and other.alive and not other.closing and other.claims is None and _same_peer(sa, other)
+        if other is not sa and other.alive and not other.closing and not other.superseded
+        if other.claims is None and _same_peer(sa, other)
     ]
 
 
@@ -157,8 +158,8 @@ def retire(turn: Turn, sa: IkeSa) -> None:
 def end_retirement(sa: IkeSa) -> None:
     """Have a retired IKE SA deleted that nothing uses any more."""
     # While a collision is open, the children are with the one that is being replaced.
-    if sa.retired and sa.alive and not sa.children and sa.claims is None and not sa.closing:
-        sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
+    if sa.outgoing and sa.alive and not sa.children and sa.claims is None and not sa.closing:
+        sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped" if sa.retired else "replaced"))
 
 
 def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
@@ -181,6 +182,7 @@ def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
     old.queue.clear()
     new.retired, old.retired = old.retired, False
     new.replaces, old.replaces = old.replaces, None
+    new.superseded, old.superseded = old.superseded, False
     new.unfit, new.settle_at, old.settle_at = old.unfit, old.settle_at, 0.0
     old.replaced_by = new
     old.claims = new.claims = None

@@ -18,7 +18,7 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
-from . import auth, children, fallback, key_exchange
+from . import auth, children, fallback, key_exchange, supersede
 from .exchange import Incoming
 from .init import NONCE_OCTETS
 from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
@@ -30,7 +30,7 @@ from .turn import Turn
 def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     """Ask for one more child; None when it is up already."""
     config = task.config
-    if any(c.config.name == config.name and c.state is not ChildState.DELETING for c in sa.children.values()):
+    if any(c.config.name == config.name and children.serves(c) for c in sa.children.values()):
         return None
     task.spi = children.reserve_spi(turn, sa, config)
     local, remote = children.asked_selectors(sa, config)
@@ -66,7 +66,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The peer's answer to a new child."""
     child = from_answer(turn, sa, got.payloads, request.task)
     auth.new_child_up(turn, sa, request.task, child)
-    if request.task.reason != "stopped":
+    if not request.task.reason:
         _settle_twins(turn, sa, child)
 
 
@@ -141,10 +141,11 @@ def respond_busy(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
 def _settle_twins(turn: Turn, sa: IkeSa, child: Child) -> None:
     """Both ends asked for the same child at once: as with a rekey, the lowest nonce loses and its creator deletes."""
     for twin in list(sa.children.values()):
-        same = twin is not child and twin.config.reqid == child.config.reqid and twin.state is ChildState.INSTALLED
-        if same and twin.started != child.started:
+        if twin is child or twin.config.reqid != child.config.reqid or twin.started == child.started:
+            continue
+        if (twin.state is ChildState.INSTALLED or twin.proof_at) and not twin.superseded:
             mine, theirs = (child, twin) if child.started else (twin, child)
-            if mine.lowest_nonce < theirs.lowest_nonce:
+            if mine.lowest_nonce < theirs.lowest_nonce and supersede.covers(theirs, mine):
                 sa.queue.append(Task(Kind.DELETE_CHILD, child=mine, reason="replaced"))
 
 
@@ -158,3 +159,9 @@ def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """A new child was refused or its answer was unusable."""
     children.release_spi(turn, sa, task.config, task.spi)
     fallback.new_child_refused(turn, sa, task, reason, story)
+    again = any(other.kind is Kind.NEW_CHILD and other.config.name == task.config.name for other in sa.queue)
+    if sa.alive and not (task.reason or again) and task.config in supersede.awaited(turn, sa.connection.name):
+        # What it is to take over from goes on meanwhile, and the peer may learn of the new definition.
+        times = task.times + 1
+        due = turn.now + turn.back_off(reason, times)
+        sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=due, times=times))

@@ -55,6 +55,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
         _settle(turn, sa, current, theirs)
         return
     current.successor = mine
+    mine.superseded = current.superseded
     children.install(turn, sa, mine)
     _settle(turn, sa, current, mine)
     if current.state is not ChildState.GONE:
@@ -95,7 +96,8 @@ def _start_afresh(turn: Turn, sa: IkeSa, task: Task) -> None:
     children.release_spi(turn, sa, task.config, task.spi)
     if task.child.state is not ChildState.GONE:
         children.remove(turn, sa, task.child, "peer_deleted", "the peer does not know this Child SA any more")
-        sa.queue.append(Task(Kind.NEW_CHILD, config=task.config))
+        if not task.child.superseded:
+            sa.queue.append(Task(Kind.NEW_CHILD, config=task.config))
 
 
 def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
@@ -132,6 +134,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     ours, shared, extra = key_exchange.answer(turn, choice.ke, payloads.one(KE))
     successor = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)
     successor.state = ChildState.ANSWERED
+    successor.superseded = current.superseded
     turn.actions.append(InstallInbound(successor.sa))
     current.successor = successor
     if current.state is ChildState.REKEYING:

@@ -87,7 +87,9 @@ class Child:
     :ivar started: whether our request created it.
     :ivar successor: the child that the peer's rekey created and that takes over when this one goes.
     :ivar refusal: why it got no fresh keys the last time.
-    :ivar sends_at: while ANSWERED: when it sends, even if what it replaces is still there; 0 for not before.
+    :ivar proof_at: made at the peer's wish beside older ones, which carry our packets until it is proven that the peer
+        has our answer: before that it cannot receive on this one. When to ask it for a proof; 0 where there is no need.
+    :ivar superseded: made of a definition that has changed since; see supersede.py.
     """
 
     number: int
@@ -101,7 +103,8 @@ class Child:
     started: bool = False
     successor: Child | None = None
     refusal: Refusal | None = None
-    sends_at: float = 0.0
+    proof_at: float = 0.0
+    superseded: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -193,6 +196,7 @@ class IkeSa:
     :ivar replaces: the living IKE SA from which this one takes over when its children are there (``beside.py``).
     :ivar unfit: names of the children that the peer refused in its IKE_AUTH, or while it takes over.
     :ivar settle_at: when to look whether another IKE SA of the tunnel is one too many, 0 for never.
+    :ivar superseded: its definition has changed since in what an IKE SA cannot change; see supersede.py.
     :ivar wake: when its next deadline is due, as entered in the timer heap.
     """
 
@@ -237,6 +241,7 @@ class IkeSa:
     replaces: IkeSa | None = None
     unfit: tuple[str, ...] = ()
     settle_at: float = 0.0
+    superseded: bool = False
 
     @property
     def local_spi(self) -> bytes:
@@ -247,6 +252,11 @@ class IkeSa:
     def closing(self) -> bool:
         """Whether its Delete is only waiting for its turn."""
         return any(task.kind is Kind.DELETE_IKE for task in self.queue)
+
+    @property
+    def outgoing(self) -> bool:
+        """Whether it is there for the children that it has alone: it makes none, and gives nothing fresh keys."""
+        return self.retired or self.superseded
 
     @property
     def alive(self) -> bool:

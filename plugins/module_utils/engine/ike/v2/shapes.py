@@ -217,8 +217,9 @@ CHILD_SHAPE = Shape(
         "lowest_nonce": OCTETS,
         "started": PLAIN,
         "successor": CHILD,
-        "sends_at": PLAIN,
+        "proof_at": PLAIN,
         "refusal": _named(Refusal),
+        "superseded": PLAIN,
     },
 )
 TASK = Shape(
@@ -276,6 +277,7 @@ IKE_SA = Shape(
         "replaces": IKE,
         "unfit": Codec(list, tuple),
         "settle_at": PLAIN,
+        "superseded": PLAIN,
     },
 )
 SHAPES = (IKE_SA, CHILD_SHAPE, TASK, REQUEST, CHILD_SA, CHOICE, KEYS, CONFIG, IKE_PROPOSAL, ESP_PROPOSAL)

@@ -25,13 +25,13 @@ def deadline(turn: Turn, sa: IkeSa) -> float:
             due.append(_opening_ends(turn, sa))
         if sa.settle_at:
             due.append(sa.settle_at)
-        due.append(NEVER if sa.retired else sa.rekey_at)
+        due.append(NEVER if sa.outgoing else sa.rekey_at)
         if sa.connection.dpd_delay and sa.request is None:
             due.append(sa.last_heard + _delay(turn, sa))
         for child in sa.children.values():
-            if child.sends_at:
-                due.append(child.sends_at)
-            rekeyed = child.state is ChildState.INSTALLED and not sa.retired
+            if child.proof_at and sa.request is None:
+                due.append(child.proof_at)
+            rekeyed = child.state is ChildState.INSTALLED and not (sa.outgoing or child.superseded)
             due.append(min(child.rekey_at, child.expires_at) if rekeyed else child.expires_at)
     return min(due, default=NEVER)
 
@@ -58,7 +58,7 @@ def wake(turn: Turn, sa: IkeSa) -> None:
         lifecycle.settle_duplicates(turn, sa)
     for child in list(sa.children.values()):
         _child(turn, sa, child)
-    if now >= sa.rekey_at and not sa.retired:
+    if now >= sa.rekey_at and not sa.outgoing:
         sa.rekey_at = NEVER
         sa.queue.append(Task(Kind.REKEY_IKE))
     if sa.connection.dpd_delay and now >= sa.last_heard + _delay(turn, sa):
@@ -91,7 +91,7 @@ def _ask(turn: Turn, sa: IkeSa) -> None:
 
 def _ends_by_itself(sa: IkeSa) -> bool:
     """Whether it has a lifetime of its own; a retired one lives as long as its children."""
-    return bool(sa.expires_at) and not sa.retired
+    return bool(sa.expires_at) and not sa.outgoing
 
 
 def _opening_ends(turn: Turn, sa: IkeSa) -> float:
@@ -112,18 +112,19 @@ def _expire(turn: Turn, sa: IkeSa) -> None:
 
 
 def _child(turn: Turn, sa: IkeSa, child: Child) -> None:
-    if child.sends_at and turn.now >= child.sends_at:
-        children.switch_to(turn, child)
     if turn.now >= child.expires_at:
         children.remove(turn, sa, child, "expired", "its lifetime is over")
         sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
     elif child.state is ChildState.INSTALLED and turn.now >= child.rekey_at:
         start_rekey(sa, child)
+    elif child.proof_at and turn.now >= child.proof_at and sa.request is None:
+        child.proof_at = NEVER
+        sa.queue.append(Task(Kind.INFORM, reason=children.PROOF))
 
 
 def start_rekey(sa: IkeSa, child: Child) -> None:
-    """Queue the rekey of a child, once; in a retired IKE SA its lifetime is its last."""
-    if sa.retired:
+    """Queue the rekey of a child, once; where nothing gets fresh keys any more its lifetime is its last."""
+    if sa.outgoing or child.superseded:
         return
     child.rekey_at = NEVER
     sa.queue.append(Task(Kind.REKEY_CHILD, child=child))

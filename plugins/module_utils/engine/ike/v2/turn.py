@@ -36,6 +36,7 @@ class Registry:
         self.by_tunnel: dict[str, list[IkeSa]] = {}
         self.openings: dict[tuple[str, int, bytes], IkeSa] = {}
         self.by_child_spi: dict[tuple[str, int], tuple[IkeSa, Child]] = {}
+        self.superseded: set[str] = set()  # tunnels that may have superseded children
         self._half_open: dict[str, dict[int, IkeSa]] = {}
         self._numbers = 0
 
@@ -54,7 +55,17 @@ class Registry:
         self.add(sa)
         for child in sa.children.values():
             self.by_child_spi[(child.sa.local_address, child.sa.spi_in)] = (sa, child)
+            if child.superseded:
+                self.superseded.add(sa.connection.name)
         self._numbers = max(self._numbers, sa.number, *sa.children)
+
+    def rename(self, sa: IkeSa, connection: Connection) -> None:
+        """The tunnel of an IKE SA goes by another name now."""
+        if sa.connection.name in self.superseded:
+            self.superseded.add(connection.name)
+        self._leave_tunnel(sa)
+        sa.connection = connection
+        self.by_tunnel.setdefault(connection.name, []).append(sa)
 
     def open(self, sa: IkeSa, path: Path, datagram: bytes) -> None:
         """Enter an IKE SA that a stranger opened.
@@ -119,6 +130,7 @@ class Registry:
             sas.remove(sa)
         if not sas:
             self.by_tunnel.pop(name, None)
+            self.superseded.discard(name)
 
 
 def _short(story: str) -> str:

@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make before break: what a definition of before brought about goes on until what the new one asks for is there.
+
+What is *superseded* carries packets as it did, but makes nothing new and gets no fresh keys from us. It is closed by
+the end that superseded it, as soon as newer children carry all that it carried and that is still defined; where they
+cannot be had, because the peer does not know the new definition yet, it goes on until its lifetime is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from ...selector import Selector
+from ..connection import ChildConfig
+from .sa import Child, ChildState, IkeSa, Kind, Task
+from .turn import Turn
+
+_CARRY = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED, ChildState.ANSWERED)
+Pair = tuple[Selector, Selector]
+
+
+def supersede_sa(turn: Turn, sa: IkeSa) -> None:
+    """An option of the IKE SA itself changed: it stays for its children alone, and another one takes its place."""
+    sa.superseded = True
+    for task in list(sa.queue):
+        if task.kind in (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE):
+            sa.queue.remove(task)
+    supersede_children(turn, sa, None)
+
+
+def supersede_children(turn: Turn, sa: IkeSa, names: Collection[str] | None) -> None:
+    """The children of these names changed, or all of them (None); those that are being made as well."""
+    for child in sa.children.values():
+        if names is None or child.config.name in names:
+            child.superseded = True
+    turn.registry.superseded.add(sa.connection.name)
+    under_way = [sa.request.task] if sa.request is not None else []
+    if sa.handshake is not None and sa.handshake.first is not None:
+        under_way.append(sa.handshake.first)
+    for task in under_way:
+        if task.kind is Kind.NEW_CHILD and task.reason != "stopped" and (names is None or task.config.name in names):
+            task.reason = "superseded"
+    turn.touch(sa)
+
+
+def superseded(turn: Turn, tunnel: str) -> list[tuple[IkeSa, Child]]:
+    """The superseded children of a tunnel that still carry packets."""
+    if tunnel not in turn.registry.superseded:
+        return []
+    return [
+        (sa, child)
+        for sa in turn.registry.by_tunnel.get(tunnel, ())
+        for child in sa.children.values()
+        if child.superseded and child.state in _CARRY
+    ]
+
+
+def awaited(turn: Turn, tunnel: str) -> list[ChildConfig]:
+    """The children of the definition of now that are to take over from superseded ones, and that are not up."""
+    old = [child for _sa, child in superseded(turn, tunnel)]
+    connection = turn.connections.get(tunnel)
+    if not old or connection is None:
+        return []
+    fresh = list(_fresh(turn, tunnel))
+    return [
+        config
+        for config in connection.children
+        if not any(child.config.name == config.name for child in fresh) and any(_common(child, config) for child in old)
+    ]
+
+
+def settle(turn: Turn, tunnel: str) -> None:
+    """Close the superseded children that nothing depends on any more."""
+    old = superseded(turn, tunnel)
+    if not old:
+        return
+    connection = turn.connections.get(tunnel)
+    configs = connection.children if connection is not None else ()
+    # As long as we do not send on the new one, the peer must not take the old one down.
+    fresh = [child for child in _fresh(turn, tunnel) if not child.proof_at]
+    for sa, child in old:
+        if not _depended_on(child, configs, fresh) and sa.alive and not _closing(sa, child):
+            sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
+            turn.touch(sa)
+
+
+def _closing(sa: IkeSa, child: Child) -> bool:
+    tasks = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
+    return any(task.kind in (Kind.DELETE_CHILD, Kind.REKEY_CHILD) and task.child is child for task in tasks)
+
+
+def _fresh(turn: Turn, tunnel: str) -> Iterator[Child]:
+    for sa in turn.registry.by_tunnel.get(tunnel, ()):
+        for child in sa.children.values():
+            if not child.superseded and child.state in _CARRY:
+                yield child
+
+
+def _depended_on(old: Child, configs: Iterable[ChildConfig], fresh: Collection[Child]) -> bool:
+    """Whether packets that are still defined are carried by this one alone."""
+    return any(not any(_covers(child, pair) for child in fresh) for config in configs for pair in _common(old, config))
+
+
+def _common(old: Child, config: ChildConfig) -> list[Pair]:
+    """The packets of a child that this one of the definition is for."""
+    if config.if_id != old.sa.if_id:
+        return []
+    local = [both for one in old.sa.local_selectors for own in config.local if (both := one.intersect(own))]
+    remote = [both for one in old.sa.remote_selectors for own in config.remote if (both := one.intersect(own))]
+    return [(here, there) for here in local for there in remote]
+
+
+def covers(child: Child, other: Child) -> bool:
+    """Whether ``child`` carries all that ``other`` does."""
+    return all(
+        _covers(child, (here, there)) for here in other.sa.local_selectors for there in other.sa.remote_selectors
+    )
+
+
+def _covers(child: Child, pair: Pair) -> bool:
+    return any(selector.contains(pair[0]) for selector in child.sa.local_selectors) and any(
+        selector.contains(pair[1]) for selector in child.sa.remote_selectors
+    )
+
+
+# The other end
+
+
+def older_in_use(turn: Turn, sa: IkeSa, child: Child) -> bool:
+    """Whether older children of the same peer carry packets that are also this one's."""
+    return any(
+        other.number < child.number
+        and other.state in (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED)
+        and (other.superseded or (other.config.reqid == child.config.reqid and one.remote_id == sa.remote_id))
+        and _overlap(other, child)
+        for one in turn.registry.by_tunnel.get(sa.connection.name, ())
+        for other in one.children.values()
+    )
+
+
+def _overlap(one: Child, other: Child) -> bool:
+    return any(a.intersect(b) for a in one.sa.local_selectors for b in other.sa.local_selectors) and any(
+        a.intersect(b) for a in one.sa.remote_selectors for b in other.sa.remote_selectors
+    )
