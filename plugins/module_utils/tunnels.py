@@ -41,6 +41,7 @@ DEFINITION: dict[str, Any] = {
         },
     },
     "encapsulation": {"type": "str", "choices": ["auto", "force"]},
+    "bypass": {"type": "list", "elements": "str"},
     "interface": {
         "type": "dict",
         "options": {

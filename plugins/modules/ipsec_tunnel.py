@@ -111,6 +111,18 @@ options:
     description: V(auto) puts ESP into UDP when a NAT is found, V(force) always. V(auto) when left out.
     type: str
     choices: [auto, force]
+  bypass: &bypass
+    version_added: 0.2.0
+    description:
+      - What passes by the tunnel in clear, though its networks hold it.
+      - V(local_links) lets the hosts on this host's own links, and this host, go on to reach each other when O(children[].remote)
+        holds a link's network and more, such as V(0.0.0.0/0) or V(::/0). It follows the links as they change. What is for other
+        hosts on the link towards the peer does not pass, unless it comes from this host itself.
+      - Networks, which have to be a part of O(children[].remote), pass whatever link they are on.
+      - V(none) lets nothing pass. With a tunnel to V(0.0.0.0/0) this host may then not be reached from its own networks.
+      - V(local_links) when left out. A tunnel with O(interface) needs none.
+    type: list
+    elements: str
   interface: &interface
     version_added: 0.2.0
     description:
@@ -281,6 +293,7 @@ options:
       ike: *ike
       encapsulation: *encapsulation
       interface: *interface
+      bypass: *bypass
       groups: *groups
       children: *children
       only_children: *only_children

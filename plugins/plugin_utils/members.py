@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.identity import Identity
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.bypass import read_bypass
 
 from .booleans import flag
 from .networks import Network
@@ -28,6 +29,7 @@ HOST_KEYS = (
     "profile",
     "ike",
     "child",
+    "bypass",
 )
 # An external peer has no NAT of ours to care for, but a secret that was agreed upon.
 PEER_KEYS = ("address", "id", "networks", "dynamic", "check_address", "port", "profile", "ike", "child", "auth")
@@ -106,6 +108,7 @@ def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems:
         )
     check = _address(variable, "check_address", given, problems)
     identity = _identity(variable, given, address, problems)
+    bypass = _bypass(variable, given, problems)
     networks = _networks(variable, given, address, problems)
     if problems.count > before:
         return None
@@ -123,6 +126,7 @@ def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems:
         "profile": given.get("profile"),
         "ike": dict(given.get("ike") or {}),
         "child": dict(given.get("child") or {}),
+        "bypass": bypass,
     }
 
 
@@ -154,6 +158,17 @@ def _identity(variable: str, given: Mapping[str, Any], address: Any, problems: P
     except InputError as error:
         problems.add(f"{variable}.id: {error.problem} (got {str(value)!r})", error.remedy, value, given)
     return str(value).strip()
+
+
+def _bypass(variable: str, given: Mapping[str, Any], problems: Problems) -> list[str] | None:
+    value = given.get("bypass")
+    if value is None:
+        return None
+    try:
+        return read_bypass(value, "bypass")
+    except InputError as error:
+        problems.add(f"{variable}.bypass {error.problem} (got {error.value!r})", error.remedy, value, given)
+        return None
 
 
 def _networks(variable: str, given: Mapping[str, Any], address: Any, problems: Problems) -> list[Network]:

@@ -10,10 +10,12 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.bypass import NONE
+
 from . import agreement
 from .communities import Community, interface_name, peers, tunnel_name
 from .members import Member, member_networks
-from .networks import Union, family_of
+from .networks import Network, Union, family_of
 from .problems import PlanError, Problems
 from .published import published
 from .secrets import extract, pair_secret
@@ -115,6 +117,8 @@ class Pairs:
             definition["encapsulation"] = community["encapsulation"]
         if community["interfaces"]:
             definition["interface"] = {"name": interface_name(definition["name"])}
+        elif mine["bypass"] is not None:
+            definition["bypass"] = _bypass(mine["bypass"], definition["children"])
         return definition
 
     def _auth(self, mine: Member, other: Member) -> dict[str, Any]:
@@ -157,6 +161,19 @@ class Pairs:
             parts = family_of(member_networks(self._members, [name for name in aside if name != owner]), version)
             return [str(network) for network in self._reach[version].without(parts)]
         return [str(network) for network in family_of(member_networks(self._members, [owner]), version)]
+
+
+def _bypass(words: list[str], children: list[dict[str, Any]]) -> list[str]:
+    """What passes by this tunnel: of the networks, those that are a part of what lies behind the peer."""
+    remotes = [ipaddress.ip_network(text) for child in children for text in child.get("remote", ())]
+    found = [word for word in words if "/" not in word or _is_part(ipaddress.ip_network(word), remotes)]
+    return found or [NONE]
+
+
+def _is_part(network: Network, remotes: list[Network]) -> bool:
+    return any(
+        network.version == remote.version and network != remote and network.subnet_of(remote) for remote in remotes
+    )
 
 
 def _given_only(values: dict[str, Any]) -> dict[str, Any]:

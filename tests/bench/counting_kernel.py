@@ -155,6 +155,18 @@ class CountingHost:
         """Close the registry."""
         self.registry.close()
 
+    def link_networks(self) -> tuple[Any, ...]:
+        """No tunnel of a benchmark holds a network of this host."""
+        return ()
+
+    def links_to(self, *remotes: str) -> frozenset[int]:
+        """Never asked then."""
+        return frozenset()
+
+    def default_links(self) -> frozenset[int]:
+        """Likewise of no matter."""
+        return frozenset()
+
     def prepare_socket(self, port: Any) -> None:
         """A socket of a benchmark needs no bypass: there are no policies."""
 

@@ -104,10 +104,10 @@ def space(namespaces_work: None) -> Iterator[Namespace]:
     made.close()
 
 
-def connect(a: Namespace, b: Namespace) -> None:
-    """Join two namespaces by a veth pair: v0 in ``a``, v1 in ``b``."""
+def connect(a: Namespace, b: Namespace, near: str = "v0", far: str = "v1") -> None:
+    """Join two namespaces by a veth pair: ``near`` in ``a``, ``far`` in ``b``."""
     me = os.getpid()
-    a.run(f"ip link add v0 type veth peer name v1; ip link set v1 netns /proc/{me}/fd/{b.fd}")
+    a.run(f"ip link add {near} type veth peer name {far}; ip link set {far} netns /proc/{me}/fd/{b.fd}")
 
 
 @pytest.fixture

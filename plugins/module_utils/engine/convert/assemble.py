@@ -14,6 +14,7 @@ from ..manager.definition import parse_definition
 from ..manager.options import DEFINITION
 from ..manager.schema import Problems
 from ..secret import Secret
+from . import devices
 from .keys import Keyring, SharedKey, ends_of, settle
 from .report import IGNORED, LOST, SKIPPED, Entry, Report, Tunnel, Unfit
 from .rows import Part, Tell
@@ -72,13 +73,31 @@ def finish(drafts: Sequence[Draft], keys: Sequence[SharedKey], report: Report) -
         if tunnel is None:
             continue
         canonical = _checked(tunnel.document)
-        where = ends.setdefault(_ends(canonical), len(tunnels))
-        if where == len(tunnels):
+        where = ends.get(_ends(canonical), len(tunnels))
+        rival = _same_interface(tunnel, tunnels if where == len(tunnels) else ())
+        if rival:
+            instead = f"its interface {tunnel.document['interface']['name']} is that of tunnel {rival}"
+            draft.tell(draft.place, SKIPPED, instead, "give it an interface, and a mark or ID, of its own")
+        elif where == len(tunnels):
+            ends[_ends(canonical)] = where
             tunnels.append(tunnel)
+        elif tunnels[where].document.get("interface") != tunnel.document.get("interface"):
+            instead = f"it has the ends of {tunnels[where].name}, but another interface, or none"
+            draft.tell(draft.place, SKIPPED, instead, "give one of them an address or an id of its own")
         else:
             # One IKE SA between two ends carries all their children; two definitions could not be told apart.
             tunnels[where] = _merged(tunnels[where], tunnel, draft, canonical)
     return tuple(tunnels)
+
+
+def _same_interface(tunnel: Tunnel, others: Iterable[Tunnel]) -> str:
+    """Which other tunnel has an interface of that name or ID."""
+    interface = tunnel.document.get("interface")
+    for other in others if interface else ():
+        held = other.document.get("interface", {})
+        if interface["name"] == held.get("name") or interface.get("id") == held.get("id", 0):
+            return other.name
+    return ""
 
 
 class Names:
@@ -102,6 +121,7 @@ def _finished(draft: Draft, keyring: Keyring, names: Names) -> Tunnel | None:
     if draft.skipped:
         return None
     document = draft.document
+    devices.settle(draft)
     _settle_children(draft)
     if not document.get("children"):
         if not any(child.skipped for child in draft.children):

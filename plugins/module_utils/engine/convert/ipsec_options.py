@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import algorithms, words
+from . import algorithms, devices, words
 from .report import IGNORED, LOST, SKIPPED, Unfit
 from .rows import Carried, Left, Row, Tell
 
@@ -17,7 +17,6 @@ _OTHER_AUTH = "agree on a pre-shared key with the peer"
 _VIRTUAL = "virtual addresses are not supported"
 _FIXED = "give the ends fixed networks"
 _SCRIPT = "do it in a play, or in a unit that starts after the tunnel manager"
-_INTERFACE = "add the interface to the definition by hand"
 _MARGIN = "the engine chooses its own margin"
 _DAEMON = "it is a setting of that daemon"
 
@@ -97,7 +96,15 @@ CONNECTION: dict[str, Row] = {
     "sendca": Left(IGNORED, _CERTIFICATES),
     "require-id-on-certificate": Left(IGNORED, _CERTIFICATES),
     "dns-match-id": Left(IGNORED, _CERTIFICATES),
-    "installpolicy": Left(LOST, "policies are installed", _INTERFACE, _YES),
+    "installpolicy": Carried("policies", devices.no_policies),
+    "mark": Carried("device.mark", devices.raw),
+    **dict.fromkeys(("mark_in", "mark-in"), Carried("device.mark_in", devices.raw)),
+    **dict.fromkeys(("mark_out", "mark-out"), Carried("device.mark_out", devices.raw)),
+    "vti-interface": Carried("device.name", devices.name),
+    "vti-routing": Carried("device.routes", devices.routing),
+    "vti-shared": Left(LOST, "each tunnel has an interface of its own", "", _NO),
+    "ipsec-interface": Carried("device.ipsec", devices.numbered),
+    "ipsec-interface-managed": Left(LOST, "the tunnel manager makes the interface", "", _YES),
     "connaddrfamily": Left(IGNORED, "the addresses tell"),
     "hostaddrfamily": Left(IGNORED, "the addresses tell"),
     "clientaddrfamily": Left(IGNORED, "the networks tell"),
@@ -156,10 +163,6 @@ CHILD: dict[str, Row] = {
     "nflog": Left(LOST, "packets are not logged", "log them with nftables"),
     **dict.fromkeys(("sec-label", "policy-label", "policy_label", "labeled-ipsec", "labeled_ipsec"),
                     Left(LOST, "no security label is negotiated")),
-    **dict.fromkeys(("mark", "mark_in", "mark_out", "mark-in", "mark-out"),
-                    Left(LOST, "packets are not chosen by mark", _INTERFACE)),
-    **dict.fromkeys(("vti-interface", "vti-routing", "vti-shared", "ipsec-interface", "ipsec-interface-managed"),
-                    Left(LOST, "the child is bound to no interface", _INTERFACE, _NO)),
     **dict.fromkeys(("iptfs", "iptfs-dont-frag", "iptfs-fragmentation", "iptfs-packet-size", "iptfs-max-queue-size",
                      "iptfs-init-delay", "iptfs-reorder-window", "iptfs-drop-time"),
                     Left(LOST, "packets are not aggregated", "", _NO)),
@@ -178,8 +181,8 @@ END: dict[str, Row] = {
     "updown": Left(LOST, "no script is run", _SCRIPT, ("", "%disabled")),
     "addresspool": Left(SKIPPED, _VIRTUAL, _FIXED),
     "dns": Left(LOST, _VIRTUAL, _FIXED),
-    "interface-ip": Left(LOST, "the interface gets no address", _INTERFACE),
-    "vti": Left(LOST, "the interface gets no address", _INTERFACE),
+    "interface-ip": Carried("device.{side}", devices.address),
+    "vti": Carried("device.{side}", devices.address),
     "subnetwithin": Left(SKIPPED, "networks that the peer chooses are not possible", "list the networks"),
     "id2": Left(SKIPPED, "there is one round of authentication", _OTHER_AUTH),
     "auth2": Left(SKIPPED, "there is one round of authentication", _OTHER_AUTH),

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..said import Said, magic
 from .klips import ErouteLine
-from .policies import network_text
+from .policies import is_pass, network_text, owner_of_pass
 from .registry import SHUNT_FIRST, Child
 from .shunt import REJECT, Shunt, is_answer, number_of, trap_number
 from .values import OUT, KernelSelector, Policy, SaState, Template
@@ -125,11 +125,13 @@ def eroutes(
 
     :param shunts: those that people set, by number; ``counts``: the packets of those that are counted.
     """
+    policies = [policy for policy in policies if policy.direction == OUT and not policy.marked]
     table = SaTable(sas)
     heads = {said: members for members in groups for said in members}
     found = []
     for policy in policies:
-        if policy.direction != OUT or policy.marked:
+        if is_pass(policy):
+            found.append(_of_interface(policy.if_id, _pass(policy, policies, children)))
             continue
         eroute = _of_interface(policy.if_id, _eroute(policy, table, children, heads))
         if policy.index >= SHUNT_FIRST:
@@ -143,6 +145,12 @@ def eroutes(
         uses[eroute.said] = uses.get(eroute.said, 0) + 1
     found = [replace(e, packets_shared=True) if e.sas and uses[e.said] > 1 else e for e in found]
     return sorted(found, key=lambda e: (e.priority, e.source, e.destination, e.protocol, e.source_ports, e.said))
+
+
+def _pass(policy: Policy, others: Iterable[Policy], children: Mapping[int, Child]) -> Eroute:
+    """What passes by a tunnel belongs to that."""
+    owner = owner_of_pass(policy, others)
+    return _build(policy.selector, "pass", policy.priority, 0, children.get(owner.reqid) if owner else None)
 
 
 def _eroute(

@@ -34,7 +34,7 @@ from .client import (
 )
 from .eroutes import said_of
 from .events import Event, XfrmEvents
-from .policies import policies, ranked_selectors
+from .policies import is_pass, passes, policies, ranked_selectors
 from .registry import Child, Registry, is_ours
 from .shunt import number_of
 from .spec import ChildSpec, Limits, Usage
@@ -241,8 +241,10 @@ class Gateway:
 
     def owns(self, policy: Policy) -> bool:
         """Whether a policy of the kernel belongs to a child in the registry, or to several at once."""
-        if number_of(policy) is not None or not policy.templates:
+        if number_of(policy) is not None:
             return False
+        if not policy.templates:
+            return is_pass(policy)
         first = policy.templates[0]
         return first.shared or self._registry.names(first.reqid) is not None
 
@@ -273,6 +275,8 @@ class Gateway:
         there = self._client.get_policies([(policy.selector, policy.direction, policy.if_id) for policy in wanted])
         for held, policy in zip(there, wanted, strict=True):
             if held is not None and not mine(held):
+                if is_pass(policy):
+                    continue  # whether these packets pass is decided already
                 raise KernelError(f"set the policy {describe(policy)}", errno.EEXIST, self._claim(held))
             if held is None or (held.priority, held.action, held.templates) != policy[2:5]:
                 changes.append((held, policy))
@@ -345,7 +349,7 @@ class Gateway:
         """
         policies_ = [policy for policy in self.held_policies() if policy.reqid not in keep_reqids]
         if keep_reqids:
-            policies_ = [policy for policy in policies_ if not policy.templates[0].shared]
+            policies_ = [p for p in policies_ if p.templates and not p.templates[0].shared]
         sas = [sa for sa in self.held_sas() if sa.reqid not in keep_reqids and not sa.hold]
         self.discard(sas, policies_)
         return len(sas), len(policies_)
@@ -407,7 +411,15 @@ def _policies(spec: ChildSpec, spi: int) -> list[Policy]:
     negotiated = spec.local_selectors, spec.remote_selectors
     ranks = ranked_selectors(negotiated, spec.defined or negotiated)
     found = [policy for selector, rank in ranks.items() for policy in policies(selector, rank, template)]
-    return [policy._replace(if_id=spec.if_id) for policy in found] if spec.if_id else found
+    if spec.if_id:
+        return [policy._replace(if_id=spec.if_id) for policy in found]
+    if spec.passes:
+        passing = passes(spec.passes, spec.defined or negotiated)
+        # Whatever a peer narrows to: what passes by goes on to do so.
+        taken = {(policy.selector, policy.direction) for policy in passing}
+        found = [policy for policy in found if (policy.selector, policy.direction) not in taken]
+        return passing + found
+    return found
 
 
 def _undo(done: Sequence[Change]) -> list[Operation]:

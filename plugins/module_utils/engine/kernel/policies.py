@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..errors import KernelError
 from ..selector import OPAQUE_PORT, Selector
@@ -19,7 +19,7 @@ PRIORITY_FIRST = 0x10000
 # Prefix lengths weigh most, then the protocol, then the bits of the port masks: 0 to 256, 0 to 1, 0 to 32. So between
 # two definitions, one within the other, there is room for what belongs to the wider one and comes before all of it.
 _PREFIX_WEIGHT, _PROTOCOL_WEIGHT, _PORT_WEIGHT = 128, 30, 3
-_PART = 1
+_PASS, _PART = 2, 1
 PRIORITY_LAST = PRIORITY_FIRST + 257 * _PREFIX_WEIGHT
 
 # A peer's narrowing decides how many policies a child takes: bound it.
@@ -91,6 +91,43 @@ def _rank(selector: KernelSelector, claims: list[KernelSelector]) -> int:
     if selector in claims:
         return priority(selector)
     return min((priority(claim) - _PART for claim in claims if covers(claim, selector)), default=priority(selector))
+
+
+def passes(pieces: Iterable[tuple[Selector, Selector]], defined: Sides, if_id: int = 0) -> list[Policy]:
+    """Policies that let packets pass by a definition: they come before all of it, and after every narrower one.
+
+    :param pieces: (local, remote) selectors, each within ``defined``. What is defined by itself does not pass.
+    """
+    claims = [claim for here in defined[0] for there in defined[1] for claim in combine(here, there)]
+    found: dict[KernelSelector, int] = {}
+    for here, there in pieces:
+        for selector in combine(here, there):
+            ranks = [priority(claim) - _PASS for claim in claims if covers(claim, selector)]
+            if ranks and selector not in claims:
+                found[selector] = min(ranks)
+    return [
+        Policy(each, direction, rank, if_id=if_id, local_ok=True)
+        for selector, rank in found.items()
+        for each, direction in ((reverse(selector), IN), (reverse(selector), FWD), (selector, OUT))
+    ]
+
+
+def is_pass(policy: Policy) -> bool:
+    """Whether a policy of the kernel is one of :func:`passes`."""
+    ours = PRIORITY_FIRST - _PASS <= policy.priority <= PRIORITY_LAST
+    return policy.local_ok and ours and policy.action == "allow" and not policy.templates
+
+
+def owner_of_pass(policy: Policy, others: Iterable[Policy]) -> Policy | None:
+    """The outbound policy of the definition that a pass belongs to: of all of it, else of a part of it."""
+    part = None
+    for other in others:
+        if other.templates and other.if_id == policy.if_id:
+            if other.priority == policy.priority + _PASS and covers(other.selector, policy.selector):
+                return other
+            if other.priority == policy.priority + _PASS - _PART and covers(other.selector, policy.selector):
+                part = other
+    return part
 
 
 def kernel_selectors(local: tuple[Selector, ...], remote: tuple[Selector, ...]) -> list[KernelSelector]:

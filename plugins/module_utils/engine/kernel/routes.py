@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 from ..errors import KernelError
 from .addresses import family_of, packed
+from .link_networks import LinkNetwork, link_networks
 from .links import ROUTE_PROTOCOL, Links
 from .spec import ChildSpec
 
@@ -62,6 +63,17 @@ class Routes:
         if not source:
             raise KernelError(f"find the way to {remote}", errno.EADDRNOTAVAIL, "the route has no source address")
         return source
+
+    def interface_to(self, remote: str) -> int | None:
+        """The index of the link that packets to ``remote`` leave by, None where there is no way."""
+        try:
+            return self._way(remote)[1]
+        except KernelError:
+            return None
+
+    def link_networks(self) -> tuple[LinkNetwork, ...]:
+        """See :func:`.link_networks.link_networks`."""
+        return link_networks(self._links)
 
     def _way(self, remote: str) -> tuple[str | None, int, str | None]:
         family = family_of(remote)

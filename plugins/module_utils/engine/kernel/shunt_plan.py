@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 from ..errors import InputError, KernelError, MissingError
 from . import groups, nftables
 from .client import describe
-from .policies import covers, network
+from .policies import covers, is_pass, network
 from .registry import Child
 from .shunt import (
     DROP,
@@ -313,6 +313,9 @@ def _plan(
         for policy in wanted:
             place = (policy.selector, policy.direction)
             held = left.pop(place, None)
+            if held is None and place in others and is_pass(others[place]):
+                # What passes by a tunnel gives way to what an operator sets; the manager has it stand again later.
+                first.append(PolicyChange(others.pop(place), None))
             if held is None and place in others:
                 stray = stray_number(others[place], seen)
                 if stray is None:

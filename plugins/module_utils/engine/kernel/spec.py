@@ -49,6 +49,7 @@ class ChildSpec:
     :ivar if_id: of the XFRM interface whose packets it protects, 0 for the packets of no such interface.
     :ivar defined: (local, remote) selectors that the peer narrowed to these, by which they rank among the definitions;
         None where it did not.
+    :ivar passes: (local, remote) selectors of packets that pass by it, in clear.
     """
 
     reqid: int
@@ -77,6 +78,7 @@ class ChildSpec:
     limits: Limits = Limits()
     if_id: int = 0
     defined: tuple[tuple[Selector, ...], tuple[Selector, ...]] | None = None
+    passes: tuple[tuple[Selector, Selector], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,8 @@ class Policy(NamedTuple):
     :ivar marked: whether it is tied to a mark and so seen by those packets only.
     :ivar if_id: of the interface whose packets alone see it, 0 for those of no such interface. One selector may have
         a policy for each.
+    :ivar local_ok: the kernel's flag of that name, which does nothing but mark those of ours that let packets pass by a
+        tunnel (:func:`policies.passes`): they have no request ID.
     """
 
     selector: KernelSelector
@@ -174,6 +176,7 @@ class Policy(NamedTuple):
     use_time: int = 0
     marked: bool = False
     if_id: int = 0
+    local_ok: bool = False
 
     @property
     def reqid(self) -> int:

@@ -36,6 +36,7 @@ DIRECTION_NAMES = ("in", "out", "fwd")
 ACTIONS = {"allow": 0, "block": 1}
 ACTION_NAMES = {0: "allow", 1: "block"}
 UDP_ENCAP_ESPINUDP = 2
+POLICY_LOCAL_OK = 1
 SHARE_UNIQUE = 3
 MAX_REPLAY_WINDOW = 4096
 
@@ -282,7 +283,12 @@ def pack_policy(policy: Policy) -> bytes:
             _NO_LIMITS,
             _NO_CURRENT,
             _POLICY_TAIL.pack(
-                policy.priority, policy.index, DIRECTIONS[policy.direction], ACTIONS[policy.action], 0, 0
+                policy.priority,
+                policy.index,
+                DIRECTIONS[policy.direction],
+                ACTIONS[policy.action],
+                POLICY_LOCAL_OK if policy.local_ok else 0,
+                0,
             ),
         )
     )
@@ -318,7 +324,7 @@ def unpack_policy(data: bytes, at: int, end: int) -> Policy | None:
 
 
 def _policy(data: bytes, at: int, found: dict[int, tuple[int, int]]) -> Policy | None:
-    priority, index, direction, action, _flags, _share = _POLICY_TAIL.unpack_from(data, at + _POLICY_TAIL_AT)
+    priority, index, direction, action, flags, _share = _POLICY_TAIL.unpack_from(data, at + _POLICY_TAIL_AT)
     if direction >= len(DIRECTION_NAMES):
         return None
     if POLICY_TYPE in found and data[found[POLICY_TYPE][0]]:
@@ -335,6 +341,7 @@ def _policy(data: bytes, at: int, found: dict[int, tuple[int, int]]) -> Policy |
         use_time,
         MARK in found,
         _unpack_if_id(data, found),
+        bool(flags & POLICY_LOCAL_OK),
     )
 
 

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..identity import Identity
 from ..secret import Secret
 from ..selector import Selector, parse_selector
-from . import interface
+from . import bypass, interface
 from .options import DEFINITION, FORMATS, HIDDEN, STORED
 from .schema import Problems, Schema, conform
 
@@ -84,7 +84,8 @@ def parse_definition(raw: Any, field: str = "") -> Definition:
     :raises Problems: naming every bad field, its value and the remedy.
     """
     definition = _parse(raw, field, DEFINITION)
-    problems = list(interface.check(definition.document, definition.selectors, f"{field}." if field else ""))
+    rest = definition.document, definition.selectors, f"{field}." if field else ""
+    problems = [*interface.check(*rest), *bypass.check(*rest)]
     if problems:
         raise Problems(problems)
     return definition

@@ -78,10 +78,12 @@ def way_of(spec: ChildSpec) -> Way:
 class DesiredPolicies:
     """The claims, and the kernel's policies as they follow them.
 
+    :ivar passing: completes each spec by what passes by it.
     :ivar replaced: how many policies were set since the start; ``deleted`` likewise.
     """
 
     def __init__(self, host: KernelHost, log: Log) -> None:
+        self.passing: Callable[[ChildSpec], ChildSpec] = lambda spec: spec
         self._host = host
         self._log = log
         self._claims: dict[Claimant, Claim] = {}
@@ -104,6 +106,7 @@ class DesiredPolicies:
 
         :raises KernelError: its selectors cannot be policies; nothing is changed then.
         """
+        spec = self.passing(spec)
         before = self._claims.get(claimant)
         if before is not None and (before.rank, before.spec, before.lives) == (rank, spec, lives):
             return
@@ -116,6 +119,12 @@ class DesiredPolicies:
             self._claims[claimant] = claim
             for place in policies:
                 self._at[place] = (*self._at.get(place, ()), claimant)
+
+    def renew(self, tunnel: str | None = None) -> None:
+        """What passes by a tunnel, or by any, may be something else now; see :meth:`settle`."""
+        for claim in list(self._claims.values()):
+            if tunnel in (None, claim.spec.tunnel):
+                self.claim(claim.claimant, claim.rank, claim.spec, claim.lives)
 
     def drop(self, claimant: Claimant) -> None:
         """Want nothing any more; see :meth:`settle`."""
@@ -159,7 +168,7 @@ class DesiredPolicies:
         policy = first.policies[place]
         if place[1] != OUT:
             for claim in claims:
-                if claim.lives:
+                if claim.lives and policy.templates and claim.policies[place].templates:
                     policy = _let_in(policy, claim.policies[place].templates[0])
         return first, policy
 
@@ -273,6 +282,9 @@ class DesiredPolicies:
             stands = self.standing(place)
             wanted = stands[1] if stands is not None else None
             policy = there.get(place)
+            passes = wanted is not None and not wanted.templates
+            if passes and policy is not None and not self._host.gateway.owns(policy):
+                continue  # whether those packets pass by the tunnel is decided by others
             if wanted is not None and (policy is None or not _serves(policy, wanted)):
                 found.append(Repair(place, policy, wanted))
         if places is None:

@@ -36,6 +36,7 @@ _TUNNEL = {
     "interface.addresses": "hot",
     "interface.routes": "hot",
     "interface.mtu": "hot",
+    "bypass": "hot",
     "groups": "hot",
 }
 _CHILD = {

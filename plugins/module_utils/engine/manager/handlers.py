@@ -10,6 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..errors import InputError
@@ -137,7 +138,8 @@ class Methods:
         # A plan is a pure function, and thousands of definitions take a while.
         plan = await asyncio.to_thread(make_plan, params, rows, lambda name: conditions[name].running(), repaired)
         await asyncio.to_thread(tunnels.devices.vet, plan.steps)
-        return plan, conditions
+        defined = [step.after.definition for step in plan.steps if step.after is not None]
+        return replace(plan, warnings=plan.warnings + self._resident.bypass.warnings(defined)), conditions
 
     def _shown(self, plan: Plan) -> dict[str, Any]:
         rows, numbers = self._resident.tunnels.rows, self._resident.tunnels.numbers

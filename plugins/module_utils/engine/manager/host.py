@@ -22,6 +22,7 @@ from ..kernel.events import Event as XfrmEvent
 from ..kernel.features import holding, probe, require_esp
 from ..kernel.gateway import Gateway
 from ..kernel.interfaces import Interface, Interfaces, Link
+from ..kernel.link_networks import LinkNetwork
 from ..kernel.neighbours import forget_neighbours, let_neighbours_pass
 from ..kernel.registry import Registry
 from ..kernel.routes import Route, Routes
@@ -31,6 +32,9 @@ from ..selector import Selector
 from .sockets import Port
 
 Way = tuple[int, frozenset[Selector]]  # the request ID of a child, and what is behind its peer
+
+# Addresses that nobody has (RFC 6890): the way to them is the way to anybody.
+_ANYBODY = ("192.88.99.1", "100::1")
 
 
 def spec_of(child: ChildSa, owner: str) -> ChildSpec:
@@ -168,6 +172,20 @@ class KernelHost:
             return self._route(self._routes.source_address, remote)
         except KernelError:
             return None
+
+    def link_networks(self) -> tuple[LinkNetwork, ...]:
+        """See :func:`..kernel.link_networks.link_networks`."""
+        return self._route(self._routes.link_networks)
+
+    def links_to(self, *remotes: str) -> frozenset[int]:
+        """The indexes of the links by which packets to these addresses leave."""
+        return frozenset(
+            index for remote in remotes if (index := self._route(self._routes.interface_to, remote)) is not None
+        )
+
+    def default_links(self) -> frozenset[int]:
+        """The same of packets to everybody who has no route of its own."""
+        return self.links_to(*_ANYBODY)
 
     def open_way(self, spec: ChildSpec) -> None:
         """Routes to the networks behind the peer, where this host needs them to send at all.

@@ -13,6 +13,8 @@ from ..errors import InputError
 from ..identity import Identity
 from ..secret import Secret
 from ..selector import parse_selector
+from .bypass import BYPASS
+from .bypass import FORMATS as BYPASS_FORMATS
 from .interface import FORMATS as INTERFACE_FORMATS
 from .interface import INTERFACE
 from .schema import Schema
@@ -205,6 +207,7 @@ DEFINITION: Schema = {
             "description": "ESP in UDP when a NAT is found, or always.",
         },
         "interface": INTERFACE,
+        "bypass": BYPASS,
         "groups": {
             "type": "array",
             "items": {"type": "string", "format": "name"},
@@ -300,4 +303,5 @@ FORMATS = {
     "owner": _read_owner,
     "words": _read_words,
     **INTERFACE_FORMATS,
+    **BYPASS_FORMATS,
 }

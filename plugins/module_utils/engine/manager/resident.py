@@ -20,11 +20,14 @@ from ..ike.actions import Acquire, Action, Path, Report
 from ..ike.endpoint import Endpoint
 from ..ike.settings import Settings
 from ..ike.v2.sa import State
+from ..kernel.changes import LINKS
 from ..ping.responder import answer
 from .adoption import adopt
 from .bucket import Bucket
+from .bypass import DEFAULT
 from .desired_policies import DesiredPolicies
 from .host import KernelHost, event_of
+from .link_bypass import LinkBypass
 from .live import Live, boot_id
 from .log import Log
 from .menders import menders_of
@@ -35,6 +38,8 @@ from .sockets import Ports
 from .store import Store
 from .tunnels import Tunnels
 
+NEVER = float("inf")
+LINKS_SECONDS = 0.05  # from a change of a link until it is looked at, with all that changed meanwhile
 KEEPALIVE_SECONDS = 20.0  # RFC 3948 section 4
 ECHO_RATE, ECHO_BURST = 200.0, 400
 TOLD_RATE, TOLD_BURST = 10.0, 100  # events of refused messages; strangers are not to make subscribers lag behind
@@ -83,6 +88,8 @@ class Resident:
         self.endpoint = Endpoint(SystemEntropy(), self._reserve, settings)
         self.live = Live(host.registry.directory, log, boot_id())
         self.policies = DesiredPolicies(host, log)
+        self.bypass = LinkBypass(host, self._bypass_of, log)
+        self.policies.passing = self.bypass.passing
         self.tunnels = Tunnels(self.endpoint, host, self.policies, log, self.act, clock)
         self.tunnels.settled = self._settled
         told = self._owner_of, self._report, self._unsent
@@ -93,6 +100,7 @@ class Resident:
         self._told = Bucket(TOLD_RATE, TOLD_BURST)
         self._keepalive_at = clock() + KEEPALIVE_SECONDS
         self._silence = Silence(clock())
+        self._links_at = NEVER
         self._busy = False
         self._pending: list[Action] = []
 
@@ -104,6 +112,7 @@ class Resident:
         rows = self.store.load()
         kept = self.live.load(rows)
         self.host.prepare()
+        self.bypass.look()
         self.tunnels.devices.sweep(rows.values())
         adopt(self, rows, kept)
         self.act(self.endpoint.tick(self.clock()))
@@ -152,19 +161,32 @@ class Resident:
 
     def changes(self) -> None:
         """Others changed the kernel's tables."""
-        self.repairs.heard(self.host.changes.read())
+        events = self.host.changes.read()
+        if any(event.kind == LINKS for event in events):
+            self._links_at = min(self._links_at, self.clock() + LINKS_SECONDS)
+        self.repairs.heard(events)
         self.turned()
+
+    def _follow_links(self) -> None:
+        """Let pass by the tunnels what the links are now."""
+        if self.bypass.look():
+            self.policies.renew()
+            for refusal in self.policies.settle():
+                self.log.error(str(refusal.problem), claimant=" ".join(map(str, refusal.claimant)))
 
     def next_deadline(self) -> float:
         """When :meth:`wake` has something to do."""
         asked = (self.endpoint.next_deadline(), self.tunnels.retry.next_deadline(), self.repairs.next_deadline())
-        return min(self._keepalive_at, self._silence.due, *(when for when in asked if when is not None))
+        return min(self._keepalive_at, self._links_at, self._silence.due, *(when for when in asked if when is not None))
 
     def wake(self) -> None:
         """Do what is due."""
         now = self.clock()
         self.act(self.endpoint.tick(now))
         self.tunnels.start_due()
+        if now >= self._links_at:
+            self._links_at = NEVER
+            self._follow_links()
         self.repairs.wake(now)
         if now >= self._keepalive_at:
             self._keepalive_at = now + KEEPALIVE_SECONDS
@@ -203,6 +225,10 @@ class Resident:
         except KernelError as exc:
             self.log.error(f"cannot reserve an SPI: {exc}")
             raise
+
+    def _bypass_of(self, tunnel: str) -> list[str]:
+        row = self.tunnels.rows.get(tunnel)
+        return row.definition.document["bypass"] if row else DEFAULT
 
     def _owner_of(self, tunnel: str) -> str:
         row = self.tunnels.rows.get(tunnel)

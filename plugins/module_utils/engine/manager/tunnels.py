@@ -178,6 +178,10 @@ class Tunnels:
         manual = {child["name"] for child in row.definition.document["children"] if child["start"] == "manual"}
         self.traps.leave(step.name, before.children - manual)
         self.adopt(row)
+        if any(change.path == "bypass" for change in step.changes):
+            self._policies.renew(step.name)
+            for refusal in self._policies.settle():
+                self._refused(step.name, refusal.problem)
         if step.halts and step.only is None:
             return
         if "" in anew:

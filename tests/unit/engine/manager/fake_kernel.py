@@ -23,7 +23,8 @@ from engine.errors import KernelError, MissingError
 from engine.kernel.changes import Foreign
 from engine.kernel.gateway import _policies as gateway_policies
 from engine.kernel.interfaces import Link
-from engine.kernel.policies import network_text
+from engine.kernel.link_networks import LinkNetwork
+from engine.kernel.policies import is_pass, network_text
 from engine.kernel.registry import Registry
 from engine.kernel.spec import Usage
 from engine.kernel.values import Policy
@@ -82,7 +83,7 @@ class FakeGateway:
                 policy.templates[0].spi,
             )
             for (s, direction, _if_id), policy in self.held.items()
-            if direction == "out"
+            if direction == "out" and policy.templates
         }
 
     @property
@@ -183,7 +184,7 @@ class FakeGateway:
         return [self.held[place] for place in places if place in self.held]
 
     def owns(self, policy):
-        return bool(policy.templates)
+        return bool(policy.templates) or is_pass(policy)
 
     def policies_of(self, spec):
         return gateway_policies(spec, spec.spi_out)
@@ -252,6 +253,7 @@ class FakeHost:
         self.made: list[tuple[object, object]] = []
         self.ways: list[object] = []
         self.lost: list[object] = []
+        self.networks: tuple[LinkNetwork, ...] = ()
         self.changes = FakeChanges(self, str(Path(runtime_dir) / "foreign"))
 
     def lose(self, kind: str) -> None:
@@ -296,6 +298,15 @@ class FakeHost:
 
     def source_address(self, remote: str) -> str | None:
         return None if remote.startswith("192.0.2.") else "127.0.0.1"
+
+    def link_networks(self) -> tuple[LinkNetwork, ...]:
+        return self.networks
+
+    def links_to(self, *remotes: str) -> frozenset[int]:
+        return frozenset({1}) if self.networks else frozenset()
+
+    def default_links(self) -> frozenset[int]:
+        return self.links_to()
 
     def open_way(self, spec) -> None:
         self.ways.append(spec)

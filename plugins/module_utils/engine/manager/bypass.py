@@ -1,0 +1,182 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What passes by a tunnel in clear: packets that stay on this host's own links, or networks that its operator names.
+
+A tunnel to 0.0.0.0/0 would otherwise take what hosts on one link have to say to each other, and to this host. Only what
+a definition covers together with more than that link passes: whoever names a link's network, or a part of it, means it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+from ..errors import InputError
+from ..kernel.link_networks import LinkNetwork, Network
+from ..selector import Selector
+from .schema import Schema
+
+LOCAL_LINKS, NONE = "local_links", "none"
+DEFAULT = [LOCAL_LINKS]
+
+Sides = tuple[tuple[Selector, ...], tuple[Selector, ...]]
+Piece = tuple[Selector, Selector]
+
+# Each becomes three policies of the kernel.
+MAX_PIECES = 256
+
+BYPASS: Schema = {
+    "type": ["string", "array"],
+    "items": {"type": "string"},
+    "format": "bypass",
+    "default": DEFAULT,
+    "minItems": 1,
+    "description": "What passes by it in clear: local_links (the networks of this host's own links, where the remote "
+    "networks hold them and more), networks, or none.",
+}
+
+# Packets to these never leave a link.
+_LINK_SCOPE = {
+    4: [Selector.from_network(ipaddress.ip_network(text)) for text in ("224.0.0.0/24", "255.255.255.255/32")],
+    6: [Selector.from_network(ipaddress.ip_network("ff02::/16"))],
+}
+
+
+def read_bypass(value: Any, field: str) -> list[str]:
+    """The canonical list of words and networks.
+
+    :raises InputError: it is none.
+    """
+    remedy = "write local_links, none, or a list of networks such as [10.9.0.0/16]"
+    words = [value] if isinstance(value, str) else list(value)
+    if not words or not all(isinstance(word, str) for word in words):
+        raise InputError(field, value, "is not a list of networks", remedy)
+    found: list[str] = []
+    for word in words:
+        text = word.strip()
+        if text not in (LOCAL_LINKS, NONE):
+            try:
+                text = str(ipaddress.ip_network(text))
+            except ValueError as exc:
+                raise InputError(field, word, f"is not a network ({exc})", remedy) from None
+        if text not in found:
+            found.append(text)
+    if NONE in found and len(found) > 1:
+        raise InputError(field, value, "says none and something else", remedy)
+    return found
+
+
+FORMATS = {"bypass": read_bypass}
+
+
+def check(document: dict[str, Any], selectors: Iterable[Sides], prefix: str) -> Iterator[InputError]:
+    """What does not fit to the rest of the definition.
+
+    :param selectors: of its children; ``prefix``: what the paths in problems begin with.
+    """
+    words = document["bypass"]
+    if document["interface"] is not None and words != DEFAULT:
+        remedy = "leave it out, and route what is to pass elsewhere"
+        yield InputError(f"{prefix}bypass", words, "has no meaning with an interface: routes decide", remedy)
+        return
+    remotes = [selector for _local, remote in selectors for selector in remote]
+    for position, word in enumerate(words):
+        if word in (LOCAL_LINKS, NONE):
+            continue
+        inner = Selector.from_network(ipaddress.ip_network(word))
+        if not any(_holds_more(remote, inner) for remote in remotes):
+            problem = "is not a part of what a child has as remote"
+            yield InputError(f"{prefix}bypass[{position}]", word, problem, "name a part of it, or leave this out")
+
+
+def pieces(
+    words: Sequence[str], defined: Sides, links: Sequence[LinkNetwork], outside: Collection[int]
+) -> tuple[Piece, ...]:
+    """(local, remote) selectors that pass by a definition.
+
+    :param words: as :func:`read_bypass` gives them.
+    :param outside: indexes of the links that lead to others' networks: what is behind this host does not pass to there.
+    """
+    if words == [NONE]:
+        return ()
+    found: dict[Piece, None] = {}
+    ways: list[tuple[Selector | None, Selector, Selector]] = []
+    for word in words:
+        if word != LOCAL_LINKS:
+            network = Selector.from_network(ipaddress.ip_network(word))
+            ways.append((None, network, network))
+    if LOCAL_LINKS in words:
+        ways += _on_links(links, outside)
+    for here in defined[0]:
+        for there in defined[1]:
+            for near, far, whole in ways:
+                local = here if near is None else here.intersect(near)
+                remote = there.intersect(far) if _holds_more(there, whole) else None
+                if local is not None and remote is not None:
+                    found[local, remote] = None
+    return tuple(_without_inner(list(found)[:MAX_PIECES]))
+
+
+def touches(defined: Sides, links: Iterable[LinkNetwork]) -> bool:
+    """Whether a definition is for more than one of the links, that link included."""
+    return any(_holds_more(there, _of(link.network)) for there in defined[1] for link in links)
+
+
+def caught(defined: Sides, links: Iterable[LinkNetwork]) -> list[LinkNetwork]:
+    """The links whose own packets a definition takes, where none pass by it."""
+    return [
+        link
+        for link in links
+        if not link.loopback
+        and any(_holds_more(there, _of(link.network)) for there in defined[1])
+        and any(here.intersect(_of(link.network)) for here in defined[0])
+    ]
+
+
+def _on_links(
+    links: Sequence[LinkNetwork], outside: Collection[int]
+) -> Iterator[tuple[Selector | None, Selector, Selector]]:
+    """(local, remote, what the definition has to hold more than), the widest first."""
+    for version in (4, 6):
+        mine = [link for link in links if link.network.version == version]
+        inside = [link for link in mine if not link.loopback and (link.index not in outside or _stays(link.network))]
+        out = [link for link in mine if not link.loopback and link not in inside]
+        for one in inside:
+            for other in inside:
+                if one.network == other.network or not (_stays(one.network) or _stays(other.network)):
+                    yield _of(one.network), _of(other.network), _of(other.network)
+        hosts = [(link, _of(ipaddress.ip_network(link.address))) for link in mine if not _stays(link.network)]
+        for link, address in hosts:
+            for other in inside if link not in inside else ():
+                if not _stays(other.network):
+                    yield address, _of(other.network), _of(other.network)
+            if link in out:
+                yield address, _of(link.network), _of(link.network)
+        for scope in _LINK_SCOPE[version]:
+            for near in [*(_of(link.network) for link in inside), *(each for link, each in hosts if link in out)]:
+                yield near, scope, scope
+                yield scope, near, near
+
+
+def _without_inner(found: list[Piece]) -> Iterator[Piece]:
+    for piece in found:
+        if not any(other != piece and other[0].contains(piece[0]) and other[1].contains(piece[1]) for other in found):
+            yield piece
+
+
+def _stays(network: Network) -> bool:
+    """Whether no packet from or to it ever leaves a link."""
+    return network.is_link_local
+
+
+def _of(network: Network) -> Selector:
+    return Selector.from_network(network)
+
+
+def _holds_more(remote: Selector, inner: Selector) -> bool:
+    """Whether the addresses of ``remote`` are all of ``inner`` and others."""
+    same_family = len(remote.first) == len(inner.first)
+    around = same_family and remote.first <= inner.first and inner.last <= remote.last
+    return around and (remote.first, remote.last) != (inner.first, inner.last)
