@@ -16,8 +16,9 @@ from ansible.module_utils.basic import AnsibleModule
 # Somewhere in the head of each file of ours.
 MARK = "fleet.ipsec"
 _HEAD = 1024  # octets
-# Folders that are named so are ours, and go with the last file in them.
+# Folders that are named so are ours, and go with the last file in them; so do those of drop-ins.
 OWN_FOLDER = "fleet-ipsec"
+_DROP_IN_FOLDERS = (".service.d", ".conf.d")
 
 
 def read(path: str) -> str | None:
@@ -111,7 +112,7 @@ class File:
         if self.wanted is None:
             os.unlink(self.path)
             folder = os.path.dirname(self.path)
-            if os.path.basename(folder).startswith(OWN_FOLDER):
+            if os.path.basename(folder).startswith(OWN_FOLDER) or folder.endswith(_DROP_IN_FOLDERS):
                 with contextlib.suppress(OSError):  # not empty: somebody has files of their own in it
                     os.rmdir(folder)
             return

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from typing import Any
 
@@ -23,6 +24,16 @@ def require_python(module: AnsibleModule) -> None:
             msg=f"Python {sys.version_info[0]}.{sys.version_info[1]} at {sys.executable} is too old for fleet.ipsec; "
             "set ansible_python_interpreter to a Python 3.11 or newer"
         )
+
+
+def listening(path: str) -> bool:
+    """Whether somebody listens on a Unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 class Manager:

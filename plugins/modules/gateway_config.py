@@ -17,7 +17,7 @@ description:
   - Writes several files and applies kernel settings in one task, where one task each would take many times as long.
   - Never overwrites or removes a file that is not the collection's own - each of these has C(fleet.ipsec) in its head.
   - All files are checked before the first one is written, and whether they can be written.
-  - With the last file in it, a folder goes whose name begins with C(fleet-ipsec).
+  - With the last file in it, a folder goes whose name begins with C(fleet-ipsec), and one of drop-ins.
 extends_documentation_fragment:
   - fleet.ipsec.attributes
 attributes:
@@ -48,6 +48,13 @@ options:
         type: str
         choices: [present, absent]
         default: present
+  rules_file:
+    version_added: 0.2.0
+    description:
+      - File of rules for the table C(inet fleet_ipsec) of nftables, perhaps one of O(files). Where the kernel's table is not
+        as it says, it is loaded; where there is no such file (any more), the table is removed.
+      - Nothing of nftables is looked at when left out.
+    type: path
   sysctl:
     description:
       - Kernel settings to apply now, by their names as C(sysctl) has them. V(*) stands for any name of one level.
@@ -101,6 +108,16 @@ changed_files:
   type: list
   elements: str
   sample: [/etc/sysctl.d/60-fleet-ipsec.conf]
+changed_rules:
+  description: Whether the table of nftables was loaded or removed.
+  returned: success
+  type: bool
+  sample: false
+rules_state:
+  description: What the kernel has of the rules - V(same) as the file, V(missing), V(different), V(none) where there is neither.
+  returned: success
+  type: str
+  sample: same
 changed_settings:
   description: Kernel settings that were changed.
   returned: success
@@ -114,7 +131,62 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils import sysctl
-from ansible_collections.fleet.ipsec.plugins.module_utils.files import MARK, File, foreign, unwritable
+from ansible_collections.fleet.ipsec.plugins.module_utils.files import MARK, File, foreign, read, unwritable
+
+
+class Rules:
+    """The guard table, as it stands and as its file wants it.
+
+    :param files: those that are going to be written before.
+    """
+
+    def __init__(self, path: str | None, files: list[dict[str, Any]]) -> None:
+        from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import guard
+
+        self._guard = guard
+        self.path = path
+        self._text = None
+        self._standing = None
+        if path is not None:
+            written = [each for each in files if each["path"] == path]
+            self._text = read(path)
+            for each in written:
+                self._text = each["content"] if each["state"] == "present" else None
+            self._standing = guard.standing()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the kernel has something else than the file."""
+        wanted = None if self._text is None else self._guard.wanted(self._text)
+        return wanted != self._standing
+
+    @property
+    def state(self) -> str:
+        """What the kernel has of the file."""
+        if self._standing is None:
+            return "none" if self._text is None else "missing"
+        return "different" if self.changed else "same"
+
+    @property
+    def diff(self) -> dict[str, str]:
+        """What differs, for people."""
+        before = "" if self._standing is None else self._standing.lines()
+        return {
+            "before_header": "table inet fleet_ipsec in the kernel",
+            "after_header": "table inet fleet_ipsec in the kernel",
+            "before": before,
+            "after": "" if self._text is None else self._guard.wanted(self._text).lines(),
+        }
+
+    def put(self) -> None:
+        """Load or remove the table.
+
+        :raises EngineError: it cannot be done.
+        """
+        if self._text is None:
+            self._guard.drop()
+        else:
+            self._guard.load(self.path)
 
 
 def _record(module: AnsibleModule) -> sysctl.Record | None:
@@ -146,6 +218,16 @@ def write(module: AnsibleModule, files: list[File]) -> None:
         done.append(each.path)
 
 
+def load(module: AnsibleModule, rules: Rules) -> None:
+    """Load or remove the table of nftables; a refusal says why."""
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
+
+    try:
+        rules.put()
+    except EngineError as error:
+        module.fail_json(msg=f"rules_file: {error}; correct gateway_protected_networks, or load what nftables needs")
+
+
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(
@@ -162,6 +244,7 @@ def main() -> None:
                 },
                 "required_if": [["state", "present", ["content"]]],
             },
+            "rules_file": {"type": "path"},
             "sysctl": {"type": "dict", "default": {}},
             "sysctl_record": {"type": "path"},
             "sysctl_state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
@@ -200,6 +283,12 @@ def main() -> None:
                 "after": "".join(f"{setting.name} = {setting.wanted}\n" for setting in differing),
             }
         )
+    try:
+        rules = Rules(module.params["rules_file"], module.params["files"])
+        if rules.changed:
+            diff.append(rules.diff)
+    except ValueError as error:
+        module.fail_json(msg=f"rules_file: {module.params['rules_file']} is no file of role gateway: {error}")
     restoring = module.params["sysctl_state"] == "absent"
     forgets = restoring and record.there
     stuck = list(filter(None, (unwritable(each.path) for each in files)))
@@ -207,6 +296,8 @@ def main() -> None:
         module.fail_json(msg=f"files: {'; '.join(stuck)}; nothing was changed")
     if not module.check_mode:
         write(module, files)
+        if rules.changed:
+            load(module, rules)
         if record is not None and differing and not restoring:
             try:
                 record.note(differing)
@@ -222,8 +313,10 @@ def main() -> None:
         if forgets:
             record.remove()
     module.exit_json(
-        changed=bool(files or differing or forgets),
+        changed=bool(files or differing or forgets or rules.changed),
         changed_files=[each.path for each in files],
+        changed_rules=rules.changed,
+        rules_state=rules.state,
         changed_settings=[setting.name for setting in differing],
         diff=diff,
     )

@@ -60,7 +60,7 @@ options:
         type: str
         default: "0644"
       service_manager:
-        description: The service manager that it is for. Any when empty.
+        description: The service manager that it is for, or V(networkd). Any when empty.
         type: str
         default: ""
   writable:
@@ -113,6 +113,11 @@ service_manager:
   returned: success
   type: str
   sample: systemd
+networkd:
+  description: Whether systemd-networkd runs, or is going to.
+  returned: success
+  type: bool
+  sample: false
 running:
   description: Whether a tunnel manager runs.
   returned: success
@@ -131,16 +136,16 @@ problems:
   elements: str
 """
 
+import glob
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.files import File, foreign, unwritable
-from ansible_collections.fleet.ipsec.plugins.module_utils.manager import MINIMUM_PYTHON
+from ansible_collections.fleet.ipsec.plugins.module_utils.manager import MINIMUM_PYTHON, listening
 
 PACKAGES = {"cryptography": "python3-cryptography", "pyroute2": "python3-pyroute2"}
 COMMANDS = {"ip": "iproute2", "ping": "iputils-ping", "nft": "nftables"}
@@ -216,16 +221,6 @@ def kernel() -> tuple[list[str], list[str]]:
     esp = found[0]
     problems = [] if esp.available else [f"{esp.problem}; {esp.remedy}"]
     return problems, [feature.name for feature in found if feature.available]
-
-
-def listening(path: str) -> bool:
-    """Whether somebody listens on a Unix socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            connection.connect(path)
-        except OSError:
-            return False
-    return True
 
 
 def port_holder(module: AnsibleModule, service: str) -> str:
@@ -310,11 +305,17 @@ def rules(module: AnsibleModule, text: str) -> list[str]:
     ]
 
 
-def unwritten(wanted: list[dict[str, Any]], manager: str) -> tuple[list[str], list[str]]:
-    """Paths of the files for this service manager, and problems with those that would have to be written."""
+def networkd() -> bool:
+    """Whether systemd-networkd is enabled, or has run since the boot."""
+    enabled = glob.glob("/etc/systemd/system/*.wants/systemd-networkd.service")
+    return bool(enabled) or os.path.exists("/run/systemd/netif/state")
+
+
+def unwritten(wanted: list[dict[str, Any]], there: list[str]) -> tuple[list[str], list[str]]:
+    """Paths of the files for what is there of the host, and problems with those that would have to be written."""
     paths, problems = [], []
     for each in wanted:
-        if not each["path"] or each["service_manager"] not in ("", manager):
+        if not each["path"] or each["service_manager"] not in ("", *there):
             continue
         paths.append(each["path"])
         state = "present" if each["content"] else "absent"
@@ -378,7 +379,8 @@ def main() -> None:
     if holder:
         problems.append(f"{holder}; stop and disable that IKE daemon, two cannot serve one host")
     manager = service_manager()
-    paths, lacks = unwritten(module.params["wanted_files"], manager)
+    routes = networkd()
+    paths, lacks = unwritten(module.params["wanted_files"], [manager, "networkd"] if routes else [manager])
     problems += lacks
     problems += filter(None, map(unwritable, module.params["writable"]))
     problems += rules(module, module.params["rules"])
@@ -392,6 +394,7 @@ def main() -> None:
         "missing_packages": missing,
         "package_manager": "apt" if shutil.which("apt-get") else "other",
         "service_manager": manager,
+        "networkd": routes,
         "running": running,
         "features": features,
     }

@@ -43,6 +43,7 @@ _SET = frozenset(
         "verify_tunnels",
         "verify_differences",
         "verify_wire",
+        "verify_rules",
     ]
 )
 _PREFIX = re.compile(r"(fleet|gateway|verify)_")

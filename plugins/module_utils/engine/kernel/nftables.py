@@ -18,7 +18,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import KernelError, MissingError
 from .policies import network
@@ -26,7 +26,8 @@ from .shunt import DROP, IN, IPSEC, PASS, REJECT, TRAP, Shunt, rank
 from .values import KernelSelector
 
 TABLE = "fleet_ipsec_shunts"
-GUARD = "fleet_ipsec"  # role gateway's
+# The rules of role gateway for networks that are never reached in clear.
+GUARD = "fleet_ipsec"
 _PROBE = "fleet_ipsec_probe"
 _MARK = "fleet.ipsec"
 _SECONDS = 30
@@ -215,6 +216,49 @@ def apply(rules: Sequence[Rule], state: State | None) -> None:
     done = _nft(["-f", "-"], script)
     if done.returncode:
         raise KernelError("set the rules of nftables", errno.EINVAL, _first_line(done.stderr))
+
+
+def list_table(table: str) -> list[dict[str, Any]] | None:
+    """What a table of the family inet has, as nft tells it in JSON; None where there is none, or no nftables."""
+    try:
+        done = _nft(["-j", "list", "table", "inet", table], "")
+    except MissingError:
+        return None
+    return json.loads(done.stdout)["nftables"] if done.returncode == 0 else None
+
+
+def load_file(path: str) -> None:
+    """Have a file of rules done, in one step.
+
+    :raises KernelError: it is not taken, and all is as before. MissingError: no nft.
+    """
+    done = _nft(["--file", path], "")
+    if done.returncode:
+        raise KernelError(f"load the rules of {path}", errno.EINVAL, _first_line(done.stderr))
+
+
+def own_tables() -> list[str]:
+    """The tables of ours that stand, by name; none where nftables is not to be had."""
+    try:
+        done = _nft(["-j", "list", "tables", "inet"], "")
+    except MissingError:
+        return []
+    if done.returncode:
+        return []
+    standing = {entry["table"]["name"] for entry in json.loads(done.stdout)["nftables"] if "table" in entry}
+    return [table for table in (GUARD, TABLE, _PROBE) if table in standing]
+
+
+def drop_tables(tables: Iterable[str]) -> None:
+    """Delete tables of ours, in one step.
+
+    :raises KernelError: the kernel refused. MissingError: no nft.
+    """
+    # Adding each first lets the removal succeed also where it is gone by now.
+    text = "".join(f"add table inet {table}\ndelete table inet {table}\n" for table in tables)
+    done = _nft(["-f", "-"], text)
+    if done.returncode:
+        raise KernelError("delete the tables of nftables", errno.EINVAL, _first_line(done.stderr))
 
 
 def _script(table: str, rules: Sequence[Rule], numbers: Iterable[int]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ansible.plugins.test.core import TestModule as CoreTests
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..conftest import CHECKOUT
+from ..running import run_module
 
 ROLE = CHECKOUT / "roles/gateway"
 ENGINE = CHECKOUT / "plugins/module_utils/engine"
@@ -90,6 +92,57 @@ def test_what_would_leave_in_clear_is_dropped(tmp_path: Path) -> None:
     """
     done = alone("sh", "-c", script)
     assert done.stdout.splitlines() == ["open answered", "protected lost"], done.stderr
+
+
+@pytest.fixture
+def apart() -> Iterator[list[str]]:
+    """Words that enter a network namespace which lasts as long as the test."""
+    with subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep 120"], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        yield ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
+        holder.kill()
+
+
+NETWORKS = ["10.0.0.0/8", "192.0.2.7", "172.16.5.0/12", "fd00::/8"]
+
+
+@ROOT
+@pytest.mark.skipif(not shutil.which("nft"), reason="nftables is not installed")
+def test_the_rules_are_compared_with_the_kernel_and_put_back(tmp_path: Path, apart: list[str]) -> None:
+    path = str(tmp_path / "firewall.nft")
+
+    def text(networks: list[str]) -> str:
+        return render("firewall.nft.j2", gateway_protected_networks=networks, gateway_outside_interfaces=["wan"])
+
+    def role(*networks: str, check: bool = False) -> dict[str, Any]:
+        row = {"path": path, "content": text(list(networks))} if networks else {"path": path, "state": "absent"}
+        return run_module("gateway_config", {"files": [row], "rules_file": path}, check, apart)
+
+    def nft(*words: str) -> str:
+        return subprocess.run([*apart, "nft", *words], capture_output=True, text=True, check=True).stdout
+
+    planned = role(*NETWORKS, check=True)
+    assert (
+        planned["changed_rules"] and planned["rules_state"] == "missing" and "fleet_ipsec" not in nft("list", "tables")
+    )
+    assert role(*NETWORKS)["changed_rules"] and "table inet fleet_ipsec" in nft("list", "tables")
+    assert not role(*NETWORKS)["changed"] and role(*NETWORKS)["rules_state"] == "same"
+    nft("add", "table", "inet", "somebody")
+    for harm in (
+        ("flush", "ruleset"),
+        ("flush", "chain", "inet", "fleet_ipsec", "leaving"),
+        ("insert", "rule", "inet", "fleet_ipsec", "leaving", "accept"),
+        ("delete", "element", "inet", "fleet_ipsec", "protected_ipv4", "{ 192.0.2.7 }"),
+    ):
+        nft(*harm)
+        asked = run_module("gateway_config", {"rules_file": path}, True, apart)
+        assert asked["changed_rules"] and asked["rules_state"] in ("missing", "different"), harm
+        assert role(*NETWORKS)["changed_rules"] and not role(*NETWORKS)["changed"], harm
+    assert role("10.0.0.0/8")["changed_rules"] and "172.16.0.0" not in nft("list", "ruleset")
+    nft("add", "table", "inet", "somebody")
+    assert role()["changed_rules"] and nft("list", "tables").split() == ["table", "inet", "somebody"]
+    assert not role()["changed"] and role()["rules_state"] == "none"
 
 
 @ROOT

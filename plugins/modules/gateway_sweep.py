@@ -1,0 +1,146 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: gateway_sweep
+short_description: Take everything of this collection out of a gateway's kernel
+version_added: 0.2.0
+author:
+  - fleet.ipsec contributors (@fleet-ipsec)
+description:
+  - Removes SAs, policies, routes, interfaces and tables of nftables that carry the marks of this collection, where the tunnel
+    manager does not run and perhaps cannot. Nothing of other programs is touched.
+  - Peers are not told; they notice by their dead-peer detection. A running tunnel manager tells them.
+  - Fails when something is left, and says what.
+extends_documentation_fragment:
+  - fleet.ipsec.attributes
+  - fleet.ipsec.manager
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: What is removed is counted and named.
+options:
+  owner:
+    description:
+      - Remove only the tunnels of this owner, their definitions included, so that the next tunnel manager does not bring them
+        up again. Where a tunnel manager runs nothing is done, for M(fleet.ipsec.ipsec_tunnel) does it.
+      - When left out, everything is removed from the kernel; a running tunnel manager is a reason to fail then.
+    type: str
+  database:
+    description: The definitions.
+    type: path
+    default: /var/lib/fleet-ipsec/definitions.sqlite
+  runtime_dir:
+    description: Where it is kept whose the kernel's objects are.
+    type: path
+    default: /run/fleet-ipsec
+seealso:
+  - module: fleet.ipsec.ipsec_tunnel
+"""
+
+EXAMPLES = r"""
+- name: Take the tunnels of an owner down where the tunnel manager cannot start
+  fleet.ipsec.gateway_sweep:
+    owner: fleet
+"""
+
+RETURN = r"""
+running:
+  description: Whether a tunnel manager runs.
+  returned: success
+  type: bool
+  sample: false
+removed:
+  description: How many SAs, policies, links, routes, tables and definitions were removed.
+  returned: success
+  type: dict
+  sample: {sas: 4, policies: 6, links: 0, routes: 1, tables: 1, definitions: 2}
+left:
+  description: What is still there.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMENTS, listening, require_python
+
+SHOWN = 10
+
+
+def definitions(path: str, owner: str | None, check: bool) -> list[str]:
+    """Names of the owner's definitions, which are removed from the database."""
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.store import Remove, Store
+
+    if owner is None or not os.path.exists(path):
+        return []
+    store = Store(path)
+    try:
+        names = [row.name for row in store.load().values() if row.owner == owner]
+        if names and not check:
+            store.commit([Remove(name) for name in names])
+    finally:
+        store.close()
+    return names
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "owner": {"type": "str"},
+            "database": {"type": "path", "default": "/var/lib/fleet-ipsec/definitions.sqlite"},
+            "runtime_dir": {"type": "path", "default": "/run/fleet-ipsec"},
+            **ARGUMENTS,
+        },
+        supports_check_mode=True,
+    )
+    require_python(module)
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import sweep
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.registry import RegistryView
+
+    owner, check = module.params["owner"], module.check_mode
+    running = listening(module.params["control_socket"])
+    nothing: dict[str, Any] = {**sweep.Remains().counts(), "definitions": 0}
+    if running and owner is not None:
+        module.exit_json(changed=False, running=True, removed=nothing)
+    if running and not check:
+        module.fail_json(
+            msg=f"the tunnel manager runs at {module.params['control_socket']} and would put everything back; "
+            "stop it first: systemctl stop fleet-ipsec-manager"
+        )
+    try:
+        registry = RegistryView(module.params["runtime_dir"])
+        try:
+            found = sweep.look(registry, owner)
+            names = definitions(module.params["database"], owner, check)
+            if not check and any(found.counts().values()):
+                sweep.take_out(found)
+            left = [] if check else sweep.look(registry, owner).words()
+        finally:
+            registry.close()
+    except EngineError as error:
+        module.fail_json(msg=f"not everything of fleet.ipsec could be removed: {error}")
+    if left:
+        more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+        module.fail_json(
+            msg=f"still in the kernel: {', '.join(left[:SHOWN])}{more}; see ip xfrm state, policy", left=left
+        )
+    removed = {**found.counts(), "definitions": len(names)}
+    module.exit_json(changed=any(removed.values()), running=running, removed=removed)
+
+
+if __name__ == "__main__":
+    main()
