@@ -141,9 +141,9 @@ class Rules:
     """
 
     def __init__(self, path: str | None, files: list[dict[str, Any]]) -> None:
-        from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import guard
+        from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import guard, nftables
 
-        self._guard = guard
+        self._guard, self._nftables = guard, nftables
         self.path = path
         self._text = None
         self._standing = None
@@ -186,7 +186,7 @@ class Rules:
         if self._text is None:
             self._guard.drop()
         else:
-            self._guard.load(self.path)
+            self._nftables.load(self.path)
 
 
 def _record(module: AnsibleModule) -> sysctl.Record | None:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from .nftables import GUARD, drop_tables, list_table, load_file
+from .nftables import GUARD, drop_tables, list_table
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _PART = re.compile(
@@ -55,6 +55,15 @@ def wanted(text: str) -> Table:
     return table
 
 
+def stands(path: str) -> bool:
+    """Whether the kernel's table is as a file says.
+
+    :raises OSError: the file cannot be read. ValueError: it is none of role gateway's.
+    """
+    with open(path, encoding="utf-8") as file:
+        return wanted(file.read()) == standing()
+
+
 def standing() -> Table | None:
     """The table of the kernel; None where there is none, or no nftables."""
     entries = list_table(GUARD)
@@ -79,14 +88,6 @@ def _networks(elements: Iterable[Any]) -> Iterator[Network]:
             yield ipaddress.ip_network(f"{element['prefix']['addr']}/{element['prefix']['len']}")
         elif "range" in element:
             yield from ipaddress.summarize_address_range(*map(ipaddress.ip_address, element["range"]))
-
-
-def load(path: str) -> None:
-    """Have the table be as the file says, in one step.
-
-    :raises KernelError: the kernel, or nft, does not take it; all is as before. MissingError: no nft.
-    """
-    load_file(path)
 
 
 def drop() -> None:

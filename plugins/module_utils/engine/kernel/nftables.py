@@ -227,16 +227,6 @@ def list_table(table: str) -> list[dict[str, Any]] | None:
     return json.loads(done.stdout)["nftables"] if done.returncode == 0 else None
 
 
-def load_file(path: str) -> None:
-    """Have a file of rules done, in one step.
-
-    :raises KernelError: it is not taken, and all is as before. MissingError: no nft.
-    """
-    done = _nft(["--file", path], "")
-    if done.returncode:
-        raise KernelError(f"load the rules of {path}", errno.EINVAL, _first_line(done.stderr))
-
-
 def own_tables() -> list[str]:
     """The tables of ours that stand, by name; none where nftables is not to be had."""
     try:

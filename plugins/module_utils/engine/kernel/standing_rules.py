@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from . import nftables, shunts
+from . import guard, nftables, shunts
 from .registry import RegistryView
 from .shunt_plan import plan_repair
 
@@ -17,7 +17,7 @@ class StandingRules:
 
     :param directory: of the registry.
     :param guard: the file that role ``gateway`` loads where it is given protected networks; empty for none. It is
-        loaded before the manager starts, and whoever changes it has the manager start again.
+        loaded before the manager starts, and by whoever changes it.
     """
 
     def __init__(self, directory: str, guard: str) -> None:
@@ -39,11 +39,19 @@ class StandingRules:
         text = nftables.read_guard()
         if self._text is None and text:
             self._text = text
-        if text and text == self._text:
+        if text and (text == self._text or self._changed_with_its_file()):
+            self._text = text
             return []
         nftables.load(self._guard)
         self._text = nftables.read_guard()
         return [f"the table inet {nftables.GUARD} of nftables, which keeps protected networks from leaving in clear"]
+
+    def _changed_with_its_file(self) -> bool:
+        """Whether the table is another one because its file is: that is no loss."""
+        try:
+            return guard.stands(self._guard)
+        except (OSError, ValueError, KeyError):
+            return False
 
     def _mend_shunts(self) -> list[str]:
         view = RegistryView(self._directory)
