@@ -34,6 +34,8 @@ _SUBNET = re.compile(r"\[(?P<six>[0-9a-fA-F:.]+/[0-9]{1,3})\](?P<six_port>:[0-9]
 _IDENTITIES = re.compile(r"\(([^\s()]*)\)\s*\(([^\s()]*)\)\s*$")
 _LOOK_COUNT = re.compile(r"\s\((-?[0-9]{1,20})\)\s*$")
 _ONLY_IDENTITIES = re.compile(r"\s*\([^\s()]*\)\s*\([^\s()]*\)\s*$")
+_ARROWS = ("->", "=>")
+_MOST_PARTS = 6  # lines of text that are one of the table: four breaks at arrows, and the identities
 _UNKNOWN_MAGIC = re.compile(r"(%unk-[0-9]{1,10})(?::([0-9]{1,9}))?")
 _UNKNOWN_PROTOCOL = re.compile(r"unk([0-9]{1,3})([.:0-9].*)", re.DOTALL)
 _BRACKETED = re.compile(r"(.+@)\[([0-9a-fA-F:.]+)\](?::([0-9]{1,9}))?")
@@ -99,17 +101,30 @@ def _shown(text: str) -> str:
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:
-    """(number, line) of what is not blank; identities on a line of their own belong to the line before."""
+    """(number, line) of what is not blank. As on the manual page a line may be broken at an arrow, and identities on a
+    line of their own belong to the line before, also behind a blank one.
+    """
     held: tuple[int, str] | None = None
+    parts = 0
     for number, line in enumerate(text.splitlines(), 1):
-        if held and _ONLY_IDENTITIES.fullmatch(line):
-            held = (held[0], f"{held[1]} {line.strip()}")
+        part = line.strip()
+        if not part:
+            continue
+        if held and parts < _MOST_PARTS and _goes_on(held[1], part):
+            held = (held[0], f"{held[1]} {part}")
+            parts += 1
             continue
         if held:
             yield held
-        held = (number, line.strip()) if line.strip() else None
+        held, parts = (number, part), 1
     if held:
         yield held
+
+
+def _goes_on(line: str, part: str) -> bool:
+    # A line that is cut off takes nothing of the next one.
+    broken = line.endswith(_ARROWS) and "->" not in part
+    return broken or part.startswith(_ARROWS) or bool(_ONLY_IDENTITIES.fullmatch(part))
 
 
 def parse_eroute(line: str) -> ErouteLine:

@@ -286,3 +286,39 @@ def test_groups_with_protocols_that_had_no_name() -> None:
         (2, "'unk300.5@192.0.2.1': no protocol prefix")
     ]
     assert read_groups(group_lines(found)[0])[0] == found
+
+
+AS_ON_THE_PAGE = """
+     1867     172.31.252.0/24:0    -> 0.0.0.0/0:0    =>
+              tun0x130@192.168.43.1:0
+
+     () ()
+
+     125      3049:1::/64    -> 0:0/0    =>
+
+              tun:130@3058:4::5
+
+     (@west.example)    (@east.example)
+
+     42       192.168.6.0/24:0
+              -> 192.168.7.0/24:0
+              => %passthrough
+     7        10.0.0.0/8 -> 10.1.0.0/16 => %trap
+"""
+
+
+def test_examples_in_the_layout_of_the_page_are_read() -> None:
+    found, problems = read_eroutes(AS_ON_THE_PAGE)
+    assert problems == []
+    assert [(line.packets, line.target, line.source_identity, line.destination_identity) for line in found] == [
+        (1867, "tun.130@192.168.43.1", "", ""),
+        (125, "tun:130@3058:4::5", "@west.example", "@east.example"),
+        (42, "%passthrough4", None, None),
+        (7, "%trap", None, None),
+    ]
+
+
+def test_lines_that_never_end_are_not_heaped_up() -> None:
+    """A file of arrows is no table: each line of it is looked at a few times at most."""
+    _found, problems = read_eroutes("=>\n" * 1000)
+    assert 1000 // 6 <= len(problems) <= 1000 and all(len(problem.line) < 20 for problem in problems)
