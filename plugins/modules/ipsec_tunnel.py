@@ -75,7 +75,8 @@ options:
   role: &role
     description:
       - V(both) lets either side start. V(initiator) lets this side alone start; attempts of the peer are refused.
-        V(responder) waits for the peer.
+        V(responder) waits for the peer; only where the peer refuses fresh keys for what is up does it begin an IKE SA
+        beside that.
         V(both) when left out.
     type: str
     choices: [both, initiator, responder]
