@@ -23,7 +23,6 @@ from ..wire.v2.numbers import ExchangeType, NotifyType
 from .actions import (
     Acquire,
     Action,
-    ChildSa,
     Expire,
     InstallFailed,
     KernelEvent,
@@ -41,7 +40,7 @@ from .v2.children import serves
 from .v2.cookie import Cookies, HalfOpen, Refusals
 from .v2.dispatch import new_peer, pump, receive
 from .v2.exchange import unprotected
-from .v2.sa import AUTHENTICATED, Child, ChildState, IkeSa, Kind, State, Task
+from .v2.sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
 from .v2.snapshot import freeze, thaw
 from .v2.turn import Registry, Turn
 from .views import IkeView, view
@@ -410,21 +409,8 @@ class Endpoint:
             data = {"child": child.name, "reason": "waiting_for_peer", "story": str(exc)}
             return [Report("child_failed", connection.name, data=data)]
 
-    def _find_child(self, fits: Callable[[ChildSa], bool]) -> tuple[IkeSa, Child] | None:
-        for sa in self.registry.by_spi.values():
-            for child in sa.children.values():
-                if fits(child.sa):
-                    return sa, child
-        return None
-
-    def _owner_of(self, address: str, spi: int) -> tuple[IkeSa, Child] | None:
-        """The child that has this SA, in either direction."""
-        return self.registry.by_child_spi.get((address, spi)) or self._find_child(
-            lambda sa: sa.spi_out == spi and sa.remote_address == address
-        )
-
     def _vanished(self, turn: Turn, event: Vanished) -> None:
-        found = self._owner_of(event.address, event.spi)
+        found = self.registry.owner(event.address, event.spi)
         if found is not None:
             turn.touch(found[0])
             children.make_anew(turn, *found)
@@ -435,7 +421,7 @@ class Endpoint:
             timers.suspect(turn, found[0])
 
     def _expire(self, turn: Turn, event: Expire) -> None:
-        found = self._owner_of(event.address, event.spi)
+        found = self.registry.owner(event.address, event.spi)
         if found is None:
             return
         sa, child = found
@@ -454,9 +440,9 @@ class Endpoint:
 
     def _mapping_changed(self, turn: Turn, event: MappingChanged) -> None:
         """ESP that passed its integrity check came from another address or port: the peer is there now."""
-        found = self._find_child(lambda sa: sa.spi_in == event.spi)
-        if found is not None and found[0].alive:
-            sa = found[0]
+        found = (both for (_here, spi), both in self.registry.by_child_spi.items() if spi == event.spi)
+        sa = next((sa for sa, _child in found), None)
+        if sa is not None and sa.alive:
             moved = sa.path._replace(remote_address=event.address, remote_port=event.port)
             lifecycle.follow_path(turn, sa, moved)
             turn.touch(sa)

@@ -235,3 +235,24 @@ def test_a_hub_looks_up_its_peers_without_looking_at_all_of_them() -> None:
     fleet.start(fleet.spokes)
     fleet.run(60.0)
     fleet.all_up()
+
+
+def test_what_somebody_else_flushes_is_found_without_looking_at_all_of_it(calls) -> None:
+    """What one SA costs, of either direction, whose peers are few or many."""
+    costs = []
+    for spokes in (2, 40):
+        fleet = Fleet(spokes)
+        fleet.start(fleet.spokes)
+        fleet.run(10.0)
+        registry = fleet.hub.engine.registry
+        children = [child.sa for _sa, child in registry.by_child_spi.values()]
+        assert len(children) == spokes
+        for child in children:
+            for address, spi in ((child.local_address, child.spi_in), (child.remote_address, child.spi_out)):
+                assert registry.owner(address, spi)[1].sa is child
+        costs.append(calls(registry.owner, children[-1].remote_address, children[-1].spi_out))
+        for spoke in fleet.spokes:
+            spoke.stop(fleet.name(spoke))
+        fleet.run(10.0)
+        assert not registry.by_child_spi and not registry._by_outbound_spi
+    assert costs[0] == costs[1]

@@ -156,7 +156,7 @@ def _kernel_limits(config: ChildConfig) -> Lifetime:
 def adopt(turn: Turn, sa: IkeSa, child: Child) -> None:
     """Make the child one of this IKE SA."""
     sa.children[child.number] = child
-    turn.registry.by_child_spi[(child.sa.local_address, child.sa.spi_in)] = (sa, child)
+    turn.registry.enter_child(sa, child)
     turn.touch(sa)
 
 
@@ -164,7 +164,7 @@ def forget(turn: Turn, sa: IkeSa, child: Child) -> None:
     """The child is no longer one of this IKE SA."""
     child.state = ChildState.GONE
     sa.children.pop(child.number, None)
-    turn.registry.by_child_spi.pop((child.sa.local_address, child.sa.spi_in), None)
+    turn.registry.forget_child(child)
 
 
 def install(turn: Turn, sa: IkeSa, child: Child) -> None:

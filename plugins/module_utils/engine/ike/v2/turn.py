@@ -37,6 +37,7 @@ class Registry:
         self.openings: dict[tuple[str, int, bytes], IkeSa] = {}
         self.by_child_spi: dict[tuple[str, int], tuple[IkeSa, Child]] = {}
         self.superseded: set[str] = set()  # tunnels that may have superseded children
+        self._by_outbound_spi: dict[tuple[str, int], tuple[IkeSa, Child]] = {}
         self._half_open: dict[str, dict[int, IkeSa]] = {}
         self._numbers = 0
 
@@ -54,7 +55,7 @@ class Registry:
         """Enter an IKE SA that another process had, with its children; new numbers come after theirs."""
         self.add(sa)
         for child in sa.children.values():
-            self.by_child_spi[(child.sa.local_address, child.sa.spi_in)] = (sa, child)
+            self.enter_child(sa, child)
             if child.superseded:
                 self.superseded.add(sa.connection.name)
         self._numbers = max(self._numbers, sa.number, *sa.children)
@@ -66,6 +67,24 @@ class Registry:
         self._leave_tunnel(sa)
         sa.connection = connection
         self.by_tunnel.setdefault(connection.name, []).append(sa)
+
+    def enter_child(self, sa: IkeSa, child: Child) -> None:
+        """The child is one of this IKE SA."""
+        both = sa, child
+        self.by_child_spi[child.sa.local_address, child.sa.spi_in] = both
+        self._by_outbound_spi[child.sa.remote_address, child.sa.spi_out] = both
+
+    def forget_child(self, child: Child) -> None:
+        """The child is nobody's any more."""
+        self.by_child_spi.pop((child.sa.local_address, child.sa.spi_in), None)
+        outbound = child.sa.remote_address, child.sa.spi_out
+        # Peers choose these, and two behind one NAT may have chosen the same one.
+        if self._by_outbound_spi.get(outbound, (None, None))[1] is child:
+            del self._by_outbound_spi[outbound]
+
+    def owner(self, destination: str, spi: int) -> tuple[IkeSa, Child] | None:
+        """The child that has this SA, in either direction."""
+        return self.by_child_spi.get((destination, spi)) or self._by_outbound_spi.get((destination, spi))
 
     def open(self, sa: IkeSa, path: Path, datagram: bytes) -> None:
         """Enter an IKE SA that a stranger opened.
