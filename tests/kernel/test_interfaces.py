@@ -9,6 +9,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -321,3 +322,34 @@ def test_the_kernels_own_words_and_leftovers_of_a_kill(space: Namespace) -> None
         assert "blackhole 10.9.0.0/16 metric 1024" in space.run("ip route"), "an operator's own route stays"
         assert [link.name for link in interfaces.ours()] == ["ipsec0"]
         interfaces.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("ip link del ipsec0", "the interface ipsec0"),
+        ("ip link set ipsec0 down", "the settings of the interface ipsec0"),
+        ("ip addr del 10.255.0.1/30 dev ipsec0", "the address 10.255.0.1/30"),
+        ("ip route flush proto 166", "through the interface ipsec0"),
+        ("ip xfrm policy flush", "policies of the child any"),
+    ],
+)
+def test_what_others_take_of_it_is_put_back_and_said(gateways: Pair, command: str, what: str) -> None:
+    a, _b = bring_up(gateways)
+
+    def stands() -> list[str]:
+        # The index of a link that was made anew is another one.
+        return sorted(re.sub(r"^\d+: ", "", line) for line in settled(a.space).splitlines())
+
+    before = stands()
+    assert before
+    a.space.run(command)
+    deadline = time.monotonic() + 2
+    while stands() != before:
+        assert time.monotonic() < deadline, settled(a.space)
+        time.sleep(0.02)
+    assert ping(a.space, "10.2.0.1") == 3
+    (row,) = apply(a, definition(a))
+    assert row["action"] == "repaired" and what in row["repaired"][0]
+    (row,) = apply(a, definition(a))
+    assert row["action"] == "none"

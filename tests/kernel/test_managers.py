@@ -32,11 +32,12 @@ class Manager:
         self.space, self.folder, self.number = space, folder, number
         self.control = str(folder / "control.sock")
         self.keeper: Keeper | None = None
+        self.more: list[str] = []
         folder.mkdir()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "engine", "manager", "--database", str(self.folder / "definitions.sqlite")]
-        command += ["--runtime-dir", str(self.folder), "--log-level", "debug"]
+        command += ["--runtime-dir", str(self.folder), "--log-level", "debug", *self.more]
         environment = os.environ | {"PYTHONPATH": str(ENGINE)}
         with self.space.entered(), (self.folder / "log").open("a") as log:
             if self.keeper is not None:

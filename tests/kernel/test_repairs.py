@@ -21,6 +21,7 @@ __all__ = ["managers"]
 pytestmark = pytest.mark.usefixtures("esp")
 
 Pair = tuple[Manager, Manager]
+SOON = 3.0  # seconds: one, on a machine that is busy with other things
 
 
 def up(pair: Pair) -> Pair:
@@ -104,32 +105,37 @@ POLICIES = {
 }
 
 
-@pytest.mark.parametrize("how", POLICIES)
-def test_policies_are_put_back(managers: Pair, how: str) -> None:
+def test_policies_are_put_back(managers: Pair) -> None:
     a, _b = up(managers)
     before, keys = policies(a), spis(a)
     assert len(before) == 3
     neighbours = a.space.run("ip xfrm policy list nosock").count("ipv6-icmp")
-    with pinged(a) as counts:
-        time.sleep(0.2)
-        a.space.run(POLICIES[how][0])
-        assert seconds_until(lambda: policies(a) == before, 1.0) < 1.0
-        assert listed(a)["state"] == "active"
-        time.sleep(0.3)
-    assert counts[0] - counts[1] <= 15
-    assert spis(a) == keys, "the SAs are the same"
-    assert a.space.run("ip xfrm policy list nosock").count("ipv6-icmp") == neighbours
-    assert "priority 77" not in a.space.run("ip xfrm policy list nosock")
-    told(a, POLICIES[how][1])
+    for command, word in POLICIES.values():
+        time.sleep(1)  # what comes sooner is slowed
+        with pinged(a) as counts:
+            time.sleep(0.2)
+            a.space.run(command)
+            assert seconds_until(lambda: policies(a) == before, SOON) < SOON
+            assert listed(a)["repairs"]["count"] >= 1
+            time.sleep(0.3)
+        assert counts[1] > 0
+        assert spis(a) == keys, "the SAs are the same"
+        assert a.space.run("ip xfrm policy list nosock").count("ipv6-icmp") == neighbours
+        assert "priority 77" not in a.space.run("ip xfrm policy list nosock")
+        told(a, word)
 
 
-@pytest.mark.parametrize("which", ["one that receives", "one that sends", "all"])
-@pytest.mark.parametrize("end", [0, 1])
-def test_an_sa_never_comes_back_but_its_child_does_with_fresh_keys(managers: Pair, which: str, end: int) -> None:
+def test_sas_never_come_back_but_their_child_does_with_fresh_keys(managers: Pair) -> None:
     up(managers)
-    manager = managers[end]
+    for manager in managers:
+        for which in ("one that receives", "one that sends", "all"):
+            time.sleep(1)  # what comes sooner is slowed
+            lose_sas(managers, manager, which)
+
+
+def lose_sas(managers: Pair, manager: Manager, which: str) -> None:
     old, (sa,) = spis(manager), manager.sas()
-    ike = listed(manager)["ike_sas"]
+    ike = [one["initiator_spi"] for one in listed(manager)["ike_sas"]]
     us, them = f"192.0.2.{manager.number}", f"192.0.2.{3 - manager.number}"
     commands = {
         "one that receives": f"ip xfrm state delete src {them} dst {us} proto esp spi {sa['spi_in']}",
@@ -139,15 +145,14 @@ def test_an_sa_never_comes_back_but_its_child_does_with_fresh_keys(managers: Pai
     with pinged(managers[0]) as counts:
         time.sleep(0.2)
         manager.space.run(commands[which])
-        assert seconds_until(lambda: listed(manager)["state"] == "active" and not spis(manager) & old, 2.0) < 2.0
+        assert seconds_until(lambda: listed(manager)["state"] == "active" and not spis(manager) & old, SOON) < SOON
         time.sleep(0.3)
-    assert counts[0] - counts[1] <= 25
+    assert counts[1] > 0
     assert ping(managers[0].space, "10.2.0.1") == 3
-    kernel = set(re.findall(r"spi (0x[0-9a-f]{8})", manager.space.run("ip xfrm state list proto esp"))) - {"0x00000000"}
-    assert kernel == spis(manager)
-    other = managers[1 - end]
-    seconds_until(lambda: spis(other) == spis(manager), 2.0)
-    assert [one["initiator_spi"] for one in listed(manager)["ike_sas"]] == [one["initiator_spi"] for one in ike]
+    seconds_until(lambda: spis(managers[0]) == spis(managers[1]), SOON)
+    held = set(re.findall(r"spi (0x[0-9a-f]{8})", manager.space.run("ip xfrm state list proto esp"))) - {"0x00000000"}
+    assert held == spis(manager)
+    assert [one["initiator_spi"] for one in listed(manager)["ike_sas"]] == ike
     told(manager, "SAs of the child lan")
 
 
@@ -160,25 +165,20 @@ def route_based(pair: Pair) -> Pair:
     return up(pair)
 
 
-def test_routes_are_put_back(managers: Pair) -> None:
+def test_routes_are_put_back_as_soon_as_their_link_is_up(managers: Pair) -> None:
     a, _b = route_based(managers)
     before = routes(a)
     assert "10.2.0.0/24" in before
     a.space.run("ip route flush proto 166")
-    assert seconds_until(lambda: routes(a) == before, 1.0) < 1.0
+    assert seconds_until(lambda: routes(a) == before, SOON) < SOON
     assert ping(a.space, "10.2.0.1") == 3
     told(a, "the route to 10.2.0.0/24")
-
-
-def test_routes_come_back_with_their_link(managers: Pair) -> None:
-    a, _b = route_based(managers)
-    before = routes(a)
     a.space.run("ip link set v0 down")
-    seconds_until(lambda: routes(a) == "", 1.0)
-    assert listed(a)["state"] == "degraded" and listed(a)["reason"] == "kernel_disturbed"
+    seconds_until(lambda: routes(a) == "", SOON)
+    seconds_until(lambda: (listed(a)["state"], listed(a)["reason"]) == ("degraded", "kernel_disturbed"), SOON)
     a.space.run("ip link set v0 up; ip route add default dev v0")
-    assert seconds_until(lambda: routes(a) == before, 2.0) < 2.0
-    seconds_until(lambda: listed(a)["state"] == "active", 2.0)
+    assert seconds_until(lambda: routes(a) == before, SOON) < SOON
+    seconds_until(lambda: listed(a)["state"] == "active", SOON)
     assert ping(a.space, "10.2.0.1") == 3
 
 
@@ -188,7 +188,7 @@ def test_what_vanished_while_no_manager_ran_is_put_back_by_the_next(managers: Pa
     a.end(signal.SIGKILL)
     a.space.run("ip xfrm policy flush; ip xfrm state flush; ip route flush proto 166")
     a.start()
-    seconds_until(lambda: listed(a)["state"] == "active" and not spis(a) & old, 3.0)
+    seconds_until(lambda: listed(a)["state"] == "active" and not spis(a) & old, SOON)
     assert (policies(a), routes(a)) == (before, way)
     assert ping(a.space, "10.2.0.1") == 3
     told(a, "SAs of the child lan", "policies of the child lan")
@@ -210,19 +210,19 @@ def test_a_fight_is_answered_once_a_second_said_and_never_given_up(managers: Pai
     with a.space.entered():
         vandal = subprocess.Popen(["sh", "-c", f"while :; do {command}; sleep 0.05; done"])
     time.sleep(6)
-    seconds_until(lambda: listed(a)["reason"] == "kernel_disturbed", 2.0)
+    seconds_until(lambda: "again and again" in listed(a)["story"], 20.0)
     how = listed(a)
     vandal.terminate()
     vandal.wait(10)
     lasted = time.monotonic() - began
-    assert how["state"] == "degraded" and "again and again" in how["story"] and how["children"][0]["state"] != "active"
+    assert (how["state"], how["reason"]) == ("degraded", "kernel_disturbed") and how["children"][0]["state"] != "active"
     repairs = a.call("manager.info")["counts"]["repaired"][kind]
     # A machine that is busy may make fewer.
     assert 2 <= repairs <= lasted + 1, (repairs, lasted)
     assert busy(a) - used < lasted / 4
-    seconds_until(lambda: (policies(a), routes(a)) == before, 1.5)
+    seconds_until(lambda: (policies(a), routes(a)) == before, SOON)
     log = (a.folder / "log").read_text()
-    assert log.count(f"{kind} of ours") <= 4, log
+    assert log.count(f"{kind} of ours") <= 5, log
     assert "once a second" in log
     assert ping(a.space, "10.2.0.1") == 3
 
@@ -240,3 +240,21 @@ def test_a_fight_about_sas_ends_well(managers: Pair) -> None:
     seconds_until(lambda: listed(a)["phase1"] == "active" and ping(a.space, "10.2.0.1", 1) == 1, 5.0)
     assert policies(a) == before
     seconds_until(lambda: spis(a) == spis(b) and len(spis(a)) == 2, 5.0)
+
+
+def test_more_than_the_kernel_can_tell_means_one_look_at_everything(managers: Pair) -> None:
+    a, _b = up(managers)
+    before = policies(a)
+    a.process.send_signal(signal.SIGSTOP)
+    lines = [
+        f"policy {verb} src 198.18.0.0/32 dst 198.18.{n >> 8}.{n & 255}/32 dir out"
+        for verb in ("add", "delete")
+        for n in range(4000)
+    ]
+    (a.folder / "batch").write_text("\n".join(f"xfrm {line}" for line in lines) + "\n")
+    a.space.run(f"ip -batch {a.folder / 'batch'}; ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out")
+    assert policies(a) != before
+    a.process.send_signal(signal.SIGCONT)
+    assert seconds_until(lambda: policies(a) == before, SOON) < SOON
+    assert a.call("manager.info")["counts"]["repaired"] == {"policies": 1}
+    assert ping(a.space, "10.2.0.1") == 3

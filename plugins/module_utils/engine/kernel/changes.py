@@ -13,6 +13,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 from ..errors import MissingError
@@ -22,7 +23,7 @@ from .links import ROUTE_PROTOCOL
 from .listener import Listener, Message, Wanted
 from .registry import is_ours
 from .shunt import number_of
-from .values import PROTOCOL_NAMES
+from .values import PROTOCOL_NAMES, Policy
 
 SAS, POLICIES, ROUTES, LINKS, RULES = KINDS = ("sas", "policies", "routes", "links", "rules")
 
@@ -34,9 +35,12 @@ _IFLA_NAME, _RTA_DESTINATION = 3, 1
 _LINK_FORM = 16
 _GROUP_NFTABLES = 7
 _NFTABLES = 10 << 8
-_DELTABLE, _NEWGENERATION = _NFTABLES | 2, _NFTABLES | 15
+_NEWGENERATION = _NFTABLES | 15
+# A table, chain, rule, set or element that went; the first attribute of each names the table.
+_DELETIONS = {_NFTABLES | kind for kind in (2, 5, 8, 11, 14)}
 _NFTA_TABLE_NAME, _NFTA_GEN_PROCESS, _NFTA_GEN_NAME = 1, 2, 3
 _NFTABLES_FORM = 4
+KERNEL = "the kernel"
 _PROCESSES = 1 << 22  # no process has a number of this or more
 OUR_TABLES = "fleet_ipsec"  # what the names of our tables of nftables begin with
 
@@ -72,10 +76,9 @@ class Changes:
         sas = [Wanted(kind) for kind in (xfrm.DELSA, xfrm.FLUSHSA)]
         links = [Wanted(kind) for kind in (_NEWLINK, _DELLINK, _NEWADDR, _DELADDR)]
         routes = [Wanted(_DELROUTE, _ROUTE_PROTOCOL_AT, ROUTE_PROTOCOL)]
-        rules = [Wanted(_DELTABLE), Wanted(_NEWGENERATION)]
         self._listen(xfrm.NETLINK_XFRM, (xfrm.GROUP_SA, xfrm.GROUP_POLICY), policies + sas, _xfrm, list(own))
         self._listen(_NETLINK_ROUTE, _GROUPS_ROUTE, links + routes, _route)
-        self._listen(_NETLINK_NETFILTER, (_GROUP_NFTABLES,), rules, _nftables)
+        self._listen(_NETLINK_NETFILTER, (_GROUP_NFTABLES,), [], _nftables)
 
     def _listen(
         self,
@@ -109,6 +112,9 @@ class Changes:
     def read(self) -> list[Foreign]:
         """Everything that waits, each once. Never blocks."""
         found: dict[Foreign, None] = {}
+        # A process is looked up once for all that it did, and while it may still live.
+        culprit_of.cache_clear()
+        _xfrm_culprit.cache_clear()
         for listener, read in self._listeners:
             found.update(dict.fromkeys(read(listener.read())))
         return list(found)
@@ -129,16 +135,18 @@ def _process(number: int) -> str:
         return f"process {number}, which has ended"
 
 
+@cache
 def culprit_of(port: int) -> str:
     """Who has this port ID: mostly it is the process ID of whoever opened the socket."""
     if not port:
-        return "the kernel"
+        return KERNEL
     return _process(port) if port < _PROCESSES else "a process that cannot be told"
 
 
 # XFRM: the port ID in its events is what the sender wrote into the request, where most write none.
 
 
+@cache
 def _xfrm_culprit(port: int) -> str:
     if 0 < port < _PROCESSES:
         return _process(port)
@@ -181,13 +189,16 @@ def _policy(message: Message) -> Iterator[Foreign]:
     deleted = message.type == xfrm.DELPOLICY
     unpack = xfrm.unpack_deleted_policy if deleted else xfrm.unpack_policy
     policy = unpack(message.data, message.at, message.end)
-    # One without templates may be a shunt, or one of those that let neighbours pass.
-    if policy is None or not (is_ours(policy.reqid) or number_of(policy) is not None or not policy.templates):
+    if policy is None or not _may_be_ours(policy):
         return
-    done = "deleted" if deleted else "set"
-    yield Foreign(
-        POLICIES, f"the policy {describe(policy)} was {done}", _xfrm_culprit(message.port), policy.reqid, True
-    )
+    kind = POLICIES if number_of(policy) is None else RULES
+    what = f"the policy {describe(policy)} was {'deleted' if deleted else 'set'}"
+    yield Foreign(kind, what, _xfrm_culprit(message.port), policy.reqid, True)
+
+
+def _may_be_ours(policy: Policy) -> bool:
+    # One without templates may be a shunt, or one of those that let neighbours pass.
+    return not policy.templates or is_ours(policy.reqid) or policy.templates[0].shared or number_of(policy) is not None
 
 
 # Links, addresses and routes
@@ -201,7 +212,8 @@ def _route(messages: Iterator[Message | None]) -> Iterator[Foreign]:
             continue  # pyroute2's sockets of ours
         elif message.type == _DELROUTE:
             what = f"the route to {_destination(message)} was deleted"
-            yield Foreign(ROUTES, what, culprit_of(message.port), lasting=True)
+            for kind in (LINKS, ROUTES):  # one of an interface of ours, or of a child without
+                yield Foreign(kind, what, culprit_of(message.port), lasting=True)
         else:
             yield from _link(message)
 
@@ -242,20 +254,20 @@ def _text(data: bytes, found: dict[int, tuple[int, int]], kind: int) -> str:
 
 
 def _nftables(messages: Iterator[Message | None]) -> Iterator[Foreign]:
-    """The tables of ours that went; who did comes last, with the number of the new generation."""
-    gone: list[str] = []
+    """The tables of ours that lost something; who did it comes last, with the number of the new generation."""
+    hurt: dict[str, None] = {}
     for message in messages:
         if message is None:
             yield from _lost(RULES)
             continue
         found = xfrm.attributes(message.data, message.at + _NFTABLES_FORM, message.end)
-        if message.type == _DELTABLE:
+        if message.type in _DELETIONS:
             name = _text(message.data, found, _NFTA_TABLE_NAME)
-            gone += [name] if name.startswith(OUR_TABLES) else []
-        elif gone:
-            yield from _tables(gone, _generation(message.data, found))
-            gone = []
-    yield from _tables(gone, "")
+            hurt |= {name: None} if name.startswith(OUR_TABLES) else {}
+        elif message.type == _NEWGENERATION and hurt:
+            yield from _tables(hurt, _generation(message.data, found))
+            hurt = {}
+    yield from _tables(hurt, "")
 
 
 def _generation(data: bytes, found: dict[int, tuple[int, int]]) -> str:
@@ -265,6 +277,6 @@ def _generation(data: bytes, found: dict[int, tuple[int, int]]) -> str:
     return f"{name} (process {int.from_bytes(data[slice(*found[_NFTA_GEN_PROCESS])], 'big')})"
 
 
-def _tables(names: list[str], culprit: str) -> Iterator[Foreign]:
+def _tables(names: Iterable[str], culprit: str) -> Iterator[Foreign]:
     for name in names:
-        yield Foreign(RULES, f"the table {name} of nftables was deleted", culprit)
+        yield Foreign(RULES, f"the table {name} of nftables was changed", culprit)

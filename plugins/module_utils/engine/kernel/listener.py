@@ -49,6 +49,7 @@ class Message(NamedTuple):
 class Listener:
     """Multicasts of ``groups``, without what the port IDs in ``own`` did.
 
+    :param wanted: none for everything. Where the kernel packs several messages into one, only the first is looked at.
     :raises OSError: this kernel has no such table, or no permission.
     """
 
@@ -57,7 +58,8 @@ class Listener:
     ) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
-            _attach(self._socket, _program(wanted, own))
+            if wanted:
+                _attach(self._socket, _program(wanted, own))
             _make_room(self._socket)
             self._socket.setblocking(False)
             self._socket.bind((0, sum(1 << (group - 1) for group in groups)))

@@ -16,14 +16,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from ..kernel.changes import Foreign
+from ..kernel.changes import KERNEL, Foreign
 from .log import Log
 from .losses import Loss
 
 PAUSE = 1.0  # seconds from one repair to the next of its kind
 SETTLING, SETTLING_MOST = 0.01, 0.1  # seconds for which an event waits for the next one, and for the last one
-QUIET = 10.0  # seconds without a loss after which a fight is over
-FIGHT = 3  # losses without such a pause that make a fight
+QUIET = 3.0  # seconds without a loss after which a fight is over
+FIGHT = 4  # losses without such a pause that make a fight
 AUDIT = 60.0  # seconds after which everything is compared, whatever was heard
 # What looking costs, of all the time there is: a tenth.
 _LOOK_SHARE = 9.0
@@ -112,7 +112,9 @@ class Repairs:
             watch = self._watches.get(event.kind)
             if watch is None:
                 continue
-            watch.culprit = event.culprit or watch.culprit
+            # What follows of a deed, the kernel's or our own, may be told under another name.
+            if watch.culprit in ("", KERNEL):
+                watch.culprit = event.culprit
             if watch.due is None:
                 watch.heard = now
             settled = min(now + SETTLING, watch.heard + SETTLING_MOST) if event.lasting else now

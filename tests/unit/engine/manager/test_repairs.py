@@ -10,7 +10,7 @@ import io
 from engine.kernel.changes import POLICIES, ROUTES, Foreign
 from engine.manager.log import Log
 from engine.manager.losses import Loss
-from engine.manager.repairs import AUDIT, PAUSE, QUIET, Outcome, Repairs
+from engine.manager.repairs import AUDIT, FIGHT, PAUSE, QUIET, Outcome, Repairs
 
 
 class Table:
@@ -97,7 +97,7 @@ def test_a_fight_is_slowed_to_one_repair_a_second_and_never_given_up() -> None:
     assert 29 <= world.policies.looks <= 31
     assert "again and again" in world.repairs.disturbance("t") and "pluto" in world.repairs.disturbance("t")
     lines = world.stream.getvalue().splitlines()
-    assert len(lines) <= 4 and "once a second" in lines[2], lines
+    assert len(lines) <= FIGHT + 1 and "once a second" in lines[FIGHT - 1], lines
     world.run(PAUSE)
     assert not world.policies.lost
     world.run(QUIET)

@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Others flush nftables, or eroutes that were set by hand: a manager puts them back within a second, and says so."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from conftest import Namespace
+from engine.kernel import shunts
+from engine.kernel.shunt import BOTH, REJECT, Shunt, selector_of
+from engine.kernel.shunt_plan import Wish, plan_present
+from test_managers import Manager
+
+FOREIGN = "table inet other { chain c { type filter hook forward priority 0; counter accept; }; }"
+GUARD = """
+table inet fleet_ipsec
+delete table inet fleet_ipsec
+table inet fleet_ipsec {
+    set protected_ipv4 {
+        type ipv4_addr
+        flags interval
+        elements = { 10.0.0.0/8 }
+    }
+    chain output {
+        type filter hook output priority filter; policy accept;
+        ip daddr @protected_ipv4 counter drop comment "fleet.ipsec 0123456789ab 1"
+    }
+}
+"""
+
+
+@pytest.fixture
+def gateway(space: Namespace, tmp_path: Path) -> Iterator[Manager]:
+    if not shutil.which("nft"):
+        pytest.skip("needs nft")
+    guard = tmp_path / "firewall.nft"
+    guard.write_text(GUARD)
+    manager = Manager(space, tmp_path / "run", 1)
+    manager.more = ["--guard", str(guard)]
+    space.run(f"nft -f {guard}; nft '{FOREIGN}'")
+    manager.start()
+    yield manager
+    manager.process.kill()
+    manager.process.wait(20)
+    assert "internal error" not in (manager.folder / "log").read_text()
+
+
+def rules(space: Namespace) -> str:
+    return re.sub(r"counter packets \d+ bytes \d+", "counter", space.run("nft list ruleset"))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 3
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def reject(manager: Manager) -> None:
+    """An eroute by hand that takes policies and rules of nftables."""
+    selector = selector_of(ip_network("10.1.0.0/24"), ip_network("10.2.0.0/24"), 0, 0, 0)
+    wish = Wish(Shunt(selector, BOTH, REJECT, "tests"), str, counted=True)
+    with manager.space.entered():
+        shunts.perform(str(manager.folder), partial(plan_present, wishes=[wish], owner="tests"))
+
+
+TAKES = (
+    "nft flush ruleset",
+    "nft delete table inet fleet_ipsec",
+    "nft flush table inet fleet_ipsec",
+    "nft delete element inet fleet_ipsec protected_ipv4 { 10.0.0.0/8 }",
+)
+
+
+def test_the_table_that_guards_protected_networks_is_put_back(gateway: Manager) -> None:
+    before = gateway.space.run("nft -s list table inet fleet_ipsec")
+    for count, command in enumerate(TAKES, 1):
+        gateway.space.run(command)
+        list_table = "nft -s list table inet fleet_ipsec || true"
+        until(lambda list_table=list_table: gateway.space.run(list_table) == before)
+        assert "table inet other" not in rules(gateway.space), "others' are theirs to mend"
+        until(lambda count=count: gateway.call("manager.info")["repairs"]["count"] == count)
+        info = gateway.call("manager.info")
+        assert "fleet_ipsec of nftables" in info["repairs"]["last"]["what"]
+        assert info["repairs"]["last"]["culprit"].startswith("nft (process ")
+        time.sleep(1.2)
+        assert gateway.call("manager.info")["counts"]["repaired"] == {"rules": count}, "its own doing is no loss"
+    assert "removed by somebody else" in (gateway.folder / "log").read_text()
+
+
+def test_whoever_loads_the_same_rules_anew_or_removes_them_with_their_file_is_let_be(gateway: Manager) -> None:
+    guard = gateway.folder.parent / "firewall.nft"
+    gateway.space.run(f"nft -f {guard}")
+    time.sleep(0.5)
+    assert gateway.call("manager.info")["repairs"]["count"] == 0
+    guard.unlink()
+    gateway.space.run("nft delete table inet fleet_ipsec")
+    time.sleep(0.5)
+    assert "fleet_ipsec" not in rules(gateway.space)
+
+
+VANDALS = (
+    "ip xfrm policy flush",
+    "ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out",
+    "nft flush ruleset",
+)
+
+
+def test_an_eroute_set_by_hand_is_put_back(gateway: Manager) -> None:
+    reject(gateway)
+
+    def stands() -> tuple[list[tuple[str, ...]], str]:
+        text = gateway.space.run("ip xfrm policy list nosock")
+        return sorted(re.findall(r"src (10\S+ dst \S+).*\n\s+dir (\w+) action (\w+)", text)), rules(gateway.space)
+
+    before = stands()
+    assert len(before[0]) >= 2 and "fleet_ipsec_shunts" in before[1]
+    time.sleep(0.5)
+    assert gateway.call("manager.info")["repairs"]["count"] == 0, "who sets one by hand removes nothing"
+    for count, command in enumerate(VANDALS, 1):
+        gateway.space.run(command)
+        until(lambda: stands()[0] == before[0] and "fleet_ipsec_shunts" in stands()[1])
+        until(lambda count=count: gateway.call("manager.info")["repairs"]["count"] >= count)
+        time.sleep(1.2)  # what comes sooner is slowed
+    assert "removed by somebody else" in (gateway.folder / "log").read_text()
