@@ -31,7 +31,7 @@ from engine.manager.client import Client  # isort: skip
 WORK = Path("/run/days")
 OFF = 30  # seconds that a rebooted host is away
 ASK_EVERY = 30  # seconds between looks at the listing while all is well
-ASK_WHILE_LOST = 10  # the same while packets are lost, but for the first seconds, which are all looked at
+ASK_WHILE_LOST = 5  # the same while packets are lost, but for the first seconds, which are all looked at
 FIRST = 120  # seconds that the tunnel may take to come up at first
 SETTLE = 180  # seconds that a rekey may take which is under way at the end
 POLICY = 600  # seconds that a rebooted peer without policies is kept from sending
@@ -76,9 +76,11 @@ class Ours:
     def says(self) -> int:
         """What the listing says of the tunnel, as :mod:`verdict` has it."""
         try:
-            return verdict.ACTIVE if self.tunnel()["state"] == "active" else verdict.NOT_ACTIVE
+            tunnel = self.tunnel()
         except (EngineError, OSError):
             return verdict.NOT_ACTIVE
+        # With a reason it says itself that the peer may be gone.
+        return verdict.ACTIVE if tunnel["state"] == "active" and not tunnel["reason"] else verdict.NOT_ACTIVE
 
     def count(self) -> tuple[int, int]:
         """(IKE SAs, Child SAs) as listed."""
@@ -243,7 +245,7 @@ def history(fates: dict[str, bytearray], said: bytearray) -> str:
         now = (*(("-", "lost", "passed", "late")[way[second]] for way in fates.values()), last_said)
         if now != before:
             ways = " ".join(f"{name}:{fate}" for name, fate in zip(fates, now[:-1], strict=True))
-            lines.append(f"{verdict.clock(second)} {ways} {('?', 'not active', 'active')[last_said]}\n")
+            lines.append(f"{verdict.clock(second)} {ways} {('?', 'no', 'active')[last_said]}\n")
             before = now
     return "".join(lines)
 

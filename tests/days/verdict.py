@@ -16,8 +16,9 @@ WE_NOTICE = 60  # seconds until we are up again with a peer that lost its state:
 THEY_NOTICE = 600  # seconds that a peer may take to notice that we lost ours
 GAP = 5  # seconds that a peer may break a tunnel for when it closes the old one first
 LIFETIME = 3600  # seconds that a Child SA of ours lives at most
+DOUBT = 25  # seconds after the peer went away until the listing says that it may be gone
 SLIP = 3  # seconds that a listing may be behind what happens
-# What the listing said in a second.
+# What the listing said in a second: active without a reason to doubt it, or not.
 NOT_ASKED, NOT_ACTIVE, ACTIVE = range(3)
 
 
@@ -130,7 +131,7 @@ def judge(
     verdict.untrue_in_reboots = _longest([one and bool(within) for one, within in zip(untrue, in_reboot, strict=True)])
     if verdict.untrue > SLIP:
         verdict.problems.append(f"said active for {verdict.untrue} s while packets were lost")
-    if verdict.untrue_in_reboots > WE_NOTICE:
+    if verdict.untrue_in_reboots > DOUBT:
         verdict.problems.append(f"said active for {verdict.untrue_in_reboots} s after a reboot")
     verdict.problems += [f"SAs at the end: {left.problem()}"] if left.problem() else []
     if generations < len(said) // LIFETIME:
