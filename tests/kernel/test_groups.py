@@ -468,6 +468,14 @@ def test_the_command_names_what_is_wrong_and_exits_1(host: Host, capsys) -> None
     assert host.state() == before
 
 
+def test_a_tun_that_nobody_made_is_a_slip_of_the_name(host: Host, capsys) -> None:
+    before = host.state()
+    assert command(host, "--said", "tun.9999@192.0.2.2") == 1
+    assert "SA: no such tun was made, and no group has it (got 'tun.9999@192.0.2.2')" in capsys.readouterr().err
+    assert command(host, "--said", TUN, ESP, AH) == 0 and command(host, "--said", TUN) == 0
+    assert host.state() == before
+
+
 def test_the_command_tells_of_missing_sas(host: Host, capsys) -> None:
     command(host, "--said", ESP, AH)
     host.space.run("ip xfrm state delete src 192.0.2.1 dst 192.0.2.2 proto ah spi 0x116")

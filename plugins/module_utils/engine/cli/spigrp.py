@@ -12,7 +12,9 @@ from functools import partial
 
 from ..errors import InputError
 from ..kernel.addresses import is_local
-from ..kernel.groups import Group, perform, plan_group, plan_ungroup, read_file, read_listing, show
+from ..kernel.chain import TUN
+from ..kernel.group_snapshot import Members, Snapshot
+from ..kernel.groups import Group, Plan, perform, plan_group, plan_ungroup, read_file, read_listing, show
 from ..kernel.klips import group_lines, sa_lines
 from ..kernel.positional import FAMILIES, check_count, parse_named, parse_positional
 from ..manager.client import DEFAULT_RUNTIME_DIR
@@ -140,7 +142,7 @@ def _print(groups: Sequence[Group], given: argparse.Namespace) -> None:
 
 
 def _change(members: tuple[Said, ...], given: argparse.Namespace, program: str) -> int:
-    decide = plan_ungroup if len(members) == 1 else plan_group
+    decide = _ungroup if len(members) == 1 else plan_group
     plan = perform(given.runtime_dir, partial(decide, members, name="SA"))
     if given.debug:
         for sign, text in zip("-+", show(plan, members), strict=True):
@@ -153,6 +155,17 @@ def _change(members: tuple[Said, ...], given: argparse.Namespace, program: str) 
     for warning in plan.warnings:
         complain(f"{program}: {warning}")
     return 0
+
+
+def _ungroup(members: Members, seen: Snapshot, name: str) -> Plan:
+    """As :func:`plan_ungroup`; a ``tun`` that is nowhere known is a slip of the name, as with any other SA.
+
+    :raises InputError: also for that.
+    """
+    (said,) = members
+    if said.protocol == TUN and not seen.group_of(said) and said not in seen.noted:
+        raise InputError(name, str(said), "no such tun was made, and no group has it", "see ipsec spigrp")
+    return plan_ungroup(members, seen, name)
 
 
 if __name__ == "__main__":
