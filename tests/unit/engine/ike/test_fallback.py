@@ -173,6 +173,21 @@ def test_a_child_that_is_gone_comes_back_in_another_ike_sa() -> None:
     assert world.east.sas()[0].number != sa.number
 
 
+def test_changed_networks_reach_a_peer_without_pfs_before_the_old_ones_end() -> None:
+    world = ends(PFS, PLAIN)
+    wider = (parse_selector("10.1.0.0/16"), parse_selector("10.9.0.0/16"))
+    for host, spec, turn in ((world.west, PLAIN, mirror), (world.east, PFS, lambda one: one)):
+        lan = replace(child(lifetime=100.0), proposals=esp_proposals(spec, "p"), local=wider)
+        host.engine.define(turn(east_connection(children=(lan,), dpd_delay=0.0)))
+        host.do(host.engine.supersede("t", world.now, ["lan"]))
+        watch(world, 0.5, 0.01)
+    watch(world, 10.0, 0.01)
+    assert set(world.east.kernel.sending(1).local_selectors) == set(wider)
+    watch(world, 60.0, 0.25)
+    tidy(world)
+    assert "child_down" not in world.east.kinds() + world.west.kinds()
+
+
 def test_a_child_that_ike_auth_refused_is_not_asked_for_in_ever_more_ike_sas() -> None:
     world = ends(PFS, PLAIN)
     lan = replace(child(), proposals=esp_proposals("chacha20poly1305", "p"))
@@ -224,7 +239,7 @@ def test_several_children_go_over_together() -> None:
     assert world.east.reasons("ike_down") == ["replaced"]
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(60), 148, 2089])
 def test_with_loss_and_reordering_the_tunnel_outlives_refusals(seed: int) -> None:
     chance = random.Random(seed)
     specs = [PFS, PLAIN, BOTH, "aes256gcm16-ecp384"]

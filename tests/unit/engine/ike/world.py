@@ -79,7 +79,10 @@ class Kernel:
             if self.outbound.pop(action.child.spi_out, None) is not None:
                 self.order.remove(action.child.spi_out)
         elif isinstance(action, RemovePolicies):
-            self.policies.pop(action.child.reqid, None)
+            holder = self.sending(action.child.reqid)
+            # Those of another generation with other selectors are other policies.
+            if holder is None or selectors(holder) == selectors(action.child):
+                self.policies.pop(action.child.reqid, None)
         elif isinstance(action, ResetPolicies):
             self.policies[action.child.reqid] = 0
         elif isinstance(action, ReleaseSpi):
@@ -92,6 +95,11 @@ class Kernel:
     def sending(self, reqid: int) -> ChildSa | None:
         """The SA that the kernel would use: the one the policies name."""
         return self.outbound.get(self.policies.get(reqid, 0))
+
+
+def selectors(sa: ChildSa) -> tuple[object, object]:
+    """What an SA protects."""
+    return sa.local_selectors, sa.remote_selectors
 
 
 class Host:

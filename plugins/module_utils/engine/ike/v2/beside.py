@@ -29,8 +29,7 @@ def begin(turn: Turn, old: IkeSa, first: str = "") -> bool:
         return False
     if any(on_its_way(sa, old) for sa in turn.registry.of_tunnel(connection.name)):
         return False
-    carried = [child.config.name for child in old.children.values() if child.state in _CARRIES]
-    wanted = dict.fromkeys([first, *carried, *asked_for(old)])
+    wanted = dict.fromkeys([first, *sorted(names(old)), *asked_for(old)])
     configs = {child.name: child for child in connection.children}
     # Along the path that works: a NAT on it stays where it is, and port 4500 is as good as 500 (section 2.23).
     new = init.new_initiator(turn, connection, old.path)
@@ -45,8 +44,8 @@ def on_its_way(sa: IkeSa, old: IkeSa) -> bool:
 
 
 def names(sa: IkeSa) -> set[str]:
-    """Names of the children that carry traffic in it."""
-    return {child.config.name for child in sa.children.values() if child.state in _CARRIES}
+    """Names of the children that carry traffic in it as they are defined now."""
+    return {child.config.name for child in sa.children.values() if child.state in _CARRIES and not child.superseded}
 
 
 def take_over(turn: Turn, new: IkeSa, old: IkeSa) -> None:
@@ -86,7 +85,7 @@ def proven(sa: IkeSa) -> bool:
 def living(sa: IkeSa) -> IkeSa | None:
     """The IKE SA itself or the one that it was rekeyed to; None if it is over."""
     seen: set[int] = set()
-    while sa.state is State.REKEYED and sa.replaced_by is not None and sa.number not in seen:
+    while sa.state in (State.REKEYED, State.GONE) and sa.replaced_by is not None and sa.number not in seen:
         seen.add(sa.number)
         sa = sa.replaced_by
     return sa if sa.state is State.ESTABLISHED and not sa.closing else None

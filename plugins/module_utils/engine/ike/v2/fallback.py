@@ -23,6 +23,7 @@ from typing import Any
 from ...crypto.proposals import EspProposal
 from ..connection import ChildConfig
 from . import beside
+from .children import serves
 from .sa import Child, IkeSa, Kind, Refusal, Task
 from .turn import Turn
 
@@ -79,7 +80,7 @@ def put_off(turn: Turn, sa: IkeSa, task: Task) -> None:
     times = task.times + 1
     pause = turn.back_off("peer_busy", times)
     sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=turn.now + pause, times=times))
-    if times >= _PATIENCE and not sa.children:
+    if times >= _PATIENCE and not _serves(sa):
         beside.begin(turn, sa, task.config.name)
 
 
@@ -92,7 +93,7 @@ def new_child_refused(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str
         sa.unfit += (task.config.name,)
     # IKE_AUTH makes a child on other terms. Where others live in this IKE SA, it is not given up for one more.
     name = task.config.name
-    if reason in _OF_THE_OFFER and not sa.children and name not in sa.unfit and task.reason != "stopped":
+    if reason in _OF_THE_OFFER and not _serves(sa) and name not in sa.unfit and task.reason != "stopped":
         beside.begin(turn, sa, name)
 
 
@@ -104,6 +105,11 @@ def asked_in_vain(turn: Turn, child: Child) -> None:
     if child.refusal is None:
         left = child.expires_at - turn.now
         child.rekey_at = min(child.rekey_at, turn.now + turn.back_off("peer_busy", 1, left))
+
+
+def _serves(sa: IkeSa) -> bool:
+    """Whether something lives in this IKE SA that is to stay there."""
+    return any(serves(child) for child in sa.children.values())
 
 
 def _note(before: Refusal | None, reason: str, story: str) -> Refusal:

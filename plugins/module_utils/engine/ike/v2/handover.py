@@ -23,7 +23,8 @@ def settle(turn: Turn, new: IkeSa) -> None:
         return
     there = beside.names(new)
     if beside.names(old) <= there:
-        if not beside.proven(new):
+        # What is superseded is closed by itself when nothing depends on it any more (``supersede.py``).
+        if not beside.proven(new) or any(child.superseded for child in old.children.values()):
             return
         beside.ask_for(turn, new, old, beside.asked_for(old))
         _close(turn, old)

@@ -72,14 +72,21 @@ def settle_duplicates(turn: Turn, sa: IkeSa) -> None:
 
 def _crossed(turn: Turn, sa: IkeSa, other: IkeSa) -> bool:
     """Whether each end began one of them without knowing of the other's; later ones are begun on purpose."""
+    return sa.initiator is not other.initiator and _at_once(turn, sa, other)
+
+
+def _at_once(turn: Turn, sa: IkeSa, other: IkeSa) -> bool:
+    """Whether they began so shortly after each other that the two ends may disagree about which is the older one."""
     patience = max(sa.connection.retransmit_timeout, sum(turn.settings.retransmit))
-    return sa.initiator is not other.initiator and abs(sa.created - other.created) <= patience
+    return abs(sa.created - other.created) <= patience
 
 
 def _loser(turn: Turn, sa: IkeSa, other: IkeSa) -> IkeSa:
-    """Of crossed ones that of the end with the higher identity, else the older one."""
-    if not _crossed(turn, sa, other):
-        return min(sa, other, key=lambda one: (one.created, one.number))
+    """The one to go, the same for both ends: of crossed ones that of the higher identity, else the older one."""
+    if not _at_once(turn, sa, other):
+        return min(sa, other, key=lambda one: one.created)
+    if sa.initiator is other.initiator:
+        return max(sa, other, key=lambda one: (one.spi_i, one.spi_r))
     ours, theirs = (sa, other) if sa.initiator else (other, sa)
     # The SPIs decide where both ends go by the same identity.
     return ours if (_rank(ours.local_id), ours.spi_i) > (_rank(ours.remote_id), theirs.spi_i) else theirs
