@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long crash days days-short nightly clean peers interfaces uml-kernel
+.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long crash leaks days days-short nightly clean peers interfaces uml-kernel
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -82,9 +82,13 @@ days: setup peers uml-kernel ## three days of a tunnel to each real peer in minu
 days-short: setup peers uml-kernel ## the same for six hours, with strongSwan and Libreswan
 	@$(PYTHON) -m tests.days --short $(ROWS)
 
-nightly: setup ## everything of "make test", then long, crash, days-short and, on its own, bench
+leaks: setup ## fifty random changes of definitions at either end under a flood: nothing lost, nothing in clear
+	@FLEET_CHANGES=50 FLEET_SEED=$${FLEET_SEED:-$$(date +%s)} $(PYTHON) -m tests.lab.guest --timeout 3600 \
+		$(PYTEST) -s tests/kernel/test_changes.py
+
+nightly: setup ## everything of "make test", then long, crash, leaks, days-short and, on its own, bench
 	@status=0; \
-	$(PYTHON) -m tests.setup.stages crash days-short interop unit kernel interfaces molecule unit-debian sanity lint long \
+	$(PYTHON) -m tests.setup.stages crash leaks days-short interop unit kernel interfaces molecule unit-debian sanity lint long \
 	    || status=1; \
 	$(MAKE) --no-print-directory bench || status=1; exit $$status
 

@@ -219,6 +219,9 @@ options:
         RV(ignore:pending).
       - V(inactive) takes the SAs down and keeps the definition.
       - V(absent) removes SAs and definition.
+      - V(inactive) and V(absent) also remove the policies, so packets of the networks then leave in clear where a route takes
+        them and no firewall stops them. A warning says so whenever a task does that. V(inactive) with O(phase=2) or
+        O(only_children) keeps them, and packets are held.
       - For V(enabled), V(active), V(inactive) and V(absent) the name alone stands for a tunnel that is already defined.
     type: str
     choices: [present, enabled, active, inactive, absent]
@@ -227,10 +230,11 @@ options:
     description:
       - Limits O(state) to the IKE SA, phase V(1), or to the Child SAs, phase V(2).
       - O(state=active) with V(1) starts the IKE SA alone and leaves the children as they are; with V(2) all Child SAs, and
-        the IKE SA first if it is not up. To start some of them name them in O(only_children).
+        the IKE SA first if it is not up. Either way packets of children that are down are held, and not sent in clear. To start some of them name them in O(only_children).
       - O(state=inactive) with V(1) ends the IKE SA and leaves its Child SAs in use until their lifetimes are over, but they
         get no fresh keys any more (state V(retiring)). Deleting an IKE SA would close its Child SAs at once, so it
-        is kept for them, and deleted with the last. With V(2) the Child SAs end and the IKE SA stays.
+        is kept for them, and deleted with the last, and the policies with it. With V(2) the Child SAs end, the IKE SA stays,
+        and packets of their networks are held.
       - O(state=absent) with V(2) removes all children from the definition and keeps the tunnel.
     type: int
     choices: [1, 2]
@@ -399,7 +403,8 @@ tunnels:
     impact:
       description:
         - What that does to running SAs - V(none), V(hot) (nothing on the wire), V(rekey) (negotiated anew beside the running
-          ones, no packet is lost), V(re-establish) (goes down and comes up again).
+          ones, or a child with other networks takes the place of the old one; no packet is lost), V(re-establish)
+          (another IKE SA takes the place of the old one, which stays until the peer agrees to that).
       type: str
     changes:
       description: Options that differ, such as V(ike.lifetime) or V(children.lan.local).

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``python3 -m tests.crash [--kills N] [--seed N]``: kill two managers at random moments, on a kernel with ESP.
 
-Between two namespaces stands a tunnel whose ends are redefined all the time, so that rekeys of
-both kinds are always under way, begun by either end. A ping of 100 packets a second passes through it. Either manager,
-or both, are killed: after a random number of things done (see mortal_manager.py), from the first one of their start
-on, or at a random time. After each kill both ends must agree on their SAs again, and the IKE SA must still descend
-from the first one; not one packet may be lost.
+Between two namespaces stands a tunnel whose ends are redefined all the time, so that rekeys of both kinds and changes
+of networks are always under way, begun by either end. A ping of 100 packets a second passes through it. Either
+manager, or both, are killed: after a random number of things done (see mortal_manager.py), from the first one of their
+start on, or at a random time. After each kill both ends must agree on their SAs again, and the IKE SA must still
+descend from the first one; not one packet may be lost, and none may leave in clear.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from tests.packet_watch import Watch, namespace
 
 from . import ENGINE, ROOT
 
@@ -92,12 +94,13 @@ class End:
             return client.call(method, params, PATIENCE)
 
     def apply(self, state: str, variant: int) -> None:
-        """Define the tunnel; what is different about a variant has to be rekeyed."""
+        """Define the tunnel; what is different about a variant has to be rekeyed, or be another child."""
         us, them = self.number, 3 - self.number
+        networks = range(1 + (variant >> 2 & 1))  # the first one stays
         child = {
             "name": "lan",
-            "local": [f"10.{us}.0.0/24"],
-            "remote": [f"10.{them}.0.0/24"],
+            "local": [f"10.{us}.{number}.0/24" for number in networks],
+            "remote": [f"10.{them}.{number}.0/24" for number in networks],
             "lifetime": 600,
             "proposals": ESP[variant & 1],
         }
@@ -210,7 +213,7 @@ def one_kill(ends: tuple[End, End], chance: random.Random) -> str:
     for end in ends:
         if chance.random() < 0.7:
             try:
-                end.apply("active" if end.number == 1 else "present", chance.randrange(4))
+                end.apply("active" if end.number == 1 else "present", chance.randrange(8))
             except (EngineError, OSError, ConnectionError):
                 continue  # it died of it, which is what it is here for
     time.sleep(chance.choice([0.0, 0.01, 0.05, 0.2]) * chance.random())
@@ -235,6 +238,7 @@ def run(kills: int, seed: int, folder: Path) -> None:
         if not end.serves():
             raise Failed("it died of nothing")
     pings = None
+    watches = [Watch(namespace(end.space), f"v{end.number}") for end in ends]
     try:
         ends[1].apply("present", 0)
         ends[0].apply("active", 0)
@@ -250,18 +254,24 @@ def run(kills: int, seed: int, folder: Path) -> None:
                 check_logs(ends)
                 print(
                     f"{sum(end.lives for end in ends) - 2:5} kills, {packets:7} packets, {sent - received} lost,"
+                    f" {sum(watch.count for watch in watches)} in clear,"
                     f" {time.monotonic() - began:6.0f} s",
                     flush=True,
                 )
+                clear = [seen for watch in watches for seen in watch.seen]
+                if clear:
+                    raise Failed(f"in clear: {clear}\n{ends[0].tail()}\n{ends[1].tail()}")
                 if sent != received:
                     raise Failed(f"{sent - received} of {sent} packets were lost\n{ends[0].tail()}\n{ends[1].tail()}")
                 pings = ping()
         rekeys = sum(end.log.read_text().count("rekeyed") for end in ends)
-        print(f"nothing was lost; {rekeys} rekeys were reported meanwhile", flush=True)
+        print(f"nothing was lost, and nothing was in clear; {rekeys} rekeys were reported meanwhile", flush=True)
     finally:
         if pings is not None:
             pings.kill()
             pings.wait()
+        for watch in watches:
+            watch.close()
         for end in ends:
             end.kill()
 

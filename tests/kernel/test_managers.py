@@ -44,7 +44,7 @@ class Manager:
                 self.process = self.keeper.run(command, log, environment)
             else:
                 self.process = subprocess.Popen(command, env=environment, stderr=log)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             try:
                 self.call("log.level")

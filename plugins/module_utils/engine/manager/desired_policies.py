@@ -94,6 +94,7 @@ class DesiredPolicies:
         self._shut: dict[Way, ChildSpec] = {}
         self._later: list[Callable[[], None]] = []
         self._held_back = 0
+        self._latest = 0
         self.replaced = self.deleted = 0
 
     # Claims
@@ -113,6 +114,8 @@ class DesiredPolicies:
         policies = {place_of(policy): policy for policy in self._host.gateway.policies_of(spec)}
         claim = Claim(claimant, rank, spec, policies, lives)
         self._users[way_of(spec)] += 1
+        if rank[0] == SENDS:
+            self._latest = max(self._latest, rank[1])
         with self._watching({**policies, **(before.policies if before is not None else {})}):
             if before is not None:
                 self._leave(before)
@@ -125,6 +128,10 @@ class DesiredPolicies:
         for claim in list(self._claims.values()):
             if tunnel in (None, claim.spec.tunnel):
                 self.claim(claim.claimant, claim.rank, claim.spec, claim.lives)
+
+    def first_rank(self) -> tuple[int, int]:
+        """The rank of a Child SA that is to send from now on, before all that did so far."""
+        return SENDS, self._latest + 1
 
     def drop(self, claimant: Claimant) -> None:
         """Want nothing any more; see :meth:`settle`."""

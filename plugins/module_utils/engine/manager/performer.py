@@ -26,7 +26,7 @@ from ..ike.actions import (
     Send,
 )
 from ..kernel.spec import ChildSpec
-from .desired_policies import LEFT, RECEIVES, SENDS, Claimant, DesiredPolicies
+from .desired_policies import LEFT, RECEIVES, Claimant, DesiredPolicies
 from .host import KernelHost, spec_of
 from .log import Log
 from .sockets import Ports
@@ -119,7 +119,7 @@ class Performer:
     def _install_outbound(self, child: ChildSa) -> None:
         spec = self._spec(child)
         try:
-            self._policies.claim(claimant(child), (SENDS, child.number), spec, True)
+            self._policies.claim(claimant(child), self._policies.first_rank(), spec, True)
             self._policies.install_outbound(claimant(child))
         except EngineError:
             self._let_go(child)
@@ -131,7 +131,7 @@ class Performer:
             self._log.warning(f"no route for child {child.child}: {exc}", tunnel=child.tunnel)
 
     def _point_policies(self, child: ChildSa) -> None:
-        self._policies.claim(claimant(child), (SENDS, child.number), self._spec(child), True)
+        self._policies.claim(claimant(child), self._policies.first_rank(), self._spec(child), True)
         claim = self._policies.of(claimant(child))
         self._policies.look_again(claim.policies if claim is not None else ())
         self._settle(claimant(child))

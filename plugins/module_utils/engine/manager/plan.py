@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InputError, a_few
 from .difference import Change, changes, worst
+from .renames import renames
 from .store import Put, Remove, Stored
 from .wanted import of_children, of_tunnel, settled
 from .wishes import Wish, read_wishes
@@ -118,7 +119,24 @@ def make_plan(
         purged = [row for row in own if row.name not in listed]
         _check_share(purged, len(own), wishes, params)
         steps += [_removal(row) for row in purged]
-    return Plan(tuple(steps), warnings)
+    return Plan(tuple(steps), warnings + _opened(steps, params))
+
+
+def _opened(steps: Sequence[Step], params: Mapping[str, Any]) -> list[str]:
+    """What is not protected any more when this is done: on purpose, and said all the same."""
+    ends = [step for step in steps if step.before is not None and step.before.wanted != "inactive"]
+    ends = [step for step in ends if step.after is None or step.after.wanted == "inactive"]
+    made = [
+        (step.name, step.after.wanted, step.after.definition) for step in steps if step.before is None and step.after
+    ]
+    going = {step.name: step.before for step in ends if step.after is None and step.before is not None}
+    again = renames(going, made).values() if going and made else ()
+    names = [step.name for step in ends if step.name not in again]
+    if not names:
+        return []
+    when = "when their lifetimes are over" if params.get("phase") == 1 else "from now on"
+    what = f"the networks of {a_few(names)} have no policy {when}"
+    return [f"{what}: their packets leave in clear where a route takes them and no firewall stops them"]
 
 
 def _check_share(purged: Sequence[Stored], defined: int, wishes: Iterable[Wish], params: Mapping[str, Any]) -> None:

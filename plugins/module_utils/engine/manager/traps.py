@@ -16,7 +16,7 @@ from ..kernel.spec import ChildSpec
 from .desired_policies import HOLDS, Claimant, DesiredPolicies, Refusal
 from .host import KernelHost, trap_of
 from .store import Stored
-from .wanted import holds_place
+from .wanted import answers_packets, holds_place
 
 
 class Traps:
@@ -26,11 +26,12 @@ class Traps:
         self._host = host
         self._policies = policies
         self._laid: dict[str, dict[str, ChildSpec]] = {}
+        self._waiting: dict[str, frozenset[str]] = {}
         self._left: defaultdict[str, set[str]] = defaultdict(set)
 
     def of(self, tunnel: str) -> frozenset[str]:
-        """The children of a tunnel whose place is held."""
-        return frozenset(self._laid.get(tunnel, ()))
+        """The children of a tunnel whose place is held and that a packet may start."""
+        return self._waiting.get(tunnel, frozenset())
 
     def laid(self) -> list[ChildSpec]:
         """All of them."""
@@ -82,6 +83,11 @@ class Traps:
                     self._host.open_way(spec)
                 except EngineError as exc:
                     refusals.append(str(exc))
+        self._waiting[row.name] = frozenset(
+            child["name"]
+            for child in row.definition.document["children"]
+            if child["name"] in kept and answers_packets(row.wanted, row.asked, child)
+        )
         refusals += [str(refusal.problem) for refusal in refused.values()]
         if refusals:
             raise KernelError("hold the place of a child that is down", 0, "; ".join(refusals))
@@ -89,6 +95,7 @@ class Traps:
     def rename(self, old: str, new: str) -> None:
         """Hold for another tunnel what is held for this one, until the next :meth:`lay` for it."""
         self.leave(new, self._left.pop(old, ()))
+        self._waiting.pop(old, None)
         self._laid[new] = {name: replace(spec, tunnel=new) for name, spec in self._laid.pop(old, {}).items()}
         for name, spec in self._laid[new].items():
             self._policies.claim(_claimant(new, name), (HOLDS, 0), spec)
@@ -100,13 +107,14 @@ class Traps:
         :raises KernelError: the kernel refused to remove a policy.
         """
         self._left.pop(tunnel, None)
+        self._waiting.pop(tunnel, None)
         self._let_go(tunnel, self._laid.pop(tunnel, {}))
         _raise(self._policies.settle())
 
     def _wanted(
         self, row: Stored, connection: Connection, local: str | None, laid: dict[str, ChildSpec]
     ) -> dict[str, ChildSpec]:
-        left = {name for name in self._left.get(row.name, ()) if row.asked.get(name, True)}
+        left = self._left.get(row.name, ())
         children = row.definition.document["children"]
         held = {
             child["name"] for child in children if holds_place(row.wanted, row.asked, child) or child["name"] in left

@@ -30,6 +30,7 @@ from .retry import Retry
 from .states import UNKNOWN, Condition, Notice, condition, living, needed, starts_itself
 from .store import Stored
 from .traps import Traps
+from .wanted import answers_packets
 
 # Reports after which a tunnel looks different.
 _SETBACKS = ("ike_failed", "ike_down", "child_failed", "child_down", "setback", "rejected")
@@ -224,7 +225,7 @@ class Tunnels:
         row = self.rows.get(names.tunnel) if names else None
         if row is None or row.wanted == "inactive" or row.name not in self._connections:
             return
-        if row.definition.document["role"] == "responder":
+        if row.definition.document["role"] == "responder" or not _answers(row, names.child):
             return
         now = self._clock()
         if now - self._acquired.get(row.name, now - 1.0) < 1.0:
@@ -453,3 +454,9 @@ class Tunnels:
             self.traps.lay(row, connection, local)
         except EngineError as exc:
             self._refused(row.name, exc)
+
+
+def _answers(row: Stored, child: str) -> bool:
+    """Whether a packet may start a child of a tunnel, and not only wait for it."""
+    children = row.definition.document["children"]
+    return any(each["name"] == child and answers_packets(row.wanted, row.asked, each) for each in children)

@@ -23,10 +23,20 @@ def is_needed(wanted: str, asked: Mapping[str, bool], child: Document) -> bool:
     return asked.get(child["name"], wanted == "active" and child["start"] == "auto")
 
 
-def holds_place(wanted: str, asked: Mapping[str, bool], child: Document) -> bool:
-    """Whether the kernel is to hold the child's place while it is down."""
+def answers_packets(wanted: str, asked: Mapping[str, bool], child: Document) -> bool:
+    """Whether a packet may start the child."""
     on_demand = child["start"] == "trap" and wanted != "inactive"
     return is_needed(wanted, asked, child) or (on_demand and asked.get(child["name"], True))
+
+
+def holds_place(wanted: str, asked: Mapping[str, bool], child: Document) -> bool:
+    """Whether the kernel is to hold the child's place while it is down, so that nothing of it leaves in clear.
+
+    Where only phase 1 is started, or phase 2 or a child is ended, the tunnel itself is still wanted, and its packets
+    wait. Who wants them to pass without protection ends the tunnel as a whole.
+    """
+    kept = child["start"] != "manual" and wanted in ("active", "ike")
+    return kept or answers_packets(wanted, asked, child)
 
 
 def of_tunnel(
@@ -81,8 +91,11 @@ def settled(wanted: str, asked: Mapping[str, bool], children: Iterable[Document]
     found = {}
     for child in children:
         name = child["name"]
-        if name in asked:
-            said = (is_needed(wanted, asked, child), holds_place(wanted, asked, child))
-            if said != (is_needed(wanted, {}, child), holds_place(wanted, {}, child)):
-                found[name] = asked[name]
+        if name in asked and _meant(wanted, asked, child) != _meant(wanted, {}, child):
+            found[name] = asked[name]
     return found
+
+
+def _meant(wanted: str, asked: Mapping[str, bool], child: Document) -> tuple[bool, bool, bool]:
+    said = wanted, asked, child
+    return is_needed(*said), answers_packets(*said), holds_place(*said)

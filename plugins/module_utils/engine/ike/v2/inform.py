@@ -43,6 +43,9 @@ def begin_delete_child(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any
         return None
     else:
         spi, config = child.sa.spi_in.to_bytes(4, "big"), child.config
+        if task.reason == "replaced":
+            # The peer receives on it no more when it has this request, so nothing of ours may be under way.
+            children.step_aside(turn, child)
         child.state = ChildState.DELETING
         if task.reason == "stopped" and child.successor is not None:
             # Replaced since the operator asked: what carries the traffic now has to go as well.
