@@ -23,6 +23,7 @@ help: ## show this list
 
 setup: ## Debian packages that are lacking, and the virtual environment .venv
 	@sh $(SETUP)/packages.sh requirements/debian.txt
+	@sh $(SETUP)/guest-registers.sh .cache/uml/guest_registers.so
 	@python=$$(sh $(SETUP)/python.sh system 3.11 3.13) && sh $(SETUP)/venv.sh .venv requirements/dev.txt "$$python"
 
 demo: setup ## three gateways, real ESP, and the proof of it (KEEP=1 keeps them running)

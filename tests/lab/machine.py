@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .commands import run, start
-from .places import END_TIMEOUT, LabError
+from .places import END_TIMEOUT, REPOSITORY, LabError
 
 NODE_FILES = Path(__file__).resolve().parent / "node"
 GUEST_KERNEL = "linux.uml"  # Debian's; LAB_KERNEL names another, see "make uml-kernel"
 GUEST_MEMORY = "1G"  # taken as it is used
+GUEST_REGISTERS = REPOSITORY / ".cache/uml/guest_registers.so"  # made by "make setup" where a processor calls for it
 # Whenever every process of the guest sleeps its clock jumps to the next timer; work takes no time. This needs a kernel
 # with CONFIG_UML_TIME_TRAVEL_SUPPORT, and nothing in the guest may spin: its time would stand still.
 SIMULATED_TIME = "time-travel=inf-cpu"
@@ -95,7 +96,8 @@ def guest_command(directory: Path, handover: str, arguments: list[str], cpu: int
 
 def guest_environment() -> dict[str, str]:
     """What a guest kernel needs in its environment."""
-    return {"TMPDIR": _scratch()}
+    preloaded = {"LD_PRELOAD": str(GUEST_REGISTERS)} if GUEST_REGISTERS.exists() else {}
+    return {"TMPDIR": _scratch(), **preloaded}
 
 
 def start_guest(directory: Path, namespace: str, tap: str, cpu: int) -> int:
