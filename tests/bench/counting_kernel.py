@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A kernel that only counts what it is asked, and that asks for tunnels as the real one does: by acquire events.
 
-What a manager costs beside it is its own. Nothing is kept of what is installed: in the real kernel that is not
-the manager's memory either.
+What a manager costs beside it is its own. Of what is installed only the policies are kept, which the manager keeps in
+mind itself, so that its looks at everything find everything.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from __future__ import annotations
 import cProfile
 import itertools
 import os
+import select
 from collections import Counter, deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from engine.kernel.events import AcquireEvent
@@ -21,6 +23,7 @@ from engine.kernel.gateway import _policies
 from engine.kernel.registry import Registry
 from engine.kernel.spec import ChildSpec
 from engine.kernel.values import Policy
+from engine.manager.desired_policies import Place, place_of
 
 
 class CountingGateway:
@@ -47,6 +50,7 @@ class CountingGateway:
         self._trapped: deque[ChildSpec] = deque()
         self._asked = 0
         self._limit = 0
+        self._held: dict[Place, Policy] = {}
         self._spis = itertools.count(0xC0000001)
 
     def close(self) -> None:
@@ -59,7 +63,8 @@ class CountingGateway:
     def events(self) -> list[AcquireEvent]:
         """One acquire for each octet that waits, or a window full of them at an order."""
         wanted = 0
-        for order in os.read(self._read, 4096).decode():
+        waiting = select.select([self._read], [], [], 0)[0]
+        for order in os.read(self._read, 4096).decode() if waiting else "":
             if order == "g":
                 self._limit += self._batches.popleft()
                 wanted += self._window
@@ -95,6 +100,7 @@ class CountingGateway:
     def install_outbound(self, spec: ChildSpec, wanted: Sequence[Policy]) -> None:
         """Add the SA that sends; with it the child is up, and the next may come."""
         self.calls["install_outbound"] += 1
+        self._held.update((place_of(policy), policy) for policy in wanted)
         if self._goals and self.calls["install_outbound"] == self._goals[0]:
             self._goals.popleft()
             os.write(self._told, b"up\n")
@@ -104,6 +110,7 @@ class CountingGateway:
     def set_policies(self, wanted: Sequence[Policy], spec: ChildSpec) -> int:
         """Without an SA they wait for the first packet, which starts the child."""
         self.calls["set_policies"] += 1
+        self._held.update((place_of(policy), policy) for policy in wanted)
         if not spec.spi_out:
             self._trapped.append(spec)
         return len(wanted)
@@ -111,6 +118,8 @@ class CountingGateway:
     def delete_policies(self, places: Sequence[Any]) -> int:
         """Delete policies."""
         self.calls["delete_policies"] += 1
+        for place in places:
+            self._held.pop(place, None)
         return len(places)
 
     def remove_sas(self, spec: ChildSpec) -> None:
@@ -123,7 +132,20 @@ class CountingGateway:
 
     held_policies = held_sas
 
-    standing_policies = held_sas
+    def standing_sas(self, names: Sequence[Any]) -> set[Any]:
+        """All of them: nobody takes any away."""
+        self.calls["standing_sas"] += 1
+        return set(names)
+
+    def standing_policies(self) -> list[Policy]:
+        """What the manager set."""
+        self.calls["standing_policies"] += 1
+        return list(self._held.values())
+
+    def policies_at(self, places: Sequence[Place]) -> list[Policy]:
+        """The same, at these places."""
+        self.calls["policies_at"] += 1
+        return [self._held[place] for place in places if place in self._held]
 
     def owns(self, policy: Policy) -> bool:
         """Never asked: nothing is held."""
@@ -144,15 +166,37 @@ class CountingGateway:
         return 0, 0
 
 
+class Silence:
+    """Nobody else does anything to this kernel."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+
+    def fileno(self) -> int:
+        """Never readable."""
+        return self._read
+
+    def read(self) -> list[Any]:
+        """Never asked."""
+        return []
+
+    def close(self) -> None:
+        """Close the pipe."""
+        os.close(self._read)
+        os.close(self._write)
+
+
 class CountingHost:
     """Stands for :class:`engine.manager.host.KernelHost`."""
 
     def __init__(self, runtime_dir: str, gateway: CountingGateway) -> None:
         self.registry = Registry(runtime_dir)
         self.gateway = gateway
+        self.changes = Silence()
 
     def close(self) -> None:
         """Close the registry."""
+        self.changes.close()
         self.registry.close()
 
     def link_networks(self) -> tuple[Any, ...]:
@@ -170,8 +214,9 @@ class CountingHost:
     def prepare_socket(self, port: Any) -> None:
         """A socket of a benchmark needs no bypass: there are no policies."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> int:
         """Nothing is caught here."""
+        return 0
 
     def cleanup(self) -> tuple[int, int]:
         """Remove leftovers."""
@@ -189,6 +234,16 @@ class CountingHost:
 
     def tidy_ways(self) -> None:
         """Nobody left any."""
+
+    def lost_ways(self) -> list[Any]:
+        """None of them."""
+        return []
+
+    def mend_rules(self) -> Future[list[str]]:
+        """There are none."""
+        done: Future[list[str]] = Future()
+        done.set_result([])
+        return done
 
     def own_links(self) -> list[Any]:
         """No interface."""

@@ -25,7 +25,7 @@ def main(order: dict) -> int:
     gateway = CountingGateway(tuple(order["pipe"]), order["told"], order["window"], order["batches"])
     options = Options.of(_parser().parse_args(["manager", *order["options"]]))
     try:
-        return serve(options, lambda directory: CountingHost(directory, gateway))
+        return serve(options, lambda directory, _guard: CountingHost(directory, gateway))
     finally:
         if order["profile"]:
             gateway.profile.dump_stats(order["profile"])

@@ -23,14 +23,14 @@ def public(kind: type) -> set[str]:
 
 
 # What a manager without groups, adoption and interfaces never asks for.
-_UNUSED = {"events_lost", "discard", "usage", "features"}
+_UNUSED = {"events_lost", "discard", "usage", "features", "port", "mend_way"}
 _SINGLE = {
     "trap",
     "reset_policies",
     "point_policies",
     "remove_policies",
 }  # of one child alone, where there is no manager
-_INTERFACES = {"foreign_link", "require_interfaces", "make_interface", "remove_interface"}
+_INTERFACES = {"foreign_link", "require_interfaces", "make_interface", "remove_interface", "lacking_interfaces"}
 
 
 @pytest.mark.parametrize(("real", "stand_in"), [(Gateway, CountingGateway), (KernelHost, CountingHost)])
