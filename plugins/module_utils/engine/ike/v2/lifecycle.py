@@ -62,6 +62,13 @@ def settle_duplicates(turn: Turn, sa: IkeSa) -> None:
     for other in _duplicates(turn, sa):
         loser = _loser(turn, sa, other)
         winner = other if loser is sa else sa
+        if turn.now > winner.last_heard + turn.settings.silent_pause:
+            # Not before it is known that the peer has the one that is to stay.
+            if winner.request is None:
+                winner.queue.append(Task(Kind.INFORM))
+            turn.touch(winner)
+            sa.settle_at = turn.now + turn.settings.silent_pause / 2
+            continue
         if loser.initiator and _crossed(turn, sa, other):
             beside.ask_for(turn, winner, loser, beside.names(loser))
         if beside.names(loser) <= beside.names(winner):
