@@ -93,6 +93,10 @@ class CountingGateway:
         """Give an SPI back."""
         self.calls["release"] += 1
 
+    def forget_hold(self, local_address: str, remote_address: str, protocol: int, mode: str, reqid: int) -> None:
+        """Let packets ask anew."""
+        self.calls["forget_hold"] += 1
+
     def install_inbound(self, spec: ChildSpec) -> None:
         """Add the SA that receives."""
         self.calls["install_inbound"] += 1

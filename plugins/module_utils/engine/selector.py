@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import InputError
 
@@ -64,6 +64,19 @@ class Selector:
         if first > last or first_port > last_port:
             return None
         return Selector(first, last, self.protocol or other.protocol, first_port, last_port)
+
+    def without(self, other: Selector) -> list[Selector]:
+        """What is left of the addresses; all of it where ``other`` has not all of its protocols and ports there."""
+        common = self.intersect(other)
+        if common is None or replace(common, first=self.first, last=self.last) != self:
+            return [self]
+        low, high = int.from_bytes(common.first, "big"), int.from_bytes(common.last, "big")
+        found = []
+        if common.first != self.first:
+            found.append(replace(self, last=(low - 1).to_bytes(len(self.first), "big")))
+        if common.last != self.last:
+            found.append(replace(self, first=(high + 1).to_bytes(len(self.last), "big")))
+        return found
 
     def networks(self) -> list[Network]:
         """The fewest networks that make up exactly the address range, in order."""

@@ -36,7 +36,7 @@ from .connection import ChildConfig, Connection
 from .connections import Connections
 from .settings import Settings
 from .v2 import children, handover, init, lifecycle, stop, supersede, timers
-from .v2.children import serves
+from .v2.children import serves, takes
 from .v2.cookie import Cookies, HalfOpen, Refusals
 from .v2.dispatch import new_peer, pump, receive
 from .v2.exchange import unprotected
@@ -128,7 +128,10 @@ class Endpoint:
             sa.handshake.wanted = tuple(wanted)
         else:
             sa.retired = False
+            known = wanted
             wanted = self._want(turn, sa, wanted)
+            if packet is not None and not wanted:
+                self._want_more(turn, sa, known, packet)
         if packet is not None:
             sa.packets = (sa.packets or {}) | {child.name: packet for child in wanted}
         return self._finish(turn)
@@ -373,6 +376,17 @@ class Endpoint:
             sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in missing)
         turn.touch(sa)
         return missing
+
+    def _want_more(
+        self, turn: Turn, sa: IkeSa, configs: Iterable[ChildConfig], packet: tuple[Selector, Selector]
+    ) -> None:
+        """Have a further child negotiated for a packet that the peer did not let into those that are up."""
+        asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
+        for config in configs:
+            living = [child for child in sa.children.values() if child.config.name == config.name and serves(child)]
+            pending = any(task.kind is Kind.NEW_CHILD and task.config.name == config.name for task in asked)
+            if living and not pending and not any(takes(child, packet) for child in living):
+                sa.queue.append(Task(Kind.NEW_CHILD, config=config, packet=packet))
 
     def _addressee(self, header: Header, datagram: bytes, path: Path) -> IkeSa | None:
         """The IKE SA that a message is for: its initiator's SPI is ours, or its responder's."""

@@ -14,7 +14,7 @@ from typing import Any
 from ..said import Said, magic
 from .klips import ErouteLine
 from .policies import is_pass, network_text, owner_of_pass
-from .registry import SHUNT_FIRST, Child
+from .registry import SHUNT_FIRST, Child, child_reqid
 from .shunt import REJECT, Shunt, is_answer, number_of, trap_number
 from .values import OUT, KernelSelector, Policy, SaState, Template
 
@@ -150,7 +150,9 @@ def eroutes(
 def _pass(policy: Policy, others: Iterable[Policy], children: Mapping[int, Child]) -> Eroute:
     """What passes by a tunnel belongs to that."""
     owner = owner_of_pass(policy, others)
-    return _build(policy.selector, "pass", policy.priority, 0, children.get(owner.reqid) if owner else None)
+    return _build(
+        policy.selector, "pass", policy.priority, 0, children.get(child_reqid(owner.reqid)) if owner else None
+    )
 
 
 def _eroute(
@@ -161,7 +163,7 @@ def _eroute(
     if not policy.templates:
         return _build(policy.selector, "pass", policy.priority)
     reqid = policy.templates[0].reqid
-    names = children.get(reqid)
+    names = children.get(child_reqid(reqid))
     states: list[SaState] = []
     address = ""
     for template in policy.templates:
@@ -203,7 +205,7 @@ def _host(selector: KernelSelector) -> str:
 
 def _hold(sa: SaState, children: Mapping[int, Child], shunts: Mapping[int, Shunt]) -> Eroute:
     # Before every policy, as the packet it holds waits for its answer already.
-    eroute = _build(sa.selector, "hold", 0, sa.reqid, children.get(sa.reqid))
+    eroute = _build(sa.selector, "hold", 0, sa.reqid, children.get(child_reqid(sa.reqid)))
     trap = shunts.get(trap_number(sa.reqid))
     return replace(eroute, owner=trap.owner) if trap else eroute
 

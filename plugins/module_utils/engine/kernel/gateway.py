@@ -35,7 +35,7 @@ from .client import (
 from .eroutes import said_of
 from .events import Event, XfrmEvents
 from .policies import is_pass, passes, policies, ranked_selectors
-from .registry import Child, Registry, is_ours
+from .registry import Child, Registry, child_reqid, is_ours, rest_reqid
 from .shunt import number_of
 from .spec import ChildSpec, Limits, Usage
 from .succession import succeed
@@ -106,6 +106,17 @@ class Gateway:
         sa = self._client.get_sa(local_address, spi, protocol)
         if sa is not None and sa.larval and is_ours(sa.reqid):
             self._forget_sa(sa)  # a reservation is in no group
+
+    def forget_hold(self, local_address: str, remote_address: str, protocol: int, mode: str, reqid: int) -> None:
+        """Let the packets that a peer narrowed away of a child ask anew: what waits for an SA of theirs goes.
+
+        As long as it is there the kernel asks for no other of them, and an SA of theirs has another request ID. It is
+        deleted by an SPI alone, so it gets one.
+
+        :raises KernelError: the kernel refused.
+        """
+        spi = self._client.reserve_spi(local_address, remote_address, protocol, mode, rest_reqid(reqid))
+        self._client.do(delete_sa(remote_address, spi, protocol))
 
     def install_inbound(self, spec: ChildSpec) -> None:
         """Add the SA that receives. On failure nothing of this generation is left.
@@ -347,7 +358,7 @@ class Gateway:
         Only request IDs in the registry, and never ``keep_reqids``. SAs that receive stay until those that send and
         the policies are gone.
         """
-        policies_ = [policy for policy in self.held_policies() if policy.reqid not in keep_reqids]
+        policies_ = [policy for policy in self.held_policies() if child_reqid(policy.reqid) not in keep_reqids]
         if keep_reqids:
             policies_ = [p for p in policies_ if p.templates and not p.templates[0].shared]
         sas = [sa for sa in self.held_sas() if sa.reqid not in keep_reqids and not sa.hold]

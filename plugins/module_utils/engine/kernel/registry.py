@@ -24,6 +24,9 @@ from ..said import Said, parse_said
 
 FILE_NAME = "kernel.sqlite"
 REQID_FIRST, REQID_LAST = 0x66000000, 0x66FFFFFF
+# Each child has a second one, this much higher, of which there is never an SA: for the packets that its peer let into
+# none of those there are.
+REST = 0x200000
 # From here on request IDs are those of SAs keyed by hand, then those of shunts, never of children.
 MANUAL_FIRST, SHUNT_FIRST = 0x66400000, 0x66800000
 
@@ -59,6 +62,16 @@ class Manual(NamedTuple):
 def is_ours(reqid: int) -> bool:
     """Whether a request ID is out of our range."""
     return REQID_FIRST <= reqid <= REQID_LAST
+
+
+def rest_reqid(reqid: int) -> int:
+    """The second request ID of a child."""
+    return reqid + REST
+
+
+def child_reqid(reqid: int) -> int:
+    """The first request ID of a child, of either."""
+    return reqid - REST if REQID_FIRST + REST <= reqid < MANUAL_FIRST else reqid
 
 
 class RegistryView:
@@ -156,7 +169,7 @@ class Registry(RegistryView):
         return reqid
 
     def _free_reqid(self) -> int:
-        last = min(REQID_LAST, MANUAL_FIRST - 1)
+        last = MANUAL_FIRST - REST - 1
         after = max(self._names, default=REQID_FIRST - 1) + 1
         if after <= last:
             return after
@@ -191,7 +204,7 @@ class Registry(RegistryView):
 
     def names(self, reqid: int) -> Child | None:
         """The names behind ``reqid``, or None."""
-        return self._names.get(reqid)
+        return self._names.get(child_reqid(reqid))
 
     # Groups
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..errors import EngineError
+from ..kernel.registry import rest_reqid
 from ..kernel.spec import ChildSpec
 from ..kernel.values import OUT, KernelSelector, Policy, Template
 from .host import KernelHost
@@ -48,6 +49,11 @@ class Claim:
     spec: ChildSpec
     policies: dict[Place, Policy] = field(repr=False)
     lives: bool = False
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether it sends a part of what its definition is for."""
+        return self.lives and self.rank[0] == SENDS and self.spec.defined is not None
 
 
 class Refusal(NamedTuple):
@@ -88,6 +94,8 @@ class DesiredPolicies:
         self._log = log
         self._claims: dict[Claimant, Claim] = {}
         self._at: dict[Place, tuple[Claimant, ...]] = {}
+        self._of_child: dict[int, set[Claimant]] = {}
+        self._narrowed: Counter[int] = Counter()
         self._users: Counter[Way] = Counter()
         self._dirty: dict[Place, None] = {}
         self._free: dict[Place, None] = {}
@@ -116,10 +124,12 @@ class DesiredPolicies:
         self._users[way_of(spec)] += 1
         if rank[0] == SENDS:
             self._latest = max(self._latest, rank[1])
-        with self._watching({**policies, **(before.policies if before is not None else {})}):
+        with self._watching({**policies, **self._others(spec, lives, before)}):
             if before is not None:
                 self._leave(before)
             self._claims[claimant] = claim
+            self._of_child.setdefault(spec.reqid, set()).add(claimant)
+            self._narrowed[spec.reqid] += claim.narrowed
             for place in policies:
                 self._at[place] = (*self._at.get(place, ()), claimant)
 
@@ -137,8 +147,16 @@ class DesiredPolicies:
         """Want nothing any more; see :meth:`settle`."""
         claim = self._claims.get(claimant)
         if claim is not None:
-            with self._watching(claim.policies):
+            with self._watching({**claim.policies, **self._others(claim.spec, False, claim)}):
                 self._leave(claim)
+
+    def _others(self, spec: ChildSpec, lives: bool, before: Claim | None) -> dict[Place, Policy]:
+        """The places where a claim of ``spec``, or its end, may change what stands, besides its own."""
+        found = dict(before.policies) if before is not None else {}
+        if (spec.defined is not None and lives) or (before is not None and before.narrowed):
+            for name in self._of_child.get(spec.reqid, ()):
+                found |= self._claims[name].policies
+        return found
 
     def of(self, claimant: Claimant) -> Claim | None:
         """What it claims."""
@@ -173,6 +191,10 @@ class DesiredPolicies:
             return None
         first = claims[0]
         policy = first.policies[place]
+        if policy.templates and not first.lives and self._narrowed[first.spec.reqid]:
+            # What the peer did not let into the SAs there are asks for one of its own: it must not find those.
+            rest = policy.templates[0]._replace(reqid=rest_reqid(first.spec.reqid))
+            policy = policy._replace(templates=(rest, *policy.templates[1:]))
         if place[1] != OUT:
             for claim in claims:
                 if claim.lives and policy.templates and claim.policies[place].templates:
@@ -181,6 +203,11 @@ class DesiredPolicies:
 
     def _leave(self, claim: Claim) -> None:
         del self._claims[claim.claimant]
+        reqid = claim.spec.reqid
+        self._of_child[reqid].discard(claim.claimant)
+        self._narrowed[reqid] -= claim.narrowed
+        if not self._of_child[reqid]:
+            del self._of_child[reqid], self._narrowed[reqid]
         for place in claim.policies:
             left = tuple(name for name in self._at[place] if name != claim.claimant)
             if left:

@@ -24,7 +24,7 @@ from ..kernel.gateway import Gateway
 from ..kernel.interfaces import Interface, Interfaces, Link
 from ..kernel.link_networks import LinkNetwork
 from ..kernel.neighbours import forget_neighbours, let_neighbours_pass
-from ..kernel.registry import Registry
+from ..kernel.registry import Registry, child_reqid
 from ..kernel.routes import Route, Routes
 from ..kernel.spec import ChildSpec, Limits
 from ..kernel.standing_rules import StandingRules
@@ -95,7 +95,7 @@ def trap_of(config: ChildConfig, owner: str, tunnel: str, local_address: str, re
 def event_of(event: XfrmEvent) -> KernelEvent:
     """What the kernel tells, as the protocol engine takes it."""
     if isinstance(event, AcquireEvent):
-        return Acquire(event.reqid, event.local, event.remote)
+        return Acquire(child_reqid(event.reqid), event.local, event.remote)
     if isinstance(event, ExpireEvent):
         return Expire(event.destination, event.protocol, event.spi, event.hard)
     return MappingChanged(event.spi, event.address, event.port)

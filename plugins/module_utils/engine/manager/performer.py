@@ -121,6 +121,7 @@ class Performer:
         try:
             self._policies.claim(claimant(child), self._policies.first_rank(), spec, True)
             self._policies.install_outbound(claimant(child))
+            self._settle(claimant(child))  # what holds the place of the rest may stand otherwise now
         except EngineError:
             self._let_go(child)
             raise

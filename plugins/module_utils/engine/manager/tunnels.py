@@ -13,6 +13,7 @@ from ..errors import EngineError
 from ..ike.actions import Acquire, Action, Path, Report
 from ..ike.connection import Connection
 from ..ike.endpoint import Endpoint
+from ..ike.reasons import REASONS
 from ..kernel.registry import Child
 from ..selector import Selector
 from .build import connection_of
@@ -82,6 +83,8 @@ class Tunnels:
         self._connections: dict[str, Connection] = {}
         self._notices: dict[str, Notice] = {}
         self._acquired: dict[str, float] = {}
+        self._left_out: dict[str, Notice] = {}
+        self._further: set[tuple[str, str]] = set()
         self._peers = Peers()
 
     # What is wanted
@@ -128,6 +131,7 @@ class Tunnels:
                 self._nudge(step.name)
             return
         self._notices.pop(step.name, None)
+        self._left_out.pop(step.name, None)
         if row is None:
             self._remove(step.name)
         else:
@@ -225,12 +229,16 @@ class Tunnels:
         row = self.rows.get(names.tunnel) if names else None
         if row is None or row.wanted == "inactive" or row.name not in self._connections:
             return
-        if row.definition.document["role"] == "responder" or not _answers(row, names.child):
+        if not _answers(row, names.child):
+            return
+        # Only a further child in the IKE SA that there is may be asked for by whoever waits for the peer otherwise.
+        if row.definition.document["role"] == "responder" and names.child not in self.condition(row.name).up:
             return
         now = self._clock()
         if now - self._acquired.get(row.name, now - 1.0) < 1.0:
             return
         self._acquired[row.name] = now
+        self._further.add((row.name, names.child))
         packet = (event.local, event.remote) if event.local and event.remote else None
         self._start(row.name, [names.child], packet)
 
@@ -248,7 +256,12 @@ class Tunnels:
         if row is None:
             return UNKNOWN
         sas, notice = self._endpoint.registry.of_tunnel(name), self._notices.get(name)
-        return condition(row, sas, self.traps.of(name), notice, self.disturbance(name))
+        how = condition(row, sas, self.traps.of(name), notice, self.disturbance(name))
+        left_out = self._left_out.get(name)
+        if how.state != "active" or how.reason or left_out is None:
+            return how
+        reason = left_out.reason if left_out.reason in REASONS else "protocol_error"
+        return how._replace(reason=reason, story=left_out.story, remedy=REASONS[reason].remedy)
 
     def note(self, report: Report) -> None:
         """Take in what the protocol engine reports of one tunnel."""
@@ -257,6 +270,8 @@ class Tunnels:
         if row is None:
             return
         self._remember(report)
+        if report.kind in ("child_up", "child_failed"):
+            self._forget_hold(name, report.data.get("child", ""))
         how = self._go_on(row, report) if self._endpoint.connections.get(name) is not None else self.condition(name)
         self.settle_numbers(name, how)
         self.changed(name)
@@ -340,9 +355,26 @@ class Tunnels:
                 found[child] = self._host.registry.allocate(row.owner, row.name, child)
         return found
 
+    def _forget_hold(self, name: str, child: str) -> None:
+        """What packets asked for is decided; others that no Child SA takes may ask now."""
+        if (name, child) not in self._further:
+            return
+        self._further.discard((name, child))
+        living = [each.sa for sa in self._endpoint.registry.of_tunnel(name) for each in sa.children.values()]
+        for sa in [sa for sa in living if sa.child == child and sa.defined is not None][:1]:
+            ends = sa.local_address, sa.remote_address
+            try:
+                self._host.gateway.forget_hold(*ends, sa.protocol, sa.mode, sa.reqid)
+            except EngineError as exc:
+                self._log.debug(f"what waits for an SA stays until it expires: {exc}", tunnel=name)
+
     def _remember(self, report: Report) -> None:
         name, kind, data = report.tunnel, report.kind, report.data
-        if kind in _SETBACKS:
+        if kind == "child_failed" and "packet" in data:
+            self._left_out[name] = Notice(data["reason"], data["story"], data["child"])
+        elif kind in _SETBACKS:
+            if kind in ("ike_down", "child_down"):
+                self._left_out.pop(name, None)
             if data.get("reason") not in ("replaced", "stopped"):
                 child = data.get("child", "")
                 if data.get("reason") == "no_answer" and self._unsendable(name):
@@ -396,6 +428,7 @@ class Tunnels:
         self._take_interface(name)
         del self.rows[name]
         self._acquired.pop(name, None)
+        self._left_out.pop(name, None)
         self._forget_peer(name)
         connection = self._connections.pop(name, None)
         for child in connection.children if connection else ():

@@ -125,6 +125,10 @@ class FakeGateway:
         self.reserved.discard((local_address, spi))
 
     @verb
+    def forget_hold(self, local_address, remote_address, protocol, mode, reqid):
+        """Nothing is held here."""
+
+    @verb
     def install_inbound(self, spec):
         if (spec.local_address, spec.spi_in) not in self.reserved:
             raise KernelError("add the inbound SA", 17, "the SPI was not reserved")

@@ -9,6 +9,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from engine.kernel.registry import rest_reqid
 from engine.kernel.spec import ChildSpec
 from engine.kernel.values import OUT, Policy
 from engine.manager.desired_policies import HOLDS, RECEIVES, SENDS, DesiredPolicies, place_of
@@ -116,6 +117,28 @@ def test_a_wide_child_never_has_the_very_packets_of_a_narrow_one(desired, host, 
     desired.drop(("child", 7))
     desired.settle()
     assert out(host) == {"10.2.0.0/24": (REQID + 1, 9), "10.4.0.0/24": (REQID + 1, 9)}
+
+
+def test_what_a_peer_narrowed_away_finds_no_sa_of_the_child(desired, host):
+    whole = (parse_selector("10.1.0.0/24"),), (parse_selector("10.0.0.0/8"),)
+    hold(desired, remote=("10.0.0.0/8",))
+    desired.settle()
+    assert out(host) == {"10.0.0.0/8": (REQID, 0)}
+    for number in (7, 8):
+        narrowed = replace(spec(spi=number), defined=whole)
+        desired.claim(("child", number), (SENDS, number), narrowed, True)
+        desired.settle()
+        assert out(host) == {"10.0.0.0/8": (rest_reqid(REQID), 0), "10.2.0.0/24": (REQID, number)}
+    desired.drop(("child", 7))
+    desired.settle()
+    assert out(host)["10.0.0.0/8"] == (rest_reqid(REQID), 0)
+    desired.drop(("child", 8))
+    desired.settle()
+    assert out(host) == {"10.0.0.0/8": (REQID, 0)}
+    # All of it is in one SA again.
+    live(desired, 9, spi=9, remote=("10.0.0.0/8",))
+    desired.settle()
+    assert out(host) == {"10.0.0.0/8": (REQID, 9)}
 
 
 def test_nothing_is_deleted_before_all_of_a_change_is_carried_out(desired, host):

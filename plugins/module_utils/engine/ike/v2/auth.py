@@ -28,7 +28,7 @@ from . import children, fallback, key_exchange, lifecycle
 from .exchange import Incoming
 from .init import notify_name
 from .sa import Child, Handshake, IkeSa, Kind, Request, Task
-from .traffic import Narrowed, check_answer, narrow
+from .traffic import Narrowed, check_answer, covers_packet, narrow
 from .transport_nat import as_seen_here
 from .turn import Turn
 
@@ -295,6 +295,9 @@ def child_from_answer(
         raise IkeError(0, f"the peer has already closed {config.name} again", CHILD, reason="peer_deleted")
     narrowed = Narrowed(config, *as_seen_here(sa, mode, tsi.selectors, tsr.selectors))
     check_answer(*narrowed)
+    if task.packet is not None and not covers_packet(narrowed, task.packet):
+        story = f"the peer made another Child SA of {config.name} than the packet needs"
+        raise IkeError(0, story, CHILD, reason="selectors_refused")
     return children.make(turn, sa, narrowed, choice, task.spi, nonces, shared, started_exchange=True)
 
 

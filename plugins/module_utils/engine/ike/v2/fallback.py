@@ -79,7 +79,8 @@ def put_off(turn: Turn, sa: IkeSa, task: Task) -> None:
     """The peer has no time for a new child: ask again later, and later still."""
     times = task.times + 1
     pause = turn.back_off("peer_busy", times)
-    sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=turn.now + pause, times=times))
+    due = turn.now + pause
+    sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=due, times=times, packet=task.packet))
     if times >= _PATIENCE and not _serves(sa):
         beside.begin(turn, sa, task.config.name)
 
@@ -87,6 +88,12 @@ def put_off(turn: Turn, sa: IkeSa, task: Task) -> None:
 def new_child_refused(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """The peer makes no such child in this IKE SA."""
     if _another_offer(sa, task, reason):
+        return
+    if task.packet is not None:
+        # The others go on as they are.
+        packet = " === ".join(map(str, task.packet))
+        story = f"packets such as {packet} are of child {task.config.name}, but it has no SA for them: {story}"
+        turn.report("child_failed", sa, child=task.config.name, reason=reason, story=story, packet=packet)
         return
     turn.report("child_failed", sa, child=task.config.name, reason=reason, story=story)
     if sa.replaces is not None:
@@ -145,5 +152,6 @@ def _another_offer(sa: IkeSa, task: Task, reason: str) -> bool:
     rung = task.rung + 1
     if reason not in _OF_THE_OFFER or sa.outgoing or rung >= len(_offers(sa, task.config.proposals)):
         return False
-    sa.queue.insert(0, Task(task.kind, config=task.config, child=task.child, reason=task.reason, rung=rung))
+    again = Task(task.kind, config=task.config, child=task.child, reason=task.reason, rung=rung, packet=task.packet)
+    sa.queue.insert(0, again)
     return True

@@ -30,10 +30,14 @@ from .turn import Turn
 def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     """Ask for one more child; None when it is up already."""
     config = task.config
-    if any(c.config.name == config.name and children.serves(c) for c in sa.children.values()):
+    living = [c for c in sa.children.values() if c.config.name == config.name and children.serves(c)]
+    if living and (task.packet is None or any(children.takes(c, task.packet) for c in living)):
         return None
     task.spi = children.reserve_spi(turn, sa, config)
-    local, remote = children.asked_selectors(sa, config)
+    if living:
+        local, remote = children.rest_selectors(config, living, task.packet)
+    else:
+        local, remote = children.asked_selectors(sa, config)
     return ExchangeType.CREATE_CHILD_SA, request_payloads(turn, sa, task, config, [], local, remote)
 
 
@@ -108,6 +112,7 @@ def retry_with_group(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> b
     if task.config is not None:
         children.release_spi(turn, sa, task.config, task.spi)
     again = Task(task.kind, config=task.config, child=task.child, group=group, reason=task.reason, rung=task.rung)
+    again.packet = task.packet
     sa.queue.insert(0, again)
     return True
 

@@ -113,6 +113,7 @@ class Task:
 
     :ivar not_before: when it may begin; ``group``: the key exchange group the peer insisted on.
     :ivar rung: which of the offers for a child it makes (``fallback.py``); ``times``: how often it was put off.
+    :ivar packet: (local, remote) of the packet that a further child is for, where there is one that does not take it.
     :ivar closed: SPIs that the peer closed while this was out: its answer may have been about one of them.
 
     The optional parts are what the handler of the answer needs.
@@ -137,6 +138,7 @@ class Task:
     group: int = 0
     rung: int = 0
     times: int = 0
+    packet: tuple[Selector, Selector] | None = None
 
 
 @dataclass(slots=True, eq=False)

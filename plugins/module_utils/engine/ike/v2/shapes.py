@@ -240,6 +240,7 @@ TASK = Shape(
         "group": PLAIN,
         "rung": PLAIN,
         "times": PLAIN,
+        "packet": _optional(SELECTORS),
     },
 )
 REQUEST = Shape(Request, {"message_id": PLAIN, "datagram": OCTETS})

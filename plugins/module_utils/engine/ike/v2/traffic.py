@@ -52,6 +52,8 @@ def narrow(
         # Exact agreement beats containment beats a mere overlap.
         rank = (set(ours) == set(config.local)) + (set(theirs) == set(config.remote))
         rank += (set(ours) == set(local)) + (set(theirs) == set(remote))
+        # Where the first of them is the packet that the child is for, that one is to fit (RFC 7296 section 2.9).
+        rank += any(s.contains(local[0]) for s in ours) and any(s.contains(remote[0]) for s in theirs)
         if best is None or rank > best[0]:
             best = (rank, Narrowed(config, ours, theirs))
     if best is None:
@@ -67,6 +69,11 @@ def check_answer(config: ChildConfig, local: Sequence[Selector], remote: Sequenc
     for answered, proposed in ((local, config.local), (remote, config.remote)):
         if not answered or any(not any(p.contains(a) for p in proposed) for a in answered):
             raise _unacceptable(f"the peer answered with selectors {_join(local)} === {_join(remote)} outside of ours")
+
+
+def covers_packet(narrowed: Narrowed, packet: tuple[Selector, Selector]) -> bool:
+    """Whether what is left of the selectors is for a packet."""
+    return any(s.contains(packet[0]) for s in narrowed.local) and any(s.contains(packet[1]) for s in narrowed.remote)
 
 
 def _unacceptable(story: str) -> IkeError:
