@@ -92,7 +92,7 @@ CONNECTION: dict[str, Row] = {
     "enable-tcp": Left(SKIPPED, "IKE over TCP is not supported", "let the peer use UDP", _NO),
     "tcp-remoteport": Left(SKIPPED, "IKE over TCP is not supported", "let the peer use UDP"),
     "session-resumption": Left(IGNORED, "a tunnel that comes back is negotiated in full"),
-    "overlapip": Left(IGNORED, "networks of different tunnels must not overlap here"),
+    "overlapip": Left(IGNORED, "of networks within each other the most specific wins; equal ones are refused"),
     "sendca": Left(IGNORED, _CERTIFICATES),
     "require-id-on-certificate": Left(IGNORED, _CERTIFICATES),
     "dns-match-id": Left(IGNORED, _CERTIFICATES),
