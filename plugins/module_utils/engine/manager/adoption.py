@@ -21,12 +21,12 @@ from ..ike.v2.sa import ChildState, IkeSa
 from ..kernel.changes import POLICIES
 from ..kernel.policies import packet_selectors
 from ..kernel.values import SaState
-from .desired_policies import RECEIVES, SENDS, place_of
+from .desired_policies import RECEIVES, place_of
 from .difference import changes
 from .host import spec_of
 from .live import Kept
 from .losses import Name, ends_of, inbound, lost_policies, outbound
-from .performer import claimant
+from .performer import claimant, sends
 from .plan import Step
 from .renames import renames
 from .states import needed
@@ -205,9 +205,9 @@ def _claim(resident: Resident) -> None:
     """The policies that the children have, before anything else can be wanted in their place."""
     for sa in _ike_sas(resident):
         for child in sa.children.values():
-            rank = RECEIVES if child.state is ChildState.ANSWERED else SENDS
+            rank = (RECEIVES, 0) if child.state is ChildState.ANSWERED else sends(child.sa)
             spec = spec_of(child.sa, _owner(resident, child.sa))
-            resident.policies.claim(claimant(child.sa), (rank, child.number), spec, True)
+            resident.policies.claim(claimant(child.sa), rank, spec, True)
     resident.policies.trust()
 
 

@@ -32,6 +32,7 @@ Claimant = tuple[object, ...]
 
 # Ranks; the second number decides among equals. What only receives lets its packets in and never stands.
 RECEIVES, LEFT, HOLDS, SENDS = range(4)
+POINTED = 1000  # ranks between a Child SA and the next newer one, for those that are told to send in their place
 _ANY = {4: "0.0.0.0", 6: "::"}
 
 
@@ -140,7 +141,7 @@ class DesiredPolicies:
                 self.claim(claim.claimant, claim.rank, claim.spec, claim.lives)
 
     def first_rank(self) -> tuple[int, int]:
-        """The rank of a Child SA that is to send from now on, before all that did so far."""
+        """The rank of a Child SA that is to send from now on, before all that do so far, but not before newer ones."""
         return SENDS, self._latest + 1
 
     def drop(self, claimant: Claimant) -> None:

@@ -26,7 +26,7 @@ from ..ike.actions import (
     Send,
 )
 from ..kernel.spec import ChildSpec
-from .desired_policies import LEFT, RECEIVES, Claimant, DesiredPolicies
+from .desired_policies import LEFT, POINTED, RECEIVES, SENDS, Claimant, DesiredPolicies
 from .host import KernelHost, spec_of
 from .log import Log
 from .sockets import Ports
@@ -119,7 +119,7 @@ class Performer:
     def _install_outbound(self, child: ChildSa) -> None:
         spec = self._spec(child)
         try:
-            self._policies.claim(claimant(child), self._policies.first_rank(), spec, True)
+            self._policies.claim(claimant(child), sends(child), spec, True)
             self._policies.install_outbound(claimant(child))
             self._settle(claimant(child))  # what holds the place of the rest may stand otherwise now
         except EngineError:
@@ -194,6 +194,11 @@ class Performer:
 def claimant(child: ChildSa) -> Claimant:
     """Who claims the policies of a living child."""
     return "child", child.number
+
+
+def sends(child: ChildSa) -> tuple[int, int]:
+    """The rank of a child that sends: the newest one stands, unless an older one is told to."""
+    return SENDS, child.number * POINTED
 
 
 def _without_sas(spec: ChildSpec) -> ChildSpec:

@@ -539,3 +539,34 @@ def test_what_the_peer_does_not_know_yet_leaves_what_there_is_until_it_does(worl
     assert len(world.left.host.gateway.sas) == 2 == len(world.right.host.gateway.sas)
     assert not set(before) & set(world.left.host.gateway.sas)
     assert world.left.counts["child_down"] == world.right.counts["child_down"] == 0
+
+
+def wish(resident: Resident, **asked: object) -> list[str]:
+    """Ask something of the tunnel, by its name alone; the warnings."""
+    tunnels = resident.tunnels
+    params = {"definitions": [{"name": "t"}], "purge": False, "owner": ""} | asked
+    plan = make_plan(params, tunnels.rows, lambda name: tunnels.condition(name).running())
+    (step,) = plan.steps
+    changes = stored_changes(plan.steps)
+    after = resident.store.commit(changes) if changes else {}
+    tunnels.carry_out(step, after.get("t", tunnels.rows["t"]))
+    return plan.warnings
+
+
+def test_only_a_tunnel_that_ends_as_a_whole_opens_its_networks_and_that_is_said(world):
+    world.define(world.right, "present")
+    world.define(world.left)
+    world.run(1)
+    assert wish(world.left, state="inactive", phase=2) == []
+    world.run(1)
+    assert world.left.host.gateway.sas == {} and list(outbound(world.left).values()) == [0], "held"
+    acquire(world.left)
+    world.run(3)
+    assert world.left.host.gateway.sas == {}, "and a packet does not bring back what was ended"
+    assert world.left.tunnels.condition("t").phase2 == {"lan": "dormant"}
+    assert wish(world.left, state="active", phase=1) == []
+    assert list(outbound(world.left).values()) == [0]
+    (warning,) = wish(world.left, state="inactive")
+    assert warning.startswith("the networks of t have no policy from now on: their packets leave in clear")
+    assert world.left.host.gateway.held == {}
+    assert wish(world.left, state="inactive") == [], "said once"

@@ -254,13 +254,24 @@ def switch_to(turn: Turn, child: Child) -> None:
     if child.state is ChildState.ANSWERED:
         child.state, child.proof_at = ChildState.INSTALLED, 0.0
         turn.actions.append(InstallOutbound(child.sa))
+        owner = turn.registry.by_child_spi.get((child.sa.local_address, child.sa.spi_in))
+        if owner is not None:
+            turn.touch(owner[0])  # another IKE SA than the one of this turn, maybe; it is to be kept that it sends
+
+
+def is_needed_yet(turn: Turn, child: Child) -> bool:
+    """Whether it sends, and what is to take its place may not be there at the peer's end yet."""
+    heirs = _heirs(turn, child)
+    return child.state in SENDING and any(h.proof_at for h in heirs) and not any(h.state in SENDING for h in heirs)
 
 
 def step_aside(turn: Turn, child: Child) -> None:
     """Have another generation of a child send from now on, for this one is about to be closed."""
     heirs = [heir for heir in _heirs(turn, child) if heir.number > child.number or heir.state is not ChildState.REKEYED]
     if heirs and child.state in SENDING:
-        heir = max(heirs, key=lambda one: one.number)
+        # One that only receives so far may not be there at the peer's end yet.
+        sending = [heir for heir in heirs if heir.state in SENDING]
+        heir = max(sending or heirs, key=lambda one: one.number)
         if heir.state is ChildState.ANSWERED:
             switch_to(turn, heir)
         elif _same_selectors(heir, child):

@@ -42,6 +42,10 @@ def begin_delete_child(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any
     elif child.number not in sa.children:
         return None
     else:
+        if task.reason == "replaced" and children.is_needed_yet(turn, child):
+            due = turn.now + turn.settings.switch_pause / 4
+            sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced", not_before=due))
+            return None
         spi, config = child.sa.spi_in.to_bytes(4, "big"), child.config
         if task.reason == "replaced":
             # The peer receives on it no more when it has this request, so nothing of ours may be under way.
