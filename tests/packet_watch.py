@@ -138,7 +138,10 @@ class Flood:
     def end(self) -> tuple[int, int]:
         """(sent, lost)."""
         self._process.send_signal(signal.SIGINT)
-        sent, received = map(int, _COUNTS.search(self._process.communicate(timeout=60)[0]).groups())
+        found = _COUNTS.search(self._process.communicate(timeout=60)[0])
+        if found is None:
+            return 0, 0  # interrupted before it had begun
+        sent, received = map(int, found.groups())
         return sent, sent - received
 
     def kill(self) -> None:
