@@ -10,8 +10,10 @@ library=$1
 here=$(dirname "$0")
 source=$here/../lab/guest_registers.c
 grep -qw amx_tile /proc/cpuinfo || exit 0
-[ "$library" -nt "$source" ] && exit 0
+stamp=$(sha256sum < "$source")
+[ -e "$library" ] && [ "$(cat "$library.stamp" 2>/dev/null)" = "$stamp" ] && exit 0
 command -v cc > /dev/null || sh "$here/packages.sh" "$here/../../requirements/debian-compiler.txt"
 mkdir -p "$(dirname "$library")"
 cc -O2 -Wall -Wextra -shared -fPIC -o "$library.new" "$source"
 mv "$library.new" "$library"
+echo "$stamp" > "$library.stamp"
