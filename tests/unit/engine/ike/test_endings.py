@@ -185,3 +185,34 @@ def test_the_group_of_the_ike_sa_is_guessed_first() -> None:
     assert drawn == [20] * 6, "one key exchange for each"
     assert world.count - count == 3 * 8, "each rekey is a round trip, and each Delete"
     tidy(world)
+
+
+def test_the_group_of_the_child_before_is_guessed_first() -> None:
+    """The peer takes other groups for children than for the IKE SA: a rekey of the latter changes no guess."""
+    theirs = ike_proposals("aes256gcm16-prfsha384-ecp384", "p"), esp_proposals("aes256gcm16-x25519", "p")
+    ours = ike_proposals("aes256gcm16-prfsha384-ecp384", "p"), esp_proposals("aes256gcm16-ecp384-x25519", "p")
+    lan = replace(child(), proposals=theirs[1])
+    world = pair(dpd_delay=0.0)
+    wide = replace(child(), proposals=ours[1])
+    world.east.engine.define(east_connection(children=(wide,), proposals=ours[0], dpd_delay=0.0))
+    world.west.engine.define(mirror(east_connection(children=(lan,), proposals=theirs[0], dpd_delay=0.0)))
+    world.east.start()
+    world.run(1.0)
+    world.check()
+    world.east.do(world.east.engine.rekey("t", world.now, ["lan"]))
+    world.run(1.0)
+    drawn = []
+
+    class Watched(SeededEntropy):
+        def key_exchange(self, group: int) -> KeyExchange:
+            drawn.append(group)
+            return super().key_exchange(group)
+
+    world.east.engine.entropy = Watched(7)
+    for _unused in range(2):
+        world.east.do(world.east.engine.rekey("t", world.now))
+        world.run(1.0)
+        world.east.do(world.east.engine.rekey("t", world.now, ["lan"]))
+        world.run(1.0)
+    assert drawn == [20, 31] * 2, "each as the last of its kind"
+    tidy(world)

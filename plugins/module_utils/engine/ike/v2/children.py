@@ -163,7 +163,7 @@ def make(
     child = Child(
         number, config, child_sa, ChildState.INSTALLED, turn.now, turn.now + turn.spread(config.lifetime),
         turn.now + config.lifetime, min(nonces),
-        started_exchange,
+        started_exchange, group=choice.ke.transform_id if choice.ke is not None else 0,
     )  # fmt: skip
     adopt(turn, sa, child)
     return child

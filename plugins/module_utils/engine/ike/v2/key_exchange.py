@@ -15,21 +15,24 @@ from ...secret import Secret
 from ...wire.v2.ke import KE
 from ...wire.v2.numbers import NotifyType
 from .init import NONCE_OCTETS
-from .sa import IkeSa
+from .sa import Child, IkeSa
 from .turn import Turn
 
 
-def guess(sa: IkeSa, allowed: Iterable[Algorithm], insisted: int = 0) -> Algorithm | None:
+def guess(
+    sa: IkeSa, allowed: Iterable[Algorithm], insisted: int = 0, replaced: Child | None = None
+) -> Algorithm | None:
     """The group for the KE payload of a request: what the peer insists on, or chose last, or our first; None: none.
 
-    Every round trip that a wrong guess costs is one more that a peer may get wrong: the group of this IKE SA is one
-    that it is known to take.
+    Every round trip that a wrong guess costs is one more that a peer may get wrong. The peer is known to take, for a
+    child, the group of the one before, whatever the IKE SA was rekeyed with meanwhile; else the group of this IKE SA.
 
     :param allowed: the groups on offer; ``insisted``: transform ID of the peer's INVALID_KE_PAYLOAD, 0 for none.
+    :param replaced: the child that is rekeyed, if it is one.
     """
     rows = tuple(allowed)
     chosen = sa.choice.ke.transform_id if sa.choice is not None and sa.choice.ke is not None else 0
-    for wanted in (insisted, chosen):
+    for wanted in (insisted, replaced.group if replaced is not None else 0, chosen):
         for row in rows:
             if row.transform_id == wanted:
                 return row

@@ -53,7 +53,7 @@ def request_payloads(
     """The payloads that a new child and a rekeyed one share; keeps nonce and key exchange in ``task``."""
     task.nonce = turn.entropy.octets(NONCE_OCTETS)
     offered = fallback.offer(sa, task)
-    wanted = key_exchange.guess(sa, (row for proposal in offered for row in proposal.ke), task.group)
+    wanted = key_exchange.guess(sa, (row for proposal in offered for row in proposal.ke), task.group, task.child)
     payloads = [
         *head,
         *children.mode_notifies(config),

@@ -90,6 +90,7 @@ class Child:
     :ivar proof_at: made at the peer's wish beside older ones, which carry our packets until it is proven that the peer
         has our answer: before that it cannot receive on this one. When to ask it for a proof; 0 where there is no need.
     :ivar superseded: made of a definition that has changed since; see supersede.py.
+    :ivar group: transform ID of the key exchange of its own that it was made with, 0 for none.
     """
 
     number: int
@@ -105,6 +106,7 @@ class Child:
     refusal: Refusal | None = None
     proof_at: float = 0.0
     superseded: bool = False
+    group: int = 0
 
 
 @dataclass(slots=True, eq=False)

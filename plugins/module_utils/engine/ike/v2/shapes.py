@@ -220,6 +220,7 @@ CHILD_SHAPE = Shape(
         "proof_at": PLAIN,
         "refusal": _named(Refusal),
         "superseded": PLAIN,
+        "group": PLAIN,
     },
 )
 TASK = Shape(
