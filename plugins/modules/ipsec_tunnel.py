@@ -100,7 +100,7 @@ options:
         description:
           - Silence before the peer is asked whether it is alive, V(0) for never. 30 seconds when left out.
           - It is asked at once when packets leave through the tunnel for some seconds and none come back.
-          - When four such questions in a row are not answered, in 7.5 seconds, a new IKE SA is tried beside the silent one,
+          - When seven such questions in a row are not answered, in 7.5 seconds, a new IKE SA is tried beside the silent one,
             unless O(role) is V(responder), so that a peer that was restarted is found again at once.
         type: str
       retransmit_timeout:

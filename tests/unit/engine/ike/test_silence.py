@@ -91,6 +91,28 @@ def test_a_path_that_is_gone_for_a_while_finds_everything_as_it_was() -> None:
     assert len(list(world.east.engine.sas())) == len(list(world.west.engine.sas())) == 1
 
 
+@pytest.mark.parametrize("lost", [(True,), (False,), (True, False)], ids=["ours", "theirs", "all"])
+def test_between_peers_that_live_another_ike_sa_takes_over_without_a_gap(lost: tuple[bool, ...]) -> None:
+    """All datagrams of the old one get lost, of either end or of both, while both go on: nothing else does."""
+    world = up(dpd_delay=5.0)
+    old = world.east.sas()[0].spi_i
+
+    def of_the_old_one(_number: int, datagram: bytes) -> list[float]:
+        header = Header.parse(datagram)
+        return [] if header.initiator_spi == old and header.from_initiator in lost else [LATENCY]
+
+    world.fate = of_the_old_one
+    for _unused in range(3000):
+        world.run(0.01)
+        world.check()
+    world.run(120.0)
+    world.check()
+    for host in (world.east, world.west):
+        assert "child_down" not in host.kinds() and set(host.reasons("ike_down")) == {"replaced"}
+        assert len(list(host.engine.sas())) == 1
+    assert world.east.kinds().count("ike_established") <= 3
+
+
 @pytest.mark.parametrize("seconds", [5.0, 20.0, 60.0, 300.0])
 def test_patience_is_an_option(seconds: float) -> None:
     world = up(dpd_delay=10.0, retransmit_timeout=seconds)

@@ -16,6 +16,7 @@ from .sa import ChildState, IkeSa, Kind, State, Task
 from .turn import Turn
 
 _AFTER_AUTH = 2  # Message ID that a responder expects when the first two exchanges are over
+_OVER = (ChildState.REKEYED, ChildState.DELETING, ChildState.GONE)
 _CARRIES = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.ANSWERED)
 
 
@@ -54,6 +55,16 @@ def take_over(turn: Turn, new: IkeSa, old: IkeSa) -> None:
     if not proven(new):
         new.queue.append(Task(Kind.INFORM))
     turn.touch(new)
+
+
+def stand_in(turn: Turn, sa: IkeSa) -> IkeSa | None:
+    """Another IKE SA with the same peer that has all children of this one, whose end loses nothing then."""
+    needed = {child.config.name for child in sa.children.values() if child.state not in _OVER}
+    for other in turn.registry.of_tunnel(sa.connection.name):
+        stays = other.alive and not (other.closing or other.superseded) and other.claims is None
+        if other is not sa and stays and other.remote_id == sa.remote_id and needed <= names(other):
+            return other
+    return None
 
 
 def ask_for(turn: Turn, new: IkeSa, old: IkeSa, wanted: Iterable[str]) -> None:

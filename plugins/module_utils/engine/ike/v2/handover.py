@@ -12,6 +12,8 @@ from .exchange import last_word
 from .sa import ChildState, IkeSa, Kind, Task
 from .turn import Turn
 
+HANDOVER = "handover"  # the reason of a request whose answer proves that the peer sends on the new children
+
 
 def settle(turn: Turn, new: IkeSa) -> None:
     """Close what ``new`` has taken over, when it has all that can be had."""
@@ -26,8 +28,11 @@ def settle(turn: Turn, new: IkeSa) -> None:
         # What is superseded is closed by itself when nothing depends on it any more (``supersede.py``).
         if not beside.proven(new) or any(child.superseded for child in old.children.values()):
             return
+        if is_silent(turn, old):
+            _prepare(turn, new)
+            return
         beside.ask_for(turn, new, old, beside.asked_for(old))
-        _close(turn, old)
+        beside.close(turn, old)
     elif not new.initiator or beside.asked_for(new):
         return
     elif missing := beside.names(old) - there - set(new.unfit):
@@ -43,10 +48,25 @@ def settle(turn: Turn, new: IkeSa) -> None:
     new.replaces = None
 
 
-def _close(turn: Turn, old: IkeSa) -> None:
-    if old.request is not None and old.request.tries >= turn.settings.suspicious_tries:
-        # The peer does not know it any more: nobody is going to answer there.
-        last_word(turn, old, Delete(ProtocolId.IKE, ()))
-        lifecycle.end(turn, old, "replaced", "the peer goes on in a new IKE SA")
-        return
-    beside.close(turn, old)
+def is_silent(turn: Turn, sa: IkeSa) -> bool:
+    """Whether a request of ours in it has been sent often enough without an answer."""
+    return sa.request is not None and sa.request.tries >= turn.settings.suspicious_tries
+
+
+def _prepare(turn: Turn, new: IkeSa) -> None:
+    """The old one is silent, so its Delete may never be answered. First see to it that nobody sends on it any more: a
+    peer that lives sends on the children of ``new`` when it has a request that comes after them."""
+    asked = [*new.queue, new.request.task] if new.request is not None else new.queue
+    if not any(task.reason == HANDOVER for task in asked):
+        new.queue.append(Task(Kind.INFORM, reason=HANDOVER))
+
+
+def finish(turn: Turn, new: IkeSa) -> None:
+    """The peer sends on the children of ``new``: a silent IKE SA from which it takes over ends, without an answer."""
+    old = beside.living(new.replaces) if new.replaces is not None else None
+    if old is None or old is new or not is_silent(turn, old) or not beside.names(old) <= beside.names(new):
+        return  # it has spoken, or there is something else to wait for: ``settle`` goes on
+    new.replaces = None
+    beside.ask_for(turn, new, old, beside.asked_for(old))
+    last_word(turn, old, Delete(ProtocolId.IKE, ()))
+    lifecycle.end(turn, old, "replaced", "the peer goes on in a new IKE SA")

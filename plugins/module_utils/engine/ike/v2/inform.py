@@ -9,7 +9,7 @@ from typing import Any
 
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
-from . import children, lifecycle, rekey_child
+from . import beside, children, handover, lifecycle, rekey_child
 from .exchange import Incoming
 from .sa import ChildState, IkeSa, Kind, Request, Task
 from .turn import Turn
@@ -24,6 +24,8 @@ def alive(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The peer answered; that it did is all we wanted to know: of it, or of a child that it asked us for."""
     if request.task.reason == children.PROOF:
         children.prove(turn, sa)
+    elif request.task.reason == handover.HANDOVER:
+        handover.finish(turn, sa)
 
 
 def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
@@ -99,7 +101,10 @@ def ike_deleted(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
 
 def respond_end(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer closed the IKE SA."""
-    lifecycle.end(turn, sa, "peer_deleted", "the peer closed the IKE SA")
+    if beside.stand_in(turn, sa) is not None:
+        lifecycle.end(turn, sa, "replaced", "the peer goes on in another IKE SA and closed this one")
+    else:
+        lifecycle.end(turn, sa, "peer_deleted", "the peer closed the IKE SA")
     return []
 
 

@@ -48,8 +48,7 @@ def wake(turn: Turn, sa: IkeSa) -> None:
             _give_up(turn, sa)
             return
         if _is_suspicious(turn, sa) and sa.connection.starts and beside.names(sa):
-            # It may have been restarted, or know us by another address: then it answers who begins anew.
-            beside.begin(turn, sa)
+            _relieve(turn, sa)
     if sa.state is not State.ESTABLISHED:
         return
     if sa.opening is not None and now >= _opening_ends(turn, sa):
@@ -76,6 +75,22 @@ def _is_suspicious(turn: Turn, sa: IkeSa) -> bool:
     """Whether a request was sent often enough without an answer, and nothing else was heard meanwhile."""
     tries = turn.settings.suspicious_tries
     return sa.request.tries >= tries and turn.now >= sa.last_heard + sum(turn.settings.retransmit[: tries - 1])
+
+
+def _relieve(turn: Turn, sa: IkeSa) -> None:
+    """The peer is silent in this IKE SA: it goes on in another one.
+
+    It may have been restarted, or know us by another address: then it answers who begins anew.
+    """
+    other = beside.stand_in(turn, sa)
+    if other is None:
+        beside.begin(turn, sa)
+    elif not beside.proven(sa):
+        return  # the peer began it beside the other one, and waits for our answer to IKE_AUTH
+    elif other.last_heard <= sa.last_heard:
+        beside.begin(turn, sa)
+    elif other.replaces is not sa:
+        beside.take_over(turn, other, sa)
 
 
 def _delay(turn: Turn, sa: IkeSa) -> float:
@@ -140,4 +155,6 @@ def _give_up(turn: Turn, sa: IkeSa) -> None:
             reason, story = sa.handshake.setback
     elif kind is Kind.DELETE_IKE:
         reason = sa.request.task.reason or "stopped"
+    elif sa.alive and beside.stand_in(turn, sa) is not None:
+        reason = "replaced"
     lifecycle.end(turn, sa, reason, story)
