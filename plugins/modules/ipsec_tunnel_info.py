@@ -145,7 +145,7 @@ tunnels:
       elements: dict
     reason:
       description: Why it is down, a word from a closed list. Also why it is not going to stay V(active) if nothing helps -
-        its peer refuses fresh keys. Empty otherwise.
+        its peer refuses fresh keys, or does not know a changed definition yet (V(peer_unchanged)). Empty otherwise.
       type: str
     story:
       description: What happened, in one sentence.
@@ -154,7 +154,8 @@ tunnels:
       description: What to do about it.
       type: str
     ends_at:
-      description: When something of an V(active) tunnel ends if the peer goes on refusing fresh keys, as date and time in UTC.
+      description: When something of an V(active) tunnel ends if the peer goes on refusing fresh keys, or what a changed
+        definition asks for, as date and time in UTC.
         V(null) when nothing does.
       returned: success
       type: str

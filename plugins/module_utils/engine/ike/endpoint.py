@@ -203,6 +203,10 @@ class Endpoint:
         """The children of a tunnel that are to take over from superseded ones and are not up yet."""
         return [config.name for config in supersede.awaited(Turn(self, 0.0), name)]
 
+    def awaited_until(self, name: str) -> float | None:
+        """When the first of what stands in for those ends; None where none is awaited."""
+        return supersede.awaited_until(Turn(self, 0.0), name)
+
     def negotiates(self, name: str) -> bool:
         """Whether we have asked for a child of a tunnel, or are about to."""
         asked = [task for sa in self.registry.of_tunnel(name) for task in (sa.request and sa.request.task, *sa.queue)]

@@ -79,6 +79,10 @@ REASONS: dict[str, Reason] = {
         "an operator removed its IKE SA; what is up stays in use until its lifetime is over, and gets no fresh keys",
         "nothing to do; state: active has it go on",
     ),
+    "peer_unchanged": Reason(
+        "the definition changed at this end alone: what was agreed before goes on, and gets no fresh keys",
+        "change the peer's definition likewise, or this one back",
+    ),
     "peer_busy": Reason("the peer had no time for it just now", "nothing to do; it is retried"),
     "protocol_error": Reason(
         "the peer sent something that breaks the protocol", "see the story; report it with a journal"

@@ -238,7 +238,7 @@ METHODS: dict[str, Method] = {
                     remedy=_text("What to do."),
                     ends_at={
                         "type": ["string", "null"],
-                        "description": "When something of it ends, if fresh keys stay refused: date and time, UTC.",
+                        "description": "When something of it ends, if the peer goes on refusing: date and time, UTC.",
                     },
                     repairs=_REPAIRS,
                 ),

@@ -28,7 +28,7 @@ from .peers import Peers
 from .plan import Step
 from .repairs import Record
 from .retry import Retry
-from .states import UNKNOWN, Condition, Notice, condition, living, needed, starts_itself
+from .states import UNKNOWN, Condition, Notice, condition, living, needed, on_old_terms, starts_itself
 from .store import Stored
 from .traps import Traps
 from .wanted import answers_packets
@@ -257,6 +257,7 @@ class Tunnels:
             return UNKNOWN
         sas, notice = self._endpoint.registry.of_tunnel(name), self._notices.get(name)
         how = condition(row, sas, self.traps.of(name), notice, self.disturbance(name))
+        how = on_old_terms(row, how, self._endpoint.awaited_until(name), notice)
         left_out = self._left_out.get(name)
         if how.state != "active" or how.reason or left_out is None:
             return how

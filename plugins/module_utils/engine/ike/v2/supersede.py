@@ -71,6 +71,17 @@ def awaited(turn: Turn, tunnel: str) -> list[ChildConfig]:
     ]
 
 
+def awaited_until(turn: Turn, tunnel: str) -> float | None:
+    """When the first of the superseded children ends that still stand in for one that is not up; None for none."""
+    configs = awaited(turn, tunnel)
+    ends = [
+        min(child.expires_at, sa.expires_at or child.expires_at)
+        for sa, child in superseded(turn, tunnel)
+        if any(_common(child, config) for config in configs)
+    ]
+    return min(ends, default=None)
+
+
 def settle(turn: Turn, tunnel: str) -> None:
     """Close the superseded children that nothing depends on any more."""
     old = superseded(turn, tunnel)

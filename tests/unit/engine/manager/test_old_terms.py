@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A definition that changed at one end alone: what was agreed before is up, and listings say why it may not stay so."""
+
+from __future__ import annotations
+
+from test_manager_resident import World, change, lan, world  # noqa: F401  # pylint: disable=unused-import
+
+OTHER = "other.example.net"
+
+
+def up(world: World, **more: object) -> None:  # noqa: F811
+    world.define(world.right, "present")
+    world.define(world.left, **more)
+    world.run(1)
+    assert world.state(world.left) == "active"
+
+
+def told(world: World) -> tuple[str, str]:  # noqa: F811
+    how = world.left.tunnels.condition("t")
+    return how.state, how.reason
+
+
+def test_what_the_peer_does_not_know_is_told_with_when_it_ends(world):  # noqa: F811
+    up(world)
+    ends = [child.expires_at for sa in world.left.endpoint.registry.of_tunnel("t") for child in sa.children.values()]
+    change(world.left, local={"address": "10.0.0.1", "id": OTHER})
+    assert told(world) == ("active", ""), "what takes its place is under way"
+    world.run(10)
+    how = world.left.tunnels.condition("t")
+    assert told(world) == ("active", "peer_unchanged") and [how.ends_at] == ends
+    assert "at this end alone" in how.story and "AUTHENTICATION_FAILED" in how.story and "likewise" in how.remedy
+    change(world.right, remote={"address": "10.0.0.1", "id": OTHER})
+    world.run(120)
+    assert told(world) == ("active", "") and world.left.tunnels.condition("t").ends_at is None
+
+
+def test_a_child_that_the_peer_refuses_is_told_too(world):  # noqa: F811
+    up(world)
+    wider = ["10.1.0.0/16", "10.11.0.0/16"]
+    change(world.left, children=lan(world.left, local=wider, proposals=["aes128gcm16-ecp256"]))
+    world.run(10)
+    assert told(world) == ("active", "peer_unchanged")
+    change(world.right, children=lan(world.right, remote=wider, proposals=["aes128gcm16-ecp256"]))
+    world.run(120)
+    assert told(world) == ("active", "")
+
+
+def test_who_only_answers_says_so_until_the_peer_asks(world):  # noqa: F811
+    world.define(world.left, "active", role="responder")
+    world.define(world.right)
+    world.run(1)
+    change(world.left, local={"address": "10.0.0.1", "id": OTHER})
+    assert told(world) == ("active", "peer_unchanged")
+    change(world.right, remote={"address": "10.0.0.1", "id": OTHER})
+    world.run(120)
+    assert told(world) == ("active", "")
+
+
+def test_a_change_taken_back_leaves_no_reason(world):  # noqa: F811
+    up(world)
+    change(world.left, local={"address": "10.0.0.1", "id": OTHER})
+    world.run(10)
+    change(world.left, local={"address": "10.0.0.1", "id": "10.0.0.1"})
+    world.run(120)
+    assert told(world) == ("active", "")
+    assert len(world.left.host.gateway.sas) == 2 == len(world.right.host.gateway.sas)
