@@ -23,13 +23,13 @@ _ICMPV6 = 58
 PRIORITY = 0x0DAD
 
 
+_SELECTORS = [
+    KernelSelector(6, bytes(16), 0, bytes(16), 0, _ICMPV6, kind, 0xFFFF) for kind in (SOLICITATION, ADVERTISEMENT)
+]
+
+
 def _policies() -> list[Policy]:
-    any_address = bytes(16)
-    selectors = [
-        KernelSelector(6, any_address, 0, any_address, 0, _ICMPV6, kind, 0xFFFF)
-        for kind in (SOLICITATION, ADVERTISEMENT)
-    ]
-    return [Policy(selector, direction, PRIORITY) for selector in selectors for direction in (IN, OUT)]
+    return [Policy(selector, direction, PRIORITY) for selector in _SELECTORS for direction in (IN, OUT)]
 
 
 # A kernel without IPv6 has nothing to let pass.
@@ -59,7 +59,7 @@ def forget_neighbours(client: XfrmClient) -> None:
 
 def is_ours(policy: Policy) -> bool:
     """Whether a dumped policy is one of these."""
-    return policy.priority == PRIORITY and not policy.templates and policy.selector.protocol == _ICMPV6
+    return policy.priority == PRIORITY and not policy.templates and policy.selector in _SELECTORS
 
 
 def _do(client: XfrmClient, operation: Operation, *forgiven: int) -> bool:

@@ -3,24 +3,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Everything of ours that stands in the kernel, found by its marks alone, and taken out where no manager does it.
 
-It needs neither the manager nor its definitions: request IDs and indexes of policies out of our ranges, routes of our
-protocol, links with our alias, tables of nftables with our names. Holds, which the kernel made for packets that
-wait for an SA, end by themselves.
+It needs neither the manager nor its definitions: request IDs and indexes of policies out of our ranges, the policies
+that let packets pass by a tunnel or let neighbours pass, routes of our protocol, links with our alias, tables of
+nftables with our names. Holds, which the kernel made for packets that wait for an SA, end by themselves.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from ..errors import EngineError, KernelError, MissingError
-from . import nftables
+from . import neighbours, nftables
 from .client import XfrmClient, delete_policy_index, delete_sa, describe
 from .eroutes import said_of
 from .interfaces import ALIAS, Interfaces, Link
-from .policies import network
-from .registry import REQID_FIRST, REQID_LAST, RegistryView, is_ours
+from .policies import PRIORITY_FIRST, PRIORITY_LAST, is_pass, network, owner_of_pass, reverse
+from .registry import REQID_FIRST, REQID_LAST, RegistryView, child_reqid, is_ours
 from .routes import Route, Routes
 from .values import OUT, Policy, SaState
 
@@ -57,7 +57,8 @@ class Remains(NamedTuple):
 def look(registry: RegistryView, owner: str | None = None) -> Remains:
     """What of ours stands in this namespace.
 
-    :param owner: only what is of this owner's tunnels, as far as the registry knows; None for everything.
+    :param owner: only what is of this owner's tunnels, as far as the registry knows, and what is of all tunnels where
+        nothing is left of another's; None for everything.
     :raises EngineError: it cannot be read.
     """
     client = XfrmClient()
@@ -70,22 +71,48 @@ def look(registry: RegistryView, owner: str | None = None) -> Remains:
         by_hand = registry.manual_sas()
         return Remains(
             tuple(sa for sa in sas if not sa.hold and (is_ours(sa.reqid) or said_of(sa) in by_hand)),
-            tuple(policy for policy in policies if is_ours(policy.reqid) or _in_range(policy)),
+            tuple(filter(_is_ours, policies)),
             tuple(links),
             tuple(routes),
             tuple(nftables.own_tables()),
             unseen,
         )
     reqids = {reqid for reqid, names in registry.children().items() if names.owner == owner}
-    held = [policy for policy in policies if policy.reqid in reqids and not _in_range(policy)]
+    of_tunnels = [policy for policy in policies if is_ours(policy.reqid) and not _in_range(policy)]
+    held = [policy for policy in of_tunnels if child_reqid(policy.reqid) in reqids]
     beyond = {_destination(policy) for policy in held if policy.direction == OUT}
+    held += _passing_by(held, of_tunnels, policies)
+    of_all = [policy for policy in policies if _is_of_all(policy)]
+    if set(filter(_is_ours, policies)) == {*held, *of_all}:
+        held += of_all
     return Remains(
-        tuple(sa for sa in sas if not sa.hold and sa.reqid in reqids),
+        tuple(sa for sa in sas if not sa.hold and child_reqid(sa.reqid) in reqids),
         tuple(held),
         tuple(link for link in links if link.alias.startswith(f"{ALIAS}{owner}/")),
         tuple(route for route in routes if route.destination in beyond),
         unseen=unseen,
     )
+
+
+def _is_ours(policy: Policy) -> bool:
+    return is_ours(policy.reqid) or _in_range(policy) or is_pass(policy) or _is_of_all(policy)
+
+
+def _is_of_all(policy: Policy) -> bool:
+    """Whether a policy of ours is of no single tunnel: it lets neighbours pass, or in what several tunnels receive."""
+    shared = bool(policy.templates) and policy.templates[0].shared and not policy.reqid
+    return neighbours.is_ours(policy) or (shared and PRIORITY_FIRST <= policy.priority <= PRIORITY_LAST)
+
+
+def _passing_by(held: list[Policy], of_tunnels: list[Policy], policies: list[Policy]) -> Iterator[Policy]:
+    """What passes by the tunnels that ``held`` are of."""
+    outbound = [policy for policy in of_tunnels if policy.direction == OUT]
+    mine = {policy.index for policy in held}
+    for policy in filter(is_pass, policies):
+        facing = policy.selector if policy.direction == OUT else reverse(policy.selector)
+        owner = owner_of_pass(policy._replace(selector=facing), outbound)
+        if owner is not None and owner.index in mine:
+            yield policy
 
 
 def _in_range(policy: Policy) -> bool:

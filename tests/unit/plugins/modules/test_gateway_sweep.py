@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.registry import Child, Registry
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import neighbours, policies
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.registry import Child, Registry, rest_reqid
 
 from ..running import run_module
 
@@ -21,6 +22,39 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace o
 
 NFT = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
 OURS, OTHERS, FOREIGN = 0x66000001, 0x66000002, 7
+
+
+def beside(number: int, way: str, reqid: int, rank: int) -> list[str]:
+    """Lines that add what stands beside a policy: what passes by it, and what its peer let into no SA."""
+    here, there = ("src", "dst") if way == "out" else ("dst", "src")
+    part = f"{here} 10.0.0.{number}/32 {there} 10.{number}.0.9/32 dir {way}"
+    ends = f"tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid {rest_reqid(reqid)} mode tunnel"
+    return [
+        f"xfrm policy add {part} priority {rank - 2} flag localok",
+        f"xfrm policy add src 10.0.0.0/24 dst 10.{number}.0.8/32 dir out {ends} priority {rank - 1}",
+    ][: 2 if way == "out" else 1]
+
+
+def neighbours_pass(host: list[str], priority: int, kinds: tuple[int, ...] = (135, 136)) -> None:
+    """Let neighbour discovery pass."""
+    lines = [
+        f"xfrm policy add src ::/0 dst ::/0 proto ipv6-icmp type {kind} dir {way} priority {priority}"
+        for kind in kinds
+        for way in ("in", "out")
+    ]
+    subprocess.run([*host, "ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
+
+
+def policies_for_neighbours(host: list[str]) -> int:
+    """How many policies let neighbour discovery pass, whoever set them."""
+    text = subprocess.run([*host, "ip", "xfrm", "policy"], capture_output=True, text=True, check=True).stdout
+    return text.count("proto ipv6-icmp type")
+
+
+def standing_policies(host: list[str]) -> int:
+    """How many policies there are of IPv4."""
+    text = subprocess.run([*host, "ip", "xfrm", "policy"], capture_output=True, text=True, check=True).stdout
+    return sum(line.startswith("src 10.") for line in text.splitlines())
 
 
 @pytest.fixture
@@ -37,7 +71,10 @@ def host() -> Iterator[list[str]]:
             ends = "tmpl src 192.0.2.1 dst 192.0.2.2 proto esp"
             for way in ("out", "in"):
                 selector = f"src 10.0.0.0/24 dst 10.{number + 1}.0.0/24 dir {way}"
-                lines.append(f"xfrm policy add {selector} {ends} reqid {reqid} mode tunnel")
+                rank = policies.PRIORITY_LAST - 48 * 128
+                lines.append(f"xfrm policy add {selector} {ends} reqid {reqid} mode tunnel priority {rank}")
+                if reqid != FOREIGN:
+                    lines += beside(number + 1, way, reqid, rank)
             metric = "proto 166 metric 2048" if reqid != FOREIGN else "metric 2048"
             lines.append(f"route add 10.{number + 1}.0.0/24 via 192.0.2.2 dev wan src 192.0.2.1 {metric}")
         subprocess.run([*enter, "ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
@@ -59,13 +96,16 @@ def standing(host: list[str]) -> tuple[list[str], list[str]]:
 
 def test_everything_of_ours_goes_and_nothing_else(tmp_path: Path, host: list[str]) -> None:
     arguments = {"runtime_dir": str(tmp_path), "control_socket": str(tmp_path / "none")}
+    neighbours_pass(host, neighbours.PRIORITY)
+    neighbours_pass(host, 7, (133,))
     planned = run_module("gateway_sweep", arguments, check=True, wrapper=host)
     assert planned["changed"] and standing(host) == (["10.1", "10.2", "10.3"],) * 2
     result = run_module("gateway_sweep", arguments, wrapper=host)
     assert result["removed"] == planned["removed"]
     tables = 2 if NFT else 0
-    assert result["removed"] == {"sas": 0, "policies": 4, "links": 0, "routes": 2, "tables": tables, "definitions": 0}
+    assert result["removed"] == {"sas": 0, "policies": 14, "links": 0, "routes": 2, "tables": tables, "definitions": 0}
     assert standing(host) == (["10.3"], ["10.3"])
+    assert (standing_policies(host), policies_for_neighbours(host)) == (2, 2)
     if NFT:
         left = subprocess.run([*host, NFT, "list", "tables"], capture_output=True, text=True, check=True).stdout
         assert left.split() == ["table", "inet", "somebody"]
@@ -76,6 +116,7 @@ def test_the_tunnels_of_one_owner_go(tmp_path: Path, host: list[str]) -> None:
     registry = Registry(str(tmp_path))
     for reqid, owner in ((OURS, "fleet"), (OTHERS, "ansible")):
         registry.record(reqid, Child(owner, f"t-{owner}", "lan"))
+    neighbours_pass(host, neighbours.PRIORITY)
     arguments = {
         "owner": "fleet",
         "runtime_dir": str(tmp_path),
@@ -83,9 +124,15 @@ def test_the_tunnels_of_one_owner_go(tmp_path: Path, host: list[str]) -> None:
         "database": str(tmp_path / "d.sqlite"),
     }
     removed = run_module("gateway_sweep", arguments, wrapper=host)["removed"]
-    assert (removed["policies"], removed["routes"], removed["tables"]) == (2, 1, 0)
+    # With what passes by them, and with what their peers let into no SA.
+    assert (removed["policies"], removed["routes"], removed["tables"]) == (5, 1, 0)
     assert standing(host) == (["10.2", "10.3"],) * 2
+    assert (standing_policies(host), policies_for_neighbours(host)) == (7, 4)
     assert not (tmp_path / "d.sqlite").exists()
+    # The last tunnel takes along what was there for all of them.
+    removed = run_module("gateway_sweep", {**arguments, "owner": "ansible"}, wrapper=host)["removed"]
+    assert removed["policies"] == 9
+    assert (standing_policies(host), policies_for_neighbours(host)) == (2, 0)
 
 
 def test_a_running_manager_is_not_worked_against(tmp_path: Path) -> None:
