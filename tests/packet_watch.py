@@ -5,21 +5,18 @@
 
 A :class:`Watch` stands at the outer device of a gateway and sees only what goes out: what was decapsulated shows at the
 same device once more, on its way in. :class:`Flood` pings through the tunnel, a hundred times a second. Use both
-at either end while anything is changed, restarted or killed::
-
-    with watching(a, b) as watches, flooding(pings) as floods: ...
-
+at either end while anything is changed, restarted or killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ipaddress
+import itertools
 import os
-import re
-import signal
 import socket
-import subprocess
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,10 +24,14 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 PROTECTED = ("10.0.0.0/8",)
-_ALL_PROTOCOLS, _OUTGOING = 0x0003, 4
+ARRIVES, LEAVES = 0, 4  # PACKET_HOST, PACKET_OUTGOING: packet(7)
+_ALL_PROTOCOLS = 0x0003
 _NEWNET = 0x40000000
 _SAMPLES = 20
-_COUNTS = re.compile(r"(\d+) packets transmitted, (\d+) received")
+_ECHO_REPLY, _ECHO = 0, 8
+_HEAD = struct.Struct("!BBHHHI")  # RFC 792: type, code, checksum, identifier, sequence number; then a number of ours
+_FILLING = bytes(48)
+_PATIENCE = 5.0  # seconds for the last answers
 
 Enter = Callable[[], "AbstractContextManager[None]"]
 
@@ -67,11 +68,14 @@ class Watch:
 
     :param enter: into the gateway's namespace; ``device``: its outer one.
     :param networks: as texts; a packet from one of them or to one of them is to be protected.
-    :ivar count: how many were in clear; ``seen``: the first of them.
+    :param way: at the other end of the gateway's wire it is what arrives.
+    :ivar count: how many were in clear; ``seen``: the first of them. :ivar packets: how many there were at all.
     """
 
-    def __init__(self, enter: Enter, device: str, networks: Iterable[str] = PROTECTED) -> None:
+    def __init__(self, enter: Enter, device: str, networks: Iterable[str] = PROTECTED, way: int = LEAVES) -> None:
         self.device = device
+        self.way = way
+        self.packets = 0
         self.count = 0
         self.seen: list[Seen] = []
         self._networks = [ipaddress.ip_network(network) for network in networks]
@@ -99,7 +103,8 @@ class Watch:
                 if self._ended:
                     return
                 continue
-            if address[2] == _OUTGOING:
+            if address[2] == self.way:
+                self.packets += 1
                 self._take(octets)
 
     def _take(self, octets: bytes) -> None:
@@ -116,9 +121,11 @@ class Watch:
 
 
 @contextmanager
-def watching(*places: tuple[Enter, str], networks: Iterable[str] = PROTECTED) -> Iterator[list[Watch]]:
+def watching(
+    *places: tuple[Enter, str], networks: Iterable[str] = PROTECTED, way: int = LEAVES
+) -> Iterator[list[Watch]]:
     """Watches at several places, each (enter, device)."""
-    watches = [Watch(enter, device, networks) for enter, device in places]
+    watches = [Watch(enter, device, networks, way) for enter, device in places]
     try:
         yield watches
     finally:
@@ -127,25 +134,77 @@ def watching(*places: tuple[Enter, str], networks: Iterable[str] = PROTECTED) ->
 
 
 class Flood:
-    """Pings, a hundred a second, until :meth:`end`."""
+    """Echo requests, a hundred a second, until :meth:`end`, which waits for the answers to all of them.
+
+    An interrupted ping(8) counts what is on its way as lost.
+
+    :ivar sent: how many so far. :ivar open: the numbers of those without an answer.
+    """
+
+    _numbers = itertools.count(os.getpid())
 
     def __init__(self, enter: Enter, source: str, target: str, pause: float = 0.01) -> None:
-        command = ["ping", "-n", "-q", "-i", str(pause), "-W", "5", "-I", source, target]
         self.name = f"{source} to {target}"
+        self.sent = 0
+        self.open: set[int] = set()
+        self._pause = pause
+        self._identity = next(self._numbers) & 0xFFFF
+        self._ended = False
         with enter():
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        self._socket.bind((source, 0))
+        self._socket.connect((target, 0))
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def end(self) -> tuple[int, int]:
         """(sent, lost)."""
-        self._process.send_signal(signal.SIGINT)
-        found = _COUNTS.search(self._process.communicate(timeout=60)[0])
-        if found is None:
-            return 0, 0  # interrupted before it had begun
-        sent, received = map(int, found.groups())
-        return sent, sent - received
+        self.kill()
+        return self.sent, len(self.open)
 
     def kill(self) -> None:
-        """End it without a word, if it has not ended."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        """End it, if it has not ended."""
+        self._ended = True
+        self._thread.join(4 * _PATIENCE)
+        self._socket.close()
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._ended:
+            self._hear(due)
+            self._send()
+            due = max(due + self._pause, time.monotonic())
+        deadline = time.monotonic() + _PATIENCE
+        while self.open and time.monotonic() < deadline:
+            self._hear(min(deadline, time.monotonic() + 0.1))
+
+    def _send(self) -> None:
+        number = self.sent
+        self.sent += 1
+        self.open.add(number)
+        body = struct.pack("!HHI", self._identity, number & 0xFFFF, number) + _FILLING
+        head = struct.pack("!BBH", _ECHO, 0, 0)
+        # A packet that cannot be sent is lost, too.
+        with contextlib.suppress(OSError):
+            self._socket.send(head[:2] + struct.pack("!H", _checksum(head + body)) + body)
+
+    def _hear(self, until: float) -> None:
+        """Take answers until then."""
+        while (left := until - time.monotonic()) > 0:
+            self._socket.settimeout(left)
+            try:
+                octets = self._socket.recv(256)
+            except OSError:
+                continue  # nothing came in time, or an ICMP error did
+            octets = octets[(octets[0] & 15) * 4 :]
+            if len(octets) >= _HEAD.size:
+                kind, _code, _sum, identity, _sequence, number = _HEAD.unpack_from(octets)
+                if (kind, identity) == (_ECHO_REPLY, self._identity):
+                    self.open.discard(number)
+
+
+def _checksum(octets: bytes) -> int:
+    """RFC 1071, of an even number of octets."""
+    total = sum(struct.unpack(f"!{len(octets) // 2}H", octets))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF

@@ -13,13 +13,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import ENGINE  # noqa: F401  # pylint: disable=unused-import  # makes the engine importable
 
+from engine.ike.settings import Settings  # isort: skip
 from engine.kernel.client import XfrmClient  # isort: skip
 from engine.kernel.registry import Registry  # isort: skip
-from engine.manager import command  # isort: skip
+from engine.manager import command, service  # isort: skip
 from engine.manager.live import Live  # isort: skip
 from engine.manager.sockets import Port  # isort: skip
 from engine.manager.store import Store  # isort: skip
@@ -33,6 +35,10 @@ DOINGS: tuple[tuple[type, str], ...] = (
     (XfrmClient, "reserve_spi"),
     (Port, "_send"),
 )
+
+
+# How long a start takes is the machine's affair: nobody is to begin anew because the other end was away for long.
+PATIENT = partial(Settings, suspicious_tries=1000)
 
 
 class Fuse:
@@ -65,6 +71,7 @@ def main() -> int:
     fuse = Fuse(int(sys.argv[1]))
     for owner, name in DOINGS:
         setattr(owner, name, fuse.around(getattr(owner, name)))
+    service.Settings = PATIENT
     return command.main(["manager", *sys.argv[2:]])
 
 

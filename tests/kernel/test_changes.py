@@ -102,7 +102,7 @@ class Scene:
 
     def logs(self) -> str:
         for end in self.ends:
-            print(end.number, end.space.run("grep -v ' 0$' /proc/net/xfrm_stat || true"), flush=True)
+            print(end.number, end.space.run("grep -v '[[:space:]]0$' /proc/net/xfrm_stat || true"), flush=True)
         return "\n----\n".join((end.folder / "log").read_text()[-6000:] for end in self.ends)
 
 

@@ -1,13 +1,16 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Managers restarted and killed under systemd while a ping runs through the tunnels: nobody may notice."""
+"""Managers restarted and killed under systemd while a ping runs through the tunnels: nobody notices, nothing leaks."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+
+from tests.packet_watch import ARRIVES, Watch, namespace, watching
 
 from . import proof
 from .places import LabError, Places
@@ -51,6 +54,21 @@ def _pinging(places: Places, doing: Callable[[], None]) -> tuple[int, int]:
     return sum(int(sent) for sent, _answered in rounds), sum(int(answered) for _sent, answered in rounds)
 
 
+def _watching(places: Places) -> AbstractContextManager[list[Watch]]:
+    """A watch at the router's end of each gateway's wire."""
+    enter = namespace(places.internet)
+    networks = [network for gateway in GATEWAYS for network in gateway.networks]
+    return watching(*((enter, gateway.name) for gateway in GATEWAYS), networks=networks, way=ARRIVES)
+
+
+def _check_watches(watches: list[Watch], sent: int) -> None:
+    clear = [f"{watch.count} from {watch.device}, such as {watch.seen[0]}" for watch in watches if watch.count]
+    if clear:
+        raise LabError(f"packets were in clear while managers restarted: {'; '.join(clear)}")
+    if sum(watch.packets for watch in watches) < sent:
+        raise LabError("the watch at the router saw fewer packets than were sent through it: it proves nothing")
+
+
 def _restart_and_kill(places: Places) -> None:
     """Both at once; returns when both managers are back."""
     with ThreadPoolExecutor() as pool:
@@ -62,12 +80,14 @@ def _restart_and_kill(places: Places) -> None:
 def check_restart(places: Places) -> str:
     """Restart the hub's manager and kill a branch's, both on the way of a ping; returns what was proven.
 
-    :raises LabError: when a packet is lost, an SPI differs, the other branch notices, or
+    :raises LabError: when a packet is lost or in clear, an SPI differs, the other branch notices, or
         systemd keeps no socket of theirs.
     """
     before = proof.spis(proof.tunnels(places))
     cursor = proof.on_gateway(places, UNTOUCHED.name, _CURSOR).strip()
-    sent, answered = _pinging(places, lambda: _restart_and_kill(places))
+    with _watching(places) as watches:
+        sent, answered = _pinging(places, lambda: _restart_and_kill(places))
+    _check_watches(watches, sent)
     noticed = proof.on_gateway(
         places, UNTOUCHED.name, f"journalctl --quiet --output cat --unit {UNIT} --after-cursor '{cursor}'"
     )
@@ -80,4 +100,4 @@ def check_restart(places: Places) -> str:
     for gateway in (HUB, KILLED):
         if not _sockets_kept(places, gateway.name):
             raise LabError(f"systemd keeps no socket of the manager of {gateway.name}")
-    return f"{answered} of {sent} pings answered, the same {len(before)} SAs"
+    return f"{answered} of {sent} pings answered, 0 packets in clear, the same {len(before)} SAs"
