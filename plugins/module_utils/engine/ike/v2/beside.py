@@ -69,11 +69,9 @@ def stand_in(turn: Turn, sa: IkeSa) -> IkeSa | None:
 
 def ask_for(turn: Turn, new: IkeSa, old: IkeSa, wanted: Iterable[str]) -> None:
     """Ask in ``new`` for children of ``old``, up there or still to come, that it has not and does not ask for yet."""
-    configs = {task.config.name: task.config for task in old.queue if task.config is not None}
-    if old.request is not None and old.request.task.config is not None:
-        configs[old.request.task.config.name] = old.request.task.config
-    configs |= {child.config.name: child.config for child in old.children.values()}
-    for name in sorted(set(wanted) - names(new) - set(asked_for(new))):
+    configs = {child.config.name: child.config for child in old.children.values()}
+    configs |= {config.name: config for config in new.connection.children}
+    for name in sorted(set(wanted) & configs.keys() - names(new) - set(asked_for(new))):
         new.queue.append(Task(Kind.NEW_CHILD, config=configs[name]))
     turn.touch(new)
 

@@ -30,7 +30,7 @@ from ..actions import (
     ResetPolicies,
 )
 from ..connection import ChildConfig
-from . import nat, supersede
+from . import nat, supersede, wanted
 from .sa import Child, ChildState, IkeSa, Kind, Task
 from .traffic import Narrowed
 from .turn import Turn
@@ -311,7 +311,7 @@ def make_anew(turn: Turn, sa: IkeSa, child: Child) -> None:
     if isinstance(policies, RemovePolicies):
         policies = ResetPolicies(child.sa)
     turn.actions += [*([policies] if policies else ()), RemoveSas(child.sa)]
-    if sa.alive and not sa.outgoing and not child.superseded:
+    if sa.alive and not (sa.outgoing or child.superseded or wanted.being_stopped(sa, child.config.name)):
         sa.queue.append(Task(Kind.NEW_CHILD, config=child.config))
     sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
     if not heirs:

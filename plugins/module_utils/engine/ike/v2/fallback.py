@@ -22,7 +22,7 @@ from typing import Any
 
 from ...crypto.proposals import EspProposal
 from ..connection import ChildConfig
-from . import beside
+from . import beside, wanted
 from .children import serves
 from .sa import Child, IkeSa, Kind, Refusal, Task
 from .turn import Turn
@@ -76,13 +76,16 @@ def ike_refused(turn: Turn, sa: IkeSa, reason: str, story: str) -> None:
 
 
 def put_off(turn: Turn, sa: IkeSa, task: Task) -> None:
-    """The peer has no time for a new child: ask again later, and later still."""
+    """The peer has no time for a new child: ask again later, and later still, if it is wanted then."""
+    config = wanted.still_wanted(sa, task)
+    if config is None:
+        return
     times = task.times + 1
     pause = turn.back_off("peer_busy", times)
     due = turn.now + pause
-    sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=due, times=times, packet=task.packet))
+    sa.queue.append(Task(Kind.NEW_CHILD, config=config, not_before=due, times=times, packet=task.packet))
     if times >= _PATIENCE and not _serves(sa):
-        beside.begin(turn, sa, task.config.name)
+        beside.begin(turn, sa, config.name)
 
 
 def new_child_refused(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:

@@ -18,7 +18,7 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
-from . import auth, children, fallback, key_exchange, supersede
+from . import auth, children, fallback, key_exchange, supersede, wanted
 from .exchange import Incoming
 from .init import NONCE_OCTETS
 from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
@@ -53,16 +53,16 @@ def request_payloads(
     """The payloads that a new child and a rekeyed one share; keeps nonce and key exchange in ``task``."""
     task.nonce = turn.entropy.octets(NONCE_OCTETS)
     offered = fallback.offer(sa, task)
-    wanted = key_exchange.guess(sa, (row for proposal in offered for row in proposal.ke), task.group, task.child)
+    guess = key_exchange.guess(sa, (row for proposal in offered for row in proposal.ke), task.group, task.child)
     payloads = [
         *head,
         *children.mode_notifies(config),
         SA(offer_esp(offered, task.spi, with_ke=True)),
         Nonce(task.nonce),
     ]
-    if wanted is not None:
-        task.exchange = turn.entropy.key_exchange(wanted.transform_id)
-        payloads.append(KE(wanted.transform_id, task.exchange.public))
+    if guess is not None:
+        task.exchange = turn.entropy.key_exchange(guess.transform_id)
+        payloads.append(KE(guess.transform_id, task.exchange.public))
     return payloads + children.selector_payloads(local, remote, True)
 
 
@@ -164,9 +164,9 @@ def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """A new child was refused or its answer was unusable."""
     children.release_spi(turn, sa, task.config, task.spi)
     fallback.new_child_refused(turn, sa, task, reason, story)
-    again = any(other.kind is Kind.NEW_CHILD and other.config.name == task.config.name for other in sa.queue)
-    if sa.alive and not (task.reason or again) and task.config in supersede.awaited(turn, sa.connection.name):
+    config = wanted.still_wanted(sa, task)
+    if sa.alive and config is not None and config in supersede.awaited(turn, sa.connection.name):
         # What it is to take over from goes on meanwhile, and the peer may learn of the new definition.
         times = task.times + 1
         due = turn.now + turn.back_off(reason, times)
-        sa.queue.append(Task(Kind.NEW_CHILD, config=task.config, not_before=due, times=times))
+        sa.queue.append(Task(Kind.NEW_CHILD, config=config, not_before=due, times=times))

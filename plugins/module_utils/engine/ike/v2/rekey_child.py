@@ -22,7 +22,7 @@ from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
-from . import auth, children, fallback, key_exchange, new_child
+from . import auth, children, fallback, key_exchange, new_child, wanted
 from .exchange import Incoming
 from .sa import Child, ChildState, IkeSa, Kind, Request, Task
 from .traffic import narrow
@@ -96,8 +96,9 @@ def _start_afresh(turn: Turn, sa: IkeSa, task: Task) -> None:
     children.release_spi(turn, sa, task.config, task.spi)
     if task.child.state is not ChildState.GONE:
         children.remove(turn, sa, task.child, "peer_deleted", "the peer does not know this Child SA any more")
-        if not task.child.superseded:
-            sa.queue.append(Task(Kind.NEW_CHILD, config=task.config))
+        config = wanted.still_wanted(sa, task)
+        if config is not None and not task.child.superseded:
+            sa.queue.append(Task(Kind.NEW_CHILD, config=config))
 
 
 def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
