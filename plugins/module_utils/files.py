@@ -18,11 +18,14 @@ MARK = "fleet.ipsec"
 _HEAD = 1024  # octets
 # Folders that are named so are ours, and go with the last file in them; so do those of drop-ins.
 OWN_FOLDER = "fleet-ipsec"
+_UNITS = "/etc/systemd/system"
 _DROP_IN_FOLDERS = (".service.d", ".conf.d")
 
 
 def read(path: str) -> str | None:
-    """The text of a file, None if there is none."""
+    """The text of a file, None if there is none or it is masked."""
+    if _is_masked(path):
+        return None
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
@@ -31,13 +34,30 @@ def read(path: str) -> str | None:
 
 
 def foreign(module: AnsibleModule, path: str) -> str:
-    """Why a file is not ours to change, in words; "" if it is ours or there is none."""
+    """Why a file is not ours to change, in words; "" if it is ours, masked, or there is none."""
     if os.path.isdir(path):
         return f"{path} is a directory"
     text = read(path)
     if text is None or MARK in text[:_HEAD]:
         return ""
     return f"{path} belongs to {_package(module, path) or 'something else'}"
+
+
+def masked(path: str) -> str:
+    """That an operator turned a file off for good, in words with the remedy; "" if not.
+
+    systemd and those that read drop-ins take a link to the null device for that. It is theirs to take away.
+    """
+    if not _is_masked(path):
+        return ""
+    folder, name = os.path.split(path)
+    if folder == _UNITS:
+        return f"{path} is masked, so that systemd never starts it: systemctl unmask {name.removesuffix('.service')}"
+    return f"{path} is masked, being a link to {os.devnull}: rm {path}"
+
+
+def _is_masked(path: str) -> bool:
+    return os.path.islink(path) and os.path.realpath(path) == os.devnull
 
 
 def unwritable(path: str) -> str:

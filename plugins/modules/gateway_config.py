@@ -131,7 +131,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils import sysctl
-from ansible_collections.fleet.ipsec.plugins.module_utils.files import MARK, File, foreign, read, unwritable
+from ansible_collections.fleet.ipsec.plugins.module_utils.files import MARK, File, foreign, masked, read, unwritable
 
 
 class Rules:
@@ -258,8 +258,12 @@ def main() -> None:
             msg=f"will not touch what is not fleet.ipsec's own: {'; '.join(problems)}; "
             "remove that package, or choose another path"
         )
-    for each in module.params["files"]:
-        if each["state"] == "present" and MARK not in each["content"][:1024]:
+    wanted = [each for each in module.params["files"] if each["state"] == "present"]
+    problems = list(filter(None, (masked(each["path"]) for each in wanted)))
+    if problems:
+        module.fail_json(msg=f"files: {'; '.join(problems)}; nothing was changed")
+    for each in wanted:
+        if MARK not in each["content"][:1024]:
             module.fail_json(msg=f"files: {each['path']}: its head does not name {MARK}; add it in a comment")
     try:
         files = [each for each in (File(**values) for values in module.params["files"]) if each.changed]

@@ -144,7 +144,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleet.ipsec.plugins.module_utils.files import File, foreign, unwritable
+from ansible_collections.fleet.ipsec.plugins.module_utils.files import File, foreign, masked, unwritable
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import MINIMUM_PYTHON, listening
 
 PACKAGES = {"cryptography": "python3-cryptography", "pyroute2": "python3-pyroute2"}
@@ -319,6 +319,10 @@ def unwritten(wanted: list[dict[str, Any]], there: list[str]) -> tuple[list[str]
             continue
         paths.append(each["path"])
         state = "present" if each["content"] else "absent"
+        problem = masked(each["path"]) if each["content"] else ""
+        if problem:
+            problems.append(problem)
+            continue
         if os.path.isdir(each["path"]) or not File(each["path"], each["content"], each["mode"], state).changed:
             continue
         problem = unwritable(each["path"])

@@ -54,6 +54,20 @@ def test_a_place_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     assert os.listdir(free) == []
 
 
+def test_what_is_masked_is_told_and_no_obstacle_to_its_removal(tmp_path: Path) -> None:
+    link = tmp_path / "drop-in.conf"
+    link.symlink_to("/dev/null")
+    rows = [{"path": f"{tmp_path}/free", "content": TEXT}, {"path": str(link), "content": TEXT}]
+    for check in (True, False):
+        refused = run_module("gateway_config", files(*rows), check=check)
+        assert refused["failed"]
+        assert f"{link} is masked, being a link to /dev/null: rm {link}; nothing was changed" in refused["msg"]
+    # The operator's mask is left to the operator.
+    result = run_module("gateway_config", files(*({"path": row["path"], "state": "absent"} for row in rows)))
+    assert not result["changed"] and "failed" not in result
+    assert os.listdir(tmp_path) == ["drop-in.conf"] and os.readlink(link) == "/dev/null"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a mount of its own needs root")
 def test_a_disk_that_is_full_is_told_with_the_path(tmp_path: Path) -> None:
     script = 'mount -t tmpfs -o size=4k tmpfs "$0"; exec "$@"'

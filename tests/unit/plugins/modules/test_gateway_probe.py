@@ -153,3 +153,18 @@ def test_a_file_of_somebody_else(tmp_path: Path) -> None:
     assert f"{tmp_path}/ipsec belongs to something else" in said
     assert f"{tmp_path}/ike" not in said
     assert f"{tmp_path}/none" not in said
+
+
+def test_a_masked_unit_is_told_with_its_remedy(tmp_path: Path) -> None:
+    """An operator who turned the service off for good, and the folder of units that systemd reads."""
+    unit, other = (f"/etc/systemd/system/fleet-ipsec-{name}.service" for name in ("manager", "guard"))
+    folder = "/etc/systemd/system"
+    script = (
+        f'mkdir -p {folder}; mount -t tmpfs none {folder}; ln -s /dev/null "$0"; ln -s /dev/null "$1"; shift; exec "$@"'
+    )
+    wanted = [{"path": unit, "content": "# fleet.ipsec\n"}, {"path": other, "content": ""}]
+    wrapper = [*ALONE, "--mount", "sh", "-c", script, unit, other]
+    said = run_module("gateway_probe", {"wanted_files": wanted}, wrapper=wrapper)["msg"]
+    assert f"{unit} is masked, so that systemd never starts it: systemctl unmask fleet-ipsec-manager" in said
+    # What is not wanted may be masked as well; neither is a package's.
+    assert other not in said and "belongs" not in said
