@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Namespace
+from keeper import Keeper
 from test_managers import Manager
 
 from tests.packet_watch import Flood, Watch, watching
@@ -211,6 +212,10 @@ KINDS = (
 @pytest.fixture
 def scene(pair: tuple[Namespace, Namespace], tmp_path: Path) -> Iterator[Scene]:
     a, b = (Manager(space, tmp_path / str(number), number) for number, space in enumerate(pair, 1))
+    for manager in (a, b):
+        # ESP in UDP passes only while somebody keeps the sockets of who was killed.
+        (manager.folder / "notify").mkdir()
+        manager.keeper = Keeper(manager.folder / "notify")
     try:
         a.start()
         b.start()
@@ -223,6 +228,7 @@ def scene(pair: tuple[Namespace, Namespace], tmp_path: Path) -> Iterator[Scene]:
             if getattr(manager, "process", None) is not None and manager.process.poll() is None:
                 manager.process.kill()
                 manager.process.wait(20)
+            manager.keeper.close()
 
 
 class Counting:

@@ -10,6 +10,7 @@ from engine.crypto.entropy import SeededEntropy
 from engine.ike.actions import Unanswered
 from engine.ike.endpoint import Endpoint
 from engine.wire.header import Header
+from engine.wire.v2.numbers import ExchangeType
 
 from .test_nat import behind_nat
 from .world import EAST, LATENCY, World, child, east_connection, mirror, up
@@ -111,6 +112,40 @@ def test_between_peers_that_live_another_ike_sa_takes_over_without_a_gap(lost: t
         assert "child_down" not in host.kinds() and set(host.reasons("ike_down")) == {"replaced"}
         assert len(list(host.engine.sas())) == 1
     assert world.east.kinds().count("ike_established") <= 3
+
+
+def test_who_was_away_proves_nothing_by_a_late_answer_to_a_question_of_meanwhile() -> None:
+    """East asks for a child and is gone for four seconds; then it answers what waits before it reads west's answer."""
+    world = up()
+    asked: list[bytes] = []
+    questions: list[bytes] = []
+    back = 6  # with this sending of its request
+
+    def fate(_number: int, datagram: bytes) -> list[float]:
+        header = Header.parse(datagram)
+        if header.exchange == ExchangeType.CREATE_CHILD_SA and header.from_initiator:
+            asked.append(datagram)
+        elif header.exchange == ExchangeType.INFORMATIONAL and not header.from_initiator and not header.is_response:
+            questions.append(datagram)
+        if len(asked) == 1:
+            return [LATENCY] if header.from_initiator else []
+        if len(asked) < back:
+            return []
+        slow = header.exchange == ExchangeType.CREATE_CHILD_SA and header.is_response
+        return [0.2 if slow else LATENCY]
+
+    world.fate = fate
+    world.east.engine.define(east_connection())
+    world.east.do(world.east.engine.supersede("t", world.now, ["lan"]))
+    while len(asked) < back:
+        world.run(0.01)
+        world.check()
+    assert len(questions) > 1
+    world.east.do(world.east.engine.receive(questions[-1], world.east.sas()[0].path, world.now))
+    for _unused in range(300):
+        world.run(0.01)
+        world.check()
+    assert len(world.east.kernel.inbound) == len(world.west.kernel.inbound) == 1
 
 
 @pytest.mark.parametrize("seconds", [5.0, 20.0, 60.0, 300.0])

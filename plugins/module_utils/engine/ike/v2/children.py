@@ -225,6 +225,14 @@ def prove(turn: Turn, sa: IkeSa) -> None:
             switch_to(turn, child)
 
 
+def ask_for_proof_again(turn: Turn, sa: IkeSa) -> None:
+    """What the peer said proves nothing; ask once more in a moment."""
+    for child in sa.children.values():
+        if child.proof_at:
+            child.proof_at = turn.now + turn.settings.switch_pause / 4
+    turn.touch(sa)
+
+
 def _let_send(turn: Turn, sa: IkeSa) -> None:
     """An older one is gone: have those send that were made beside it, unless others carry their packets."""
     for other in turn.registry.of_tunnel(sa.connection.name):

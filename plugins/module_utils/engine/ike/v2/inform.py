@@ -23,7 +23,11 @@ def begin_liveness(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
 def alive(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The peer answered; that it did is all we wanted to know: of it, or of a child that it asked us for."""
     if request.task.reason == children.PROOF:
-        children.prove(turn, sa)
+        if request.tries > 1:
+            # It was away, and our answer to it may be lost with what we sent then: that is still on its way again.
+            children.ask_for_proof_again(turn, sa)
+        else:
+            children.prove(turn, sa)
     elif request.task.reason == handover.HANDOVER:
         handover.finish(turn, sa)
 
