@@ -31,7 +31,8 @@ options:
   owner:
     description:
       - Remove only the tunnels of this owner, their definitions included, so that the next tunnel manager does not bring them
-        up again. Where a tunnel manager runs nothing is done, for M(fleet.ipsec.ipsec_tunnel) does it.
+        up again. Where the database is damaged, so that no tunnel manager can use it either, it is left as it is with a
+        warning. Where a tunnel manager runs nothing is done, for M(fleet.ipsec.ipsec_tunnel) does it.
       - When left out, everything is removed from the kernel; a running tunnel manager is a reason to fail then.
     type: str
   database:
@@ -79,19 +80,25 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMEN
 SHOWN = 10
 
 
-def definitions(path: str, owner: str | None, check: bool) -> list[str]:
-    """Names of the owner's definitions, which are removed from the database."""
+def definitions(module: AnsibleModule) -> list[str]:
+    """Names of the owner's definitions, which are removed from the database; none with a warning if it is damaged."""
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import DamagedError
     from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.store import Remove, Store
 
+    path, owner = module.params["database"], module.params["owner"]
     if owner is None or not os.path.exists(path):
         return []
-    store = Store(path)
     try:
-        names = [row.name for row in store.load().values() if row.owner == owner]
-        if names and not check:
-            store.commit([Remove(name) for name in names])
-    finally:
-        store.close()
+        store = Store(path)
+        try:
+            names = [row.name for row in store.load().values() if row.owner == owner]
+            if names and not module.check_mode:
+                store.commit([Remove(name) for name in names])
+        finally:
+            store.close()
+    except DamagedError as error:
+        module.warn(f"what is in the kernel goes, the definitions stay: {error}")
+        return []
     return names
 
 
@@ -125,7 +132,7 @@ def main() -> None:
         registry = RegistryView(module.params["runtime_dir"])
         try:
             found = sweep.look(registry, owner)
-            names = definitions(module.params["database"], owner, check)
+            names = definitions(module)
             if not check and any(found.counts().values()):
                 sweep.take_out(found)
             left = [] if check else sweep.look(registry, owner).words()

@@ -74,6 +74,10 @@ class MissingError(EngineError):
         self.remedy = remedy
 
 
+class DamagedError(MissingError):
+    """A file of ours whose content nobody can read any more."""
+
+
 class KernelError(EngineError):
     """The kernel refused an operation.
 

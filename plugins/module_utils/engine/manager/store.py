@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import MissingError
+from ..errors import DamagedError, MissingError
 from ..private_directory import NO_LINK, private_directory
 from .definition import Definition, parse_stored
 
@@ -77,7 +77,7 @@ class Remove:
 class Store:
     """The open database; used by one thread at a time.
 
-    :raises MissingError: the file cannot be used, with the remedy.
+    :raises MissingError: the file cannot be used, with the remedy; a DamagedError where its content is no good.
     """
 
     def __init__(self, path: str) -> None:
@@ -128,7 +128,9 @@ class Store:
     def _unusable(self, exc: Exception) -> MissingError:
         if "locked" in str(exc):
             return MissingError(f"the database {self._path} is in use by another manager", "stop that one first")
-        return MissingError(
+        # A full or failing disk is an OperationalError.
+        kind = MissingError if isinstance(exc, sqlite3.OperationalError) else DamagedError
+        return kind(
             f"the database {self._path} is not usable ({exc})",
             f"restore it, or move it away (mv {self._path}* ELSEWHERE) and define the tunnels anew",
         )
@@ -148,7 +150,7 @@ class Store:
             ).fetchall()
             return self._read(tunnels)
         except (sqlite3.Error, ValueError) as exc:
-            raise self._unusable(sqlite3.DatabaseError(str(exc))) from None
+            raise self._unusable(exc) from None
 
     def commit(self, changes: Iterable[Put | Remove]) -> dict[str, Stored | None]:
         """Do all changes in one transaction or, on an error, none.

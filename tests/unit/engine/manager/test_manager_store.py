@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from engine.errors import MissingError
+from engine.errors import DamagedError, MissingError
 from engine.manager.definition import parse_definition
 from engine.manager.store import Put, Remove, Store
 from manager_lab import HERE, SECRET, definition
@@ -132,13 +132,14 @@ def test_an_open_mode_is_mended(tmp_path):
 def test_unusable_files_are_told(tmp_path, store):
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(b"no database at all" * 100)
-    with pytest.raises(MissingError, match="not usable"):
+    with pytest.raises(DamagedError, match="not usable"):
         Store(str(broken))
     with pytest.raises(MissingError, match="cannot be opened"):
         Store(str(tmp_path))
     store.commit([put("a")])
-    with pytest.raises(MissingError, match="in use by another manager"):
+    with pytest.raises(MissingError, match="in use by another manager") as refused:
         Store(str(tmp_path / "lib" / "definitions.sqlite"))
+    assert not isinstance(refused.value, DamagedError)
     newer = tmp_path / "newer.sqlite"
     with sqlite3.connect(newer) as connection:
         connection.execute("PRAGMA user_version = 99")

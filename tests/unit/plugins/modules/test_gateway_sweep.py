@@ -10,11 +10,13 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import neighbours, policies
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.registry import Child, Registry, rest_reqid
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.store import Store
 
 from ..running import run_module
 
@@ -133,6 +135,28 @@ def test_the_tunnels_of_one_owner_go(tmp_path: Path, host: list[str]) -> None:
     removed = run_module("gateway_sweep", {**arguments, "owner": "ansible"}, wrapper=host)["removed"]
     assert removed["policies"] == 9
     assert (standing_policies(host), policies_for_neighbours(host)) == (2, 0)
+
+
+def test_a_damaged_database_keeps_nothing_in_the_kernel(tmp_path: Path, host: list[str]) -> None:
+    database = tmp_path / "d.sqlite"
+    database.write_bytes(b"no database at all" * 100)
+    Registry(str(tmp_path)).record(OURS, Child("fleet", "t-fleet", "lan"))
+    arguments = {
+        "owner": "fleet",
+        "runtime_dir": str(tmp_path),
+        "control_socket": str(tmp_path / "none"),
+        "database": str(database),
+    }
+    for check, changed in ((True, True), (False, True), (False, False)):
+        result = run_module("gateway_sweep", arguments, check=check, wrapper=host)
+        assert result["changed"] == changed
+        assert f"the definitions stay: the database {database} is not usable" in str(result["warnings"])
+    assert standing(host) == (["10.2", "10.3"],) * 2
+    # One that another manager holds may be used again.
+    database.unlink()
+    with closing(Store(str(database))):
+        held = run_module("gateway_sweep", {**arguments, "owner": "ansible"}, wrapper=host)
+    assert held["failed"] and "in use by another manager" in held["msg"]
 
 
 def test_a_running_manager_is_not_worked_against(tmp_path: Path) -> None:
