@@ -73,6 +73,7 @@ DEFINITION: dict[str, Any] = {
 # Not of what a tunnel is, but of what is meant of it; children that run, or are to, by name.
 CHOICE: dict[str, Any] = {"only_children": _WORDS}
 PENDING = ("negotiating", "degraded", "down")
+DISTURBED = "kernel_disturbed"  # the reason of a tunnel of which the kernel lacks something
 IMPACTS = ("none", "hot", "rekey", "re-establish")
 _SHOWN_PROBLEMS = 10
 
@@ -148,10 +149,14 @@ def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
     :param steps: what the manager did or would do, as ``tunnels.apply`` answers it.
     """
     moved = [step for step in steps if step["action"] not in ("none", "repaired")]
-    repaired = {step["name"]: step["repaired"] for step in steps if step["repaired"]}
     before = {step["name"]: step["before"] for step in moved if step["before"]}
     after = {step["name"]: step["after"] for step in moved if step["after"]}
-    shown = ("name", "number", "action", "impact", "changes", "repaired")
+    lasting = {
+        step["name"]: {"missing": step["missing"]}
+        for step in steps
+        if step["action"] == "repaired" and step["missing"] and step["reason"] == DISTURBED
+    }
+    shown = ("name", "number", "action", "impact", "changes", "repaired", "missing")
     standing = ("name", "state", "reason", "story", "remedy")
     return {
         "tunnels": [{key: step[key] for key in shown} for step in steps],
@@ -162,15 +167,20 @@ def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
         "diff": {
             "before_header": "tunnels as they were",
             "after_header": "tunnels as wanted",
-            "before": _as_lines({**_lacking(repaired), **before}),
-            "after": _as_lines({step["name"]: _annotated(step) for step in moved if step["after"]}),
+            "before": _as_lines({**_lacking(steps), **before}),
+            "after": _as_lines({**lasting, **{step["name"]: _annotated(step) for step in moved if step["after"]}}),
         },
     }
 
 
-def _lacking(repaired: dict[str, list[str]]) -> dict[str, dict[str, list[str]]]:
-    """What a diff shows of tunnels that are as they were defined, but of which the kernel lacked something."""
-    return {name: {"missing": found} for name, found in repaired.items()}
+def _lacking(steps: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    """What a diff shows of tunnels that are as they were defined, but of which others removed something."""
+    found = {}
+    for step in steps:
+        if step["action"] == "repaired":
+            shown = {"removed by others, put back since": step["repaired"], "missing": step["missing"]}
+            found[step["name"]] = {title: told for title, told in shown.items() if told}
+    return found
 
 
 def _annotated(step: dict[str, Any]) -> dict[str, Any]:

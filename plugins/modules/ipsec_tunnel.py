@@ -413,13 +413,20 @@ tunnels:
     repaired:
       description:
         - What another program removed of the tunnel from the kernel and what is put back, by this task or since the last one
-          by the manager itself. SAs are never put back, their children are negotiated anew. Each is told to one task.
-        - In check mode what would be put back, and what the manager has put back; the next task is told the same.
+          by the manager itself; each once, with how often where that was more than once. SAs are never put back, their
+          children are negotiated anew. Each is told to one task.
+      type: list
+      elements: str
+      sample: [the route to 10.9.0.0/24 (3 times)]
+    missing:
+      description:
+        - What the kernel lacks of the tunnel now. In check mode a task would put it back, where that can be done.
+        - Without check mode what could not be put back; RV(pending) says why. It does not count as changed.
       type: list
       elements: str
       sample: [the route to 10.9.0.0/24]
   sample:
-    - {name: hq-branch1, number: 1, action: changed, impact: hot, changes: [ike.lifetime], repaired: []}
+    - {name: hq-branch1, number: 1, action: changed, impact: hot, changes: [ike.lifetime], repaired: [], missing: []}
 pending:
   description:
     - The tunnels of the task that are not up, or not all of it. Each with its C(name), C(state), C(reason), C(story) and

@@ -182,6 +182,47 @@ def test_routes_are_put_back_as_soon_as_their_link_is_up(managers: Pair) -> None
     assert ping(a.space, "10.2.0.1") == 3
 
 
+def lan(manager: Manager) -> tuple[str, str]:
+    """The address that local packets to the other network take, with its prefix, and its link."""
+    text = manager.space.run("ip -o -4 addr show")
+    ((link, address),) = re.findall(rf"^\d+: (\S+) +inet (10\.{manager.number}\.0\.1/\d+)", text, re.MULTILINE)
+    return address, link
+
+
+def test_routes_are_lost_with_their_source_address_and_back_with_it(managers: Pair) -> None:
+    a, _b = route_based(managers)
+    before, (address, link) = routes(a), lan(a)
+    a.space.run(f"ip addr del {address} dev {link}")
+    seconds_until(lambda: routes(a) == "", SOON)
+    seconds_until(lambda: (listed(a)["state"], listed(a)["reason"]) == ("degraded", "kernel_disturbed"), SOON)
+    assert "no address of this host lies inside 10.1.0.0/24" in listed(a)["story"]
+    assert "put back" not in (a.folder / "log").read_text().replace("cannot be put back", "")
+    for _unused in range(2):
+        answer = a.call("tunnels.apply", definitions=[{"name": "t"}], state="present")
+        assert not answer["changed"], "nothing was put back"
+        assert answer["tunnels"][0]["missing"] == ["the route to 10.2.0.0/24"]
+    a.space.run(f"ip addr add {address} dev {link}")
+    assert seconds_until(lambda: routes(a) == before, SOON) < SOON
+    seconds_until(lambda: listed(a)["state"] == "active", SOON)
+    assert ping(a.space, "10.2.0.1") == 3
+    told(a, "the route to 10.2.0.0/24")
+
+
+def test_an_address_that_comes_after_the_manager_makes_its_routes(managers: Pair) -> None:
+    a, _b = route_based(managers)
+    before, (address, link) = routes(a), lan(a)
+    a.end(signal.SIGKILL)
+    a.space.run(f"ip addr del {address} dev {link}")
+    assert not routes(a)
+    a.start()
+    seconds_until(lambda: listed(a)["state"] == "active", SOON)
+    assert not routes(a)
+    a.space.run(f"ip addr add {address} dev {link}")
+    assert seconds_until(lambda: routes(a) == before, SOON) < SOON
+    assert ping(a.space, "10.2.0.1") == 3
+    assert listed(a)["repairs"]["count"] == 0, "nobody removed anything"
+
+
 def test_what_vanished_while_no_manager_ran_is_put_back_by_the_next(managers: Pair) -> None:
     a, _b = route_based(managers)
     before, way, old = policies(a), routes(a), spis(a)

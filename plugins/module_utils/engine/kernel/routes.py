@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from ..errors import KernelError
+from ..selector import Selector
 from .addresses import family_of, packed
 from .link_networks import LinkNetwork, link_networks
 from .links import ROUTE_PROTOCOL, Links
@@ -91,18 +92,16 @@ class Routes:
         """
         if spec.mode != "tunnel":
             return []
+        sources = sources_of(spec, self.local_addresses())
+        if not sources:
+            return []
         _source, interface, gateway = self._way(spec.remote_address)
-        mine = [(text, packed(text)) for text in self.local_addresses()]
-        peer = packed(spec.remote_address)
-        found: list[Route] = []
-        for selector in spec.remote_selectors:
-            source = next((text for text, octets in mine if _inside(octets, spec, selector.family)), None)
-            same_family = len(peer) == len(selector.first)
-            if source is None or (same_family and selector.first <= peer <= selector.last):
-                continue
-            via = gateway if same_family else None
-            found += [Route(str(net), source, interface, via) for net in selector.networks()]
-        return found
+        octets = len(packed(spec.remote_address))
+        return [
+            Route(str(net), source, interface, gateway if len(selector.first) == octets else None)
+            for selector, source in sources.items()
+            for net in selector.networks()
+        ]
 
     def add(self, route: Route) -> None:
         """Add a route of ours, or change the one we have.
@@ -154,6 +153,22 @@ class Routes:
                         )
                     )
         return found
+
+
+def sources_of(spec: ChildSpec, addresses: list[str]) -> dict[Selector, str]:
+    """The networks behind the peer to which this host can have a route, each with its source address.
+
+    :param addresses: those of this host; the first one inside the local selectors is taken.
+    """
+    mine = [(text, packed(text)) for text in addresses]
+    peer = packed(spec.remote_address)
+    found = {}
+    for selector in spec.remote_selectors:
+        source = next((text for text, octets in mine if _inside(octets, spec, selector.family)), None)
+        holds_peer = len(peer) == len(selector.first) and selector.first <= peer <= selector.last
+        if source is not None and not holds_peer:
+            found[selector] = source
+    return found
 
 
 def _inside(octets: bytes, spec: ChildSpec, family: int) -> bool:

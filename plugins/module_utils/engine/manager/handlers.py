@@ -19,6 +19,7 @@ from .listing import listing, look, select, shown_repairs
 from .methods import API
 from .plan import Plan, make_plan, stored_changes
 from .renames import renames
+from .repairs import Told
 from .resident import Resident
 from .schema import nearest
 from .states import UNKNOWN, Condition, reached
@@ -27,7 +28,7 @@ VERSION = "1.0.0"
 _SLICE = 25  # tunnels looked at or changed before the loop turns to others
 
 T = TypeVar("T")
-Compare = Callable[[Collection[str]], dict[str, list[str]]]
+Compare = Callable[[Collection[str]], dict[str, Told]]
 
 
 class Methods:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import errno
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -28,10 +26,8 @@ from ..kernel.registry import Registry, child_reqid
 from ..kernel.routes import Route, Routes
 from ..kernel.spec import ChildSpec, Limits
 from ..kernel.standing_rules import StandingRules
-from ..selector import Selector
 from .sockets import Port
-
-Way = tuple[int, frozenset[Selector]]  # the request ID of a child, and what is behind its peer
+from .ways import Ways
 
 # Addresses that nobody has (RFC 6890): the way to them is the way to anybody.
 _ANYBODY = ("192.88.99.1", "100::1")
@@ -123,10 +119,7 @@ class KernelHost:
         self._interfaces = self._route(Interfaces)
         self._rules = StandingRules(runtime_dir, guard)
         self._ruling = ThreadPoolExecutor(1, "rules")
-        self._ways: dict[Way, tuple[ChildSpec, list[Route]]] = {}
-        self._users: Counter[Route] = Counter()
-        # What a manager before left, as long as it is not known whether anybody needs it.
-        self._standing = set(self._route(self._routes.ours))
+        self._ways = self._route(Ways, self._routes)
 
     def close(self) -> None:
         """Close everything; SAs, policies and routes stay."""
@@ -159,11 +152,7 @@ class KernelHost:
         """Remove what a manager left: (SAs, policies) removed."""
         removed = self.gateway.cleanup()
         forget_neighbours(self._client)
-        for route in self._route(self._routes.ours):
-            self._route(self._routes.remove, route)
-        self._standing.clear()
-        self._ways.clear()
-        self._users.clear()
+        self._route(self._ways.clear)
         return removed
 
     def source_address(self, remote: str) -> str | None:
@@ -188,76 +177,28 @@ class KernelHost:
         return self.links_to(*_ANYBODY)
 
     def open_way(self, spec: ChildSpec) -> None:
-        """Routes to the networks behind the peer, where this host needs them to send at all.
+        """See :meth:`.ways.Ways.open`."""
+        self._route(self._ways.open, spec)
 
-        An interface has its own.
-
-        :raises KernelError: there is no way to the peer.
-        """
-        key = (spec.reqid, frozenset(spec.remote_selectors))
-        if key in self._ways or spec.if_id:
-            return
-        routes: list[Route] = []
-        self._ways[key] = spec, routes
-        for route in self._route(self._routes.routes_for, spec):
-            try:
-                if route not in self._standing:
-                    self._route(self._routes.add, route)
-            except KernelError as exc:
-                if exc.errno != errno.EEXIST:  # an operator's own route to the network does as well
-                    raise
-            else:
-                routes.append(route)
-                self._users[route] += 1
+    def open_late_ways(self) -> list[tuple[ChildSpec, list[Route]]]:
+        """See :meth:`.ways.Ways.open_late`."""
+        return self._route(self._ways.open_late)
 
     def tidy_ways(self) -> None:
-        """Remove the routes that a manager before left and that nobody needs any more."""
-        needed = {route.destination for route in self._users}
-        for route in self._standing:
-            if route.destination not in needed:
-                self._route(self._routes.remove, route)
-        self._standing.clear()
+        """See :meth:`.ways.Ways.tidy`."""
+        self._route(self._ways.tidy)
 
     def shut_way(self, spec: ChildSpec) -> None:
-        """Take these routes back.
-
-        :raises KernelError: the kernel refused.
-        """
-        for route in self._give_up(spec):
-            self._route(self._routes.remove, route)
-
-    def _give_up(self, spec: ChildSpec) -> list[Route]:
-        """Want the routes of a way no more; those that nobody else wants."""
-        _spec, routes = self._ways.pop((spec.reqid, frozenset(spec.remote_selectors)), (spec, []))
-        self._users.subtract(routes)
-        unused = [route for route in routes if not self._users[route]]
-        for route in unused:
-            del self._users[route]
-        return unused
+        """See :meth:`.ways.Ways.shut`."""
+        self._route(self._ways.shut, spec)
 
     def lost_ways(self) -> list[tuple[ChildSpec, list[Route]]]:
-        """The children whose routes are not all there, with those that are not."""
-        if not self._users:
-            return []
-        standing = set(self._route(self._routes.ours))
-        lost = ((spec, [route for route in routes if route not in standing]) for spec, routes in self._ways.values())
-        return [(spec, routes) for spec, routes in lost if routes]
+        """See :meth:`.ways.Ways.lost`."""
+        return self._route(self._ways.lost)
 
     def mend_way(self, spec: ChildSpec) -> None:
-        """Put routes of a child back that :meth:`lost_ways` told, by the way to the peer as it is now.
-
-        :raises KernelError: it cannot be done now; they stay wanted.
-        """
-        key = (spec.reqid, frozenset(spec.remote_selectors))
-        before = self._ways[key]
-        self._give_up(spec)
-        try:
-            self.open_way(spec)
-        except KernelError:
-            self._give_up(spec)
-            self._ways[key] = before
-            self._users.update(before[1])
-            raise
+        """See :meth:`.ways.Ways.mend`."""
+        self._route(self._ways.mend, spec)
 
     def require_interfaces(self) -> None:
         """Fail where no route-based tunnel can ever come up.

@@ -16,6 +16,8 @@ from ..errors import EngineError
 from ..ike.actions import Vanished
 from ..ike.v2.sa import Child, ChildState
 from ..kernel.changes import LINKS, POLICIES, ROUTES, RULES, SAS
+from ..kernel.routes import Route
+from ..kernel.spec import ChildSpec
 from ..kernel.values import Policy
 from .desired_policies import Place
 from .losses import Loss, Name, ends_of, lost_policies
@@ -68,29 +70,37 @@ class Routes:
 
     def __init__(self, resident: Resident) -> None:
         self._host = resident.host
+        self._log = resident.log
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
-        return [
-            Loss(spec.tunnel, f"the route to {route.destination}")
-            for spec, routes in self._host.lost_ways()
-            for route in routes
-            if tunnels is None or spec.tunnel in tunnels
-        ]
+        return [_lost_route(spec, route) for spec, routes in self._lost(tunnels) for route in routes]
 
     def mend(self, tunnels: Collection[str] | None) -> Outcome:
-        """See :class:`.repairs.Mender`."""
-        losses, problems = [], {}
-        for spec, routes in self._host.lost_ways():
-            if tunnels is not None and spec.tunnel not in tunnels:
-                continue
-            found = [Loss(spec.tunnel, f"the route to {route.destination}") for route in routes]
+        """See :class:`.repairs.Mender`. Those that became possible were lost by nobody, and are made too."""
+        losses: list[Loss] = []
+        problems: dict[Loss, str] = {}
+        for spec, routes in self._lost(tunnels):
+            found = [_lost_route(spec, route) for route in routes]
             losses += found
             try:
                 self._host.mend_way(spec)
             except EngineError as exc:
-                problems |= {loss.what: str(exc) for loss in found}
-        return _mended(losses, problems)
+                problems |= dict.fromkeys(found, str(exc))
+        # What could not be done of one may have been done of another: what counts is what is there now.
+        left = problems.keys() & set(self.lacking(tunnels)) if problems else frozenset()
+        for spec, routes in self._host.open_late_ways():
+            for route in routes:
+                self._log.info(f"the route to {route.destination} became possible and is set", tunnel=spec.tunnel)
+        refused = [Loss(loss.tunnel, f"{loss.what}: {problems[loss]}") for loss in losses if loss in left]
+        return Outcome([loss for loss in losses if loss not in left], refused)
+
+    def _lost(self, tunnels: Collection[str] | None) -> list[tuple[ChildSpec, list[Route]]]:
+        return [lost for lost in self._host.lost_ways() if tunnels is None or lost[0].tunnel in tunnels]
+
+
+def _lost_route(spec: ChildSpec, route: Route) -> Loss:
+    return Loss(spec.tunnel, f"the route to {route.destination}")
 
 
 class Sas:

@@ -97,6 +97,7 @@ _OUTCOME = _object(
             impact=_text("What that does to running SAs.", enum=["none", "hot", "rekey", "re-establish"]),
             changes=_texts("Paths of the options that differ."),
             repaired=_texts("What others removed of it from the kernel since the last call, and is put back."),
+            missing=_texts("What the kernel lacks of it now; tunnels.apply could not put it back."),
             before={
                 "type": "object",
                 "description": "Definition before; {} if none, or if nothing is done. No secrets.",

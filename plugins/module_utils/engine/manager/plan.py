@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError, a_few
 from .difference import Change, changes, worst
 from .renames import renames
+from .repairs import Told
 from .store import Put, Remove, Stored
 from .wanted import of_children, of_tunnel, settled
 from .wishes import Wish, read_wishes
@@ -40,7 +41,8 @@ class Step:
     :ivar phase: 1 or 2 where only the IKE SA or only the Child SAs are meant; ``only`` the children where not all are.
     :ivar halts: whether what runs is to be taken down.
     :ivar nudges: whether it is wanted already but not up: its next attempt is to be now.
-    :ivar repaired: what the kernel lacked of it since the last task, in words.
+    :ivar repaired: what others removed of it from the kernel since the last task and is put back, in words.
+    :ivar missing: what of it the kernel lacks now.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Step:
     halts: bool = False
     nudges: bool = False
     repaired: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def stands(self) -> bool:
@@ -82,6 +85,7 @@ class Step:
             "impact": self.impact,
             "changes": [change.path for change in self.changes],
             "repaired": list(self.repaired),
+            "missing": list(self.missing),
             "before": before,
             "after": after,
         }
@@ -104,11 +108,11 @@ def make_plan(
     params: Mapping[str, Any],
     stored: Mapping[str, Stored],
     running: Callable[[str], Running],
-    repaired: Mapping[str, Sequence[str]] | None = None,
+    repaired: Mapping[str, Told] | None = None,
 ) -> Plan:
     """What ``tunnels.apply`` with these (canonical) parameters does.
 
-    :param repaired: by tunnel, what the kernel lacked of it, in words.
+    :param repaired: by tunnel, what the kernel lacked of it, or lacks.
     :raises Problems: everything that is wrong with the definitions, in themselves and beside the others.
     """
     wishes, warnings = read_wishes(params, stored)
@@ -179,11 +183,13 @@ def _step(wish: Wish, before: Stored | None, params: Mapping[str, Any], running:
     return Step(wish.name, action, impact, before, put, differences, phase, wish.only, state == "inactive", nudges)
 
 
-def _with_repairs(step: Step, repaired: Mapping[str, Sequence[str]]) -> Step:
-    found = tuple(repaired.get(step.name, ()))
-    if not found or step.action == "removed":
+def _with_repairs(step: Step, repaired: Mapping[str, Told]) -> Step:
+    told = repaired.get(step.name)
+    if told is None or step.action == "removed":
         return step
-    return replace(step, repaired=found, action="repaired" if step.action == "none" else step.action)
+    # What cannot be put back is no change, however often it is told.
+    action = "repaired" if step.action == "none" and (told.back or told.possible) else step.action
+    return replace(step, repaired=tuple(told.back), missing=tuple(told.missing), action=action)
 
 
 def _removal(before: Stored) -> Step:

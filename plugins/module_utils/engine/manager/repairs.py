@@ -43,6 +43,19 @@ class Outcome(NamedTuple):
     working: bool = False
 
 
+class Told(NamedTuple):
+    """What a task is told of a tunnel.
+
+    :ivar back: what others removed since the last task and is put back, each once, with how often.
+    :ivar missing: what is not there now.
+    :ivar possible: whether some of that can be put back, as far as is known.
+    """
+
+    back: list[str]
+    missing: list[str]
+    possible: bool
+
+
 class Mender(Protocol):
     """One kind of what is ours in the kernel."""
 
@@ -58,14 +71,14 @@ class Record:
     """What was put back of one tunnel.
 
     :ivar last: what and when (seconds since the epoch), and who took it, as far as that is known.
-    :ivar untold: what no task has been told of yet.
+    :ivar untold: what no task has been told of yet, with how often.
     """
 
     count: int = 0
     last: str = ""
     at: int = 0
     culprit: str = ""
-    untold: list[str] = field(default_factory=list)
+    untold: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -152,24 +165,29 @@ class Repairs:
 
     # What
 
-    def look(self, tunnels: Collection[str]) -> dict[str, list[str]]:
+    def look(self, tunnels: Collection[str]) -> dict[str, Told]:
         """What is lacking of these tunnels, and what was put back since a task was told; nothing changes."""
-        found = {name: list(self._records[name].untold) for name in tunnels if name in self._records}
-        for mender in self._menders.values():
+        missing: dict[str, list[str]] = {}
+        possible = set()
+        for kind, mender in self._menders.items():
             for loss in mender.lacking(tunnels):
-                found.setdefault(loss.tunnel, []).append(loss.what)
-        return {name: told for name, told in found.items() if told and name in tunnels}
+                missing.setdefault(loss.tunnel, []).append(loss.what)
+                if loss.tunnel not in self._watches[kind].refused:
+                    possible.add(loss.tunnel)
+        named = (name for name in tunnels if name in missing or self.record(name).untold)
+        return {
+            name: Told(_counted(self.record(name).untold), missing.get(name, []), name in possible) for name in named
+        }
 
-    def mend(self, tunnels: Collection[str]) -> dict[str, list[str]]:
-        """As :meth:`look`, but put back what is lacking; all this counts as told then."""
+    def mend(self, tunnels: Collection[str]) -> dict[str, Told]:
+        """As :meth:`look`, but put back before what is lacking; all this counts as told then."""
         for kind in self._menders:
             self._mend(kind, tunnels)
-        found = {}
-        for name in tunnels:
-            record = self._records.get(name)
-            if record is not None and record.untold:
-                found[name], record.untold = record.untold, []
-        return found
+        found = self.look(tunnels)
+        for name in found:
+            if name in self._records:
+                self._records[name].untold.clear()
+        return {name: told._replace(possible=False) for name, told in found.items()}
 
     def found(self, kind: str, losses: Collection[Loss]) -> None:
         """Somebody else who looked has put these back."""
@@ -227,8 +245,8 @@ class Repairs:
         for loss in mended:
             record = self._records[loss.tunnel]
             record.last, record.at, record.culprit = loss.what, int(time.time()), watch.culprit
-            if len(record.untold) < _TOLD and loss.what not in record.untold:
-                record.untold.append(loss.what)
+            if len(record.untold) < _TOLD or loss.what in record.untold:
+                record.untold[loss.what] += 1
         if not watch.said:
             self._say(kind, watch, mended)
         for name in watch.victims - {""}:
@@ -259,3 +277,7 @@ class Repairs:
 
 def _by(record: Record) -> str:
     return f"{record.last}, {record.culprit or 'nobody knows by whom'}"
+
+
+def _counted(told: Counter[str]) -> list[str]:
+    return [what if times == 1 else f"{what} ({times} times)" for what, times in told.items()]

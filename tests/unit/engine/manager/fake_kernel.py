@@ -277,6 +277,9 @@ class FakeHost:
     def mend_way(self, spec) -> None:
         self.lost.remove(spec)
 
+    def open_late_ways(self) -> list:
+        return []
+
     def lacking_interfaces(self, wanted) -> dict[str, str]:
         return {each.name: f"the interface {each.name}" for each in wanted if each.name not in self.interfaces}
 

@@ -10,7 +10,7 @@ import io
 from engine.kernel.changes import POLICIES, ROUTES, Foreign
 from engine.manager.log import Log
 from engine.manager.losses import Loss
-from engine.manager.repairs import AUDIT, FIGHT, PAUSE, QUIET, Outcome, Repairs
+from engine.manager.repairs import AUDIT, FIGHT, PAUSE, QUIET, Outcome, Repairs, Told
 
 
 class Table:
@@ -149,13 +149,28 @@ def test_a_task_is_told_once_and_a_look_tells_without_that() -> None:
     world.policies.lost.append(Loss("t", "a policy"))
     world.policies.lost.append(Loss("other", "a policy"))
     for _unused in range(2):
-        assert world.repairs.look({"t"}) == {"t": ["the policies of lan", "a policy"]}
-    assert world.repairs.mend({"t"}) == {"t": ["the policies of lan", "a policy"]}
+        assert world.repairs.look({"t"}) == {"t": Told(["the policies of lan"], ["a policy"], True)}
+    assert world.repairs.mend({"t"}) == {"t": Told(["the policies of lan", "a policy"], [], False)}
     assert world.policies.lost == [Loss("other", "a policy")]
     assert world.repairs.look({"t"}) == world.repairs.mend({"t"}) == {}
     assert world.repairs.record("t").count == 2 and world.repairs.counts == {POLICIES: 2}
     world.repairs.forget("t")
     assert world.repairs.record("t").count == 0
+
+
+def test_what_was_put_back_is_told_once_with_how_often_and_apart_from_what_is_missing() -> None:
+    world = World()
+    for _unused in range(3):
+        world.flush()
+        world.run(PAUSE)
+    world.policies.lost.append(Loss("t", "the policies of lan"))
+    back = ["the policies of lan (3 times)"]
+    assert world.repairs.look({"t"}) == {"t": Told(back, ["the policies of lan"], True)}
+    world.policies.refuses = True
+    world.run(AUDIT)
+    assert world.repairs.look({"t"}) == {"t": Told(back, ["the policies of lan"], False)}, "a run could not"
+    assert world.repairs.mend({"t"}) == {"t": Told(back, ["the policies of lan"], False)}
+    assert world.repairs.mend({"t"}) == {"t": Told([], ["the policies of lan"], False)}, "still so"
 
 
 def test_work_beside_the_loop_is_asked_for_again() -> None:

@@ -109,7 +109,15 @@ def test_a_change_says_its_impact(managers: Pair) -> None:
     run_module("ipsec_tunnel", tunnel(left, right))
     changed = run_module("ipsec_tunnel", tunnel(left, right, ike={"lifetime": "2h"}))
     assert changed["tunnels"] == [
-        {"name": "pair", "number": 1, "action": "changed", "impact": "hot", "changes": ["ike.lifetime"], "repaired": []}
+        {
+            "name": "pair",
+            "number": 1,
+            "action": "changed",
+            "impact": "hot",
+            "changes": ["ike.lifetime"],
+            "repaired": [],
+            "missing": [],
+        }
     ]
     assert changed["before"]["pair"]["ike"]["lifetime"] == 14400
     assert changed["after"]["pair"]["ike"]["lifetime"] == 7200
@@ -128,7 +136,8 @@ def test_what_others_removed_from_the_kernel_counts_as_changed_once(managers: Pa
         result = run_module("ipsec_tunnel", tunnel(left, right, state="active"), check=check)
         assert result["changed"] and result["tunnels"][0]["action"] == "repaired"
         assert "policies of the child lan" in result["tunnels"][0]["repaired"][0]
-        assert "missing" in result["diff"]["before"] and not result["diff"]["after"]
+        assert "put back since" in result["diff"]["before"] and "missing" not in result["diff"]["before"]
+        assert not result["diff"]["after"]
     assert not run_module("ipsec_tunnel", tunnel(left, right, state="active"))["changed"]
 
 
