@@ -154,9 +154,8 @@ tunnels:
       description: What to do about it.
       type: str
     ends_at:
-      description: When something of an V(active) tunnel ends if the peer goes on refusing fresh keys, or what a changed
-        definition asks for, as date and time in UTC.
-        V(null) when nothing does.
+      description: When something of an V(active) tunnel ends if the peer goes on refusing fresh keys, as date and time in
+        UTC. V(null) when nothing does.
       returned: success
       type: str
       version_added: 0.2.0

@@ -85,7 +85,7 @@ class Endpoint:
             sa.connection = connection
             self._touched[sa.number] = sa
             for child in sa.children.values():
-                child.config = configs.get(child.config.name, child.config)
+                supersede.redefine(child, configs.get(child.config.name, child.config))
             if sa.handshake is not None:
                 wanted = sa.handshake.wanted
                 sa.handshake.wanted = tuple(configs[child.name] for child in wanted if child.name in configs)
@@ -173,7 +173,7 @@ class Endpoint:
             else:
                 names = set(children)
                 for child in sa.children.values():
-                    if child.config.name in names and child.state is ChildState.INSTALLED:
+                    if child.config.name in names and child.state is ChildState.INSTALLED and not child.superseded:
                         timers.start_rekey(sa, child)
             turn.touch(sa)
         return self._finish(turn)
@@ -202,10 +202,6 @@ class Endpoint:
     def awaited(self, name: str) -> list[str]:
         """The children of a tunnel that are to take over from superseded ones and are not up yet."""
         return [config.name for config in supersede.awaited(Turn(self, 0.0), name)]
-
-    def awaited_until(self, name: str) -> float | None:
-        """When the first of what stands in for those ends; None where none is awaited."""
-        return supersede.awaited_until(Turn(self, 0.0), name)
 
     def negotiates(self, name: str) -> bool:
         """Whether we have asked for a child of a tunnel, or are about to."""

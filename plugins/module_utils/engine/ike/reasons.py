@@ -80,8 +80,8 @@ REASONS: dict[str, Reason] = {
         "nothing to do; state: active has it go on",
     ),
     "peer_unchanged": Reason(
-        "the definition changed at this end alone: what was agreed before goes on, and gets no fresh keys",
-        "change the peer's definition likewise, or this one back",
+        "the definition changed at this end alone: what was agreed before goes on until the peer knows the new one",
+        "change the peer's definition likewise, or this one back; state: inactive ends it at once",
     ),
     "peer_busy": Reason("the peer had no time for it just now", "nothing to do; it is retried"),
     "protocol_error": Reason(

@@ -129,18 +129,18 @@ def _negotiated(row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], noti
     return Condition(state, phase1, phase2, role, reason, story, REASONS[reason].remedy)
 
 
-def on_old_terms(row: Stored, how: Condition, ends_at: float | None, notice: Notice | None) -> Condition:
+def on_old_terms(row: Stored, how: Condition, awaited: bool, notice: Notice | None) -> Condition:
     """A tunnel that is up, with the reason why that is so on the terms of a definition of before, if it is to stay so.
 
-    :param ends_at: when what was agreed before ends, None where nothing of it is needed.
+    :param awaited: whether something that was agreed before stands in for what is defined now.
     """
-    if how.state != "active" or how.reason or ends_at is None:
+    if how.state != "active" or how.reason or not awaited:
         return how
     if notice is None and row.definition.document["role"] != "responder":
         return how  # what takes its place is under way
     text, remedy = REASONS["peer_unchanged"]
     story = f"{text} ({notice.story})" if notice is not None else text
-    return how._replace(reason="peer_unchanged", story=story, remedy=remedy, ends_at=ends_at)
+    return how._replace(reason="peer_unchanged", story=story, remedy=remedy)
 
 
 def starts_itself(row: Stored) -> bool:

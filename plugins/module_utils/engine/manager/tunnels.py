@@ -257,7 +257,7 @@ class Tunnels:
             return UNKNOWN
         sas, notice = self._endpoint.registry.of_tunnel(name), self._notices.get(name)
         how = condition(row, sas, self.traps.of(name), notice, self.disturbance(name))
-        how = on_old_terms(row, how, self._endpoint.awaited_until(name), notice)
+        how = on_old_terms(row, how, bool(self._endpoint.awaited(name)), notice)
         left_out = self._left_out.get(name)
         if how.state != "active" or how.reason or left_out is None:
             return how

@@ -381,15 +381,12 @@ def _keeps_trap(child: Child) -> bool:
 
 
 def refuse_in_retired(sa: IkeSa) -> None:
-    """The peer wants a child, or fresh keys for one, in an IKE SA that is kept for those it has.
+    """The peer wants a child, or fresh keys for one, in an IKE SA that an operator removed.
 
     It is about to be closed, if late, so the answer is that of RFC 7296 section 2.25.1: the child lives on.
 
     :raises IkeError: TEMPORARY_FAILURE, scope child.
     """
-    if sa.superseded:
-        story = "the definition changed: what is up stays until its successor is there or its lifetime is over"
-        raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="replaced")
     if sa.retired:
         story = "an operator removed this IKE SA: what is up stays until its lifetime is over, nothing new is made"
         # To NO_ADDITIONAL_SAS strongSwan closes the IKE SA at once, with all its children, to begin afresh.

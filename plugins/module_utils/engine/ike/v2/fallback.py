@@ -61,12 +61,19 @@ def child_refused(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) ->
     if _another_offer(sa, task, reason):
         return
     child.rekey_at = turn.now + turn.back_off(reason, child.refusal.times, left)
+    if child.superseded:
+        return  # another IKE SA would be one of the new definition, which is being tried anyway
     if reason not in _BUSY and (_as_agreed(child) or left < child.config.lifetime * turn.settings.rekey_margin / 2):
         beside.begin(turn, sa, child.config.name)
 
 
 def ike_refused(turn: Turn, sa: IkeSa, reason: str, story: str) -> None:
     """The peer gives a living IKE SA no fresh keys."""
+    if sa.superseded:
+        # It lives as long as its children, and what takes its place is being tried.
+        sa.rekey_at = turn.now + turn.back_off(reason, 2)
+        turn.report("setback", sa, reason=reason, story=story)
+        return
     sa.refusal = _note(sa.refusal, reason, story)
     left = sa.expires_at - turn.now
     _tell(turn, sa, None, sa.refusal, left)
@@ -153,7 +160,8 @@ def _as_agreed(child: Child) -> bool:
 def _another_offer(sa: IkeSa, task: Task, reason: str) -> bool:
     """Ask again at once with the next offer, if there is one that may be taken."""
     rung = task.rung + 1
-    if reason not in _OF_THE_OFFER or sa.outgoing or rung >= len(_offers(sa, task.config.proposals)):
+    idle = sa.retired or (sa.superseded and task.kind is Kind.NEW_CHILD)
+    if reason not in _OF_THE_OFFER or idle or rung >= len(_offers(sa, task.config.proposals)):
         return False
     again = Task(task.kind, config=task.config, child=task.child, reason=task.reason, rung=rung, packet=task.packet)
     sa.queue.insert(0, again)

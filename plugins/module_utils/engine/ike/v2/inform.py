@@ -9,7 +9,7 @@ from typing import Any
 
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
-from . import beside, children, handover, lifecycle, rekey_child
+from . import beside, children, handover, lifecycle, rekey_child, supersede
 from .exchange import Incoming
 from .sa import ChildState, IkeSa, Kind, Request, Task
 from .turn import Turn
@@ -52,7 +52,7 @@ def begin_delete_child(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any
             due = turn.now + turn.settings.switch_pause / 4
             sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced", not_before=due))
             return None
-        spi, config = child.sa.spi_in.to_bytes(4, "big"), child.config
+        spi, config = child.sa.spi_in.to_bytes(4, "big"), supersede.terms(child)
         if task.reason == "replaced":
             # The peer receives on it no more when it has this request, so nothing of ours may be under way.
             children.step_aside(turn, child)

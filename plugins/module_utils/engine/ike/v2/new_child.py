@@ -122,6 +122,9 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     if being_replaced(sa):
         raise IkeError(NotifyType.TEMPORARY_FAILURE, "the IKE SA is being rekeyed", CHILD, reason="peer_busy")
     children.refuse_in_retired(sa)
+    if sa.superseded:
+        story = "the definition changed: what is up stays until its successor is there, nothing new is made"
+        raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="replaced")
     if len(sa.children) >= turn.settings.max_children:
         raise IkeError(NotifyType.NO_ADDITIONAL_SAS, "the IKE SA has all the children it may have", CHILD)
     payloads = got.payloads

@@ -22,7 +22,7 @@ from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
-from . import auth, children, fallback, key_exchange, new_child, wanted
+from . import auth, children, fallback, key_exchange, new_child, supersede, wanted
 from .exchange import Incoming
 from .sa import Child, ChildState, IkeSa, Kind, Request, Task
 from .traffic import narrow
@@ -35,11 +35,10 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     child = task.child
     if child.state is not ChildState.INSTALLED or children.has_successor(child):
         return None
-    task.config = child.config
-    task.spi = children.reserve_spi(turn, sa, child.config)
+    task.config = config = supersede.terms(child)
+    task.spi = children.reserve_spi(turn, sa, config)
     child.state = ChildState.REKEYING
     rekey = Notify(NotifyType.REKEY_SA, protocol=_protocol(child), spi=child.sa.spi_in.to_bytes(4, "big"))
-    config = child.config
     payloads = new_child.request_payloads(turn, sa, task, config, [rekey], config.local, config.remote)
     return ExchangeType.CREATE_CHILD_SA, payloads
 
@@ -55,7 +54,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
         _settle(turn, sa, current, theirs)
         return
     current.successor = mine
-    mine.superseded = current.superseded
+    supersede.follow(mine, current)
     children.install(turn, sa, mine)
     _settle(turn, sa, current, mine)
     if current.state is not ChildState.GONE:
@@ -125,7 +124,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     children.refuse_in_retired(sa)
     mode = children.asked_mode(payloads.all(Notify))
     local, remote = as_seen_here(sa, mode, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
-    narrowed = narrow([current.config], local, remote, mode)
+    narrowed = narrow([supersede.terms(current)], local, remote, mode)
     try:
         choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
     except IkeError:
@@ -135,7 +134,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     ours, shared, extra = key_exchange.answer(turn, choice.ke, payloads.one(KE))
     successor = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)
     successor.state = ChildState.ANSWERED
-    successor.superseded = current.superseded
+    supersede.follow(successor, current)
     turn.actions.append(InstallInbound(successor.sa))
     current.successor = successor
     if current.state is ChildState.REKEYING:
@@ -154,4 +153,4 @@ def find(sa: IkeSa, protocol: int, spi: bytes) -> Child | None:
 
 
 def _protocol(child: Child) -> int:
-    return child.config.proposals[0].protocol
+    return supersede.terms(child).proposals[0].protocol

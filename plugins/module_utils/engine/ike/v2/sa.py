@@ -90,6 +90,7 @@ class Child:
     :ivar proof_at: made at the peer's wish beside older ones, which carry our packets until it is proven that the peer
         has our answer: before that it cannot receive on this one. When to ask it for a proof; 0 where there is no need.
     :ivar superseded: made of a definition that has changed since; see supersede.py.
+    :ivar before: the definition before it changed last; that of a superseded one, None where it is ``config``.
     :ivar group: transform ID of the key exchange of its own that it was made with, 0 for none.
     """
 
@@ -106,6 +107,7 @@ class Child:
     refusal: Refusal | None = None
     proof_at: float = 0.0
     superseded: bool = False
+    before: ChildConfig | None = None
     group: int = 0
 
 
@@ -259,7 +261,7 @@ class IkeSa:
 
     @property
     def outgoing(self) -> bool:
-        """Whether it is there for the children that it has alone: it makes none, and gives nothing fresh keys."""
+        """Whether it is there for the children that it has alone: it makes none."""
         return self.retired or self.superseded
 
     @property

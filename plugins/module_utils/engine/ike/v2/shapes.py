@@ -220,6 +220,7 @@ CHILD_SHAPE = Shape(
         "proof_at": PLAIN,
         "refusal": _named(Refusal),
         "superseded": PLAIN,
+        "before": _optional(_shape_codec(CONFIG)),
         "group": PLAIN,
     },
 )

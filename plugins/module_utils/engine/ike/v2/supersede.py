@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make before break: what a definition of before brought about goes on until what the new one asks for is there.
 
-What is *superseded* carries packets as it did, but makes nothing new and gets no fresh keys from us. It is closed by
-the end that superseded it, as soon as newer children carry all that it carried and that is still defined; where they
-cannot be had, because the peer does not know the new definition yet, it goes on until its lifetime is over.
+What is *superseded* carries packets as it did, but makes nothing new. It is closed by the end that superseded it, as
+soon as newer children carry all that it carried and that is still defined. Where they cannot be had, because the peer
+does not know the new definition yet, it goes on, and gets fresh keys on the terms that it was agreed on (``terms``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def supersede_sa(turn: Turn, sa: IkeSa) -> None:
     """An option of the IKE SA itself changed: it stays for its children alone, and another one takes its place."""
     sa.superseded = True
     for task in list(sa.queue):
-        if task.kind in (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE):
+        if task.kind is Kind.NEW_CHILD:
             sa.queue.remove(task)
     supersede_children(turn, sa, None)
 
@@ -71,15 +71,22 @@ def awaited(turn: Turn, tunnel: str) -> list[ChildConfig]:
     ]
 
 
-def awaited_until(turn: Turn, tunnel: str) -> float | None:
-    """When the first of the superseded children ends that still stand in for one that is not up; None for none."""
-    configs = awaited(turn, tunnel)
-    ends = [
-        min(child.expires_at, sa.expires_at or child.expires_at)
-        for sa, child in superseded(turn, tunnel)
-        if any(_common(child, config) for config in configs)
-    ]
-    return min(ends, default=None)
+def terms(child: Child) -> ChildConfig:
+    """What a rekey of the child asks for and takes: its definition, or, where that changed, the one that it is of."""
+    return child.before if child.superseded and child.before is not None else child.config
+
+
+def redefine(child: Child, config: ChildConfig) -> None:
+    """The definition of a child is another one, or the same once more."""
+    if not child.superseded or child.before is None:
+        child.before = child.config if config != child.config else None
+    child.config = config
+
+
+def follow(new: Child, old: Child) -> None:
+    """What is superseded stays so with fresh keys."""
+    if old.superseded:
+        new.superseded, new.config, new.before = True, old.config, old.before
 
 
 def settle(turn: Turn, tunnel: str) -> None:

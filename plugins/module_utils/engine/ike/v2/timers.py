@@ -25,13 +25,13 @@ def deadline(turn: Turn, sa: IkeSa) -> float:
             due.append(_opening_ends(turn, sa))
         if sa.settle_at:
             due.append(sa.settle_at)
-        due.append(NEVER if sa.outgoing else sa.rekey_at)
+        due.append(NEVER if sa.retired else sa.rekey_at)
         if sa.connection.dpd_delay and sa.request is None:
             due.append(sa.last_heard + _delay(turn, sa))
         for child in sa.children.values():
             if child.proof_at and sa.request is None:
                 due.append(child.proof_at)
-            rekeyed = child.state is ChildState.INSTALLED and not (sa.outgoing or child.superseded)
+            rekeyed = child.state is ChildState.INSTALLED and not sa.retired
             due.append(min(child.rekey_at, child.expires_at) if rekeyed else child.expires_at)
     return min(due, default=NEVER)
 
@@ -57,7 +57,7 @@ def wake(turn: Turn, sa: IkeSa) -> None:
         lifecycle.settle_duplicates(turn, sa)
     for child in list(sa.children.values()):
         _child(turn, sa, child)
-    if now >= sa.rekey_at and not sa.outgoing:
+    if now >= sa.rekey_at and not sa.retired:
         sa.rekey_at = NEVER
         sa.queue.append(Task(Kind.REKEY_IKE))
     if sa.connection.dpd_delay and now >= sa.last_heard + _delay(turn, sa):
@@ -105,7 +105,7 @@ def _ask(turn: Turn, sa: IkeSa) -> None:
 
 
 def _ends_by_itself(sa: IkeSa) -> bool:
-    """Whether it has a lifetime of its own; a retired one lives as long as its children."""
+    """Whether it has a lifetime of its own; an outgoing one lives as long as its children."""
     return bool(sa.expires_at) and not sa.outgoing
 
 
@@ -139,7 +139,7 @@ def _child(turn: Turn, sa: IkeSa, child: Child) -> None:
 
 def start_rekey(sa: IkeSa, child: Child) -> None:
     """Queue the rekey of a child, once; where nothing gets fresh keys any more its lifetime is its last."""
-    if sa.outgoing or child.superseded:
+    if sa.retired:
         return
     child.rekey_at = NEVER
     sa.queue.append(Task(Kind.REKEY_CHILD, child=child))
