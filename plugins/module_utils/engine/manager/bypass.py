@@ -135,6 +135,33 @@ def caught(defined: Sides, links: Iterable[LinkNetwork]) -> list[LinkNetwork]:
     ]
 
 
+def shut_in(defined: Sides, links: Iterable[LinkNetwork], tunnels: Iterable[Sides]) -> list[LinkNetwork]:
+    """The links from which a definition lets nothing be forwarded into a tunnel.
+
+    What comes from its remote networks for its local ones has to have been protected (RFC 4301 section 5.2). Where the
+    former hold a link's network and the latter what a tunnel leads to, packets from that link for there have not been.
+
+    :param links: without those by which the peer is reached.
+    :param tunnels: what is defined at all, this one included.
+    """
+    links = [link for link in links if not link.loopback and not _stays(link.network)]
+    near = [(link, _of(link.network)) for link in links]
+    meant = [link for link, inner in near if any(there.intersect(inner) for there in defined[1])]
+    if not meant:
+        return []
+    beyond = [
+        (local, there)
+        for local, remote in tunnels
+        for there in remote
+        if any(here.contains(there) for here in defined[0]) and not any(inner.contains(there) for _link, inner in near)
+    ]
+    return [
+        link
+        for link, inner in near
+        if link in meant and any(here.intersect(inner) for local, _there in beyond for here in local)
+    ]
+
+
 def _on_links(
     links: Sequence[LinkNetwork], outside: Collection[int]
 ) -> Iterator[tuple[Selector | None, Selector, Selector]]:

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from ..errors import EngineError
 from ..kernel.link_networks import LinkNetwork
 from ..kernel.spec import ChildSpec
-from .bypass import LOCAL_LINKS, NONE, Piece, caught, pieces, touches
+from ..selector import Selector
+from .bypass import LOCAL_LINKS, NONE, Piece, Sides, caught, pieces, shut_in, touches
 from .definition import Definition
 from .host import KernelHost
 from .log import Log
@@ -58,21 +60,50 @@ class LinkBypass:
         own = {link.index for link in self._links if link.address == spec.local_address and not link.loopback}
         return own | self._default | self._host.links_to(spec.remote_address)
 
-    def warnings(self, definitions: Iterable[Definition]) -> list[str]:
-        """Which links a definition without a bypass takes the packets of."""
+    def warnings(self, definitions: Sequence[Definition]) -> list[str]:
+        """Which links a definition without a bypass takes the packets of, and which it shuts out of all tunnels."""
         found = []
-        for definition in definitions:
-            document = definition.document
-            if document["bypass"] != [NONE] or document["interface"] is not None:
-                continue
-            links = {
-                f"{link.link} ({link.network})": None
-                for defined in definition.selectors
-                for link in caught(defined, self._links)
-            }
+        based = [definition for definition in definitions if definition.document["interface"] is None]
+        tunnels = [sides for definition in definitions for sides in definition.selectors]
+        for definition in based:
+            if definition.document["bypass"] == [NONE]:
+                links = [link for sides in definition.selectors for link in caught(sides, self._links)]
+                if links:
+                    found.append(
+                        f"tunnel {definition.name}: takes what this host and those on its own links {_named(links)} "
+                        "send to each other, perhaps this login, too; bypass: local_links lets it pass"
+                    )
+            links = self._shut_in(definition, tunnels)
             if links:
                 found.append(
-                    f"tunnel {definition.name}: takes what this host and those on its own links {', '.join(links)} "
-                    "send to each other, perhaps this login, too; bypass: local_links lets it pass"
+                    f"tunnel {definition.name}: its local and remote networks overlap, so that what comes in clear "
+                    f"from this host's own links {_named(links)} is not forwarded into tunnels; give it an "
+                    "interface, or narrower networks"
                 )
         return found
+
+    def _shut_in(self, definition: Definition, tunnels: list[Sides]) -> list[LinkNetwork]:
+        document = definition.document
+        words = [_selector(word) for word in document["bypass"] if word not in (LOCAL_LINKS, NONE)]
+        # What a bypass names comes in unprotected as well.
+        links = [link for link in self._links if not any(word.contains(_selector(str(link.network))) for word in words)]
+        sides = [
+            sides
+            for child, sides in zip(document["children"], definition.selectors, strict=True)
+            if child["mode"] == "tunnel" and shut_in(sides, links, tunnels)
+        ]
+        if not sides:
+            return []
+        peer = document["remote"]["address"]
+        outside = self._default | (self._host.links_to(peer) if peer else frozenset())
+        outside |= {link.index for link in links if link.address == document["local"]["address"]}
+        inside = [link for link in links if link.index not in outside]
+        return [link for each in sides for link in shut_in(each, inside, tunnels)]
+
+
+def _named(links: Iterable[LinkNetwork]) -> str:
+    return ", ".join(dict.fromkeys(f"{link.link} ({link.network})" for link in links))
+
+
+def _selector(network: str) -> Selector:
+    return Selector.from_network(ipaddress.ip_network(network))

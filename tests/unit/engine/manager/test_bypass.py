@@ -13,7 +13,7 @@ from engine.errors import InputError
 from engine.kernel.link_networks import LinkNetwork
 from engine.kernel.policies import combine, covers, is_pass, passes, priority
 from engine.kernel.spec import ChildSpec
-from engine.manager.bypass import LOCAL_LINKS, pieces, read_bypass
+from engine.manager.bypass import LOCAL_LINKS, pieces, read_bypass, shut_in
 from engine.manager.definition import parse_definition
 from engine.manager.desired_policies import HOLDS, SENDS, DesiredPolicies
 from engine.manager.link_bypass import LinkBypass
@@ -168,6 +168,49 @@ def test_policies_follow_the_links_and_stay_when_the_peer_narrows(host) -> None:
     desired.drop(("child", 7))
     desired.settle()
     assert host.gateway.held == {}
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "beside", "expected"),
+    [
+        ("0.0.0.0/0", "0.0.0.0/0", (), ["lan", "dmz"]),
+        ("10.0.0.0/8", "10.0.0.0/8", (), ["lan", "dmz"]),
+        ("10.0.0.0/8", "10.8.0.0/14", (), ["lan", "dmz"]),
+        ("::/0", "::/0", (), ["lan"]),
+        # The usual ones: a site to everywhere, everywhere to a site, and one network at both ends.
+        ("10.9.0.0/24", "0.0.0.0/0", (), []),
+        ("10.9.0.0/16", "0.0.0.0/0", (), []),
+        ("0.0.0.0/0", "10.5.0.0/16", (), []),
+        ("10.9.0.0/24", "10.9.0.0/24", (), []),
+        ("10.9.0.1", "10.9.0.2", (), []),
+        # It is in the way of another tunnel, though not of itself.
+        ("10.0.0.0/8", "0.0.0.0/0", (("10.9.0.0/24", "10.5.0.0/16"),), ["lan"]),
+        ("10.0.0.0/8", "0.0.0.0/0", (("10.7.0.0/24", "10.5.0.0/16"),), []),
+        ("10.9.0.0/16", "0.0.0.0/0", (("10.9.0.0/24", "10.5.0.0/16"),), []),
+    ],
+)
+def test_a_tunnel_that_demands_protection_of_what_goes_into_tunnels(local, remote, beside, expected) -> None:
+    defined = sides(local, remote)
+    tunnels = [defined, *(sides(*each) for each in beside)]
+    assert [link.link for link in shut_in(defined, LINKS[:1] + LINKS[2:], tunnels)] == expected
+
+
+def test_the_plan_warns_of_links_that_are_shut_in(host) -> None:
+    bypass = LinkBypass(host, lambda tunnel: ["local_links"], Log("debug", False, io.StringIO()))
+    host.networks = LINKS
+    bypass.look()
+
+    def warned(**changes) -> list[str]:
+        child = {"name": "w", "local": ["0.0.0.0/0"], "remote": ["0.0.0.0/0"]}
+        return bypass.warnings([parse_definition(definition() | {"children": [child]} | changes)])
+
+    (said,) = warned()
+    assert said.startswith("tunnel hq-b1: ") and "lan (10.9.0.0/24), dmz (10.8.0.0/24)" in said
+    assert "wan" not in said and "give it an interface, or narrower networks" in said
+    assert warned(interface={"name": "ipsec0"}) == []
+    (said,) = warned(bypass=["local_links", "10.9.0.0/16"])
+    assert "dmz" in said and "lan" not in said
+    assert len(warned(bypass="none")) == 2
 
 
 def test_covers_looks_at_both_sides() -> None:
