@@ -46,13 +46,13 @@ unit-debian: setup ## the engine's unit tests on Debian's own Python and librari
 	@.cache/venv-debian/bin/python -m pytest -q -rs -p no:cacheprovider tests/unit/engine
 
 kernel: setup ## the kernel floor on a kernel with ESP
-	@$(PYTHON) -m tests.lab.guest $(PYTEST) tests/kernel --ignore tests/kernel/test_shunts.py \
+	@$(PYTHON) -m tests.lab.guest --timeout 2400 $(PYTEST) tests/kernel --ignore tests/kernel/test_shunts.py \
 	    --ignore tests/kernel/test_repairs_rules.py
 	@$(PYTEST) tests/kernel/test_shunts.py tests/kernel/test_eroute_tables.py \
 	    tests/kernel/test_repairs_rules.py  # here: no ESP, but nftables
 
 interop: setup peers ## against strongSwan and Libreswan, both ways, with a ping over ESP
-	@$(PYTHON) -m tests.lab.guest --layer $(PEERS) $(PYTEST) tests/interop
+	@$(PYTHON) -m tests.lab.guest --timeout 2400 --layer $(PEERS) $(PYTEST) tests/interop
 
 interfaces: setup ## route-based tunnels, on a kernel that has XFRM interfaces
 	@sh $(SETUP)/machine-interfaces.sh || $(MAKE) --no-print-directory uml-kernel
