@@ -192,7 +192,8 @@ class Endpoint:
                 supersede.supersede_children(turn, sa, names)
             elif sa.alive and sa.children:
                 supersede.supersede_sa(turn, sa)
-            else:
+            elif sa.claims is None and sa.state not in (State.REKEYED, State.DELETING):
+                # Whoever takes over from another one has its children soon; who is on the way out may have some yet.
                 stop.stop_sa(turn, sa)
         current = self._current(name)
         if names is not None and current is not None:

@@ -28,7 +28,9 @@ class Settings:
     :ivar rekey_margin: fraction of a lifetime left when the rekey begins; ``rekey_fuzz`` more at random.
     :ivar busy_pause: how long to wait after the first TEMPORARY_FAILURE (section 2.25); ``refused_pause``: after any
         other refusal of a rekey; each time twice as long, within ``shortest_pause`` and ``longest_pause``.
-    :ivar switch_pause: after which the peer is asked for a proof that it has a child that it had us make beside others.
+    :ivar switch_pause: after which the peer is asked for a proof that it has a child that it had us make beside others,
+        when it has not repeated its request meanwhile: who has no answer does so.
+    :ivar doubt_ends: age of such a child from which on a repetition is not heeded: anybody can repeat a message.
     :ivar duplicate_pause: how long two IKE SAs of one tunnel may stand beside each other when both are up.
     :ivar move_pause: how old a Child SA has to be to be rekeyed because the peer's NAT made a new mapping.
     :ivar max_children: Child SAs in one IKE SA.
@@ -53,7 +55,8 @@ class Settings:
     refused_pause: float = 60.0
     shortest_pause: float = 2.0
     longest_pause: float = 120.0
-    switch_pause: float = 1.0
+    switch_pause: float = 3.0
+    doubt_ends: float = 30.0
     duplicate_pause: float = 30.0
     move_pause: float = 10.0
     max_children: int = 256

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -212,10 +212,25 @@ def take_up(turn: Turn, sa: IkeSa, child: Child) -> None:
         return
     child.state, child.proof_at = ChildState.ANSWERED, turn.now + turn.settings.switch_pause
     for older in _heirs(turn, child):
-        if older.number not in sa.children and older.state in SENDING and not has_successor(older):
+        # Of several that may not be there at the peer's end, the newest is the one that it closes others for.
+        free = not has_successor(older) or older.successor.proof_at
+        if older.number not in sa.children and older.state in SENDING and free:
             older.successor = child
     turn.actions.append(InstallInbound(child.sa))
     turn.touch(sa)
+
+
+def doubt(turn: Turn, sa: IkeSa) -> None:
+    """The peer repeats its last request: it has not our answer yet, so what that made is not there at its end.
+
+    A stranger may send a copy of it, too, so this has an end, and nothing is kept of it.
+    """
+    doubtful = [c for c in sa.children.values() if c.proof_at and turn.now < c.created + turn.settings.doubt_ends]
+    for child in doubtful:
+        child.proof_at = turn.now + turn.settings.switch_pause
+    if doubtful:
+        for task in [*sa.queue, sa.request.task] if sa.request is not None else sa.queue:
+            task.reason = "" if task.reason == PROOF else task.reason
 
 
 def prove(turn: Turn, sa: IkeSa) -> None:
@@ -262,6 +277,10 @@ def switch_to(turn: Turn, child: Child) -> None:
     if child.state is ChildState.ANSWERED:
         child.state, child.proof_at = ChildState.INSTALLED, 0.0
         turn.actions.append(InstallOutbound(child.sa))
+        closing = [other for other in _generations(turn, child) if other.state is ChildState.DELETING]
+        if any(other.number > child.number for other in closing):
+            # By itself the newest one stands, but the peer does not receive on that any more.
+            turn.actions.append(PointPolicies(child.sa))
         owner = turn.registry.by_child_spi.get((child.sa.local_address, child.sa.spi_in))
         if owner is not None:
             turn.touch(owner[0])  # another IKE SA than the one of this turn, maybe; it is to be kept that it sends
@@ -273,23 +292,41 @@ def is_needed_yet(turn: Turn, child: Child) -> bool:
     return child.state in SENDING and any(h.proof_at for h in heirs) and not any(h.state in SENDING for h in heirs)
 
 
-def step_aside(turn: Turn, child: Child) -> None:
-    """Have another generation of a child send from now on, for this one is about to be closed."""
+def step_aside(turn: Turn, closing: Collection[Child]) -> None:
+    """These are about to be closed at the peer's end: have other generations send from now on."""
+    leaving = [child for child in closing if _sends(child)]
+    for child in closing:
+        child.state = ChildState.DELETING
+    for child in leaving:
+        _relieve(turn, child)
+
+
+def _relieve(turn: Turn, child: Child) -> None:
     heirs = [heir for heir in _heirs(turn, child) if heir.number > child.number or heir.state is not ChildState.REKEYED]
-    if heirs and child.state in SENDING:
+    sending = sorted((heir for heir in heirs if heir.state in SENDING), key=lambda one: one.number)
+    if heirs and not sending:
         # One that only receives so far may not be there at the peer's end yet.
-        sending = [heir for heir in heirs if heir.state in SENDING]
-        heir = max(sending or heirs, key=lambda one: one.number)
-        if heir.state is ChildState.ANSWERED:
-            switch_to(turn, heir)
-        elif _same_selectors(heir, child):
-            turn.actions.append(PointPolicies(heir.sa))
+        switch_to(turn, max(heirs, key=lambda one: one.number))
+    for heir in sending:
+        turn.actions.append(PointPolicies(heir.sa))
+
+
+def _sends(child: Child) -> bool:
+    """Whether our packets leave through it; of one that the peer rekeyed until that one's Delete comes."""
+    answered = child.successor is not None and child.successor.state is ChildState.ANSWERED
+    return child.state in SENDING or (child.state is ChildState.REKEYED and answered)
+
+
+def _hand_on(turn: Turn, child: Child) -> None:
+    """It goes: its successor sends, unless that may not be there at the peer's end yet and others send."""
+    heir = child.successor
+    if heir is not None and not (heir.proof_at and any(other.state in SENDING for other in _heirs(turn, child))):
+        switch_to(turn, heir)
 
 
 def remove(turn: Turn, sa: IkeSa, child: Child, reason: str, story: str) -> None:
     """Take a child down; its successor, if it has one, takes over without a gap."""
-    if child.successor is not None:
-        switch_to(turn, child.successor)
+    _hand_on(turn, child)
     forget(turn, sa, child)
     _let_send(turn, sa)
     heirs = _heirs(turn, child)
@@ -310,8 +347,7 @@ def make_anew(turn: Turn, sa: IkeSa, child: Child) -> None:
     """
     if child.state is ChildState.DELETING:
         return  # its Delete is out; the answer takes the rest
-    if child.successor is not None:
-        switch_to(turn, child.successor)
+    _hand_on(turn, child)
     forget(turn, sa, child)
     _let_send(turn, sa)
     heirs = _heirs(turn, child)
@@ -361,11 +397,15 @@ def clear(turn: Turn, sa: IkeSa, child: Child) -> None:
 
 def _heirs(turn: Turn, child: Child) -> list[Child]:
     """The other living generations of the same child, in whatever IKE SA of the tunnel."""
+    return [other for other in _generations(turn, child) if other.state is not ChildState.DELETING]
+
+
+def _generations(turn: Turn, child: Child) -> list[Child]:
     return [
         other
         for sa in turn.registry.of_tunnel(child.sa.tunnel)
         for other in sa.children.values()
-        if other is not child and other.config.reqid == child.config.reqid and other.state is not ChildState.DELETING
+        if other is not child and other.config.reqid == child.config.reqid
     ]
 
 

@@ -68,6 +68,7 @@ def receive(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) 
 
 def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
     if repeats_answer(turn, sa, header, datagram, path):
+        children.doubt(turn, sa)
         return
     if header.message_id != sa.expected_id or header.exchange == ExchangeType.IKE_SA_INIT:
         return

@@ -28,6 +28,8 @@ def settle(turn: Turn, new: IkeSa) -> None:
         # What is superseded is closed by itself when nothing depends on it any more (``supersede.py``).
         if not beside.proven(new) or any(child.superseded for child in old.children.values()):
             return
+        if any(child.proof_at for child in new.children.values()):
+            return  # the peer may not have it yet
         if is_silent(turn, old):
             _prepare(turn, new)
             return

@@ -55,7 +55,7 @@ def begin_delete_child(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any
         spi, config = child.sa.spi_in.to_bytes(4, "big"), supersede.terms(child)
         if task.reason == "replaced":
             # The peer receives on it no more when it has this request, so nothing of ours may be under way.
-            children.step_aside(turn, child)
+            children.step_aside(turn, [child])
         child.state = ChildState.DELETING
         if task.reason == "stopped" and child.successor is not None:
             # Replaced since the operator asked: what carries the traffic now has to go as well.
@@ -93,8 +93,7 @@ def respond_close(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
 def begin_delete_ike(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """Tell the peer that the IKE SA and all its children are closed."""
     if task.reason == "replaced":
-        for child in sa.children.values():
-            children.step_aside(turn, child)
+        children.step_aside(turn, sa.children.values())
     return ExchangeType.INFORMATIONAL, [Delete(ProtocolId.IKE, ())]
 
 
