@@ -300,6 +300,14 @@ def test_routes_take_a_source_address_that_the_tunnel_may_send_from(gateways: Pa
     apply(a, narrow(a))
     a.established()
     assert "10.2.0.0/24 dev ipsec0 src 10.1.0.1 metric 1024" in a.space.run("ip route show proto 166")
+    (link,) = re.findall(r"\d+: (\S+) +inet 10\.1\.0\.1/24", a.space.run("ip -o -4 addr show"))
+    a.space.run(f"ip addr del 10.1.0.1/24 dev {link}")
+    time.sleep(1)
+    a.space.run(f"ip addr add 10.1.0.1/24 dev {link}")
+    deadline = time.monotonic() + 3
+    while "10.2.0.0/24 dev ipsec0 src 10.1.0.1 metric 1024" not in a.space.run("ip route show proto 166"):
+        assert time.monotonic() < deadline, a.space.run("ip route show proto 166")
+        time.sleep(0.05)
     assert ping(a.space, "10.2.0.1") == 3
 
 

@@ -30,7 +30,14 @@ _SINGLE = {
     "point_policies",
     "remove_policies",
 }  # of one child alone, where there is no manager
-_INTERFACES = {"foreign_link", "require_interfaces", "make_interface", "remove_interface", "lacking_interfaces"}
+_INTERFACES = {
+    "foreign_link",
+    "require_interfaces",
+    "make_interface",
+    "remove_interface",
+    "lacking_interfaces",
+    "astray_interfaces",
+}
 
 
 @pytest.mark.parametrize(("real", "stand_in"), [(Gateway, CountingGateway), (KernelHost, CountingHost)])

@@ -128,9 +128,26 @@ class Interfaces:
                 found[each.name] = f"the settings of the interface {each.name}"
             elif missing := set(each.addresses) - addresses[link.index]:
                 found[each.name] = f"the address {min(missing)} of the interface {each.name}"
-            elif missing := set(each.routes) - routes[link.index]:
+            elif missing := set(each.routes) - routes[link.index].keys():
                 found[each.name] = f"the route to {min(missing)} through the interface {each.name}"
         return found
+
+    def astray(self, wanted: Iterable[Interface]) -> set[str]:
+        """The names of those with a route of which the source address is not what it would be now.
+
+        Addresses of other links come and go: with one of them the kernel takes it from the routes, or them with it.
+        """
+        bound = [each for each in wanted if each.routes and not all(map(_is_whole, each.inside))]
+        if not bound:
+            return set()
+        addresses, routes = self._links.addresses(), self._held_routes()
+        indexes = {link.name: link.index for link in self._all() if link.ours}
+        return {
+            each.name
+            for each in bound
+            for destination, source in self._wanted_routes(each, addresses).items()
+            if routes[indexes.get(each.name, 0)].get(destination, source) != source
+        }
 
     def _held_addresses(self) -> defaultdict[int, set[str]]:
         """The addresses of every link, by its index."""
@@ -139,12 +156,13 @@ class Interfaces:
             found[row["index"]].add(_address_text(row))
         return found
 
-    def _held_routes(self) -> defaultdict[int, set[str]]:
-        """The destinations of our routes, by the index of the link that they lead through."""
-        found: defaultdict[int, set[str]] = defaultdict(set)
+    def _held_routes(self) -> defaultdict[int, dict[str, str | None]]:
+        """Destination and source address of our routes, by the index of the link that they lead through."""
+        found: defaultdict[int, dict[str, str | None]] = defaultdict(dict)
         for family, anywhere in _ANYWHERE:
             for row in self._links.do("list the routes", "get_routes", family=family, proto=ROUTE_PROTOCOL):
-                found[row.get_attr("RTA_OIF")].add(f"{row.get_attr('RTA_DST') or anywhere}/{row['dst_len']}")
+                destination = f"{row.get_attr('RTA_DST') or anywhere}/{row['dst_len']}"
+                found[row.get_attr("RTA_OIF")][destination] = row.get_attr("RTA_PREFSRC")
         return found
 
     def _all(self) -> list[Link]:
@@ -223,7 +241,8 @@ class Interfaces:
             if address not in held:
                 self._address("add", link, address, errno.EEXIST)
         routes = self._routes(link)
-        for destination, source in self._wanted_routes(wanted).items():
+        addresses = self._links.addresses() if wanted.routes else []
+        for destination, source in self._wanted_routes(wanted, addresses).items():
             if destination not in routes:
                 self._route("add", link, destination, source)
             elif routes[destination] != source:
@@ -264,14 +283,12 @@ class Interfaces:
                 found[destination] = row.get_attr("RTA_PREFSRC")
         return found
 
-    def _wanted_routes(self, wanted: Interface) -> dict[str, str | None]:
-        if not wanted.routes:
-            return {}
+    def _wanted_routes(self, wanted: Interface, addresses: list[str]) -> dict[str, str | None]:
         versions = {6 if ":" in destination else 4 for destination in wanted.routes}
-        sources = {version: self._source(wanted, version) for version in versions}
+        sources = {version: self._source(wanted, version, addresses) for version in versions}
         return {destination: sources[6 if ":" in destination else 4] for destination in wanted.routes}
 
-    def _source(self, wanted: Interface, version: int) -> str | None:
+    def _source(self, wanted: Interface, version: int, addresses: list[str]) -> str | None:
         """The address that packets of this host's own leave with, None for the kernel's choice.
 
         The kernel takes an address of the link, else any; where the tunnel may not send from all, that may be wrong.
@@ -280,7 +297,7 @@ class Interfaces:
         if any(map(_is_whole, inside)):
             return None
         own = [address.partition("/")[0] for address in wanted.addresses]
-        return next((address for address in [*own, *self._links.addresses()] if _may_send(address, inside)), None)
+        return next((address for address in [*own, *addresses] if _may_send(address, inside)), None)
 
     def _route(self, verb: str, link: Link, destination: str, source: str | None) -> None:
         words = {

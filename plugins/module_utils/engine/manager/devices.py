@@ -87,8 +87,16 @@ class Devices:
         lacking = self._host.lacking_interfaces(list(wanted.values()))
         return {name: lacking[interface.name] for name, interface in wanted.items() if interface.name in lacking}
 
+    def astray(self) -> list[str]:
+        """The tunnels whose routes have another source address than they would be given now.
+
+        :raises KernelError: the kernel refused to tell.
+        """
+        names = self._host.astray_interfaces(list(self._standing.values())) if self._standing else ()
+        return [tunnel for tunnel, interface in self._standing.items() if interface.name in names]
+
     def mend(self, tunnel: str) -> None:
-        """Put back what :meth:`lacking` told of a tunnel.
+        """Put back what :meth:`lacking` told of a tunnel, or right what :meth:`astray` did.
 
         :raises EngineError: the kernel refused, or the name is another program's by now.
         """

@@ -213,6 +213,10 @@ class KernelHost:
         """See :meth:`..kernel.interfaces.Interfaces.lacking`."""
         return self._route(self._interfaces.lacking, wanted)
 
+    def astray_interfaces(self, wanted: Sequence[Interface]) -> set[str]:
+        """See :meth:`..kernel.interfaces.Interfaces.astray`."""
+        return self._route(self._interfaces.astray, wanted)
+
     def foreign_link(self, name: str) -> bool:
         """Whether there is a link of this name that is not ours."""
         link = self._route(self._interfaces.find, name)

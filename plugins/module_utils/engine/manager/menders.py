@@ -49,6 +49,7 @@ class Links:
 
     def __init__(self, resident: Resident) -> None:
         self._devices = resident.tunnels.devices
+        self._log = resident.log
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
@@ -62,7 +63,18 @@ class Links:
                 self._devices.mend(loss.tunnel)
             except EngineError as exc:
                 problems[loss.what] = str(exc)
+        if tunnels is None:
+            self._follow_addresses()
         return _mended(losses, problems)
+
+    def _follow_addresses(self) -> None:
+        """Give routes the source addresses that this host has by now; of these nobody took anything."""
+        for tunnel in self._devices.astray():
+            try:
+                self._devices.mend(tunnel)
+                self._log.info("the routes through the interface have another source address", tunnel=tunnel)
+            except EngineError as exc:
+                self._log.warning(f"the routes keep their source address: {exc}", tunnel=tunnel)
 
 
 class Routes:

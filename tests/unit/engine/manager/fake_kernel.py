@@ -283,6 +283,9 @@ class FakeHost:
     def lacking_interfaces(self, wanted) -> dict[str, str]:
         return {each.name: f"the interface {each.name}" for each in wanted if each.name not in self.interfaces}
 
+    def astray_interfaces(self, wanted) -> set[str]:
+        return set()
+
     def mend_rules(self) -> Future:
         done = Future()
         done.set_result([])
