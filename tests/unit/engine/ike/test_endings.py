@@ -12,6 +12,7 @@ import pytest
 from engine.crypto.entropy import SeededEntropy
 from engine.crypto.exchange import KeyExchange
 from engine.crypto.proposals import esp_proposals, ike_proposals
+from engine.ike.actions import Path
 from engine.ike.settings import Settings
 from engine.ike.v2 import init, new_child, rekey_child, rekey_ike, table
 from engine.ike.v2.turn import Turn
@@ -19,7 +20,7 @@ from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import NotifyType
 
 from .test_rekey import spis, two_children
-from .world import World, child, east_connection, mirror, pair, straight, up
+from .world import EAST, WEST, World, child, east_connection, mirror, pair, straight, up
 
 PATIENT = {"settings": Settings(retransmit=(1000.0,)), "retransmit_timeout": 1000.0}  # a lifetime ends before that
 
@@ -216,3 +217,21 @@ def test_the_group_of_the_child_before_is_guessed_first() -> None:
         world.run(1.0)
     assert drawn == [20, 31] * 2, "each as the last of its kind"
     tidy(world)
+
+
+@pytest.mark.parametrize("later", [0.0, 200.0], ids=["at once", "later"])
+@pytest.mark.parametrize("first", [True, False], ids=["in the first", "in the second"])
+def test_of_two_ike_sas_that_one_end_began_the_one_without_children_goes(first: bool, later: float) -> None:
+    world = pair(children=(child(start="manual"),), dpd_delay=0.0)
+    for number in range(2):
+        turn = Turn(world.east.engine, world.now)
+        new = init.new_initiator(turn, world.east.engine.connections.get("t"), Path(EAST, 500, WEST, 500, False))
+        if (number == 0) is first:
+            new.handshake.wanted = new.connection.children
+        world.east.do(world.east.engine._finish(turn))
+        world.run(0.5 if number else 0.5 + later)
+    assert len(world.east.sas()) == len(world.west.sas()) == 2
+    world.run(120.0)
+    world.check()
+    assert len(world.east.sas()) == len(world.west.sas()) == 1
+    assert "child_down" not in world.east.kinds() + world.west.kinds()

@@ -62,6 +62,8 @@ def settle_duplicates(turn: Turn, sa: IkeSa) -> None:
     for other in _duplicates(turn, sa):
         loser = _loser(turn, sa, other)
         winner = other if loser is sa else sa
+        if _is_idle(winner, loser) and not _crossed(turn, sa, other):
+            winner, loser = loser, winner
         if turn.now > winner.last_heard + turn.settings.silent_pause:
             # Not before it is known that the peer has the one that is to stay.
             if winner.request is None:
@@ -75,6 +77,12 @@ def settle_duplicates(turn: Turn, sa: IkeSa) -> None:
             beside.take_over(turn, winner, loser)
         else:
             sa.settle_at = turn.now + turn.settings.duplicate_pause
+
+
+def _is_idle(sa: IkeSa, other: IkeSa) -> bool:
+    """Whether we began it, and it has nothing, nor asks for anything, that ``other`` has not."""
+    ours = sa.initiator and sa.replaces is not other and not beside.asked_for(sa)
+    return ours and beside.names(sa) < beside.names(other)
 
 
 def _crossed(turn: Turn, sa: IkeSa, other: IkeSa) -> bool:
