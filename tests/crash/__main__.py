@@ -130,7 +130,7 @@ class End:
 
     def tail(self) -> str:
         """The end of the log."""
-        return self.log.read_text()[-4000:]
+        return self.log.read_text()[-10000:]
 
 
 def lay_wire() -> None:
@@ -189,13 +189,14 @@ def revive(ends: tuple[End, End], steps: int) -> None:
 
 def check_logs(ends: tuple[End, End]) -> None:
     """The first IKE SA was the only one that was set up, and no child was ever without a successor."""
+    both = "\n----\n".join(end.tail() for end in ends)
     for end in ends:
         text = end.log.read_text()
         if text.count("ike established") > 1:
-            raise Failed(f"end {end.number} set up another IKE SA:\n{end.tail()}")
+            raise Failed(f"end {end.number} set up another IKE SA:\n{both}")
         for line in NEVER_AGAIN.findall(text):
             if not HARMLESS.search(f"{line} "):
-                raise Failed(f"end {end.number}: {line}\n{end.tail()}")
+                raise Failed(f"end {end.number}: {line}\n{both}")
 
 
 def one_kill(ends: tuple[End, End], chance: random.Random) -> str:
