@@ -14,26 +14,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ..errors import EngineError
 from ..kernel.registry import rest_reqid
 from ..kernel.spec import ChildSpec
-from ..kernel.values import OUT, KernelSelector, Policy, Template
+from ..kernel.values import OUT, Policy
 from .host import KernelHost
 from .log import Log
+from .nesting import Place
+from .standing_in import StandIns, let_in, peer_of
 
-Place = tuple[KernelSelector, str, int]  # selector, direction, interface
 Way = tuple[int, frozenset[object]]
 
 # Whoever claims: ("trap", tunnel, child) or ("child", number of the Child SA), or what another file makes up.
 Claimant = tuple[object, ...]
 
-# Ranks; the second number decides among equals. What only receives lets its packets in and never stands.
-RECEIVES, LEFT, HOLDS, SENDS = range(4)
+# Ranks; the second number decides among equals. What only receives lets its packets in and never stands. What yields
+# holds a place as well, but has its packets go where a wider child of the same tunnel takes them.
+RECEIVES, LEFT, YIELDS, HOLDS, SENDS = range(5)
+_FRESH_AUDITS = 2  # of everything, each minute, for which the peer may still send by a wider child
 POINTED = 1000  # ranks between a Child SA and the next newer one, for those that are told to send in their place
-_ANY = {4: "0.0.0.0", 6: "::"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,22 @@ class Claim:
     lives: bool = False
 
     @property
+    def carries(self) -> bool:
+        """Whether it has an SA that sends."""
+        return self.lives and self.rank[0] == SENDS
+
+    @property
     def narrowed(self) -> bool:
         """Whether it sends a part of what its definition is for."""
-        return self.lives and self.rank[0] == SENDS and self.spec.defined is not None
+        return self.carries and self.spec.defined is not None
+
+
+class Standing(NamedTuple):
+    """Whose policy is to stand at a place, which, and the child whose SA it points to."""
+
+    claim: Claim
+    policy: Policy
+    spec: ChildSpec
 
 
 class Refusal(NamedTuple):
@@ -97,6 +112,8 @@ class DesiredPolicies:
         self._at: dict[Place, tuple[Claimant, ...]] = {}
         self._of_child: dict[int, set[Claimant]] = {}
         self._narrowed: Counter[int] = Counter()
+        self._stand_ins = StandIns()
+        self._fresh: dict[Claimant, int] = {}
         self._users: Counter[Way] = Counter()
         self._dirty: dict[Place, None] = {}
         self._free: dict[Place, None] = {}
@@ -125,7 +142,7 @@ class DesiredPolicies:
         self._users[way_of(spec)] += 1
         if rank[0] == SENDS:
             self._latest = max(self._latest, rank[1])
-        with self._watching({**policies, **self._others(spec, lives, before)}):
+        with self._watching({**policies, **self._others(claim, before)}):
             if before is not None:
                 self._leave(before)
             self._claims[claimant] = claim
@@ -133,12 +150,21 @@ class DesiredPolicies:
             self._narrowed[spec.reqid] += claim.narrowed
             for place in policies:
                 self._at[place] = (*self._at.get(place, ()), claimant)
+            self._stand_ins.enter(claim)
+            if claim.carries and (before is None or not before.carries):
+                self._fresh[claimant] = _FRESH_AUDITS
 
     def renew(self, tunnel: str | None = None) -> None:
         """What passes by a tunnel, or by any, may be something else now; see :meth:`settle`."""
         for claim in list(self._claims.values()):
             if tunnel in (None, claim.spec.tunnel):
                 self.claim(claim.claimant, claim.rank, claim.spec, claim.lives)
+
+    def rename(self, claimant: Claimant, tunnel: str) -> None:
+        """A claimant is of a tunnel of another name now."""
+        claim = self._claims.get(claimant)
+        if claim is not None:
+            self.claim(claimant, claim.rank, replace(claim.spec, tunnel=tunnel), claim.lives)
 
     def first_rank(self) -> tuple[int, int]:
         """The rank of a Child SA that is to send from now on, before all that do so far, but not before newer ones."""
@@ -148,15 +174,19 @@ class DesiredPolicies:
         """Want nothing any more; see :meth:`settle`."""
         claim = self._claims.get(claimant)
         if claim is not None:
-            with self._watching({**claim.policies, **self._others(claim.spec, False, claim)}):
+            with self._watching(self._others(None, claim)):
                 self._leave(claim)
+                self._fresh.pop(claimant, None)
 
-    def _others(self, spec: ChildSpec, lives: bool, before: Claim | None) -> dict[Place, Policy]:
-        """The places where a claim of ``spec``, or its end, may change what stands, besides its own."""
-        found = dict(before.policies) if before is not None else {}
-        if (spec.defined is not None and lives) or (before is not None and before.narrowed):
-            for name in self._of_child.get(spec.reqid, ()):
-                found |= self._claims[name].policies
+    def _others(self, claim: Claim | None, before: Claim | None) -> dict[Place, None]:
+        """The places where a claim, or the end of the one before, may change what stands, besides its own."""
+        found = dict.fromkeys(before.policies if before is not None else ())
+        for each in (claim, before):
+            if each is not None:
+                found |= dict.fromkeys(self._stand_ins.within(each))
+            if each is not None and each.carries:
+                for name in self._of_child.get(each.spec.reqid, ()):
+                    found |= dict.fromkeys(self._claims[name].policies)
         return found
 
     def of(self, claimant: Claimant) -> Claim | None:
@@ -185,22 +215,35 @@ class DesiredPolicies:
         """Every place that somebody claims."""
         return iter(list(self._at))
 
-    def standing(self, place: Place) -> tuple[Claim, Policy] | None:
-        """Whose policy is to stand at a place, and which; None where there is to be none."""
+    def standing(self, place: Place) -> Standing | None:
+        """What is to stand at a place; None where there is to be nothing."""
         claims = self.claims_at(place)
         if not claims or claims[0].rank[0] == RECEIVES:
             return None
-        first = claims[0]
-        policy = first.policies[place]
-        if policy.templates and not first.lives and self._narrowed[first.spec.reqid]:
+        first, policy, spec = claims[0], claims[0].policies[place], claims[0].spec
+        if policy.templates and not first.lives and self._narrowed[spec.reqid]:
             # What the peer did not let into the SAs there are asks for one of its own: it must not find those.
-            rest = policy.templates[0]._replace(reqid=rest_reqid(first.spec.reqid))
+            rest = policy.templates[0]._replace(reqid=rest_reqid(spec.reqid))
             policy = policy._replace(templates=(rest, *policy.templates[1:]))
+        elif policy.templates and first.rank[0] in (LEFT, YIELDS) and not self._sends(spec.reqid):
+            found = self._stand_ins.find(first, place)
+            if found is not None:
+                policy, spec = policy._replace(templates=found[1].templates), found[0].spec
         if place[1] != OUT:
-            for claim in claims:
-                if claim.lives and policy.templates and claim.policies[place].templates:
-                    policy = _let_in(policy, claim.policies[place].templates[0])
-        return first, policy
+            # What a wider child of the same peer has there comes from nobody else.
+            for claim in (self._claims[name] for name in self._at[place]):
+                close = peer_of(claim.spec) == peer_of(first.spec) or any(claim is each for each in claims)
+                if close and claim.lives and policy.templates and claim.policies[place].templates:
+                    policy = let_in(policy, claim.policies[place].templates[0])
+            for claim, wide in self._stand_ins.around(first, place) if first.carries and policy.templates else ():
+                # What the peer sent by a wider one before it went over to this one arrives yet.
+                whole = self._of_child[claim.spec.reqid]
+                if first.claimant in self._fresh or all(self._claims[name].lives for name in whole):
+                    policy = let_in(policy, wide.templates[0])
+        return Standing(first, policy, spec)
+
+    def _sends(self, reqid: int) -> bool:
+        return any(self._claims[name].carries for name in self._of_child.get(reqid, ()))
 
     def _leave(self, claim: Claim) -> None:
         del self._claims[claim.claimant]
@@ -209,6 +252,7 @@ class DesiredPolicies:
         self._narrowed[reqid] -= claim.narrowed
         if not self._of_child[reqid]:
             del self._of_child[reqid], self._narrowed[reqid]
+        self._stand_ins.leave(claim)
         for place in claim.policies:
             left = tuple(name for name in self._at[place] if name != claim.claimant)
             if left:
@@ -228,7 +272,7 @@ class DesiredPolicies:
         yield
         for place, stood in before.items():
             stands = self.standing(place)
-            if (stood and stood[1]) != (stands and stands[1]):
+            if (stood and stood.policy) != (stands and stands.policy):
                 self._dirty[place] = None
 
     # The kernel
@@ -248,11 +292,11 @@ class DesiredPolicies:
         """
         claim = self._claims[claimant]
         stands = [(place, self.standing(place)) for place in claim.policies]
-        wanted = [there[1] for _place, there in stands if there is not None and there[0] is claim]
+        wanted = [there.policy for _place, there in stands if there is not None and there.claim is claim]
         self._host.gateway.install_outbound(claim.spec, wanted)
         self.replaced += len(wanted)
         for place, there in stands:
-            if there is not None and there[0] is claim:
+            if there is not None and there.claim is claim:
                 self._dirty.pop(place, None)
 
     def settle(self) -> list[Refusal]:
@@ -261,18 +305,19 @@ class DesiredPolicies:
         Work grows with the places where something changed.
         """
         dirty, self._dirty = self._dirty, {}
-        wanted: dict[Claimant, list[Policy]] = {}
+        wanted: dict[tuple[Claimant, int], tuple[ChildSpec, list[Policy]]] = {}
         for place in dirty:
             stands = self.standing(place)
             if stands is not None:
-                wanted.setdefault(stands[0].claimant, []).append(stands[1])
+                whose = stands.claim.claimant, stands.spec.spi_out
+                wanted.setdefault(whose, (stands.spec, []))[1].append(stands.policy)
                 self._free.pop(place, None)
             else:
                 self._free[place] = None
         refusals = []
-        for claimant, policies in wanted.items():
+        for (claimant, _spi), (spec, policies) in wanted.items():
             try:
-                self.replaced += self._host.gateway.set_policies(policies, self._claims[claimant].spec)
+                self.replaced += self._host.gateway.set_policies(policies, spec)
             except EngineError as exc:
                 refusals.append(Refusal(claimant, exc))
         if not self._held_back:
@@ -302,8 +347,18 @@ class DesiredPolicies:
     def audit(self, held: Iterable[Policy], places: Iterable[Place] | None = None) -> list[Repair]:
         """As :meth:`compare`; :meth:`settle` then repairs what was found."""
         found = self.compare(held, places)
+        if places is None:
+            self._age()
         self.look_again(repair.place for repair in found)
         return found
+
+    def _age(self) -> None:
+        """Let children that have sent for long enough have their places for themselves."""
+        for claimant, left in list(self._fresh.items()):
+            self._fresh[claimant] = left - 1
+            if left == 1:
+                with self._watching(self._claims[claimant].policies):
+                    del self._fresh[claimant]
 
     def compare(self, held: Iterable[Policy], places: Iterable[Place] | None = None) -> list[Repair]:
         """Where what stands is not what is wanted.
@@ -315,7 +370,7 @@ class DesiredPolicies:
         found = []
         for place in self.places() if places is None else places:
             stands = self.standing(place)
-            wanted = stands[1] if stands is not None else None
+            wanted = stands.policy if stands is not None else None
             policy = there.get(place)
             passes = wanted is not None and not wanted.templates
             if passes and policy is not None and not self._host.gateway.owns(policy):
@@ -351,21 +406,6 @@ class DesiredPolicies:
 
 def _rank(claim: Claim) -> tuple[int, int]:
     return claim.rank
-
-
-def _let_in(policy: Policy, other: Template) -> Policy:
-    """``policy``, so that it lets in what comes by ``other``, too.
-
-    The kernel compares one template, so it has to leave out what the two differ in, as long as both live.
-    """
-    first = policy.templates[0]
-    if (other.protocol, other.mode) != (first.protocol, first.mode):
-        return policy
-    if other.reqid != first.reqid and not (first.shared and not first.reqid):
-        first = first._replace(reqid=0, shared=True)
-    if other.source != first.source:
-        first = first._replace(source=_ANY[6 if ":" in first.source else 4], shared=True)
-    return policy._replace(templates=(first, *policy.templates[1:])) if first != policy.templates[0] else policy
 
 
 def _serves(held: Policy, wanted: Policy) -> bool:

@@ -45,7 +45,7 @@ def lost_policies(policies: DesiredPolicies, repairs: Iterable[Repair]) -> dict[
     for repair in repairs:
         stands = policies.standing(repair.place)
         if stands is not None:
-            lost.setdefault(stands[0].claimant, []).append(stands[1])
+            lost.setdefault(stands.claim.claimant, []).append(stands.policy)
     found = {}
     for claimant, each in lost.items():
         claim = policies.of(claimant)

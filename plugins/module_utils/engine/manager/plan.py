@@ -123,10 +123,10 @@ def make_plan(
         purged = [row for row in own if row.name not in listed]
         _check_share(purged, len(own), wishes, params)
         steps += [_removal(row) for row in purged]
-    return Plan(tuple(steps), warnings + _opened(steps, params))
+    return Plan(tuple(steps), warnings + _opened(steps, params, running))
 
 
-def _opened(steps: Sequence[Step], params: Mapping[str, Any]) -> list[str]:
+def _opened(steps: Sequence[Step], params: Mapping[str, Any], running: Callable[[str], Running]) -> list[str]:
     """What is not protected any more when this is done: on purpose, and said all the same."""
     ends = [step for step in steps if step.before is not None and step.before.wanted != "inactive"]
     ends = [step for step in ends if step.after is None or step.after.wanted == "inactive"]
@@ -136,11 +136,18 @@ def _opened(steps: Sequence[Step], params: Mapping[str, Any]) -> list[str]:
     going = {step.name: step.before for step in ends if step.after is None and step.before is not None}
     again = renames(going, made).values() if going and made else ()
     names = [step.name for step in ends if step.name not in again]
-    if not names:
-        return []
-    when = "when their lifetimes are over" if params.get("phase") == 1 else "from now on"
-    what = f"the networks of {a_few(names)} have no policy {when}"
-    return [f"{what}: their packets leave in clear where a route takes them and no firewall stops them"]
+    # Children that are up outlive their IKE SA.
+    later = [name for name in names if params.get("phase") == 1 and running(name).children]
+    groups = {
+        "from now on": [name for name in names if name not in later],
+        "when their lifetimes are over": later,
+    }
+    return [
+        f"the networks of {a_few(those)} have no policy {when}: their packets leave in clear where a route takes them"
+        " and no firewall stops them"
+        for when, those in groups.items()
+        if those
+    ]
 
 
 def _check_share(purged: Sequence[Stored], defined: int, wishes: Iterable[Wish], params: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from ..errors import EngineError, KernelError
 from ..ike.actions import ChildSa
 from ..ike.connection import ChildConfig, Connection
 from ..kernel.spec import ChildSpec
-from .desired_policies import HOLDS, Claimant, DesiredPolicies, Refusal
+from .desired_policies import HOLDS, YIELDS, Claimant, DesiredPolicies, Refusal
 from .host import KernelHost, trap_of
 from .store import Stored
 from .wanted import answers_packets, holds_place
@@ -50,12 +50,13 @@ class Traps:
         if child.child not in laid:
             self.leave(child.tunnel, [child.child])
             laid[child.child] = spec
-            self._policies.claim(_claimant(child.tunnel, child.child), (HOLDS, 0), spec)
+            self._policies.claim(_claimant(child.tunnel, child.child), (YIELDS, 0), spec)
 
-    def lay(self, row: Stored, connection: Connection, local: str | None) -> None:
+    def lay(self, row: Stored, connection: Connection, local: str | None, coming: Collection[str] = ()) -> None:
         """Hold the places of those children that want it, and no others.
 
         :param local: our address towards the peer, None if there is no way to it.
+        :param coming: those that no packet has to ask for: a wider child may take their packets meanwhile.
         :raises KernelError: with every refusal; what could be laid is.
         """
         laid = self._laid.get(row.name, {})
@@ -65,7 +66,8 @@ class Traps:
         refusals: list[str] = []
         for name, spec in wanted.items():
             try:
-                self._policies.claim(_claimant(row.name, name), (HOLDS, row.number), spec)
+                rank = YIELDS if name in coming else HOLDS
+                self._policies.claim(_claimant(row.name, name), (rank, row.number), spec)
             except EngineError as exc:
                 refusals.append(str(exc))
         self._let_go(row.name, laid.keys() - wanted.keys())
@@ -98,7 +100,8 @@ class Traps:
         self._waiting.pop(old, None)
         self._laid[new] = {name: replace(spec, tunnel=new) for name, spec in self._laid.pop(old, {}).items()}
         for name, spec in self._laid[new].items():
-            self._policies.claim(_claimant(new, name), (HOLDS, 0), spec)
+            before = self._policies.of(_claimant(old, name))
+            self._policies.claim(_claimant(new, name), (before.rank[0] if before is not None else HOLDS, 0), spec)
             self._policies.drop(_claimant(old, name))
 
     def take(self, tunnel: str) -> None:

@@ -25,6 +25,7 @@ from .interface import if_id_of
 from .log import Log
 from .numbers import Numbers
 from .peers import Peers
+from .performer import claimant
 from .plan import Step
 from .repairs import Record
 from .retry import Retry
@@ -146,6 +147,9 @@ class Tunnels:
         with self._policies.together():
             self._endpoint.rename(old, new)
             self.traps.rename(old, new)
+            for sa in self._endpoint.registry.of_tunnel(new):
+                for child in sa.children.values():
+                    self._policies.rename(claimant(child.sa), new)
             self._forget_peer(old)
             if old in self._connections:
                 self._connections[new] = self._connections.pop(old)
@@ -193,6 +197,8 @@ class Tunnels:
             self._act(self._endpoint.supersede(step.name, now))
         elif anew | gone:
             self._act(self._endpoint.supersede(step.name, now, anew | gone))
+        if (anew or gone) and row.wanted != "inactive":
+            self._lay_traps(row)  # what takes over is asked for, whether a packet comes or not
         self._renew_keys(step)
         opens = row.wanted != "inactive" and row.definition.document["role"] != "responder"
         if starts_itself(row) or (opens and self._endpoint.awaited(step.name)):
@@ -475,6 +481,16 @@ class Tunnels:
         except EngineError as exc:
             self._log.error(str(exc), tunnel=name)
 
+    def _coming(self, row: Stored, connection: Connection) -> list[str]:
+        """The children that come up without a packet that asks for them; none where a former peer still has SAs."""
+        sas = self._endpoint.registry.of_tunnel(row.name)
+        peer = connection.remote_id
+        if any(sa.children and peer is not None and not (sa.remote_id and peer.matches(sa.remote_id)) for sa in sas):
+            return []
+        if row.definition.document["role"] == "responder":
+            return row.children
+        return [*needed(row), *self._endpoint.awaited(row.name)]
+
     def _refused(self, name: str, problem: EngineError) -> None:
         self._notices[name] = Notice("kernel_refused", str(problem))
         self._log.error(str(problem), tunnel=name)
@@ -485,7 +501,7 @@ class Tunnels:
         if local is None and connection.remote_address is not None:
             local = self._host.source_address(connection.remote_address)
         try:
-            self.traps.lay(row, connection, local)
+            self.traps.lay(row, connection, local, self._coming(row, connection))
         except EngineError as exc:
             self._refused(row.name, exc)
 

@@ -12,7 +12,7 @@ import pytest
 from engine.kernel.registry import rest_reqid
 from engine.kernel.spec import ChildSpec
 from engine.kernel.values import OUT, Policy
-from engine.manager.desired_policies import HOLDS, RECEIVES, SENDS, DesiredPolicies, place_of
+from engine.manager.desired_policies import HOLDS, RECEIVES, SENDS, YIELDS, DesiredPolicies, place_of
 from engine.manager.log import Log
 from engine.selector import parse_selector
 from fake_kernel import FakeHost
@@ -178,6 +178,105 @@ def test_while_two_children_hand_a_network_over_packets_of_both_are_let_in(desir
     desired.drop(("child", 9))
     desired.settle()
     assert inbound(host) == {before}, "the way it was, for nobody else"
+
+
+LAN, X, Y = REQID, REQID + 1, REQID + 2
+HALVES = ("10.2.0.0/25",), ("10.2.0.128/25",)
+
+
+def carry(desired, number, rank=SENDS, **changes):
+    """As :func:`live`, with a cipher."""
+    desired.claim(("child", number), (rank, number), replace(spec(**changes), encryption="rfc4106(gcm(aes))"), True)
+
+
+def awaits(desired, name, reqid, remote, rank=YIELDS, **changes):
+    """The place of a child that is not up."""
+    whole = replace(spec(reqid, remote=remote), child=name, **changes)
+    desired.claim(("trap", whole.tunnel, name), (rank, 1), whole)
+
+
+def test_what_was_split_goes_on_in_the_old_child_until_the_new_ones_send(desired, host):
+    carry(desired, 7, spi=7)
+    for name, reqid, remote in (("x", X, HALVES[0]), ("y", Y, HALVES[1])):
+        awaits(desired, name, reqid, remote)
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (LAN, 7), "10.2.0.0/25": (LAN, 7), "10.2.0.128/25": (LAN, 7)}
+    assert {template.reqid for template in inbound(host)} == {LAN}
+    sent = [policy for policy in host.gateway.held.values() if policy.direction == OUT]
+    ranks = {policy.selector.destination_prefix: policy.priority for policy in sent}
+    assert ranks[25] < ranks[24]
+    carry(desired, 8, spi=8)  # new keys meanwhile
+    desired.settle()
+    assert set(out(host).values()) == {(LAN, 8)}
+    carry(desired, 9, RECEIVES, reqid=X, spi=9, remote=HALVES[0])
+    desired.settle()
+    assert out(host)["10.2.0.0/25"] == (LAN, 8) and {template.reqid for template in inbound(host)} == {0, LAN}
+    carry(desired, 9, reqid=X, spi=9, remote=HALVES[0])
+    desired.settle()
+    assert out(host)["10.2.0.0/25"] == (X, 9) and out(host)["10.2.0.128/25"] == (LAN, 8)
+    assert {template.reqid for template in inbound(host)} == {0, LAN}, "what was under way is let in yet"
+    for number in (7, 8):
+        desired.drop(("child", number))
+    desired.settle()
+    assert {template.reqid for template in inbound(host)} == {X, Y}
+    assert out(host) == {"10.2.0.0/25": (X, 9), "10.2.0.128/25": (Y, 0)}
+
+
+def test_a_child_within_another_one_has_its_place_for_itself_before_long(desired, host):
+    awaits(desired, "lan", LAN, ("10.2.0.0/24",))
+    carry(desired, 7, spi=7)
+    awaits(desired, "x", X, HALVES[0])
+    carry(desired, 9, reqid=X, spi=9, remote=HALVES[0])
+    desired.settle()
+    for reqids in ({0, LAN}, {0, LAN}, {X, LAN}):
+        assert {template.reqid for template in inbound(host)} == reqids
+        assert desired.audit(host.gateway.standing_policies()) == []
+        assert desired.settle() == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"tunnel": "u"}, {"remote_address": "192.0.2.9"}, {"if_id": 5}, {"rank": HOLDS}],
+    ids=["another tunnel", "another peer", "another interface", "a packet has to ask for it"],
+)
+def test_what_is_another_peers_or_waits_for_a_packet_has_its_own_place(desired, host, other):
+    carry(desired, 7, spi=7)
+    awaits(desired, "x", X, HALVES[0], **other)
+    desired.settle()
+    assert out(host)["10.2.0.0/25"] == (X, 0)
+
+
+def test_nothing_without_a_cipher_stands_in(desired, host):
+    live(desired, 7, spi=7)
+    awaits(desired, "x", X, HALVES[0])
+    desired.settle()
+    assert out(host)["10.2.0.0/25"] == (X, 0)
+
+
+def test_a_peers_part_of_a_wide_child_carries_what_a_child_of_its_own_is_for_at_once(desired, host):
+    whole = spec().local_selectors, (parse_selector("10.0.0.0/8"),)
+    wide = replace(spec(spi=7), encryption="cbc(aes)", defined=whole)
+    desired.claim(("child", 7), (SENDS, 7), wide, True)
+    awaits(desired, "x", X, ("10.2.0.0/24",))
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (LAN, 7)}
+    carry(desired, 9, reqid=X, spi=9)
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (X, 9)}
+    assert {template.reqid for template in inbound(host)} == {0}, "what the peer still sends by the old one is let in"
+    desired.drop(("child", 7))
+    desired.settle()
+    assert {template.reqid for template in inbound(host)} == {X}
+
+
+def test_many_children_of_one_shape_are_not_compared(desired, monkeypatch):
+    compared = []
+    monkeypatch.setattr("engine.manager.nesting.covers", lambda *two: compared.append(two))
+    for number in range(200):
+        remote = (f"10.3.{number}.0/24",)
+        awaits(desired, str(number), REQID + number, remote)
+        carry(desired, number, reqid=REQID + number, spi=number + 1, remote=remote)
+    assert not compared
 
 
 def test_work_grows_with_what_changes(desired, host):

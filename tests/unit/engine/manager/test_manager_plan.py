@@ -300,6 +300,13 @@ def test_a_phase_needs_something_to_limit(state):
         plan(definition(), state=state, phase=1)
 
 
+@pytest.mark.parametrize(("running", "when"), [(UP, "when their lifetimes are over"), (DOWN, "from now on")])
+def test_the_warning_of_an_ended_ike_sa_tells_when_its_networks_lose_their_policies(running, when):
+    name = definition()["name"]
+    (warning,) = plan({"name": name}, have=[row(definition())], running=running, state="inactive", phase=1).warnings
+    assert warning.startswith(f"the networks of {name} have no policy {when}: ")
+
+
 def purged(left: int, of: int, **params: object) -> list[str]:
     have = [row(definition(f"t{n}", n), owner="fleet", number=n) for n in range(1, of + 1)]
     wanted = [definition(f"t{n}", n) for n in range(1, left + 1)]

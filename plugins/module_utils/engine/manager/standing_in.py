@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which living child takes the packets of a narrower one that is not up yet.
+
+Where a child's networks were split, narrowed under another name or got another child within them, the narrower places
+have no SA of their own at first, maybe for long: until the peer is changed, too. What carried those packets so far
+lives and goes on to do so. Both are children of one tunnel and the peer is the same, so no packet comes to anybody whom
+its definition does not name.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..kernel.policies import covers
+from ..kernel.spec import ChildSpec
+from ..kernel.values import Policy, Template
+from .nesting import Nesting, Place
+
+if TYPE_CHECKING:
+    from .desired_policies import Claim, Claimant
+
+Peer = tuple[str, str]
+_ANY = {4: "0.0.0.0", 6: "::"}
+_NO_CIPHER = ("", "ecb(cipher_null)")
+
+
+def peer_of(spec: ChildSpec) -> Peer:
+    """The tunnel and the address of its peer."""
+    return spec.tunnel, spec.remote_address
+
+
+class StandIns:
+    """The claims of each peer: those that carry packets, and the places of those that do not."""
+
+    def __init__(self) -> None:
+        self._carried: defaultdict[Peer, Nesting] = defaultdict(Nesting)
+        self._idle: defaultdict[Peer, Nesting] = defaultdict(Nesting)
+        self._at: dict[tuple[Peer, Place], dict[Claimant, Claim]] = {}
+
+    def enter(self, claim: Claim) -> None:
+        """Know a claim."""
+        peer = peer_of(claim.spec)
+        if not claim.carries:
+            for place in claim.policies:
+                self._idle[peer].add(place)
+            return
+        for place, policy in claim.policies.items():
+            if policy.templates:
+                self._carried[peer].add(place)
+                self._at.setdefault((peer, place), {})[claim.claimant] = claim
+
+    def leave(self, claim: Claim) -> None:
+        """Know it no more."""
+        peer = peer_of(claim.spec)
+        nesting = self._carried if claim.carries else self._idle
+        for place, policy in claim.policies.items():
+            if claim.carries and not policy.templates:
+                continue
+            nesting[peer].remove(place)
+            if claim.carries:
+                del self._at[peer, place][claim.claimant]
+                if not self._at[peer, place]:
+                    del self._at[peer, place]
+        if not nesting[peer]:
+            del nesting[peer]
+
+    def within(self, claim: Claim) -> Iterator[Place]:
+        """The places of other children of the peer within those of this one."""
+        peer = peer_of(claim.spec)
+        for nesting in (self._idle.get(peer), self._carried.get(peer)):
+            for place in claim.policies if nesting is not None else ():
+                yield from nesting.within(place)
+
+    def around(self, claim: Claim, place: Place) -> Iterator[tuple[Claim, Policy]]:
+        """Those that carry what a place of this claim is for, each with its own policy."""
+        peer = peer_of(claim.spec)
+        for wide in carried.around(place) if (carried := self._carried.get(peer)) is not None else ():
+            for other in self._at[peer, wide].values():
+                yield other, other.policies[wide]
+
+    def find(self, claim: Claim, place: Place) -> tuple[Claim, Policy] | None:
+        """Who stands in for a claim at a place, with its own policy: the narrowest, of several the newest."""
+        wanted = claim.policies[place].templates[0]
+        found = [
+            (-policy.priority, other.rank, other, policy)
+            for other, policy in self.around(claim, place)
+            if policy.templates[0].protocol == wanted.protocol and _takes(other, place)
+        ]
+        if not found:
+            return None
+        _priority, _rank, other, policy = max(found, key=lambda each: each[:2])
+        return other, policy
+
+
+def _takes(claim: Claim, place: Place) -> bool:
+    """Whether what is sent there is protected, and does not pass by the child."""
+    if claim.spec.encryption in _NO_CIPHER:
+        return False
+    if not claim.spec.passes:
+        return True
+    passes = [each for each, policy in claim.policies.items() if not policy.templates]
+    return not any(each[1:] == place[1:] and covers(each[0], place[0]) for each in passes)
+
+
+def let_in(policy: Policy, other: Template) -> Policy:
+    """``policy``, so that it lets in what comes by ``other``, too.
+
+    The kernel compares one template, so it has to leave out what the two differ in, as long as both live.
+    """
+    first = policy.templates[0]
+    if (other.protocol, other.mode) != (first.protocol, first.mode):
+        return policy
+    if other.reqid != first.reqid and not (first.shared and not first.reqid):
+        first = first._replace(reqid=0, shared=True)
+    if other.source != first.source:
+        first = first._replace(source=_ANY[6 if ":" in first.source else 4], shared=True)
+    return policy._replace(templates=(first, *policy.templates[1:])) if first != policy.templates[0] else policy
