@@ -33,7 +33,7 @@ _HEAD = struct.Struct("!BBHHHI")  # RFC 792: type, code, checksum, identifier, s
 _FILLING = bytes(48)
 _PATIENCE = 5.0  # seconds for the last answers
 
-Enter = Callable[[], "AbstractContextManager[None]"]
+Enter = Callable[[], AbstractContextManager[None]]
 
 
 def namespace(name: str) -> Enter:

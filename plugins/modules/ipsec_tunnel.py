@@ -230,7 +230,8 @@ options:
     description:
       - Limits O(state) to the IKE SA, phase V(1), or to the Child SAs, phase V(2).
       - O(state=active) with V(1) starts the IKE SA alone and leaves the children as they are; with V(2) all Child SAs, and
-        the IKE SA first if it is not up. Either way packets of children that are down are held, and not sent in clear. To start some of them name them in O(only_children).
+        the IKE SA first if it is not up. Either way packets of children that are down are held, and not sent in clear. To start some
+        of them name them in O(only_children).
       - O(state=inactive) with V(1) ends the IKE SA and leaves its Child SAs in use until their lifetimes are over, but they
         get no fresh keys any more (state V(retiring)). Deleting an IKE SA would close its Child SAs at once, so it
         is kept for them, and deleted with the last, and the policies with it. With V(2) the Child SAs end, the IKE SA stays,

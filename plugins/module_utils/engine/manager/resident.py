@@ -94,7 +94,7 @@ class Resident:
         self.tunnels.settled = self._settled
         told = self._owner_of, self._report, self._unsent
         self.performer = Performer(host, ports, self.policies, self.tunnels.traps, log, *told)
-        self.repairs = Repairs(menders_of(self), log, clock, lambda name: self.tunnels.changed(name))
+        self.repairs = Repairs(menders_of(self), log, clock, self._looks_different)
         self.tunnels.disturbance, self.tunnels.record = self.repairs.disturbance, self.repairs.record
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
         self._told = Bucket(TOLD_RATE, TOLD_BURST)
@@ -225,6 +225,9 @@ class Resident:
         except KernelError as exc:
             self.log.error(f"cannot reserve an SPI: {exc}")
             raise
+
+    def _looks_different(self, tunnel: str) -> None:
+        self.tunnels.changed(tunnel)
 
     def _bypass_of(self, tunnel: str) -> list[str]:
         row = self.tunnels.rows.get(tunnel)

@@ -63,7 +63,7 @@ def conn(text: str):
 
 
 def one(*lines: str):
-    return conn(CLOUD.split("conn cloud-2")[0].replace("\tmark=5/0xffffffff\n\tvti-interface=vti1\n", "")
+    return conn(CLOUD.split("conn cloud-2", maxsplit=1)[0].replace("\tmark=5/0xffffffff\n\tvti-interface=vti1\n", "")
                 .replace("\tleftvti=169.254.10.2/30\n", "") + "".join(f"\t{line}\n" for line in lines))  # fmt: skip
 
 

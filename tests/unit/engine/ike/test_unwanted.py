@@ -99,7 +99,7 @@ def test_a_child_that_the_peer_has_lost_is_not_made_anew_after_a_stop() -> None:
 
 def test_a_child_that_vanished_is_not_made_anew_after_a_stop() -> None:
     world = two_children()
-    (spi,) = world.east.kernel.inbound
+    (spi,) = list(world.east.kernel.inbound)
     world.east.do(world.east.engine.rekey("t", world.now))
     world.east.stop(children=["lan"])
     world.east.do(world.east.engine.kernel_event(Vanished(EAST, 50, spi), world.now))

@@ -99,10 +99,12 @@ def test_what_is_defined_by_itself_does_not_pass() -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("local_links", ["local_links"]), ("none", ["none"]), (["10.9.0.0/24", "local_links", "10.9.0.0/24"],
-        ["10.9.0.0/24", "local_links"]), ("10.9.0.7", ["10.9.0.7/32"]),
+        ("local_links", ["local_links"]),
+        ("none", ["none"]),
+        (["10.9.0.0/24", "local_links", "10.9.0.0/24"], ["10.9.0.0/24", "local_links"]),
+        ("10.9.0.7", ["10.9.0.7/32"]),
     ],
-)  # fmt: skip
+)
 def test_the_option_in_its_canonical_form(value, expected) -> None:
     assert read_bypass(value, "bypass") == expected
 
