@@ -41,7 +41,8 @@ DEFINITION: dict[str, Any] = {
         },
     },
     "encapsulation": {"type": "str", "choices": ["auto", "force"]},
-    "bypass": {"type": "list", "elements": "str"},
+    # ansible-core takes the name for a password.
+    "bypass": {"type": "list", "elements": "str", "no_log": False},
     "interface": {
         "type": "dict",
         "options": {
