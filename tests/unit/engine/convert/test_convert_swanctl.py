@@ -55,7 +55,7 @@ def test_a_site_is_carried_over_with_a_report():
     }  # fmt: skip
     assert office.document["ike"] == {
         "version": 2, "proposals": ["aes256gcm16-prfsha384-ecp384", "aes256-sha256-modp2048"],
-        "lifetime": 8 * 3600, "dpd_delay": 45,
+        "lifetime": 8 * 3600, "dpd_delay": 45, "retransmit_timeout": 60,
     }  # fmt: skip
     assert office.document["encapsulation"] == "force"
     lan, web, gre, voice = office.document["children"]

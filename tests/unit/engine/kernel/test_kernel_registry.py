@@ -49,7 +49,7 @@ def test_a_child_keeps_its_request_id_over_restarts(registry, tmp_path) -> None:
 
 
 def test_a_freed_request_id_is_used_again_when_all_are_taken(registry, monkeypatch) -> None:
-    monkeypatch.setattr(module, "REQID_LAST", REQID_FIRST + 1)
+    monkeypatch.setattr(module, "MANUAL_FIRST", REQID_FIRST + module.REST + 2)  # room for two children
     ids = [registry.allocate("lab", "hq", name) for name in "ab"]
     with pytest.raises(KernelError, match="all of our range are in use"):
         registry.allocate("lab", "hq", "c")

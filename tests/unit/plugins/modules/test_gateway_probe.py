@@ -100,6 +100,7 @@ READ_ONLY = [
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "same").write_text("# fleet.ipsec\n")
+    (tmp_path / "same").chmod(0o644)  # whatever the umask of the tests is
     wanted = [
         {"path": f"{tmp_path}/new/file", "content": "# fleet.ipsec\n"},
         {"path": f"{tmp_path}/same", "content": "# fleet.ipsec\n"},
