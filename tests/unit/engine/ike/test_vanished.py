@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from engine.ike.actions import InstallInbound, InstallOutbound, RemovePolicies, ResetPolicies, Vanished
+from engine.ike.v2.sa import Kind
+from engine.selector import parse_selector
 
-from .world import EAST, WEST, Host, World, child, pair, up
+from .world import EAST, WEST, Host, World, child, east_connection, mirror, pair, up
 
 
 def vanish(world: World, host: Host, *spis: tuple[str, int]) -> list[object]:
@@ -90,3 +94,40 @@ def test_a_retired_ike_sa_makes_nothing_anew_and_ends() -> None:
     vanish(world, world.east, *both(world.east))
     world.run(1.0)
     assert not world.east.sas() and not world.west.kernel.inbound
+
+
+def test_what_was_to_be_closed_stays_while_what_replaces_it_is_made_anew() -> None:
+    first, second = parse_selector("10.1.0.0/16"), parse_selector("10.9.0.0/16")
+    world = up(children=(child("a", 1), replace(child("b", 2), local=(second,))))
+    new = east_connection(children=(replace(child("lan", 3), local=(first, second)),))
+    for host, connection in ((world.west, mirror(new)), (world.east, new)):
+        host.engine.define(connection)
+        host.do(host.engine.supersede("t", world.now, ["a", "b"]))
+    while world.east.kernel.sending(3) is None:
+        world.run(0.001)
+    (sa,) = world.east.engine.registry.of_tunnel("t")
+    assert {task.kind for task in (sa.request.task, *sa.queue)} == {Kind.DELETE_CHILD} and sa.queue
+    lan = world.east.kernel.sending(3)
+    vanish(world, world.east, (lan.local_address, lan.spi_in), (lan.remote_address, lan.spi_out))
+    while world.east.kernel.sending(3) is None:
+        for host in (world.east, world.west):
+            assert host.kernel.sending(2) is not None, "it carries its packets until then"
+        world.run(0.001)
+    world.run(1.0)
+    world.check(3)
+    assert len(world.east.kernel.inbound) == len(world.west.kernel.inbound) == 1
+
+
+def test_a_child_that_was_rekeyed_stays_while_its_successor_is_made_anew() -> None:
+    world = up()
+    world.east.do(world.east.engine.rekey("t", world.now, ["lan"]))
+    world.east.do(world.east.engine.rekey("t", world.now))  # its Delete has to wait for this
+    while len(world.east.kernel.outbound) == 1:
+        world.run(0.001)
+    lan = world.east.kernel.sending(1)
+    vanish(world, world.east, (lan.local_address, lan.spi_in), (lan.remote_address, lan.spi_out))
+    for _unused in range(500):
+        assert world.east.kernel.sending(1) is not None, "it carries its packets until then"
+        world.run(0.001)
+    world.check()
+    assert len(world.east.kernel.inbound) == len(world.west.kernel.inbound) == 1

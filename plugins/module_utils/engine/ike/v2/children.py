@@ -286,9 +286,12 @@ def switch_to(turn: Turn, child: Child) -> None:
             turn.touch(owner[0])  # another IKE SA than the one of this turn, maybe; it is to be kept that it sends
 
 
-def is_needed_yet(turn: Turn, child: Child) -> bool:
-    """Whether it sends, and what is to take its place may not be there at the peer's end yet."""
+def is_needed_yet(turn: Turn, sa: IkeSa, child: Child) -> bool:
+    """Whether what is to take its place is not there yet, here or as far as we know at the peer's end."""
     heirs = _heirs(turn, child)
+    if not heirs:
+        asked = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
+        return any(task.kind is Kind.NEW_CHILD and task.config.reqid == child.config.reqid for task in asked)
     return child.state in SENDING and any(h.proof_at for h in heirs) and not any(h.state in SENDING for h in heirs)
 
 

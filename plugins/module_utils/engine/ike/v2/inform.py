@@ -48,7 +48,9 @@ def begin_delete_child(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any
     elif child.number not in sa.children:
         return None
     else:
-        if task.reason == "replaced" and children.is_needed_yet(turn, child):
+        if task.reason == "replaced" and supersede.is_needed(turn, child):
+            return None  # what was to take over is gone meanwhile; when something else does, it is closed
+        if task.reason == "replaced" and children.is_needed_yet(turn, sa, child):
             due = turn.now + turn.settings.switch_pause / 4
             sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced", not_before=due))
             return None

@@ -94,14 +94,29 @@ def settle(turn: Turn, tunnel: str) -> None:
     old = superseded(turn, tunnel)
     if not old:
         return
-    connection = turn.connections.get(tunnel)
-    configs = connection.children if connection is not None else ()
-    # As long as we do not send on the new one, the peer must not take the old one down.
-    fresh = [child for child in _fresh(turn, tunnel) if not child.proof_at]
+    configs, fresh = _configs(turn, tunnel), _in_use(turn, tunnel)
     for sa, child in old:
         if not _depended_on(child, configs, fresh) and sa.alive and not _closing(sa, child):
             sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
             turn.touch(sa)
+
+
+def is_needed(turn: Turn, child: Child) -> bool:
+    """Whether a superseded child, no other generation of which has its place, still carries packets alone."""
+    if not child.superseded or (child.successor is not None and child.successor.state in _CARRY):
+        return False
+    tunnel = child.sa.tunnel
+    return _depended_on(child, _configs(turn, tunnel), _in_use(turn, tunnel))
+
+
+def _configs(turn: Turn, tunnel: str) -> tuple[ChildConfig, ...]:
+    connection = turn.connections.get(tunnel)
+    return connection.children if connection is not None else ()
+
+
+def _in_use(turn: Turn, tunnel: str) -> list[Child]:
+    """What has been made since: as long as we do not send on it, the peer must not take what is older down."""
+    return [child for child in _fresh(turn, tunnel) if not child.proof_at]
 
 
 def _closing(sa: IkeSa, child: Child) -> bool:
