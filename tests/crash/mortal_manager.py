@@ -22,13 +22,13 @@ from engine.ike.settings import Settings  # isort: skip
 from engine.kernel.client import XfrmClient  # isort: skip
 from engine.kernel.registry import Registry  # isort: skip
 from engine.manager import command, service  # isort: skip
-from engine.manager.live import Live  # isort: skip
+from engine.manager.journal import Journal  # isort: skip
 from engine.manager.sockets import Port  # isort: skip
 from engine.manager.store import Store  # isort: skip
 
 DOINGS: tuple[tuple[type, str], ...] = (
-    (Live, "_write"),
-    (Live, "_begin_anew"),
+    (Journal, "_write"),
+    (Journal, "_begin_anew"),
     (Store, "commit"),
     (Registry, "record"),
     (XfrmClient, "batch"),

@@ -28,7 +28,7 @@ SPIS = {"tun": 0x113, "comp": 0x114, "esp": 0x115, "ah": 0x116}
 KEY = "0x" + "5a" * 32
 
 
-class Ways:
+class ChildRoutes:
     """SAs both ways between the sites, keyed by hand; ``family`` is that of packets and gateways."""
 
     def __init__(self, sites: tuple[Site, Site], tmp_path, family: int) -> None:
@@ -101,12 +101,12 @@ class Ways:
 
 
 @pytest.fixture(params=[4, 6])
-def ways(request, sites, tmp_path) -> Ways:
-    return Ways(sites, tmp_path, request.param)
+def ways(request, sites, tmp_path) -> ChildRoutes:
+    return ChildRoutes(sites, tmp_path, request.param)
 
 
 @pytest.mark.parametrize("names", ["tun esp ah", "esp ah", "tun comp esp ah"])
-def test_packets_pass_after_ungrouping_and_grouping_at_one_end(ways: Ways, names: str) -> None:
+def test_packets_pass_after_ungrouping_and_grouping_at_one_end(ways: ChildRoutes, names: str) -> None:
     """Under the same policies, and once more with policies of their own."""
     ends = INNER[ways.family] if "tun" in names else OUTER[ways.family]
     first = "comp" if "comp" in names else "esp"
@@ -130,7 +130,7 @@ def test_packets_pass_after_ungrouping_and_grouping_at_one_end(ways: Ways, names
     ways.pass_(ends)
 
 
-def test_a_group_without_its_tun_is_what_it_is_when_made_afresh(ways: Ways) -> None:
+def test_a_group_without_its_tun_is_what_it_is_when_made_afresh(ways: ChildRoutes) -> None:
     """``tun esp ah`` was used, and undone; as ``esp ah`` it understands an end that never had a tun."""
     inner, outer = INNER[ways.family], OUTER[ways.family]
     for site in (0, 1):
@@ -158,7 +158,7 @@ def test_a_group_without_its_tun_is_what_it_is_when_made_afresh(ways: Ways) -> N
 
 
 @pytest.mark.parametrize("ways", [4], indirect=True)
-def test_the_mode_is_shown_and_said(ways: Ways, capsys) -> None:
+def test_the_mode_is_shown_and_said(ways: ChildRoutes, capsys) -> None:
     ways.make(0, "tun esp ah")
     ways.group(0, "tun esp ah")
     said, directory = ways.said("esp", 0), ways.directories[0]
@@ -174,7 +174,7 @@ def test_the_mode_is_shown_and_said(ways: Ways, capsys) -> None:
 
 
 @pytest.mark.parametrize("ways", [4], indirect=True)
-def test_a_member_that_expired_is_made_again_as_its_group_needs_it(ways: Ways) -> None:
+def test_a_member_that_expired_is_made_again_as_its_group_needs_it(ways: ChildRoutes) -> None:
     """Nothing is dropped for good: neither in its group, nor once that is undone under a policy."""
     inner = INNER[ways.family]
     for site in (0, 1):

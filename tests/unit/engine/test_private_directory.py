@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from engine.errors import MissingError
 from engine.kernel.registry import Registry
-from engine.manager.live import Live
+from engine.manager.journal import Journal
 from engine.manager.log import Log
 from engine.manager.numbers import Numbers
 from engine.manager.service import Options, serve
@@ -75,7 +75,7 @@ def test_links_to_elsewhere_are_not_followed(tmp_path: Path, name: str) -> None:
     precious.write_text("precious")
     (runtime / name).symlink_to(precious)
     makers = {
-        "live": lambda: Live(str(runtime), Log("error", False), "boot"),
+        "live": lambda: Journal(str(runtime), Log("error", False), "boot"),
         "numbers.new": lambda: Numbers(str(runtime)),
         "manager.lock": lambda: serve(Options(str(runtime / "definitions.sqlite"), str(runtime))),
         "kernel.sqlite": lambda: Registry(str(runtime)),

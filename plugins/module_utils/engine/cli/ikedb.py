@@ -14,8 +14,8 @@ from ..convert import ikedb, ikedb_write, importing, yaml_writer
 from ..convert.files import Files
 from ..convert.ikedb_dtd import DTD
 from ..convert.importing import Source, Wishes
+from ..convert.mirror import swapped
 from ..convert.report import Conversion, Report, Tunnel, summary
-from ..convert.swap import swapped
 from ..errors import InputError, MissingError, a_few
 from ..manager.client import DEFAULT_CONTROL, Client
 from .common import Parser, UsageError, complain, guarded, say, show_json

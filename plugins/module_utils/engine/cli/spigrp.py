@@ -12,7 +12,7 @@ from functools import partial
 
 from ..errors import InputError
 from ..kernel.addresses import is_local
-from ..kernel.chain import TUN
+from ..kernel.group_rules import TUN
 from ..kernel.group_snapshot import Members, Snapshot
 from ..kernel.groups import Group, Plan, perform, plan_group, plan_ungroup, read_file, read_listing, show
 from ..kernel.klips import group_lines, sa_lines

@@ -14,7 +14,7 @@ from ..manager.definition import parse_definition
 from ..manager.options import DEFINITION
 from ..manager.schema import Problems
 from ..secret import Secret
-from . import devices
+from . import route_based
 from .keys import Keyring, SharedKey, ends_of, settle
 from .report import IGNORED, LOST, SKIPPED, Entry, Report, Tunnel, Unfit
 from .rows import Part, Tell
@@ -121,7 +121,7 @@ def _finished(draft: Draft, keyring: Keyring, names: Names) -> Tunnel | None:
     if draft.skipped:
         return None
     document = draft.document
-    devices.settle(draft)
+    route_based.settle(draft)
     _settle_children(draft)
     if not document.get("children"):
         if not any(child.skipped for child in draft.children):

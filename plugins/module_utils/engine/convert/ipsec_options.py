@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import algorithms, devices, words
+from . import algorithms, route_based, words
 from .report import IGNORED, LOST, SKIPPED, Unfit
 from .rows import Carried, Left, Row, Tell
 
@@ -96,14 +96,14 @@ CONNECTION: dict[str, Row] = {
     "sendca": Left(IGNORED, _CERTIFICATES),
     "require-id-on-certificate": Left(IGNORED, _CERTIFICATES),
     "dns-match-id": Left(IGNORED, _CERTIFICATES),
-    "installpolicy": Carried("policies", devices.no_policies),
-    "mark": Carried("device.mark", devices.raw),
-    **dict.fromkeys(("mark_in", "mark-in"), Carried("device.mark_in", devices.raw)),
-    **dict.fromkeys(("mark_out", "mark-out"), Carried("device.mark_out", devices.raw)),
-    "vti-interface": Carried("device.name", devices.name),
-    "vti-routing": Carried("device.routes", devices.routing),
+    "installpolicy": Carried("policies", route_based.no_policies),
+    "mark": Carried("device.mark", route_based.raw),
+    **dict.fromkeys(("mark_in", "mark-in"), Carried("device.mark_in", route_based.raw)),
+    **dict.fromkeys(("mark_out", "mark-out"), Carried("device.mark_out", route_based.raw)),
+    "vti-interface": Carried("device.name", route_based.name),
+    "vti-routing": Carried("device.routes", route_based.routing),
     "vti-shared": Left(LOST, "each tunnel has an interface of its own", "", _NO),
-    "ipsec-interface": Carried("device.ipsec", devices.numbered),
+    "ipsec-interface": Carried("device.ipsec", route_based.numbered),
     "ipsec-interface-managed": Left(LOST, "the tunnel manager makes the interface", "", _YES),
     "connaddrfamily": Left(IGNORED, "the addresses tell"),
     "hostaddrfamily": Left(IGNORED, "the addresses tell"),
@@ -181,8 +181,8 @@ END: dict[str, Row] = {
     "updown": Left(LOST, "no script is run", _SCRIPT, ("", "%disabled")),
     "addresspool": Left(SKIPPED, _VIRTUAL, _FIXED),
     "dns": Left(LOST, _VIRTUAL, _FIXED),
-    "interface-ip": Carried("device.{side}", devices.address),
-    "vti": Carried("device.{side}", devices.address),
+    "interface-ip": Carried("device.{side}", route_based.address),
+    "vti": Carried("device.{side}", route_based.address),
     "subnetwithin": Left(SKIPPED, "networks that the peer chooses are not possible", "list the networks"),
     "id2": Left(SKIPPED, "there is one round of authentication", _OTHER_AUTH),
     "auth2": Left(SKIPPED, "there is one round of authentication", _OTHER_AUTH),

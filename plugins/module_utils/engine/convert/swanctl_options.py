@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import algorithms, devices, words
+from . import algorithms, route_based, words
 from .assemble import psk_only
 from .report import IGNORED, LOST, SKIPPED
 from .rows import Carried, Left, Row, Rows, Tell
@@ -66,8 +66,8 @@ CONNECTION: dict[str, Row] = {
     "reauth_time": Left(LOST, "IKE SAs are rekeyed, not authenticated again", "", ("0", "0s")),
     "over_time": Left(IGNORED, "the engine chooses its own margin"),
     "rand_time": Left(IGNORED, "the engine chooses its own margin"),
-    "if_id_in": Carried("device.if_id_in", devices.raw),
-    "if_id_out": Carried("device.if_id_out", devices.raw),
+    "if_id_in": Carried("device.if_id_in", route_based.raw),
+    "if_id_out": Carried("device.if_id_out", route_based.raw),
     "mediation": Left(SKIPPED, "mediation is not supported", "connect the peers directly", _NO),
     "mediated_by": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
     "mediation_peer": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
@@ -109,7 +109,7 @@ CHILD: dict[str, Row] = {
     "rand_packets": Left(IGNORED, "the engine chooses its own margin"),
     "updown": Left(LOST, "no script is run", _SCRIPT),
     "hostaccess": Left(IGNORED, "no script is run that would open the firewall"),
-    "policies": Carried("policies", devices.no_policies),
+    "policies": Carried("policies", route_based.no_policies),
     "policies_fwd_out": Left(LOST, "no outbound forward policy is made", "", _NO),
     "dpd_action": Left(LOST, "a dead peer's tunnel is tried again as its start says", "", ("trap", "restart", "start")),
     "close_action": Left(LOST, "a closed child comes back as its start says", "", ("none", "trap", "start")),
@@ -118,13 +118,13 @@ CHILD: dict[str, Row] = {
     "reqid": Left(IGNORED, "the manager chooses its own request IDs"),
     "priority": Left(LOST, "the manager chooses the priority by the networks", "", ("0",)),
     "interface": Left(LOST, "policies hold on every interface", "restrict it with nftables"),
-    "mark_in": Carried("device.mark_in", devices.raw),
+    "mark_in": Carried("device.mark_in", route_based.raw),
     "mark_in_sa": Left(LOST, "packets are not chosen by mark", "", _NO),
-    "mark_out": Carried("device.mark_out", devices.raw),
+    "mark_out": Carried("device.mark_out", route_based.raw),
     "set_mark_in": Left(LOST, "no mark is set", "set it with nftables", ("0",)),
     "set_mark_out": Left(LOST, "no mark is set", "set it with nftables", ("0",)),
-    "if_id_in": Carried("device.if_id_in", devices.raw),
-    "if_id_out": Carried("device.if_id_out", devices.raw),
+    "if_id_in": Carried("device.if_id_in", route_based.raw),
+    "if_id_out": Carried("device.if_id_out", route_based.raw),
     "label": Left(LOST, "no security label is negotiated", ""),
     "label_mode": Left(LOST, "no security label is negotiated", ""),
     "tfc_padding": Left(LOST, "packets are not padded", "", ("0",)),

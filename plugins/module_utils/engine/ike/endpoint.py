@@ -37,12 +37,12 @@ from .connections import Connections
 from .settings import Settings
 from .v2 import children, handover, init, lifecycle, stop, supersede, timers
 from .v2.children import serves, takes
+from .v2.context import Context, Registry
 from .v2.cookie import Cookies, HalfOpen, Refusals
 from .v2.dispatch import new_peer, pump, receive
 from .v2.exchange import unprotected
 from .v2.sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
 from .v2.snapshot import freeze, thaw
-from .v2.turn import Registry, Turn
 from .views import IkeView, view
 
 # (local address, remote address, IP protocol, reqid) -> SPI; raises KernelError.
@@ -121,32 +121,32 @@ class Endpoint:
         if connection is None:
             raise InputError("name", name, "no such tunnel is defined", "define it first")
         wanted = init.auto_children(connection) if children is None else self._named(connection, children)
-        turn = Turn(self, now)
+        context = Context(self, now)
         sa = self._current(name)
         if sa is None:
-            sa = init.new_initiator(turn, connection, path or self._default_path(connection))
+            sa = init.new_initiator(context, connection, path or self._default_path(connection))
             sa.handshake.wanted = tuple(wanted)
         else:
             sa.retired = False
             known = wanted
-            wanted = self._want(turn, sa, wanted)
+            wanted = self._want(context, sa, wanted)
             if packet is not None and not wanted:
-                self._want_more(turn, sa, known, packet)
+                self._want_more(context, sa, known, packet)
         if packet is not None:
             sa.packets = (sa.packets or {}) | {child.name: packet for child in wanted}
-        return self._finish(turn)
+        return self._finish(context)
 
     def stop(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
         """Take a tunnel down, or only the children named; the peer is told."""
-        turn = Turn(self, now)
+        context = Context(self, now)
         if children is not None:
             names = set(children)
             for sa in self.registry.of_tunnel(name):
-                stop.stop_children(turn, sa, names)
-            return self._finish(turn)
+                stop.stop_children(context, sa, names)
+            return self._finish(context)
         for sa in [*self.registry.of_tunnel(name), *self.registry.half_open(name)]:
-            stop.stop_sa(turn, sa)
-        return self._finish(turn)
+            stop.stop_sa(context, sa)
+        return self._finish(context)
 
     def retire(self, name: str, now: float) -> list[Action]:
         """Take the IKE SA of a tunnel down without taking its children from whoever uses them.
@@ -155,17 +155,17 @@ class Endpoint:
         rekeys none, neither for us nor for the peer, and is deleted when the last one is gone. :meth:`start` has it
         go on as before.
         """
-        turn = Turn(self, now)
+        context = Context(self, now)
         for sa in [*self.registry.of_tunnel(name), *self.registry.half_open(name)]:
             if sa.alive:
-                lifecycle.retire(turn, sa)
+                lifecycle.retire(context, sa)
             elif sa.state not in AUTHENTICATED:
-                stop.stop_sa(turn, sa)
-        return self._finish(turn)
+                stop.stop_sa(context, sa)
+        return self._finish(context)
 
     def rekey(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
         """Replace the keys of the IKE SA of a tunnel, or those of the children named, now."""
-        turn = Turn(self, now)
+        context = Context(self, now)
         sa = self._current(name)
         if sa is not None and sa.alive:
             if children is None:
@@ -175,8 +175,8 @@ class Endpoint:
                 for child in sa.children.values():
                     if child.config.name in names and child.state is ChildState.INSTALLED and not child.superseded:
                         timers.start_rekey(sa, child)
-            turn.touch(sa)
-        return self._finish(turn)
+            context.touch(sa)
+        return self._finish(context)
 
     def supersede(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
         """Replace, after :meth:`define`, what a definition of before brought about, without a moment in between.
@@ -185,24 +185,24 @@ class Endpoint:
         option of the IKE SA changed (``children`` is None) another one has to be started: :meth:`awaited` tells
         which children it is to have.
         """
-        turn = Turn(self, now)
+        context = Context(self, now)
         names = None if children is None else set(children)
         for sa in self.registry.of_tunnel(name):
             if names is not None:
-                supersede.supersede_children(turn, sa, names)
+                supersede.supersede_children(context, sa, names)
             elif sa.alive and sa.children:
-                supersede.supersede_sa(turn, sa)
+                supersede.supersede_sa(context, sa)
             elif sa.claims is None and sa.state not in (State.REKEYED, State.DELETING):
                 # Whoever takes over from another one has its children soon; who is on the way out may have some yet.
-                stop.stop_sa(turn, sa)
+                stop.stop_sa(context, sa)
         current = self._current(name)
         if names is not None and current is not None:
-            self._want(turn, current, supersede.awaited(turn, name))
-        return self._finish(turn)
+            self._want(context, current, supersede.awaited(context, name))
+        return self._finish(context)
 
     def awaited(self, name: str) -> list[str]:
         """The children of a tunnel that are to take over from superseded ones and are not up yet."""
-        return [config.name for config in supersede.awaited(Turn(self, 0.0), name)]
+        return [config.name for config in supersede.awaited(Context(self, 0.0), name)]
 
     def negotiates(self, name: str) -> bool:
         """Whether we have asked for a child of a tunnel, or are about to."""
@@ -220,38 +220,38 @@ class Endpoint:
 
     def receive(self, datagram: bytes, path: Path, now: float) -> list[Action]:
         """Take an IKE message (without the non-ESP marker) that came along ``path``."""
-        turn = Turn(self, now)
+        context = Context(self, now)
         try:
             header = Header.parse(datagram)
         except IkeError as exc:
-            turn.reject(path, exc.reason, exc.story)
-            return turn.actions
+            context.reject(path, exc.reason, exc.story)
+            return context.actions
         if header.major != 2:
-            self._other_version(turn, header, path)
-            return turn.actions
+            self._other_version(context, header, path)
+            return context.actions
         sa = self._addressee(header, datagram, path)
         if sa is not None:
-            receive(turn, sa, header, datagram, path)
+            receive(context, sa, header, datagram, path)
         elif self._opens(header):
-            new_peer(turn, header, datagram, path)
-        return self._finish(turn)
+            new_peer(context, header, datagram, path)
+        return self._finish(context)
 
     def kernel_event(self, event: KernelEvent, now: float) -> list[Action]:
         """Take what the kernel tells."""
-        turn = Turn(self, now)
+        context = Context(self, now)
         if isinstance(event, Acquire):
             return self._acquire(event, now)
         if isinstance(event, Expire):
-            self._expire(turn, event)
+            self._expire(context, event)
         elif isinstance(event, Vanished):
-            self._vanished(turn, event)
+            self._vanished(context, event)
         elif isinstance(event, Unanswered):
-            self._unanswered(turn, event)
+            self._unanswered(context, event)
         elif isinstance(event, InstallFailed):
-            self._install_failed(turn, event)
+            self._install_failed(context, event)
         elif isinstance(event, MappingChanged):
-            self._mapping_changed(turn, event)
-        return self._finish(turn)
+            self._mapping_changed(context, event)
+        return self._finish(context)
 
     def next_deadline(self) -> float | None:
         """When :meth:`tick` has to be called next, None for never."""
@@ -265,7 +265,7 @@ class Endpoint:
 
     def tick(self, now: float) -> list[Action]:
         """Do what is due, of ``settings.due_at_once`` IKE SAs at most; :meth:`next_deadline` tells whether more is."""
-        turn = Turn(self, now)
+        context = Context(self, now)
         for _unused in range(self.settings.due_at_once):
             when = self.next_deadline()
             if when is None or when > now:
@@ -273,8 +273,8 @@ class Endpoint:
             number = heapq.heappop(self._heap)[1]
             sa = self._waiting.pop(number)
             sa.wake = 0.0
-            timers.wake(turn, sa)
-        return self._finish(turn)
+            timers.wake(context, sa)
+        return self._finish(context)
 
     # Going on in another process
 
@@ -302,11 +302,11 @@ class Endpoint:
         :returns: what to do, and by tunnel why its records cannot be used: it has no IKE SA then.
         """
         thawed = thaw(records, self.connections.get, now)
-        turn = Turn(self, now)
+        context = Context(self, now)
         for sa in thawed.sas:
             self.registry.resume(sa)
-            turn.touch(sa)
-        return self._finish(turn), thawed.problems
+            context.touch(sa)
+        return self._finish(context), thawed.problems
 
     # Views
 
@@ -318,26 +318,26 @@ class Endpoint:
 
     # Parts
 
-    def _finish(self, turn: Turn) -> list[Action]:
-        """Begin queued work and set the timers of all SAs that this turn touched."""
-        while turn.touched:
-            sa = turn.touched.popitem()[1]
+    def _finish(self, context: Context) -> list[Action]:
+        """Begin queued work and set the timers of all SAs that this call touched."""
+        while context.touched:
+            sa = context.touched.popitem()[1]
             self._touched[sa.number] = sa
-            supersede.settle(turn, sa.connection.name)
+            supersede.settle(context, sa.connection.name)
             lifecycle.end_retirement(sa)
-            handover.settle(turn, sa)
-            pump(turn, sa)
-            turn.touched.pop(sa.number, None)
+            handover.settle(context, sa)
+            pump(context, sa)
+            context.touched.pop(sa.number, None)
             if sa.state is State.GONE:
                 self._waiting.pop(sa.number, None)
                 continue
             # A later deadline than the one entered is found when that one wakes us: no heap entry per packet.
-            when = timers.deadline(turn, sa)
+            when = timers.deadline(context, sa)
             if when != timers.NEVER and (not sa.wake or when < sa.wake):
                 sa.wake = when
                 self._waiting[sa.number] = sa
                 heapq.heappush(self._heap, (when, sa.number))
-        return turn.actions
+        return context.actions
 
     def _current(self, name: str) -> IkeSa | None:
         """The IKE SA of a tunnel to work with: an established one first, else one being set up."""
@@ -363,7 +363,7 @@ class Endpoint:
             raise InputError("local.address", None, f"{connection.name} has no local address", "set local.address")
         return Path(local, self.settings.ike_port, remote, connection.remote_port)
 
-    def _want(self, turn: Turn, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
+    def _want(self, context: Context, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
         """Have children negotiated; those that are neither up nor asked for already."""
         known = {child.config.name for child in sa.children.values() if serves(child)}
         asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
@@ -375,11 +375,11 @@ class Endpoint:
             sa.handshake.wanted += tuple(missing)
         else:
             sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in missing)
-        turn.touch(sa)
+        context.touch(sa)
         return missing
 
     def _want_more(
-        self, turn: Turn, sa: IkeSa, configs: Iterable[ChildConfig], packet: tuple[Selector, Selector]
+        self, context: Context, sa: IkeSa, configs: Iterable[ChildConfig], packet: tuple[Selector, Selector]
     ) -> None:
         """Have a further child negotiated for a packet that the peer did not let into those that are up."""
         asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
@@ -407,10 +407,10 @@ class Endpoint:
             and header.initiator_spi != bytes(8)
         )
 
-    def _other_version(self, turn: Turn, header: Header, path: Path) -> None:
+    def _other_version(self, context: Context, header: Header, path: Path) -> None:
         """RFC 7296 section 2.5: a higher major version is told that ours is 2."""
         if header.major > 2 and not header.is_response and header.initiator_spi != bytes(8):
-            unprotected(turn, header, path, [Notify(NotifyType.INVALID_MAJOR_VERSION)])
+            unprotected(context, header, path, [Notify(NotifyType.INVALID_MAJOR_VERSION)])
 
     def _acquire(self, event: Acquire, now: float) -> list[Action]:
         found = self.connections.by_reqid(event.reqid)
@@ -424,40 +424,40 @@ class Endpoint:
             data = {"child": child.name, "reason": "waiting_for_peer", "story": str(exc)}
             return [Report("child_failed", connection.name, data=data)]
 
-    def _vanished(self, turn: Turn, event: Vanished) -> None:
+    def _vanished(self, context: Context, event: Vanished) -> None:
         found = self.registry.owner(event.address, event.spi)
         if found is not None:
-            turn.touch(found[0])
-            children.make_anew(turn, *found)
+            context.touch(found[0])
+            children.make_anew(context, *found)
 
-    def _unanswered(self, turn: Turn, event: Unanswered) -> None:
+    def _unanswered(self, context: Context, event: Unanswered) -> None:
         found = self.registry.by_child_spi.get((event.address, event.spi))
         if found is not None:
-            timers.suspect(turn, found[0])
+            timers.suspect(context, found[0])
 
-    def _expire(self, turn: Turn, event: Expire) -> None:
+    def _expire(self, context: Context, event: Expire) -> None:
         found = self.registry.owner(event.address, event.spi)
         if found is None:
             return
         sa, child = found
-        turn.touch(sa)
+        context.touch(sa)
         if event.hard:
-            children.remove(turn, sa, child, "expired", "the kernel ended it: a hard limit was reached")
+            children.remove(context, sa, child, "expired", "the kernel ended it: a hard limit was reached")
             sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
         elif child.state is ChildState.INSTALLED:
             timers.start_rekey(sa, child)
 
-    def _install_failed(self, turn: Turn, event: InstallFailed) -> None:
+    def _install_failed(self, context: Context, event: InstallFailed) -> None:
         found = self.registry.by_child_spi.get((event.child.local_address, event.child.spi_in))
         if found is None or found[1].number != event.child.number:
             return
-        children.not_installed(turn, *found, event.problem)
+        children.not_installed(context, *found, event.problem)
 
-    def _mapping_changed(self, turn: Turn, event: MappingChanged) -> None:
+    def _mapping_changed(self, context: Context, event: MappingChanged) -> None:
         """ESP that passed its integrity check came from another address or port: the peer is there now."""
         found = (both for (_here, spi), both in self.registry.by_child_spi.items() if spi == event.spi)
         sa = next((sa for sa, _child in found), None)
         if sa is not None and sa.alive:
             moved = sa.path._replace(remote_address=event.address, remote_port=event.port)
-            lifecycle.follow_path(turn, sa, moved)
-            turn.touch(sa)
+            lifecycle.follow_path(context, sa, moved)
+            context.touch(sa)

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from ..errors import InputError, KernelError
 from ..said import Said
-from . import chain as chains
+from . import group_rules as chains
 from .client import Operation, XfrmClient, delete_sa, describe, go_on_with_sa
 from .group_snapshot import Members, Snapshot
 from .installed import shows_keys

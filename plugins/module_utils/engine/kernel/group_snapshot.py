@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..said import Said
-from .chain import TUN
 from .client import XfrmClient
 from .eroutes import said_of
+from .group_rules import TUN
 from .registry import Manual, RegistryView
 from .values import Policy, SaState
 

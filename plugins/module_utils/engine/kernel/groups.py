@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from ..errors import EngineError, InputError, KernelError
 from ..said import Said
-from . import chain as chains
 from . import group_modes as modes
+from . import group_rules as chains
 from .addresses import is_local
 from .client import Operation, XfrmClient, describe, set_policy
 from .group_snapshot import Members, Snapshot, look

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..errors import EngineError, InputError, KernelError
 from ..said import Said
-from . import chain as chains
+from . import group_rules as chains
 from .client import Operation, XfrmClient, add_sa, delete_sa, update_sa
 from .installed import Installed, shows_keys
 from .manual_show import show_sa

@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import InputError
 from ..said import Said, parse_said
 from ..secret import Secret
-from . import chain as chains
+from . import group_rules as chains
 from .registry import MANUAL_FIRST, REQID_FIRST, REQID_LAST, SHUNT_FIRST
 from .spec import Limits
 from .transforms import NULL, Cipher, Hash, find_cipher, find_hash

@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 
 from ..errors import InputError
 from ..said import Said, parse_said
-from . import chain as chains
+from . import group_rules as chains
 from .groups import Snapshot
 from .shunt import FWD, IPSEC, OUT, Shunt, policies
 from .values import IPCOMP, Policy, Template

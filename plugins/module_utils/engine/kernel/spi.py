@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..said import Said
-from .chain import TUN
 from .client import XfrmClient
 from .eroutes import said_of
+from .group_rules import TUN
 from .installed import Installed
 from .manual_show import show_sa
 from .registry import Manual, RegistryView

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..said import Said
-from . import chain as chains
+from . import group_rules as chains
 from .client import XfrmClient
 from .eroutes import said_of
 from .spec import ChildSpec

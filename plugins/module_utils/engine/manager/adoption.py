@@ -16,57 +16,57 @@ from typing import TYPE_CHECKING
 
 from ..errors import EngineError
 from ..ike.actions import Acquire, Action, ChildSa, Expire, InstallInbound, InstallOutbound, PointPolicies
-from ..ike.v2.redo import thaw_actions
+from ..ike.v2.action_codec import thaw_actions
 from ..ike.v2.sa import ChildState, IkeSa
 from ..kernel.changes import POLICIES
 from ..kernel.policies import packet_selectors
 from ..kernel.values import SaState
+from .action_executor import claimant, sends
 from .desired_policies import RECEIVES, place_of
 from .difference import changes
 from .host import spec_of
-from .live import Kept
+from .journal import Kept
 from .losses import Name, ends_of, inbound, lost_policies, outbound
-from .performer import claimant, sends
 from .plan import Step
 from .renames import renames
 from .states import needed
 from .store import Put, Stored
 
 if TYPE_CHECKING:
-    from .resident import Resident
+    from .runtime import Runtime
 
 
-def adopt(resident: Resident, rows: Mapping[str, Stored], kept: Kept) -> None:
+def adopt(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
     """Go on where the process before ended.
 
     :param rows: the database; ``kept``: the journal.
     :raises EngineError: the kernel cannot be used.
     """
     for row in kept.rows.values():
-        resident.tunnels.resume(row)
-    pending, problems = resident.endpoint.resume(kept.sas, resident.clock())
-    _claim(resident)
+        runtime.tunnels.resume(row)
+    pending, problems = runtime.endpoint.resume(kept.sas, runtime.clock())
+    _claim(runtime)
     for tunnel, problem in problems.items():
-        resident.log.warning("its state cannot be used, it is set up anew", tunnel=tunnel, problem=problem)
-    _do_again(resident, kept.undone)
-    resident.act(pending)
-    _let_go_unknown(resident, rows, kept)
-    _catch_up(resident)
-    _keep_what_is_left(resident)
-    _carry_on(resident, rows, kept)
-    _tidy(resident)
-    _answer_waiting_packets(resident)
-    sas = len(resident.endpoint.registry.by_spi)
+        runtime.log.warning("its state cannot be used, it is set up anew", tunnel=tunnel, problem=problem)
+    _do_again(runtime, kept.undone)
+    runtime.act(pending)
+    _let_go_unknown(runtime, rows, kept)
+    _catch_up(runtime)
+    _keep_what_is_left(runtime)
+    _carry_on(runtime, rows, kept)
+    _tidy(runtime)
+    _answer_waiting_packets(runtime)
+    sas = len(runtime.endpoint.registry.by_spi)
     if sas:
-        resident.log.info("went on with what the manager before had", ike_sas=sas)
+        runtime.log.info("went on with what the manager before had", ike_sas=sas)
 
 
-def _ike_sas(resident: Resident) -> list[IkeSa]:
-    return list(resident.endpoint.registry.by_spi.values())
+def _ike_sas(runtime: Runtime) -> list[IkeSa]:
+    return list(runtime.endpoint.registry.by_spi.values())
 
 
-def _children(resident: Resident) -> Iterator[ChildSa]:
-    for sa in _ike_sas(resident):
+def _children(runtime: Runtime) -> Iterator[ChildSa]:
+    for sa in _ike_sas(runtime):
         for child in sa.children.values():
             yield child.sa
 
@@ -74,19 +74,19 @@ def _children(resident: Resident) -> Iterator[ChildSa]:
 # What was about to be done
 
 
-def _do_again(resident: Resident, undone: list[list[object]]) -> None:
+def _do_again(runtime: Runtime, undone: list[list[object]]) -> None:
     """Do what the process before may not have got round to; some of it, or all, is done."""
-    living = {child.number: child for child in _children(resident)}
+    living = {child.number: child for child in _children(runtime)}
     try:
         actions = thaw_actions(undone, living.get)
     except (LookupError, TypeError, ValueError) as exc:
         # What the kernel lacks shows below; peers repeat their requests, and we ours.
-        resident.log.warning("what was about to be done cannot be read", problem=str(exc))
+        runtime.log.warning("what was about to be done cannot be read", problem=str(exc))
         return
-    standing = _standing(resident)
+    standing = _standing(runtime)
     todo = [action for each in actions if (action := _left_of(each, standing)) is not None]
-    for failure in resident.performer.perform(todo):
-        resident.act(resident.endpoint.kernel_event(failure, resident.clock()))
+    for failure in runtime.executor.perform(todo):
+        runtime.act(runtime.endpoint.kernel_event(failure, runtime.clock()))
 
 
 def _left_of(action: Action, standing: set[Name]) -> Action | None:
@@ -102,23 +102,23 @@ def _name(sa: SaState) -> Name:
     return sa.destination, sa.protocol, sa.spi
 
 
-def _standing(resident: Resident) -> set[Name]:
-    return {_name(sa) for sa in resident.host.gateway.held_sas() if not sa.larval}
+def _standing(runtime: Runtime) -> set[Name]:
+    return {_name(sa) for sa in runtime.host.gateway.held_sas() if not sa.larval}
 
 
 # What the kernel did meanwhile
 
 
-def _catch_up(resident: Resident) -> None:
+def _catch_up(runtime: Runtime) -> None:
     """The events that nobody heard: SAs that reached a hard limit and are gone, and soft limits that are passed."""
-    standing = {_name(sa): sa for sa in resident.host.gateway.held_sas() if not sa.larval}
-    for sa in _ike_sas(resident):
+    standing = {_name(sa): sa for sa in runtime.host.gateway.held_sas() if not sa.larval}
+    for sa in _ike_sas(runtime):
         for child in list(sa.children.values()):
             # One that is gone is found when all is compared at last.
             held = [sa for end in ends_of(child) if (sa := standing.get(end)) is not None]
             if any(_beyond_soft_limit(child.sa, one) for one in held):
                 event = Expire(child.sa.local_address, child.sa.protocol, child.sa.spi_in, False)
-                resident.act(resident.endpoint.kernel_event(event, resident.clock()))
+                runtime.act(runtime.endpoint.kernel_event(event, runtime.clock()))
 
 
 def _beyond_soft_limit(child: ChildSa, sa: SaState) -> bool:
@@ -126,19 +126,19 @@ def _beyond_soft_limit(child: ChildSa, sa: SaState) -> bool:
     return 0 < limits.soft_bytes <= sa.bytes or 0 < limits.soft_packets <= sa.packets
 
 
-def _answer_waiting_packets(resident: Resident) -> None:
+def _answer_waiting_packets(runtime: Runtime) -> None:
     """The packets that wait for an SA, and that nobody heard of."""
-    for sa in resident.host.gateway.held_sas():
+    for sa in runtime.host.gateway.held_sas():
         if sa.hold:
-            resident.tunnels.acquired(Acquire(sa.reqid, *packet_selectors(sa.selector)))
+            runtime.tunnels.acquired(Acquire(sa.reqid, *packet_selectors(sa.selector)))
 
 
 # What the database says
 
 
-def _carry_on(resident: Resident, rows: Mapping[str, Stored], kept: Kept) -> None:
+def _carry_on(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
     """From the tunnels as they were in operation to those of the database, as if it changed only now."""
-    tunnels = resident.tunnels
+    tunnels = runtime.tunnels
     fresh: dict[str, Stored | None] = {}
     gone = {name: before for name, before in kept.rows.items() if name not in rows}
     made = [(name, row.wanted, row.definition) for name, row in rows.items() if name not in kept.rows]
@@ -165,7 +165,7 @@ def _carry_on(resident: Resident, rows: Mapping[str, Stored], kept: Kept) -> Non
             tunnels.retry.succeeded(name)
         tunnels.settle_numbers(name)
     if fresh:
-        resident.live.keep_rows(fresh)
+        runtime.journal.keep_rows(fresh)
 
 
 def _difference(before: Stored, row: Stored, running: frozenset[str]) -> Step:
@@ -184,62 +184,62 @@ def _difference(before: Stored, row: Stored, running: frozenset[str]) -> Step:
 # What nobody needs
 
 
-def _let_go_unknown(resident: Resident, rows: Mapping[str, Stored], kept: Kept) -> None:
+def _let_go_unknown(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
     """Remove what belongs to no tunnel any more: it would stand in the way of those there are."""
     defined = {(name, child) for row in (*kept.rows.values(), *rows.values()) for name, child in _names(row)}
-    registry = resident.host.registry
+    registry = runtime.host.registry
     keep = {reqid for reqid, names in registry.children().items() if (names.tunnel, names.child) in defined}
-    keep |= {child.reqid for child in _children(resident)}
-    sas, policies = resident.host.gateway.cleanup(frozenset(keep))
+    keep |= {child.reqid for child in _children(runtime)}
+    sas, policies = runtime.host.gateway.cleanup(frozenset(keep))
     for reqid in registry.children().keys() - keep:
         registry.forget(reqid)
     if sas or policies:
-        resident.log.info("removed what no tunnel has", sas=sas, policies=policies)
+        runtime.log.info("removed what no tunnel has", sas=sas, policies=policies)
 
 
 def _names(row: Stored) -> Iterator[tuple[str, str]]:
     return ((row.name, child) for child in row.children)
 
 
-def _claim(resident: Resident) -> None:
+def _claim(runtime: Runtime) -> None:
     """The policies that the children have, before anything else can be wanted in their place."""
-    for sa in _ike_sas(resident):
+    for sa in _ike_sas(runtime):
         for child in sa.children.values():
             rank = (RECEIVES, 0) if child.state is ChildState.ANSWERED else sends(child.sa)
-            spec = spec_of(child.sa, _owner(resident, child.sa))
-            resident.policies.claim(claimant(child.sa), rank, spec, True)
-    resident.policies.trust()
+            spec = spec_of(child.sa, _owner(runtime, child.sa))
+            runtime.policies.claim(claimant(child.sa), rank, spec, True)
+    runtime.policies.trust()
 
 
-def _keep_what_is_left(resident: Resident) -> None:
+def _keep_what_is_left(runtime: Runtime) -> None:
     """What holds the place of a child goes on to do so, whatever is wanted of it, until its tunnel is stopped."""
-    for policy in resident.host.gateway.held_policies():
-        names = resident.host.registry.names(policy.reqid)
-        if names is not None and not resident.policies.claims_at(place_of(policy)):
-            resident.tunnels.traps.leave(names.tunnel, [names.child])
+    for policy in runtime.host.gateway.held_policies():
+        names = runtime.host.registry.names(policy.reqid)
+        if names is not None and not runtime.policies.claims_at(place_of(policy)):
+            runtime.tunnels.traps.leave(names.tunnel, [names.child])
 
 
-def _tidy(resident: Resident) -> None:
+def _tidy(runtime: Runtime) -> None:
     """Leave in the kernel what is needed and nothing else; put right what points to nowhere."""
-    gateway = resident.host.gateway
-    reserved = {spi for sa in _ike_sas(resident) for spi in _reservations(sa)}
-    needed = {end for child in _children(resident) for end in (inbound(child), outbound(child))}
+    gateway = runtime.host.gateway
+    reserved = {spi for sa in _ike_sas(runtime) for spi in _reservations(sa)}
+    needed = {end for child in _children(runtime) for end in (inbound(child), outbound(child))}
     doomed = [
         sa
         for sa in gateway.held_sas()
         if not sa.hold and _name(sa) not in needed and not (sa.larval and sa.spi in reserved)
     ]
-    repairs = resident.policies.audit(gateway.standing_policies())
-    lost = lost_policies(resident.policies, (repair for repair in repairs if repair.held is None))
-    resident.repairs.found(POLICIES, lost.values())
-    for refusal in resident.policies.settle():
-        resident.log.error(str(refusal.problem))
+    repairs = runtime.policies.audit(gateway.standing_policies())
+    lost = lost_policies(runtime.policies, (repair for repair in repairs if repair.held is None))
+    runtime.repairs.found(POLICIES, lost.values())
+    for refusal in runtime.policies.settle():
+        runtime.log.error(str(refusal.problem))
     unwanted = sum(1 for repair in repairs if repair.wanted is None)
     if doomed or unwanted:
         gateway.discard(doomed, ())
-        resident.log.info("removed what no tunnel has", sas=len(doomed), policies=unwanted)
-    _open_ways(resident)
-    resident.host.tidy_ways()
+        runtime.log.info("removed what no tunnel has", sas=len(doomed), policies=unwanted)
+    _open_ways(runtime)
+    runtime.host.tidy_ways()
 
 
 def _reservations(sa: IkeSa) -> Iterator[int]:
@@ -247,18 +247,18 @@ def _reservations(sa: IkeSa) -> Iterator[int]:
     return (int.from_bytes(task.spi, "big") for task in tasks if task is not None and len(task.spi) == 4)
 
 
-def _owner(resident: Resident, child: ChildSa) -> str:
-    row = resident.tunnels.rows.get(child.tunnel)
+def _owner(runtime: Runtime, child: ChildSa) -> str:
+    row = runtime.tunnels.rows.get(child.tunnel)
     return row.owner if row else ""
 
 
-def _open_ways(resident: Resident) -> None:
+def _open_ways(runtime: Runtime) -> None:
     """The routes of what is up, which the host has to know for theirs."""
-    for sa in _ike_sas(resident):
+    for sa in _ike_sas(runtime):
         for child in sa.children.values():
             if child.state is not ChildState.ANSWERED:
                 try:
-                    resident.host.open_way(spec_of(child.sa, _owner(resident, child.sa)))
+                    runtime.host.open_way(spec_of(child.sa, _owner(runtime, child.sa)))
                 except EngineError as exc:
                     # Forwarded packets may have their route already; the SA serves them.
-                    resident.log.warning(f"no route for child {child.sa.child}: {exc}", tunnel=child.sa.tunnel)
+                    runtime.log.warning(f"no route for child {child.sa.child}: {exc}", tunnel=child.sa.tunnel)

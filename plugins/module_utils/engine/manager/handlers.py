@@ -20,7 +20,7 @@ from .methods import API
 from .plan import Plan, make_plan, stored_changes
 from .renames import renames
 from .repairs import Told
-from .resident import Resident
+from .runtime import Runtime
 from .schema import nearest
 from .states import UNKNOWN, Condition, reached
 
@@ -37,13 +37,13 @@ class Methods:
     :param stop: ends the manager; its argument tells whether SAs and policies stay.
     """
 
-    def __init__(self, resident: Resident, stop: Callable[[bool], None]) -> None:
-        self._resident = resident
+    def __init__(self, runtime: Runtime, stop: Callable[[bool], None]) -> None:
+        self._runtime = runtime
         self._stop = stop
         self._began = time.monotonic()
         self._changing = asyncio.Lock()
         self._watches: set[_Watch] = set()
-        resident.tunnels.changed = self._changed
+        runtime.tunnels.changed = self._changed
 
     def handlers(self) -> dict[str, Handler]:
         """What :class:`control.ControlServer` serves."""
@@ -59,11 +59,11 @@ class Methods:
         }
 
     async def _info(self, params: dict[str, Any], connection: Connection) -> Any:
-        resident = self._resident
-        tunnels = resident.tunnels
+        runtime = self._runtime
+        tunnels = runtime.tunnels
         states = Counter(tunnels.condition(name).state for name in tunnels.rows)
-        registry = resident.endpoint.registry
-        settings = resident.endpoint.settings
+        registry = runtime.endpoint.registry
+        settings = runtime.endpoint.settings
         return {
             "version": VERSION,
             "api": API,
@@ -74,12 +74,12 @@ class Methods:
                 "tunnels": dict(states),
                 "ike_sas": len(registry.by_spi),
                 "child_sas": len(registry.by_child_spi),
-                "sent": resident.performer.sent,
-                "repaired": dict(resident.repairs.counts),
-                **resident.counts,
+                "sent": runtime.executor.sent,
+                "repaired": dict(runtime.repairs.counts),
+                **runtime.counts,
             },
-            "repairs": shown_repairs(resident.repairs.record("")),
-            "features": resident.host.features(),
+            "repairs": shown_repairs(runtime.repairs.record("")),
+            "features": runtime.host.features(),
         }
 
     async def _end(self, params: dict[str, Any], connection: Connection) -> Any:
@@ -89,7 +89,7 @@ class Methods:
 
     async def _plan(self, params: dict[str, Any], connection: Connection) -> Any:
         async with self._changing:
-            plan, conditions = await self._make_plan(params, self._resident.repairs.look)
+            plan, conditions = await self._make_plan(params, self._runtime.repairs.look)
             answer = await asyncio.to_thread(self._shown, plan)
             for row in answer["tunnels"]:
                 row |= _standing(conditions.get(row["name"], UNKNOWN))
@@ -97,16 +97,16 @@ class Methods:
 
     async def _apply(self, params: dict[str, Any], connection: Connection) -> Any:
         async with self._changing:
-            plan, conditions = await self._make_plan(params, self._resident.repairs.mend)
+            plan, conditions = await self._make_plan(params, self._runtime.repairs.mend)
             answer = await asyncio.to_thread(self._shown, plan)
             changes = stored_changes(plan.steps)
             # The disk may take its time; tunnels must not wait for it.
-            outcome = await asyncio.to_thread(self._resident.store.commit, changes) if changes else {}
-            tunnels = self._resident.tunnels
+            outcome = await asyncio.to_thread(self._runtime.store.commit, changes) if changes else {}
+            tunnels = self._runtime.tunnels
             # What goes makes room first: others may get its selectors, and take its policies over.
             order = sorted(range(len(plan.steps)), key=lambda position: plan.steps[position].action != "removed")
             again = _renamed(plan)
-            with self._resident.policies.together():
+            with self._runtime.policies.together():
                 async for position in _in_slices(order):
                     step = plan.steps[position]
                     row = outcome[step.name] if step.name in outcome else tunnels.rows.get(step.name)
@@ -120,7 +120,7 @@ class Methods:
                     shown["manager_number"] = tunnels.numbers.of(step.name)
                     untouched = step.stands and step.name in conditions
                     shown |= _standing(conditions[step.name] if untouched else tunnels.condition(step.name))
-            self._resident.turned()
+            self._runtime.turned()
             return answer
 
     async def _make_plan(self, params: dict[str, Any], compare: Compare) -> tuple[Plan, dict[str, Condition]]:
@@ -128,9 +128,9 @@ class Methods:
 
         :param compare: tells of these tunnels what the kernel lacked since a task was last told.
         """
-        tunnels = self._resident.tunnels
+        tunnels = self._runtime.tunnels
         if params["state"] in ("active", "enabled") and params["definitions"]:
-            self._resident.host.require_esp()
+            self._runtime.host.require_esp()
         names = {raw["name"] for raw in params["definitions"] if isinstance(raw.get("name"), str)}
         known = names & tunnels.rows.keys()
         repaired = compare(known)
@@ -138,12 +138,12 @@ class Methods:
         rows = dict(tunnels.rows)
         # A plan is a pure function, and thousands of definitions take a while.
         plan = await asyncio.to_thread(make_plan, params, rows, lambda name: conditions[name].running(), repaired)
-        await asyncio.to_thread(tunnels.devices.vet, plan.steps)
+        await asyncio.to_thread(tunnels.interfaces.vet, plan.steps)
         defined = [step.after.definition for step in plan.steps if step.after is not None]
-        return replace(plan, warnings=plan.warnings + self._resident.bypass.warnings(defined)), conditions
+        return replace(plan, warnings=plan.warnings + self._runtime.bypass.warnings(defined)), conditions
 
     def _shown(self, plan: Plan) -> dict[str, Any]:
-        rows, numbers = self._resident.tunnels.rows, self._resident.tunnels.numbers
+        rows, numbers = self._runtime.tunnels.rows, self._runtime.tunnels.numbers
         return {
             "changed": plan.changed,
             "tunnels": [
@@ -156,8 +156,8 @@ class Methods:
 
     async def _wait(self, params: dict[str, Any], connection: Connection) -> Any:
         began = time.monotonic()
-        tunnels = self._resident.tunnels
-        self._resident.repairs.hurry()
+        tunnels = self._runtime.tunnels
+        self._runtime.repairs.hurry()
         names = list(dict.fromkeys(params.get("names", tunnels.rows)))
         until, phase, only = params["until"], params.get("phase"), {}
         for asked in params.get("only_children", ()):
@@ -182,29 +182,29 @@ class Methods:
         return {"reached": not waiting, "waited": round(time.monotonic() - began, 3), "tunnels": found}
 
     async def _list(self, params: dict[str, Any], connection: Connection) -> Any:
-        resident = self._resident
-        resident.repairs.hurry()
+        runtime = self._runtime
+        runtime.repairs.hurry()
         if "role" in params and params["source"] == "database":
             remedy = "leave it out, or list the manager"
             raise InputError("role", params["role"], "has no meaning in the database", remedy)
-        unknown = [name for name in params.get("names", ()) if name not in resident.tunnels.rows]
+        unknown = [name for name in params.get("names", ()) if name not in runtime.tunnels.rows]
         if unknown:
-            known = nearest(unknown[0], resident.tunnels.rows) if resident.tunnels.rows else "nothing is defined"
+            known = nearest(unknown[0], runtime.tunnels.rows) if runtime.tunnels.rows else "nothing is defined"
             raise InputError("names", unknown[0], "is not defined here", known)
         views: dict[str, list[Any]] = {}
         counters: dict[Any, Any] = {}
         if params["verbose"]:
-            async for sa in _in_slices(resident.endpoint.sas()):
+            async for sa in _in_slices(runtime.endpoint.sas()):
                 views.setdefault(sa.tunnel, []).append(sa)
-            counters = resident.host.gateway.usage_all()
-        tunnels = resident.tunnels
+            counters = runtime.host.gateway.usage_all()
+        tunnels = runtime.tunnels
         rows = select(tunnels.rows, params)
         found = [look(tunnels, row) async for row in _in_slices(rows)]
-        entries = listing(tunnels, found, views, counters, params, resident.clock())
+        entries = listing(tunnels, found, views, counters, params, runtime.clock())
         return {"tunnels": [entry async for entry in _in_slices(entries)]}
 
     async def _log_level(self, params: dict[str, Any], connection: Connection) -> Any:
-        log = self._resident.log
+        log = self._runtime.log
         before = log.level
         log.level = params.get("level", before)
         return {"level": log.level, "before": before}
@@ -216,8 +216,8 @@ class Methods:
             if names is None or event["tunnel"] in names:
                 connection.notify(event)
 
-        self._resident.subscribers.add(deliver)
-        connection.closing.append(lambda: self._resident.subscribers.discard(deliver))
+        self._runtime.subscribers.add(deliver)
+        connection.closing.append(lambda: self._runtime.subscribers.discard(deliver))
         return {"subscribed": True}
 
     def _changed(self, name: str) -> None:

@@ -26,8 +26,8 @@ from ..kernel.registry import Registry, child_reqid
 from ..kernel.routes import Route, Routes
 from ..kernel.spec import ChildSpec, Limits
 from ..kernel.standing_rules import StandingRules
+from .child_routes import ChildRoutes
 from .sockets import Port
-from .ways import Ways
 
 # Addresses that nobody has (RFC 6890): the way to them is the way to anybody.
 _ANYBODY = ("192.88.99.1", "100::1")
@@ -119,7 +119,7 @@ class KernelHost:
         self._interfaces = self._route(Interfaces)
         self._rules = StandingRules(runtime_dir, guard)
         self._ruling = ThreadPoolExecutor(1, "rules")
-        self._ways = self._route(Ways, self._routes)
+        self._ways = self._route(ChildRoutes, self._routes)
 
     def close(self) -> None:
         """Close everything; SAs, policies and routes stay."""
@@ -177,27 +177,27 @@ class KernelHost:
         return self.links_to(*_ANYBODY)
 
     def open_way(self, spec: ChildSpec) -> None:
-        """See :meth:`.ways.Ways.open`."""
+        """See :meth:`.ways.ChildRoutes.open`."""
         self._route(self._ways.open, spec)
 
     def open_late_ways(self) -> list[tuple[ChildSpec, list[Route]]]:
-        """See :meth:`.ways.Ways.open_late`."""
+        """See :meth:`.ways.ChildRoutes.open_late`."""
         return self._route(self._ways.open_late)
 
     def tidy_ways(self) -> None:
-        """See :meth:`.ways.Ways.tidy`."""
+        """See :meth:`.ways.ChildRoutes.tidy`."""
         self._route(self._ways.tidy)
 
     def shut_way(self, spec: ChildSpec) -> None:
-        """See :meth:`.ways.Ways.shut`."""
+        """See :meth:`.ways.ChildRoutes.shut`."""
         self._route(self._ways.shut, spec)
 
     def lost_ways(self) -> list[tuple[ChildSpec, list[Route]]]:
-        """See :meth:`.ways.Ways.lost`."""
+        """See :meth:`.ways.ChildRoutes.lost`."""
         return self._route(self._ways.lost)
 
     def mend_way(self, spec: ChildSpec) -> None:
-        """See :meth:`.ways.Ways.mend`."""
+        """See :meth:`.ways.ChildRoutes.mend`."""
         self._route(self._ways.mend, spec)
 
     def require_interfaces(self) -> None:

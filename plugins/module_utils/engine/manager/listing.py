@@ -13,12 +13,12 @@ from ..ike.actions import ChildSa
 from ..ike.views import ChildView, IkeView
 from ..kernel.spec import Usage
 from .build import has_pfs
+from .desired_state import is_needed
 from .numbers import Numbers
 from .repairs import Record
 from .states import Condition
 from .store import Stored
 from .tunnels import Tunnels
-from .wanted import is_needed
 
 Counters = Mapping[tuple[str, int, int], Usage]
 

@@ -24,17 +24,17 @@ from .losses import Loss, Name, ends_of, lost_policies
 from .repairs import Mender, Outcome
 
 if TYPE_CHECKING:
-    from .resident import Resident
+    from .runtime import Runtime
 
 
-def menders_of(resident: Resident) -> dict[str, Mender]:
+def menders_of(runtime: Runtime) -> dict[str, Mender]:
     """By kind, in the order in which they have to work: what SAs need stands before them."""
     return {
-        LINKS: Links(resident),
-        ROUTES: Routes(resident),
-        POLICIES: Policies(resident),
-        SAS: Sas(resident),
-        RULES: Rules(resident),
+        LINKS: Links(runtime),
+        ROUTES: Routes(runtime),
+        POLICIES: Policies(runtime),
+        SAS: Sas(runtime),
+        RULES: Rules(runtime),
     }
 
 
@@ -47,20 +47,20 @@ def _mended(losses: list[Loss], problems: dict[str, str]) -> Outcome:
 class Links:
     """The interfaces of route-based tunnels, with their addresses and routes."""
 
-    def __init__(self, resident: Resident) -> None:
-        self._devices = resident.tunnels.devices
-        self._log = resident.log
+    def __init__(self, runtime: Runtime) -> None:
+        self._interfaces = runtime.tunnels.interfaces
+        self._log = runtime.log
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
-        return [Loss(tunnel, what) for tunnel, what in self._devices.lacking(tunnels).items()]
+        return [Loss(tunnel, what) for tunnel, what in self._interfaces.lacking(tunnels).items()]
 
     def mend(self, tunnels: Collection[str] | None) -> Outcome:
         """See :class:`.repairs.Mender`."""
         losses, problems = self.lacking(tunnels), {}
         for loss in losses:
             try:
-                self._devices.mend(loss.tunnel)
+                self._interfaces.mend(loss.tunnel)
             except EngineError as exc:
                 problems[loss.what] = str(exc)
         if tunnels is None:
@@ -69,9 +69,9 @@ class Links:
 
     def _follow_addresses(self) -> None:
         """Give routes the source addresses that this host has by now; of these nobody took anything."""
-        for tunnel in self._devices.astray():
+        for tunnel in self._interfaces.astray():
             try:
-                self._devices.mend(tunnel)
+                self._interfaces.mend(tunnel)
                 self._log.info("the routes through the interface have another source address", tunnel=tunnel)
             except EngineError as exc:
                 self._log.warning(f"the routes keep their source address: {exc}", tunnel=tunnel)
@@ -80,9 +80,9 @@ class Links:
 class Routes:
     """The routes to what is behind peers, of tunnels without an interface."""
 
-    def __init__(self, resident: Resident) -> None:
-        self._host = resident.host
-        self._log = resident.log
+    def __init__(self, runtime: Runtime) -> None:
+        self._host = runtime.host
+        self._log = runtime.log
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
@@ -118,8 +118,8 @@ def _lost_route(spec: ChildSpec, route: Route) -> Loss:
 class Sas:
     """The SAs of children."""
 
-    def __init__(self, resident: Resident) -> None:
-        self._resident = resident
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
@@ -127,24 +127,24 @@ class Sas:
 
     def mend(self, tunnels: Collection[str] | None) -> Outcome:
         """See :class:`.repairs.Mender`."""
-        resident = self._resident
+        runtime = self._runtime
         # One that reached a limit is told by an event that may not be read yet.
-        resident.kernel()
+        runtime.kernel()
         losses = []
         for child, (address, protocol, spi) in self._lost(tunnels):
             losses.append(_loss(child))
-            resident.act(resident.endpoint.kernel_event(Vanished(address, protocol, spi), resident.clock()))
+            runtime.act(runtime.endpoint.kernel_event(Vanished(address, protocol, spi), runtime.clock()))
         return Outcome(losses)
 
     def _lost(self, tunnels: Collection[str] | None) -> list[tuple[Child, Name]]:
         """The children of which an SA is gone, each once, with that one."""
         expected = {name: child for child in self._children(tunnels) for name in ends_of(child)}
-        standing = self._resident.host.gateway.standing_sas(list(expected)) if expected else set()
+        standing = self._runtime.host.gateway.standing_sas(list(expected)) if expected else set()
         lost = {child.number: (child, name) for name, child in expected.items() if name not in standing}
         return list(lost.values())
 
     def _children(self, tunnels: Collection[str] | None) -> Iterator[Child]:
-        registry = self._resident.endpoint.registry
+        registry = self._runtime.endpoint.registry
         for name in list(registry.by_tunnel) if tunnels is None else tunnels:
             for sa in registry.of_tunnel(name):
                 yield from [child for child in sa.children.values() if child.state is not ChildState.DELETING]
@@ -157,9 +157,9 @@ def _loss(child: Child) -> Loss:
 class Policies:
     """The policies of tunnels, and those that let neighbours pass."""
 
-    def __init__(self, resident: Resident) -> None:
-        self._host = resident.host
-        self._policies = resident.policies
+    def __init__(self, runtime: Runtime) -> None:
+        self._host = runtime.host
+        self._policies = runtime.policies
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
@@ -191,8 +191,8 @@ class Rules:
     ``nft`` takes its time, so this is done beside the loop.
     """
 
-    def __init__(self, resident: Resident) -> None:
-        self._host = resident.host
+    def __init__(self, runtime: Runtime) -> None:
+        self._host = runtime.host
         self._work: Future[list[str]] | None = None
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:

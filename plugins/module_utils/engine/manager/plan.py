@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ..errors import InputError, a_few
+from .desired_state import of_children, of_tunnel, settled
 from .difference import Change, changes, worst
 from .renames import renames
 from .repairs import Told
+from .request_reader import Wish, read_wishes
 from .store import Put, Remove, Stored
-from .wanted import of_children, of_tunnel, settled
-from .wishes import Wish, read_wishes
 
 
 class Running(NamedTuple):

@@ -26,7 +26,7 @@ from .control import ControlServer
 from .handlers import Methods
 from .host import KernelHost
 from .log import Log
-from .resident import Resident
+from .runtime import Runtime
 from .sockets import Ports, fit
 from .store import Store
 from .systemd import Systemd
@@ -155,17 +155,17 @@ async def _run(options: Options, make_host: Any, log: Log, stopped: Callable[[Tu
     settings = Settings(ike_port=options.ike_port, natt_port=options.natt_port)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: _uncaught(log, context))
-    resident = Resident(store, host, ports, log, settings, loop.time)
-    turner = Turner(resident, loop)
-    methods = Methods(resident, turner.stop)
+    runtime = Runtime(store, host, ports, log, settings, loop.time)
+    turner = Turner(runtime, loop)
+    methods = Methods(runtime, turner.stop)
     server = ControlServer(options.control, methods.handlers(), log)
-    resident.begin()
+    runtime.begin()
     await server.open()
     turner.attach()
     systemd.keep(port.socket for port in ports)
     systemd.ready(turner.status())
     beats = asyncio.create_task(_beat(systemd, turner))
-    log.info("the tunnel manager serves", control=options.control, tunnels=len(resident.tunnels.rows))
+    log.info("the tunnel manager serves", control=options.control, tunnels=len(runtime.tunnels.rows))
     keep = await stopped(turner)
     systemd.stopping()
     beats.cancel()
@@ -174,7 +174,7 @@ async def _run(options: Options, make_host: Any, log: Log, stopped: Callable[[Tu
         await turner.farewell()
     turner.detach()
     ports.close()
-    resident.live.close()
+    runtime.journal.close()
     host.close()
     store.close()
     log.info("the tunnel manager ended", tunnels="kept" if keep else "closed")
@@ -182,32 +182,32 @@ async def _run(options: Options, make_host: Any, log: Log, stopped: Callable[[Tu
 
 
 class Turner:
-    """Feeds a :class:`Resident` from an event loop: descriptors, one timer, signals."""
+    """Feeds a :class:`Runtime` from an event loop: descriptors, one timer, signals."""
 
-    def __init__(self, resident: Resident, loop: asyncio.AbstractEventLoop) -> None:
-        self._resident = resident
+    def __init__(self, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
+        self._runtime = runtime
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._stop: asyncio.Future[bool] = loop.create_future()
 
     def attach(self) -> None:
         """Begin to feed it."""
-        resident, loop = self._resident, self._loop
-        for port in resident.ports:
+        runtime, loop = self._runtime, self._loop
+        for port in runtime.ports:
             loop.add_reader(port.fileno(), self._readable, port)
-        loop.add_reader(resident.host.gateway.fileno(), self._kernel)
-        loop.add_reader(resident.host.changes.fileno(), resident.changes)
+        loop.add_reader(runtime.host.gateway.fileno(), self._kernel)
+        loop.add_reader(runtime.host.changes.fileno(), runtime.changes)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop, True)
-        resident.turned = self._arm
+        runtime.turned = self._arm
         self._arm()
 
     def detach(self) -> None:
         """Feed it no more."""
-        for port in self._resident.ports:
+        for port in self._runtime.ports:
             self._loop.remove_reader(port.fileno())
-        self._loop.remove_reader(self._resident.host.gateway.fileno())
-        self._loop.remove_reader(self._resident.host.changes.fileno())
+        self._loop.remove_reader(self._runtime.host.gateway.fileno())
+        self._loop.remove_reader(self._runtime.host.changes.fileno())
         if self._timer is not None:
             self._timer.cancel()
 
@@ -222,31 +222,31 @@ class Turner:
 
     async def farewell(self) -> None:
         """Close all tunnels, and give the peers a moment to confirm."""
-        self._resident.end()
+        self._runtime.end()
         deadline = self._loop.time() + FAREWELL_SECONDS
-        while not self._resident.quiet and self._loop.time() < deadline:
+        while not self._runtime.quiet and self._loop.time() < deadline:
             await asyncio.sleep(0.02)
 
     def status(self) -> str:
         """One line for ``systemctl status``."""
-        tunnels = self._resident.tunnels
-        active = sum(1 for sas in self._resident.endpoint.registry.by_tunnel.values() for sa in sas if sa.alive)
+        tunnels = self._runtime.tunnels
+        active = sum(1 for sas in self._runtime.endpoint.registry.by_tunnel.values() for sa in sas if sa.alive)
         return f"tunnels defined: {len(tunnels.rows)}, IKE SAs up: {active}"
 
     def _readable(self, port: Any) -> None:
-        port.drain(self._resident.datagram, self._resident.refused)
+        port.drain(self._runtime.datagram, self._runtime.refused)
 
     def _kernel(self) -> None:
-        self._resident.kernel()
+        self._runtime.kernel()
 
     def _wake(self) -> None:
         self._timer = None
-        self._resident.wake()
+        self._runtime.wake()
         self._arm()
 
     def _arm(self) -> None:
         """Set the one timer to the next deadline, which may have come nearer."""
-        when = self._resident.next_deadline()
+        when = self._runtime.next_deadline()
         if self._timer is not None:
             if self._timer.when() <= when:
                 return

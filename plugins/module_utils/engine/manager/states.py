@@ -11,9 +11,9 @@ from typing import NamedTuple
 from ..ike.reasons import REASONS
 from ..ike.v2.children import SENDING
 from ..ike.v2.sa import ChildState, IkeSa, Kind, State
+from .desired_state import is_needed
 from .plan import Running
 from .store import Stored
-from .wanted import is_needed
 
 _PHASE1 = {
     State.START: "negotiating",

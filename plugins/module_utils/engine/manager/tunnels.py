@@ -16,23 +16,23 @@ from ..ike.endpoint import Endpoint
 from ..ike.reasons import REASONS
 from ..kernel.registry import Child
 from ..selector import Selector
+from .action_executor import claimant
 from .build import connection_of
 from .desired_policies import DesiredPolicies
-from .devices import Devices
+from .desired_state import answers_packets
 from .difference import changes
 from .host import KernelHost
 from .interface import if_id_of
 from .log import Log
 from .numbers import Numbers
-from .peers import Peers
-from .performer import claimant
+from .peer_errors import PeerErrors
 from .plan import Step
 from .repairs import Record
 from .retry import Retry
 from .states import UNKNOWN, Condition, Notice, condition, living, needed, on_old_terms, starts_itself
 from .store import Stored
-from .traps import Traps
-from .wanted import answers_packets
+from .trap_policies import TrapPolicies
+from .tunnel_interfaces import TunnelInterfaces
 
 # Reports after which a tunnel looks different.
 _SETBACKS = ("ike_failed", "ike_down", "child_failed", "child_down", "setback", "rejected")
@@ -68,8 +68,8 @@ class Tunnels:
         self.rows: dict[str, Stored] = {}
         self.retry = Retry(random.random)
         self.modes: dict[int, str] = {}
-        self.traps = Traps(host, policies)
-        self.devices = Devices(host)
+        self.traps = TrapPolicies(host, policies)
+        self.interfaces = TunnelInterfaces(host)
         self.numbers = Numbers(host.registry.directory)
         self.changed: Callable[[str], None] = lambda name: None
         self.disturbance: Callable[[str], str] = lambda name: ""
@@ -86,7 +86,7 @@ class Tunnels:
         self._acquired: dict[str, float] = {}
         self._left_out: dict[str, Notice] = {}
         self._further: set[tuple[str, str]] = set()
-        self._peers = Peers()
+        self._peers = PeerErrors()
 
     # What is wanted
 
@@ -471,13 +471,13 @@ class Tunnels:
     def _stand(self, row: Stored) -> None:
         """Have the tunnel's interface stand, if it is to have one."""
         try:
-            self.devices.stand(row)
+            self.interfaces.stand(row)
         except EngineError as exc:
             self._refused(row.name, exc)
 
     def _take_interface(self, name: str) -> None:
         try:
-            self.devices.take(name)
+            self.interfaces.take(name)
         except EngineError as exc:
             self._log.error(str(exc), tunnel=name)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from engine.convert.report import LOST, SKIPPED
-from engine.manager.wishes import read_wishes
+from engine.manager.request_reader import read_wishes
 from samples import manager_takes, read_text
 
 # As cloud providers publish them: everything to everything, chosen by mark and VTI.

@@ -11,8 +11,8 @@ from xml.parsers import expat
 import pytest
 from engine.convert import ikedb, ikedb_write
 from engine.convert.ikedb_dtd import DTD
+from engine.convert.mirror import swapped
 from engine.convert.report import Report
-from engine.convert.swap import swapped
 from engine.errors import InputError
 from engine.manager.definition import parse_definition
 from hypothesis import HealthCheck, given, settings

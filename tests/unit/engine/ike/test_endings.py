@@ -15,7 +15,7 @@ from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.ike.actions import Path
 from engine.ike.settings import Settings
 from engine.ike.v2 import init, new_child, rekey_child, rekey_ike, table
-from engine.ike.v2.turn import Turn
+from engine.ike.v2.context import Context
 from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import NotifyType
 
@@ -70,8 +70,8 @@ def test_a_peer_that_puts_everything_off_is_asked_less_and_less(
 ) -> None:
     asked = []
 
-    def busy(turn: object, sa: object, got: object) -> list[Notify]:
-        asked.append(turn.now)  # type: ignore[attr-defined]
+    def busy(context: object, sa: object, got: object) -> list[Notify]:
+        asked.append(context.now)  # type: ignore[attr-defined]
         return [Notify(NotifyType.TEMPORARY_FAILURE)]
 
     world = two_children(dpd_delay=0.0)
@@ -93,8 +93,8 @@ def test_a_peer_that_puts_everything_off_is_asked_less_and_less(
 def test_the_last_moments_of_a_child_see_a_few_more_attempts_but_no_storm(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def busy(turn: object, sa: object, got: object) -> list[Notify]:
-        asked.append(turn.now)  # type: ignore[attr-defined]
+    def busy(context: object, sa: object, got: object) -> list[Notify]:
+        asked.append(context.now)  # type: ignore[attr-defined]
         return [Notify(NotifyType.TEMPORARY_FAILURE)]
 
     world = up(children=(child(lifetime=600.0),), dpd_delay=0.0)
@@ -113,9 +113,9 @@ def test_two_ike_sas_that_stand_beside_each_other_become_one(starter: str) -> No
     world.run(200.0)
     host = getattr(world, starter)
     (old,) = host.engine.registry.by_spi.values()
-    turn = Turn(host.engine, world.now)
-    init.new_initiator(turn, old.connection, old.path)
-    host.do(host.engine._finish(turn))
+    context = Context(host.engine, world.now)
+    init.new_initiator(context, old.connection, old.path)
+    host.do(host.engine._finish(context))
     world.run(1.0)
     assert len(world.east.sas()) == len(world.west.sas()) == 2
     for _unused in range(400):
@@ -224,11 +224,11 @@ def test_the_group_of_the_child_before_is_guessed_first() -> None:
 def test_of_two_ike_sas_that_one_end_began_the_one_without_children_goes(first: bool, later: float) -> None:
     world = pair(children=(child(start="manual"),), dpd_delay=0.0)
     for number in range(2):
-        turn = Turn(world.east.engine, world.now)
-        new = init.new_initiator(turn, world.east.engine.connections.get("t"), Path(EAST, 500, WEST, 500, False))
+        context = Context(world.east.engine, world.now)
+        new = init.new_initiator(context, world.east.engine.connections.get("t"), Path(EAST, 500, WEST, 500, False))
         if (number == 0) is first:
             new.handshake.wanted = new.connection.children
-        world.east.do(world.east.engine._finish(turn))
+        world.east.do(world.east.engine._finish(context))
         world.run(0.5 if number else 0.5 + later)
     assert len(world.east.sas()) == len(world.west.sas()) == 2
     world.run(120.0)

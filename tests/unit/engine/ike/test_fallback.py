@@ -226,11 +226,11 @@ def test_several_children_go_over_together() -> None:
     world.run(1.0)
     (sa,) = world.east.engine.registry.by_spi.values()
     from engine.ike.v2 import beside
-    from engine.ike.v2.turn import Turn
+    from engine.ike.v2.context import Context
 
-    turn = Turn(world.east.engine, world.now)
-    assert beside.begin(turn, sa, "voice") and not beside.begin(turn, sa, "voice")
-    world.east.do(world.east.engine._finish(turn))
+    context = Context(world.east.engine, world.now)
+    assert beside.begin(context, sa, "voice") and not beside.begin(context, sa, "voice")
+    world.east.do(world.east.engine._finish(context))
     watch(world, 2.0, 0.001)
     world.check(1)
     world.check(2)

@@ -20,8 +20,8 @@ from engine.ike.connection import PskAuth
 from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
 from engine.ike.v2 import auth, cookie, dispatch
+from engine.ike.v2.context import LONGEST_STORY
 from engine.ike.v2.sa import IkeSa
-from engine.ike.v2.turn import LONGEST_STORY
 from engine.secret import Secret
 from engine.wire.v2.auth import AUTH as Proof
 from engine.wire.v2.ident import IDi

@@ -16,8 +16,8 @@ from engine.crypto.entropy import SeededEntropy
 from engine.crypto.exchange import key_exchange_from, new_key_exchange
 from engine.ike.actions import Action, InstallInbound, InstallOutbound, PointPolicies, Report, Send
 from engine.ike.endpoint import Endpoint
-from engine.ike.v2 import shapes, snapshot
-from engine.ike.v2.redo import freeze_actions, thaw_actions
+from engine.ike.v2 import record_codec, snapshot
+from engine.ike.v2.action_codec import freeze_actions, thaw_actions
 from engine.selector import parse_selector
 from engine.wire.header import Header
 
@@ -147,8 +147,12 @@ def risen(seed_fate: Callable[[int, bytes], list[float]] = straight) -> tuple[Wo
 
 
 def test_every_field_is_kept_or_has_a_reason_not_to_be() -> None:
-    for shape in shapes.SHAPES:
-        told = set(shape.rows) | set(shapes.OWN_WAY.get(shape.kind, ())) | set(shapes.NOT_KEPT.get(shape.kind, ()))
+    for shape in record_codec.SHAPES:
+        told = (
+            set(shape.rows)
+            | set(record_codec.OWN_WAY.get(shape.kind, ()))
+            | set(record_codec.NOT_KEPT.get(shape.kind, ()))
+        )
         assert told == {field.name for field in fields(shape.kind)}, shape.kind
 
 

@@ -14,11 +14,11 @@ from engine.kernel.gateway import ChildSpec
 from engine.kernel.policies import kernel_selectors
 from engine.manager.definition import parse_definition
 from engine.manager.plan import Step
-from engine.manager.resident import Resident
+from engine.manager.runtime import Runtime
 from engine.manager.store import Put, Remove, Store
 from engine.selector import parse_selector
 from manager_lab import SECRET
-from test_manager_resident import World, outbound
+from test_manager_runtime import World, outbound
 
 
 class Restarting(World):
@@ -29,13 +29,13 @@ class Restarting(World):
     def __init__(self, folder) -> None:
         super().__init__(folder)
         self.folder = folder
-        for resident, wanted, ends in ((self.right, "present", ("2", "1")), (self.left, "active", ("1", "2"))):
-            row = self.store(resident, wanted, ends)
-            resident.tunnels.carry_out(Step("t", "created", "none", None, Put("me", "active", row.definition)), row)
+        for runtime, wanted, ends in ((self.right, "present", ("2", "1")), (self.left, "active", ("1", "2"))):
+            row = self.store(runtime, wanted, ends)
+            runtime.tunnels.carry_out(Step("t", "created", "none", None, Put("me", "active", row.definition)), row)
         self.run(5)
         assert self.state(self.left) == self.state(self.right) == "active"
 
-    def store(self, resident: Resident, wanted: str, ends: tuple[str, str] = ("1", "2"), **changes: object):
+    def store(self, runtime: Runtime, wanted: str, ends: tuple[str, str] = ("1", "2"), **changes: object):
         """Commit a definition, and no more."""
         us, them = ends
         raw = {
@@ -48,15 +48,15 @@ class Restarting(World):
                 | changes.pop("child", {})
             ],
         } | changes
-        (row,) = resident.store.commit([Put("me", wanted, parse_definition(raw))]).values()
+        (row,) = runtime.store.commit([Put("me", wanted, parse_definition(raw))]).values()
         return row
 
-    def restart(self) -> Resident:
+    def restart(self) -> Runtime:
         old = self.left
-        old.live.close()
+        old.journal.close()
         old.store.close()
         path = str(self.folder / "left" / "definitions.sqlite")
-        new = Resident(Store(path), old.host, self.wire, old.log, Settings(), lambda: self.now)
+        new = Runtime(Store(path), old.host, self.wire, old.log, Settings(), lambda: self.now)
         self.wire.at["10.0.0.1"] = self.left = new
         new.begin()
         return new
@@ -70,20 +70,20 @@ class Restarting(World):
 def world(tmp_path):
     made = Restarting(tmp_path)
     yield made
-    for resident in (made.left, made.right):
-        resident.host.close()
-        resident.store.close()
+    for runtime in (made.left, made.right):
+        runtime.host.close()
+        runtime.store.close()
     assert SECRET not in made.log.getvalue()
 
 
 def test_nothing_at_all_happens_where_nothing_happened(world):
     before, calls, policies = dict(world.sas), len(world.left.host.gateway.calls), outbound(world.left)
-    flying, counts = world.left.performer.sent, dict(world.right.counts)
+    flying, counts = world.left.executor.sent, dict(world.right.counts)
     left = world.restart()
     world.run(5)
     assert (world.sas, outbound(left), dict(world.right.counts)) == (before, policies, counts)
     assert (
-        set(world.left.host.gateway.calls[calls:]) - {"usage_all"} == {"cleanup"} and left.performer.sent == 0 < flying
+        set(world.left.host.gateway.calls[calls:]) - {"usage_all"} == {"cleanup"} and left.executor.sent == 0 < flying
     )
     assert world.state(left) == "active" and left.tunnels.retry.due_at("t") is None
 
@@ -166,8 +166,8 @@ def test_a_tunnel_that_was_stopped_is_stopped(world):
 
 
 def test_a_tunnel_that_was_stored_and_no_more_comes_up(world):
-    world.left.live.keep_rows({"t": None})
-    world.left.live.keep(dict.fromkeys(sa.number for sa in world.left.endpoint.registry.by_spi.values()), [])
+    world.left.journal.keep_rows({"t": None})
+    world.left.journal.keep(dict.fromkeys(sa.number for sa in world.left.endpoint.registry.by_spi.values()), [])
     left = world.restart()
     assert not left.endpoint.registry.by_spi and world.sas == {}
     world.run(5)
@@ -182,7 +182,7 @@ def test_a_record_that_cannot_be_read_has_that_tunnel_set_up_anew(world, damage)
     ((number, record),) = _records(world)
     if "new" in damage:
         record["keys"]["unheard_of"] = 1
-    world.left.live.keep({number: record | damage}, [])
+    world.left.journal.keep({number: record | damage}, [])
     left = world.restart()
     assert world.sas == {} and "set up anew" in world.log.getvalue()
     world.run(5)
@@ -196,7 +196,7 @@ def test_what_was_about_to_be_done_is_done(world):
     def killed(_actions):
         raise Killed
 
-    world.left.performer.perform = killed
+    world.left.executor.perform = killed
     with pytest.raises(Killed):
         world.left.act(world.left.endpoint.rekey("t", world.now, ["lan"]))
     world.restart()
@@ -208,7 +208,7 @@ def test_what_was_about_to_be_done_is_done(world):
 
 @pytest.mark.parametrize("whole", range(3))
 def test_any_part_of_an_installation_may_have_been_done(world, whole):
-    plain, done = world.left.performer.perform, []
+    plain, done = world.left.executor.perform, []
 
     def mortal(actions):
         for action in actions:
@@ -219,7 +219,7 @@ def test_any_part_of_an_installation_may_have_been_done(world, whole):
             plain([action])
         return []
 
-    world.left.performer.perform = mortal
+    world.left.executor.perform = mortal
     with pytest.raises(Killed):
         world.left.act(world.left.endpoint.rekey("t", world.now, ["lan"]))
         world.run(5)

@@ -11,12 +11,12 @@ import pytest
 from engine.errors import KernelError, MissingError
 from engine.kernel.interfaces import Interface
 from engine.manager.definition import parse_definition, parse_stored
-from engine.manager.devices import Devices, interface_of
 from engine.manager.interface import OWN_IDS, if_id_of
 from engine.manager.methods import check_params
 from engine.manager.plan import Running, make_plan
 from engine.manager.schema import Problems
 from engine.manager.store import Stored
+from engine.manager.tunnel_interfaces import TunnelInterfaces, interface_of
 from fake_kernel import FakeHost
 from manager_lab import definition
 
@@ -156,7 +156,7 @@ def host(tmp_path):
 
 
 def test_a_foreign_link_and_a_kernel_without_interfaces_are_told_before_anything(host):
-    devices = Devices(host)
+    devices = TunnelInterfaces(host)
     devices.vet(plan(routed(), definition("hq-b2", 10)).steps)
     with pytest.raises(Problems, match=r"definitions\[hq-b1\].interface.name: .*not ours.*choose another name"):
         devices.vet(plan(routed(interface={"name": "eth0"})).steps)
@@ -168,7 +168,7 @@ def test_a_foreign_link_and_a_kernel_without_interfaces_are_told_before_anything
 
 
 def test_it_stands_as_defined_and_is_left_alone_when_nothing_differs(host):
-    devices = Devices(host)
+    devices = TunnelInterfaces(host)
     first = row(routed(interface={"addresses": ["10.255.0.1/30"]}), owner="me")
     devices.stand(first)
     devices.stand(first)
@@ -183,7 +183,7 @@ def test_it_stands_as_defined_and_is_left_alone_when_nothing_differs(host):
 
 
 def test_two_tunnels_may_swap_their_interfaces(host):
-    devices = Devices(host)
+    devices = TunnelInterfaces(host)
     names = {"hq-b1": "ipsec0", "hq-b2": "ipsec1"}
     for swap in (names, {"hq-b1": "ipsec1", "hq-b2": "ipsec0"}):
         for number, (tunnel, name) in enumerate(swap.items(), 1):
@@ -192,7 +192,7 @@ def test_two_tunnels_may_swap_their_interfaces(host):
 
 
 def test_what_the_kernel_refused_is_tried_again_and_taken_back(host):
-    devices = Devices(host)
+    devices = TunnelInterfaces(host)
     works = host.make_interface
 
     def fails(wanted, before):
@@ -210,10 +210,12 @@ def test_what_the_kernel_refused_is_tried_again_and_taken_back(host):
 
 def test_leftovers_of_an_earlier_run_go(host):
     defined = row(routed(), number=1)
-    before = Devices(host)
+    before = TunnelInterfaces(host)
     before.stand(defined)
     before.stand(row(routed("hq-b2", 10, {"name": "ipsec1"}), number=2))
     before.stand(row(routed("hq-b3", 11, {"name": "ipsec2", "id": 5}), number=3))
     other_id = row(routed("hq-b3", 11, {"name": "ipsec2", "id": 6}), number=3)
-    Devices(host).sweep([defined, other_id, replace(defined, name="x", definition=parse_definition(definition()))])
+    TunnelInterfaces(host).sweep(
+        [defined, other_id, replace(defined, name="x", definition=parse_definition(definition()))]
+    )
     assert list(host.interfaces) == ["ipsec0"]

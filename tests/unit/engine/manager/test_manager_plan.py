@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from engine.errors import InputError
 from engine.manager.definition import parse_definition
+from engine.manager.desired_state import holds_place, wanted_after
 from engine.manager.difference import _CHILD, _TUNNEL, IMPACTS
 from engine.manager.methods import check_params
 from engine.manager.options import CHILD, DEFINITION
@@ -18,7 +19,6 @@ from engine.manager.retry import FIRST_PAUSE, LONGEST_PAUSE, STARTS_AT_ONCE, Ret
 from engine.manager.schema import Problems
 from engine.manager.states import needed
 from engine.manager.store import Put, Remove, Stored
-from engine.manager.wanted import holds_place, wanted_after
 from manager_lab import definition
 
 UP = Running(busy=True, up=True, children=frozenset({"lan"}))

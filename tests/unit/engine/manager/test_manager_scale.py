@@ -18,9 +18,9 @@ from engine.manager import control, handlers
 from engine.manager.definition import parse_definition
 from engine.manager.handlers import Methods
 from engine.manager.log import Log
-from engine.manager.peers import QUIET_SECONDS
+from engine.manager.peer_errors import QUIET_SECONDS
 from engine.manager.plan import Step
-from engine.manager.resident import Resident
+from engine.manager.runtime import Runtime
 from engine.manager.store import Put, Store
 from fake_kernel import FakeHost
 from manager_lab import definition
@@ -45,34 +45,32 @@ class Silence:
 
 
 class World:
-    """A resident with many tunnels to peers that are not there, and a clock."""
+    """A runtime with many tunnels to peers that are not there, and a clock."""
 
     def __init__(self, folder) -> None:
         self.now = 1000.0
         self.wire = Silence()
         host = FakeHost(str(folder), journal=False)
         store = Store(str(folder / "definitions.sqlite"))
-        self.resident = Resident(
-            store, host, self.wire, Log("error", False, io.StringIO()), Settings(), lambda: self.now
-        )
-        self.resident.begin()
+        self.runtime = Runtime(store, host, self.wire, Log("error", False, io.StringIO()), Settings(), lambda: self.now)
+        self.runtime.begin()
         self.looks = 0
-        condition = self.resident.tunnels.condition
+        condition = self.runtime.tunnels.condition
 
         def counted(name):
             self.looks += 1
             return condition(name)
 
-        self.resident.tunnels.condition = counted
+        self.runtime.tunnels.condition = counted
         self.told = 0
-        to_tell = self.resident.tunnels._peers.to_tell
+        to_tell = self.runtime.tunnels._peers.to_tell
 
         def told(*asked):
             names = to_tell(*asked)
             self.told += len(names)
             return names
 
-        self.resident.tunnels._peers.to_tell = told
+        self.runtime.tunnels._peers.to_tell = told
 
     def want(self, peer=None) -> None:
         """Have :data:`COUNT` tunnels wanted, all to ``peer`` if one is given, and all that is due started."""
@@ -81,69 +79,69 @@ class World:
             one["remote"]["address"] = peer or one["remote"]["address"]
             one["children"][0]["start"] = "auto"
         puts = [Put("", "active", parse_definition(one, "t")) for one in found]
-        for name, row in self.resident.store.commit(puts).items():
-            self.resident.tunnels.carry_out(Step(name, "created", "none", None, None), row)
-        while (due := self.resident.tunnels.retry.next_deadline()) is not None and due <= self.now + 1.0:
+        for name, row in self.runtime.store.commit(puts).items():
+            self.runtime.tunnels.carry_out(Step(name, "created", "none", None, None), row)
+        while (due := self.runtime.tunnels.retry.next_deadline()) is not None and due <= self.now + 1.0:
             self.now = max(self.now, due)
-            self.resident.tunnels.start_due()
+            self.runtime.tunnels.start_due()
         self.looks = 0
 
     def wake(self) -> int:
-        """As the event loop does: wake the resident while something is due; how often that was."""
+        """As the event loop does: wake the runtime while something is due; how often that was."""
         turns = 0
-        while self.resident.next_deadline() <= self.now:
-            self.resident.wake()
+        while self.runtime.next_deadline() <= self.now:
+            self.runtime.wake()
             turns += 1
         return turns
 
     def reasons(self) -> set[str]:
-        return {self.resident.tunnels.condition(f"t{number}").reason for number in range(COUNT)}
+        return {self.runtime.tunnels.condition(f"t{number}").reason for number in range(COUNT)}
 
 
 @pytest.fixture
 def world(tmp_path):
     found = World(tmp_path)
     yield found
-    found.resident.live.close()
-    found.resident.host.close()
-    found.resident.store.close()
+    found.runtime.journal.close()
+    found.runtime.host.close()
+    found.runtime.store.close()
 
 
 def test_errors_of_one_address_are_looked_at_once_a_tunnel_not_once_a_tunnel_and_datagram(world):
     world.want("192.0.2.9")
     assert world.wire.sent["192.0.2.9"] == COUNT
     for _datagram in range(COUNT):
-        world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+        world.runtime.refused("192.0.2.9", 500, errno.ECONNREFUSED)
     assert (world.looks, world.told) == (COUNT, COUNT)
     assert world.reasons() == {"port_closed"}
 
 
 def test_the_same_error_later_is_not_looked_at_again_by_those_who_know(world):
     world.want("192.0.2.9")
-    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    world.runtime.refused("192.0.2.9", 500, errno.ECONNREFUSED)
     world.now += QUIET_SECONDS
     world.looks = 0
-    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    world.runtime.refused("192.0.2.9", 500, errno.ECONNREFUSED)
     assert world.looks == 0
 
 
 def test_another_error_of_the_address_is_told_at_once(world):
     world.want("192.0.2.9")
-    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
-    world.resident.refused("192.0.2.9", 500, errno.EHOSTUNREACH)
+    world.runtime.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    world.runtime.refused("192.0.2.9", 500, errno.EHOSTUNREACH)
     assert world.reasons() == {"no_answer"}
 
 
 def test_who_starts_while_an_error_is_quiet_hears_of_it_with_a_later_datagram(world):
     world.want("192.0.2.9")
-    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
-    row = world.resident.tunnels.rows["t7"]
-    world.resident.tunnels.carry_out(Step("t7", "started", "none", row, None), row)
-    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
-    assert world.resident.tunnels.condition("t7").reason == "not_started"
+    world.runtime.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    row = world.runtime.tunnels.rows["t7"]
+    world.runtime.tunnels.carry_out(Step("t7", "started", "none", row, None), row)
+    world.runtime.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    assert world.runtime.tunnels.condition("t7").reason == "not_started"
     world.now += QUIET_SECONDS
-    world.resident.refused("192.0.2.9", 500, errno.ECONNREFUSED)
-    assert world.resident.tunnels.condition("t7").reason == "port_closed"
+    world.runtime.refused("192.0.2.9", 500, errno.ECONNREFUSED)
+    assert world.runtime.tunnels.condition("t7").reason == "port_closed"
 
 
 def test_what_cannot_be_sent_to_one_address_costs_no_square_either(world):
@@ -151,27 +149,27 @@ def test_what_cannot_be_sent_to_one_address_costs_no_square_either(world):
     world.want("192.0.2.9")
     world.now += 0.6
     world.wake()
-    assert world.resident.counts["unsent"] == 2 * COUNT
+    assert world.runtime.counts["unsent"] == 2 * COUNT
     assert world.looks <= 4 * COUNT
     assert world.told <= 4 * COUNT
 
 
 def test_an_error_of_an_address_is_none_of_another(world):
     world.want()
-    world.resident.refused("203.0.0.9", 500, errno.ECONNREFUSED)
+    world.runtime.refused("203.0.0.9", 500, errno.ECONNREFUSED)
     assert world.looks == 1
-    assert world.resident.tunnels.condition("t7").reason == "port_closed"
-    assert world.resident.tunnels.condition("t8").reason == "not_started"
+    assert world.runtime.tunnels.condition("t7").reason == "port_closed"
+    assert world.runtime.tunnels.condition("t8").reason == "not_started"
 
 
 def test_one_turn_repeats_the_requests_of_some_only(world):
     world.want()
     world.now += 0.6
-    most = world.resident.endpoint.settings.due_at_once
+    most = world.runtime.endpoint.settings.due_at_once
     before = world.wire.sent.total()
-    world.resident.wake()
+    world.runtime.wake()
     assert world.wire.sent.total() - before == most < COUNT
-    assert world.resident.next_deadline() <= world.now
+    assert world.runtime.next_deadline() <= world.now
     assert world.wake() == -(-COUNT // most) - 1
     assert world.wire.sent.total() - before == COUNT
     assert set(world.wire.sent.values()) == {2}
@@ -182,13 +180,13 @@ def test_thousands_that_fail_at_once_are_ended_over_turns_and_tried_again(world)
     for _unused in range(30):
         world.now += 5.0
         world.wake()
-    counts = world.resident.counts
+    counts = world.runtime.counts
     assert counts["ike_failed"] >= COUNT and counts["ike_connecting"] > COUNT
     assert world.reasons() == {"no_answer"}
 
 
 def test_dear_key_exchanges_end_a_turn_early_and_none_is_lost(world):
-    start = world.resident.endpoint.start
+    start = world.runtime.endpoint.start
     started = []
 
     def dear(name, *more):
@@ -196,15 +194,15 @@ def test_dear_key_exchanges_end_a_turn_early_and_none_is_lost(world):
         started.append(name)
         return start(name, *more)
 
-    world.resident.endpoint.start = dear
+    world.runtime.endpoint.start = dear
     world.want()
     assert sorted(started) == sorted(f"t{number}" for number in range(COUNT))
     for name in ("t3", "t4"):
-        world.resident.tunnels.retry.want(name, world.now)
+        world.runtime.tunnels.retry.want(name, world.now)
     started.clear()
-    world.resident.tunnels.start_due()
+    world.runtime.tunnels.start_due()
     assert started == ["t3"]
-    world.resident.tunnels.start_due()
+    world.runtime.tunnels.start_due()
     assert started == ["t3", "t4"]
 
 
@@ -231,7 +229,7 @@ def turns_of(coroutine) -> tuple[object, int]:
 
 def test_a_listing_lets_others_have_their_turn(world):
     world.want()
-    methods = Methods(world.resident, lambda keep: None).handlers()
+    methods = Methods(world.runtime, lambda keep: None).handlers()
     params = {"source": "manager", "phase": "both", "verbose": False}
     answer, turns = turns_of(methods["tunnels.list"](params, None))
     assert len(answer["tunnels"]) == COUNT
@@ -241,7 +239,7 @@ def test_a_listing_lets_others_have_their_turn(world):
 
 def test_a_verbose_listing_has_its_turns_for_the_ike_sas_too(world):
     world.want()
-    methods = Methods(world.resident, lambda keep: None).handlers()
+    methods = Methods(world.runtime, lambda keep: None).handlers()
     params = {"source": "manager", "phase": "both", "verbose": True}
     answer, turns = turns_of(methods["tunnels.list"](params, None))
     assert [len(one["ike_sas"]) for one in answer["tunnels"]] == [1] * COUNT
@@ -250,8 +248,8 @@ def test_a_verbose_listing_has_its_turns_for_the_ike_sas_too(world):
 
 def test_what_is_stopped_during_a_listing_gets_no_new_number(world):
     world.want()
-    tunnels = world.resident.tunnels
-    methods = Methods(world.resident, lambda keep: None).handlers()
+    tunnels = world.runtime.tunnels
+    methods = Methods(world.runtime, lambda keep: None).handlers()
 
     async def both():
         params = {"source": "manager", "phase": "both", "verbose": False}
@@ -269,7 +267,7 @@ def test_what_is_stopped_during_a_listing_gets_no_new_number(world):
 
 def test_a_wait_looks_at_each_tunnel_twice_however_many_there_are(world):
     world.want()
-    methods = Methods(world.resident, lambda keep: None).handlers()
+    methods = Methods(world.runtime, lambda keep: None).handlers()
     answer, turns = turns_of(methods["tunnels.wait"]({"until": "established", "timeout": 0}, None))
     assert not answer["reached"] and len(answer["tunnels"]) == COUNT
     assert turns >= COUNT // handlers._SLICE

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from test_manager_resident import World, change, lan, world  # noqa: F401  # pylint: disable=unused-import
+from test_manager_runtime import World, change, lan, world  # noqa: F401  # pylint: disable=unused-import
 
 OTHER = "other.example.net"
 

@@ -25,12 +25,12 @@ from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig, Connection
 from . import children, fallback, key_exchange, lifecycle
+from .context import Context
 from .exchange import Incoming
 from .init import notify_name
 from .sa import Child, Handshake, IkeSa, Kind, Request, Task
 from .traffic import Narrowed, check_answer, covers_packet, narrow
 from .transport_nat import as_seen_here
-from .turn import Turn
 
 PSK = AuthMethod.SHARED_KEY
 NAME_IN_STORY = 200  # characters
@@ -44,7 +44,7 @@ def _name(identity: Identity) -> str:
     return text if len(text) <= NAME_IN_STORY else f"{text[:NAME_IN_STORY]}…"
 
 
-def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """The initiator's request: who we are, the proof, and the first child if one is wanted."""
     connection, handshake = sa.connection, sa.handshake
     mine = IDi(connection.local_id)
@@ -54,11 +54,11 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     secret = connection.auth.secret
     proof = psk_auth(sa.choice.prf, secret, handshake.sent, handshake.nonce_r, sa.keys.pi, mine.encode())
     payloads += [AUTH(PSK, proof)]
-    if _is_first_contact(turn, connection):
+    if _is_first_contact(context, connection):
         payloads.append(Notify(NotifyType.INITIAL_CONTACT))
     if handshake.wanted:
         config = handshake.wanted[0]
-        first = Task(Kind.NEW_CHILD, config=config, spi=children.reserve_spi(turn, sa, config))
+        first = Task(Kind.NEW_CHILD, config=config, spi=children.reserve_spi(context, sa, config))
         handshake.first = first
         local, remote = children.asked_selectors(sa, config)
         payloads += [
@@ -69,13 +69,13 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     return ExchangeType.IKE_AUTH, payloads
 
 
-def _is_first_contact(turn: Turn, connection: Connection) -> bool:
+def _is_first_contact(context: Context, connection: Connection) -> bool:
     """Whether we have no other IKE SA between these two identities, in whatever tunnel (section 2.4)."""
-    sharing = turn.connections.sharing_identities(connection)
-    return sum(len(turn.registry.by_tunnel.get(name, ())) for name in {connection.name, *sharing}) == 1
+    sharing = context.connections.sharing_identities(connection)
+    return sum(len(context.registry.by_tunnel.get(name, ())) for name in {connection.name, *sharing}) == 1
 
 
-def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The responder proved itself: the IKE SA is up, and its child unless it was refused."""
     handshake, connection = sa.handshake, sa.connection
     payloads = got.payloads
@@ -87,9 +87,9 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
         connection, proof, sa, handshake.received, handshake.nonce_i, sa.keys.pr, remote.encode(), remote.identity
     )
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
-    lifecycle.establish(turn, sa)
+    lifecycle.establish(context, sa)
     if handshake.first is not None:
-        _first_child_answered(turn, sa, handshake, payloads)
+        _first_child_answered(context, sa, handshake, payloads)
     first = handshake.first
     for config in handshake.wanted:
         # Asked for, stopped and asked for again: the first one is on its way out by now.
@@ -97,7 +97,7 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
             sa.queue.append(Task(Kind.NEW_CHILD, config=config))
 
 
-def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """An error answer without AUTH ends the attempt (section 2.21.2)."""
     error = got.payloads.error().type
     reason = {
@@ -109,42 +109,42 @@ def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     raise IkeError(0, f"the peer answered IKE_AUTH from {us} with {notify_name(error)}", IKE, reason=reason)
 
 
-def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The responder checks the initiator's proof, gives its own and makes the first child.
 
     :raises IkeError: AUTHENTICATION_FAILED; the same for an unknown identity and for a wrong secret.
     """
     handshake, payloads = sa.handshake, got.payloads
     remote, proof, wish = payloads.one(IDi), payloads.one(AUTH), payloads.one(IDr)
-    connection = _authenticate(turn, sa, remote, proof, wish.identity if wish else None, got)
-    lifecycle.drop_siblings(turn, sa)
-    turn.registry.admit(sa, connection)
+    connection = _authenticate(context, sa, remote, proof, wish.identity if wish else None, got)
+    lifecycle.drop_siblings(context, sa)
+    context.registry.admit(sa, connection)
     mine = IDr(connection.local_id)
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
     answer = psk_auth(sa.choice.prf, sa.secret, handshake.sent, handshake.nonce_i, sa.keys.pr, mine.encode())
     reply: list[Any] = [mine, AUTH(PSK, answer)]
-    turn.half_open.leave(sa.path.remote_address)
+    context.half_open.leave(sa.path.remote_address)
     sa.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
     initial = payloads.notify(NotifyType.INITIAL_CONTACT) is not None
-    lifecycle.establish(turn, sa)
+    lifecycle.establish(context, sa)
     if initial:
-        lifecycle.drop_older(turn, sa)
+        lifecycle.drop_older(context, sa)
     if payloads.one(SA) is not None:
         try:
-            reply += _first_child(turn, sa, handshake, payloads)
+            reply += _first_child(context, sa, handshake, payloads)
         except IkeError as exc:
             # The IKE SA stands even if its child does not (section 1.2).
-            turn.report("child_failed", sa, reason=exc.reason, story=exc.story)
+            context.report("child_failed", sa, reason=exc.reason, story=exc.story)
             reply.append(Notify(exc.notify or NotifyType.NO_PROPOSAL_CHOSEN, exc.data))
     return reply
 
 
 def _authenticate(
-    turn: Turn, sa: IkeSa, remote: IDi, proof: AUTH | None, wish: Identity | None, got: Incoming
+    context: Context, sa: IkeSa, remote: IDi, proof: AUTH | None, wish: Identity | None, got: Incoming
 ) -> Connection:
     handshake, peer = sa.handshake, remote.identity
     failure: IkeError | None = None
-    for tried, connection in enumerate(turn.connections.for_identities(sa.path, peer, wish)):
+    for tried, connection in enumerate(context.connections.for_identities(sa.path, peer, wish)):
         if tried == CANDIDATES:
             story = (
                 f"more than {tried} tunnels are defined for peer {_name(peer)}; the first {tried} have other secrets"
@@ -204,7 +204,7 @@ def _proven(
     raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
 
 
-def _first_child(turn: Turn, sa: IkeSa, handshake: Handshake, payloads: Payloads) -> list[Any]:
+def _first_child(context: Context, sa: IkeSa, handshake: Handshake, payloads: Payloads) -> list[Any]:
     tsi, tsr = payloads.one(TSi), payloads.one(TSr)
     if tsi is None or tsr is None:
         raise IkeError(NotifyType.INVALID_SYNTAX, "a child without traffic selectors", CHILD)
@@ -212,19 +212,19 @@ def _first_child(turn: Turn, sa: IkeSa, handshake: Handshake, payloads: Payloads
     local, remote = as_seen_here(sa, mode, tsr.selectors, tsi.selectors)
     narrowed = narrow(sa.connection.children, local, remote, mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals, with_ke=False)
-    child = answer_child(turn, sa, narrowed, choice, (handshake.nonce_i, handshake.nonce_r), None)
-    children.take_up(turn, sa, child)
-    children.report_up(turn, sa, child)
+    child = answer_child(context, sa, narrowed, choice, (handshake.nonce_i, handshake.nonce_r), None)
+    children.take_up(context, sa, child)
+    children.report_up(context, sa, child)
     return child_payloads(child, choice)
 
 
 def answer_child(
-    turn: Turn, sa: IkeSa, narrowed: Narrowed, choice: Any, nonces: tuple[bytes, bytes], shared: Secret | None
+    context: Context, sa: IkeSa, narrowed: Narrowed, choice: Any, nonces: tuple[bytes, bytes], shared: Secret | None
 ) -> Child:
     """Responder: make the child that the peer asked for."""
     children.check_spi(sa, choice)
-    spi = children.reserve_spi(turn, sa, narrowed.config)
-    return children.make(turn, sa, narrowed, choice, spi, nonces, shared, started_exchange=False)
+    spi = children.reserve_spi(context, sa, narrowed.config)
+    return children.make(context, sa, narrowed, choice, spi, nonces, shared, started_exchange=False)
 
 
 def child_payloads(child: Child, choice: Any) -> list[Any]:
@@ -237,25 +237,25 @@ def child_payloads(child: Child, choice: Any) -> list[Any]:
     ]
 
 
-def _first_child_answered(turn: Turn, sa: IkeSa, handshake: Handshake, payloads: Payloads) -> None:
+def _first_child_answered(context: Context, sa: IkeSa, handshake: Handshake, payloads: Payloads) -> None:
     task = handshake.first
     offered = fallback.first_offer(task.config)
     try:
-        child = child_from_answer(turn, sa, task, offered, payloads, (handshake.nonce_i, handshake.nonce_r))
+        child = child_from_answer(context, sa, task, offered, payloads, (handshake.nonce_i, handshake.nonce_r))
     except IkeError as exc:
         if payloads.one(SA) is not None:
             children.close_at_peer(sa, task)
-        children.release_spi(turn, sa, task.config, task.spi)
+        children.release_spi(context, sa, task.config, task.spi)
         sa.unfit += (task.config.name,)
-        turn.report("child_failed", sa, child=task.config.name, reason=exc.reason, story=exc.story)
+        context.report("child_failed", sa, child=task.config.name, reason=exc.reason, story=exc.story)
         return
-    new_child_up(turn, sa, task, child)
+    new_child_up(context, sa, task, child)
 
 
-def new_child_up(turn: Turn, sa: IkeSa, task: Task, child: Child) -> None:
+def new_child_up(context: Context, sa: IkeSa, task: Task, child: Child) -> None:
     """A child that we asked for is there; an operator may have thought better of it meanwhile."""
-    children.install(turn, sa, child)
-    children.report_up(turn, sa, child)
+    children.install(context, sa, child)
+    children.report_up(context, sa, child)
     if task.reason == "stopped":
         sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
     if task.reason == "superseded":
@@ -266,7 +266,7 @@ def new_child_up(turn: Turn, sa: IkeSa, task: Task, child: Child) -> None:
 
 
 def child_from_answer(
-    turn: Turn,
+    context: Context,
     sa: IkeSa,
     task: Task,
     offered: Sequence[EspProposal],
@@ -298,7 +298,7 @@ def child_from_answer(
     if task.packet is not None and not covers_packet(narrowed, task.packet):
         story = f"the peer made another Child SA of {config.name} than the packet needs"
         raise IkeError(0, story, CHILD, reason="selectors_refused")
-    return children.make(turn, sa, narrowed, choice, task.spi, nonces, shared, started_exchange=True)
+    return children.make(context, sa, narrowed, choice, task.spi, nonces, shared, started_exchange=True)
 
 
 def child_refusal(config: ChildConfig, number: int) -> IkeError:

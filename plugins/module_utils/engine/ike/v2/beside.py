@@ -12,28 +12,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from . import init
+from .context import Context
 from .sa import ChildState, IkeSa, Kind, State, Task
-from .turn import Turn
 
 _AFTER_AUTH = 2  # Message ID that a responder expects when the first two exchanges are over
 _OVER = (ChildState.REKEYED, ChildState.DELETING, ChildState.GONE)
 _CARRIES = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.ANSWERED)
 
 
-def begin(turn: Turn, old: IkeSa, first: str = "") -> bool:
+def begin(context: Context, old: IkeSa, first: str = "") -> bool:
     """Open an IKE SA that is to take over from ``old``; False when there is no need or no way.
 
     :param first: the child that goes along with IKE_AUTH.
     """
-    connection = turn.connections.get(old.connection.name)
+    connection = context.connections.get(old.connection.name)
     if connection is None or old.outgoing or not old.alive or old.closing or old.claims is not None:
         return False
-    if any(on_its_way(sa, old) for sa in turn.registry.of_tunnel(connection.name)):
+    if any(on_its_way(sa, old) for sa in context.registry.of_tunnel(connection.name)):
         return False
     wanted = dict.fromkeys([first, *sorted(names(old)), *asked_for(old)])
     configs = {child.name: child for child in connection.children}
     # Along the path that works: a NAT on it stays where it is, and port 4500 is as good as 500 (section 2.23).
-    new = init.new_initiator(turn, connection, old.path)
+    new = init.new_initiator(context, connection, old.path)
     new.handshake.wanted = tuple(configs[name] for name in wanted if name in configs)
     new.replaces = old
     return True
@@ -49,38 +49,38 @@ def names(sa: IkeSa) -> set[str]:
     return {child.config.name for child in sa.children.values() if child.state in _CARRIES and not child.superseded}
 
 
-def take_over(turn: Turn, new: IkeSa, old: IkeSa) -> None:
+def take_over(context: Context, new: IkeSa, old: IkeSa) -> None:
     """Have ``old`` closed when ``new`` has all that it has, at the peer's end as well."""
     new.replaces = old
     if not proven(new):
         new.queue.append(Task(Kind.INFORM))
-    turn.touch(new)
+    context.touch(new)
 
 
-def stand_in(turn: Turn, sa: IkeSa) -> IkeSa | None:
+def stand_in(context: Context, sa: IkeSa) -> IkeSa | None:
     """Another IKE SA with the same peer that has all children of this one, whose end loses nothing then."""
     needed = {child.config.name for child in sa.children.values() if child.state not in _OVER}
-    for other in turn.registry.of_tunnel(sa.connection.name):
+    for other in context.registry.of_tunnel(sa.connection.name):
         stays = other.alive and not (other.closing or other.superseded) and other.claims is None
         if other is not sa and stays and other.remote_id == sa.remote_id and needed <= names(other):
             return other
     return None
 
 
-def ask_for(turn: Turn, new: IkeSa, old: IkeSa, wanted: Iterable[str]) -> None:
+def ask_for(context: Context, new: IkeSa, old: IkeSa, wanted: Iterable[str]) -> None:
     """Ask in ``new`` for children of ``old``, up there or still to come, that it has not and does not ask for yet."""
     configs = {child.config.name: child.config for child in old.children.values()}
     configs |= {config.name: config for config in new.connection.children}
     for name in sorted(set(wanted) & configs.keys() - names(new) - set(asked_for(new))):
         new.queue.append(Task(Kind.NEW_CHILD, config=configs[name]))
-    turn.touch(new)
+    context.touch(new)
 
 
-def close(turn: Turn, sa: IkeSa) -> None:
+def close(context: Context, sa: IkeSa) -> None:
     """Have an IKE SA deleted for which another one is there."""
     if not sa.closing:
         sa.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
-    turn.touch(sa)
+    context.touch(sa)
 
 
 def proven(sa: IkeSa) -> bool:

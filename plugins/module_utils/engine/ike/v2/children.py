@@ -30,35 +30,35 @@ from ..actions import (
     ResetPolicies,
 )
 from ..connection import ChildConfig
-from . import nat, supersede, wanted
+from . import child_wanted, nat, supersede
+from .context import Context
 from .sa import Child, ChildState, IkeSa, Kind, Task
 from .traffic import Narrowed
-from .turn import Turn
 
 SENDING = (ChildState.INSTALLED, ChildState.REKEYING)
 PROOF = "proof"  # the reason of a request whose answer proves that the peer has what it asked us for
 PROTOCOL_NUMBERS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
 
 
-def reserve_spi(turn: Turn, sa: IkeSa, config: ChildConfig) -> bytes:
+def reserve_spi(context: Context, sa: IkeSa, config: ChildConfig) -> bytes:
     """An SPI for what we are going to receive, 4 octets.
 
     :raises IkeError: scope child, when the kernel gives none.
     """
     protocol = PROTOCOL_NUMBERS[config.proposals[0].protocol]
     try:
-        spi = turn.spis(sa.path.local_address, sa.path.remote_address, protocol, config.reqid)
+        spi = context.spis(sa.path.local_address, sa.path.remote_address, protocol, config.reqid)
     except KernelError as exc:
         raise IkeError(NotifyType.TEMPORARY_FAILURE, str(exc), CHILD, reason="kernel_refused") from exc
     return spi.to_bytes(4, "big")
 
 
-def release_spi(turn: Turn, sa: IkeSa, config: ChildConfig, spi: bytes) -> None:
+def release_spi(context: Context, sa: IkeSa, config: ChildConfig, spi: bytes) -> None:
     """Give back an SPI that no SA came of."""
     if spi:
         protocol = PROTOCOL_NUMBERS[config.proposals[0].protocol]
         number = int.from_bytes(spi, "big")
-        turn.actions.append(ReleaseSpi(sa.path.local_address, sa.path.remote_address, protocol, number))
+        context.actions.append(ReleaseSpi(sa.path.local_address, sa.path.remote_address, protocol, number))
 
 
 def close_at_peer(sa: IkeSa, task: Task) -> None:
@@ -131,7 +131,7 @@ def check_spi(sa: IkeSa, choice: Choice) -> int:
 
 
 def make(
-    turn: Turn,
+    context: Context,
     sa: IkeSa,
     narrowed: Narrowed,
     choice: Choice,
@@ -151,7 +151,7 @@ def make(
     keys = child_keys(sa.choice.prf, sa.keys.d, choice, nonces[0], nonces[1], shared)
     initiator, responder = (keys.encr_i, keys.integ_i), (keys.encr_r, keys.integ_r)
     outgoing, incoming = (initiator, responder) if started_exchange else (responder, initiator)
-    number = turn.registry.number()
+    number = context.registry.number()
     child_sa = ChildSa(
         sa.connection.name, config.name, number, config.reqid, sa.path.local_address, sa.path.remote_address,
         PROTOCOL_NUMBERS[choice.protocol], config.mode, int.from_bytes(spi_in, "big"), spi_out,
@@ -161,11 +161,11 @@ def make(
         config.if_id, _defined(narrowed),
     )  # fmt: skip
     child = Child(
-        number, config, child_sa, ChildState.INSTALLED, turn.now, turn.now + turn.spread(config.lifetime),
-        turn.now + config.lifetime, min(nonces),
+        number, config, child_sa, ChildState.INSTALLED, context.now, context.now + context.spread(config.lifetime),
+        context.now + config.lifetime, min(nonces),
         started_exchange, group=choice.ke.transform_id if choice.ke is not None else 0,
     )  # fmt: skip
-    adopt(turn, sa, child)
+    adopt(context, sa, child)
     return child
 
 
@@ -182,79 +182,79 @@ def _kernel_limits(config: ChildConfig) -> Lifetime:
     return Lifetime(hard_seconds, soft_bytes, config.lifetime_bytes, soft_packets, config.lifetime_packets)
 
 
-def adopt(turn: Turn, sa: IkeSa, child: Child) -> None:
+def adopt(context: Context, sa: IkeSa, child: Child) -> None:
     """Make the child one of this IKE SA."""
     sa.children[child.number] = child
-    turn.registry.enter_child(sa, child)
-    turn.touch(sa)
+    context.registry.enter_child(sa, child)
+    context.touch(sa)
 
 
-def forget(turn: Turn, sa: IkeSa, child: Child) -> None:
+def forget(context: Context, sa: IkeSa, child: Child) -> None:
     """The child is no longer one of this IKE SA."""
     child.state = ChildState.GONE
     sa.children.pop(child.number, None)
-    turn.registry.forget_child(child)
+    context.registry.forget_child(child)
 
 
-def install(turn: Turn, sa: IkeSa, child: Child) -> None:
+def install(context: Context, sa: IkeSa, child: Child) -> None:
     """Install both directions; inbound first, so that nothing the peer may already send is lost."""
-    turn.actions += [InstallInbound(child.sa), InstallOutbound(child.sa)]
+    context.actions += [InstallInbound(child.sa), InstallOutbound(child.sa)]
 
 
-def take_up(turn: Turn, sa: IkeSa, child: Child) -> None:
+def take_up(context: Context, sa: IkeSa, child: Child) -> None:
     """Install a child that we answered with. The peer does not receive on it before it has our answer.
 
     Where older ones carry its packets, in this IKE SA or in another, those go on sending until they are closed, or it
     is proven that the peer has the answer: it asks the next thing, or answers what we ask after a moment.
     """
-    if not supersede.older_in_use(turn, sa, child):
-        install(turn, sa, child)
+    if not supersede.older_in_use(context, sa, child):
+        install(context, sa, child)
         return
-    child.state, child.proof_at = ChildState.ANSWERED, turn.now + turn.settings.switch_pause
-    for older in _heirs(turn, child):
+    child.state, child.proof_at = ChildState.ANSWERED, context.now + context.settings.switch_pause
+    for older in _heirs(context, child):
         # Of several that may not be there at the peer's end, the newest is the one that it closes others for.
         free = not has_successor(older) or older.successor.proof_at
         if older.number not in sa.children and older.state in SENDING and free:
             older.successor = child
-    turn.actions.append(InstallInbound(child.sa))
-    turn.touch(sa)
+    context.actions.append(InstallInbound(child.sa))
+    context.touch(sa)
 
 
-def doubt(turn: Turn, sa: IkeSa) -> None:
+def doubt(context: Context, sa: IkeSa) -> None:
     """The peer repeats its last request: it has not our answer yet, so what that made is not there at its end.
 
     A stranger may send a copy of it, too, so this has an end, and nothing is kept of it.
     """
-    doubtful = [c for c in sa.children.values() if c.proof_at and turn.now < c.created + turn.settings.doubt_ends]
+    doubtful = [c for c in sa.children.values() if c.proof_at and context.now < c.created + context.settings.doubt_ends]
     for child in doubtful:
-        child.proof_at = turn.now + turn.settings.switch_pause
+        child.proof_at = context.now + context.settings.switch_pause
     if doubtful:
         for task in [*sa.queue, sa.request.task] if sa.request is not None else sa.queue:
             task.reason = "" if task.reason == PROOF else task.reason
 
 
-def prove(turn: Turn, sa: IkeSa) -> None:
+def prove(context: Context, sa: IkeSa) -> None:
     """The peer has all answers that we gave it so far: what was made beside older children may send."""
     for child in list(sa.children.values()):
         if child.proof_at:
-            switch_to(turn, child)
+            switch_to(context, child)
 
 
-def ask_for_proof_again(turn: Turn, sa: IkeSa) -> None:
+def ask_for_proof_again(context: Context, sa: IkeSa) -> None:
     """What the peer said proves nothing; ask once more in a moment."""
     for child in sa.children.values():
         if child.proof_at:
-            child.proof_at = turn.now + turn.settings.switch_pause / 4
-    turn.touch(sa)
+            child.proof_at = context.now + context.settings.switch_pause / 4
+    context.touch(sa)
 
 
-def _let_send(turn: Turn, sa: IkeSa) -> None:
+def _let_send(context: Context, sa: IkeSa) -> None:
     """An older one is gone: have those send that were made beside it, unless others carry their packets."""
-    for other in turn.registry.of_tunnel(sa.connection.name):
+    for other in context.registry.of_tunnel(sa.connection.name):
         for child in other.children.values():
-            if child.proof_at and not supersede.older_in_use(turn, other, child):
-                switch_to(turn, child)
-                turn.touch(other)
+            if child.proof_at and not supersede.older_in_use(context, other, child):
+                switch_to(context, child)
+                context.touch(other)
 
 
 def has_successor(child: Child) -> bool:
@@ -267,51 +267,55 @@ def serves(child: Child) -> bool:
     return not child.superseded and child.state is not ChildState.DELETING
 
 
-def report_up(turn: Turn, sa: IkeSa, child: Child) -> None:
+def report_up(context: Context, sa: IkeSa, child: Child) -> None:
     """A child came up that replaces none."""
-    turn.report("child_up", sa, child, child=child.config.name)
+    context.report("child_up", sa, child, child=child.config.name)
 
 
-def switch_to(turn: Turn, child: Child) -> None:
+def switch_to(context: Context, child: Child) -> None:
     """A child that only received so far now sends too."""
     if child.state is ChildState.ANSWERED:
         child.state, child.proof_at = ChildState.INSTALLED, 0.0
-        turn.actions.append(InstallOutbound(child.sa))
-        closing = [other for other in _generations(turn, child) if other.state is ChildState.DELETING]
+        context.actions.append(InstallOutbound(child.sa))
+        closing = [other for other in _generations(context, child) if other.state is ChildState.DELETING]
         if any(other.number > child.number for other in closing):
             # By itself the newest one stands, but the peer does not receive on that any more.
-            turn.actions.append(PointPolicies(child.sa))
-        owner = turn.registry.by_child_spi.get((child.sa.local_address, child.sa.spi_in))
+            context.actions.append(PointPolicies(child.sa))
+        owner = context.registry.by_child_spi.get((child.sa.local_address, child.sa.spi_in))
         if owner is not None:
-            turn.touch(owner[0])  # another IKE SA than the one of this turn, maybe; it is to be kept that it sends
+            context.touch(
+                owner[0]
+            )  # another IKE SA than the one of this context, maybe; it is to be kept that it sends
 
 
-def is_needed_yet(turn: Turn, sa: IkeSa, child: Child) -> bool:
+def is_needed_yet(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether what is to take its place is not there yet, here or as far as we know at the peer's end."""
-    heirs = _heirs(turn, child)
+    heirs = _heirs(context, child)
     if not heirs:
         asked = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
         return any(task.kind is Kind.NEW_CHILD and task.config.reqid == child.config.reqid for task in asked)
     return child.state in SENDING and any(h.proof_at for h in heirs) and not any(h.state in SENDING for h in heirs)
 
 
-def step_aside(turn: Turn, closing: Collection[Child]) -> None:
+def step_aside(context: Context, closing: Collection[Child]) -> None:
     """These are about to be closed at the peer's end: have other generations send from now on."""
     leaving = [child for child in closing if _sends(child)]
     for child in closing:
         child.state = ChildState.DELETING
     for child in leaving:
-        _relieve(turn, child)
+        _relieve(context, child)
 
 
-def _relieve(turn: Turn, child: Child) -> None:
-    heirs = [heir for heir in _heirs(turn, child) if heir.number > child.number or heir.state is not ChildState.REKEYED]
+def _relieve(context: Context, child: Child) -> None:
+    heirs = [
+        heir for heir in _heirs(context, child) if heir.number > child.number or heir.state is not ChildState.REKEYED
+    ]
     sending = sorted((heir for heir in heirs if heir.state in SENDING), key=lambda one: one.number)
     if heirs and not sending:
         # One that only receives so far may not be there at the peer's end yet.
-        switch_to(turn, max(heirs, key=lambda one: one.number))
+        switch_to(context, max(heirs, key=lambda one: one.number))
     for heir in sending:
-        turn.actions.append(PointPolicies(heir.sa))
+        context.actions.append(PointPolicies(heir.sa))
 
 
 def _sends(child: Child) -> bool:
@@ -320,29 +324,29 @@ def _sends(child: Child) -> bool:
     return child.state in SENDING or (child.state is ChildState.REKEYED and answered)
 
 
-def _hand_on(turn: Turn, child: Child) -> None:
+def _hand_on(context: Context, child: Child) -> None:
     """It goes: its successor sends, unless that may not be there at the peer's end yet and others send."""
     heir = child.successor
-    if heir is not None and not (heir.proof_at and any(other.state in SENDING for other in _heirs(turn, child))):
-        switch_to(turn, heir)
+    if heir is not None and not (heir.proof_at and any(other.state in SENDING for other in _heirs(context, child))):
+        switch_to(context, heir)
 
 
-def remove(turn: Turn, sa: IkeSa, child: Child, reason: str, story: str) -> None:
+def remove(context: Context, sa: IkeSa, child: Child, reason: str, story: str) -> None:
     """Take a child down; its successor, if it has one, takes over without a gap."""
-    _hand_on(turn, child)
-    forget(turn, sa, child)
-    _let_send(turn, sa)
-    heirs = _heirs(turn, child)
+    _hand_on(context, child)
+    forget(context, sa, child)
+    _let_send(context, sa)
+    heirs = _heirs(context, child)
     policies = _what_becomes_of_policies(sa, child, heirs)
     if isinstance(policies, PointPolicies):
-        turn.actions += [policies, RemoveSas(child.sa)]
+        context.actions += [policies, RemoveSas(child.sa)]
     else:
-        turn.actions += [RemoveSas(child.sa), *([policies] if policies else ())]
+        context.actions += [RemoveSas(child.sa), *([policies] if policies else ())]
     if not heirs:
-        turn.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
+        context.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
 
 
-def make_anew(turn: Turn, sa: IkeSa, child: Child) -> None:
+def make_anew(context: Context, sa: IkeSa, child: Child) -> None:
     """Somebody else deleted an SA of this child: negotiate another in its place, then tell the peer that it is closed.
 
     What is gone is never installed once more: under the same keys, its nonces and its replay window would begin anew.
@@ -350,31 +354,31 @@ def make_anew(turn: Turn, sa: IkeSa, child: Child) -> None:
     """
     if child.state is ChildState.DELETING:
         return  # its Delete is out; the answer takes the rest
-    _hand_on(turn, child)
-    forget(turn, sa, child)
-    _let_send(turn, sa)
-    heirs = _heirs(turn, child)
+    _hand_on(context, child)
+    forget(context, sa, child)
+    _let_send(context, sa)
+    heirs = _heirs(context, child)
     policies = _what_becomes_of_policies(sa, child, heirs)
     if isinstance(policies, RemovePolicies):
         policies = ResetPolicies(child.sa)
-    turn.actions += [*([policies] if policies else ()), RemoveSas(child.sa)]
-    if sa.alive and not (sa.outgoing or child.superseded or wanted.being_stopped(sa, child.config.name)):
+    context.actions += [*([policies] if policies else ()), RemoveSas(child.sa)]
+    if sa.alive and not (sa.outgoing or child.superseded or child_wanted.being_stopped(sa, child.config.name)):
         sa.queue.append(Task(Kind.NEW_CHILD, config=child.config))
     sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
     if not heirs:
         story = "somebody else deleted its SAs from this host's kernel; it is negotiated anew"
-        turn.report("child_down", sa, child, child=child.config.name, reason="kernel_disturbed", story=story)
+        context.report("child_down", sa, child, child=child.config.name, reason="kernel_disturbed", story=story)
 
 
-def not_installed(turn: Turn, sa: IkeSa, child: Child, problem: str) -> None:
+def not_installed(context: Context, sa: IkeSa, child: Child, problem: str) -> None:
     """The kernel refused a child and has rolled it back: so do we, and the peer is told."""
-    forget(turn, sa, child)
-    policies = _what_becomes_of_policies(sa, child, _heirs(turn, child))
+    forget(context, sa, child)
+    policies = _what_becomes_of_policies(sa, child, _heirs(context, child))
     if policies is not None:
-        turn.actions.append(policies)
+        context.actions.append(policies)
     sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
-    turn.touch(sa)
-    turn.report("child_failed", sa, child, child=child.config.name, reason="kernel_refused", story=problem)
+    context.touch(sa)
+    context.report("child_failed", sa, child, child=child.config.name, reason="kernel_refused", story=problem)
 
 
 def _what_becomes_of_policies(
@@ -390,23 +394,23 @@ def _what_becomes_of_policies(
     return ResetPolicies(child.sa) if _keeps_trap(child) and not sa.retired else RemovePolicies(child.sa)
 
 
-def clear(turn: Turn, sa: IkeSa, child: Child) -> None:
+def clear(context: Context, sa: IkeSa, child: Child) -> None:
     """An operator wants it gone: the SAs, and the policies where nobody else wants them."""
-    forget(turn, sa, child)
-    _let_send(turn, sa)
-    turn.actions += [RemoveSas(child.sa), RemovePolicies(child.sa)]
-    turn.report("child_down", sa, child, child=child.config.name, reason="stopped", story="stopped by an operator")
+    forget(context, sa, child)
+    _let_send(context, sa)
+    context.actions += [RemoveSas(child.sa), RemovePolicies(child.sa)]
+    context.report("child_down", sa, child, child=child.config.name, reason="stopped", story="stopped by an operator")
 
 
-def _heirs(turn: Turn, child: Child) -> list[Child]:
+def _heirs(context: Context, child: Child) -> list[Child]:
     """The other living generations of the same child, in whatever IKE SA of the tunnel."""
-    return [other for other in _generations(turn, child) if other.state is not ChildState.DELETING]
+    return [other for other in _generations(context, child) if other.state is not ChildState.DELETING]
 
 
-def _generations(turn: Turn, child: Child) -> list[Child]:
+def _generations(context: Context, child: Child) -> list[Child]:
     return [
         other
-        for sa in turn.registry.of_tunnel(child.sa.tunnel)
+        for sa in context.registry.of_tunnel(child.sa.tunnel)
         for other in sa.children.values()
         if other is not child and other.config.reqid == child.config.reqid
     ]

@@ -16,9 +16,9 @@ from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from ...wire.v2.payloads import Payloads
 from ..actions import Path
 from . import children, lifecycle, table
+from .context import Context
 from .exchange import Incoming, last_word, opened, repeats_answer, send_answer, send_request, unprotected
 from .sa import AUTHENTICATED, IkeSa, Kind, State, Task
-from .turn import Turn
 
 # What nobody does on an IKE SA that lost a collision.
 WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.REKEY_IKE)
@@ -27,7 +27,7 @@ WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.REKEY_IKE)
 LARGEST = 8192
 
 
-def new_peer(turn: Turn, header: Header, datagram: bytes, path: Path) -> None:
+def new_peer(context: Context, header: Header, datagram: bytes, path: Path) -> None:
     """An IKE_SA_INIT request that belongs to no IKE SA yet."""
     row = table.request_row(State.START, Kind.INIT)
     try:
@@ -37,18 +37,18 @@ def new_peer(turn: Turn, header: Header, datagram: bytes, path: Path) -> None:
             )
         payloads = Payloads(Message.read(header, datagram).payloads)
         _require(payloads, row.required)
-        sa = row.handler(turn, Incoming(header, payloads, datagram, path))
+        sa = row.handler(context, Incoming(header, payloads, datagram, path))
     except IkeError as exc:
-        turn.reject(path, exc.reason, exc.story)
+        context.reject(path, exc.reason, exc.story)
         if exc.notify:
-            unprotected(turn, header, path, [Notify(exc.notify, exc.data)])
+            unprotected(context, header, path, [Notify(exc.notify, exc.data)])
         return
     if sa is not None:
         sa.state = row.next
         sa.answered_digest = hashlib.sha256(datagram).digest()
 
 
-def receive(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
+def receive(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
     """A message for an IKE SA that we have. What is forged or out of order is dropped without a trace on the SA.
 
     Nor is the IKE SA touched then: what is touched may have to be stored, which no stranger may bring about.
@@ -59,27 +59,27 @@ def receive(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) 
         return
     try:
         if header.is_response:
-            _answer(turn, sa, header, datagram, path)
+            _answer(context, sa, header, datagram, path)
         else:
-            _request(turn, sa, header, datagram, path)
+            _request(context, sa, header, datagram, path)
     except IkeError as exc:
-        turn.reject(path, exc.reason, exc.story, sa.connection.name)
+        context.reject(path, exc.reason, exc.story, sa.connection.name)
 
 
-def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
-    if repeats_answer(turn, sa, header, datagram, path):
-        children.doubt(turn, sa)
+def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
+    if repeats_answer(context, sa, header, datagram, path):
+        children.doubt(context, sa)
         return
     if header.message_id != sa.expected_id or header.exchange == ExchangeType.IKE_SA_INIT:
         return
     if sa.state is State.REFUSED:
         return
     first, chain = opened(sa, Message.read(header, datagram))
-    turn.touch(sa)
+    context.touch(sa)
     before = sa.state
     if before in AUTHENTICATED:
-        lifecycle.heard(turn, sa, path)
-        children.prove(turn, sa)  # it asks the next thing when it has the answer to the one before
+        lifecycle.heard(context, sa, path)
+        children.prove(context, sa)  # it asks the next thing when it has the answer to the one before
     got = Incoming(header, Payloads(()), datagram, path)
     try:
         got = got._replace(payloads=Payloads(parse_payloads(first, chain)))
@@ -90,15 +90,15 @@ def _request(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path)
         _require(got.payloads, row.required)
         if sa.claims is not None and kind in WORK:
             # The peer works with its successor already: for it the collision is decided.
-            lifecycle.inherit(turn, sa.claims, sa)
-        answer = row.handler(turn, sa, got)
+            lifecycle.inherit(context, sa.claims, sa)
+        answer = row.handler(context, sa, got)
         _move(sa, before, row.next)
     except IkeError as exc:
-        answer = _refusal(turn, sa, exc)
+        answer = _refusal(context, sa, exc)
     if answer is not None:
-        send_answer(turn, sa, got, answer)
+        send_answer(context, sa, got, answer)
         if sa.state is State.REFUSED:
-            lifecycle.keep_answer(turn, sa)
+            lifecycle.keep_answer(context, sa)
 
 
 def _move(sa: IkeSa, before: State, after: State) -> None:
@@ -114,17 +114,17 @@ def _refuse(sa: IkeSa, header: Header) -> None:
     raise IkeError(0, f"exchange {header.exchange} before authentication")
 
 
-def _refusal(turn: Turn, sa: IkeSa, exc: IkeError) -> list[Notify] | None:
+def _refusal(context: Context, sa: IkeSa, exc: IkeError) -> list[Notify] | None:
     """The answer to a request that could not be served; None: drop it without an answer."""
-    turn.reject(sa.path, exc.reason, exc.story, sa.connection.name)
+    context.reject(sa.path, exc.reason, exc.story, sa.connection.name)
     if not exc.notify or sa.state not in (State.INIT_ANSWERED, *AUTHENTICATED):
         return None
     if sa.state is State.INIT_ANSWERED:
         # Authentication failed: answer, then only repeat that answer until the half-open time is over, counted so long.
-        turn.report("ike_failed", sa, reason=exc.reason, story=exc.story)
+        context.report("ike_failed", sa, reason=exc.reason, story=exc.story)
         sa.state = State.REFUSED
     elif _fatal(exc):
-        lifecycle.end(turn, sa, exc.reason, exc.story)
+        lifecycle.end(context, sa, exc.reason, exc.story)
     return [Notify(exc.notify, exc.data)]
 
 
@@ -133,7 +133,7 @@ def _fatal(exc: IkeError) -> bool:
     return exc.scope == IKE or exc.notify == NotifyType.INVALID_SYNTAX
 
 
-def _answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
+def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
     request = sa.request
     if request is None or header.message_id != request.message_id:
         return
@@ -141,27 +141,27 @@ def _answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) 
     if header.exchange != table.exchange_type(kind):
         return
     if kind is Kind.INIT:
-        turn.touch(sa)
-        _init_answer(turn, sa, header, datagram, path)
+        context.touch(sa)
+        _init_answer(context, sa, header, datagram, path)
         return
     first, chain = opened(sa, Message.read(header, datagram))
-    turn.touch(sa)
+    context.touch(sa)
     before = sa.state
     sa.request = None
     sa.next_id += 1
-    lifecycle.heard(turn, sa, path)
+    lifecycle.heard(context, sa, path)
     try:
         payloads = Payloads(parse_payloads(first, chain))
         row = table.answer_row(sa.state, kind, payloads)
         if row is None:
             raise IkeError(NotifyType.INVALID_SYNTAX, f"the answer to {kind.value} lacks what it must have")
-        row.handler(turn, sa, Incoming(header, payloads, datagram, path), request)
+        row.handler(context, sa, Incoming(header, payloads, datagram, path), request)
         _move(sa, before, row.next)
     except IkeError as exc:
-        fail(turn, sa, request.task, exc)
+        fail(context, sa, request.task, exc)
 
 
-def _init_answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
+def _init_answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
     """Nothing in it is authenticated: what is unusable is noted, and the request stays out (section 2.21.1)."""
     request = sa.request
     try:
@@ -169,34 +169,34 @@ def _init_answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: P
         row = table.answer_row(sa.state, Kind.INIT, payloads)
         if row is None:
             raise IkeError(0, "the answer to IKE_SA_INIT lacks what it must have")
-        row.handler(turn, sa, Incoming(header, payloads, datagram, path), request)
+        row.handler(context, sa, Incoming(header, payloads, datagram, path), request)
     except IkeError as exc:
         if sa.handshake is not None and sa.handshake.setback != (exc.reason, exc.story):
             sa.handshake.setback = (exc.reason, exc.story)
-            turn.report("setback", sa, reason=exc.reason, story=exc.story)
+            context.report("setback", sa, reason=exc.reason, story=exc.story)
         return
     sa.request = None
-    sa.last_heard = turn.now
+    sa.last_heard = context.now
     sa.state = row.next
 
 
-def fail(turn: Turn, sa: IkeSa, task: Task, exc: IkeError) -> None:
+def fail(context: Context, sa: IkeSa, task: Task, exc: IkeError) -> None:
     """A protected answer was a refusal or unusable: take down what it was about, no more."""
     purpose = table.PURPOSES[task.kind]
     if not _fatal(exc) and purpose.failed is not None:
-        purpose.failed(turn, sa, task, exc.reason, exc.story)
+        purpose.failed(context, sa, task, exc.reason, exc.story)
         return
     if exc.notify and sa.state in (State.AUTH_SENT, State.ESTABLISHED, State.REKEYED):
         # It is us who find fault, while the peer believes the IKE SA to be up: say so (section 2.21.2).
         unproven = exc.notify == NotifyType.AUTHENTICATION_FAILED
-        last_word(turn, sa, Notify(exc.notify) if unproven else Delete(ProtocolId.IKE, ()))
-    lifecycle.end(turn, sa, exc.reason, exc.story, task)
+        last_word(context, sa, Notify(exc.notify) if unproven else Delete(ProtocolId.IKE, ()))
+    lifecycle.end(context, sa, exc.reason, exc.story, task)
 
 
-def pump(turn: Turn, sa: IkeSa) -> None:
+def pump(context: Context, sa: IkeSa) -> None:
     """Begin the next piece of queued work, if nothing is outstanding."""
     while sa.queue and sa.request is None and sa.state is not State.GONE:
-        task = next((t for t in sa.queue if t.not_before <= turn.now), None)
+        task = next((t for t in sa.queue if t.not_before <= context.now), None)
         if task is None:
             return
         sa.queue.remove(task)
@@ -204,14 +204,14 @@ def pump(turn: Turn, sa: IkeSa) -> None:
         if sa.state not in purpose.states:
             continue
         try:
-            begun = purpose.begin(turn, sa, task)
+            begun = purpose.begin(context, sa, task)
         except IkeError as exc:
-            fail(turn, sa, task, exc)
+            fail(context, sa, task, exc)
             continue
         if begun is None:
             continue
         exchange, payloads = begun
-        send_request(turn, sa, exchange, payloads, task)
+        send_request(context, sa, exchange, payloads, task)
         sa.state = purpose.next or sa.state
 
 

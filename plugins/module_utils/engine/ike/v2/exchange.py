@@ -16,8 +16,8 @@ from ...wire.v2.numbers import ExchangeType
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sealed import Sealed
 from ..actions import Path, Send
+from .context import Context
 from .sa import IkeSa, Request, Task
-from .turn import Turn
 
 
 class Incoming(NamedTuple):
@@ -29,30 +29,30 @@ class Incoming(NamedTuple):
     path: Path
 
 
-def send_request(turn: Turn, sa: IkeSa, exchange: int, payloads: Sequence[Any], task: Task) -> None:
+def send_request(context: Context, sa: IkeSa, exchange: int, payloads: Sequence[Any], task: Task) -> None:
     """Send our next request and remember it until its answer comes."""
     flags = INITIATOR if sa.initiator else 0
     if exchange == ExchangeType.IKE_SA_INIT:
         datagram = encode_message(sa.spi_i, bytes(8), exchange, flags, 0, payloads)
     else:
-        datagram = _protect(turn, sa, exchange, flags, sa.next_id, payloads)
-    pause = turn.settings.retransmit[0]
-    sa.request = Request(sa.next_id, datagram, task, 1, turn.now + pause)
-    turn.actions.append(Send(datagram, sa.path))
-    turn.touch(sa)
+        datagram = _protect(context, sa, exchange, flags, sa.next_id, payloads)
+    pause = context.settings.retransmit[0]
+    sa.request = Request(sa.next_id, datagram, task, 1, context.now + pause)
+    context.actions.append(Send(datagram, sa.path))
+    context.touch(sa)
 
 
-def send_answer(turn: Turn, sa: IkeSa, got: Incoming, payloads: Sequence[Any]) -> None:
+def send_answer(context: Context, sa: IkeSa, got: Incoming, payloads: Sequence[Any]) -> None:
     """Answer the peer's request the way it came (RFC 7296 section 2.11) and keep the answer for its retransmissions."""
     header = got.header
     flags = RESPONSE | (INITIATOR if sa.initiator else 0)
-    sa.answer = _protect(turn, sa, header.exchange, flags, header.message_id, payloads)
+    sa.answer = _protect(context, sa, header.exchange, flags, header.message_id, payloads)
     sa.answer_to, sa.answered_digest = header.message_id, hashlib.sha256(got.datagram).digest()
     sa.expected_id = header.message_id + 1
-    turn.actions.append(Send(sa.answer, got.path))
+    context.actions.append(Send(sa.answer, got.path))
 
 
-def last_word(turn: Turn, sa: IkeSa, payload: Any) -> None:
+def last_word(context: Context, sa: IkeSa, payload: Any) -> None:
     """One more request, whose answer is not waited for, since the IKE SA ends here and now.
 
     It does not wait for the answer of an outstanding one either: a peer that has served that one takes it. That one
@@ -61,12 +61,12 @@ def last_word(turn: Turn, sa: IkeSa, payload: Any) -> None:
     if sa.request is not None:
         sa.next_id += 1
     flags = INITIATOR if sa.initiator else 0
-    datagram = _protect(turn, sa, ExchangeType.INFORMATIONAL, flags, sa.next_id, [payload])
-    turn.actions.append(Send(datagram, sa.path))
-    turn.touch(sa)
+    datagram = _protect(context, sa, ExchangeType.INFORMATIONAL, flags, sa.next_id, [payload])
+    context.actions.append(Send(datagram, sa.path))
+    context.touch(sa)
 
 
-def repeats_answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> bool:
+def repeats_answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> bool:
     """Whether this is a retransmission of the last answered request; if so, repeat the answer.
 
     Other octets under the same Message ID are not a retransmission and get nothing.
@@ -74,35 +74,35 @@ def repeats_answer(turn: Turn, sa: IkeSa, header: Header, datagram: bytes, path:
     if header.message_id != sa.answer_to:
         return False
     if hashlib.sha256(datagram).digest() == sa.answered_digest:
-        turn.actions.append(Send(sa.answer, path))
+        context.actions.append(Send(sa.answer, path))
     return True
 
 
-def retransmit(turn: Turn, sa: IkeSa) -> bool:
+def retransmit(context: Context, sa: IkeSa) -> bool:
     """Send the outstanding request again; False when patience has run out."""
     request = sa.request
     if request is None:
         return False
-    pause = pause_after(turn, sa, request.tries)
+    pause = pause_after(context, sa, request.tries)
     if pause <= 0:
         return False
-    request.deadline = turn.now + pause
+    request.deadline = context.now + pause
     request.tries += 1
-    turn.actions.append(Send(request.datagram, sa.path))
-    turn.report("retransmit", sa, exchange=request.task.kind.value, tries=request.tries)
+    context.actions.append(Send(request.datagram, sa.path))
+    context.report("retransmit", sa, exchange=request.task.kind.value, tries=request.tries)
     return True
 
 
-def pause_after(turn: Turn, sa: IkeSa, tries: int) -> float:
+def pause_after(context: Context, sa: IkeSa, tries: int) -> float:
     """How long to wait after one more sending of a request that was sent ``tries`` times; 0: patience has run out."""
-    pauses = turn.settings.retransmit
+    pauses = context.settings.retransmit
     longest = pauses[-1]
     waited = sum(pauses[:tries]) + longest * max(0, tries - len(pauses))
     left = sa.connection.retransmit_timeout - waited
     return max(0.0, min(pauses[tries] if tries < len(pauses) else longest, left))
 
 
-def unprotected(turn: Turn, header: Header, path: Path, payloads: Sequence[Any]) -> None:
+def unprotected(context: Context, header: Header, path: Path, payloads: Sequence[Any]) -> None:
     """Answer a request of a stranger without keeping any state.
 
     Its source may be forged: a victim must not be sent more octets through us than the forger spent.
@@ -110,7 +110,7 @@ def unprotected(turn: Turn, header: Header, path: Path, payloads: Sequence[Any])
     spis = header.initiator_spi, header.responder_spi
     datagram = encode_message(*spis, header.exchange, RESPONSE, header.message_id, payloads)
     if len(datagram) <= header.length:
-        turn.actions.append(Send(datagram, path))
+        context.actions.append(Send(datagram, path))
 
 
 def opened(sa: IkeSa, message: Message) -> tuple[int, bytes]:
@@ -124,8 +124,8 @@ def opened(sa: IkeSa, message: Message) -> tuple[int, bytes]:
     return sealed.inner_next_payload, sa.open.open(message.sealed_head, sealed.body)
 
 
-def _protect(turn: Turn, sa: IkeSa, exchange: int, flags: int, message_id: int, payloads: Sequence[Any]) -> bytes:
-    sealer, entropy = sa.seal, turn.entropy
+def _protect(context: Context, sa: IkeSa, exchange: int, flags: int, message_id: int, payloads: Sequence[Any]) -> bytes:
+    sealer, entropy = sa.seal, context.entropy
     if sealer is None:
         raise ValueError("an IKE SA without keys cannot protect a message")
     return encode_sealed(

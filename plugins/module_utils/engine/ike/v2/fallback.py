@@ -22,10 +22,10 @@ from typing import Any
 
 from ...crypto.proposals import EspProposal
 from ..connection import ChildConfig
-from . import beside, wanted
+from . import beside, child_wanted
 from .children import serves
+from .context import Context
 from .sa import Child, IkeSa, Kind, Refusal, Task
-from .turn import Turn
 
 # Refusals that another offer may mend.
 _OF_THE_OFFER = ("no_proposal_chosen", "invalid_key_exchange")
@@ -52,50 +52,50 @@ def _offers(sa: IkeSa, proposals: tuple[EspProposal, ...]) -> list[tuple[EspProp
     return list(dict.fromkeys(offer for offer in (proposals, proven, plain) if offer or offer is proposals))
 
 
-def child_refused(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+def child_refused(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """The peer gives a living child no fresh keys: say so, and do what comes next."""
     child = task.child
     child.refusal = _note(child.refusal, reason, story)
-    left = child.expires_at - turn.now
-    _tell(turn, sa, child, child.refusal, left)
+    left = child.expires_at - context.now
+    _tell(context, sa, child, child.refusal, left)
     if _another_offer(sa, task, reason):
         return
-    child.rekey_at = turn.now + turn.back_off(reason, child.refusal.times, left)
+    child.rekey_at = context.now + context.back_off(reason, child.refusal.times, left)
     if child.superseded:
         return  # another IKE SA would be one of the new definition, which is being tried anyway
-    if reason not in _BUSY and (_as_agreed(child) or left < child.config.lifetime * turn.settings.rekey_margin / 2):
-        beside.begin(turn, sa, child.config.name)
+    if reason not in _BUSY and (_as_agreed(child) or left < child.config.lifetime * context.settings.rekey_margin / 2):
+        beside.begin(context, sa, child.config.name)
 
 
-def ike_refused(turn: Turn, sa: IkeSa, reason: str, story: str) -> None:
+def ike_refused(context: Context, sa: IkeSa, reason: str, story: str) -> None:
     """The peer gives a living IKE SA no fresh keys."""
     if sa.superseded:
         # It lives as long as its children, and what takes its place is being tried.
-        sa.rekey_at = turn.now + turn.back_off(reason, 2)
-        turn.report("setback", sa, reason=reason, story=story)
+        sa.rekey_at = context.now + context.back_off(reason, 2)
+        context.report("setback", sa, reason=reason, story=story)
         return
     sa.refusal = _note(sa.refusal, reason, story)
-    left = sa.expires_at - turn.now
-    _tell(turn, sa, None, sa.refusal, left)
-    sa.rekey_at = turn.now + turn.back_off(reason, sa.refusal.times, left)
+    left = sa.expires_at - context.now
+    _tell(context, sa, None, sa.refusal, left)
+    sa.rekey_at = context.now + context.back_off(reason, sa.refusal.times, left)
     if reason not in _BUSY:
-        beside.begin(turn, sa)
+        beside.begin(context, sa)
 
 
-def put_off(turn: Turn, sa: IkeSa, task: Task) -> None:
+def put_off(context: Context, sa: IkeSa, task: Task) -> None:
     """The peer has no time for a new child: ask again later, and later still, if it is wanted then."""
-    config = wanted.still_wanted(sa, task)
+    config = child_wanted.still_wanted(sa, task)
     if config is None:
         return
     times = task.times + 1
-    pause = turn.back_off("peer_busy", times)
-    due = turn.now + pause
+    pause = context.back_off("peer_busy", times)
+    due = context.now + pause
     sa.queue.append(Task(Kind.NEW_CHILD, config=config, not_before=due, times=times, packet=task.packet))
     if times >= _PATIENCE and not _serves(sa):
-        beside.begin(turn, sa, config.name)
+        beside.begin(context, sa, config.name)
 
 
-def new_child_refused(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+def new_child_refused(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """The peer makes no such child in this IKE SA."""
     if _another_offer(sa, task, reason):
         return
@@ -103,25 +103,25 @@ def new_child_refused(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str
         # The others go on as they are.
         packet = " === ".join(map(str, task.packet))
         story = f"packets such as {packet} are of child {task.config.name}, but it has no SA for them: {story}"
-        turn.report("child_failed", sa, child=task.config.name, reason=reason, story=story, packet=packet)
+        context.report("child_failed", sa, child=task.config.name, reason=reason, story=story, packet=packet)
         return
-    turn.report("child_failed", sa, child=task.config.name, reason=reason, story=story)
+    context.report("child_failed", sa, child=task.config.name, reason=reason, story=story)
     if sa.replaces is not None:
         sa.unfit += (task.config.name,)
     # IKE_AUTH makes a child on other terms. Where others live in this IKE SA, it is not given up for one more.
     name = task.config.name
     if reason in _OF_THE_OFFER and not _serves(sa) and name not in sa.unfit and task.reason != "stopped":
-        beside.begin(turn, sa, name)
+        beside.begin(context, sa, name)
 
 
-def asked_in_vain(turn: Turn, child: Child) -> None:
+def asked_in_vain(context: Context, child: Child) -> None:
     """We refused the peer fresh keys for a child, which is going to end there: soon try what we would have.
 
     Not at once: the peer may have other means, too, and both ends should not go about it at the same moment.
     """
     if child.refusal is None:
-        left = child.expires_at - turn.now
-        child.rekey_at = min(child.rekey_at, turn.now + turn.back_off("peer_busy", 1, left))
+        left = child.expires_at - context.now
+        child.rekey_at = min(child.rekey_at, context.now + context.back_off("peer_busy", 1, left))
 
 
 def _serves(sa: IkeSa) -> bool:
@@ -133,15 +133,15 @@ def _note(before: Refusal | None, reason: str, story: str) -> Refusal:
     return Refusal(reason, story, before.times + 1 if before is not None else 1)
 
 
-def _tell(turn: Turn, sa: IkeSa, child: Child | None, refusal: Refusal, left: float) -> None:
+def _tell(context: Context, sa: IkeSa, child: Child | None, refusal: Refusal, left: float) -> None:
     """Tell of it at once, whatever may still help; that a peer is busy once is nothing."""
     data: dict[str, Any] = {"reason": refusal.reason, "story": refusal.story}
     if child is not None:
         data = {"child": child.config.name} | data
     if refusal.serious:
-        turn.report("rekey_refused", sa, child, **data, ends_in=max(0, int(left)))
+        context.report("rekey_refused", sa, child, **data, ends_in=max(0, int(left)))
     else:
-        turn.report("setback", sa, child, **data)
+        context.report("setback", sa, child, **data)
 
 
 def _as_agreed(child: Child) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
 from . import beside, lifecycle
+from .context import Context
 from .exchange import last_word
 from .sa import ChildState, IkeSa, Kind, Task
-from .turn import Turn
 
 HANDOVER = "handover"  # the reason of a request whose answer proves that the peer sends on the new children
 
 
-def settle(turn: Turn, new: IkeSa) -> None:
+def settle(context: Context, new: IkeSa) -> None:
     """Close what ``new`` has taken over, when it has all that can be had."""
     if new.replaces is None or not new.alive or new.closing:
         return
@@ -30,32 +30,32 @@ def settle(turn: Turn, new: IkeSa) -> None:
             return
         if any(child.proof_at for child in new.children.values()):
             return  # the peer may not have it yet
-        if is_silent(turn, old):
-            _prepare(turn, new)
+        if is_silent(context, old):
+            _prepare(context, new)
             return
-        beside.ask_for(turn, new, old, beside.asked_for(old))
-        beside.close(turn, old)
+        beside.ask_for(context, new, old, beside.asked_for(old))
+        beside.close(context, old)
     elif not new.initiator or beside.asked_for(new):
         return
     elif missing := beside.names(old) - there - set(new.unfit):
-        beside.ask_for(turn, new, old, missing)
+        beside.ask_for(context, new, old, missing)
         return
     elif there:
         for child in old.children.values():
             if child.config.name in there and child.state is ChildState.INSTALLED:
                 old.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
-        turn.touch(old)
+        context.touch(old)
     else:
-        beside.close(turn, new)
+        beside.close(context, new)
     new.replaces = None
 
 
-def is_silent(turn: Turn, sa: IkeSa) -> bool:
+def is_silent(context: Context, sa: IkeSa) -> bool:
     """Whether a request of ours in it has been sent often enough without an answer."""
-    return sa.request is not None and sa.request.tries >= turn.settings.suspicious_tries
+    return sa.request is not None and sa.request.tries >= context.settings.suspicious_tries
 
 
-def _prepare(turn: Turn, new: IkeSa) -> None:
+def _prepare(context: Context, new: IkeSa) -> None:
     """The old one is silent, so its Delete may never be answered. First see to it that nobody sends on it any more: a
     peer that lives sends on the children of ``new`` when it has a request that comes after them."""
     asked = [*new.queue, new.request.task] if new.request is not None else new.queue
@@ -63,12 +63,12 @@ def _prepare(turn: Turn, new: IkeSa) -> None:
         new.queue.append(Task(Kind.INFORM, reason=HANDOVER))
 
 
-def finish(turn: Turn, new: IkeSa) -> None:
+def finish(context: Context, new: IkeSa) -> None:
     """The peer sends on the children of ``new``: a silent IKE SA from which it takes over ends, without an answer."""
     old = beside.living(new.replaces) if new.replaces is not None else None
-    if old is None or old is new or not is_silent(turn, old) or not beside.names(old) <= beside.names(new):
+    if old is None or old is new or not is_silent(context, old) or not beside.names(old) <= beside.names(new):
         return  # it has spoken, or there is something else to wait for: ``settle`` goes on
     new.replaces = None
-    beside.ask_for(turn, new, old, beside.asked_for(old))
-    last_word(turn, old, Delete(ProtocolId.IKE, ()))
-    lifecycle.end(turn, old, "replaced", "the peer goes on in a new IKE SA")
+    beside.ask_for(context, new, old, beside.asked_for(old))
+    last_word(context, old, Delete(ProtocolId.IKE, ()))
+    lifecycle.end(context, old, "replaced", "the peer goes on in a new IKE SA")

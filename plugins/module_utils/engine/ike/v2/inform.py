@@ -10,37 +10,37 @@ from typing import Any
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from . import beside, children, handover, lifecycle, rekey_child, supersede
+from .context import Context
 from .exchange import Incoming
 from .sa import ChildState, IkeSa, Kind, Request, Task
-from .turn import Turn
 
 
-def begin_liveness(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+def begin_liveness(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """An empty request: is the peer alive (section 2.4)?"""
     return ExchangeType.INFORMATIONAL, []
 
 
-def alive(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def alive(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The peer answered; that it did is all we wanted to know: of it, or of a child that it asked us for."""
     if request.task.reason == children.PROOF:
         if request.tries > 1:
             # It was away, and our answer to it may be lost with what we sent then: that is still on its way again.
-            children.ask_for_proof_again(turn, sa)
+            children.ask_for_proof_again(context, sa)
         else:
-            children.prove(turn, sa)
+            children.prove(context, sa)
     elif request.task.reason == handover.HANDOVER:
-        handover.finish(turn, sa)
+        handover.finish(context, sa)
 
 
-def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """Answer a liveness check, or notifies that need nothing done."""
     if got.payloads.notify(NotifyType.AUTHENTICATION_FAILED) is not None:
         # The initiator did not accept our proof, and for it there is no IKE SA (section 2.21.2).
-        lifecycle.end(turn, sa, "authentication_failed", f"the peer {sa.remote_id} does not accept our proof")
+        lifecycle.end(context, sa, "authentication_failed", f"the peer {sa.remote_id} does not accept our proof")
     return []
 
 
-def begin_delete_child(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+def begin_delete_child(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     """Tell the peer that a child is closed: by our inbound SPI."""
     child = task.child
     if child is None:
@@ -48,16 +48,16 @@ def begin_delete_child(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any
     elif child.number not in sa.children:
         return None
     else:
-        if task.reason == "replaced" and supersede.is_needed(turn, child):
+        if task.reason == "replaced" and supersede.is_needed(context, child):
             return None  # what was to take over is gone meanwhile; when something else does, it is closed
-        if task.reason == "replaced" and children.is_needed_yet(turn, sa, child):
-            due = turn.now + turn.settings.switch_pause / 4
+        if task.reason == "replaced" and children.is_needed_yet(context, sa, child):
+            due = context.now + context.settings.switch_pause / 4
             sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced", not_before=due))
             return None
         spi, config = child.sa.spi_in.to_bytes(4, "big"), supersede.terms(child)
         if task.reason == "replaced":
             # The peer receives on it no more when it has this request, so nothing of ours may be under way.
-            children.step_aside(turn, [child])
+            children.step_aside(context, [child])
         child.state = ChildState.DELETING
         if task.reason == "stopped" and child.successor is not None:
             # Replaced since the operator asked: what carries the traffic now has to go as well.
@@ -65,18 +65,18 @@ def begin_delete_child(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any
     return ExchangeType.INFORMATIONAL, [Delete(config.proposals[0].protocol, (spi,))]
 
 
-def child_deleted(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def child_deleted(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The peer closed it too."""
     task = request.task
     if task.child is None or task.child.state is ChildState.GONE:
         return
     if task.reason == "stopped":
-        children.clear(turn, sa, task.child)
+        children.clear(context, sa, task.child)
     else:
-        children.remove(turn, sa, task.child, task.reason or "replaced", "closed by us")
+        children.remove(context, sa, task.child, task.reason or "replaced", "closed by us")
 
 
-def respond_close(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+def respond_close(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer closed children: remove ours and name them, but those whose own Delete is under way (section 2.25.1)."""
     closed: dict[int, list[bytes]] = {}
     for delete in got.payloads.all(Delete):
@@ -88,32 +88,32 @@ def respond_close(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
                 continue
             if child.state is not ChildState.DELETING:
                 closed.setdefault(delete.protocol, []).append(child.sa.spi_in.to_bytes(4, "big"))
-            children.remove(turn, sa, child, "peer_deleted", "the peer closed this child")
+            children.remove(context, sa, child, "peer_deleted", "the peer closed this child")
     return [Delete(protocol, tuple(spis)) for protocol, spis in closed.items()]
 
 
-def begin_delete_ike(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+def begin_delete_ike(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """Tell the peer that the IKE SA and all its children are closed."""
     if task.reason == "replaced":
-        children.step_aside(turn, sa.children.values())
+        children.step_aside(context, sa.children.values())
     return ExchangeType.INFORMATIONAL, [Delete(ProtocolId.IKE, ())]
 
 
-def ike_deleted(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def ike_deleted(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The peer closed it too."""
-    lifecycle.end(turn, sa, request.task.reason or "stopped", "closed by us")
+    lifecycle.end(context, sa, request.task.reason or "stopped", "closed by us")
 
 
-def respond_end(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+def respond_end(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer closed the IKE SA."""
-    if beside.stand_in(turn, sa) is not None:
-        lifecycle.end(turn, sa, "replaced", "the peer goes on in another IKE SA and closed this one")
+    if beside.stand_in(context, sa) is not None:
+        lifecycle.end(context, sa, "replaced", "the peer goes on in another IKE SA and closed this one")
     else:
-        lifecycle.end(turn, sa, "peer_deleted", "the peer closed the IKE SA")
+        lifecycle.end(context, sa, "peer_deleted", "the peer closed the IKE SA")
     return []
 
 
-def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """The answer was unusable; a request that only informs has nothing to undo, a child it closed is gone."""
     if task.child is not None and task.child.state is not ChildState.GONE:
-        children.remove(turn, sa, task.child, reason, story)
+        children.remove(context, sa, task.child, reason, story)

@@ -24,9 +24,9 @@ from ...wire.v2.sa import SA
 from ..actions import Path, Send
 from ..connection import Connection
 from . import nat
+from .context import Context
 from .exchange import Incoming, unprotected
 from .sa import Handshake, IkeSa, Kind, Request, State, Task
-from .turn import Turn
 
 NONCE_OCTETS = 32
 MAX_RESTARTS = 4  # cookies, groups and rekeyed cookie secrets; more is a peer playing games
@@ -37,16 +37,17 @@ CHILDLESS = Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED)  # an IKE SA without a 
 CHILDLESS_OCTETS = 8
 
 
-def new_initiator(turn: Turn, connection: Connection, path: Path) -> IkeSa:
+def new_initiator(context: Context, connection: Connection, path: Path) -> IkeSa:
     """A new IKE SA that we initiate; its IKE_SA_INIT is queued."""
     sa = IkeSa(
-        turn.registry.number(), connection, True, State.START, path, turn.entropy.octets(8), bytes(8), turn.now,
-        handshake=Handshake(nonce_i=turn.entropy.octets(NONCE_OCTETS), wanted=auto_children(connection)),
+        context.registry.number(), connection, True, State.START, path, context.entropy.octets(8), bytes(8),
+        context.now,
+        handshake=Handshake(nonce_i=context.entropy.octets(NONCE_OCTETS), wanted=auto_children(connection)),
     )  # fmt: skip
-    turn.registry.add(sa)
+    context.registry.add(sa)
     sa.queue.append(Task(Kind.INIT))
-    turn.touch(sa)
-    turn.report("ike_connecting", sa, role="initiator")
+    context.touch(sa)
+    context.report("ike_connecting", sa, role="initiator")
     return sa
 
 
@@ -55,13 +56,13 @@ def auto_children(connection: Connection) -> tuple[Any, ...]:
     return tuple(child for child in connection.children if child.start == "auto")
 
 
-def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """The initiator's request."""
     handshake = _handshake(sa)
     if handshake.exchange is None:
         handshake.offered = handshake.offered or sa.connection.proposals
         handshake.group = handshake.group or handshake.offered[0].ke[0].transform_id
-        handshake.exchange = turn.entropy.key_exchange(handshake.group)
+        handshake.exchange = context.entropy.key_exchange(handshake.group)
     payloads: list[Any] = []
     if handshake.cookie:
         payloads.append(Notify(NotifyType.COOKIE, handshake.cookie))
@@ -74,7 +75,7 @@ def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     return ExchangeType.IKE_SA_INIT, payloads
 
 
-def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The initiator has the responder's choice, public value and nonce: derive the keys, go on to IKE_AUTH."""
     handshake = _handshake(sa)
     if got.header.responder_spi == bytes(8):
@@ -92,12 +93,12 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     sa.nat_local, sa.nat_remote = nat.detect(got.payloads, sa.spi_i, sa.spi_r, sa.path)
     if sa.nat_local or sa.nat_remote or sa.connection.encapsulation == "force":
         sa.nat = True
-        nat.float_ports(sa, turn.settings)
+        nat.float_ports(sa, context.settings)
     sa.next_id = 1
     sa.queue.insert(0, Task(Kind.AUTH))
 
 
-def with_cookie(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def with_cookie(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The responder wants its cookie back (section 2.6): the same request again, cookie first."""
     cookie = got.payloads.notify(NotifyType.COOKIE).data
     if not 1 <= len(cookie) <= 64:
@@ -106,7 +107,7 @@ def with_cookie(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     handshake.cookie = cookie
 
 
-def with_group(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def with_group(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The responder wants another key exchange group (section 1.2); only one that we offer is taken."""
     data = got.payloads.notify(NotifyType.INVALID_KE_PAYLOAD).data
     group = int.from_bytes(data, "big") if len(data) == 2 else 0
@@ -119,7 +120,7 @@ def with_group(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     handshake.exchange = None
 
 
-def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """Any other error answer. It is not authenticated, so anybody could have sent it: note it and keep trying."""
     error = got.payloads.error()
     reason = "no_proposal_chosen" if error.type == NotifyType.NO_PROPOSAL_CHOSEN else "protocol_error"
@@ -134,46 +135,46 @@ def notify_name(number: int) -> str:
         return f"notify {number}"
 
 
-def respond(turn: Turn, got: Incoming) -> IkeSa | None:
+def respond(context: Context, got: Incoming) -> IkeSa | None:
     """Answer a peer's IKE_SA_INIT request; the new half-open IKE SA, or None when it got only a notify.
 
     :raises IkeError: whose notify is to be sent unprotected.
     """
     payloads, path = got.payloads, got.path
     offered, ke, nonce = payloads.one(SA), payloads.one(KE), payloads.one(Nonce)
-    proven = _returns_cookie(turn, got)
-    if not proven and _under_load(turn, ke, path):
-        _demand_cookie(turn, got)
+    proven = _returns_cookie(context, got)
+    if not proven and _under_load(context, ke, path):
+        _demand_cookie(context, got)
         return None
-    if _full(turn, path):
+    if _full(context, path):
         return None
     try:
-        return _open(turn, got, offered, ke, nonce, proven)
+        return _open(context, got, offered, ke, nonce, proven)
     except IkeError:
         # Nothing is half-open then, and yet there was work, which whoever forges a source is not to get for nothing.
-        turn.refusals.enter(path.remote_address, turn.now)
+        context.refusals.enter(path.remote_address, context.now)
         raise
 
 
-def _open(turn: Turn, got: Incoming, offered: SA, ke: KE, nonce: Nonce, proven: bool) -> IkeSa | None:
+def _open(context: Context, got: Incoming, offered: SA, ke: KE, nonce: Nonce, proven: bool) -> IkeSa | None:
     """The half-open IKE SA that this request opens; what is cheap to refuse is refused before anything dear is done."""
     header, payloads, datagram, path = got
-    connection, choice = _choose(turn, offered, path)
+    connection, choice = _choose(context, offered, path)
     check_nonces(choice, nonce.data)
     if choice.ke is None or ke.group != choice.ke.transform_id:
         wanted = choice.ke.transform_id if choice.ke else 0
-        unprotected(turn, header, path, [Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))])
+        unprotected(context, header, path, [Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))])
         return None
     room = header.length - _answer_octets(payloads, choice)
     if room < 0 and not proven:
         # A forged source would be sent more octets through us than the forger spent.
-        _demand_cookie(turn, got)
+        _demand_cookie(context, got)
         return None
-    public, shared = answer_key_exchange(ke.group, ke.data, turn.entropy)
-    spi_r = turn.entropy.octets(8)
-    handshake = Handshake(nonce_i=nonce.data, nonce_r=turn.entropy.octets(NONCE_OCTETS), received=datagram)
+    public, shared = answer_key_exchange(ke.group, ke.data, context.entropy)
+    spi_r = context.entropy.octets(8)
+    handshake = Handshake(nonce_i=nonce.data, nonce_r=context.entropy.octets(NONCE_OCTETS), received=datagram)
     sa = IkeSa(
-        turn.registry.number(), connection, False, State.START, path, header.initiator_spi, spi_r, turn.now,
+        context.registry.number(), connection, False, State.START, path, header.initiator_spi, spi_r, context.now,
         handshake=handshake, expected_id=1,
     )  # fmt: skip
     _install_keys(sa, choice, shared)
@@ -186,39 +187,39 @@ def _open(turn: Turn, got: Incoming, offered: SA, ke: KE, nonce: Nonce, proven: 
         answer.append(CHILDLESS)
     sa.answer = handshake.sent = encode_message(sa.spi_i, spi_r, header.exchange, RESPONSE, 0, answer)
     sa.answer_to = 0
-    turn.actions.append(Send(sa.answer, path))
-    sa.expires_at = turn.now + turn.settings.half_open_lifetime
-    turn.registry.open(sa, path, datagram)
-    turn.half_open.enter(path.remote_address)
-    turn.touch(sa)
+    context.actions.append(Send(sa.answer, path))
+    sa.expires_at = context.now + context.settings.half_open_lifetime
+    context.registry.open(sa, path, datagram)
+    context.half_open.enter(path.remote_address)
+    context.touch(sa)
     return sa
 
 
-def _returns_cookie(turn: Turn, got: Incoming) -> bool:
+def _returns_cookie(context: Context, got: Incoming) -> bool:
     """Whether the initiator returned a cookie of ours: it is where it says it is."""
     cookie = got.payloads.notify(NotifyType.COOKIE)
     if cookie is None:
         return False
     nonce = got.payloads.one(Nonce).data
-    return turn.cookies.valid(cookie.data, nonce, got.header.initiator_spi, got.path, turn.now)
+    return context.cookies.valid(cookie.data, nonce, got.header.initiator_spi, got.path, context.now)
 
 
-def _demand_cookie(turn: Turn, got: Incoming) -> None:
-    cookie = turn.cookies.make(got.payloads.one(Nonce).data, got.header.initiator_spi, got.path, turn.now)
-    unprotected(turn, got.header, got.path, [Notify(NotifyType.COOKIE, cookie)])
+def _demand_cookie(context: Context, got: Incoming) -> None:
+    cookie = context.cookies.make(got.payloads.one(Nonce).data, got.header.initiator_spi, got.path, context.now)
+    unprotected(context, got.header, got.path, [Notify(NotifyType.COOKIE, cookie)])
 
 
-def _under_load(turn: Turn, ke: KE, path: Path) -> bool:
+def _under_load(context: Context, ke: KE, path: Path) -> bool:
     """Whether so many attempts came to nothing, so far or for good, that the next one needs a cookie (section 2.6)."""
-    settings, half_open, refusals, address = turn.settings, turn.half_open, turn.refusals, path.remote_address
+    settings, half_open, refusals, address = context.settings, context.half_open, context.refusals, path.remote_address
     weight = COSTLY_WEIGHT if len(ke.data) >= COSTLY_OCTETS else 1
-    return (half_open.total + refusals.total(turn.now)) * weight >= settings.cookie_threshold or (
+    return (half_open.total + refusals.total(context.now)) * weight >= settings.cookie_threshold or (
         half_open.of(address) + refusals.of(address)
     ) * weight >= settings.cookie_threshold_per_peer
 
 
-def _full(turn: Turn, path: Path) -> bool:
-    settings, half_open = turn.settings, turn.half_open
+def _full(context: Context, path: Path) -> bool:
+    settings, half_open = context.settings, context.half_open
     return half_open.total >= settings.half_open_limit or (
         half_open.of(path.remote_address) >= settings.half_open_per_peer
     )
@@ -238,19 +239,19 @@ def _without_spi(choice: Choice) -> Choice:
     return choice
 
 
-def _choose(turn: Turn, offered: SA, path: Path) -> tuple[Connection, Choice]:
+def _choose(context: Context, offered: SA, path: Path) -> tuple[Connection, Choice]:
     """The most specific definition that has a proposal in common with the peer; who has none hears of the first one.
 
     However many are defined, two of them are looked at: the first, which usually fits, and what the index finds.
     """
-    first = turn.connections.for_path(path)
+    first = context.connections.for_path(path)
     if first is None:
         story = f"no tunnel is defined between {path.local_address} and {path.remote_address}"
         raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, story, reason="no_matching_tunnel")
     try:
         return first, _without_spi(choose_ike(first.proposals, offered.proposals))
     except IkeError:
-        other = turn.connections.fitting(path, offered.proposals)
+        other = context.connections.fitting(path, offered.proposals)
         if other is None or other is first:
             raise
     return other, _without_spi(choose_ike(other.proposals, offered.proposals))

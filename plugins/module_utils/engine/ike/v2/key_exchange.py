@@ -14,9 +14,9 @@ from ...errors import CHILD, IkeError
 from ...secret import Secret
 from ...wire.v2.ke import KE
 from ...wire.v2.numbers import NotifyType
+from .context import Context
 from .init import NONCE_OCTETS
 from .sa import Child, IkeSa
-from .turn import Turn
 
 
 def guess(
@@ -53,12 +53,12 @@ def finish(exchange: KeyExchange | None, chosen: Algorithm | None, ke: KE | None
     return exchange.finish(ke.data)
 
 
-def answer(turn: Turn, chosen: Algorithm | None, ke: KE | None) -> tuple[bytes, Secret | None, list[Any]]:
+def answer(context: Context, chosen: Algorithm | None, ke: KE | None) -> tuple[bytes, Secret | None, list[Any]]:
     """Responder: our nonce, the shared secret if there is a key exchange, and the KE payload to answer with.
 
     :raises IkeError: INVALID_KE_PAYLOAD with the group we chose, when the peer's is of another one or lacking.
     """
-    nonce = turn.entropy.octets(NONCE_OCTETS)
+    nonce = context.entropy.octets(NONCE_OCTETS)
     if chosen is None or not chosen.transform_id:
         return nonce, None, []
     if ke is None or ke.group != chosen.transform_id:
@@ -66,5 +66,5 @@ def answer(turn: Turn, chosen: Algorithm | None, ke: KE | None) -> tuple[bytes, 
             NotifyType.INVALID_KE_PAYLOAD, f"the key exchange has to be of group {chosen.name}", CHILD,
             chosen.transform_id.to_bytes(2, "big"), reason="invalid_key_exchange",
         )  # fmt: skip
-    public, shared = answer_key_exchange(chosen.transform_id, ke.data, turn.entropy)
+    public, shared = answer_key_exchange(chosen.transform_id, ke.data, context.entropy)
     return nonce, shared, [KE(chosen.transform_id, public)]

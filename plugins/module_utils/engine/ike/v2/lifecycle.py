@@ -7,35 +7,35 @@ from __future__ import annotations
 
 from ..actions import Path, Send
 from . import beside, children
+from .context import Context
 from .sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
-from .turn import Turn
 
 STAYS = (Kind.REKEY_IKE, Kind.DELETE_IKE, Kind.INFORM)  # queued work that is about the old IKE SA itself
 
 
-def establish(turn: Turn, sa: IkeSa) -> None:
+def establish(context: Context, sa: IkeSa) -> None:
     """Both ends are authenticated: the IKE SA is up."""
     sa.handshake = None
-    start_clocks(turn, sa)
-    turn.report("ike_established", sa, role="initiator" if sa.initiator else "responder")
-    for other in _duplicates(turn, sa):
-        sa.settle_at = turn.now + turn.settings.duplicate_pause
-        _settle_crossed(turn, sa, other)
+    start_clocks(context, sa)
+    context.report("ike_established", sa, role="initiator" if sa.initiator else "responder")
+    for other in _duplicates(context, sa):
+        sa.settle_at = context.now + context.settings.duplicate_pause
+        _settle_crossed(context, sa, other)
 
 
-def start_clocks(turn: Turn, sa: IkeSa) -> None:
+def start_clocks(context: Context, sa: IkeSa) -> None:
     """Begin the lifetime of an IKE SA, after authentication or after a rekey."""
-    sa.last_heard = turn.now
-    sa.rekey_at = turn.now + turn.spread(sa.connection.lifetime)
-    sa.expires_at = turn.now + sa.connection.lifetime
-    turn.touch(sa)
+    sa.last_heard = context.now
+    sa.rekey_at = context.now + context.spread(sa.connection.lifetime)
+    sa.expires_at = context.now + sa.connection.lifetime
+    context.touch(sa)
 
 
-def _duplicates(turn: Turn, sa: IkeSa) -> list[IkeSa]:
+def _duplicates(context: Context, sa: IkeSa) -> list[IkeSa]:
     """The other living IKE SAs of the tunnel with the same peer."""
     return [
         other
-        for other in turn.registry.of_tunnel(sa.connection.name)
+        for other in context.registry.of_tunnel(sa.connection.name)
         if other is not sa and other.alive and not other.closing and not other.superseded
         if other.claims is None and _same_peer(sa, other)
     ]
@@ -45,38 +45,38 @@ def _same_peer(sa: IkeSa, other: IkeSa) -> bool:
     return sa.remote_id is not None and other.remote_id is not None and other.remote_id.matches(sa.remote_id)
 
 
-def _settle_crossed(turn: Turn, sa: IkeSa, other: IkeSa) -> None:
+def _settle_crossed(context: Context, sa: IkeSa, other: IkeSa) -> None:
     """Both ends started at once: each comes to the same verdict, and the initiator of the loser deletes it."""
-    if sa.replaces is not other and other.replaces is not sa and _crossed(turn, sa, other):
-        loser = _loser(turn, sa, other)
+    if sa.replaces is not other and other.replaces is not sa and _crossed(context, sa, other):
+        loser = _loser(context, sa, other)
         if loser.initiator:
-            beside.take_over(turn, other if loser is sa else sa, loser)
+            beside.take_over(context, other if loser is sa else sa, loser)
 
 
-def settle_duplicates(turn: Turn, sa: IkeSa) -> None:
+def settle_duplicates(context: Context, sa: IkeSa) -> None:
     """Two IKE SAs of the tunnel have been up for a while: close the one that nothing needs, whoever began it.
 
     Not every peer settles this by itself. One that keeps children of its own in each of them has its reasons.
     """
     sa.settle_at = 0.0
-    for other in _duplicates(turn, sa):
-        loser = _loser(turn, sa, other)
+    for other in _duplicates(context, sa):
+        loser = _loser(context, sa, other)
         winner = other if loser is sa else sa
-        if _is_idle(winner, loser) and not _crossed(turn, sa, other):
+        if _is_idle(winner, loser) and not _crossed(context, sa, other):
             winner, loser = loser, winner
-        if turn.now > winner.last_heard + turn.settings.silent_pause:
+        if context.now > winner.last_heard + context.settings.silent_pause:
             # Not before it is known that the peer has the one that is to stay.
             if winner.request is None:
                 winner.queue.append(Task(Kind.INFORM))
-            turn.touch(winner)
-            sa.settle_at = turn.now + turn.settings.silent_pause / 2
+            context.touch(winner)
+            sa.settle_at = context.now + context.settings.silent_pause / 2
             continue
-        if loser.initiator and _crossed(turn, sa, other):
-            beside.ask_for(turn, winner, loser, beside.names(loser))
+        if loser.initiator and _crossed(context, sa, other):
+            beside.ask_for(context, winner, loser, beside.names(loser))
         if beside.names(loser) <= beside.names(winner):
-            beside.take_over(turn, winner, loser)
+            beside.take_over(context, winner, loser)
         else:
-            sa.settle_at = turn.now + turn.settings.duplicate_pause
+            sa.settle_at = context.now + context.settings.duplicate_pause
 
 
 def _is_idle(sa: IkeSa, other: IkeSa) -> bool:
@@ -85,20 +85,20 @@ def _is_idle(sa: IkeSa, other: IkeSa) -> bool:
     return ours and beside.names(sa) < beside.names(other)
 
 
-def _crossed(turn: Turn, sa: IkeSa, other: IkeSa) -> bool:
+def _crossed(context: Context, sa: IkeSa, other: IkeSa) -> bool:
     """Whether each end began one of them without knowing of the other's; later ones are begun on purpose."""
-    return sa.initiator is not other.initiator and _at_once(turn, sa, other)
+    return sa.initiator is not other.initiator and _at_once(context, sa, other)
 
 
-def _at_once(turn: Turn, sa: IkeSa, other: IkeSa) -> bool:
+def _at_once(context: Context, sa: IkeSa, other: IkeSa) -> bool:
     """Whether they began so shortly after each other that the two ends may disagree about which is the older one."""
-    patience = max(sa.connection.retransmit_timeout, sum(turn.settings.retransmit))
+    patience = max(sa.connection.retransmit_timeout, sum(context.settings.retransmit))
     return abs(sa.created - other.created) <= patience
 
 
-def _loser(turn: Turn, sa: IkeSa, other: IkeSa) -> IkeSa:
+def _loser(context: Context, sa: IkeSa, other: IkeSa) -> IkeSa:
     """The one to go, the same for both ends: of crossed ones that of the higher identity, else the older one."""
-    if not _at_once(turn, sa, other):
+    if not _at_once(context, sa, other):
         return min(sa, other, key=lambda one: one.created)
     if sa.initiator is other.initiator:
         return max(sa, other, key=lambda one: (one.spi_i, one.spi_r))
@@ -111,36 +111,36 @@ def _rank(identity: object) -> tuple[int, bytes]:
     return identity.type, identity.data  # type: ignore[attr-defined]
 
 
-def drop_older(turn: Turn, sa: IkeSa) -> None:
+def drop_older(context: Context, sa: IkeSa) -> None:
     """The peer has no other SA with us (INITIAL_CONTACT, RFC 7296 section 2.4): forget what we still have."""
-    for other in turn.registry.of_tunnel(sa.connection.name):
+    for other in context.registry.of_tunnel(sa.connection.name):
         if other is not sa and _same_peer(sa, other) and other.state in AUTHENTICATED:
-            end(turn, other, "replaced", "the peer started afresh")
+            end(context, other, "replaced", "the peer started afresh")
 
 
-def drop_siblings(turn: Turn, sa: IkeSa) -> None:
+def drop_siblings(context: Context, sa: IkeSa) -> None:
     """The initiator goes on with this version of its first message: forget the others."""
-    for other in siblings(turn, sa):
+    for other in siblings(context, sa):
         if other.state is State.INIT_ANSWERED:
             other.replaced_by = sa
-            end(turn, other, "replaced", "the initiator goes on with another version of its first message")
+            end(context, other, "replaced", "the initiator goes on with another version of its first message")
 
 
-def siblings(turn: Turn, sa: IkeSa) -> list[IkeSa]:
+def siblings(context: Context, sa: IkeSa) -> list[IkeSa]:
     """The other IKE SAs that versions of the same first message opened: with and without a cookie, say."""
     name = sa.connection.name
-    known = [*turn.registry.of_tunnel(name), *turn.registry.half_open(name)]
+    known = [*context.registry.of_tunnel(name), *context.registry.half_open(name)]
     return [other for other in known if other is not sa and other.spi_i == sa.spi_i]
 
 
-def heard(turn: Turn, sa: IkeSa, path: Path) -> None:
+def heard(context: Context, sa: IkeSa, path: Path) -> None:
     """A fresh authenticated message came along ``path``."""
-    sa.last_heard = turn.now
+    sa.last_heard = context.now
     if path != sa.path and path.natt:
-        follow_path(turn, sa, path)
+        follow_path(context, sa, path)
 
 
-def follow_path(turn: Turn, sa: IkeSa, path: Path) -> None:
+def follow_path(context: Context, sa: IkeSa, path: Path) -> None:
     """Adopt another path of an authenticated peer: its NAT may have made a new mapping (RFC 7296 section 2.23).
 
     Whoever is behind a NAT itself does not follow: there it would only help somebody on the way to divert it.
@@ -150,15 +150,15 @@ def follow_path(turn: Turn, sa: IkeSa, path: Path) -> None:
     if not sa.nat_remote or sa.nat_local or path == sa.path:
         return
     sa.path = path
-    turn.report("moved", sa, path=f"{path.remote_address}/{path.remote_port}")
+    context.report("moved", sa, path=f"{path.remote_address}/{path.remote_port}")
     if sa.request is not None:
-        turn.actions.append(Send(sa.request.datagram, path))  # it may have gone to where nobody is any more
+        context.actions.append(Send(sa.request.datagram, path))  # it may have gone to where nobody is any more
     for child in sa.children.values():
         if child.state is ChildState.INSTALLED:
-            child.rekey_at = min(child.rekey_at, max(turn.now, child.created + turn.settings.move_pause))
+            child.rekey_at = min(child.rekey_at, max(context.now, child.created + context.settings.move_pause))
 
 
-def retire(turn: Turn, sa: IkeSa) -> None:
+def retire(context: Context, sa: IkeSa) -> None:
     """Keep the IKE SA for its children alone: drop what would make more of them or give anything fresh keys.
 
     What is out cannot be taken back: a child that comes of it is closed, a rekey is the last one.
@@ -169,12 +169,12 @@ def retire(turn: Turn, sa: IkeSa) -> None:
             sa.queue.remove(task)
             # Its time has come, should the IKE SA be wanted again.
             if task.kind is Kind.REKEY_IKE:
-                sa.rekey_at = turn.now
+                sa.rekey_at = context.now
             elif task.child is not None:
-                task.child.rekey_at = turn.now
+                task.child.rekey_at = context.now
     if sa.request is not None and sa.request.task.kind is Kind.NEW_CHILD:
         sa.request.task.reason = "stopped"
-    turn.touch(sa)
+    context.touch(sa)
 
 
 def end_retirement(sa: IkeSa) -> None:
@@ -184,18 +184,18 @@ def end_retirement(sa: IkeSa) -> None:
         sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped" if sa.retired else "replaced"))
 
 
-def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
+def inherit(context: Context, old: IkeSa, new: IkeSa) -> None:
     """Move the children and the work queued for them; the old IKE SA waits for its Delete.
 
     Where either has ended meanwhile there is nothing to move, or nowhere to move it to.
     """
     if State.GONE in (old.state, new.state):
         return
-    turn.touch(old)
-    turn.touch(new)
+    context.touch(old)
+    context.touch(new)
     for child in list(old.children.values()):
         del old.children[child.number]
-        children.adopt(turn, new, child)
+        children.adopt(context, new, child)
     for task in old.queue:
         if task.kind not in STAYS:
             new.queue.append(task)
@@ -209,17 +209,17 @@ def inherit(turn: Turn, old: IkeSa, new: IkeSa) -> None:
     old.replaced_by = new
     old.claims = new.claims = None
     old.state = State.REKEYED
-    old.expires_at = turn.now + turn.settings.rekeyed_lifetime
-    turn.report("ike_rekeyed", new, old=old.number)
+    old.expires_at = context.now + context.settings.rekeyed_lifetime
+    context.report("ike_rekeyed", new, old=old.number)
 
 
-def keep_answer(turn: Turn, sa: IkeSa) -> None:
+def keep_answer(context: Context, sa: IkeSa) -> None:
     """Keep of an IKE SA whose peer failed to authenticate no more than it takes to repeat the answer."""
-    turn.registry.turn_away(sa)
+    context.registry.turn_away(sa)
     sa.handshake = sa.choice = sa.keys = sa.seal = sa.open = sa.local_id = sa.remote_id = None
 
 
-def end(turn: Turn, sa: IkeSa, reason: str, story: str, answered: Task | None = None) -> None:
+def end(context: Context, sa: IkeSa, reason: str, story: str, answered: Task | None = None) -> None:
     """Remove the IKE SA with all its children and whatever it had under way.
 
     Where the peer has already made its successor while our own rekey was out, that one carries on.
@@ -229,25 +229,25 @@ def end(turn: Turn, sa: IkeSa, reason: str, story: str, answered: Task | None = 
     under_way = sa.request.task if sa.request is not None else answered
     theirs = under_way.their_sa if under_way is not None else None
     if theirs is not None and sa.replaced_by is None and reason != "stopped":
-        inherit(turn, sa, theirs)
+        inherit(context, sa, theirs)
     established = sa.state in AUTHENTICATED
     for child in list(sa.children.values()):
         if reason == "stopped":
-            children.clear(turn, sa, child)
+            children.clear(context, sa, child)
         else:
-            children.remove(turn, sa, child, reason, story)
-    _release(turn, sa, under_way)
+            children.remove(context, sa, child, reason, story)
+    _release(context, sa, under_way)
     if sa.state in (State.INIT_ANSWERED, State.REFUSED):
-        turn.half_open.leave(sa.path.remote_address)
+        context.half_open.leave(sa.path.remote_address)
     quiet = sa.state is State.REFUSED or sa.replaced_by is not None
     sa.state = State.GONE
-    turn.registry.remove(sa)
-    turn.touch(sa)
+    context.registry.remove(sa)
+    context.touch(sa)
     if not quiet:
-        turn.report("ike_down" if established else "ike_failed", sa, reason=reason, story=story)
+        context.report("ike_down" if established else "ike_failed", sa, reason=reason, story=story)
 
 
-def _release(turn: Turn, sa: IkeSa, under_way: Task | None) -> None:
+def _release(context: Context, sa: IkeSa, under_way: Task | None) -> None:
     """Give back the SPIs of children that never came to be."""
     tasks = [under_way] if under_way is not None else []
     if sa.handshake is not None and sa.handshake.first is not None:
@@ -255,6 +255,6 @@ def _release(turn: Turn, sa: IkeSa, under_way: Task | None) -> None:
     for task in tasks:
         config = task.config or (task.child.config if task.child else None)
         if config is not None and task.kind in (Kind.NEW_CHILD, Kind.REKEY_CHILD):
-            children.release_spi(turn, sa, config, task.spi)
+            children.release_spi(context, sa, config, task.spi)
     sa.request = None
     sa.queue.clear()

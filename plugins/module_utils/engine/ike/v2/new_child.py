@@ -18,31 +18,31 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
-from . import auth, children, fallback, key_exchange, supersede, wanted
+from . import auth, child_wanted, children, fallback, key_exchange, supersede
+from .context import Context
 from .exchange import Incoming
 from .init import NONCE_OCTETS
 from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
 from .traffic import narrow
 from .transport_nat import as_seen_here
-from .turn import Turn
 
 
-def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     """Ask for one more child; None when it is up already."""
     config = task.config
     living = [c for c in sa.children.values() if c.config.name == config.name and children.serves(c)]
     if living and (task.packet is None or any(children.takes(c, task.packet) for c in living)):
         return None
-    task.spi = children.reserve_spi(turn, sa, config)
+    task.spi = children.reserve_spi(context, sa, config)
     if living:
         local, remote = children.rest_selectors(config, living, task.packet)
     else:
         local, remote = children.asked_selectors(sa, config)
-    return ExchangeType.CREATE_CHILD_SA, request_payloads(turn, sa, task, config, [], local, remote)
+    return ExchangeType.CREATE_CHILD_SA, request_payloads(context, sa, task, config, [], local, remote)
 
 
 def request_payloads(
-    turn: Turn,
+    context: Context,
     sa: IkeSa,
     task: Task,
     config: ChildConfig,
@@ -51,7 +51,7 @@ def request_payloads(
     remote: tuple[Selector, ...],
 ) -> list[Any]:
     """The payloads that a new child and a rekeyed one share; keeps nonce and key exchange in ``task``."""
-    task.nonce = turn.entropy.octets(NONCE_OCTETS)
+    task.nonce = context.entropy.octets(NONCE_OCTETS)
     offered = fallback.offer(sa, task)
     guess = key_exchange.guess(sa, (row for proposal in offered for row in proposal.ke), task.group, task.child)
     payloads = [
@@ -61,46 +61,46 @@ def request_payloads(
         Nonce(task.nonce),
     ]
     if guess is not None:
-        task.exchange = turn.entropy.key_exchange(guess.transform_id)
+        task.exchange = context.entropy.key_exchange(guess.transform_id)
         payloads.append(KE(guess.transform_id, task.exchange.public))
     return payloads + children.selector_payloads(local, remote, True)
 
 
-def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The peer's answer to a new child."""
-    child = from_answer(turn, sa, got.payloads, request.task)
-    auth.new_child_up(turn, sa, request.task, child)
+    child = from_answer(context, sa, got.payloads, request.task)
+    auth.new_child_up(context, sa, request.task, child)
     if not request.task.reason:
-        _settle_twins(turn, sa, child)
+        _settle_twins(context, sa, child)
 
 
-def from_answer(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> Any:
+def from_answer(context: Context, sa: IkeSa, payloads: Payloads, task: Task) -> Any:
     """The child that the answer to a new or rekeyed child describes.
 
     :raises IkeError: scope child.
     """
     nonces = (task.nonce, payloads.one(Nonce).data)
     try:
-        return auth.child_from_answer(turn, sa, task, fallback.offer(sa, task), payloads, nonces)
+        return auth.child_from_answer(context, sa, task, fallback.offer(sa, task), payloads, nonces)
     except IkeError:
         children.close_at_peer(sa, task)
         raise
 
 
-def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """An error notify in place of a new child."""
     task = request.task
-    if retry_with_group(turn, sa, got.payloads, task):
+    if retry_with_group(context, sa, got.payloads, task):
         return
     error = got.payloads.error()
     if error.type == NotifyType.TEMPORARY_FAILURE:
-        children.release_spi(turn, sa, task.config, task.spi)
-        fallback.put_off(turn, sa, task)
+        children.release_spi(context, sa, task.config, task.spi)
+        fallback.put_off(context, sa, task)
         return
     raise auth.child_refusal(task.config, error.type)
 
 
-def retry_with_group(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> bool:
+def retry_with_group(context: Context, sa: IkeSa, payloads: Payloads, task: Task) -> bool:
     """INVALID_KE_PAYLOAD: ask again at once with the group the peer wants, once, if we allow it."""
     error = payloads.notify(NotifyType.INVALID_KE_PAYLOAD)
     if error is None or task.group or len(error.data) != 2:
@@ -110,14 +110,14 @@ def retry_with_group(turn: Turn, sa: IkeSa, payloads: Payloads, task: Task) -> b
     if group not in {row.transform_id for proposal in proposals for row in proposal.ke}:
         return False
     if task.config is not None:
-        children.release_spi(turn, sa, task.config, task.spi)
+        children.release_spi(context, sa, task.config, task.spi)
     again = Task(task.kind, config=task.config, child=task.child, group=group, reason=task.reason, rung=task.rung)
     again.packet = task.packet
     sa.queue.insert(0, again)
     return True
 
 
-def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer asks for one more child."""
     if being_replaced(sa):
         raise IkeError(NotifyType.TEMPORARY_FAILURE, "the IKE SA is being rekeyed", CHILD, reason="peer_busy")
@@ -125,7 +125,7 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     if sa.superseded:
         story = "the definition changed: what is up stays until its successor is there, nothing new is made"
         raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="replaced")
-    if len(sa.children) >= turn.settings.max_children:
+    if len(sa.children) >= context.settings.max_children:
         raise IkeError(NotifyType.NO_ADDITIONAL_SAS, "the IKE SA has all the children it may have", CHILD)
     payloads = got.payloads
     mode = children.asked_mode(payloads.all(Notify))
@@ -133,20 +133,20 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     narrowed = narrow(sa.connection.children, local, remote, mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
     nonce = payloads.one(Nonce).data
-    ours, shared, extra = key_exchange.answer(turn, choice.ke, payloads.one(KE))
-    child = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)
-    children.take_up(turn, sa, child)
-    children.report_up(turn, sa, child)
-    _settle_twins(turn, sa, child)
+    ours, shared, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
+    child = auth.answer_child(context, sa, narrowed, choice, (nonce, ours), shared)
+    children.take_up(context, sa, child)
+    children.report_up(context, sa, child)
+    _settle_twins(context, sa, child)
     return [*auth.child_payloads(child, choice), Nonce(ours), *extra]
 
 
-def respond_busy(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+def respond_busy(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer wants to make or replace something in an IKE SA that is on its way out (section 2.25)."""
     raise IkeError(NotifyType.TEMPORARY_FAILURE, "this IKE SA is being closed", CHILD, reason="peer_busy")
 
 
-def _settle_twins(turn: Turn, sa: IkeSa, child: Child) -> None:
+def _settle_twins(context: Context, sa: IkeSa, child: Child) -> None:
     """Both ends asked for the same child at once: as with a rekey, the lowest nonce loses and its creator deletes."""
     for twin in list(sa.children.values()):
         if twin is child or twin.config.reqid != child.config.reqid or twin.started == child.started:
@@ -163,13 +163,13 @@ def being_replaced(sa: IkeSa) -> bool:
     return rekeying or sa.state is not State.ESTABLISHED
 
 
-def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """A new child was refused or its answer was unusable."""
-    children.release_spi(turn, sa, task.config, task.spi)
-    fallback.new_child_refused(turn, sa, task, reason, story)
-    config = wanted.still_wanted(sa, task)
-    if sa.alive and config is not None and config in supersede.awaited(turn, sa.connection.name):
+    children.release_spi(context, sa, task.config, task.spi)
+    fallback.new_child_refused(context, sa, task, reason, story)
+    config = child_wanted.still_wanted(sa, task)
+    if sa.alive and config is not None and config in supersede.awaited(context, sa.connection.name):
         # What it is to take over from goes on meanwhile, and the peer may learn of the new definition.
         times = task.times + 1
-        due = turn.now + turn.back_off(reason, times)
+        due = context.now + context.back_off(reason, times)
         sa.queue.append(Task(Kind.NEW_CHILD, config=config, not_before=due, times=times))

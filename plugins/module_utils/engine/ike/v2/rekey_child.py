@@ -22,95 +22,95 @@ from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
-from . import auth, children, fallback, key_exchange, new_child, supersede, wanted
+from . import auth, child_wanted, children, fallback, key_exchange, new_child, supersede
+from .context import Context
 from .exchange import Incoming
 from .sa import Child, ChildState, IkeSa, Kind, Request, Task
 from .traffic import narrow
 from .transport_nat import as_seen_here
-from .turn import Turn
 
 
-def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     """Ask for a successor of ``task.child``; None when it needs none any more."""
     child = task.child
     if child.state is not ChildState.INSTALLED or children.has_successor(child):
         return None
     task.config = config = supersede.terms(child)
-    task.spi = children.reserve_spi(turn, sa, config)
+    task.spi = children.reserve_spi(context, sa, config)
     child.state = ChildState.REKEYING
     rekey = Notify(NotifyType.REKEY_SA, protocol=_protocol(child), spi=child.sa.spi_in.to_bytes(4, "big"))
-    payloads = new_child.request_payloads(turn, sa, task, config, [rekey], config.local, config.remote)
+    payloads = new_child.request_payloads(context, sa, task, config, [rekey], config.local, config.remote)
     return ExchangeType.CREATE_CHILD_SA, payloads
 
 
-def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The successor exists at the peer; settle a collision, then let it carry the traffic."""
     task = request.task
     current, theirs = task.child, task.theirs
-    mine = new_child.from_answer(turn, sa, got.payloads, task)
+    mine = new_child.from_answer(context, sa, got.payloads, task)
     if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
-        children.forget(turn, sa, mine)
-        _delete_unused(turn, sa, task)
-        _settle(turn, sa, current, theirs)
+        children.forget(context, sa, mine)
+        _delete_unused(context, sa, task)
+        _settle(context, sa, current, theirs)
         return
     current.successor = mine
     supersede.follow(mine, current)
-    children.install(turn, sa, mine)
-    _settle(turn, sa, current, mine)
+    children.install(context, sa, mine)
+    _settle(context, sa, current, mine)
     if current.state is not ChildState.GONE:
         sa.queue.append(Task(Kind.DELETE_CHILD, child=current, reason="replaced"))
 
 
-def _settle(turn: Turn, sa: IkeSa, current: Child, winner: Child) -> None:
+def _settle(context: Context, sa: IkeSa, current: Child, winner: Child) -> None:
     if current.state is not ChildState.GONE:
         current.state = ChildState.REKEYED
-    turn.report("child_rekeyed", sa, winner, child=winner.config.name, old=current.number)
+    context.report("child_rekeyed", sa, winner, child=winner.config.name, old=current.number)
 
 
-def _delete_unused(turn: Turn, sa: IkeSa, task: Task) -> None:
-    children.release_spi(turn, sa, task.config, task.spi)
+def _delete_unused(context: Context, sa: IkeSa, task: Task) -> None:
+    children.release_spi(context, sa, task.config, task.spi)
     sa.queue.append(Task(Kind.DELETE_CHILD, config=task.config, spi=task.spi, reason="replaced"))
 
 
-def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """An error notify in place of the successor."""
     task = request.task
     task.child.state = ChildState.INSTALLED if task.child.state is ChildState.REKEYING else task.child.state
     if task.theirs is not None and task.theirs.state is not ChildState.GONE:
         # The peer's own rekey, which we answered meanwhile, is the one that counts.
-        children.release_spi(turn, sa, task.config, task.spi)
-        _settle(turn, sa, task.child, task.theirs)
+        children.release_spi(context, sa, task.config, task.spi)
+        _settle(context, sa, task.child, task.theirs)
         return
-    if new_child.retry_with_group(turn, sa, got.payloads, task):
+    if new_child.retry_with_group(context, sa, got.payloads, task):
         return
     error = got.payloads.error()
     if error.type == NotifyType.CHILD_SA_NOT_FOUND and task.theirs is None:
-        _start_afresh(turn, sa, task)
+        _start_afresh(context, sa, task)
         return
     raise auth.child_refusal(task.config, error.type)
 
 
-def _start_afresh(turn: Turn, sa: IkeSa, task: Task) -> None:
+def _start_afresh(context: Context, sa: IkeSa, task: Task) -> None:
     """The peer does not know the child any more, so neither do we; its policies keep the traffic inside."""
-    children.release_spi(turn, sa, task.config, task.spi)
+    children.release_spi(context, sa, task.config, task.spi)
     if task.child.state is not ChildState.GONE:
-        children.remove(turn, sa, task.child, "peer_deleted", "the peer does not know this Child SA any more")
-        config = wanted.still_wanted(sa, task)
+        children.remove(context, sa, task.child, "peer_deleted", "the peer does not know this Child SA any more")
+        config = child_wanted.still_wanted(sa, task)
         if config is not None and not task.child.superseded:
             sa.queue.append(Task(Kind.NEW_CHILD, config=config))
 
 
-def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """The rekey came to nothing; the child lives on, and what else may give it fresh keys is tried."""
-    children.release_spi(turn, sa, task.config, task.spi)
+    children.release_spi(context, sa, task.config, task.spi)
     child = task.child
     if task.theirs is not None or child.state is ChildState.GONE:
         return
     child.state = ChildState.INSTALLED
-    fallback.child_refused(turn, sa, task, reason, story)
+    fallback.child_refused(context, sa, task, reason, story)
 
 
-def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer rekeys a child: make the successor, receive on it at once, send on it when the old one is deleted."""
     payloads = got.payloads
     rekey = payloads.notify(NotifyType.REKEY_SA)
@@ -128,19 +128,19 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     try:
         choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
     except IkeError:
-        fallback.asked_in_vain(turn, current)
+        fallback.asked_in_vain(context, current)
         raise
     nonce = payloads.one(Nonce).data
-    ours, shared, extra = key_exchange.answer(turn, choice.ke, payloads.one(KE))
-    successor = auth.answer_child(turn, sa, narrowed, choice, (nonce, ours), shared)
+    ours, shared, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
+    successor = auth.answer_child(context, sa, narrowed, choice, (nonce, ours), shared)
     successor.state = ChildState.ANSWERED
     supersede.follow(successor, current)
-    turn.actions.append(InstallInbound(successor.sa))
+    context.actions.append(InstallInbound(successor.sa))
     current.successor = successor
     if current.state is ChildState.REKEYING:
         sa.request.task.theirs = successor
     else:
-        _settle(turn, sa, current, successor)
+        _settle(context, sa, current, successor)
     return [*auth.child_payloads(successor, choice), Nonce(ours), *extra]
 
 

@@ -21,27 +21,27 @@ from ...wire.v2.nonce import Nonce
 from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
 from . import children, fallback, key_exchange, lifecycle, new_child
+from .context import Context
 from .exchange import Incoming
 from .init import NONCE_OCTETS, install_sealers, notify_name
 from .sa import IkeSa, Kind, Request, State, Task
-from .turn import Turn
 
 CHILD_WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD)
 
 
-def begin(turn: Turn, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     """Ask for a new IKE SA that takes over the children."""
     proposals = sa.connection.proposals
-    task.spi = turn.entropy.octets(8)
-    task.nonce = turn.entropy.octets(NONCE_OCTETS)
+    task.spi = context.entropy.octets(8)
+    task.nonce = context.entropy.octets(NONCE_OCTETS)
     group = key_exchange.guess(sa, (row for proposal in proposals for row in proposal.ke), task.group).transform_id
-    task.exchange = turn.entropy.key_exchange(group)
+    task.exchange = context.entropy.key_exchange(group)
     task.offered = proposals
     payloads = [SA(offer_ike(proposals, task.spi)), Nonce(task.nonce), KE(group, task.exchange.public)]
     return ExchangeType.CREATE_CHILD_SA, payloads
 
 
-def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The new IKE SA exists at the peer; settle a collision and move the children."""
     task, payloads = request.task, got.payloads
     try:
@@ -52,28 +52,28 @@ def answered(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
         # For the peer the children have moved to an IKE SA that we cannot have.
         raise IkeError(NotifyType.INVALID_SYNTAX, exc.story, IKE, reason=exc.reason) from exc
     nonces = (task.nonce, payloads.one(Nonce).data)
-    mine = _successor(turn, sa, True, choice, shared, nonces, (task.spi, choice.spi))
+    mine = _successor(context, sa, True, choice, shared, nonces, (task.spi, choice.spi))
     theirs = task.their_sa if task.their_sa is not None and task.their_sa.state is not State.GONE else None
     if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
         mine.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
         mine.replaced_by = theirs
-        settle(turn, sa, theirs)
+        settle(context, sa, theirs)
         return
     if theirs is not None:
-        lifecycle.inherit(turn, theirs, mine)
-    lifecycle.inherit(turn, sa, mine)
+        lifecycle.inherit(context, theirs, mine)
+    lifecycle.inherit(context, sa, mine)
     sa.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
 
 
-def settle(turn: Turn, current: IkeSa, theirs: IkeSa) -> None:
+def settle(context: Context, current: IkeSa, theirs: IkeSa) -> None:
     """The peer's successor takes over, unless it has done so already."""
     if current.replaced_by is None:
-        lifecycle.inherit(turn, current, theirs)
+        lifecycle.inherit(context, current, theirs)
 
 
-def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
+def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """An error notify in place of the new IKE SA."""
-    if new_child.retry_with_group(turn, sa, got.payloads, request.task):
+    if new_child.retry_with_group(context, sa, got.payloads, request.task):
         return
     error = got.payloads.error()
     story = f"the peer refused to rekey the IKE SA with {notify_name(error.type)}"
@@ -84,16 +84,16 @@ def refused(turn: Turn, sa: IkeSa, got: Incoming, request: Request) -> None:
     raise IkeError(0, story, IKE if error.type == NotifyType.INVALID_SYNTAX else CHILD, reason=reason)
 
 
-def failed(turn: Turn, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """The rekey came to nothing: the peer's own, if there is one, takes over, or try again in a while."""
     if task.their_sa is not None and task.their_sa.state is State.ESTABLISHED:
-        settle(turn, sa, task.their_sa)
+        settle(context, sa, task.their_sa)
     if sa.replaced_by is not None:
         return
-    fallback.ike_refused(turn, sa, reason, story)
+    fallback.ike_refused(context, sa, reason, story)
 
 
-def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
+def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer rekeys the IKE SA."""
     own = sa.request.task if sa.request else None
     if own is not None and (own.kind in CHILD_WORK or own.their_sa is not None):
@@ -102,13 +102,13 @@ def respond(turn: Turn, sa: IkeSa, got: Incoming) -> list[Any]:
     choice = choose_ike(sa.connection.proposals, payloads.one(SA).proposals)
     _check_spi(choice)
     nonce = payloads.one(Nonce).data
-    ours, shared, extra = key_exchange.answer(turn, choice.ke, payloads.one(KE))
-    spi = turn.entropy.octets(8)
-    theirs = _successor(turn, sa, False, choice, shared, (nonce, ours), (choice.spi, spi))
+    ours, shared, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
+    spi = context.entropy.octets(8)
+    theirs = _successor(context, sa, False, choice, shared, (nonce, ours), (choice.spi, spi))
     if own is not None and own.kind is Kind.REKEY_IKE:
         own.their_sa, theirs.claims = theirs, sa
     else:
-        lifecycle.inherit(turn, sa, theirs)
+        lifecycle.inherit(context, sa, theirs)
     return [SA((children.answer_proposal(choice, spi),)), Nonce(ours), *extra]
 
 
@@ -118,7 +118,7 @@ def _check_spi(choice: Choice) -> None:
 
 
 def _successor(
-    turn: Turn,
+    context: Context,
     old: IkeSa,
     initiator: bool,
     choice: Choice,
@@ -127,12 +127,12 @@ def _successor(
     spis: tuple[bytes, bytes],
 ) -> IkeSa:
     new = IkeSa(
-        turn.registry.number(), old.connection, initiator, State.ESTABLISHED, old.path, *spis, turn.now,
+        context.registry.number(), old.connection, initiator, State.ESTABLISHED, old.path, *spis, context.now,
         choice=choice, local_id=old.local_id, remote_id=old.remote_id, secret=old.secret, nat=old.nat,
         nat_local=old.nat_local, nat_remote=old.nat_remote, lowest_nonce=min(nonces),
     )  # fmt: skip
     new.keys = rederive_ike(old.choice.prf, old.keys.d, choice, shared, *nonces, *spis)
     install_sealers(new)
-    turn.registry.add(new)
-    lifecycle.start_clocks(turn, new)
+    context.registry.add(new)
+    lifecycle.start_clocks(context, new)
     return new

@@ -21,8 +21,8 @@ from ...wire.v2.sa import Proposal
 from ..actions import ChildSa
 from ..connection import ChildConfig, Connection, PskAuth
 from .init import install_sealers
+from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, TASK, Links, Unreadable
 from .sa import Child, ChildState, IkeSa, State, Task
-from .shapes import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, TASK, Links, Unreadable
 
 FORMAT = 1  # grows when records of before cannot be read any more; a new field with a default needs no new one
 

@@ -8,24 +8,24 @@ from __future__ import annotations
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
 from . import children
+from .context import Context
 from .exchange import last_word
 from .lifecycle import end
 from .sa import ChildState, IkeSa, Kind, State, Task
-from .turn import Turn
 
 
-def stop_sa(turn: Turn, sa: IkeSa) -> None:
+def stop_sa(context: Context, sa: IkeSa) -> None:
     """End an IKE SA with all its children: one that is up with a Delete (RFC 7296 section 1.4.1), others at once."""
     if sa.state in (State.ESTABLISHED, State.REKEYED):
-        _stop_ike(turn, sa)
+        _stop_ike(context, sa)
         return
     if sa.state is State.AUTH_SENT:
         # For the peer it may be up already.
-        last_word(turn, sa, Delete(ProtocolId.IKE, ()))
-    end(turn, sa, "stopped", "stopped by an operator")
+        last_word(context, sa, Delete(ProtocolId.IKE, ()))
+    end(context, sa, "stopped", "stopped by an operator")
 
 
-def stop_children(turn: Turn, sa: IkeSa, names: set[str]) -> None:
+def stop_children(context: Context, sa: IkeSa, names: set[str]) -> None:
     """End the children of these names, up, being negotiated or only wanted; the IKE SA stays."""
     if sa.handshake is not None:
         first = sa.handshake.first
@@ -40,13 +40,13 @@ def stop_children(turn: Turn, sa: IkeSa, names: set[str]) -> None:
     for child in list(sa.children.values()):
         if child.config.name in names and child.state is not ChildState.DELETING:
             sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
-    turn.touch(sa)
+    context.touch(sa)
 
 
-def _stop_ike(turn: Turn, sa: IkeSa) -> None:
+def _stop_ike(context: Context, sa: IkeSa) -> None:
     """The children's traffic ends at once; the IKE SA lives until the peer has confirmed."""
     for child in list(sa.children.values()):
-        children.clear(turn, sa, child)
+        children.clear(context, sa, child)
     sa.queue.clear()
     sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
-    turn.touch(sa)
+    context.touch(sa)

@@ -14,56 +14,56 @@ from collections.abc import Collection, Iterable, Iterator
 
 from ...selector import Selector
 from ..connection import ChildConfig
+from .context import Context
 from .sa import Child, ChildState, IkeSa, Kind, Task
-from .turn import Turn
 
 _CARRY = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED, ChildState.ANSWERED)
 Pair = tuple[Selector, Selector]
 
 
-def supersede_sa(turn: Turn, sa: IkeSa) -> None:
+def supersede_sa(context: Context, sa: IkeSa) -> None:
     """An option of the IKE SA itself changed: it stays for its children alone, and another one takes its place."""
     sa.superseded = True
     for task in list(sa.queue):
         if task.kind is Kind.NEW_CHILD:
             sa.queue.remove(task)
-    supersede_children(turn, sa, None)
+    supersede_children(context, sa, None)
 
 
-def supersede_children(turn: Turn, sa: IkeSa, names: Collection[str] | None) -> None:
+def supersede_children(context: Context, sa: IkeSa, names: Collection[str] | None) -> None:
     """The children of these names changed, or all of them (None); those that are being made as well."""
     for child in sa.children.values():
         if names is None or child.config.name in names:
             child.superseded = True
-    turn.registry.superseded.add(sa.connection.name)
+    context.registry.superseded.add(sa.connection.name)
     under_way = [sa.request.task] if sa.request is not None else []
     if sa.handshake is not None and sa.handshake.first is not None:
         under_way.append(sa.handshake.first)
     for task in under_way:
         if task.kind is Kind.NEW_CHILD and task.reason != "stopped" and (names is None or task.config.name in names):
             task.reason = "superseded"
-    turn.touch(sa)
+    context.touch(sa)
 
 
-def superseded(turn: Turn, tunnel: str) -> list[tuple[IkeSa, Child]]:
+def superseded(context: Context, tunnel: str) -> list[tuple[IkeSa, Child]]:
     """The superseded children of a tunnel that still carry packets."""
-    if tunnel not in turn.registry.superseded:
+    if tunnel not in context.registry.superseded:
         return []
     return [
         (sa, child)
-        for sa in turn.registry.by_tunnel.get(tunnel, ())
+        for sa in context.registry.by_tunnel.get(tunnel, ())
         for child in sa.children.values()
         if child.superseded and child.state in _CARRY
     ]
 
 
-def awaited(turn: Turn, tunnel: str) -> list[ChildConfig]:
+def awaited(context: Context, tunnel: str) -> list[ChildConfig]:
     """The children of the definition of now that are to take over from superseded ones, and that are not up."""
-    old = [child for _sa, child in superseded(turn, tunnel)]
-    connection = turn.connections.get(tunnel)
+    old = [child for _sa, child in superseded(context, tunnel)]
+    connection = context.connections.get(tunnel)
     if not old or connection is None:
         return []
-    fresh = list(_fresh(turn, tunnel))
+    fresh = list(_fresh(context, tunnel))
     return [
         config
         for config in connection.children
@@ -89,34 +89,34 @@ def follow(new: Child, old: Child) -> None:
         new.superseded, new.config, new.before = True, old.config, old.before
 
 
-def settle(turn: Turn, tunnel: str) -> None:
+def settle(context: Context, tunnel: str) -> None:
     """Close the superseded children that nothing depends on any more."""
-    old = superseded(turn, tunnel)
+    old = superseded(context, tunnel)
     if not old:
         return
-    configs, fresh = _configs(turn, tunnel), _in_use(turn, tunnel)
+    configs, fresh = _configs(context, tunnel), _in_use(context, tunnel)
     for sa, child in old:
         if not _depended_on(child, configs, fresh) and sa.alive and not _closing(sa, child):
             sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
-            turn.touch(sa)
+            context.touch(sa)
 
 
-def is_needed(turn: Turn, child: Child) -> bool:
+def is_needed(context: Context, child: Child) -> bool:
     """Whether a superseded child, no other generation of which has its place, still carries packets alone."""
     if not child.superseded or (child.successor is not None and child.successor.state in _CARRY):
         return False
     tunnel = child.sa.tunnel
-    return _depended_on(child, _configs(turn, tunnel), _in_use(turn, tunnel))
+    return _depended_on(child, _configs(context, tunnel), _in_use(context, tunnel))
 
 
-def _configs(turn: Turn, tunnel: str) -> tuple[ChildConfig, ...]:
-    connection = turn.connections.get(tunnel)
+def _configs(context: Context, tunnel: str) -> tuple[ChildConfig, ...]:
+    connection = context.connections.get(tunnel)
     return connection.children if connection is not None else ()
 
 
-def _in_use(turn: Turn, tunnel: str) -> list[Child]:
+def _in_use(context: Context, tunnel: str) -> list[Child]:
     """What has been made since: as long as we do not send on it, the peer must not take what is older down."""
-    return [child for child in _fresh(turn, tunnel) if not child.proof_at]
+    return [child for child in _fresh(context, tunnel) if not child.proof_at]
 
 
 def _closing(sa: IkeSa, child: Child) -> bool:
@@ -124,8 +124,8 @@ def _closing(sa: IkeSa, child: Child) -> bool:
     return any(task.kind in (Kind.DELETE_CHILD, Kind.REKEY_CHILD) and task.child is child for task in tasks)
 
 
-def _fresh(turn: Turn, tunnel: str) -> Iterator[Child]:
-    for sa in turn.registry.by_tunnel.get(tunnel, ()):
+def _fresh(context: Context, tunnel: str) -> Iterator[Child]:
+    for sa in context.registry.by_tunnel.get(tunnel, ()):
         for child in sa.children.values():
             if not child.superseded and child.state in _CARRY:
                 yield child
@@ -161,14 +161,14 @@ def _covers(child: Child, pair: Pair) -> bool:
 # The other end
 
 
-def older_in_use(turn: Turn, sa: IkeSa, child: Child) -> bool:
+def older_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether older children of the same peer carry packets that are also this one's."""
     return any(
         other.number < child.number
         and other.state in (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED)
         and (other.superseded or (other.config.reqid == child.config.reqid and one.remote_id == sa.remote_id))
         and _overlap(other, child)
-        for one in turn.registry.by_tunnel.get(sa.connection.name, ())
+        for one in context.registry.by_tunnel.get(sa.connection.name, ())
         for other in one.children.values()
     )
 

@@ -8,26 +8,26 @@ from __future__ import annotations
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
 from . import beside, children, lifecycle
+from .context import Context
 from .exchange import last_word, retransmit
 from .sa import Child, ChildState, IkeSa, Kind, State, Task
-from .turn import Turn
 
 NEVER = float("inf")
 
 
-def deadline(turn: Turn, sa: IkeSa) -> float:
+def deadline(context: Context, sa: IkeSa) -> float:
     """When this IKE SA has to be looked at next; infinity for never."""
     due = [sa.request.deadline] if sa.request else [task.not_before for task in sa.queue]
     if _ends_by_itself(sa):
         due.append(sa.expires_at)
     if sa.state is State.ESTABLISHED:
         if sa.opening is not None:
-            due.append(_opening_ends(turn, sa))
+            due.append(_opening_ends(context, sa))
         if sa.settle_at:
             due.append(sa.settle_at)
         due.append(NEVER if sa.retired else sa.rekey_at)
         if sa.connection.dpd_delay and sa.request is None:
-            due.append(sa.last_heard + _delay(turn, sa))
+            due.append(sa.last_heard + _delay(context, sa))
         for child in sa.children.values():
             if child.proof_at and sa.request is None:
                 due.append(child.proof_at)
@@ -36,71 +36,71 @@ def deadline(turn: Turn, sa: IkeSa) -> float:
     return min(due, default=NEVER)
 
 
-def wake(turn: Turn, sa: IkeSa) -> None:
+def wake(context: Context, sa: IkeSa) -> None:
     """Do what is due."""
-    now = turn.now
-    turn.touch(sa)
+    now = context.now
+    context.touch(sa)
     if _ends_by_itself(sa) and now >= sa.expires_at:
-        _expire(turn, sa)
+        _expire(context, sa)
         return
     if sa.request is not None and now >= sa.request.deadline:
-        if not retransmit(turn, sa):
-            _give_up(turn, sa)
+        if not retransmit(context, sa):
+            _give_up(context, sa)
             return
-        if _is_suspicious(turn, sa) and sa.connection.starts and beside.names(sa):
-            _relieve(turn, sa)
+        if _is_suspicious(context, sa) and sa.connection.starts and beside.names(sa):
+            _relieve(context, sa)
     if sa.state is not State.ESTABLISHED:
         return
-    if sa.opening is not None and now >= _opening_ends(turn, sa):
-        turn.registry.close(sa)
+    if sa.opening is not None and now >= _opening_ends(context, sa):
+        context.registry.close(sa)
     if sa.settle_at and now >= sa.settle_at:
-        lifecycle.settle_duplicates(turn, sa)
+        lifecycle.settle_duplicates(context, sa)
     for child in list(sa.children.values()):
-        _child(turn, sa, child)
+        _child(context, sa, child)
     if now >= sa.rekey_at and not sa.retired:
         sa.rekey_at = NEVER
         sa.queue.append(Task(Kind.REKEY_IKE))
-    if sa.connection.dpd_delay and now >= sa.last_heard + _delay(turn, sa):
-        _ask(turn, sa)
+    if sa.connection.dpd_delay and now >= sa.last_heard + _delay(context, sa):
+        _ask(context, sa)
 
 
-def suspect(turn: Turn, sa: IkeSa) -> None:
+def suspect(context: Context, sa: IkeSa) -> None:
     """Packets leave through a child and none come: is the peer alive, and does it know where we are?"""
-    if sa.alive and sa.connection.dpd_delay and turn.now >= sa.last_heard + turn.settings.silent_pause:
-        _ask(turn, sa)
-        turn.touch(sa)
+    if sa.alive and sa.connection.dpd_delay and context.now >= sa.last_heard + context.settings.silent_pause:
+        _ask(context, sa)
+        context.touch(sa)
 
 
-def _is_suspicious(turn: Turn, sa: IkeSa) -> bool:
+def _is_suspicious(context: Context, sa: IkeSa) -> bool:
     """Whether a request was sent often enough without an answer, and nothing else was heard meanwhile."""
-    tries = turn.settings.suspicious_tries
-    return sa.request.tries >= tries and turn.now >= sa.last_heard + sum(turn.settings.retransmit[: tries - 1])
+    tries = context.settings.suspicious_tries
+    return sa.request.tries >= tries and context.now >= sa.last_heard + sum(context.settings.retransmit[: tries - 1])
 
 
-def _relieve(turn: Turn, sa: IkeSa) -> None:
+def _relieve(context: Context, sa: IkeSa) -> None:
     """The peer is silent in this IKE SA: it goes on in another one.
 
     It may have been restarted, or know us by another address: then it answers who begins anew.
     """
-    other = beside.stand_in(turn, sa)
+    other = beside.stand_in(context, sa)
     if other is None:
-        beside.begin(turn, sa)
+        beside.begin(context, sa)
     elif not beside.proven(sa):
         return  # the peer began it beside the other one, and waits for our answer to IKE_AUTH
     elif other.last_heard <= sa.last_heard:
-        beside.begin(turn, sa)
+        beside.begin(context, sa)
     elif other.replaces is not sa:
-        beside.take_over(turn, other, sa)
+        beside.take_over(context, other, sa)
 
 
-def _delay(turn: Turn, sa: IkeSa) -> float:
+def _delay(context: Context, sa: IkeSa) -> float:
     """Seconds of silence before the peer is asked whether it is alive."""
     delay = sa.connection.dpd_delay
-    return min(delay, turn.settings.nat_delay) if sa.nat_local else delay
+    return min(delay, context.settings.nat_delay) if sa.nat_local else delay
 
 
-def _ask(turn: Turn, sa: IkeSa) -> None:
-    if sa.request is None and all(task.not_before > turn.now for task in sa.queue):
+def _ask(context: Context, sa: IkeSa) -> None:
+    if sa.request is None and all(task.not_before > context.now for task in sa.queue):
         sa.queue.append(Task(Kind.INFORM))
 
 
@@ -109,30 +109,30 @@ def _ends_by_itself(sa: IkeSa) -> bool:
     return bool(sa.expires_at) and not sa.outgoing
 
 
-def _opening_ends(turn: Turn, sa: IkeSa) -> float:
+def _opening_ends(context: Context, sa: IkeSa) -> float:
     """Until when a late copy of the first message is known for one, and does not open another IKE SA."""
-    return sa.created + turn.settings.half_open_lifetime
+    return sa.created + context.settings.half_open_lifetime
 
 
-def _expire(turn: Turn, sa: IkeSa) -> None:
+def _expire(context: Context, sa: IkeSa) -> None:
     if sa.state is State.INIT_ANSWERED:
-        sa.replaced_by = next(iter(lifecycle.siblings(turn, sa)), None)
+        sa.replaced_by = next(iter(lifecycle.siblings(context, sa)), None)
         address, port = sa.path.remote_address, sa.path.remote_port
         story = f"{address}/{port} asked for an IKE SA but did not go on to IKE_AUTH; does UDP {port} and 4500 pass?"
-        lifecycle.end(turn, sa, "no_answer", story)
+        lifecycle.end(context, sa, "no_answer", story)
         return
     if sa.state is State.ESTABLISHED:
-        last_word(turn, sa, Delete(ProtocolId.IKE, ()))
-    lifecycle.end(turn, sa, "expired", "its lifetime is over")
+        last_word(context, sa, Delete(ProtocolId.IKE, ()))
+    lifecycle.end(context, sa, "expired", "its lifetime is over")
 
 
-def _child(turn: Turn, sa: IkeSa, child: Child) -> None:
-    if turn.now >= child.expires_at:
-        children.remove(turn, sa, child, "expired", "its lifetime is over")
+def _child(context: Context, sa: IkeSa, child: Child) -> None:
+    if context.now >= child.expires_at:
+        children.remove(context, sa, child, "expired", "its lifetime is over")
         sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
-    elif child.state is ChildState.INSTALLED and turn.now >= child.rekey_at:
+    elif child.state is ChildState.INSTALLED and context.now >= child.rekey_at:
         start_rekey(sa, child)
-    elif child.proof_at and turn.now >= child.proof_at and sa.request is None:
+    elif child.proof_at and context.now >= child.proof_at and sa.request is None:
         child.proof_at = NEVER
         sa.queue.append(Task(Kind.INFORM, reason=children.PROOF))
 
@@ -145,7 +145,7 @@ def start_rekey(sa: IkeSa, child: Child) -> None:
     sa.queue.append(Task(Kind.REKEY_CHILD, child=child))
 
 
-def _give_up(turn: Turn, sa: IkeSa) -> None:
+def _give_up(context: Context, sa: IkeSa) -> None:
     """No answer to all the retransmissions: the peer is gone, and the IKE SA with it (section 2.4)."""
     tries, kind = sa.request.tries, sa.request.task.kind
     story = f"{sa.path.remote_address}/{sa.path.remote_port} did not answer {kind.value} sent {tries} times"
@@ -155,6 +155,6 @@ def _give_up(turn: Turn, sa: IkeSa) -> None:
             reason, story = sa.handshake.setback
     elif kind is Kind.DELETE_IKE:
         reason = sa.request.task.reason or "stopped"
-    elif sa.alive and beside.stand_in(turn, sa) is not None:
+    elif sa.alive and beside.stand_in(context, sa) is not None:
         reason = "replaced"
-    lifecycle.end(turn, sa, reason, story)
+    lifecycle.end(context, sa, reason, story)

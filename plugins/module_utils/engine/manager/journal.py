@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from ..errors import EngineError, MissingError
 from ..ike.actions import Action, Send
-from ..ike.v2.redo import freeze_actions
+from ..ike.v2.action_codec import freeze_actions
 from ..private_directory import NO_LINK
 from .definition import parse_stored
 from .log import Log
@@ -50,7 +50,7 @@ class Kept(NamedTuple):
     undone: list[list[Any]]
 
 
-class Live:
+class Journal:
     """The journal of this boot.
 
     :param directory: the runtime directory, in memory.

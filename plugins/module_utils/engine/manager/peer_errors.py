@@ -10,7 +10,7 @@ from __future__ import annotations
 QUIET_SECONDS = 1.0
 
 
-class Peers:
+class PeerErrors:
     """The names of tunnels by the address of their peer; None is the address of peers that may have any."""
 
     def __init__(self) -> None:

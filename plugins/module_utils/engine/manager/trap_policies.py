@@ -14,12 +14,12 @@ from ..ike.actions import ChildSa
 from ..ike.connection import ChildConfig, Connection
 from ..kernel.spec import ChildSpec
 from .desired_policies import HOLDS, YIELDS, Claimant, DesiredPolicies, Refusal
+from .desired_state import answers_packets, holds_place
 from .host import KernelHost, trap_of
 from .store import Stored
-from .wanted import answers_packets, holds_place
 
 
-class Traps:
+class TrapPolicies:
     """Which children's places are held, by tunnel."""
 
     def __init__(self, host: KernelHost, policies: DesiredPolicies) -> None:

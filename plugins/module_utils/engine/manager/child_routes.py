@@ -21,7 +21,7 @@ from ..selector import Selector
 Way = tuple[int, frozenset[Selector]]  # the request ID of a child, and what is behind its peer
 
 
-class Ways:
+class ChildRoutes:
     """The routes of children that have no interface.
 
     :param routes: those of the kernel.

@@ -30,10 +30,10 @@ from .desired_policies import LEFT, POINTED, RECEIVES, SENDS, Claimant, DesiredP
 from .host import KernelHost, spec_of
 from .log import Log
 from .sockets import Ports
-from .traps import Traps
+from .trap_policies import TrapPolicies
 
 
-class Performer:
+class ActionExecutor:
     """Carries actions out, in order.
 
     :param owner_of: owner tag of a tunnel.
@@ -46,7 +46,7 @@ class Performer:
         host: KernelHost,
         ports: Ports,
         policies: DesiredPolicies,
-        traps: Traps,
+        traps: TrapPolicies,
         log: Log,
         owner_of: Callable[[str], str],
         report: Callable[[Report], None],

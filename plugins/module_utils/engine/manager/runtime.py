@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The resident's heart: what comes in from sockets, kernel and clock goes to the protocol engine, what it asks is done.
+"""The manager's heart: what comes in from sockets, kernel and clock goes to the protocol engine, what it asks is done.
 
 Knows no event loop: ``service.py`` calls it when a descriptor is readable or a deadline has come.
 """
@@ -22,16 +22,16 @@ from ..ike.settings import Settings
 from ..ike.v2.sa import State
 from ..kernel.changes import LINKS
 from ..ping.responder import answer
+from .action_executor import ActionExecutor
 from .adoption import adopt
 from .bucket import Bucket
 from .bypass import DEFAULT
 from .desired_policies import DesiredPolicies
 from .host import KernelHost, event_of
+from .journal import Journal, boot_id
 from .link_bypass import LinkBypass
-from .live import Live, boot_id
 from .log import Log
 from .menders import menders_of
-from .performer import Performer
 from .repairs import Repairs
 from .silence import Silence
 from .sockets import Ports
@@ -67,7 +67,7 @@ _LEVELS: dict[str, tuple[str, bool]] = {
 Subscriber = Callable[[dict[str, Any]], None]
 
 
-class Resident:
+class Runtime:
     """A running manager without its event loop.
 
     :param clock: the time in seconds, monotonic.
@@ -86,14 +86,14 @@ class Resident:
         self.counts: Counter[str] = Counter()
         self.subscribers: set[Subscriber] = set()
         self.endpoint = Endpoint(SystemEntropy(), self._reserve, settings)
-        self.live = Live(host.registry.directory, log, boot_id())
+        self.journal = Journal(host.registry.directory, log, boot_id())
         self.policies = DesiredPolicies(host, log)
         self.bypass = LinkBypass(host, self._bypass_of, log)
         self.policies.passing = self.bypass.passing
         self.tunnels = Tunnels(self.endpoint, host, self.policies, log, self.act, clock)
         self.tunnels.settled = self._settled
         told = self._owner_of, self._report, self._unsent
-        self.performer = Performer(host, ports, self.policies, self.tunnels.traps, log, *told)
+        self.executor = ActionExecutor(host, ports, self.policies, self.tunnels.traps, log, *told)
         self.repairs = Repairs(menders_of(self), log, clock, self._looks_different)
         self.tunnels.disturbance, self.tunnels.record = self.repairs.disturbance, self.repairs.record
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
@@ -110,10 +110,10 @@ class Resident:
         :raises EngineError: the database or the kernel cannot be used.
         """
         rows = self.store.load()
-        kept = self.live.load(rows)
+        kept = self.journal.load(rows)
         self.host.prepare()
         self.bypass.look()
-        self.tunnels.devices.sweep(rows.values())
+        self.tunnels.interfaces.sweep(rows.values())
         adopt(self, rows, kept)
         self.act(self.endpoint.tick(self.clock()))
         self.repairs.audit()
@@ -205,11 +205,11 @@ class Resident:
         try:
             while self._pending or self.endpoint.changed:
                 batch, self._pending = self._pending, []
-                # Before a peer or the kernel sees anything of it: see live.py.
-                self.live.keep(self.endpoint.changes(), batch)
-                for failure in self.performer.perform(batch):
+                # Before a peer or the kernel sees anything of it: see journal.py.
+                self.journal.keep(self.endpoint.changes(), batch)
+                for failure in self.executor.perform(batch):
                     self._pending.extend(self.endpoint.kernel_event(failure, self.clock()))
-            self.live.done()
+            self.journal.done()
         finally:
             self._busy = False
         self.turned()
@@ -217,7 +217,7 @@ class Resident:
     def _settled(self, name: str) -> None:
         if name not in self.tunnels.rows:
             self.repairs.forget(name)
-        self.live.keep_rows({name: self.tunnels.rows.get(name)})
+        self.journal.keep_rows({name: self.tunnels.rows.get(name)})
 
     def _reserve(self, local: str, remote: str, protocol: int, reqid: int) -> int:
         try:

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from engine.ike.actions import Path as Way
 from engine.ike.actions import ReleaseSpi, Report, Send
-from engine.manager import live as module
+from engine.manager import journal as module
 from engine.manager.definition import parse_definition
-from engine.manager.live import FILE_NAME, Kept, Live
+from engine.manager.journal import FILE_NAME, Journal, Kept
 from engine.manager.log import Log
 from engine.manager.store import Stored
 from manager_lab import SECRET, definition
@@ -29,23 +29,23 @@ SEND = Send(b"octets", Way("192.0.2.1", 500, "192.0.2.2", 500))
 RELEASE = ReleaseSpi("192.0.2.1", "192.0.2.2", 50, 0xC0000001)
 
 
-def opened(folder: Path, boot: str = BOOT) -> tuple[Live, io.StringIO]:
+def opened(folder: Path, boot: str = BOOT) -> tuple[Journal, io.StringIO]:
     text = io.StringIO()
-    return Live(str(folder), Log("debug", False, text), boot), text
+    return Journal(str(folder), Log("debug", False, text), boot), text
 
 
-def begun(folder: Path) -> Live:
-    live, _text = opened(folder)
-    assert live.load({}) == Kept({}, [], [])
-    return live
+def begun(folder: Path) -> Journal:
+    journal, _text = opened(folder)
+    assert journal.load({}) == Kept({}, [], [])
+    return journal
 
 
 def found(folder: Path) -> Kept:
-    live, _text = opened(folder)
+    journal, _text = opened(folder)
     try:
-        return live.load({})
+        return journal.load({})
     finally:
-        live.close()
+        journal.close()
 
 
 def row(name: str = "t") -> Stored:
@@ -53,12 +53,12 @@ def row(name: str = "t") -> Stored:
 
 
 def test_what_was_kept_last_comes_back(tmp_path):
-    live = begun(tmp_path)
-    live.keep_rows({"t": row(), "u": row("u")})
-    live.keep({1: {"a": 1}, 2: {"b": 2}}, [])
-    live.keep({1: {"a": 5}, 2: None, 3: None}, [Report("moved", "t"), SEND])
-    live.keep_rows({"u": None})
-    live.close()
+    journal = begun(tmp_path)
+    journal.keep_rows({"t": row(), "u": row("u")})
+    journal.keep({1: {"a": 1}, 2: {"b": 2}}, [])
+    journal.keep({1: {"a": 5}, 2: None, 3: None}, [Report("moved", "t"), SEND])
+    journal.keep_rows({"u": None})
+    journal.close()
     kept = found(tmp_path)
     assert kept.sas == [{"a": 5}] and kept.rows == {"t": row()} and kept.undone == []
     assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
@@ -66,34 +66,34 @@ def test_what_was_kept_last_comes_back(tmp_path):
 
 
 def test_only_the_last_actions_may_be_undone(tmp_path):
-    live = begun(tmp_path)
-    live.keep({1: {}}, [RELEASE])
-    live.keep({1: {}}, [SEND, RELEASE, Report("moved", "t")])
+    journal = begun(tmp_path)
+    journal.keep({1: {}}, [RELEASE])
+    journal.keep({1: {}}, [SEND, RELEASE, Report("moved", "t")])
     assert [name for name, *_rest in found(tmp_path).undone] == ["Send", "ReleaseSpi"]
-    live.done()
+    journal.done()
     assert found(tmp_path).undone == []
-    live.keep({1: {}}, [SEND])
-    live.done()
+    journal.keep({1: {}}, [SEND])
+    journal.done()
     assert len(found(tmp_path).undone) == 1, "to send twice does no harm, and is not worth a note"
-    live.close()
+    journal.close()
 
 
 def test_strangers_cannot_make_it_write(tmp_path):
-    live = begun(tmp_path)
+    journal = begun(tmp_path)
     size = (tmp_path / FILE_NAME).stat().st_size
-    live.keep({1: None, 2: None}, [SEND])
-    live.done()
+    journal.keep({1: None, 2: None}, [SEND])
+    journal.done()
     assert (tmp_path / FILE_NAME).stat().st_size == size
-    live.close()
+    journal.close()
 
 
 def test_a_journal_cut_at_any_octet_is_that_of_a_moment(tmp_path):
-    live = begun(tmp_path)
+    journal = begun(tmp_path)
     moments = [[]]
     for turn in range(6):
-        live.keep({turn: {"turn": turn}}, [RELEASE] if turn % 2 else [])
+        journal.keep({turn: {"turn": turn}}, [RELEASE] if turn % 2 else [])
         moments.append([{"turn": each} for each in range(turn + 1)])
-    live.close()
+    journal.close()
     whole = (tmp_path / FILE_NAME).read_bytes()
     seen = []
     for length in range(len(whole) + 1):
@@ -105,23 +105,23 @@ def test_a_journal_cut_at_any_octet_is_that_of_a_moment(tmp_path):
 
 
 def test_a_journal_cut_short_is_gone_on_with(tmp_path):
-    live = begun(tmp_path)
-    live.keep({1: {"a": 1}}, [])
-    live.keep({1: {"a": 2}}, [])
-    live.close()
+    journal = begun(tmp_path)
+    journal.keep({1: {"a": 1}}, [])
+    journal.keep({1: {"a": 2}}, [])
+    journal.close()
     os.truncate(tmp_path / FILE_NAME, (tmp_path / FILE_NAME).stat().st_size - 3)
-    live, _text = opened(tmp_path)
-    assert live.load({}).sas == [{"a": 1}]
-    live.keep({2: {"b": 1}}, [])
-    live.close()
+    journal, _text = opened(tmp_path)
+    assert journal.load({}).sas == [{"a": 1}]
+    journal.keep({2: {"b": 1}}, [])
+    journal.close()
     assert found(tmp_path).sas == [{"a": 1}, {"b": 1}]
 
 
 def test_any_damage_is_noticed_and_nothing_behind_it_believed(tmp_path):
-    live = begun(tmp_path)
+    journal = begun(tmp_path)
     for turn in range(5):
-        live.keep({turn: {"turn": turn, "more": "x" * 50}}, [])
-    live.close()
+        journal.keep({turn: {"turn": turn, "more": "x" * 50}}, [])
+    journal.close()
     whole = (tmp_path / FILE_NAME).read_bytes()
     chance = random.Random(1)
     short = 0
@@ -137,13 +137,13 @@ def test_any_damage_is_noticed_and_nothing_behind_it_believed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\0" * 100, b"fleet-ipsec live state 0 a boot\n", b"fleet-ipsec live state 1 other\n"]
+    "content", [b"", b"\0" * 100, b"fleet-ipsec journal state 0 a boot\n", b"fleet-ipsec journal state 1 other\n"]
 )
 def test_what_is_of_another_boot_or_release_is_not_used(tmp_path, content):
     (tmp_path / FILE_NAME).write_bytes(content + b"00000000 00000000\n")
-    live = begun(tmp_path)
-    live.keep({1: {"a": 1}}, [])
-    live.close()
+    journal = begun(tmp_path)
+    journal.keep({1: {"a": 1}}, [])
+    journal.close()
     assert found(tmp_path).sas == [{"a": 1}]
     other, _text = opened(tmp_path, "the next boot")
     assert other.load({}).sas == []
@@ -151,54 +151,54 @@ def test_what_is_of_another_boot_or_release_is_not_used(tmp_path, content):
 
 
 def test_a_row_that_cannot_be_read_is_left_out(tmp_path):
-    live = begun(tmp_path)
-    live.keep_rows({"t": row()})
-    live._append([(("tunnel", "odd"), {"definition": {"name": "odd"}})], [])
-    live.close()
+    journal = begun(tmp_path)
+    journal.keep_rows({"t": row()})
+    journal._append([(("tunnel", "odd"), {"definition": {"name": "odd"}})], [])
+    journal.close()
     assert list(found(tmp_path).rows) == ["t"]
 
 
 def test_a_row_as_the_database_has_it_is_not_read_again(tmp_path):
-    live = begun(tmp_path)
-    live.keep_rows({"t": row(), "u": row("u")})
-    live.close()
+    journal = begun(tmp_path)
+    journal.keep_rows({"t": row(), "u": row("u")})
+    journal.close()
     same, other = row(), replace(row("u"), owner="somebody else")
-    live, _text = opened(tmp_path)
-    kept = live.load({"t": same, "u": other})
-    live.close()
+    journal, _text = opened(tmp_path)
+    kept = journal.load({"t": same, "u": other})
+    journal.close()
     assert kept.rows["t"] is same
     assert kept.rows["u"] == row("u") != other
 
 
 def test_it_stays_small(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SLACK", 10_000)
-    live = begun(tmp_path)
-    live.keep_rows({"t": row()})
+    journal = begun(tmp_path)
+    journal.keep_rows({"t": row()})
     for turn in range(2000):
-        live.keep({turn % 7: {"turn": turn, "more": "x" * 100}}, [])
+        journal.keep({turn % 7: {"turn": turn, "more": "x" * 100}}, [])
         if turn % 7 == 3:
-            live.keep({turn % 7: None}, [RELEASE])
+            journal.keep({turn % 7: None}, [RELEASE])
         assert (tmp_path / FILE_NAME).stat().st_size < 20_000
-    live.close()
+    journal.close()
     kept = found(tmp_path)
     assert sorted(record["turn"] for record in kept.sas) == [1993, 1994, 1995, 1996, 1997, 1999]
     assert kept.rows == {"t": row()} and os.listdir(tmp_path) == [FILE_NAME]
 
 
 def test_what_cannot_be_written_is_not_left_behind_old(tmp_path, monkeypatch):
-    live, text = opened(tmp_path)
-    live.load({})
-    live.keep({1: {"a": 1}}, [])
+    journal, text = opened(tmp_path)
+    journal.load({})
+    journal.keep({1: {"a": 1}}, [])
 
     def full(_descriptor: int, octets: bytes) -> int:
         return len(octets) // 2
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", full)
-        live.keep({1: {"a": 2}}, [])
-    live.keep({1: {"a": 3}}, [RELEASE])
-    live.done()
-    live.close()
+        journal.keep({1: {"a": 2}}, [])
+    journal.keep({1: {"a": 3}}, [RELEASE])
+    journal.done()
+    journal.close()
     assert "make room" in text.getvalue() and found(tmp_path).sas == []
 
 
@@ -217,21 +217,21 @@ def framed(*lines: object) -> bytes:
     ],
 )  # fmt: skip
 def test_nothing_older_is_used_where_anything_is_not_as_it_was_written(tmp_path, frame):
-    live = begun(tmp_path)
-    live.keep({1: {"sealed": 5}}, [RELEASE])
-    live.close()
+    journal = begun(tmp_path)
+    journal.keep({1: {"sealed": 5}}, [RELEASE])
+    journal.close()
     with (tmp_path / FILE_NAME).open("ab") as stream:
         stream.write(frame + framed(["sa", 1, {"sealed": 9}]))
-    live, text = opened(tmp_path)
-    assert live.load({}) == Kept({}, [], []) and "damaged" in text.getvalue()
-    live.keep({2: {"sealed": 1}}, [])
-    live.close()
+    journal, text = opened(tmp_path)
+    assert journal.load({}) == Kept({}, [], []) and "damaged" in text.getvalue()
+    journal.keep({2: {"sealed": 1}}, [])
+    journal.close()
     assert found(tmp_path).sas == [{"sealed": 1}]
 
 
 def test_a_folder_that_became_read_only_keeps_nothing_old(tmp_path, monkeypatch):
-    live = begun(tmp_path)
-    live.keep({1: {"a": 1}}, [])
+    journal = begun(tmp_path)
+    journal.keep({1: {"a": 1}}, [])
 
     def refuse(*_words: object) -> int:
         raise OSError(30, "Read-only file system")
@@ -239,6 +239,6 @@ def test_a_folder_that_became_read_only_keeps_nothing_old(tmp_path, monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", refuse)
         patched.setattr(os, "unlink", refuse)
-        live.keep({1: {"a": 2}}, [])
-    live.close()
+        journal.keep({1: {"a": 2}}, [])
+    journal.close()
     assert (tmp_path / FILE_NAME).read_bytes() == b"" and found(tmp_path).sas == []

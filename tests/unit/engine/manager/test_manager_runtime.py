@@ -15,7 +15,7 @@ from engine.manager.definition import parse_definition
 from engine.manager.log import Log
 from engine.manager.plan import Step, make_plan, stored_changes
 from engine.manager.renames import renames
-from engine.manager.resident import KEEPALIVE_SECONDS, TOLD_BURST, Resident
+from engine.manager.runtime import KEEPALIVE_SECONDS, TOLD_BURST, Runtime
 from engine.manager.store import Put, Store
 from engine.selector import parse_selector
 from fake_kernel import FakeHost
@@ -26,7 +26,7 @@ class Wire:
     """Stands for the sockets of all residents: datagrams travel when the test says so."""
 
     def __init__(self) -> None:
-        self.at: dict[str, Resident] = {}
+        self.at: dict[str, Runtime] = {}
         self.flying: list[tuple[bytes, Path]] = []
         self.keepalives: list[Path] = []
         self.natt = False
@@ -61,21 +61,21 @@ class World:
         self.now = 1000.0
         self.wire = Wire()
         self.log = io.StringIO()
-        self.left = self._resident(folder / "left", "10.0.0.1")
-        self.right = self._resident(folder / "right", "10.0.0.2")
+        self.left = self._runtime(folder / "left", "10.0.0.1")
+        self.right = self._runtime(folder / "right", "10.0.0.2")
 
-    def _resident(self, folder, address: str) -> Resident:
+    def _runtime(self, folder, address: str) -> Runtime:
         host = FakeHost(str(folder), journal=False)
         store = Store(str(folder / "definitions.sqlite"))
         log = Log("debug", False, self.log)
-        resident = Resident(store, host, self.wire, log, Settings(), lambda: self.now)
-        resident.begin()
-        self.wire.at[address] = resident
-        return resident
+        runtime = Runtime(store, host, self.wire, log, Settings(), lambda: self.now)
+        runtime.begin()
+        self.wire.at[address] = runtime
+        return runtime
 
-    def define(self, resident: Resident, wanted: str = "active", **changes: object) -> None:
-        ours, theirs = ("10.0.0.1", "10.0.0.2") if resident is self.left else ("10.0.0.2", "10.0.0.1")
-        networks = ("10.1.0.0/16", "10.2.0.0/16") if resident is self.left else ("10.2.0.0/16", "10.1.0.0/16")
+    def define(self, runtime: Runtime, wanted: str = "active", **changes: object) -> None:
+        ours, theirs = ("10.0.0.1", "10.0.0.2") if runtime is self.left else ("10.0.0.2", "10.0.0.1")
+        networks = ("10.1.0.0/16", "10.2.0.0/16") if runtime is self.left else ("10.2.0.0/16", "10.1.0.0/16")
         raw = {
             "name": "t",
             "local": {"address": ours},
@@ -83,39 +83,39 @@ class World:
             "auth": {"secret": SECRET},
             "children": [{"name": "lan", "local": [networks[0]], "remote": [networks[1]]} | changes.pop("child", {})],
         } | changes
-        (row,) = resident.store.commit([Put("me", wanted, parse_definition(raw))]).values()
-        resident.tunnels.adopt(row)
+        (row,) = runtime.store.commit([Put("me", wanted, parse_definition(raw))]).values()
+        runtime.tunnels.adopt(row)
 
     def run(self, seconds: float = 0.0) -> None:
         """Let time pass and datagrams travel."""
         end = self.now + seconds
         while True:
             self.wire.deliver()
-            for resident in (self.left, self.right):
-                resident.wake()
+            for runtime in (self.left, self.right):
+                runtime.wake()
             if self.wire.flying:
                 continue
-            due = min(resident.next_deadline() for resident in (self.left, self.right))
+            due = min(runtime.next_deadline() for runtime in (self.left, self.right))
             if due > end:
                 break
             self.now = max(self.now, due)
         self.now = end
 
-    def state(self, resident: Resident) -> str:
-        return resident.tunnels.condition("t").state
+    def state(self, runtime: Runtime) -> str:
+        return runtime.tunnels.condition("t").state
 
 
 @pytest.fixture
 def world(tmp_path):
     made = World(tmp_path)
     yield made
-    for resident in (made.left, made.right):
-        resident.host.close()
-        resident.store.close()
+    for runtime in (made.left, made.right):
+        runtime.host.close()
+        runtime.store.close()
 
 
-def outbound(resident: Resident) -> dict:
-    return {remote: spi for (_unused, remote), (_unused, spi) in resident.host.gateway.policies.items()}
+def outbound(runtime: Runtime) -> dict:
+    return {remote: spi for (_unused, remote), (_unused, spi) in runtime.host.gateway.policies.items()}
 
 
 def test_up_and_installed_in_order(world):
@@ -157,12 +157,12 @@ def test_traps_hold_the_place_while_the_peer_is_away(world):
     assert world.right.host.gateway.policies == {}
 
 
-def acquire(resident: Resident) -> None:
+def acquire(runtime: Runtime) -> None:
     """A packet wants the child."""
-    (reqid,) = {reqid for reqid, _unused in resident.host.gateway.policies.values()}
+    (reqid,) = {reqid for reqid, _unused in runtime.host.gateway.policies.values()}
     packet = [parse_selector(text) for text in ("10.1.0.5", "10.2.0.7")]
-    resident.host.gateway.push(AcquireEvent(reqid, "10.0.0.1", "10.0.0.2", 50, *packet))
-    resident.kernel()
+    runtime.host.gateway.push(AcquireEvent(reqid, "10.0.0.1", "10.0.0.2", 50, *packet))
+    runtime.kernel()
 
 
 def test_a_trap_starts_with_a_packet(world):
@@ -232,19 +232,19 @@ def test_an_address_that_this_host_does_not_have_is_told_and_stays_told(world):
         assert "ip address" in how.remedy
 
 
-def change(resident: Resident, **changes: object) -> str:
+def change(runtime: Runtime, **changes: object) -> str:
     """Redefine the tunnel as ``tunnels.apply`` does; the impact."""
-    row = resident.tunnels.rows["t"]
+    row = runtime.tunnels.rows["t"]
     document = row.definition.stored() | changes
     params = {"definitions": [document], "state": "present", "purge": False, "owner": "me"}
-    (step,) = make_plan(params, {"t": row}, lambda name: resident.tunnels.condition(name).running()).steps
-    (after,) = resident.store.commit([step.after]).values()
-    resident.tunnels.carry_out(step, after)
+    (step,) = make_plan(params, {"t": row}, lambda name: runtime.tunnels.condition(name).running()).steps
+    (after,) = runtime.store.commit([step.after]).values()
+    runtime.tunnels.carry_out(step, after)
     return step.impact
 
 
-def lan(resident: Resident, **changes: object) -> list[dict]:
-    return [resident.tunnels.rows["t"].definition.document["children"][0] | changes]
+def lan(runtime: Runtime, **changes: object) -> list[dict]:
+    return [runtime.tunnels.rows["t"].definition.document["children"][0] | changes]
 
 
 def test_what_is_up_goes_on_until_what_a_change_asks_for_is_there(world):
@@ -343,8 +343,8 @@ def test_forged_first_messages_do_not_keep_us_from_starting(world):
 
 
 def test_keepalives_where_a_nat_is_between(world):
-    for resident in (world.right, world.left):
-        world.define(resident, "present" if resident is world.right else "active", encapsulation="force")
+    for runtime in (world.right, world.left):
+        world.define(runtime, "present" if runtime is world.right else "active", encapsulation="force")
     world.run(KEEPALIVE_SECONDS + 2)
     assert Path("10.0.0.1", 4500, "10.0.0.2", 4500, True) in world.wire.keepalives
 
@@ -357,16 +357,16 @@ def test_no_keepalives_without(world):
 
 
 def test_rekeys_leave_one_generation(world):
-    for resident, wanted in ((world.right, "present"), (world.left, "active")):
-        world.define(resident, wanted, child={"lifetime": "1m"}, ike={"lifetime": "5m"})
+    for runtime, wanted in ((world.right, "present"), (world.left, "active")):
+        world.define(runtime, wanted, child={"lifetime": "1m"}, ike={"lifetime": "5m"})
     world.run(1)
     first = dict(outbound(world.left))
     world.run(1200)
     assert world.left.counts["child_rekeyed"] + world.right.counts["child_rekeyed"] > 15
     assert world.left.counts["ike_rekeyed"] >= 3
     assert world.state(world.left) == "active" and outbound(world.left) != first
-    for resident in (world.left, world.right):
-        assert len(resident.host.gateway.sas) == 2 and len(resident.endpoint.registry.by_spi) <= 2
+    for runtime in (world.left, world.right):
+        assert len(runtime.host.gateway.sas) == 2 and len(runtime.endpoint.registry.by_spi) <= 2
 
 
 def test_a_new_run_goes_on_where_the_last_one_was(world, tmp_path):
@@ -377,7 +377,7 @@ def test_a_new_run_goes_on_where_the_last_one_was(world, tmp_path):
     calls, sas, policies = len(kernel.calls), dict(kernel.sas), dict(outbound(world.left))
     world.left.store.close()
     world.left.host.registry.allocate("me", "t", "no longer defined")
-    again = Resident(
+    again = Runtime(
         Store(str(tmp_path / "left" / "definitions.sqlite")), world.left.host, world.wire, world.left.log,
         Settings(), lambda: world.now,
     )  # fmt: skip
@@ -401,7 +401,7 @@ def test_without_its_journal_a_new_run_starts_clean(world, tmp_path):
     kernel = world.left.host.gateway
     world.left.store.close()
     (tmp_path / "left" / "live").write_bytes(b"fleet-ipsec live state 1 another boot\n")
-    again = Resident(
+    again = Runtime(
         Store(str(tmp_path / "left" / "definitions.sqlite")), world.left.host, world.wire, world.left.log,
         Settings(), lambda: world.now,
     )  # fmt: skip
@@ -464,7 +464,7 @@ def test_a_tunnel_goes_on_under_another_name(world):
     world.define(world.left)
     world.run(1)
     left, tunnels = world.left, world.left.tunnels
-    sas, flying, reqids = dict(left.host.gateway.sas), left.performer.sent, dict(left.host.registry.children())
+    sas, flying, reqids = dict(left.host.gateway.sas), left.executor.sent, dict(left.host.registry.children())
     calls = left.host.gateway.calls
     calls.clear()
     raw = tunnels.rows["t"].definition.stored() | {"name": "u"}
@@ -474,12 +474,12 @@ def test_a_tunnel_goes_on_under_another_name(world):
     row = left.store.commit(stored_changes(steps))["u"]
     tunnels.rename("t", steps[0], row)
     world.run(5)
-    assert left.performer.sent == flying and left.host.gateway.sas == sas, "the peer does not notice"
+    assert left.executor.sent == flying and left.host.gateway.sas == sas, "the peer does not notice"
     assert not {"delete_policies", "remove_sas"} & set(calls)
     assert tunnels.condition("u").state == "active" and tunnels.condition("t").state == "unknown"
     assert {reqid: names.tunnel for reqid, names in left.host.registry.children().items()} == dict.fromkeys(reqids, "u")
-    left.live.close()
-    again = Resident(left.store, left.host, world.wire, left.log, Settings(), lambda: world.now)
+    left.journal.close()
+    again = Runtime(left.store, left.host, world.wire, left.log, Settings(), lambda: world.now)
     world.wire.at["10.0.0.1"] = world.left = again
     again.begin()
     world.run(5)
@@ -541,14 +541,14 @@ def test_what_the_peer_does_not_know_yet_leaves_what_there_is_until_it_does(worl
     assert world.left.counts["child_down"] == world.right.counts["child_down"] == 0
 
 
-def wish(resident: Resident, **asked: object) -> list[str]:
+def wish(runtime: Runtime, **asked: object) -> list[str]:
     """Ask something of the tunnel, by its name alone; the warnings."""
-    tunnels = resident.tunnels
+    tunnels = runtime.tunnels
     params = {"definitions": [{"name": "t"}], "purge": False, "owner": ""} | asked
     plan = make_plan(params, tunnels.rows, lambda name: tunnels.condition(name).running())
     (step,) = plan.steps
     changes = stored_changes(plan.steps)
-    after = resident.store.commit(changes) if changes else {}
+    after = runtime.store.commit(changes) if changes else {}
     tunnels.carry_out(step, after.get("t", tunnels.rows["t"]))
     return plan.warnings
 

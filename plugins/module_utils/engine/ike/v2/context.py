@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One turn: the time, the actions asked for so far, and the engine's services to the handlers."""
+"""The context of one call: the time, the actions asked for so far, and the engine's services to the handlers."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _opening(path: Path, datagram: bytes) -> tuple[str, int, bytes]:
     return path.remote_address, path.remote_port, hashlib.sha256(datagram).digest()
 
 
-class Turn:
+class Context:
     """What every handler gets: it appends to ``actions`` and asks no clock, socket or kernel."""
 
     __slots__ = (
@@ -183,7 +183,7 @@ class Turn:
         self.refusals = engine.refusals
 
     def touch(self, sa: IkeSa) -> None:
-        """Have its queue and its timers looked at when the turn ends."""
+        """Have its queue and its timers looked at when the call ends."""
         self.touched[sa.number] = sa
 
     def report(self, kind: str, sa: IkeSa, child: Child | None = None, /, **data: Any) -> None:

@@ -13,9 +13,9 @@ import pytest
 from engine.errors import KernelError
 from engine.kernel.routes import Route, sources_of
 from engine.kernel.spec import ChildSpec
+from engine.manager.child_routes import ChildRoutes
 from engine.manager.log import Log
 from engine.manager.menders import Routes as Mender
-from engine.manager.ways import Ways
 from engine.selector import parse_selector
 
 
@@ -63,7 +63,7 @@ class Kernel:
 class World:
     def __init__(self) -> None:
         self.kernel = Kernel()
-        self.ways = Ways(self.kernel)
+        self.ways = ChildRoutes(self.kernel)
         self.stream = io.StringIO()
         host = SimpleNamespace(lost_ways=self.ways.lost, mend_way=self.ways.mend, open_late_ways=self.ways.open_late)
         self.mender = Mender(SimpleNamespace(host=host, log=Log("info", False, self.stream)))

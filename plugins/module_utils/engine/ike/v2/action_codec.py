@@ -26,7 +26,7 @@ from ..actions import (
     ResetPolicies,
     Send,
 )
-from .shapes import CHILD_SA
+from .record_codec import CHILD_SA
 
 # A child that is installed is one of its IKE SA, where it is kept with its keys.
 _BY_NUMBER = {kind.__name__: kind for kind in (InstallInbound, InstallOutbound, PointPolicies)}

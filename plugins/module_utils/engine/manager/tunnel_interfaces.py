@@ -19,7 +19,7 @@ from .schema import Problems
 from .store import Stored
 
 
-class Devices:
+class TunnelInterfaces:
     """Which interfaces stand, by tunnel."""
 
     def __init__(self, host: KernelHost) -> None:
