@@ -211,8 +211,7 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.eroute_words import (
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.eroute_words import (
     Words,
     build,
     check_owner,
@@ -220,15 +219,16 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.eroute_w
     read_selector,
     read_target,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.shunt import IN, Key
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.shunt_plan import (
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt import IN, Key
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt_plan import (
     Plan,
     Seen,
     Wish,
     plan_absent,
     plan_present,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.shunts import perform, preview, show
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunts import perform, preview, show
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
 
 EROUTE: dict[str, dict[str, Any]] = {
     "source": {"type": "str"},

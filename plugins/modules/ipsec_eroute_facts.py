@@ -191,15 +191,15 @@ unreadable:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import classic
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.klips import (
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic import proc_files
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.klips import (
     format_eroute,
     group_lines,
     read_eroutes,
     read_groups,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.views import read_tables
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.views import read_tables
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "format": {"type": "str", "choices": ["structured", "klips"], "default": "structured"},
@@ -214,19 +214,19 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 
     :raises EngineError: for a file that cannot be read and for a kernel that cannot be asked.
     """
-    eroute_path = classic.path_of(params["path"], classic.EROUTES)
-    group_path = classic.path_of(params["spigrp_path"], classic.GROUPS)
+    eroute_path = proc_files.path_of(params["path"], proc_files.EROUTES)
+    group_path = proc_files.path_of(params["spigrp_path"], proc_files.GROUPS)
     unreadable: list[dict[str, Any]] = []
     tables = read_tables(params["runtime_dir"]) if not (eroute_path and group_path) else None
     if eroute_path:
-        lines, problems = read_eroutes(classic.read_file("path", eroute_path))
+        lines, problems = read_eroutes(proc_files.read_file("path", eroute_path))
         unreadable += [{"path": eroute_path, **problem._asdict()} for problem in problems]
-        eroutes = [classic.row_of(line) for line in lines]
+        eroutes = [proc_files.row_of(line) for line in lines]
     else:
         lines = [eroute.line() for eroute in tables.eroutes]
         eroutes = [{**e.row(), "source_identity": None, "destination_identity": None} for e in tables.eroutes]
     if group_path:
-        groups, problems = read_groups(classic.read_file("spigrp_path", group_path))
+        groups, problems = read_groups(proc_files.read_file("spigrp_path", group_path))
         unreadable += [{"path": group_path, **problem._asdict()} for problem in problems]
     else:
         groups = tables.groups

@@ -298,9 +298,7 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.addresses import is_local
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.manual import (
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.manual import (
     Plan,
     Seen,
     perform,
@@ -309,13 +307,15 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.manual i
     preview,
     with_purge,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.manual_words import (
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.manual_words import (
     LIFETIMES,
     MODES,
     read_said,
     read_wish,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.spi import read_entries
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.spi import read_entries
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.addresses import is_local
 
 NOT_FOR_PRODUCTION = (
     "keys set by hand never change by themselves: use them for tests and for peers without IKE, not in production "

@@ -220,10 +220,7 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.addresses import is_local
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.client import describe
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.groups import (
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.groups import (
     Group,
     perform,
     plan_group,
@@ -234,15 +231,18 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.groups i
     show,
     template_words,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.klips import (
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.klips import (
     format_group,
     group_lines,
     sa_lines,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.positional import (
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.positional import (
     parse_named,
     parse_positional,
 )
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.addresses import is_local
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.client import describe
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.said import Said
 
 _DECIDE = {"grouped": plan_group, "ungrouped": plan_ungroup}

@@ -20,13 +20,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from engine.classic.views import read_tables
 from engine.kernel.client import XfrmClient, delete_policy_index, set_policy
 from engine.kernel.gateway import Gateway
 from engine.kernel.policies import kernel_selectors, network_text, policies
 from engine.kernel.registry import Registry
 from engine.kernel.spec import ChildSpec
 from engine.kernel.values import OUT, Policy, Template
-from engine.kernel.views import read_tables
 from engine.secret import Secret
 from engine.selector import parse_selector
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import test_managers
 from conftest import Namespace, connect
-from engine.kernel.views import read_tables
+from engine.classic.views import read_tables
 from test_managers import Manager, kernel, ping
 
 managers = test_managers.managers

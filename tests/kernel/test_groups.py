@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Namespace
+from engine.classic import groups
+from engine.classic.groups import Plan, carry_out, perform, plan_group, plan_ungroup, preview, read_listing
 from engine.cli import spigrp
 from engine.errors import EngineError, InputError, KernelError, MissingError
-from engine.kernel import groups
 from engine.kernel.client import Operation, XfrmClient
 from engine.kernel.gateway import Gateway
-from engine.kernel.groups import Plan, carry_out, perform, plan_group, plan_ungroup, preview, read_listing
 from engine.kernel.registry import REQID_FIRST, Child, Registry, RegistryView
 from engine.said import Said, parse_said
 

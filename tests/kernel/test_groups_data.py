@@ -15,10 +15,10 @@ from typing import NamedTuple
 import pytest
 import test_esp
 from conftest import Namespace
+from engine.classic.groups import perform, plan_group, plan_ungroup
 from engine.errors import InputError
 from engine.kernel.client import XfrmClient, add_sa, create_policy, delete_sa
 from engine.kernel.features import probe
-from engine.kernel.groups import perform, plan_group, plan_ungroup
 from engine.kernel.policies import kernel_selectors, policies, priority
 from engine.kernel.values import AH, ESP, IPCOMP, Aead, Auth, Sa, Template
 from engine.said import Said

@@ -19,9 +19,9 @@ import pytest
 import test_esp
 import test_managers
 from conftest import Namespace
+from engine.classic.groups import perform, plan_group, read_listing
 from engine.errors import EngineError, KernelError
 from engine.kernel.client import Operation, XfrmClient, add_sa, create_policy
-from engine.kernel.groups import perform, plan_group, read_listing
 from engine.kernel.policies import kernel_selectors, policies, priority
 from engine.kernel.spec import ChildSpec
 from engine.kernel.values import AH, ESP, OUT, Template

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import test_groups_data
+from engine.classic import groups, manual
+from engine.classic.manual_words import read_said, read_wish
 from engine.cli import spi as spi_command
-from engine.kernel import groups, manual
 from engine.kernel.client import XfrmClient, create_policy, delete_policy
-from engine.kernel.manual_words import read_said, read_wish
 from engine.kernel.policies import kernel_selectors, policies, priority
 from engine.kernel.values import Sa, Template
 from engine.selector import parse_selector

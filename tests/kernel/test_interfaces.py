@@ -15,9 +15,9 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import Namespace
+from engine.classic.views import read_tables
 from engine.errors import EngineError
 from engine.kernel.interfaces import Interface, Interfaces
-from engine.kernel.views import read_tables
 from engine.manager.client import RpcError
 from test_holding import lost, watching
 from test_managers import Manager, managers, ping  # noqa: F401  # pylint: disable=unused-import  # a fixture

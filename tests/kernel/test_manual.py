@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 from conftest import Namespace
+from engine.classic import groups
+from engine.classic.manual import Plan, carry_out, perform, plan_absent, plan_present, preview, with_purge
+from engine.classic.manual_show import show_sa
+from engine.classic.manual_words import read_said, read_wish
+from engine.classic.transforms import CIPHERS, HASHES
 from engine.cli import spi, spigrp
 from engine.errors import EngineError, InputError, KernelError, MissingError
-from engine.kernel import groups
 from engine.kernel.client import Operation, XfrmClient
 from engine.kernel.gateway import Gateway
-from engine.kernel.manual import Plan, carry_out, perform, plan_absent, plan_present, preview, with_purge
-from engine.kernel.manual_show import show_sa
-from engine.kernel.manual_words import read_said, read_wish
 from engine.kernel.registry import Child, Registry
-from engine.kernel.transforms import CIPHERS, HASHES
 
 pytestmark = pytest.mark.usefixtures("esp")
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Namespace
-from engine.kernel import shunts
-from engine.kernel.shunt import BOTH, REJECT, Shunt, selector_of
-from engine.kernel.shunt_plan import Wish, plan_present
+from engine.classic import shunts
+from engine.classic.shunt import BOTH, REJECT, Shunt, selector_of
+from engine.classic.shunt_plan import Wish, plan_present
 from test_managers import Manager
 
 FOREIGN = "table inet other { chain c { type filter hook forward priority 0; counter accept; }; }"

@@ -18,19 +18,20 @@ from pathlib import Path
 
 import pytest
 from conftest import Namespace
+from engine.classic import shunt_rules, shunts
+from engine.classic.eroute_words import Words, build, read_direction, read_selector, read_target
+from engine.classic.eroutes import Eroute
+from engine.classic.klips import format_eroute
+from engine.classic.shunt import number_of
+from engine.classic.shunt_plan import Plan, Wish, plan_absent, plan_present
+from engine.classic.views import read_tables
 from engine.errors import InputError, KernelError, MissingError
-from engine.kernel import nftables, shunts
+from engine.kernel import nftables
 from engine.kernel.client import XfrmClient
-from engine.kernel.eroute_words import Words, build, read_direction, read_selector, read_target
-from engine.kernel.eroutes import Eroute
 from engine.kernel.events import AcquireEvent, XfrmEvents
 from engine.kernel.gateway import Gateway
-from engine.kernel.klips import format_eroute
 from engine.kernel.neighbours import let_neighbours_pass
 from engine.kernel.registry import REQID_FIRST, Child, Registry
-from engine.kernel.shunt import number_of
-from engine.kernel.shunt_plan import Plan, Wish, plan_absent, plan_present
-from engine.kernel.views import read_tables
 
 MODULE_UTILS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 
@@ -124,7 +125,7 @@ def rules(space: Namespace) -> None:
     """Skips where this kernel cannot take the rules."""
     with space.entered():
         try:
-            nftables.require()
+            shunt_rules.require()
         except MissingError as exc:
             pytest.skip(str(exc))
 
@@ -456,7 +457,7 @@ def test_rules_that_fail_leave_no_policy(site: Site, monkeypatch) -> None:
     def refuse(*_words: object) -> None:
         raise KernelError("set the rules of nftables", errno.EINVAL, "no room")
 
-    monkeypatch.setattr(nftables, "apply", refuse)
+    monkeypatch.setattr(shunt_rules, "apply", refuse)
     with pytest.raises(KernelError, match="no room"):
         site.present(wish("10.1.0.0/24", "10.2.0.0/24", "%reject"))
     monkeypatch.undo()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import test_shunts
 from conftest import Namespace
-from engine.kernel.klips import format_eroute
-from engine.kernel.views import read_tables
+from engine.classic.klips import format_eroute
+from engine.classic.views import read_tables
 from test_managers import Manager
 from test_shunts import Site, XfrmEventsIn, ipsec, send
 

@@ -99,7 +99,7 @@ _JUDGE = """
 import subprocess, sys, tempfile
 sys.path.insert(0, sys.argv[1])
 from tests.bench.ip_text import eroutes
-from engine.kernel.views import read_tables
+from engine.classic.views import read_tables
 commands = (["ip", "-s", "xfrm", what] for what in ("policy", "state"))
 theirs = eroutes(*(subprocess.run(command, capture_output=True, text=True).stdout for command in commands))
 with tempfile.TemporaryDirectory() as empty:

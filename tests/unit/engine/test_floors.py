@@ -22,9 +22,10 @@ FLOORS: dict[str, set[str]] = {
     "ike": {"", "wire", "crypto"},
     "kernel": {"", "wire", "crypto"},
     "ping": {"", "wire", "crypto"},
-    "manager": {"", "wire", "crypto", "ike", "kernel", "ping"},
+    "classic": {"", "wire", "crypto", "kernel"},
+    "manager": {"", "wire", "crypto", "ike", "kernel", "ping", "classic"},
     "convert": {"", "crypto", "manager"},
-    "cli": {"", "wire", "crypto", "ike", "kernel", "ping", "manager", "convert"},
+    "cli": {"", "wire", "crypto", "ike", "kernel", "ping", "classic", "manager", "convert"},
 }
 SANS_IO = ("wire", "crypto", "ike")
 OUTSIDE = {

@@ -9,11 +9,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ..classic import proc_files
+from ..classic.eroutes import Eroute
+from ..classic.klips import format_eroute, read_eroutes
+from ..classic.views import read_tables
 from ..errors import KernelError
-from ..kernel import classic
-from ..kernel.eroutes import Eroute
-from ..kernel.klips import format_eroute, read_eroutes
-from ..kernel.views import read_tables
 from ..manager.client import DEFAULT_RUNTIME_DIR
 from .common import UNAVAILABLE, USAGE, Parser, UsageError, check_label, complain, guarded, program_of, say, show_json
 from .eroute_change import ACTIONS, change, first_of_change
@@ -135,7 +135,7 @@ def _parser() -> Parser:
 
 
 def _list(given: argparse.Namespace, program: str) -> int:
-    path = classic.path_of(given.file, classic.EROUTES)
+    path = proc_files.path_of(given.file, proc_files.EROUTES)
     if path:
         return _list_file(path, given, program)
     table = read_tables(given.runtime_dir).eroutes
@@ -150,10 +150,10 @@ def _list(given: argparse.Namespace, program: str) -> int:
 
 
 def _list_file(path: str, given: argparse.Namespace, program: str) -> int:
-    text = sys.stdin.buffer.read().decode(errors="replace") if path == "-" else classic.read_file("--file", path)
+    text = sys.stdin.buffer.read().decode(errors="replace") if path == "-" else proc_files.read_file("--file", path)
     lines, problems = read_eroutes(text)
     if given.json:
-        show_json([classic.row_of(line) for line in lines])
+        show_json([proc_files.row_of(line) for line in lines])
     else:
         for line in lines:
             say(format_eroute(line))

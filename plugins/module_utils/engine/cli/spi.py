@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
 
+from ..classic.manual import NONE, Plan, Seen, perform, plan_absent, plan_present, with_purge
+from ..classic.manual_words import read_said, read_wish
+from ..classic.positional import parse_named, parse_positional, resolve_like
+from ..classic.spi import read_entries
+from ..classic.transforms import split_classic
 from ..errors import InputError, MissingError
 from ..kernel.addresses import is_local
-from ..kernel.manual import NONE, Plan, Seen, perform, plan_absent, plan_present, with_purge
-from ..kernel.manual_words import read_said, read_wish
-from ..kernel.positional import parse_named, parse_positional, resolve_like
-from ..kernel.spi import read_entries
-from ..kernel.transforms import split_classic
 from ..manager.client import DEFAULT_RUNTIME_DIR
 from ..said import Said
 from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json

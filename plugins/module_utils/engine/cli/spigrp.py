@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
+from ..classic.group_snapshot import Members, Snapshot
+from ..classic.groups import Group, Plan, perform, plan_group, plan_ungroup, read_file, read_listing, show
+from ..classic.klips import group_lines, sa_lines
+from ..classic.positional import FAMILIES, check_count, parse_named, parse_positional
 from ..errors import InputError
 from ..kernel.addresses import is_local
-from ..kernel.group_rules import TUN
-from ..kernel.group_snapshot import Members, Snapshot
-from ..kernel.groups import Group, Plan, perform, plan_group, plan_ungroup, read_file, read_listing, show
-from ..kernel.klips import group_lines, sa_lines
-from ..kernel.positional import FAMILIES, check_count, parse_named, parse_positional
+from ..kernel.sa_chains import TUN
 from ..manager.client import DEFAULT_RUNTIME_DIR
 from ..said import Said
 from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json

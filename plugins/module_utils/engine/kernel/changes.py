@@ -21,8 +21,7 @@ from . import xfrm
 from .client import describe
 from .links import ROUTE_PROTOCOL
 from .listener import Listener, Message, Wanted
-from .registry import is_ours
-from .shunt import number_of
+from .registry import is_ours, is_shunt
 from .values import PROTOCOL_NAMES, Policy
 
 SAS, POLICIES, ROUTES, LINKS, RULES = KINDS = ("sas", "policies", "routes", "links", "rules")
@@ -191,14 +190,14 @@ def _policy(message: Message) -> Iterator[Foreign]:
     policy = unpack(message.data, message.at, message.end)
     if policy is None or not _may_be_ours(policy):
         return
-    kind = POLICIES if number_of(policy) is None else RULES
+    kind = RULES if is_shunt(policy.index) else POLICIES
     what = f"the policy {describe(policy)} was {'deleted' if deleted else 'set'}"
     yield Foreign(kind, what, _xfrm_culprit(message.port), policy.reqid, True)
 
 
 def _may_be_ours(policy: Policy) -> bool:
     # One without templates may be a shunt, or one of those that let neighbours pass.
-    return not policy.templates or is_ours(policy.reqid) or policy.templates[0].shared or number_of(policy) is not None
+    return not policy.templates or is_ours(policy.reqid) or policy.templates[0].shared or is_shunt(policy.index)
 
 
 # Links, addresses and routes

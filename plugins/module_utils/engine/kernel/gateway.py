@@ -32,14 +32,12 @@ from .client import (
     set_policy,
     update_sa,
 )
-from .eroutes import said_of
 from .events import Event, XfrmEvents
 from .policies import is_pass, passes, policies, ranked_selectors
-from .registry import Child, Registry, child_reqid, is_ours, rest_reqid
-from .shunt import number_of
+from .registry import Child, Registry, child_reqid, is_ours, is_shunt, rest_reqid
 from .spec import ChildSpec, Limits, Usage
 from .succession import succeed
-from .values import ESP, IN, OUT, Aead, Auth, Crypt, KernelSelector, Policy, Sa, SaState, Template
+from .values import ESP, IN, OUT, Aead, Auth, Crypt, KernelSelector, Policy, Sa, SaState, Template, said_of
 
 __all__ = ["ChildSpec", "Gateway", "Limits", "Usage"]
 
@@ -252,7 +250,7 @@ class Gateway:
 
     def owns(self, policy: Policy) -> bool:
         """Whether a policy of the kernel belongs to a child in the registry, or to several at once."""
-        if number_of(policy) is not None:
+        if is_shunt(policy.index):
             return False
         if not policy.templates:
             return is_pass(policy)
@@ -305,7 +303,7 @@ class Gateway:
         return done
 
     def _claim(self, held: Policy) -> str:
-        if number_of(held) is not None:
+        if is_shunt(held.index):
             return "an eroute set by hand has these selectors already; delete it (ipsec eroute --del), or choose others"
         names = self._registry.names(held.reqid)
         if names:
@@ -384,7 +382,7 @@ def _of(reqid: int) -> Mine:
 
 
 def _is_of(policy: Policy, reqid: int) -> bool:
-    return policy.reqid == reqid and number_of(policy) is None
+    return policy.reqid == reqid and not is_shunt(policy.index)
 
 
 def inbound_sa(spec: ChildSpec) -> Sa:

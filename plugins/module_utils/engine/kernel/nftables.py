@@ -1,158 +1,25 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What XFRM cannot do for a shunt, by nftables: the ICMP of a %reject, and counting. One table of our own, no other.
-
-The only file that calls ``nft``. A whole table is set in one transaction of the kernel.
-
-Where a packet meets what: XFRM drops a forwarded packet before the hook ``forward``, so that it has to be rejected,
-and what is to be dropped counted, at ``prerouting``. What a local program sends is refused before there is a packet.
-"""
+"""Tables of nftables that are ours, by ``nft``, which is called here alone. What it does, it does in one step."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ..errors import KernelError, MissingError
-from .policies import network
-from .shunt import DROP, IN, IPSEC, PASS, REJECT, TRAP, Shunt, rank
-from .values import KernelSelector
 
-TABLE = "fleet_ipsec_shunts"
-# The rules of role gateway for networks that are never reached in clear.
-GUARD = "fleet_ipsec"
-_PROBE = "fleet_ipsec_probe"
-_MARK = "fleet.ipsec"
+# The rules of role gateway for networks that are never reached in clear, and those of shunts.
+GUARD, SHUNTS = "fleet_ipsec", "fleet_ipsec_shunts"
+# Made and deleted in one step, to see what the kernel takes.
+PROBE = "fleet_ipsec_probe"
 _SECONDS = 30
-
-# After the destination NAT (-100), as XFRM sees the packet.
-_CHAINS = {
-    "forwarded": "type filter hook prerouting priority -90; policy accept;",
-    "passed": "type filter hook forward priority -90; policy accept;",
-    "sent": "type filter hook output priority -90; policy accept;",
-}
-# What is no packet of a policy: what stays here; what has been through its SAs, and IKE, which passes all policies.
-_HEADS = {
-    "forwarded": ("fib daddr type != unicast return",),
-    "sent": ("meta l4proto { 50, 51, 108 } return", "udp sport { 500, 4500 } return"),
-}
-_REJECT = "reject with icmpx admin-prohibited"
-_IN_CLEAR = "rt ipsec missing"
-
-
-class Rule(NamedTuple):
-    """One rule.
-
-    :ivar chain: the chain it is in.
-    :ivar number: of the shunt.
-    :ivar counted: whether it counts, into the counter of the shunt.
-    :ivar match: which packets, in the words of nft; ``verdict`` likewise.
-    """
-
-    chain: str
-    number: int
-    counted: bool
-    match: str
-    verdict: str
-
-    @property
-    def text(self) -> str:
-        """The rule in the words of nft."""
-        parts = [self.match, f"counter name {_counter(self.number)}" if self.counted else "", self.verdict]
-        return " ".join(filter(None, parts))
-
-    @property
-    def tag(self) -> str:
-        """The comment by which a rule is known again."""
-        return f"{_MARK} {self.number:x} {hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
-
-
-class State(NamedTuple):
-    """The table as it stands.
-
-    :ivar tags: of each chain, the comments of its rules in order.
-    :ivar packets: by number of the shunt.
-    """
-
-    tags: Mapping[str, Sequence[str]]
-    packets: Mapping[int, int]
-
-
-def countable(shunt: Shunt) -> bool:
-    """Whether its packets can be told from those of more specific tunnels."""
-    return shunt.direction != IN and (shunt.action == PASS or (shunt.first and shunt.action in (DROP, REJECT, TRAP)))
-
-
-def rules_of(shunts: Mapping[int, Shunt]) -> list[Rule]:
-    """The rules that these shunts take, in the order of their policies; none when no rule has anything to do."""
-    outgoing = [(rank(s), number, s) for number, s in shunts.items() if s.direction != IN and s.action != IPSEC]
-    if not any(s.counted or s.action == REJECT for _rank, _number, s in outgoing):
-        return []
-    return [rule for _rank, number, shunt in sorted(outgoing, key=lambda o: o[:2]) for rule in _rules(number, shunt)]
-
-
-def _rules(number: int, shunt: Shunt) -> Iterable[Rule]:
-    """Those that need none themselves have some, so that later rules do not take their packets."""
-    match = _match(shunt.selector)
-    passing, trapping = shunt.action == PASS, shunt.action == TRAP
-    if shunt.first:
-        here = shunt.counted and not passing
-        yield Rule("forwarded", number, here, match, _REJECT if shunt.action == REJECT else "return")
-    else:
-        match = f"{match} {_IN_CLEAR}"
-    if passing:
-        yield Rule("passed", number, shunt.counted, match, "return")
-    if passing or trapping:
-        yield Rule("sent", number, shunt.counted, match, "return")
-
-
-def _match(s: KernelSelector) -> str:
-    word = "ip6" if s.family == 6 else "ip"
-    parts = [f"meta nfproto ipv{s.family}"]
-    for side, address, prefix in (("saddr", s.source, s.source_prefix), ("daddr", s.destination, s.destination_prefix)):
-        if prefix:
-            parts.append(f"{word} {side} {network(address, prefix)}")
-    if s.protocol:
-        parts.append(f"meta l4proto {s.protocol}")
-    for side, port in (("sport", s.source_port), ("dport", s.destination_port)):
-        if port:
-            parts.append(f"th {side} {port}")
-    return " ".join(parts)
-
-
-def matches(state: State | None, rules: Sequence[Rule]) -> bool:
-    """Whether the table stands as these rules want it."""
-    if state is None or not rules:
-        return state is None and not rules
-    wanted: dict[str, list[str]] = {chain: [] for chain in _CHAINS}
-    for rule in rules:
-        wanted[rule.chain].append(rule.tag)
-    return {chain: list(tags) for chain, tags in state.tags.items()} == wanted
-
-
-def read() -> State | None:
-    """The table as it stands; None when there is none, or nothing that could have made one."""
-    try:
-        done = _nft(["-j", "list", "table", "inet", TABLE], "")
-    except MissingError:
-        return None
-    return _state(done.stdout) if done.returncode == 0 else None
-
-
-def read_packets() -> Mapping[int, int]:
-    """The counters alone, which are many times shorter than their rules; empty when there are none."""
-    try:
-        done = _nft(["-j", "list", "counters", "table", "inet", TABLE], "")
-    except MissingError:
-        return {}
-    return _state(done.stdout).packets if done.returncode == 0 else {}
 
 
 def read_guard() -> str:
@@ -174,69 +41,39 @@ def load(path: str) -> None:
         raise KernelError(f"load {path}", errno.EINVAL, _first_line(done.stderr))
 
 
-def _state(text: str) -> State:
-    tags: dict[str, list[str]] = {}
-    packets: dict[int, int] = {}
-    for entry in json.loads(text)["nftables"]:
-        if "chain" in entry:
-            tags[entry["chain"]["name"]] = []
-        elif "counter" in entry and (number := _number(entry["counter"]["name"])) is not None:
-            packets[number] = entry["counter"]["packets"]
-        elif "rule" in entry and (comment := entry["rule"].get("comment", "")):
-            tags[entry["rule"]["chain"]].append(comment)
-    return State(tags, packets)
+def apply(script: str, operation: str) -> None:
+    """Carry out what nft reads, in one step.
 
-
-def require() -> None:
-    """Find out by trying whether this host can do all that a rule may ask for; nothing stays.
-
-    :raises MissingError: naming what is lacking.
-    """
-    rules = [Rule("forwarded", 1, False, "meta nfproto ipv4", _REJECT)]
-    rules += [Rule(chain, 1, True, f"meta nfproto ipv6 {_IN_CLEAR}", "return") for chain in ("passed", "sent")]
-    done = _nft(["-f", "-"], _script(_PROBE, rules, ()) + f"delete table inet {_PROBE}\n")
-    if done.returncode:
-        raise MissingError(
-            f"this kernel does not take the rules of nftables that are needed: {_first_line(done.stderr)}",
-            "load its modules: modprobe -a nft_reject_inet nft_fib_inet (Linux 5.9 or newer), and run as root",
-        )
-
-
-def apply(rules: Sequence[Rule], state: State | None) -> None:
-    """Let the table have exactly these rules, in one step; without any it goes. Counters of shunts that stay go on.
-
-    :param state: the table as it stands.
+    :param operation: what that is for, in words.
     :raises KernelError: the kernel refused, and nothing changed. MissingError: no nft.
     """
-    if rules:
-        script = _script(TABLE, rules, state.packets if state else ())
-    else:
-        # Adding it first lets the removal succeed also where it is gone by now.
-        script = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"
     done = _nft(["-f", "-"], script)
     if done.returncode:
-        raise KernelError("set the rules of nftables", errno.EINVAL, _first_line(done.stderr))
+        raise KernelError(operation, errno.EINVAL, _first_line(done.stderr))
 
 
 def list_table(table: str) -> list[dict[str, Any]] | None:
     """What a table of the family inet has, as nft tells it in JSON; None where there is none, or no nftables."""
-    try:
-        done = _nft(["-j", "list", "table", "inet", table], "")
-    except MissingError:
-        return None
-    return json.loads(done.stdout)["nftables"] if done.returncode == 0 else None
+    return _list(["table", "inet", table])
+
+
+def list_counters(table: str) -> list[dict[str, Any]]:
+    """The counters of a table in the same way; empty where there are none."""
+    return _list(["counters", "table", "inet", table]) or []
 
 
 def own_tables() -> list[str]:
     """The tables of ours that stand, by name; none where nftables is not to be had."""
+    standing = {entry["table"]["name"] for entry in _list(["tables", "inet"]) or [] if "table" in entry}
+    return [table for table in (GUARD, SHUNTS, PROBE) if table in standing]
+
+
+def _list(what: Sequence[str]) -> list[dict[str, Any]] | None:
     try:
-        done = _nft(["-j", "list", "tables", "inet"], "")
+        done = _nft(["-j", "list", *what], "")
     except MissingError:
-        return []
-    if done.returncode:
-        return []
-    standing = {entry["table"]["name"] for entry in json.loads(done.stdout)["nftables"] if "table" in entry}
-    return [table for table in (GUARD, TABLE, _PROBE) if table in standing]
+        return None
+    return json.loads(done.stdout)["nftables"] if done.returncode == 0 else None
 
 
 def drop_tables(tables: Iterable[str]) -> None:
@@ -246,36 +83,7 @@ def drop_tables(tables: Iterable[str]) -> None:
     """
     # Adding each first lets the removal succeed also where it is gone by now.
     text = "".join(f"add table inet {table}\ndelete table inet {table}\n" for table in tables)
-    done = _nft(["-f", "-"], text)
-    if done.returncode:
-        raise KernelError("delete the tables of nftables", errno.EINVAL, _first_line(done.stderr))
-
-
-def _script(table: str, rules: Sequence[Rule], numbers: Iterable[int]) -> str:
-    """What nft reads.
-
-    :param numbers: of the shunts that have a counter already.
-    """
-    lines = [f"add table inet {table}"]
-    lines += [f"add chain inet {table} {chain} {{ {hook} }}" for chain, hook in _CHAINS.items()]
-    lines.append(f"flush table inet {table}")
-    counting = dict.fromkeys(rule.number for rule in rules if rule.counted)
-    lines += [f"add counter inet {table} {_counter(number)}" for number in counting]
-    lines += [f"add rule inet {table} {chain} {head}" for chain, heads in _HEADS.items() for head in heads]
-    lines += [f'add rule inet {table} {rule.chain} {rule.text} comment "{rule.tag}"' for rule in rules]
-    lines += [f"delete counter inet {table} {_counter(number)}" for number in numbers if number not in counting]
-    return "\n".join(lines) + "\n"
-
-
-def _counter(number: int) -> str:
-    return f"s{number:x}"
-
-
-def _number(name: str) -> int | None:
-    try:
-        return int(name.removeprefix("s"), 16)
-    except ValueError:
-        return None
+    apply(text, "delete the tables of nftables")
 
 
 def _nft(words: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:

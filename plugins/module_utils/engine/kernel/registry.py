@@ -64,6 +64,11 @@ def is_ours(reqid: int) -> bool:
     return REQID_FIRST <= reqid <= REQID_LAST
 
 
+def is_shunt(index: int) -> bool:
+    """Whether the index of a policy is out of the range of shunts: somebody set the policy by hand (an eroute)."""
+    return SHUNT_FIRST <= index <= REQID_LAST
+
+
 def rest_reqid(reqid: int) -> int:
     """The second request ID of a child."""
     return reqid + REST

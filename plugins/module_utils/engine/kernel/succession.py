@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..said import Said
-from . import group_rules as chains
+from . import sa_chains
 from .client import XfrmClient
-from .eroutes import said_of
 from .spec import ChildSpec
-from .values import OUT, KernelSelector, Policy, SaState
+from .values import OUT, KernelSelector, Policy, SaState, said_of
 
 Members = tuple[Said, ...]
 
@@ -41,8 +40,8 @@ class _Heir(NamedTuple):
     group: Members
     old: Said
     new: Said
-    before: chains.Chain
-    after: chains.Chain
+    before: sa_chains.Chain
+    after: sa_chains.Chain
 
 
 def succeed(client: XfrmClient, groups: Iterable[Members], spec: ChildSpec, wanted: list[Policy]) -> Succession:
@@ -81,7 +80,7 @@ def _kin(said: Said, end: Said) -> bool:
 
 
 def _states(client: XfrmClient, saids: Iterable[Said]) -> dict[Said, SaState]:
-    found = (client.get_sa(s.destination, s.spi, s.protocol) for s in saids if s.protocol != chains.TUN)
+    found = (client.get_sa(s.destination, s.spi, s.protocol) for s in saids if s.protocol != sa_chains.TUN)
     return {said_of(sa): sa for sa in found if sa is not None}
 
 
@@ -90,33 +89,33 @@ def _heir(members: Members, end: Said, sas: Mapping[Said, SaState], reqid: int) 
     for said in members:
         if _kin(said, end) and said in sas and sas[said].reqid == reqid and end in sas:
             after = tuple(end if member == said else member for member in members)
-            return _Heir(members, said, end, chains.transforms(members, sas), chains.transforms(after, sas))
+            return _Heir(members, said, end, sa_chains.transforms(members, sas), sa_chains.transforms(after, sas))
     return None
 
 
 def _takes_over(heir: _Heir, held: Sequence[Policy]) -> bool:
     """A child may have several SAs at once, for selectors of their own: only one that gets the policies is a heir."""
     first, _sa = heir.before[0]
-    return first != heir.old or any(chains.carries(policy, heir.before) for policy in held)
+    return first != heir.old or any(sa_chains.carries(policy, heir.before) for policy in held)
 
 
 def _own(policy: Policy, held: Policy | None, heirs: Sequence[_Heir]) -> Policy:
     """A policy of the child, with the chain that its SA is the first of."""
     for heir in heirs:
         said, first = heir.after[0]
-        if said != heir.new or first is None or not chains.leads_to(policy, first, ()):
+        if said != heir.new or first is None or not sa_chains.leads_to(policy, first, ()):
             continue
-        if held is not None and chains.carries(held, heir.before):
+        if held is not None and sa_chains.carries(held, heir.before):
             # A member that is gone stays demanded: nothing leaves with less than the group.
             first_template = policy.templates[0]._replace(optional=held.templates[0].optional)
             return policy._replace(templates=(first_template, *held.templates[1:]))
-        return chains.with_chain(policy, heir.after)
+        return sa_chains.with_chain(policy, heir.after)
     return policy
 
 
 def _pointed(policy: Policy, heirs: Sequence[_Heir]) -> Iterable[tuple[Policy, Policy]]:
     for heir in heirs:
-        if heir.old != heir.new and policy.direction == OUT and chains.carries(policy, heir.before):
+        if heir.old != heir.new and policy.direction == OUT and sa_chains.carries(policy, heir.before):
             place = [said for said, _sa in heir.before].index(heir.old)
             if policy.templates[place].spi:
                 templates = list(policy.templates)

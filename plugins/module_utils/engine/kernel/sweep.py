@@ -17,12 +17,11 @@ from typing import NamedTuple
 from ..errors import EngineError, KernelError, MissingError
 from . import neighbours, nftables
 from .client import XfrmClient, delete_policy_index, delete_sa, describe
-from .eroutes import said_of
 from .interfaces import ALIAS, Interfaces, Link
 from .policies import PRIORITY_FIRST, PRIORITY_LAST, is_pass, network, owner_of_pass, reverse
 from .registry import REQID_FIRST, REQID_LAST, RegistryView, child_reqid, is_ours
 from .routes import Route, Routes
-from .values import OUT, Policy, SaState
+from .values import OUT, Policy, SaState, said_of
 
 
 class Remains(NamedTuple):

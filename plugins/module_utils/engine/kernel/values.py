@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..said import Said
 from ..secret import Secret
 from .spec import Limits
 
@@ -132,6 +133,11 @@ class SaState:
     def hold(self) -> bool:
         """Whether this is a packet's place while its SA is being negotiated (%hold of old)."""
         return self.larval and self.spi == 0
+
+
+def said_of(sa: SaState) -> Said:
+    """The name of an SA."""
+    return Said(sa.protocol, sa.spi, sa.destination)
 
 
 class Template(NamedTuple):

@@ -25,9 +25,9 @@ from ..kernel.neighbours import forget_neighbours, let_neighbours_pass
 from ..kernel.registry import Registry, child_reqid
 from ..kernel.routes import Route, Routes
 from ..kernel.spec import ChildSpec, Limits
-from ..kernel.standing_rules import StandingRules
 from .child_routes import ChildRoutes
 from .sockets import Port
+from .standing_rules import StandingRules
 
 # Addresses that nobody has (RFC 6890): the way to them is the way to anybody.
 _ANYBODY = ("192.88.99.1", "100::1")
@@ -104,7 +104,7 @@ class KernelHost:
 
     :ivar gateway: see :class:`..kernel.gateway.Gateway`; ``registry``: see :class:`..kernel.registry.Registry`;
         ``changes``: see :class:`..kernel.changes.Changes`.
-    :param guard: see :class:`..kernel.standing_rules.StandingRules`.
+    :param guard: see :class:`.standing_rules.StandingRules`.
     :raises MissingError: without the permission, a package, or XFRM in the kernel.
     """
 
@@ -235,7 +235,7 @@ class KernelHost:
         self._route(self._interfaces.remove, name, alias)
 
     def mend_rules(self) -> Future[list[str]]:
-        """See :meth:`..kernel.standing_rules.StandingRules.mend`; done beside the caller."""
+        """See :meth:`.standing_rules.StandingRules.mend`; done beside the caller."""
         return self._ruling.submit(self._rules.mend)
 
     def require_esp(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 MODULE_UTILS = Path(__file__).resolve().parents[4] / "plugins" / "module_utils"
-DATA = Path(__file__).resolve().parents[1] / "kernel" / "data"
+DATA = Path(__file__).resolve().parents[1] / "classic" / "data"
 NAMESPACE = f"fleet-eroute-words-{os.getpid()}"
 INSIDE = ["ip", "netns", "exec", NAMESPACE]
 ENDS = "--src 192.0.1.0/24 --dst 192.0.2.0/24"

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from engine.classic import views
 from engine.cli import eroute
 from engine.errors import MissingError
-from engine.kernel import views
 from engine.kernel.registry import REQID_FIRST, Child, Registry
 from engine.kernel.values import OUT, KernelSelector, Policy, SaState, Template
 

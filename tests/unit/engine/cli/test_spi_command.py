@@ -11,11 +11,11 @@ import re
 from pathlib import Path
 
 import pytest
+from engine.classic import manual
+from engine.classic import spi as table
 from engine.cli import spi
 from engine.cli.ipsec import main as ipsec
 from engine.errors import MissingError
-from engine.kernel import manual
-from engine.kernel import spi as table
 from engine.kernel.installed import Installed
 from engine.kernel.registry import Manual, Registry
 from engine.kernel.spec import Limits
@@ -23,7 +23,7 @@ from engine.kernel.values import Aead, Auth, Crypt, KernelSelector, Sa, SaState
 from engine.said import parse_said
 from engine.secret import Secret
 
-SAMPLES = Path(__file__).parents[1] / "kernel" / "data" / "spi_proc.tsv"
+SAMPLES = Path(__file__).parents[1] / "classic" / "data" / "spi_proc.tsv"
 ANY = KernelSelector(4, bytes(4), 0, bytes(4), 0)
 NOW = 1_000_000
 SHA1 = Auth("hmac(sha1)", Secret(bytes(20)), 96)

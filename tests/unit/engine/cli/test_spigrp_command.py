@@ -9,9 +9,9 @@ import io
 import json
 
 import pytest
+from engine.classic import groups
 from engine.cli import spigrp
 from engine.cli.ipsec import main as ipsec
-from engine.kernel import groups
 from engine.kernel.registry import Manual, Registry
 from engine.kernel.values import KernelSelector, Policy, SaState
 from engine.said import parse_said

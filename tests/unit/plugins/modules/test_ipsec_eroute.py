@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces ne
 NAMESPACE = f"fleet-eroute-{os.getpid()}"
 INSIDE = ["ip", "netns", "exec", NAMESPACE]
 NOBODY = [*INSIDE, "setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
-DATA = Path(__file__).parents[2] / "engine" / "kernel" / "data"
+DATA = Path(__file__).parents[2] / "engine" / "classic" / "data"
 
 LAN = {"source": "10.1.0.0/16", "destination": "10.66.0.0/16"}
 DROP = {**LAN, "action": "drop", "count": False}

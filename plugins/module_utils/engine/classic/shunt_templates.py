@@ -8,11 +8,12 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 from ..errors import InputError
+from ..kernel import sa_chains
+from ..kernel.values import IPCOMP, Policy, Template
 from ..said import Said, parse_said
-from . import group_rules as chains
+from . import group_rules
 from .groups import Snapshot
 from .shunt import FWD, IPSEC, OUT, Shunt, policies
-from .values import IPCOMP, Policy, Template
 
 
 def with_templates(shunt: Shunt, number: int, kernel: Snapshot, place: str) -> list[Policy]:
@@ -25,38 +26,38 @@ def with_templates(shunt: Shunt, number: int, kernel: Snapshot, place: str) -> l
     if shunt.action != IPSEC:
         return found
     chain = _chain(parse_said(shunt.said), kernel, place)
-    found = [chains.with_chain(policy._replace(templates=(_first(policy, chain),)), chain) for policy in found]
+    found = [sa_chains.with_chain(policy._replace(templates=(_first(policy, chain),)), chain) for policy in found]
     for policy in found:
-        chains.check_family(policy, chain, lambda _said: place)
+        group_rules.check_family(policy, chain, lambda _said: place)
         _check_ends(policy, chain, place)
     # Nothing that is forwarded was protected in transport mode.
     return found if chain[0][1].mode == "tunnel" else [policy for policy in found if policy.direction != FWD]
 
 
-def _chain(said: Said, kernel: Snapshot, place: str) -> chains.Chain:
+def _chain(said: Said, kernel: Snapshot, place: str) -> sa_chains.Chain:
     """The SAs that a SAID stands for: its group, or itself.
 
     :raises InputError: there is no such SA, or it is not the first of its group.
     """
-    chains.check_name(said, place)
+    group_rules.check_name(said, place)
     members = kernel.group_of(said)
-    if members and members[0] != said and chains.transforms(members, kernel.sas)[0][0] != said:
+    if members and members[0] != said and sa_chains.transforms(members, kernel.sas)[0][0] != said:
         raise InputError(
             place, str(said), f"is inside the group {members[0]}", f"name the group by its first SA, {members[0]}"
         )
-    if not members and said.protocol == chains.TUN:
+    if not members and said.protocol == sa_chains.TUN:
         raise InputError(
             place, str(said), "names no group, and a tun alone is no SA",
             "group it with the SA that encapsulates first: ipsec spigrp --said TUN SA",
         )  # fmt: skip
-    chain = chains.transforms(members or (said,), kernel.sas)
+    chain = sa_chains.transforms(members or (said,), kernel.sas)
     for member, sa in chain:
         if sa is None:
-            raise chains.no_such_sa(member, place)
+            raise group_rules.no_such_sa(member, place)
     return chain
 
 
-def _check_ends(policy: Policy, chain: chains.Chain, place: str) -> None:
+def _check_ends(policy: Policy, chain: sa_chains.Chain, place: str) -> None:
     """Transport mode keeps the addresses of a packet, so that such an SA only ever fits those between its own ends."""
     said, sa = chain[0]
     if sa.mode != "transport":
@@ -73,7 +74,7 @@ def _check_ends(policy: Policy, chain: chains.Chain, place: str) -> None:
         )  # fmt: skip
 
 
-def _first(policy: Policy, chain: chains.Chain) -> Template:
+def _first(policy: Policy, chain: sa_chains.Chain) -> Template:
     inbound = policy.direction != OUT
     sa = chain[0][1]
     spi = 0 if inbound else sa.spi

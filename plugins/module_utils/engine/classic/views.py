@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from ..kernel.client import XfrmClient
+from ..kernel.registry import RegistryView
+from ..kernel.values import PROTOCOL_NAMES, SaState, said_of
 from ..said import Said
-from . import nftables
-from .client import XfrmClient
-from .eroutes import Eroute, eroutes, said_of
-from .registry import RegistryView
+from . import shunt_rules
+from .eroutes import Eroute, eroutes
 from .shunt import Shunt, of_shape
-from .values import PROTOCOL_NAMES, SaState
 
 
 class Tables(NamedTuple):
@@ -44,7 +44,7 @@ def read_tables(runtime_dir: str) -> Tables:
 
 def _counts(shunts: Iterable[Shunt]) -> Mapping[int, int]:
     """Packets of the shunts that nftables counts; starting it is for those that have any."""
-    return nftables.read_packets() if any(shunt.counted for shunt in shunts) else {}
+    return shunt_rules.read_packets() if any(shunt.counted for shunt in shunts) else {}
 
 
 def with_single_sas(known: Iterable[tuple[Said, ...]], sas: Iterable[SaState]) -> list[tuple[Said, ...]]:

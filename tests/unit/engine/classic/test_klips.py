@@ -10,8 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from engine.errors import InputError
-from engine.kernel.klips import (
+from engine.classic.klips import (
     ErouteLine,
     format_eroute,
     format_group,
@@ -20,6 +19,7 @@ from engine.kernel.klips import (
     read_eroutes,
     read_groups,
 )
+from engine.errors import InputError
 from engine.said import Said, parse_said
 from hypothesis import given
 from hypothesis import strategies as st

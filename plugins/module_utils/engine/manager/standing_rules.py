@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 
-from . import guard, nftables, shunts
-from .registry import RegistryView
-from .shunt_plan import plan_repair
+from ..classic import shunts
+from ..classic.shunt_plan import plan_repair
+from ..kernel import guard, nftables
+from ..kernel.registry import RegistryView
 
 
 class StandingRules:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from engine.classic.groups import Plan, Snapshot, plan_group, plan_ungroup
 from engine.errors import InputError
-from engine.kernel.groups import Plan, Snapshot, plan_group, plan_ungroup
 from engine.kernel.registry import Manual
 from engine.kernel.values import KernelSelector, Policy, SaState, Template
 from engine.said import Said, parse_said

@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from engine.classic import groups, manual
+from engine.classic.manual_words import read_wish
 from engine.errors import KernelError
-from engine.kernel import groups, manual
 from engine.kernel.client import Operation
 from engine.kernel.installed import Installed, shows_keys
-from engine.kernel.manual_words import read_wish
 from engine.kernel.registry import MANUAL_FIRST, Manual, Registry
 from engine.kernel.values import KernelSelector, Sa, SaState
 from engine.kernel.xfrm import DELSA, NEWSA

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..kernel.client import XfrmClient
+from ..kernel.registry import Manual, RegistryView
+from ..kernel.sa_chains import TUN
+from ..kernel.values import Policy, SaState, said_of
 from ..said import Said
-from .client import XfrmClient
-from .eroutes import said_of
-from .group_rules import TUN
-from .registry import Manual, RegistryView
-from .values import Policy, SaState
 
 Members = tuple[Said, ...]
 

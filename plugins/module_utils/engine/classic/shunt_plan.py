@@ -14,10 +14,11 @@ from functools import cached_property
 from typing import NamedTuple, NoReturn
 
 from ..errors import InputError, KernelError, MissingError
-from . import groups, nftables
-from .client import describe
-from .policies import covers, is_pass, network
-from .registry import Child
+from ..kernel.client import describe
+from ..kernel.policies import covers, is_pass, network
+from ..kernel.registry import Child
+from ..kernel.values import KernelSelector, Policy
+from . import groups, shunt_rules
 from .shunt import (
     DROP,
     FWD,
@@ -37,7 +38,6 @@ from .shunt import (
     overlap,
 )
 from .shunt_templates import with_templates
-from .values import KernelSelector, Policy
 
 Place = tuple[KernelSelector, str]
 
@@ -74,7 +74,7 @@ class Seen:
     kernel: groups.Snapshot
     shunts: Mapping[int, Shunt]
     children: Mapping[int, Child]
-    rules: nftables.State | None
+    rules: shunt_rules.State | None
     problem: Callable[[], MissingError | None]
     addresses: Callable[[], Sequence[str]] = tuple
 
@@ -125,9 +125,9 @@ class Plan:
 
     changes: tuple[Change, ...] = ()
     policies: tuple[PolicyChange, ...] = ()
-    rules: Sequence[nftables.Rule] | None = None
-    rules_before: Sequence[nftables.Rule] = ()
-    state: nftables.State | None = field(default=None, repr=False)
+    rules: Sequence[shunt_rules.Rule] | None = None
+    rules_before: Sequence[shunt_rules.Rule] = ()
+    state: shunt_rules.State | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -255,14 +255,14 @@ def _settle(wish: Wish, held: Shunt | None, seen: Seen) -> Shunt:
             "a %reject stands before every tunnel, for its ICMP is sent before the kernel looks at any policy",
             "write first, or drop instead of reject",
         )  # fmt: skip
-    if wish.counted and not nftables.countable(shunt):
+    if wish.counted and not shunt_rules.countable(shunt):
         raise InputError(
             name("count"), wish.counted, "its packets cannot be told from those of SAs or of other directions",
             "leave it out; an SA counts by itself",
         )  # fmt: skip
     if shunt.action == REJECT or wish.counted:
         _require_rules(seen)
-    counted = wish.counted if wish.counted is not None else nftables.countable(shunt) and _rules_work(seen)
+    counted = wish.counted if wish.counted is not None else shunt_rules.countable(shunt) and _rules_work(seen)
     return shunt._replace(counted=counted)
 
 
@@ -333,9 +333,9 @@ def _plan(
     if numbers:
         more, needless = _answers(seen, after, others)
         puts, last = [*more, *puts], [*last, *needless]
-    rules = nftables.rules_of(after)
-    stale = not nftables.matches(seen.rules, rules)
-    before_rules = nftables.rules_of(seen.shunts)
+    rules = shunt_rules.rules_of(after)
+    stale = not shunt_rules.matches(seen.rules, rules)
+    before_rules = shunt_rules.rules_of(seen.shunts)
     policies_ = (*first, *puts, *last)
     return Plan(
         tuple(changes), policies_, rules if stale else None, before_rules, seen.rules, _warnings(seen, changes, after)

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 import pytest
+from engine.classic.groups import read_file
+from engine.classic.klips import group_lines, read_groups, sa_lines
+from engine.classic.positional import parse_named, parse_positional
 from engine.errors import InputError
-from engine.kernel.groups import read_file
-from engine.kernel.klips import group_lines, read_groups, sa_lines
-from engine.kernel.positional import parse_named, parse_positional
 from engine.said import Said, parse_said
 
 DATA = Path(__file__).parent / "data"
@@ -46,7 +46,7 @@ def test_other_spis_are_refused(text: str) -> None:
 def test_a_name_is_resolved_in_the_family_given(monkeypatch, family: str, address: str) -> None:
     found = {2: "127.0.0.1", 10: "::1"}
     monkeypatch.setattr(
-        "engine.kernel.positional.socket.getaddrinfo",
+        "engine.classic.positional.socket.getaddrinfo",
         lambda _name, _port, kind, _type: [(kind, 2, 17, "", (found[kind], 0))],
     )
     assert parse_positional([family, "gw2.example.net", "0x113", "esp"])[0].destination == address

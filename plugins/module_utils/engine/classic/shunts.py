@@ -10,13 +10,21 @@ from contextlib import closing
 from functools import cache
 
 from ..errors import EngineError, MissingError
-from . import groups, nftables
-from .client import Operation, XfrmClient, create_policy, delete_policy, delete_policy_index, describe, set_policy
-from .registry import Registry, RegistryView
-from .routes import Routes
+from ..kernel.client import (
+    Operation,
+    XfrmClient,
+    create_policy,
+    delete_policy,
+    delete_policy_index,
+    describe,
+    set_policy,
+)
+from ..kernel.registry import Registry, RegistryView
+from ..kernel.routes import Routes
+from ..kernel.values import Policy
+from . import groups, shunt_rules
 from .shunt import number_of, of_shape
 from .shunt_plan import Plan, PolicyChange, Seen
-from .values import Policy
 
 Decide = Callable[[Seen], Plan]
 
@@ -28,12 +36,12 @@ def look(client: XfrmClient, registry: RegistryView) -> Seen:
     """
     kernel = groups.look(client, registry)
     shunts = {number: of_shape(*row) for number, row in registry.shunts().items()}
-    return Seen(kernel, shunts, registry.children(), nftables.read(), cache(_problem), cache(_addresses))
+    return Seen(kernel, shunts, registry.children(), shunt_rules.read(), cache(_problem), cache(_addresses))
 
 
 def _problem() -> MissingError | None:
     try:
-        nftables.require()
+        shunt_rules.require()
     except MissingError as exc:
         return exc
     return None
@@ -81,7 +89,7 @@ def carry_out(client: XfrmClient, registry: Registry, decide: Decide) -> Plan:
                 else:
                     registry.put_shunt(change.number, change.after.owner, change.after.shape())
             if plan.rules is not None:
-                nftables.apply(plan.rules, plan.state)
+                shunt_rules.apply(plan.rules, plan.state)
                 ruled = True
             _set_policies(client, plan.policies, undo)
     except EngineError:
@@ -95,7 +103,7 @@ def carry_out(client: XfrmClient, registry: Registry, decide: Decide) -> Plan:
 def _restore_rules(plan: Plan) -> None:
     before = plan.rules_before if plan.state is not None else ()
     try:
-        nftables.apply(before, nftables.read())
+        shunt_rules.apply(before, shunt_rules.read())
     except EngineError:
         # The first failure is what the user has to hear of; rules without their policies stop packets, not more.
         return

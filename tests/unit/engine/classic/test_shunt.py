@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import json
 from ipaddress import ip_network
 
 import pytest
-from engine.kernel import nftables, shunt
-from engine.kernel.eroutes import eroutes
+from engine.classic import shunt, shunt_rules
+from engine.classic.eroutes import eroutes
+from engine.classic.shunt import Shunt, answers, number_of, of_shape, policies, rank, selector_of
+from engine.kernel import nftables
 from engine.kernel.policies import PRIORITY_FIRST
 from engine.kernel.registry import REQID_FIRST, REQID_LAST, SHUNT_FIRST, Child, Registry
-from engine.kernel.shunt import Shunt, answers, number_of, of_shape, policies, rank, selector_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,7 +119,7 @@ def test_icmp_that_a_reject_would_reject_is_let_out(source, destination, more, l
 
 
 def texts(*each: Shunt) -> list[str]:
-    rules = nftables.rules_of({SHUNT_FIRST + 16 * n: one for n, one in enumerate(each)})
+    rules = shunt_rules.rules_of({SHUNT_FIRST + 16 * n: one for n, one in enumerate(each)})
     return [f"{rule.chain}: {rule.text}" for rule in rules]
 
 
@@ -150,30 +150,30 @@ def test_what_is_not_first_counts_only_what_leaves_in_clear() -> None:
 
 
 def test_what_can_be_counted() -> None:
-    assert nftables.countable(made("10.1.0.0/24", "0.0.0.0/0", "pass", first=False))
-    assert nftables.countable(made("10.1.0.0/24", "0.0.0.0/0", "trap"))
-    assert not nftables.countable(made("10.1.0.0/24", "0.0.0.0/0", "drop", first=False))
-    assert not nftables.countable(made("10.1.0.0/24", "0.0.0.0/0", direction="in"))
-    assert not nftables.countable(made("10.1.0.0/24", "0.0.0.0/0", "ipsec", first=False))
+    assert shunt_rules.countable(made("10.1.0.0/24", "0.0.0.0/0", "pass", first=False))
+    assert shunt_rules.countable(made("10.1.0.0/24", "0.0.0.0/0", "trap"))
+    assert not shunt_rules.countable(made("10.1.0.0/24", "0.0.0.0/0", "drop", first=False))
+    assert not shunt_rules.countable(made("10.1.0.0/24", "0.0.0.0/0", direction="in"))
+    assert not shunt_rules.countable(made("10.1.0.0/24", "0.0.0.0/0", "ipsec", first=False))
 
 
 def test_a_table_is_known_again_by_its_rules_and_their_order() -> None:
     one, other = made("10.1.0.0/24", "0.0.0.0/0", "reject"), made("10.3.0.0/16", "0.0.0.0/0", counted=True)
-    rules = nftables.rules_of({SHUNT_FIRST: one, SHUNT_FIRST + 16: other})
-    listed = {"nftables": [{"metainfo": {}}, {"table": {"name": nftables.TABLE}}]}
-    listed["nftables"] += [{"chain": {"name": chain}} for chain in ("forwarded", "passed", "sent")]
-    listed["nftables"].append({"counter": {"name": f"s{SHUNT_FIRST + 16:x}", "packets": 7}})
-    listed["nftables"].append({"rule": {"chain": "forwarded", "expr": []}})
+    rules = shunt_rules.rules_of({SHUNT_FIRST: one, SHUNT_FIRST + 16: other})
+    listed: list[dict] = [{"metainfo": {}}, {"table": {"name": nftables.SHUNTS}}]
+    listed += [{"chain": {"name": chain}} for chain in ("forwarded", "passed", "sent")]
+    listed.append({"counter": {"name": f"s{SHUNT_FIRST + 16:x}", "packets": 7}})
+    listed.append({"rule": {"chain": "forwarded", "expr": []}})
     tagged = [{"rule": {"chain": rule.chain, "comment": rule.tag}} for rule in rules]
 
-    def state(entries: list) -> nftables.State:
-        return nftables._state(json.dumps({"nftables": listed["nftables"] + entries}))
+    def state(entries: list) -> shunt_rules.State:
+        return shunt_rules._state(listed + entries)
 
-    assert nftables.matches(state(tagged), rules) and state(tagged).packets == {SHUNT_FIRST + 16: 7}
-    assert not nftables.matches(state(tagged[::-1]), rules)
-    assert not nftables.matches(state(tagged[:1]), rules)
-    assert not nftables.matches(None, rules) and nftables.matches(None, [])
-    assert not nftables.matches(state(tagged), [])
+    assert shunt_rules.matches(state(tagged), rules) and state(tagged).packets == {SHUNT_FIRST + 16: 7}
+    assert not shunt_rules.matches(state(tagged[::-1]), rules)
+    assert not shunt_rules.matches(state(tagged[:1]), rules)
+    assert not shunt_rules.matches(None, rules) and shunt_rules.matches(None, [])
+    assert not shunt_rules.matches(state(tagged), [])
 
 
 # The listing

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 
+from ..kernel.registry import Manual
+from ..kernel.values import Sa
 from ..said import Said
-from .registry import Manual
 from .transforms import cipher_word, hash_word
-from .values import Sa
 
 
 def show_sa(

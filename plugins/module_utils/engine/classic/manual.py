@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..errors import EngineError, InputError, KernelError
+from ..kernel import sa_chains
+from ..kernel.client import Operation, XfrmClient, add_sa, delete_sa, update_sa
+from ..kernel.installed import Installed, shows_keys
+from ..kernel.registry import MANUAL_FIRST, SHUNT_FIRST, Child, Manual, Registry, RegistryView
+from ..kernel.values import Sa
+from ..kernel.xfrm import DELSA
 from ..said import Said
-from . import group_rules as chains
-from .client import Operation, XfrmClient, add_sa, delete_sa, update_sa
-from .installed import Installed, shows_keys
 from .manual_show import show_sa
 from .manual_words import Wish
-from .registry import MANUAL_FIRST, SHUNT_FIRST, Child, Manual, Registry, RegistryView
-from .values import Sa
-from .xfrm import DELSA
 
 NONE, CREATED, UPDATED, RECREATED, DELETED = "none", "created", "updated", "recreated", "deleted"
 _IMPACTS = {
@@ -121,7 +121,7 @@ def look(client: XfrmClient, registry: RegistryView, saids: Iterable[Said]) -> S
     :raises MissingError: without the permission.
     """
     noted = registry.manual_sas()
-    real = [said for said in dict.fromkeys((*saids, *noted)) if said.protocol != chains.TUN]
+    real = [said for said in dict.fromkeys((*saids, *noted)) if said.protocol != sa_chains.TUN]
     found = ((said, client.read_sa(said.destination, said.spi, said.protocol)) for said in real)
     return Seen(
         {said: sa for said, sa in found if sa is not None},
@@ -190,7 +190,7 @@ def plan_absent(saids: Sequence[Said], owner: str, places: Sequence[str], seen: 
     for said, place in where.items():
         note = _claim(said, owner, place, seen)
         held = seen.installed.get(said)
-        there = note is not None and (held is not None or said.protocol == chains.TUN)
+        there = note is not None and (held is not None or said.protocol == sa_chains.TUN)
         if there:
             steps.append(Step(said, DELETED, (), held.sa if held else None, None, note, None))
             if group := seen.group_of(said):
@@ -229,7 +229,7 @@ def _claim(said: Said, owner: str, place: str, seen: Seen) -> Manual | None:
         if held.state.larval:
             whose += ", which has reserved its SPI"
         raise InputError(place, str(said), f"{whose}, and left alone", "choose another SPI")
-    if note is not None and note.owner != owner and (held is not None or said.protocol == chains.TUN):
+    if note is not None and note.owner != owner and (held is not None or said.protocol == sa_chains.TUN):
         raise InputError(place, str(said), f"belongs to owner {note.owner}", f"act as owner {note.owner}")
     return note
 
@@ -262,7 +262,7 @@ def _sa_step(wish: Wish, sa: Sa, owner: str, note: Manual | None, used: set[int]
 
 
 def _is_behind_tun(said: Said, group: Members) -> bool:
-    return any(before.protocol == chains.TUN and after == said for before, after in itertools.pairwise(group))
+    return any(before.protocol == sa_chains.TUN and after == said for before, after in itertools.pairwise(group))
 
 
 def _fresh(used: set[int]) -> int:

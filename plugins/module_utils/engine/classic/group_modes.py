@@ -15,12 +15,12 @@ import itertools
 from dataclasses import replace
 
 from ..errors import InputError, KernelError
+from ..kernel import sa_chains
+from ..kernel.client import Operation, XfrmClient, delete_sa, describe, go_on_with_sa
+from ..kernel.installed import shows_keys
+from ..kernel.values import Policy, SaState
 from ..said import Said
-from . import group_rules as chains
-from .client import Operation, XfrmClient, delete_sa, describe, go_on_with_sa
 from .group_snapshot import Members, Snapshot
-from .installed import shows_keys
-from .values import Policy, SaState
 
 
 def to_tunnel(members: Members, seen: Snapshot) -> dict[Said, SaState]:
@@ -30,9 +30,9 @@ def to_tunnel(members: Members, seen: Snapshot) -> dict[Said, SaState]:
     found = {}
     for tunnel, said in itertools.pairwise(members):
         sa = _by_hand(said, seen)
-        if tunnel.protocol != chains.TUN or sa is None or sa.mode != "transport":
+        if tunnel.protocol != sa_chains.TUN or sa is None or sa.mode != "transport":
             continue
-        if not any(chains.leads_to(policy, sa, ()) for policy in seen.policies):
+        if not any(sa_chains.leads_to(policy, sa, ()) for policy in seen.policies):
             found[said] = replace(sa, mode="tunnel")
     return found
 
@@ -47,9 +47,9 @@ def to_transport(members: Members, seen: Snapshot, name: str) -> dict[Said, SaSt
         sa = _by_hand(said, seen)
         if said not in seen.tunnelled or sa is None or sa.mode != "tunnel" or seen.group_of(said):
             continue
-        if number and members[number - 1].protocol == chains.TUN:
+        if number and members[number - 1].protocol == sa_chains.TUN:
             continue
-        led = next((policy for policy in seen.policies if chains.demands(policy, sa)), None)
+        led = next((policy for policy in seen.policies if sa_chains.demands(policy, sa)), None)
         if led is not None:
             raise InputError(
                 f"{name}[{number}]", str(said),
@@ -74,7 +74,7 @@ def stray_tunnels(members: Members, seen: Snapshot) -> tuple[str, ...]:
         for before, said in zip((None, *members), members, strict=False)
         if (sa := _by_hand(said, seen)) is not None
         and sa.mode == "tunnel"
-        and (before is None or before.protocol != chains.TUN)
+        and (before is None or before.protocol != sa_chains.TUN)
     )
 
 
@@ -82,7 +82,7 @@ def needs_tunnel(policy: Policy, said: Said, seen: Snapshot) -> bool:
     """Whether ``policy`` still has packets go through this SA in tunnel mode, or would once it is made again."""
     sa = seen.sas.get(said)
     if sa is not None:
-        return chains.demands(policy, sa)
+        return sa_chains.demands(policy, sa)
     reqid = seen.noted[said].reqid if said in seen.noted else 0
     return any((t.protocol, t.reqid, t.mode) == (said.protocol, reqid, "tunnel") for t in policy.templates)
 

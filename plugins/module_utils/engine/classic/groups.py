@@ -17,15 +17,16 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..errors import EngineError, InputError, KernelError
+from ..kernel import sa_chains
+from ..kernel.addresses import is_local
+from ..kernel.client import Operation, XfrmClient, describe, set_policy
+from ..kernel.registry import Registry, RegistryView
+from ..kernel.values import IPCOMP, OUT, PROTOCOL_NAMES, Policy
 from ..said import Said
 from . import group_modes as modes
-from . import group_rules as chains
-from .addresses import is_local
-from .client import Operation, XfrmClient, describe, set_policy
+from . import group_rules
 from .group_snapshot import Members, Snapshot, look
 from .klips import Problem, read_groups
-from .registry import Registry, RegistryView
-from .values import IPCOMP, OUT, PROTOCOL_NAMES, Policy
 from .views import with_single_sas
 
 
@@ -78,7 +79,7 @@ def listing(seen: Snapshot, is_local: Callable[[str], bool]) -> list[Group]:
     """Groups as they were made, then each SA that is in none; SPI reservations are no SAs."""
     found = with_single_sas(seen.groups, seen.sas.values())
     grouped = {said for members in found for said in members}
-    found += [(said,) for said in sorted(seen.noted) if said.protocol == chains.TUN and said not in grouped]
+    found += [(said,) for said in sorted(seen.noted) if said.protocol == sa_chains.TUN and said not in grouped]
     return [Group(members, seen.missing(members), _direction(members, is_local)) for members in found]
 
 
@@ -103,11 +104,11 @@ def plan_group(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
     :param name: what the user calls the list, for errors.
     :raises InputError: when these SAs cannot be grouped.
     """
-    chains.check_names(members, name)
+    group_rules.check_names(members, name)
     remade, restored = modes.to_tunnel(members, seen), modes.to_transport(members, seen, name)
     seen = replace(seen, sas={**seen.sas, **remade, **restored})
-    chains.check_states(members, seen.sas, name)
-    chains.check_tunnels(members, seen.sas, {said: note.source for said, note in seen.noted.items()}, name)
+    group_rules.check_states(members, seen.sas, name)
+    group_rules.check_tunnels(members, seen.sas, {said: note.source for said, note in seen.noted.items()}, name)
     dissolved: list[Members] = []
     for number, said in enumerate(members):
         held = seen.group_of(said)
@@ -119,14 +120,14 @@ def plan_group(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
                 "ungroup it first, by the name of any of its SAs",
             )  # fmt: skip
         dissolved.append(held)
-    chain = chains.transforms(members, seen.sas)
+    chain = sa_chains.transforms(members, seen.sas)
     first = seen.sas[chain[0][0]]
     wanted = _without(dissolved, seen.policies, seen)
     rivals = list(seen.sas.values())
-    led = [chains.leads_to(p, first, rivals) for p in wanted]
+    led = [sa_chains.leads_to(p, first, rivals) for p in wanted]
     for policy in itertools.compress(wanted, led):
-        chains.check_family(policy, chain, lambda said: f"{name}[{members.index(said)}]")
-    wanted = [chains.with_chain(p, chain) if ours else p for p, ours in zip(wanted, led, strict=True)]
+        group_rules.check_family(policy, chain, lambda said: f"{name}[{members.index(said)}]")
+    wanted = [sa_chains.with_chain(p, chain) if ours else p for p, ours in zip(wanted, led, strict=True)]
     made = () if members in seen.groups else members
     warnings = modes.stray_tunnels(members, seen) if made else ()
     return Plan(made, tuple(remade), tuple(dissolved), _changes(seen.policies, wanted), warnings, tuple(restored))
@@ -139,12 +140,12 @@ def plan_ungroup(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
     """
     dissolved: list[Members] = []
     for number, said in enumerate(members):
-        chains.check_name(said, f"{name}[{number}]")
+        group_rules.check_name(said, f"{name}[{number}]")
         held = seen.group_of(said)
         if held:
             dissolved += [held] if held not in dissolved else []
-        elif said.protocol != chains.TUN and said not in seen.sas:
-            raise chains.no_such_sa(said, f"{name}[{number}]")
+        elif said.protocol != sa_chains.TUN and said not in seen.sas:
+            raise group_rules.no_such_sa(said, f"{name}[{number}]")
     after = _without(dissolved, seen.policies, seen)
     changes = _changes(seen.policies, after)
     bare = [change.wanted for change in changes if change.wanted.direction == OUT and _protects_nothing(change.wanted)]
@@ -160,9 +161,9 @@ def plan_ungroup(members: Members, seen: Snapshot, name: str = "sas") -> Plan:
 
 def _without(dissolved: Iterable[Members], policies: Sequence[Policy], seen: Snapshot) -> Sequence[Policy]:
     for members in dissolved:
-        chain = chains.transforms(members, seen.sas)
+        chain = sa_chains.transforms(members, seen.sas)
         policies = [
-            chains.without_chain(p) if len(p.templates) > 1 and chains.carries(p, chain) else p for p in policies
+            sa_chains.without_chain(p) if len(p.templates) > 1 and sa_chains.carries(p, chain) else p for p in policies
         ]
     return policies
 
@@ -196,7 +197,7 @@ def show(plan: Plan, members: Members) -> tuple[str, str]:
 def _lines(groups: Iterable[Members], concerned: Iterable[Said], policies: Iterable[Policy]) -> str:
     grouped = {said for members in groups for said in members}
     # A tun alone is nothing.
-    alone = [(said,) for said in concerned if said not in grouped and said.protocol != chains.TUN]
+    alone = [(said,) for said in concerned if said not in grouped and said.protocol != sa_chains.TUN]
     lines = [_text(members) for members in (*groups, *alone)]
     lines += [f"{describe(policy)}: {template_words(policy)}" for policy in policies]
     return "".join(f"{line}\n" for line in lines)

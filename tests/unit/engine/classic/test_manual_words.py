@@ -9,11 +9,11 @@ import traceback
 from typing import Any
 
 import pytest
+from engine.classic.manual import differing
+from engine.classic.manual_show import show_sa
+from engine.classic.manual_words import read_key, read_wish
+from engine.classic.transforms import CIPHERS, HASHES, find_cipher, find_hash, split_classic
 from engine.errors import InputError
-from engine.kernel.manual import differing
-from engine.kernel.manual_show import show_sa
-from engine.kernel.manual_words import read_key, read_wish
-from engine.kernel.transforms import CIPHERS, HASHES, find_cipher, find_hash, split_classic
 from engine.kernel.values import Sa
 
 KEY = "0x" + "5a" * 32

@@ -14,10 +14,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from ..kernel.policies import PRIORITY_FIRST, network, priority, reverse
+from ..kernel.registry import REQID_LAST, SHUNT_FIRST, is_shunt
+from ..kernel.values import ESP, FWD, IN, OUT, KernelSelector, Policy, Template
 from .klips import ErouteLine, format_eroute
-from .policies import PRIORITY_FIRST, network, priority, reverse
-from .registry import REQID_LAST, SHUNT_FIRST
-from .values import ESP, FWD, IN, OUT, KernelSelector, Policy, Template
 
 PASS, DROP, REJECT, TRAP, IPSEC = "pass", "drop", "reject", "trap", "ipsec"
 BOTH = "both"
@@ -116,7 +116,7 @@ def selector_of(
 
 def number_of(policy: Policy) -> int | None:
     """The number of the shunt that a policy is of, None for all other policies."""
-    return policy.index - policy.index % _STRIDE if SHUNT_FIRST <= policy.index <= REQID_LAST else None
+    return policy.index - policy.index % _STRIDE if is_shunt(policy.index) else None
 
 
 def trap_number(reqid: int) -> int:

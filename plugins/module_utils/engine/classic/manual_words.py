@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from ..kernel import sa_chains
+from ..kernel.registry import MANUAL_FIRST, REQID_FIRST, REQID_LAST, SHUNT_FIRST
+from ..kernel.spec import Limits
+from ..kernel.values import AH, ESP, IPCOMP, Aead, Auth, Crypt, Sa
+from ..kernel.xfrm import MAX_REPLAY_WINDOW
 from ..said import Said, parse_said
 from ..secret import Secret
-from . import group_rules as chains
-from .registry import MANUAL_FIRST, REQID_FIRST, REQID_LAST, SHUNT_FIRST
-from .spec import Limits
+from . import group_rules
 from .transforms import NULL, Cipher, Hash, find_cipher, find_hash
-from .values import AH, ESP, IPCOMP, Aead, Auth, Crypt, Sa
-from .xfrm import MAX_REPLAY_WINDOW
 
 MODES = ("transport", "tunnel")
 LIFETIMES = tuple(
@@ -32,7 +33,7 @@ _TRANSFORM_WORDS = {
     ESP: ("encryption", "integrity", "encapsulation", "replay_window"),
     AH: ("integrity", "replay_window"),
     IPCOMP: ("compression",),
-    chains.TUN: (),
+    sa_chains.TUN: (),
 }
 _ANY_PROTOCOL = ("encryption", "integrity", "compression", "encapsulation", "replay_window")
 _HIDDEN = "(a key)"
@@ -74,7 +75,7 @@ def read_wish(words: Mapping[str, Any], place: str = "") -> Wish:
         if words.get(word) is not None and word not in _TRANSFORM_WORDS[said.protocol]:
             shown = _HIDDEN if word in ("encryption", "integrity") else words[word]
             raise InputError(f"{place}{word}", shown, f"is nothing for {said}", "leave it out")
-    if said.protocol == chains.TUN:
+    if said.protocol == sa_chains.TUN:
         for word in ("mode", "lifetime", "reqid"):
             if words.get(word) is not None:
                 raise InputError(
@@ -94,7 +95,7 @@ def read_said(text: object, field: str = "said") -> Said:
     if not isinstance(text, str) or not text:
         raise InputError(field, text, "names no SA", "write PROTOCOL.SPI@DESTINATION, such as esp.1a2b@192.0.2.1")
     said = parse_said(text, field)
-    chains.check_name(said, field)
+    group_rules.check_name(said, field)
     return said
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Any
 
+from ..kernel.policies import is_pass, network_text, owner_of_pass
+from ..kernel.registry import SHUNT_FIRST, Child, child_reqid
+from ..kernel.values import OUT, KernelSelector, Policy, SaState, Template, said_of
 from ..said import Said, magic
 from .klips import ErouteLine
-from .policies import is_pass, network_text, owner_of_pass
-from .registry import SHUNT_FIRST, Child, child_reqid
 from .shunt import REJECT, Shunt, is_answer, number_of, trap_number
-from .values import OUT, KernelSelector, Policy, SaState, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +104,6 @@ class SaTable:
             sa = self._by_said.get(Said(template.protocol, template.spi, address))
             return sa if sa and not sa.larval and sa.reqid == template.reqid and sa.mode == template.mode else None
         return self._by_template.get((address, template.protocol, template.mode, template.reqid))
-
-
-def said_of(sa: SaState) -> Said:
-    """The name of an SA."""
-    return Said(sa.protocol, sa.spi, sa.destination)
 
 
 def eroutes(

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import InputError
+from ..kernel.values import KernelSelector
 from ..said import MAGIC, Said, parse_said
 from ..selector import Network
 from .shunt import BOTH, DROP, IN, IPSEC, OUT, PASS, REJECT, TRAP, Shunt, selector_of
-from .values import KernelSelector
 
 FAMILIES = {"inet": 4, "inet6": 6}
 DIRECTIONS = (OUT, IN, BOTH)

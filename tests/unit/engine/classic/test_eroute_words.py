@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import pytest
+from engine.classic.eroute_words import Words, check_owner, read_direction, read_selector, read_target
+from engine.classic.shunt import Shunt
 from engine.errors import InputError
-from engine.kernel.eroute_words import Words, check_owner, read_direction, read_selector, read_target
-from engine.kernel.shunt import Shunt
 
 
 def name(field: str) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 import pytest
-from engine.kernel.eroutes import Eroute, eroutes
-from engine.kernel.klips import format_eroute
+from engine.classic.eroutes import Eroute, eroutes
+from engine.classic.klips import format_eroute
 from engine.kernel.registry import Child
 from engine.kernel.values import KernelSelector, Policy, SaState, Template
 from engine.said import parse_said

@@ -14,15 +14,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from ..kernel.client import XfrmClient
+from ..kernel.installed import Installed
+from ..kernel.registry import Manual, RegistryView
+from ..kernel.sa_chains import TUN
+from ..kernel.values import ESP, PROTOCOL_NAMES, Sa, said_of
 from ..said import Said
-from .client import XfrmClient
-from .eroutes import said_of
-from .group_rules import TUN
-from .installed import Installed
 from .manual_show import show_sa
-from .registry import Manual, RegistryView
 from .transforms import digest_bits, iv_bits, proc_cipher, proc_hash
-from .values import ESP, PROTOCOL_NAMES, Sa
 
 _NO_BITMAP = 1
 
