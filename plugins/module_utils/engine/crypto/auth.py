@@ -9,13 +9,14 @@ import hmac
 from collections.abc import Iterable
 
 from ..secret import Secret
-from .prf import prf
-from .registry import Algorithm
+from .registry import PseudorandomFunction
 
 _KEY_PAD = b"Key Pad for IKEv2"
 
 
-def signed_octets(prf_row: Algorithm, message: bytes, peer_nonce: bytes, sk_p: Secret, id_body: bytes) -> bytes:
+def signed_octets(
+    prf_row: PseudorandomFunction, message: bytes, peer_nonce: bytes, sk_p: Secret, id_body: bytes
+) -> bytes:
     """What an end authenticates, whatever the method (``<InitiatorSignedOctets>`` or the responder's).
 
     :param message: the end's own first message, from the first octet of the header to the last of the
@@ -24,20 +25,20 @@ def signed_octets(prf_row: Algorithm, message: bytes, peer_nonce: bytes, sk_p: S
     :param sk_p: SK_pi for the initiator's octets, SK_pr for the responder's.
     :param id_body: the end's IDi or IDr payload without its generic header.
     """
-    return b"%b%b%b" % (message, peer_nonce, prf(prf_row).digest(sk_p.reveal(), id_body))
+    return b"%b%b%b" % (message, peer_nonce, prf_row.primitive.digest(sk_p.reveal(), id_body))
 
 
 def psk_auth(
-    prf_row: Algorithm, secret: Secret, message: bytes, peer_nonce: bytes, sk_p: Secret, id_body: bytes
+    prf_row: PseudorandomFunction, secret: Secret, message: bytes, peer_nonce: bytes, sk_p: Secret, id_body: bytes
 ) -> bytes:
     """Data of the AUTH payload, method 2; parameters as for :func:`signed_octets`."""
-    function = prf(prf_row)
+    function = prf_row.primitive
     octets = signed_octets(prf_row, message, peer_nonce, sk_p, id_body)
     return function.digest(function.digest(secret.reveal(), _KEY_PAD), octets)
 
 
 def psk_verify(
-    prf_row: Algorithm,
+    prf_row: PseudorandomFunction,
     secrets: Iterable[Secret],
     message: bytes,
     peer_nonce: bytes,
@@ -49,7 +50,7 @@ def psk_verify(
 
     Takes as long whichever of them it is; the other parameters are the peer's, as for :func:`signed_octets`.
     """
-    function = prf(prf_row)
+    function = prf_row.primitive
     octets = signed_octets(prf_row, message, peer_nonce, sk_p, id_body)
     proven = False
     for secret in secrets:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Protocol
 
-from .exchange import KeyExchange, key_exchange_from, new_key_exchange
+from ..secret import Secret
+from .exchange import KeyExchange, answer_key_exchange, new_key_exchange
 
 
 class Entropy(Protocol):
@@ -19,7 +19,13 @@ class Entropy(Protocol):
         """``count`` unpredictable octets."""
 
     def key_exchange(self, group: int) -> KeyExchange:
-        """A fresh key pair of a key exchange method (transform ID)."""
+        """A fresh key exchange of ours by that method (transform ID)."""
+
+    def answer(self, group: int, peer_public: bytes) -> tuple[bytes, Secret]:
+        """The responder's half of one that the peer began: data of our KE payload, and the shared secret.
+
+        :raises IkeError: as :func:`.answer_key_exchange`.
+        """
 
 
 class SystemEntropy:
@@ -29,21 +35,4 @@ class SystemEntropy:
 
     octets = staticmethod(os.urandom)
     key_exchange = staticmethod(new_key_exchange)
-
-
-class SeededEntropy:
-    """Octets and key pairs that follow from a seed. For tests and simulations only: anybody can repeat them."""
-
-    __slots__ = ("_drawn", "_seed")
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._drawn = 0
-
-    def octets(self, count: int) -> bytes:
-        self._drawn += 1
-        return hashlib.shake_256(b"%d/%d" % (self._seed, self._drawn)).digest(count)
-
-    def key_exchange(self, group: int) -> KeyExchange:
-        # The leading zero keeps the value below the order of every curve.
-        return key_exchange_from(group, b"\0" + self.octets(31))
+    answer = staticmethod(answer_key_exchange)

@@ -20,7 +20,8 @@ GENERATOR = 2
 @cache
 def modp_prime(bits: int) -> int:
     """The prime of the group of that size."""
-    return 2**bits - 2 ** (bits - 64) - 1 + 2**64 * (_scaled_pi(bits - 130) + _OFFSETS[bits])
+    prime: int = 2**bits - 2 ** (bits - 64) - 1 + 2**64 * (_scaled_pi(bits - 130) + _OFFSETS[bits])
+    return prime
 
 
 def _scaled_pi(bits: int) -> int:

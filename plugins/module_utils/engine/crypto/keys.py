@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from ..errors import IkeError
 from ..secret import Secret
 from ..wire.v2.numbers import NotifyType
+from .hashes import Hmac
 from .negotiation import Choice
-from .prf import Prf, prf, prf_plus
-from .registry import Algorithm
+from .prf import prf_plus
+from .registry import PseudorandomFunction
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def derive_ike(choice: Choice, shared: Secret, nonce_i: bytes, nonce_r: bytes, s
 
 
 def rederive_ike(
-    old_prf: Algorithm,
+    old_prf: PseudorandomFunction,
     old_d: Secret,
     choice: Choice,
     shared: Secret,
@@ -84,12 +85,17 @@ def rederive_ike(
     function = _prf_of(choice)
     _check_nonces(function, nonce_i, nonce_r)
     nonces = nonce_i + nonce_r
-    seed = prf(old_prf).digest(old_d.reveal(), shared.reveal() + nonces)
+    seed = old_prf.primitive.digest(old_d.reveal(), shared.reveal() + nonces)
     return _expand(choice, function, seed, nonces + spi_i + spi_r)
 
 
 def child_keys(
-    prf_row: Algorithm, d: Secret, choice: Choice, nonce_i: bytes, nonce_r: bytes, shared: Secret | None = None
+    prf_row: PseudorandomFunction,
+    d: Secret,
+    choice: Choice,
+    nonce_i: bytes,
+    nonce_r: bytes,
+    shared: Secret | None = None,
 ) -> ChildKeys:
     """Keys of a Child SA (section 2.17).
 
@@ -97,7 +103,7 @@ def child_keys(
     :param shared: ``g^ir`` of the exchange's own key exchange, None without one.
     :raises IkeError: as :func:`derive_ike`.
     """
-    function = prf(prf_row)
+    function = prf_row.primitive
     _check_nonces(function, nonce_i, nonce_r)
     encr, integ = _key_sizes(choice)
     seed = nonce_i + nonce_r if shared is None else shared.reveal() + nonce_i + nonce_r
@@ -111,7 +117,7 @@ def child_keys(
     )
 
 
-def _expand(choice: Choice, function: Prf, skeyseed: bytes, seed: bytes) -> IkeKeys:
+def _expand(choice: Choice, function: Hmac, skeyseed: bytes, seed: bytes) -> IkeKeys:
     encr, integ = _key_sizes(choice)
     size = function.size
     ends, end = [], 0
@@ -128,13 +134,13 @@ def _key_sizes(choice: Choice) -> tuple[int, int]:
     return choice.encr.key_octets + choice.encr.salt_octets, 0 if integ is None else integ.key_octets
 
 
-def _prf_of(choice: Choice) -> Prf:
+def _prf_of(choice: Choice) -> Hmac:
     if choice.prf is None:
         raise ValueError("an IKE SA's keys need a choice made for an IKE SA")
-    return prf(choice.prf)
+    return choice.prf.primitive
 
 
-def _check_nonces(function: Prf, *nonces: bytes) -> None:
+def _check_nonces(function: Hmac, *nonces: bytes) -> None:
     shortest = min(map(len, nonces))
     if shortest * 2 < function.size:
         raise IkeError(

@@ -8,13 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import CHILD, MESSAGE, IkeError
 from ..wire.v2.numbers import NotifyType, ProtocolId
 from ..wire.v2.sa import SA, Proposal, Transform
 from .proposals import EspProposal, IkeProposal, Slots
-from .registry import ALGORITHMS, Algorithm, Kind, by_transform
+from .registry import (
+    ALGORITHMS,
+    Algorithm,
+    Encryption,
+    Integrity,
+    KeyExchangeMethod,
+    Kind,
+    PseudorandomFunction,
+    by_transform,
+)
 
 _T = TypeVar("_T")
 _TRANSFORMS = {row: Transform(int(row.kind), row.transform_id, row.key_length) for row in ALGORITHMS}
@@ -44,10 +53,10 @@ class Choice:
     number: int
     protocol: int
     spi: bytes
-    encr: Algorithm
-    integ: Algorithm | None
-    prf: Algorithm | None
-    ke: Algorithm | None
+    encr: Encryption
+    integ: Integrity | None
+    prf: PseudorandomFunction | None
+    ke: KeyExchangeMethod | None
     esn: bool
     proposal: Proposal
 
@@ -127,6 +136,7 @@ def check_answer_esp(configured: Sequence[EspProposal], answer: SA, with_ke: boo
 _Wanted = list[tuple[int, Slots]]
 # transform type -> the (transform ID, key length) of it that are on offer
 _Offered = dict[int, dict[tuple[int, int | None], Transform]]
+_Chosen = dict[Kind, Any]  # of each kind, a row of the class that goes with it
 NONE = (0, None)  # the transform that says so
 
 
@@ -152,9 +162,9 @@ def by_type(proposal: Proposal) -> _Offered:
     return types
 
 
-def _match(slots: Slots, types: _Offered) -> dict[Kind, Algorithm] | None:
+def _match(slots: Slots, types: _Offered) -> _Chosen | None:
     """Our first row of each kind that is on offer; None when a kind has none, or a type on offer has no slot."""
-    chosen: dict[Kind, Algorithm] = {}
+    chosen: _Chosen = {}
     known = 0
     for kind, rows in slots:
         choices = types.get(kind)
@@ -180,14 +190,14 @@ def _may_be_absent(rows: Sequence[Algorithm], choices: dict[tuple[int, int | Non
     return not rows and (choices is None or NONE in choices)
 
 
-def _answer_transforms(slots: Slots, rows: dict[Kind, Algorithm], types: _Offered) -> tuple[Transform, ...]:
+def _answer_transforms(slots: Slots, rows: _Chosen, types: _Offered) -> tuple[Transform, ...]:
     """Exactly one of each type on offer, a NONE included (section 3.3.6)."""
     return tuple(
         [_TRANSFORMS[rows[kind]] if kind in rows else types[kind][NONE] for kind, _rows in slots if kind in types]
     )
 
 
-def _choice(proposal: Proposal, rows: dict[Kind, Algorithm], transforms: tuple[Transform, ...]) -> Choice:
+def _choice(proposal: Proposal, rows: _Chosen, transforms: tuple[Transform, ...]) -> Choice:
     esn = rows.get(Kind.ESN)
     return Choice(
         proposal.number,

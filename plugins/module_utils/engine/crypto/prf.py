@@ -1,40 +1,14 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pseudorandom functions and prf+ (RFC 7296 section 2.13, RFC 4868)."""
+"""prf+, the stream of octets that a PRF yields (RFC 7296 section 2.13)."""
 
 from __future__ import annotations
 
-import hmac
-from functools import cache
-
-from .registry import Algorithm
+from .hashes import Hmac
 
 
-class Prf:
-    """One PRF; keep it, look-ups by row are cached.
-
-    :ivar size: octets of its output and of its preferred key.
-    """
-
-    __slots__ = ("_hash", "size")
-
-    def __init__(self, row: Algorithm) -> None:
-        self._hash = row.primitive
-        self.size = row.key_octets
-
-    def digest(self, key: bytes, data: bytes) -> bytes:
-        """``prf(key, data)``, :attr:`size` octets."""
-        return hmac.digest(key, data, self._hash)
-
-
-@cache
-def prf(row: Algorithm) -> Prf:
-    """The function of a PRF row."""
-    return Prf(row)
-
-
-def prf_plus(function: Prf, key: bytes, seed: bytes, count: int) -> bytes:
+def prf_plus(function: Hmac, key: bytes, seed: bytes, count: int) -> bytes:
     """The first ``count`` octets of ``prf+(key, seed)``.
 
     :raises ValueError: beyond the 255 blocks that the RFC's counter allows.

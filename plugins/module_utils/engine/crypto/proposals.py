@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import InputError
-from . import library
-from .registry import Algorithm, Kind, Status, by_name, names
+from .registry import Algorithm, Encryption, Kind, Status, by_name, names
 
 Rows = tuple[Algorithm, ...]
 Slots = tuple[tuple[Kind, Rows], ...]
@@ -241,23 +240,25 @@ def _sort_words(text: str, field: str, ciphers: tuple[str, ...], valid: tuple[st
             raise InputError(
                 field, text, problem, f"use the words {', '.join(valid)}, or a profile: {', '.join(PROFILES)}"
             )
-        row = by_name(Kind.PRF, word[3:]) if word.startswith("prf") else _row_of(word)
+        row = _row_of(word)
         if row not in found[row.kind]:
             found[row.kind].append(row)
     return {kind: tuple(rows) for kind, rows in found.items()}
 
 
 def _row_of(word: str) -> Algorithm:
-    kinds = (Kind.ENCR, Kind.INTEG, Kind.KE, Kind.ESN)
-    return next(row for row in (by_name(kind, word) for kind in kinds) if row is not None)
+    function = word.startswith("prf")
+    kinds = (Kind.PRF,) if function else (Kind.ENCR, Kind.INTEG, Kind.KE, Kind.ESN)
+    name = word[3:] if function else word
+    return next(row for row in (by_name(kind, name) for kind in kinds) if row is not None)
 
 
 def _usable(rows: Rows, text: str, field: str, from_profile: bool) -> Rows:
     """The rows that this host can compute; a profile goes without the others, a name must be among them."""
-    lacking = [row for row in rows if not library.available(row.primitive)]
+    lacking = [row for row in rows if row.lacking]
     if lacking and not from_profile:
         problem = f"the installed crypto library offers no {lacking[0]}"
-        raise InputError(field, text, problem, "leave it out, or install a python3-cryptography that has it")
+        raise InputError(field, text, problem, f"leave it out, or install {lacking[0].lacking}")
     return tuple(row for row in rows if row not in lacking)
 
 
@@ -267,7 +268,7 @@ def _need(rows: Rows, text: str, field: str, what: str, valid: Sequence[str]) ->
 
 
 def _all_aead(encr: Rows, text: str, field: str) -> bool:
-    kinds = {row.aead for row in encr}
+    kinds = {isinstance(row, Encryption) and row.aead for row in encr}
     if len(kinds) > 1:
         raise InputError(
             field, text, "AEAD and other ciphers do not mix in one proposal", "write two proposals, one for each"

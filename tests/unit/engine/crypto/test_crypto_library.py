@@ -10,12 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cryptography
 import pytest
 from engine.crypto import library, proposals
+from engine.crypto.exchange import new_key_exchange
 from engine.crypto.proposals import ike_proposals
-from engine.crypto.registry import ALGORITHMS, Kind
-from engine.errors import InputError
+from engine.crypto.registry import ALGORITHMS, Kind, by_name, names
+from engine.errors import IkeError, InputError
 
+VERSION = int(cryptography.__version__.split(".")[0])
 MODULE_UTILS = Path(__file__).resolve().parents[4] / "plugins" / "module_utils"
 ENGINE = MODULE_UTILS / "engine"
 
@@ -75,25 +78,64 @@ def test_without_the_package(cipher):
     assert (done.stdout, done.stderr) == ("ok\n", "")
 
 
-def test_without_finite_field_diffie_hellman(monkeypatch):
-    """A release that drops it leaves a profile without the MODP groups, and names the group that was asked for."""
-    monkeypatch.setattr(library, "dh", None)
-    monkeypatch.setattr(library, "_available_cache", {})
+def forget(monkeypatch, *names):
+    """What was found out about these algorithms before."""
     monkeypatch.setattr(proposals, "_known", {})
-    assert library.available("modp2048") is False
-    assert library.available("x25519") is True
+    for row in ALGORITHMS:
+        if row.name in names and row.primitive is not None:
+            monkeypatch.delitem(vars(row.primitive), "available", raising=False)
+
+
+@pytest.fixture
+def absent(monkeypatch):
+    """``absent(part, *names)``: a version of the library without a part, which these algorithms need."""
+
+    def without(part, *names):
+        monkeypatch.setattr(library, part, library._ABSENT)
+        forget(monkeypatch, *names)
+
+    yield without
+    monkeypatch.undo()
+    forget(monkeypatch, *[row.name for row in ALGORITHMS])
+
+
+def lacking(name):
+    kinds = (Kind.ENCR, Kind.KE)
+    return next(row.lacking for row in (by_name(kind, name) for kind in kinds) if row is not None)
+
+
+def test_without_finite_field_diffie_hellman(absent):
+    """A release that drops it leaves a profile without the MODP groups, and names the group that was asked for."""
+    absent("dh", *names(Kind.KE))
+    by_name(Kind.KE, "modp2048").primitive._made = None
+    assert "finite-field" in lacking("modp2048")
+    assert not lacking("x25519")
     assert "modp" not in "".join(str(proposal) for proposal in ike_proposals("legacy"))
-    with pytest.raises(InputError, match="modp2048"):
+    with pytest.raises(InputError, match="no modp2048.* install a python3-cryptography that has finite-field"):
         ike_proposals("aes256-sha256-modp2048")
 
 
-def test_without_triple_des(monkeypatch):
-    monkeypatch.setattr(library, "TripleDES", None)
-    monkeypatch.setattr(library, "_available_cache", {})
-    monkeypatch.setattr(proposals, "_known", {})
-    assert library.available("3des-cbc") is False
-    with pytest.raises(InputError, match="3des"):
+def test_without_triple_des(absent):
+    absent("TripleDES", "3des")
+    assert "Triple DES" in lacking("3des")
+    with pytest.raises(InputError, match="no 3des"):
         ike_proposals("3des-sha1-modp1536")
+
+
+@pytest.mark.parametrize("name", ["mlkem768", "mlkem1024"])
+def test_before_ml_kem(absent, name):
+    """Versions before 48 say which one is needed; nothing is negotiated that cannot be computed."""
+    absent("mlkem", name)
+    with pytest.raises(InputError, match=f"no {name}.* install python3-cryptography 48 or newer"):
+        ike_proposals(f"aes256gcm16-sha384-{name}")
+    with pytest.raises(IkeError, match="cannot compute"):
+        new_key_exchange(by_name(Kind.KE, name).transform_id)
+
+
+@pytest.mark.skipif(hasattr(library.mlkem, "MLKEM512PrivateKey"), reason="this version has it")
+def test_ml_kem_512_is_named_as_unavailable():
+    with pytest.raises(InputError, match="no mlkem512.* that has ML-KEM-512"):
+        ike_proposals("aes256gcm16-sha384-mlkem512")
 
 
 def test_no_warning_reaches_the_user():
@@ -101,9 +143,8 @@ def test_no_warning_reaches_the_user():
 import sys
 sys.path.insert(0, {str(MODULE_UTILS)!r})
 from engine.crypto.entropy import SystemEntropy
-from engine.crypto.exchange import answer_key_exchange
 exchange = SystemEntropy().key_exchange(14)
-answer_key_exchange(14, exchange.public, SystemEntropy())
+SystemEntropy().answer(14, exchange.public)
 print("ok")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -111,14 +152,26 @@ print("ok")
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in ALGORITHMS if row.kind in (Kind.ENCR, Kind.KE) and row.name not in ("null", "3des")], ids=str
+    "row",
+    [
+        row
+        for row in ALGORITHMS
+        if row.kind in (Kind.ENCR, Kind.KE) and row.name != "3des" and not row.name.startswith("mlkem")
+    ],
+    ids=str,
 )
 def test_versions_in_use_offer_every_row(row):
-    assert library.available(row.primitive) is True
+    assert row.lacking == ""
+
+
+@pytest.mark.skipif(VERSION < 48, reason="ML-KEM came with 48")
+@pytest.mark.parametrize("name", ["mlkem768", "mlkem1024"])
+def test_newer_versions_offer_ml_kem(name):
+    assert by_name(Kind.KE, name).lacking == ""
 
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_the_range_of_modp_values_is_ours_to_check(value):
     """Whatever a version of the library checks by itself."""
     with pytest.raises(ValueError, match=r"outside 2\.\.p-2"):
-        library.read_public("modp2048", value.to_bytes(256, "big"))
+        by_name(Kind.KE, "modp2048").primitive.read(value.to_bytes(256, "big"))

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import pytest
-from engine.crypto import library, proposals
+from engine.crypto import proposals
 from engine.crypto.proposals import esp_proposals, ike_proposals, legacy_names
-from engine.crypto.registry import Status
+from engine.crypto.registry import Kind, Status, by_name
 from engine.errors import InputError
 
 PROFILES = ("modern", "compat", "legacy")
@@ -205,9 +205,9 @@ def test_more_than_one_octet_can_number():
 def test_what_the_library_lacks(monkeypatch):
     """By name it is an error that says so; a profile goes on without it."""
     monkeypatch.setattr(proposals, "_known", {})
-    monkeypatch.setattr(
-        library, "available", lambda primitive: primitive not in ("3des-cbc", "modp2048", "chacha20-poly1305")
-    )
+    lacking = (Kind.ENCR, "3des"), (Kind.KE, "modp2048"), (Kind.ENCR, "chacha20poly1305")
+    for kind, name in lacking:
+        monkeypatch.setitem(vars(by_name(kind, name).primitive), "available", False)
     with pytest.raises(InputError, match="no 3des"):
         ike_proposals("3des-sha1-modp1536")
     with pytest.raises(InputError, match="no modp2048"):

@@ -8,13 +8,15 @@ from __future__ import annotations
 import hmac
 
 import pytest
-from engine.crypto.entropy import SeededEntropy, SystemEntropy
+from engine.crypto.entropy import SystemEntropy
 from engine.crypto.registry import Kind, by_name
 from engine.crypto.sealer import Sealer
 from engine.errors import MESSAGE, IkeError
 from engine.secret import Secret
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.seeded_entropy import SeededEntropy
 
 AEADS = ["aes128gcm16", "aes192gcm16", "aes256gcm16", "chacha20poly1305"]
 CBCS = [("aes128", "sha256"), ("aes192", "sha384"), ("aes256", "sha512"), ("3des", "sha1")]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.crypto.entropy import SeededEntropy
 from engine.crypto.negotiation import offer_ike
 from engine.crypto.proposals import ike_proposals
 from engine.ike.actions import Action, Path, Report, Send
@@ -21,6 +20,8 @@ from engine.wire.v2.nonce import Nonce
 from engine.wire.v2.numbers import ExchangeType
 from engine.wire.v2.payloads import Payloads
 from engine.wire.v2.sa import SA
+
+from tests.seeded_entropy import SeededEntropy
 
 from .world import EAST, WEST, Host, World
 

@@ -9,7 +9,6 @@ import random
 from dataclasses import replace
 
 import pytest
-from engine.crypto.entropy import SeededEntropy
 from engine.crypto.exchange import KeyExchange
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.ike.actions import Path
@@ -18,6 +17,8 @@ from engine.ike.v2 import init, new_child, rekey_child, rekey_ike, table
 from engine.ike.v2.context import Context
 from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import NotifyType
+
+from tests.seeded_entropy import SeededEntropy
 
 from .test_rekey import spis, two_children
 from .world import EAST, WEST, World, child, east_connection, mirror, pair, straight, up

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from engine.crypto.entropy import SeededEntropy
 from engine.crypto.groups import modp_prime
 from engine.crypto.negotiation import offer_ike
 from engine.crypto.proposals import ike_proposals
@@ -31,6 +30,8 @@ from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import NotifyType
 from engine.wire.v2.sa import SA, Proposal, Transform
 from engine.wire.v2.vendor import VendorID
+
+from tests.seeded_entropy import SeededEntropy
 
 from .forge import AUTH, ENTROPY, OFFER, TO_WEST, hand, init_request, notified, opening, sealed, sends
 from .test_hostile_init import any_peer, is_clean, spoofed

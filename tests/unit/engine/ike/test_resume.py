@@ -12,7 +12,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from engine.crypto.entropy import SeededEntropy
 from engine.crypto.exchange import key_exchange_from, new_key_exchange
 from engine.ike.actions import Action, InstallInbound, InstallOutbound, PointPolicies, Report, Send
 from engine.ike.endpoint import Endpoint
@@ -20,6 +19,8 @@ from engine.ike.v2 import record_codec, snapshot
 from engine.ike.v2.action_codec import freeze_actions, thaw_actions
 from engine.selector import parse_selector
 from engine.wire.header import Header
+
+from tests.seeded_entropy import SeededEntropy
 
 from .test_rekey import DOINGS, settled
 from .world import Host, World, child, pair, straight

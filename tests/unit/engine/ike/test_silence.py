@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import pytest
-from engine.crypto.entropy import SeededEntropy
 from engine.ike.actions import Unanswered
 from engine.ike.endpoint import Endpoint
 from engine.wire.header import Header
 from engine.wire.v2.numbers import ExchangeType
+
+from tests.seeded_entropy import SeededEntropy
 
 from .test_nat import behind_nat
 from .world import EAST, LATENCY, World, child, east_connection, mirror, up

@@ -9,7 +9,6 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from engine.crypto.entropy import SeededEntropy
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.identity import Identity
 from engine.ike.actions import (
@@ -31,6 +30,8 @@ from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
 from engine.secret import Secret
 from engine.selector import parse_selector
+
+from tests.seeded_entropy import SeededEntropy
 
 EAST, WEST = "192.0.2.1", "192.0.2.2"
 LATENCY = 0.01  # seconds

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...crypto.exchange import answer_key_exchange
 from ...crypto.keys import check_nonces, derive_ike
 from ...crypto.negotiation import Choice, check_answer_ike, choose_ike, offer_ike
 from ...crypto.sealer import Sealer
@@ -170,7 +169,7 @@ def _open(context: Context, got: Incoming, offered: SA, ke: KE, nonce: Nonce, pr
         # A forged source would be sent more octets through us than the forger spent.
         _demand_cookie(context, got)
         return None
-    public, shared = answer_key_exchange(ke.group, ke.data, context.entropy)
+    public, shared = context.entropy.answer(ke.group, ke.data)
     spi_r = context.entropy.octets(8)
     handshake = Handshake(nonce_i=nonce.data, nonce_r=context.entropy.octets(NONCE_OCTETS), received=datagram)
     sa = IkeSa(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...crypto.exchange import KeyExchange, answer_key_exchange
+from ...crypto.exchange import KeyExchange
 from ...crypto.registry import Algorithm
 from ...errors import CHILD, IkeError
 from ...secret import Secret
@@ -66,5 +66,5 @@ def answer(context: Context, chosen: Algorithm | None, ke: KE | None) -> tuple[b
             NotifyType.INVALID_KE_PAYLOAD, f"the key exchange has to be of group {chosen.name}", CHILD,
             chosen.transform_id.to_bytes(2, "big"), reason="invalid_key_exchange",
         )  # fmt: skip
-    public, shared = answer_key_exchange(chosen.transform_id, ke.data, context.entropy)
+    public, shared = context.entropy.answer(chosen.transform_id, ke.data)
     return nonce, shared, [KE(chosen.transform_id, public)]
