@@ -11,7 +11,7 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 requirements:
-  - Python 3.11 or newer on the gateway
+  - Python 3.9 or newer on the gateway
   - root
 attributes:
   check_mode:

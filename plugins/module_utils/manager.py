@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-MINIMUM_PYTHON = (3, 11)
+MINIMUM_PYTHON = (3, 9)
 
 ARGUMENTS: dict[str, Any] = {"control_socket": {"type": "path", "default": "/run/fleet-ipsec/control.sock"}}
 
@@ -22,7 +22,7 @@ def require_python(module: AnsibleModule) -> None:
     if sys.version_info < MINIMUM_PYTHON:
         module.fail_json(
             msg=f"Python {sys.version_info[0]}.{sys.version_info[1]} at {sys.executable} is too old for fleet.ipsec; "
-            "set ansible_python_interpreter to a Python 3.11 or newer"
+            "set ansible_python_interpreter to a Python 3.9 or newer"
         )
 
 

@@ -188,7 +188,7 @@ def interpreter(module: AnsibleModule, python: str) -> tuple[list[str], list[str
     major, minor, which = version.split(" ", 2)
     if (int(major), int(minor)) < MINIMUM_PYTHON:
         return [
-            f"{python} is Python {major}.{minor}, too old; install Python 3.11 or newer and set gateway_python to it"
+            f"{python} is Python {major}.{minor}, too old; install Python 3.9 or newer and set gateway_python to it"
         ], []
     problems, missing = [], []
     for name, how, *reason in (row.split(" ", 2) for row in rows):

@@ -30,7 +30,7 @@ attributes:
     support: none
     details: It changes nothing.
 requirements:
-  - Python 3.11 or newer on the host that has the files
+  - Python 3.9 or newer on the host that has the files
 options:
   src:
     description:

@@ -102,7 +102,7 @@ def known_tests(folder: Path = ROOT / "tests") -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
                 for name in (node.name, f"{path.stem}::{node.name}"):
                     found.setdefault(name, []).append(path.relative_to(ROOT))
     return found

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from dataclasses import dataclass
 
 from . import dn
 from .errors import InputError
+from .newer_python import dataclass
 
 ID_IPV4_ADDR = 1
 ID_FQDN = 2

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Union
 
 from .errors import InputError
+from .newer_python import dataclass
 
 ANY_PORT = (0, 65535)
 OPAQUE_PORT = (65535, 0)
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 @dataclass(frozen=True, slots=True)

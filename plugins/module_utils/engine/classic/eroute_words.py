@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from ..kernel.values import KernelSelector
+from ..newer_python import zip
 from ..said import MAGIC, Said, parse_said
 from ..selector import Network
 from .shunt import BOTH, DROP, IN, IPSEC, OUT, PASS, REJECT, TRAP, Shunt, selector_of

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
 
 from ..kernel.policies import is_pass, network_text, owner_of_pass
 from ..kernel.registry import SHUNT_FIRST, Child, child_reqid
 from ..kernel.values import OUT, KernelSelector, Policy, SaState, Template, said_of
+from ..newer_python import dataclass, zip
 from ..said import Said, magic
 from .klips import ErouteLine
 from .shunt import REJECT, Shunt, is_answer, number_of, trap_number

@@ -11,7 +11,6 @@ changes no mode, so the SA is made anew, and goes on from where it stands.
 from __future__ import annotations
 
 import errno
-import itertools
 from dataclasses import replace
 
 from ..errors import InputError, KernelError
@@ -19,6 +18,7 @@ from ..kernel import sa_chains
 from ..kernel.client import Operation, XfrmClient, delete_sa, describe, go_on_with_sa
 from ..kernel.installed import shows_keys
 from ..kernel.values import Policy, SaState
+from ..newer_python import pairwise, zip
 from ..said import Said
 from .group_snapshot import Members, Snapshot
 
@@ -28,7 +28,7 @@ def to_tunnel(members: Members, seen: Snapshot) -> dict[Said, SaState]:
     policy leads.
     """
     found = {}
-    for tunnel, said in itertools.pairwise(members):
+    for tunnel, said in pairwise(members):
         sa = _by_hand(said, seen)
         if tunnel.protocol != sa_chains.TUN or sa is None or sa.mode != "transport":
             continue

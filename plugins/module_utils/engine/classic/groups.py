@@ -22,6 +22,7 @@ from ..kernel.addresses import is_local
 from ..kernel.client import Operation, XfrmClient, describe, set_policy
 from ..kernel.registry import Registry, RegistryView
 from ..kernel.values import IPCOMP, OUT, PROTOCOL_NAMES, Policy
+from ..newer_python import zip
 from ..said import Said
 from . import group_modes as modes
 from . import group_rules

@@ -8,10 +8,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from ..errors import InputError
+from ..newer_python import dataclass
 from ..said import Said, parse_said
 
 
@@ -26,7 +26,7 @@ class Masked(NamedTuple):
         return f"{self.address}/{self.mask}"
 
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network | Masked
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network, Masked]
 
 # KLIPS printed a signed number of 32 bits; a length that is no number of it must not even be read.
 _COUNT = re.compile(r"(-?[0-9]{1,20})\s+(?=\S)")

@@ -9,7 +9,6 @@ The registry notes which SAs were made here. All others, those of IKE and of oth
 from __future__ import annotations
 
 import errno
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from ..kernel.installed import Installed, shows_keys
 from ..kernel.registry import MANUAL_FIRST, SHUNT_FIRST, Child, Manual, Registry, RegistryView
 from ..kernel.values import Sa
 from ..kernel.xfrm import DELSA
+from ..newer_python import pairwise, zip
 from ..said import Said
 from .manual_show import show_sa
 from .manual_words import Wish
@@ -262,7 +262,7 @@ def _sa_step(wish: Wish, sa: Sa, owner: str, note: Manual | None, used: set[int]
 
 
 def _is_behind_tun(said: Said, group: Members) -> bool:
-    return any(before.protocol == sa_chains.TUN and after == said for before, after in itertools.pairwise(group))
+    return any(before.protocol == sa_chains.TUN and after == said for before, after in pairwise(group))
 
 
 def _fresh(used: set[int]) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
@@ -20,6 +19,7 @@ from ..kernel.registry import MANUAL_FIRST, REQID_FIRST, REQID_LAST, SHUNT_FIRST
 from ..kernel.spec import Limits
 from ..kernel.values import AH, ESP, IPCOMP, Aead, Auth, Crypt, Sa
 from ..kernel.xfrm import MAX_REPLAY_WINDOW
+from ..newer_python import dataclass
 from ..said import Said, parse_said
 from ..secret import Secret
 from . import group_rules

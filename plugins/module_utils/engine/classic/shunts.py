@@ -22,6 +22,7 @@ from ..kernel.client import (
 from ..kernel.registry import Registry, RegistryView
 from ..kernel.routes import Routes
 from ..kernel.values import Policy
+from ..newer_python import zip
 from . import groups, shunt_rules
 from .shunt import number_of, of_shape
 from .shunt_plan import Plan, PolicyChange, Seen

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ..identity import ID_IPV4_ADDR, ID_IPV6_ADDR, Identity
+from ..newer_python import zip
 from ..selector import Selector, parse_selector
 from .common import parse_numbers, write_numbers
 

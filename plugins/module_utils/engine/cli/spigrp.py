@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..kernel.addresses import is_local
 from ..kernel.sa_chains import TUN
 from ..manager.client import DEFAULT_RUNTIME_DIR
+from ..newer_python import zip
 from ..said import Said
 from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json
 

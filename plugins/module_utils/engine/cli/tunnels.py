@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..identity import ID_DER_ASN1_DN, ID_FQDN, ID_IPV4_ADDR, ID_IPV6_ADDR, ID_KEY_ID, ID_RFC822_ADDR, Identity
+from ..newer_python import zip
 from ..selector import Selector, parse_selector
 
 NOTHING = "N/A"

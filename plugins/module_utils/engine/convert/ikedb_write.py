@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ..manager.definition import parse_stored
+from ..newer_python import zip
 from . import ikedb_words as words
 from .algorithms import GROUP_NUMBERS
 from .ikedb import Database, drafts

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ..newer_python import dataclass
 from .files import Files
 from .report import Entry, Report, is_secret, refuse
 

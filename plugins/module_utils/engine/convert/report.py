@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from ..errors import InputError
+from ..newer_python import dataclass
 from ..secret import Secret
 
 IGNORED = "ignored"  # nothing changes by leaving it out

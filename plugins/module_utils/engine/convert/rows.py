@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 from .report import IGNORED, LOST, SKIPPED, Entry, Report, Unfit
 
@@ -40,7 +40,7 @@ class Left(NamedTuple):
     silent: tuple[str, ...] = ()
 
 
-Row = Carried | Left
+Row = Union[Carried, Left]
 Rows = Mapping[str, Row]
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
+from ..newer_python import dataclass
 from .files import Files
 from .report import Entry, is_secret, refuse
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from xml.parsers import expat
 
+from ..newer_python import dataclass
 from .report import Entry, refuse
 
 MAX_DEPTH = 32

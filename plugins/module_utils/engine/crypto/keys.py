@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..errors import IkeError
+from ..newer_python import dataclass
 from ..secret import Secret
 from ..wire.v2.numbers import NotifyType
 from .hashes import Hmac

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Optional, TypeVar
 
 from ..errors import CHILD, MESSAGE, IkeError
+from ..newer_python import dataclass
 from ..wire.v2.numbers import NotifyType, ProtocolId
 from ..wire.v2.sa import SA, Proposal, Transform
 from .proposals import EspProposal, IkeProposal, Slots
@@ -135,7 +135,7 @@ def check_answer_esp(configured: Sequence[EspProposal], answer: SA, with_ke: boo
 
 _Wanted = list[tuple[int, Slots]]
 # transform type -> the (transform ID, key length) of it that are on offer
-_Offered = dict[int, dict[tuple[int, int | None], Transform]]
+_Offered = dict[int, dict[tuple[int, Optional[int]], Transform]]
 _Chosen = dict[Kind, Any]  # of each kind, a row of the class that goes with it
 NONE = (0, None)  # the transform that says so
 

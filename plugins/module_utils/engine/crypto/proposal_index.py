@@ -10,6 +10,7 @@ it has transforms, however many proposals there are: a stranger who knows no tun
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Optional
 
 from ..wire.v2.numbers import ProtocolId
 from ..wire.v2.sa import Proposal
@@ -20,7 +21,7 @@ from .registry import Kind
 _KINDS = (Kind.ENCR, Kind.PRF, Kind.INTEG, Kind.KE)  # of the slots of an IkeProposal
 _ABSENT = None  # a type of transform that is not on offer
 
-_Key = tuple[int, tuple[int, int | None] | None]
+_Key = tuple[int, Optional[tuple[int, Optional[int]]]]
 
 
 class ProposalIndex:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import InputError
+from ..newer_python import dataclass
 from .registry import Algorithm, Encryption, Kind, Status, by_name, names
 
 Rows = tuple[Algorithm, ...]
@@ -178,7 +178,7 @@ def _items(spec: str | Sequence[str], field: str, profiles: _Profiles) -> list[t
     """Every profile or proposal as (text, field)."""
     if isinstance(spec, str):
         given: list[tuple[Any, str]] = [(spec, field)]
-    elif isinstance(spec, list | tuple):
+    elif isinstance(spec, (list, tuple)):
         given = [(item, f"{field}[{number}]") for number, item in enumerate(spec)]
     else:
         raise InputError(field, spec, "proposals are text or a list of texts", _remedy(profiles))

@@ -12,10 +12,10 @@ RFC 5903 (ECP), RFC 8031 (Curve25519), draft-ietf-ipsecme-ikev2-mlkem (ML-KEM).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Literal, overload
 
+from ..newer_python import dataclass
 from . import ciphers, hashes
 from .ciphers import Aead, Cbc
 from .diffie_hellman import X25519, Ecp, KeyExchangePrimitive, Modp

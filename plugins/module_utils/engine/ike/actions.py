@@ -10,10 +10,11 @@ performs them in order and feeds failures of the kernel back through
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import field
+from typing import Any, NamedTuple, Union
 
 from ..crypto.registry import Algorithm
+from ..newer_python import dataclass
 from ..secret import Secret
 from ..selector import Selector
 
@@ -167,17 +168,17 @@ class Report:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-Action = (
-    Send
-    | InstallInbound
-    | InstallOutbound
-    | PointPolicies
-    | RemoveSas
-    | ResetPolicies
-    | RemovePolicies
-    | ReleaseSpi
-    | Report
-)
+Action = Union[
+    Send,
+    InstallInbound,
+    InstallOutbound,
+    PointPolicies,
+    RemoveSas,
+    ResetPolicies,
+    RemovePolicies,
+    ReleaseSpi,
+    Report,
+]
 
 
 # What the caller feeds back: Endpoint.kernel_event(event, now).
@@ -236,4 +237,4 @@ class Unanswered:
     spi: int
 
 
-KernelEvent = InstallFailed | Acquire | Expire | MappingChanged | Vanished | Unanswered
+KernelEvent = Union[InstallFailed, Acquire, Expire, MappingChanged, Vanished, Unanswered]

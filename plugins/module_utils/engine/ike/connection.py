@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..crypto.proposals import EspProposal, IkeProposal
 from ..identity import Identity
+from ..newer_python import dataclass
 from ..secret import Secret
 from ..selector import Selector
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from ..selector import Selector
 from . import xfrm
@@ -50,7 +50,7 @@ class MappingEvent(NamedTuple):
     port: int
 
 
-Event = AcquireEvent | ExpireEvent | MappingEvent
+Event = Union[AcquireEvent, ExpireEvent, MappingEvent]
 
 
 class XfrmEvents:

@@ -18,6 +18,7 @@ import errno
 from collections.abc import Callable, Collection, Sequence
 
 from ..errors import EngineError, KernelError
+from ..newer_python import zip
 from ..said import Said
 from ..secret import Secret
 from .client import (

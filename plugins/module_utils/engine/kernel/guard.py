@@ -12,11 +12,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 from .nftables import GUARD, drop_tables, list_table
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 _PART = re.compile(
     r"\b(?P<kind>chain|set)\s+(?P<name>\w+)\s*\{|elements\s*=\s*\{(?P<elements>[^}]*)\}|comment\s+\"(?P<comment>[^\"]*)\""
 )

@@ -13,10 +13,10 @@ import errno
 import socket
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import KernelError, MissingError
+from ..newer_python import dataclass
 from ..selector import Selector
 from .addresses import family_of, packed
 from .features import Feature

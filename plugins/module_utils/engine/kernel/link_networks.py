@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from .links import Links
 
 _UP, _LOOPBACK = 0x1, 0x8
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 class LinkNetwork(NamedTuple):

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterable, Iterator
 
 from ..errors import KernelError
+from ..newer_python import bit_count
 from ..selector import OPAQUE_PORT, Selector
 from .values import FWD, IN, OUT, KernelSelector, Policy, Template
 
@@ -36,7 +37,7 @@ def priority(selector: KernelSelector) -> int:
 
     Both ends of a tunnel compute the same: only sums of the two sides count.
     """
-    ports = selector.source_port_mask.bit_count() + selector.destination_port_mask.bit_count()
+    ports = bit_count(selector.source_port_mask) + bit_count(selector.destination_port_mask)
     specific = (
         (selector.source_prefix + selector.destination_prefix) * _PREFIX_WEIGHT
         + (_PROTOCOL_WEIGHT if selector.protocol else 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from ..errors import KernelError
 from ..selector import Selector
@@ -39,7 +39,7 @@ class Routes:
     def __init__(self) -> None:
         self._links = Links()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Routes:
         return self
 
     def __exit__(

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
+from typing import Optional
 
+from ..newer_python import zip
 from ..said import PROTOCOLS, Said
 from .values import IPCOMP, OUT, KernelSelector, Policy, SaState, Template
 
@@ -19,7 +21,7 @@ TUN = PROTOCOLS["tun"]
 UNSPECIFIED = ("0.0.0.0", "::")
 
 # Members with their states; None where the kernel has no such SA any more.
-Chain = list[tuple[Said, SaState | None]]
+Chain = list[tuple[Said, Optional[SaState]]]
 
 
 def transforms(members: Iterable[Said], sas: Mapping[Said, SaState]) -> Chain:

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..newer_python import dataclass
 from ..secret import Secret
 from ..selector import Selector
 

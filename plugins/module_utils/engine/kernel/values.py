@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..newer_python import dataclass
 from ..said import Said
 from ..secret import Secret
 from .spec import Limits

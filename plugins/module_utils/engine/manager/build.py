@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Union
 
 from ..crypto.proposals import EspProposal, IkeProposal, esp_proposals, ike_proposals, legacy_names
 from ..errors import InputError
 from ..identity import Identity
 from ..ike.connection import ChildConfig, Connection, PskAuth
+from ..newer_python import zip
 from .definition import Definition
 from .schema import Problems
 
-Spec = str | list[str]
+Spec = Union[str, list[str]]
 
 
 def check_proposals(definition: Definition, prefix: str = "") -> list[str]:

@@ -12,7 +12,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any
 
 from ..errors import EngineError, MissingError
 
@@ -60,7 +60,7 @@ class Client:
         self._searched = 0
         self._number = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -90,7 +90,7 @@ class Client:
                 answer = json.loads(self._line(deadline))
                 if answer.get("id") == self._number:
                     break
-        except TimeoutError:
+        except socket.timeout:
             self.close()
             raise MissingError(
                 f"the tunnel manager at {self.path} did not answer {method} within {timeout:g} s",
@@ -115,7 +115,7 @@ class Client:
         while True:
             try:
                 message = json.loads(self._line(None if timeout is None else time.monotonic() + timeout))
-            except (TimeoutError, ConnectionResetError):
+            except (socket.timeout, ConnectionResetError):
                 return
             if message.get("method") == "event":
                 yield message["params"]
@@ -164,5 +164,5 @@ class Client:
 def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise TimeoutError
+        raise socket.timeout
     return left

@@ -12,11 +12,12 @@ from __future__ import annotations
 import copy
 import ipaddress
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..errors import InputError
 from ..identity import Identity
+from ..newer_python import dataclass, zip
 from ..secret import Secret
 from ..selector import Selector, parse_selector
 from . import bypass, interface

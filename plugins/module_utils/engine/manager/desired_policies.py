@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NamedTuple
 
 from ..errors import EngineError
 from ..kernel.registry import rest_reqid
 from ..kernel.spec import ChildSpec
 from ..kernel.values import OUT, Policy
+from ..newer_python import dataclass
 from .host import KernelHost
 from .log import Log
 from .nesting import Place

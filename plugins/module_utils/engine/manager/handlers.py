@@ -254,7 +254,7 @@ class _Watch:
         """The names since the last call; empty when none changed in time."""
         try:
             await asyncio.wait_for(self._event.wait(), timeout)
-        except TimeoutError:
+        except asyncio.TimeoutError:
             return set()
         self._event.clear()
         names, self._changed = self._changed, set()

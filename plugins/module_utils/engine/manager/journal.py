@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from ..errors import EngineError, MissingError
 from ..ike.actions import Action, Send
 from ..ike.v2.action_codec import freeze_actions
+from ..newer_python import zip
 from ..private_directory import NO_LINK
 from .definition import parse_stored
 from .log import Log

@@ -12,6 +12,7 @@ from dataclasses import replace
 from ..errors import EngineError
 from ..kernel.link_networks import LinkNetwork
 from ..kernel.spec import ChildSpec
+from ..newer_python import zip
 from ..selector import Selector
 from .bypass import LOCAL_LINKS, NONE, Piece, Sides, caught, pieces, shut_in, touches
 from .definition import Definition

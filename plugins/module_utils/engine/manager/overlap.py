@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ..kernel.policies import combine
 from ..kernel.values import KernelSelector
+from ..newer_python import bit_count
 from ..selector import Selector
 
 
@@ -74,7 +75,7 @@ def _pieces(local: Selector, remote: Selector) -> tuple[KernelSelector, ...]:
 
 
 def _block(s: KernelSelector) -> Block:
-    masks = s.source_port_mask.bit_count(), s.destination_port_mask.bit_count()
+    masks = bit_count(s.source_port_mask), bit_count(s.destination_port_mask)
     bits = s.source_prefix, s.destination_prefix, 8 if s.protocol else 0, *masks
     addresses = int.from_bytes(s.source, "big"), int.from_bytes(s.destination, "big")
     return Block(8 * len(s.source), bits, (*addresses, s.protocol, s.source_port, s.destination_port))

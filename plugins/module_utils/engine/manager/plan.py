@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NamedTuple
 
 from ..errors import InputError, a_few
+from ..newer_python import dataclass
 from .desired_state import of_children, of_tunnel, settled
 from .difference import Change, changes, worst
 from .renames import renames

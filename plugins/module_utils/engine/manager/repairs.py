@@ -13,10 +13,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple, Protocol
 
 from ..kernel.changes import KERNEL, Foreign
+from ..newer_python import dataclass
 from .log import Log
 from .losses import Loss
 

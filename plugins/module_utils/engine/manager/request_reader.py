@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..errors import InputError
+from ..newer_python import zip
 from .build import check_proposals
 from .definition import Definition, parse_definition
 from .interface import conflicts as interface_conflicts

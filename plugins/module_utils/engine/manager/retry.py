@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from ..newer_python import dataclass
 
 FIRST_PAUSE = 1.0
 FACTOR = 2.0

@@ -13,13 +13,13 @@ import signal
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..crypto import library
 from ..errors import InputError, MissingError
 from ..ike.settings import Settings
+from ..newer_python import dataclass
 from ..private_directory import NO_LINK, private_directory
 from .client import DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR, Client
 from .control import ControlServer

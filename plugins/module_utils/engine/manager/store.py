@@ -9,10 +9,11 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from ..errors import DamagedError, MissingError
+from ..newer_python import dataclass
 from ..private_directory import NO_LINK, private_directory
 from .definition import Definition, parse_stored
 

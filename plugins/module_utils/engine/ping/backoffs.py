@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..newer_python import zip
+
 _SCAN = "ike-scan 1.9.5"
 
 

@@ -14,6 +14,7 @@ from itertools import product
 from typing import Any
 
 from ..errors import IkeError
+from ..newer_python import zip
 from ..wire.header import Header
 from ..wire.reader import Reader
 

@@ -9,8 +9,8 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from ..newer_python import dataclass
 from .echo import HEADER_SIZE, REQUESTS
 from .pinger import strip_marker
 from .responder import answer

@@ -12,9 +12,9 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..newer_python import dataclass
 from .answers import PROPOSAL, Answer, describe, keys, read_answer
 from .echo import ECHO_REQUEST, HEADER_SIZE
 from .fingerprint import QUESTIONS, REPEATED

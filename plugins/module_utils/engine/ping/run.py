@@ -12,10 +12,11 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from ..errors import InputError
+from ..newer_python import dataclass
 from .echo import ECHO_REQUEST, HIGHEST_REQUEST
 from .listen import Trace as ListenTrace
 from .listen import listen

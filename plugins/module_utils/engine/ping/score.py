@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import field
 from typing import Any
 
+from ..newer_python import dataclass, pairwise
 from .answers import Answer
 from .fingerprint import Rhythm, verdict
 from .probes import Probe

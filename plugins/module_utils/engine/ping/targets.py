@@ -8,9 +8,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from ..errors import InputError
+from ..newer_python import dataclass, zip
 
 IKE_PORT = 500
 NATT_PORT = 4500

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 
 from ..errors import MESSAGE, IkeError
+from ..newer_python import dataclass
 
 SIZE = 28
 # Flags of IKEv2; IKEv1 has its own in the low bits.

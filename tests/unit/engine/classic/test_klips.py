@@ -20,6 +20,7 @@ from engine.classic.klips import (
     read_groups,
 )
 from engine.errors import InputError
+from engine.newer_python import zip
 from engine.said import Said, parse_said
 from hypothesis import given
 from hypothesis import strategies as st

@@ -13,6 +13,7 @@ from engine.cli.choose import numbers_of
 from engine.errors import MissingError
 from engine.manager.client import RpcError
 from engine.manager.methods import check_params
+from engine.newer_python import zip
 
 CHILD = {"role": "", "mode": "tunnel", "start": "auto", "refresh": True, "pfs": True}
 

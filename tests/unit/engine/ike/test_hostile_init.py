@@ -324,7 +324,7 @@ def test_every_refusal_reports_printable_plain_values() -> None:
         b"\x1b[2J",
     ):
         for report in [a for a in hand(world, world.west, octets) if isinstance(a, Report)]:
-            assert all(isinstance(v, str | int | float) and str(v).isprintable() for v in report.data.values())
+            assert all(isinstance(v, (str, int, float)) and str(v).isprintable() for v in report.data.values())
 
 
 # 10. Floods

@@ -700,7 +700,7 @@ def refuse(world: World, host: Any, step: type) -> None:
     def do(actions: list[Any]) -> None:
         failed = []
         for action in actions:
-            number = action.child.number if isinstance(action, InstallInbound | InstallOutbound | PointPolicies) else 0
+            number = action.child.number if isinstance(action, (InstallInbound, InstallOutbound, PointPolicies)) else 0
             if number in [f.child.number for f in failed]:
                 continue
             if isinstance(action, step):

@@ -80,7 +80,7 @@ def test_installing_and_removing_is_ordered() -> None:
     world.east.do(world.east.engine.rekey("t", world.now, ["lan"]))
     world.run(1.0)
     world.check()
-    kinds = [type(a) for a in seen if isinstance(a, InstallInbound | InstallOutbound | RemoveSas)]
+    kinds = [type(a) for a in seen if isinstance(a, (InstallInbound, InstallOutbound, RemoveSas))]
     # west receives on the new one, then east does both, then west sends on it and only then drops the old.
     assert kinds == [InstallInbound, InstallInbound, InstallOutbound, InstallOutbound, RemoveSas, RemoveSas]
 
@@ -241,7 +241,7 @@ def test_a_kernel_that_refuses_has_the_peer_told() -> None:
 
     def refuse(actions: list[object]) -> None:
         refused = [a for a in actions if isinstance(a, InstallInbound)]
-        plain([a for a in actions if not isinstance(a, InstallInbound | InstallOutbound)])
+        plain([a for a in actions if not isinstance(a, (InstallInbound, InstallOutbound))])
         for action in refused:
             world.east.kernel.reserved.discard(action.child.spi_in)
             plain(world.east.engine.kernel_event(InstallFailed(action.child, "no ESP"), world.now))

@@ -43,7 +43,7 @@ def test_a_child_whose_sas_vanished_is_negotiated_anew_in_the_same_ike_sa(start:
     ike = [sa.number for sa in host.sas()]
     before = both(host)
     done = vanish(world, host, *before[which])
-    assert not [each for each in done if isinstance(each, InstallInbound | InstallOutbound | RemovePolicies)]
+    assert not [each for each in done if isinstance(each, (InstallInbound, InstallOutbound, RemovePolicies))]
     assert [each for each in done if isinstance(each, ResetPolicies)], "nothing leaves in clear"
     assert host.reasons("child_down") == ["kernel_disturbed"]
     world.run(1.0)

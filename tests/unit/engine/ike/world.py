@@ -90,7 +90,7 @@ class Kernel:
             if action.spi not in self.reserved:
                 self.faults.append(f"spi {action.spi} was not reserved")
             self.reserved.discard(action.spi)
-        elif not isinstance(action, Send | Report):
+        elif not isinstance(action, (Send, Report)):
             self.faults.append(f"unknown action {action}")
 
     def sending(self, reqid: int) -> ChildSa | None:

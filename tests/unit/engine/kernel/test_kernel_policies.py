@@ -26,6 +26,7 @@ from engine.kernel.policies import (
     reverse,
 )
 from engine.kernel.values import KernelSelector, Template
+from engine.newer_python import bit_count
 from engine.selector import OPAQUE_PORT, Selector, parse_selector
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,7 +73,7 @@ def narrowed(draw) -> tuple[KernelSelector, KernelSelector]:
     fields["protocol"] = fields["protocol"] or draw(st.sampled_from([0, 6, 17]))
     for side in ("source", "destination"):
         held = fields[f"{side}_port_mask"]
-        mask = mask_of(draw(st.integers(held.bit_count(), 16))) if fields["protocol"] else 0
+        mask = mask_of(draw(st.integers(bit_count(held), 16))) if fields["protocol"] else 0
         port = (fields[f"{side}_port"] & held | draw(st.integers(0, 65535)) & ~held) & mask
         fields[f"{side}_port"], fields[f"{side}_port_mask"] = port, mask
     return outer, KernelSelector(**fields)

@@ -9,6 +9,7 @@ from itertools import combinations, product
 
 from engine.kernel.policies import combine
 from engine.manager.overlap import Claim, overlaps
+from engine.newer_python import zip
 from engine.selector import parse_selector
 from hypothesis import given
 from hypothesis import strategies as st

@@ -129,7 +129,7 @@ def test_power_loss_at_any_write_leaves_the_state_before_or_after(tmp_path: Path
     past = history(tmp_path / "real", seed)
     kinds = set()
     tried = 0
-    for (before, old), (after, new) in zip(past, past[1:], strict=False):
+    for (before, old), (after, new) in zip(past, past[1:]):
         kinds.add((before.log != after.log, before.database != after.database, after.log is None))
         for left in between(before, after, chance):
             tried += 1

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Self
 
 import pytest
 from engine.errors import InputError, MissingError
@@ -39,13 +38,13 @@ class Peer:
         while not self._over.is_set():
             try:
                 datagram, source = self.sock.recvfrom(2048)
-            except TimeoutError:
+            except socket.timeout:
                 continue
             self.got.append((datagram, source))
             for reply in self._behaviour(datagram, len(self.got) - 1):
                 self.sock.sendto(reply, source)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Peer:
         self._thread.start()
         return self
 
@@ -273,7 +272,7 @@ class Serving:
             target=lambda: self.counts.update(serve(chosen, seconds, count, lambda *what: self.traced.append(what)))
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Serving:
         self._thread.start()
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.client.settimeout(0.3)
@@ -289,7 +288,7 @@ class Serving:
         self.client.send(datagram)
         try:
             return self.client.recv(2048)
-        except TimeoutError:
+        except socket.timeout:
             return None
 
 
@@ -299,7 +298,7 @@ REPLY = bytes.fromhex("111213141516171801020304050607080010f500212223240000001c"
 
 def test_listener_sends_nothing_first_and_ends_after_its_count():
     with Serving(count=2) as server:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(socket.timeout):
             server.client.recv(2048)
         assert server.ask(REQUEST) == REPLY
         assert server.ask(REQUEST) == REPLY

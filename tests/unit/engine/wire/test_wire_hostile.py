@@ -174,7 +174,7 @@ def parse_or_refuse(octets: bytes) -> Message | None:
     except IkeError as error:
         assert error.notify in (0, 1, 5, 7) and error.scope == MESSAGE
         return None
-    plain = [payload for payload in message.payloads if not isinstance(payload, Sealed | SealedFragment)]
+    plain = [payload for payload in message.payloads if not isinstance(payload, (Sealed, SealedFragment))]
     if "unknown_attributes=True" not in repr(plain):
         assert parse_payloads(*encode_payloads(plain)) == tuple(plain)
     return message
@@ -210,15 +210,15 @@ def mutate(octets: bytes, chance: random.Random) -> bytes:
     found = bytearray(octets)
     for _unused in range(chance.randint(1, 4)):
         at = chance.randrange(16, len(found))
-        match chance.randrange(4):
-            case 0:
-                found[at] = chance.choice((0, 1, 3, 4, 7, 8, 0x7F, 0x80, 0xFF, chance.randrange(256)))
-            case 1:
-                found[at] ^= 1 << chance.randrange(8)
-            case 2 if len(found) > 40:
-                del found[at : at + chance.randint(1, 9)]
-            case _:
-                found[at:at] = found[at : at + chance.randint(1, 40)]
+        change = chance.randrange(4)
+        if change == 0:
+            found[at] = chance.choice((0, 1, 3, 4, 7, 8, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+        elif change == 1:
+            found[at] ^= 1 << chance.randrange(8)
+        elif change == 2 and len(found) > 40:
+            del found[at : at + chance.randint(1, 9)]
+        else:
+            found[at:at] = found[at : at + chance.randint(1, 40)]
     found[24:28] = len(found).to_bytes(4, "big")
     return bytes(found)
 

@@ -54,8 +54,8 @@ def test_it_changes_nothing_and_says_what_is_there() -> None:
 
 
 def test_an_old_interpreter(tmp_path: Path) -> None:
-    old = program(tmp_path / "python3", "#!/bin/sh\necho 3 9 /usr/bin/python3.9\n")
-    assert f"{old} is Python 3.9, too old; install Python 3.11 or newer" in problems(python=old)
+    old = program(tmp_path / "python3", "#!/bin/sh\necho 3 8 /usr/bin/python3.8\n")
+    assert f"{old} is Python 3.8, too old; install Python 3.9 or newer" in problems(python=old)
 
 
 def test_no_interpreter(tmp_path: Path) -> None:

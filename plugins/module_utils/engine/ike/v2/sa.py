@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from ...crypto.negotiation import Choice
 from ...crypto.proposals import IkeProposal
 from ...crypto.sealer import Sealer
 from ...identity import Identity
+from ...newer_python import dataclass
 from ...secret import Secret
 from ...selector import Selector
 from ..actions import ChildSa, Path

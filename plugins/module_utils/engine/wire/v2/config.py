@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import ClassVar
 
+from ...newer_python import dataclass
 from ..reader import Reader
 from .numbers import PayloadType
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ...errors import IkeError
+from ...newer_python import dataclass
 from ..reader import INVALID_SYNTAX, Reader
 from .numbers import PayloadType
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from ...errors import IkeError
 from ...identity import LONGEST, Identity
+from ...newer_python import dataclass
 from ..reader import INVALID_SYNTAX, Reader
 from .numbers import IdType, PayloadType
 

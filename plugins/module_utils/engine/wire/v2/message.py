@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from struct import Struct
 from typing import Any
 
 from ...errors import IkeError
+from ...newer_python import dataclass
 from .. import header as ike_header
 from ..budget import Budget
 from ..header import Header
@@ -139,7 +140,7 @@ class Message:
             raise IkeError(0, "a message without an initiator SPI")
         payloads = _parse_chain(header.next_payload, Reader(octets, ike_header.SIZE))
         last = payloads[-1] if payloads else None
-        if not isinstance(last, Sealed | SealedFragment):
+        if not isinstance(last, (Sealed, SealedFragment)):
             return cls(header, payloads)
         if isinstance(last, SealedFragment) and len(payloads) > 1:
             raise IkeError(INVALID_SYNTAX, "plain payloads beside an encrypted fragment")

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
 from typing import ClassVar
 
 from ...errors import IkeError
+from ...newer_python import dataclass, zip
 from ..reader import INVALID_SYNTAX, Reader
 from .numbers import AttributeType, PayloadType, ProtocolId
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import ClassVar
 
 from ...errors import IkeError
+from ...newer_python import dataclass
 from ..reader import INVALID_SYNTAX, Reader
 from .numbers import PayloadType
 

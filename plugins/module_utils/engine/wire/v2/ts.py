@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import ClassVar, TypeVar
 
 from ...errors import IkeError
+from ...newer_python import dataclass
 from ...selector import OPAQUE_PORT, Selector
 from ..reader import INVALID_SYNTAX, Reader
 from .numbers import PayloadType, TsType

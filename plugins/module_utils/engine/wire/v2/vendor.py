@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from ...newer_python import dataclass
 from ..reader import Reader
 from .numbers import PayloadType
 
