@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from engine.crypto.entropy import SeededEntropy
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.errors import InputError, KernelError
 from engine.identity import Identity
@@ -32,6 +31,8 @@ from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
 from engine.secret import Secret
 from engine.selector import Selector, parse_selector
+
+from tests.seeded_entropy import SeededEntropy
 
 __all__ = [
     "Acquire",
