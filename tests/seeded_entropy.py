@@ -10,14 +10,14 @@ import hashlib
 from engine.crypto.exchange import KeyExchange, check_initiator_value, key_exchange_from
 from engine.secret import Secret
 
-_PRIVATE_OCTETS = {36: 64, 37: 64}  # of ML-KEM: a seed
+from tests.ml_kem_reference import encapsulate
+
+_ML_KEM = {36: 768, 37: 1024}
+_SEED_OCTETS = 64  # of its private value
 
 
 class SeededEntropy:
-    """Octets and key exchanges that follow from a seed: anybody can repeat them.
-
-    What ML-KEM's responder encapsulates is chance of the library's own all the same.
-    """
+    """Octets and key exchanges that follow from a seed: anybody can repeat them."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -30,11 +30,16 @@ class SeededEntropy:
 
     def key_exchange(self, group: int) -> KeyExchange:
         """The next key exchange of ours."""
+        if group in _ML_KEM:
+            return key_exchange_from(group, self.octets(_SEED_OCTETS))
         # The leading zero keeps the value below the order of every curve.
         return key_exchange_from(group, b"\0" + self.octets(31))
 
     def answer(self, group: int, peer_public: bytes) -> tuple[bytes, Secret]:
         """The responder's half, by the next key exchange of ours; a value that is refused draws nothing."""
         check_initiator_value(group, peer_public)
+        if group in _ML_KEM:
+            ciphertext, shared = encapsulate(_ML_KEM[group], peer_public, self.octets(32))
+            return ciphertext, Secret(shared)
         ours = self.key_exchange(group)
         return ours.public, ours.finish(peer_public)

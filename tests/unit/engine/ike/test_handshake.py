@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from engine.crypto.proposals import esp_proposals, ike_proposals
+from engine.crypto.registry import Kind, by_name
 from engine.identity import Identity
 from engine.ike.connection import PskAuth
 from engine.ike.settings import Settings
@@ -45,6 +46,22 @@ def test_every_kind_of_algorithm(ike: str, esp: str) -> None:
     )
     sa = world.east.kernel.sending(1)
     assert sa.encryption.name == esp.split("-")[0]
+
+
+@pytest.mark.skipif(by_name(Kind.KE, "mlkem768").lacking != "", reason="this cryptography has no ML-KEM")
+@pytest.mark.parametrize(("first", "second"), [("mlkem768", "mlkem1024"), ("mlkem1024", "x25519")])
+def test_a_key_encapsulation_serves_as_the_key_exchange_and_in_rekeys(first: str, second: str) -> None:
+    world = up(
+        proposals=ike_proposals(f"aes256gcm16-sha384-{first}", "p"),
+        children=(replace(child(), proposals=esp_proposals(f"aes256gcm16-{second}", "p")),),
+    )
+    for host, names in ((world.east, ["lan"]), (world.west, ["lan"]), (world.east, None), (world.west, None)):
+        before = world.east.kernel.sending(1), world.east.sas()
+        host.do(host.engine.rekey("t", world.now, names))
+        world.run(2.0)
+        world.check()
+        assert before != (world.east.kernel.sending(1), world.east.sas())
+        assert [len(end.sas()) for end in (world.east, world.west)] == [1, 1]
 
 
 def test_every_loss_of_one_datagram_is_survived() -> None:
