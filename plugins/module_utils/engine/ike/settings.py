@@ -31,7 +31,8 @@ class Settings:
     :ivar switch_pause: after which the peer is asked for a proof that it has a child that it had us make beside others,
         when it has not repeated its request meanwhile: who has no answer does so.
     :ivar doubt_ends: age of such a child from which on a repetition is not heeded: anybody can repeat a message.
-    :ivar duplicate_pause: how long two IKE SAs of one tunnel may stand beside each other when both are up.
+    :ivar duplicate_pause: how long two IKE SAs of one tunnel, or two children of one definition, may stand beside each
+        other when both are up.
     :ivar move_pause: how old a Child SA has to be to be rekeyed because the peer's NAT made a new mapping.
     :ivar max_children: Child SAs in one IKE SA.
     :ivar due_at_once: IKE SAs that one tick looks at; thousands may be due at one moment, and others want their turn.

@@ -9,9 +9,9 @@ comes of the new one, the old one goes on as long as it can.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from . import init
+from . import init, twins
 from .context import Context
 from .sa import ChildState, IkeSa, Kind, State, Task
 
@@ -80,6 +80,14 @@ def close(context: Context, sa: IkeSa) -> None:
     """Have an IKE SA deleted for which another one is there."""
     if not sa.closing:
         sa.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
+    context.touch(sa)
+
+
+def close_children(context: Context, sa: IkeSa, there: Collection[str]) -> None:
+    """Close the children that another IKE SA has."""
+    for child in sa.children.values():
+        if child.config.name in there and child.state is ChildState.INSTALLED and not twins.is_closing(sa, child):
+            sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
     context.touch(sa)
 
 

@@ -30,7 +30,7 @@ from ..actions import (
     ResetPolicies,
 )
 from ..connection import ChildConfig
-from . import child_wanted, nat, supersede
+from . import child_wanted, nat, supersede, twins
 from .context import Context
 from .sa import Child, ChildState, IkeSa, Kind, Task
 from .traffic import Narrowed
@@ -166,6 +166,7 @@ def make(
         started_exchange, group=choice.ke.transform_id if choice.ke is not None else 0,
     )  # fmt: skip
     adopt(context, sa, child)
+    twins.look_later(context, sa, child)
     return child
 
 
@@ -286,6 +287,11 @@ def switch_to(context: Context, child: Child) -> None:
             context.touch(
                 owner[0]
             )  # another IKE SA than the one of this context, maybe; it is to be kept that it sends
+
+
+def is_replaced(context: Context, sa: IkeSa, child: Child) -> bool:
+    """Whether another one of its definition is there, or asked for; another end may have closed that one meanwhile."""
+    return bool(_heirs(context, child)) or child.state is not ChildState.INSTALLED or child.superseded
 
 
 def is_needed_yet(context: Context, sa: IkeSa, child: Child) -> bool:

@@ -10,7 +10,7 @@ from ...wire.v2.numbers import ProtocolId
 from . import beside, lifecycle
 from .context import Context
 from .exchange import last_word
-from .sa import ChildState, IkeSa, Kind, Task
+from .sa import IkeSa, Kind, Task
 
 HANDOVER = "handover"  # the reason of a request whose answer proves that the peer sends on the new children
 
@@ -41,10 +41,7 @@ def settle(context: Context, new: IkeSa) -> None:
         beside.ask_for(context, new, old, missing)
         return
     elif there:
-        for child in old.children.values():
-            if child.config.name in there and child.state is ChildState.INSTALLED:
-                old.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
-        context.touch(old)
+        beside.close_children(context, old, there)
     else:
         beside.close(context, new)
     new.replaces = None

@@ -50,6 +50,8 @@ def begin_delete_child(context: Context, sa: IkeSa, task: Task) -> tuple[int, li
     else:
         if task.reason == "replaced" and supersede.is_needed(context, child):
             return None  # what was to take over is gone meanwhile; when something else does, it is closed
+        if task.reason == "replaced" and not children.is_replaced(context, sa, child):
+            return None
         if task.reason == "replaced" and children.is_needed_yet(context, sa, child):
             due = context.now + context.settings.switch_pause / 4
             sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced", not_before=due))

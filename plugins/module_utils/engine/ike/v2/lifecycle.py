@@ -71,12 +71,14 @@ def settle_duplicates(context: Context, sa: IkeSa) -> None:
             context.touch(winner)
             sa.settle_at = context.now + context.settings.silent_pause / 2
             continue
-        if loser.initiator and _crossed(context, sa, other):
-            beside.ask_for(context, winner, loser, beside.names(loser))
-        if beside.names(loser) <= beside.names(winner):
+        sa.settle_at = context.now + context.settings.duplicate_pause
+        missing = beside.names(loser) - beside.names(winner)
+        if not missing:
             beside.take_over(context, winner, loser)
-        else:
-            sa.settle_at = context.now + context.settings.duplicate_pause
+        elif loser.initiator:
+            # Whoever began it moves what it has.
+            beside.ask_for(context, winner, loser, missing - set(winner.unfit))
+            beside.close_children(context, loser, beside.names(winner))
 
 
 def _is_idle(sa: IkeSa, other: IkeSa) -> bool:

@@ -18,11 +18,11 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
-from . import auth, child_wanted, children, fallback, key_exchange, supersede
+from . import auth, child_wanted, children, fallback, key_exchange, supersede, twins
 from .context import Context
 from .exchange import Incoming
 from .init import NONCE_OCTETS
-from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
+from .sa import IkeSa, Kind, Request, State, Task
 from .traffic import narrow
 from .transport_nat import as_seen_here
 
@@ -71,7 +71,7 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     child = from_answer(context, sa, got.payloads, request.task)
     auth.new_child_up(context, sa, request.task, child)
     if not request.task.reason:
-        _settle_twins(context, sa, child)
+        twins.settle_crossed(sa, child)
 
 
 def from_answer(context: Context, sa: IkeSa, payloads: Payloads, task: Task) -> Any:
@@ -137,24 +137,13 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     child = auth.answer_child(context, sa, narrowed, choice, (nonce, ours), shared)
     children.take_up(context, sa, child)
     children.report_up(context, sa, child)
-    _settle_twins(context, sa, child)
+    twins.settle_crossed(sa, child)
     return [*auth.child_payloads(child, choice), Nonce(ours), *extra]
 
 
 def respond_busy(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer wants to make or replace something in an IKE SA that is on its way out (section 2.25)."""
     raise IkeError(NotifyType.TEMPORARY_FAILURE, "this IKE SA is being closed", CHILD, reason="peer_busy")
-
-
-def _settle_twins(context: Context, sa: IkeSa, child: Child) -> None:
-    """Both ends asked for the same child at once: as with a rekey, the lowest nonce loses and its creator deletes."""
-    for twin in list(sa.children.values()):
-        if twin is child or twin.config.reqid != child.config.reqid or twin.started == child.started:
-            continue
-        if (twin.state is ChildState.INSTALLED or twin.proof_at) and not twin.superseded:
-            mine, theirs = (child, twin) if child.started else (twin, child)
-            if mine.lowest_nonce < theirs.lowest_nonce and supersede.covers(theirs, mine):
-                sa.queue.append(Task(Kind.DELETE_CHILD, child=mine, reason="replaced"))
 
 
 def being_replaced(sa: IkeSa) -> bool:

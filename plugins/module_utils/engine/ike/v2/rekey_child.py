@@ -116,6 +116,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     rekey = payloads.notify(NotifyType.REKEY_SA)
     current = find(sa, rekey.protocol, rekey.spi)
     if current is None:
+        _refuse_unless_known_to_be_gone(sa)
         return [Notify(NotifyType.CHILD_SA_NOT_FOUND, protocol=rekey.protocol, spi=rekey.spi)]
     busy = current.state in (ChildState.DELETING, ChildState.REKEYED, ChildState.ANSWERED)
     if busy or children.has_successor(current) or new_child.being_replaced(sa):
@@ -142,6 +143,15 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     else:
         _settle(context, sa, current, successor)
     return [*auth.child_payloads(successor, choice), Nonce(ours), *extra]
+
+
+def _refuse_unless_known_to_be_gone(sa: IkeSa) -> None:
+    """The child may be the one that the peer made of our request: its answer is not here yet.
+
+    :raises IkeError: TEMPORARY_FAILURE, scope child.
+    """
+    if sa.request is not None and sa.request.task.kind in (Kind.NEW_CHILD, Kind.REKEY_CHILD):
+        raise IkeError(NotifyType.TEMPORARY_FAILURE, "a child is being negotiated", CHILD, reason="peer_busy")
 
 
 def find(sa: IkeSa, protocol: int, spi: bytes) -> Child | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
-from . import beside, children, lifecycle
+from . import beside, children, lifecycle, twins
 from .context import Context
 from .exchange import last_word, retransmit
 from .sa import Child, ChildState, IkeSa, Kind, State, Task
@@ -55,6 +55,7 @@ def wake(context: Context, sa: IkeSa) -> None:
         context.registry.close(sa)
     if sa.settle_at and now >= sa.settle_at:
         lifecycle.settle_duplicates(context, sa)
+        twins.settle(context, sa)
     for child in list(sa.children.values()):
         _child(context, sa, child)
     if now >= sa.rekey_at and not sa.retired:
