@@ -9,79 +9,58 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible.module_utils.common.validation import check_type_dict
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition import options
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.table import IMPACTS
 
-_WORDS = {"type": "list", "elements": "str"}
-_TEXT = {"type": "str"}
-_NUMBER = {"type": "int"}
+_ARRAY = "array"
+_TYPES = {"object": "dict", "string": "str", "integer": "int", _ARRAY: "list"}
 
-# Nothing has a default here: the manager fills them in, so that there is one table of them.
+
+def _options(section: dict[str, Any]) -> dict[str, Any]:
+    """The options of a section of the table as an argument spec.
+
+    Nothing has a default in it: the manager fills them in. Nor is a secret required: the manager says where to put it.
+    """
+    required = section.get("required", ())
+    return {
+        key: {**_option(schema), **({"required": True} if key in required and not schema.get("writeOnly") else {})}
+        for key, schema in section["properties"].items()
+    }
+
+
+def _option(schema: dict[str, Any]) -> dict[str, Any]:
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    if "properties" in schema:
+        return {"type": "dict", "options": _options(schema)}
+    if _ARRAY in kinds:
+        items = schema["items"]
+        inner = {"options": _options(items)} if "properties" in items else {"no_log": _is_secret(schema)}
+        return {"type": "list", "elements": _TYPES[items["type"]], **inner}
+    if len(kinds) > 1 or kinds == ["string"]:
+        # Said of every text: ansible-core takes some names for those of passwords.
+        choices = {"choices": list(schema["enum"])} if "enum" in schema else {}
+        return {"type": "str", "no_log": _is_secret(schema), **choices}
+    return {"type": _TYPES[kinds[0]]}
+
+
+def _is_secret(schema: dict[str, Any]) -> bool:
+    return bool(schema.get("writeOnly"))
+
+
+# A name alone stands for a tunnel that is defined already, so nothing else is required of a task.
 DEFINITION: dict[str, Any] = {
-    "local": {"type": "dict", "options": {"address": _TEXT, "id": _TEXT}},
-    "remote": {
-        "type": "dict",
-        "options": {"address": _TEXT, "id": _TEXT, "port": _NUMBER, "natt_port": _NUMBER},
-    },
-    "auth": {
-        "type": "dict",
-        "options": {
-            "method": {"type": "str", "choices": ["psk"]},
-            "secret": {"type": "str", "no_log": True},
-            "also_accept": {"type": "list", "elements": "str", "no_log": True},
-        },
-    },
-    "role": {"type": "str", "choices": ["both", "initiator", "responder"]},
-    "ike": {
-        "type": "dict",
-        "options": {
-            "version": _NUMBER,
-            "proposals": _WORDS,
-            "lifetime": _TEXT,
-            "dpd_delay": _TEXT,
-            "retransmit_timeout": _TEXT,
-        },
-    },
-    "encapsulation": {"type": "str", "choices": ["auto", "force"]},
-    # ansible-core takes the name for a password.
-    "bypass": {"type": "list", "elements": "str", "no_log": False},
-    "interface": {
-        "type": "dict",
-        "options": {
-            "name": {"type": "str", "required": True},
-            "id": _NUMBER,
-            "addresses": _WORDS,
-            "routes": _WORDS,
-            "mtu": _NUMBER,
-        },
-    },
-    "groups": _WORDS,
-    "children": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "name": {"type": "str", "required": True},
-            "local": _WORDS,
-            "remote": _WORDS,
-            "start": {"type": "str", "choices": ["auto", "trap", "manual"]},
-            "mode": {"type": "str", "choices": ["tunnel", "transport"]},
-            "proposals": _WORDS,
-            "lifetime": _TEXT,
-            "lifetime_bytes": _NUMBER,
-            "lifetime_packets": _NUMBER,
-            "replay_window": _NUMBER,
-        },
-    },
+    key: _option(schema) for key, schema in options.DEFINITION["properties"].items() if key != "name"
 }
 # Not of what a tunnel is, but of what is meant of it; children that run, or are to, by name.
-CHOICE: dict[str, Any] = {"only_children": _WORDS}
+CHOICE: dict[str, Any] = {"only_children": {"type": "list", "elements": "str"}}
 PENDING = ("negotiating", "degraded", "down")
 DISTURBED = "kernel_disturbed"  # the reason of a tunnel of which the kernel lacks something
-IMPACTS = ("none", "hot", "rekey", "re-establish")
 _SHOWN_PROBLEMS = 10
 
 
-def definition(options: dict[str, Any]) -> dict[str, Any]:
+def definition(given: dict[str, Any]) -> dict[str, Any]:
     """What the manager is told of one tunnel: its name and whatever was given."""
-    return _given({"name": options["name"], **{key: options[key] for key in (*DEFINITION, *CHOICE)}})
+    return _given({"name": given["name"], **{key: given[key] for key in (*DEFINITION, *CHOICE)}})
 
 
 def misread(params: dict[str, Any], spec: dict[str, Any]) -> str:

@@ -62,14 +62,14 @@ options:
     type: dict
     suboptions:
       method:
-        description: V(psk) is a pre-shared key.
+        description: V(psk) is a pre-shared key. V(psk) when left out.
         type: str
         choices: [psk]
       secret:
         description: The pre-shared key. It is never returned.
         type: str
       also_accept:
-        description: Keys that are taken from the peer besides, while a rotation is under way.
+        description: Keys that are taken from the peer besides, while a rotation is under way. None when left out.
         type: list
         elements: str
   role: &role

@@ -9,9 +9,10 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.bypass import read_bypass
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.options import CHILD, DEFINITION
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.identity import Identity
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.bypass import read_bypass
 
 from .booleans import flag
 from .networks import Network
@@ -33,17 +34,11 @@ HOST_KEYS = (
 )
 # An external peer has no NAT of ours to care for, but a secret that was agreed upon.
 PEER_KEYS = ("address", "id", "networks", "dynamic", "check_address", "port", "profile", "ike", "child", "auth")
-IKE_KEYS = ("version", "proposals", "lifetime", "dpd_delay", "retransmit_timeout")
-CHILD_KEYS = (
-    "proposals",
-    "lifetime",
-    "lifetime_bytes",
-    "lifetime_packets",
-    "replay_window",
-    "start",
-    "mode",
-)
-AUTH_KEYS = ("method", "secret", "also_accept")
+# Of a tunnel's options those that two ends may agree upon, by the variable that holds them.
+IKE_KEYS = tuple(DEFINITION["properties"]["ike"]["properties"])
+AUTH_KEYS = tuple(DEFINITION["properties"]["auth"]["properties"])
+# Whom a child protects comes of the networks.
+CHILD_KEYS = tuple(key for key in CHILD["properties"] if key not in ("name", "local", "remote"))
 
 Member = dict[str, Any]
 

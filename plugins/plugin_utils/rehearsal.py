@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.definition import parse_definition
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.schema import Problems as Refusal
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.parsing import parse_definition
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.schema import Problems as Refusal
 from ansible_collections.fleet.ipsec.plugins.module_utils.tunnels import CHOICE, DEFINITION, definition
 
 from .communities import Community

@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.formats import FORMATS
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.options import FORMATS
 
 from . import agreement
 from .booleans import flag

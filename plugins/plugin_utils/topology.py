@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.bypass import NONE
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.bypass import NONE
 
 from . import agreement
 from .communities import Community, interface_name, peers, tunnel_name

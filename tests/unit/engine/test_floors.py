@@ -23,9 +23,10 @@ FLOORS: dict[str, set[str]] = {
     "kernel": {"", "wire", "crypto"},
     "ping": {"", "wire", "crypto"},
     "classic": {"", "wire", "crypto", "kernel"},
-    "manager": {"", "wire", "crypto", "ike", "kernel", "ping", "classic"},
-    "convert": {"", "crypto", "manager"},
-    "cli": {"", "wire", "crypto", "ike", "kernel", "ping", "classic", "manager", "convert"},
+    "definition": {"", "crypto", "ike", "kernel"},
+    "manager": {"", "wire", "crypto", "ike", "kernel", "ping", "classic", "definition"},
+    "convert": {"", "crypto", "definition"},
+    "cli": {"", "wire", "crypto", "ike", "kernel", "ping", "classic", "definition", "manager", "convert"},
 }
 SANS_IO = ("wire", "crypto", "ike")
 OUTSIDE = {

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..definition.options import DEFINITION
+from ..definition.parsing import parse_definition
+from ..definition.schema import Problems
 from ..identity import Identity
-from ..manager.definition import parse_definition
-from ..manager.options import DEFINITION
-from ..manager.schema import Problems
 from ..secret import Secret
 from . import route_based
 from .keys import Keyring, SharedKey, ends_of, settle

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from ..definition.options import CHILD, DEFINITION
 from ..identity import Identity
-from ..manager.options import CHILD, DEFINITION
 from . import algorithms
 from . import ikedb_words as words
 from .assemble import Draft, finish, version

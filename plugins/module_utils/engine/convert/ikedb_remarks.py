@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ..manager.schema import Schema
+from ..definition.schema import Schema
 from .ikedb_words import REMARK
 from .paths import drop, leaves
 from .report import LOST, Entry

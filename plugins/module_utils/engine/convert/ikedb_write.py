@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from ..manager.definition import parse_stored
+from ..definition.parsing import parse_stored
 from ..newer_python import zip
 from . import ikedb_words as words
 from .algorithms import GROUP_NUMBERS

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..manager.options import DEFINITION
-from ..manager.schema import Schema
+from ..definition.options import DEFINITION
+from ..definition.schema import Schema
 
 _MISSING = object()
 

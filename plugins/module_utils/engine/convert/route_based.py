@@ -13,7 +13,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..manager.interface import OWN_IDS
+from ..definition.interface import OWN_IDS
 from .report import LOST, SKIPPED, Entry, Unfit
 from .rows import Part, Tell
 from .words import FALSE, TRUE

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..definition.table import MAX_SECONDS
 from ..errors import InputError
 from ..identity import Identity
-from ..manager.options import MAX_SECONDS
 from ..selector import parse_selector
 from .report import LOST, SKIPPED, Unfit
 from .rows import Reader, Tell

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..definition.difference import changes
 from ..errors import EngineError
 from ..ike.actions import Acquire, Action, ChildSa, Expire, InstallInbound, InstallOutbound, PointPolicies
 from ..ike.v2.action_codec import thaw_actions
@@ -23,7 +24,6 @@ from ..kernel.policies import packet_selectors
 from ..kernel.values import SaState
 from .action_executor import claimant, sends
 from .desired_policies import RECEIVES, place_of
-from .difference import changes
 from .host import spec_of
 from .journal import Kept
 from .losses import Name, ends_of, inbound, lost_policies, outbound

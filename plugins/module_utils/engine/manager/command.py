@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ..definition.schema import nearest
 from ..errors import EngineError, InputError, MissingError
 from .client import DEFAULT_CONTROL, DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR, Client
 from .methods import LEVELS, METHODS, catalogue
-from .schema import nearest
 
 # EX_CONFIG of sysexits(3); the service is not started again after it.
 CANNOT_START = 78

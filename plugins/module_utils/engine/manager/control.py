@@ -14,6 +14,7 @@ import struct
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from ..definition.schema import Problems, nearest
 from ..errors import EngineError, InputError, KernelError, MissingError
 from .client import (
     INTERNAL_ERROR,
@@ -27,7 +28,6 @@ from .client import (
 )
 from .log import Log
 from .methods import METHODS, check_params
-from .schema import Problems, nearest
 
 Json = Any
 # What serves a method: checked parameters, and the connection for those that stream.

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from ..definition.schema import nearest
 from ..errors import InputError
 from .control import Connection, Handler
 from .listing import listing, look, select, shown_repairs
@@ -21,7 +22,6 @@ from .plan import Plan, make_plan, stored_changes
 from .renames import renames
 from .repairs import Told
 from .runtime import Runtime
-from .schema import nearest
 from .states import UNKNOWN, Condition, reached
 
 VERSION = "1.0.0"

@@ -19,12 +19,12 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..definition.parsing import parse_stored
 from ..errors import EngineError, MissingError
 from ..ike.actions import Action, Send
 from ..ike.v2.action_codec import freeze_actions
 from ..newer_python import zip
 from ..private_directory import NO_LINK
-from .definition import parse_stored
 from .log import Log
 from .store import Stored
 

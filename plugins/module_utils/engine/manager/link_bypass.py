@@ -9,13 +9,14 @@ import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from ..definition.bypass import LOCAL_LINKS, NONE, Sides
+from ..definition.parsing import Definition
 from ..errors import EngineError
 from ..kernel.link_networks import LinkNetwork
 from ..kernel.spec import ChildSpec
 from ..newer_python import zip
 from ..selector import Selector
-from .bypass import LOCAL_LINKS, NONE, Piece, Sides, caught, pieces, shut_in, touches
-from .definition import Definition
+from .bypass_selectors import Piece, caught, pieces, shut_in, touches
 from .host import KernelHost
 from .log import Log
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..definition.build import has_pfs
 from ..ike.actions import ChildSa
 from ..ike.views import ChildView, IkeView
 from ..kernel.spec import Usage
-from .build import has_pfs
 from .desired_state import is_needed
 from .numbers import Numbers
 from .repairs import Record

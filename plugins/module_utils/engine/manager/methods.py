@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..definition.formats import FORMATS
+from ..definition.options import DEFINITION, NAME
+from ..definition.schema import Problems, Schema, conform
 from ..errors import InputError
-from .options import DEFINITION, FORMATS, NAME
-from .schema import Problems, Schema, conform
 
 API = 1
 

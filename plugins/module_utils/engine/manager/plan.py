@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, NamedTuple
 
+from ..definition.difference import Change, changes, worst
 from ..errors import InputError, a_few
 from ..newer_python import dataclass
 from .desired_state import of_children, of_tunnel, settled
-from .difference import Change, changes, worst
 from .renames import renames
 from .repairs import Told
 from .request_reader import Wish, read_wishes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .definition import Definition
+from ..definition.parsing import Definition
 from .store import Stored
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..definition.build import check_proposals
+from ..definition.interface import conflicts as interface_conflicts
+from ..definition.overlap import Claim, overlaps
+from ..definition.parsing import Definition, parse_definition
+from ..definition.schema import Problems, nearest
 from ..errors import InputError
 from ..newer_python import zip
-from .build import check_proposals
-from .definition import Definition, parse_definition
-from .interface import conflicts as interface_conflicts
-from .overlap import Claim, overlaps
-from .schema import Problems, nearest
 from .store import Stored
 
 # What a phase may limit, by state.

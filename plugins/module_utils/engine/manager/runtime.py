@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..crypto.entropy import SystemEntropy
+from ..definition.bypass import DEFAULT
 from ..errors import KernelError
 from ..ike.actions import Acquire, Action, Path, Report
 from ..ike.endpoint import Endpoint
@@ -25,7 +26,6 @@ from ..ping.responder import answer
 from .action_executor import ActionExecutor
 from .adoption import adopt
 from .bucket import Bucket
-from .bypass import DEFAULT
 from .desired_policies import DesiredPolicies
 from .host import KernelHost, event_of
 from .journal import Journal, boot_id

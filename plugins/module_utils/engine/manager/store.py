@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import field
 from pathlib import Path
 
+from ..definition.parsing import Definition, parse_stored
 from ..errors import DamagedError, MissingError
 from ..newer_python import dataclass
 from ..private_directory import NO_LINK, private_directory
-from .definition import Definition, parse_stored
 
 _VERSION = 2
 # AUTOINCREMENT: a number that an operator has seen never comes to mean another tunnel.

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from ..definition.interface import if_id_of
+from ..definition.schema import Problems
 from ..errors import InputError
 from ..kernel.interfaces import Interface
 from .host import KernelHost
-from .interface import if_id_of
 from .plan import Step
-from .schema import Problems
 from .store import Stored
 
 

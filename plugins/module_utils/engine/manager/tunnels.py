@@ -9,6 +9,9 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from ..definition.build import connection_of
+from ..definition.difference import changes
+from ..definition.interface import if_id_of
 from ..errors import EngineError
 from ..ike.actions import Acquire, Action, Path, Report
 from ..ike.connection import Connection
@@ -17,12 +20,9 @@ from ..ike.reasons import REASONS
 from ..kernel.registry import Child
 from ..selector import Selector
 from .action_executor import claimant
-from .build import connection_of
 from .desired_policies import DesiredPolicies
 from .desired_state import answers_packets
-from .difference import changes
 from .host import KernelHost
-from .interface import if_id_of
 from .log import Log
 from .numbers import Numbers
 from .peer_errors import PeerErrors

@@ -12,8 +12,8 @@ from engine.convert.files import Files
 from engine.convert.importing import Source, Wishes, convert
 from engine.convert.report import Conversion, Report, Tunnel
 from engine.crypto.proposals import ESP_WORDS, IKE_WORDS
-from engine.manager.build import check_proposals
-from engine.manager.definition import Definition, parse_definition
+from engine.definition.build import check_proposals
+from engine.definition.parsing import Definition, parse_definition
 from hypothesis import strategies as st
 
 DATA = Path(__file__).with_name("data")

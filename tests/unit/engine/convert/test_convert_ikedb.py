@@ -13,8 +13,8 @@ from engine.convert import ikedb, ikedb_write
 from engine.convert.ikedb_dtd import DTD
 from engine.convert.mirror import swapped
 from engine.convert.report import Report
+from engine.definition.parsing import parse_definition
 from engine.errors import InputError
-from engine.manager.definition import parse_definition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import DATA, SECRET, documents, manager_takes, read, told

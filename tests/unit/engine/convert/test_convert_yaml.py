@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from engine.convert import yaml_writer
-from engine.manager.definition import parse_definition
+from engine.definition.parsing import parse_definition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SECRET, documents, read

@@ -9,10 +9,10 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from engine.definition.parsing import parse_definition
 from engine.ike.settings import Settings
 from engine.kernel.gateway import ChildSpec
 from engine.kernel.policies import kernel_selectors
-from engine.manager.definition import parse_definition
 from engine.manager.plan import Step
 from engine.manager.runtime import Runtime
 from engine.manager.store import Put, Remove, Store

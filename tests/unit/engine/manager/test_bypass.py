@@ -9,16 +9,17 @@ import io
 import ipaddress
 
 import pytest
+from engine.definition.bypass import LOCAL_LINKS, read_bypass
+from engine.definition.parsing import parse_definition
+from engine.definition.schema import Problems
 from engine.errors import InputError
 from engine.kernel.link_networks import LinkNetwork
 from engine.kernel.policies import combine, covers, is_pass, passes, priority
 from engine.kernel.spec import ChildSpec
-from engine.manager.bypass import LOCAL_LINKS, pieces, read_bypass, shut_in
-from engine.manager.definition import parse_definition
+from engine.manager.bypass_selectors import pieces, shut_in
 from engine.manager.desired_policies import HOLDS, SENDS, DesiredPolicies
 from engine.manager.link_bypass import LinkBypass
 from engine.manager.log import Log
-from engine.manager.schema import Problems
 from engine.selector import parse_selector
 from fake_kernel import FakeHost
 from manager_lab import definition

@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from engine.definition.parsing import parse_definition
 from engine.ike.actions import Path as Way
 from engine.ike.actions import ReleaseSpi, Report, Send
 from engine.manager import journal as module
-from engine.manager.definition import parse_definition
 from engine.manager.journal import FILE_NAME, Journal, Kept
 from engine.manager.log import Log
 from engine.manager.store import Stored

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import pytest
-from engine.manager.definition import parse_definition
+from engine.definition.parsing import parse_definition
+from engine.definition.schema import Problems
 from engine.manager.methods import METHODS, catalogue, check_params
 from engine.manager.request_reader import read_wishes
-from engine.manager.schema import Problems
 from engine.manager.store import Put
 from manager_lab import SECRET, definition
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from engine.definition.interface import OWN_IDS, if_id_of
+from engine.definition.parsing import parse_definition, parse_stored
+from engine.definition.schema import Problems
 from engine.errors import KernelError, MissingError
 from engine.kernel.interfaces import Interface
-from engine.manager.definition import parse_definition, parse_stored
-from engine.manager.interface import OWN_IDS, if_id_of
 from engine.manager.methods import check_params
 from engine.manager.plan import Running, make_plan
-from engine.manager.schema import Problems
 from engine.manager.store import Stored
 from engine.manager.tunnel_interfaces import TunnelInterfaces, interface_of
 from fake_kernel import FakeHost

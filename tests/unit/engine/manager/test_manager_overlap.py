@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from itertools import combinations, product
 
+from engine.definition.overlap import Claim, overlaps
 from engine.kernel.policies import combine
-from engine.manager.overlap import Claim, overlaps
 from engine.newer_python import zip
 from engine.selector import parse_selector
 from hypothesis import given

@@ -8,15 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from engine.definition.difference import _CHILD, _TUNNEL
+from engine.definition.options import CHILD, DEFINITION
+from engine.definition.parsing import parse_definition
+from engine.definition.schema import Problems
+from engine.definition.table import IMPACTS
 from engine.errors import InputError
-from engine.manager.definition import parse_definition
 from engine.manager.desired_state import holds_place, wanted_after
-from engine.manager.difference import _CHILD, _TUNNEL, IMPACTS
 from engine.manager.methods import check_params
-from engine.manager.options import CHILD, DEFINITION
 from engine.manager.plan import Running, make_plan, stored_changes
 from engine.manager.retry import FIRST_PAUSE, LONGEST_PAUSE, STARTS_AT_ONCE, Retry
-from engine.manager.schema import Problems
 from engine.manager.states import needed
 from engine.manager.store import Put, Remove, Stored
 from manager_lab import definition

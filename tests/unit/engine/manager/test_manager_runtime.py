@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 
 import pytest
+from engine.definition.parsing import parse_definition
 from engine.ike.actions import Path
 from engine.ike.settings import Settings
 from engine.kernel.events import AcquireEvent
-from engine.manager.definition import parse_definition
 from engine.manager.log import Log
 from engine.manager.plan import Step, make_plan, stored_changes
 from engine.manager.renames import renames

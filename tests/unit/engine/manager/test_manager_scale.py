@@ -13,9 +13,9 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from engine.definition.parsing import parse_definition
 from engine.ike.settings import Settings
 from engine.manager import control, handlers
-from engine.manager.definition import parse_definition
 from engine.manager.handlers import Methods
 from engine.manager.log import Log
 from engine.manager.peer_errors import QUIET_SECONDS

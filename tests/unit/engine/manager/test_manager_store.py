@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from engine.definition.parsing import parse_definition
 from engine.errors import DamagedError, MissingError
-from engine.manager.definition import parse_definition
 from engine.manager.store import Put, Remove, Store
 from manager_lab import HERE, SECRET, definition
 

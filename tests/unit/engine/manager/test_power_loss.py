@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from engine.definition.parsing import parse_definition
 from engine.errors import MissingError
-from engine.manager.definition import parse_definition
 from engine.manager.store import Put, Remove, Store
 from manager_lab import definition
 

@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.definition import parse_definition
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.overlap import Claim, overlaps
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.overlap import Claim, overlaps
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.parsing import parse_definition
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.communities import interface_name
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import PlanError
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_roster

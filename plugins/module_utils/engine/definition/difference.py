@@ -8,49 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from .definition import Definition
+from .parsing import Definition
+from .table import IMPACTS, OPTIONS
 
-# Mildest first. hot: nothing on the wire; rekey: negotiated anew within the running IKE SA, no packet is lost;
-# re-establish: there has to be another IKE SA (or child); the old one stays until that is there.
-IMPACTS = ("none", "hot", "rekey", "re-establish")
-
-_TUNNEL = {
-    "local.address": "re-establish",
-    "local.id": "re-establish",
-    "remote.address": "re-establish",
-    "remote.id": "re-establish",
-    "remote.port": "hot",  # the next start uses it; a running SA follows its peer
-    "remote.natt_port": "hot",
-    "auth.method": "re-establish",
-    "auth.secret": "hot",  # the next authentication uses it, so that a rotation loses nothing
-    "auth.also_accept": "hot",
-    "role": "hot",
-    "ike.version": "re-establish",
-    "ike.proposals": "rekey",
-    "ike.lifetime": "hot",
-    "ike.dpd_delay": "hot",
-    "ike.retransmit_timeout": "hot",
-    "encapsulation": "re-establish",
-    "interface.name": "re-establish",
-    "interface.id": "re-establish",  # SAs and policies are tied to it
-    "interface.addresses": "hot",
-    "interface.routes": "hot",
-    "interface.mtu": "hot",
-    "bypass": "hot",
-    "groups": "hot",
-}
-_CHILD = {
-    "start": "hot",
-    "local": "rekey",
-    "remote": "rekey",
-    "mode": "re-establish",
-    "proposals": "rekey",
-    "lifetime": "hot",
-    "lifetime_bytes": "hot",
-    "lifetime_packets": "hot",
-    "replay_window": "rekey",
-}
-
+_LISTED = "children."
+_TUNNEL = {row.path: row.impact for row in OPTIONS if row.impact and not row.path.startswith(_LISTED)}
+_CHILD = {row.path[len(_LISTED) :]: row.impact for row in OPTIONS if row.impact and row.path.startswith(_LISTED)}
 
 # What a rekey cannot change: such a child is replaced by another one, negotiated beside it.
 _REPLACED = ("local", "remote", "mode")

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..identity import Identity
 from ..ike.connection import ChildConfig, Connection, PskAuth
 from ..newer_python import zip
-from .definition import Definition
+from .parsing import Definition
 from .schema import Problems
 
 Spec = Union[str, list[str]]

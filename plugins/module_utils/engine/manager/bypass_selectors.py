@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What passes by a tunnel in clear: packets that stay on this host's own links, or networks that its operator names.
+"""The selectors of what passes by a tunnel in clear, by the words of its option ``bypass`` and this host's own links.
 
 A tunnel to 0.0.0.0/0 would otherwise take what hosts on one link have to say to each other, and to this host. Only what
 a definition covers together with more than that link passes: whoever names a link's network, or a part of it, means it.
@@ -11,84 +11,21 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
 
-from ..errors import InputError
+from ..definition.bypass import LOCAL_LINKS, NONE, Sides, holds_more
 from ..kernel.link_networks import LinkNetwork, Network
 from ..selector import Selector
-from .schema import Schema
 
-LOCAL_LINKS, NONE = "local_links", "none"
-DEFAULT = [LOCAL_LINKS]
-
-Sides = tuple[tuple[Selector, ...], tuple[Selector, ...]]
 Piece = tuple[Selector, Selector]
 
 # Each becomes three policies of the kernel.
 MAX_PIECES = 256
-
-BYPASS: Schema = {
-    "type": ["string", "array"],
-    "items": {"type": "string"},
-    "format": "bypass",
-    "default": DEFAULT,
-    "minItems": 1,
-    "description": "What passes by it in clear: local_links (the networks of this host's own links, where the remote "
-    "networks hold them and more), networks, or none.",
-}
 
 # Packets to these never leave a link.
 _LINK_SCOPE = {
     4: [Selector.from_network(ipaddress.ip_network(text)) for text in ("224.0.0.0/24", "255.255.255.255/32")],
     6: [Selector.from_network(ipaddress.ip_network("ff02::/16"))],
 }
-
-
-def read_bypass(value: Any, field: str) -> list[str]:
-    """The canonical list of words and networks.
-
-    :raises InputError: it is none.
-    """
-    remedy = "write local_links, none, or a list of networks such as [10.9.0.0/16]"
-    words = [value] if isinstance(value, str) else list(value)
-    if not words or not all(isinstance(word, str) for word in words):
-        raise InputError(field, value, "is not a list of networks", remedy)
-    found: list[str] = []
-    for word in words:
-        text = word.strip()
-        if text not in (LOCAL_LINKS, NONE):
-            try:
-                text = str(ipaddress.ip_network(text))
-            except ValueError as exc:
-                raise InputError(field, word, f"is not a network ({exc})", remedy) from None
-        if text not in found:
-            found.append(text)
-    if NONE in found and len(found) > 1:
-        raise InputError(field, value, "says none and something else", remedy)
-    return found
-
-
-FORMATS = {"bypass": read_bypass}
-
-
-def check(document: dict[str, Any], selectors: Iterable[Sides], prefix: str) -> Iterator[InputError]:
-    """What does not fit to the rest of the definition.
-
-    :param selectors: of its children; ``prefix``: what the paths in problems begin with.
-    """
-    words = document["bypass"]
-    if document["interface"] is not None and words != DEFAULT:
-        remedy = "leave it out, and route what is to pass elsewhere"
-        yield InputError(f"{prefix}bypass", words, "has no meaning with an interface: routes decide", remedy)
-        return
-    remotes = [selector for _local, remote in selectors for selector in remote]
-    for position, word in enumerate(words):
-        if word in (LOCAL_LINKS, NONE):
-            continue
-        inner = Selector.from_network(ipaddress.ip_network(word))
-        if not any(_holds_more(remote, inner) for remote in remotes):
-            problem = "is not a part of what a child has as remote"
-            yield InputError(f"{prefix}bypass[{position}]", word, problem, "name a part of it, or leave this out")
 
 
 def pieces(
@@ -113,7 +50,7 @@ def pieces(
         for there in defined[1]:
             for near, far, whole in ways:
                 local = here if near is None else here.intersect(near)
-                remote = there.intersect(far) if _holds_more(there, whole) else None
+                remote = there.intersect(far) if holds_more(there, whole) else None
                 if local is not None and remote is not None:
                     found[local, remote] = None
     return tuple(_without_inner(list(found)[:MAX_PIECES]))
@@ -121,7 +58,7 @@ def pieces(
 
 def touches(defined: Sides, links: Iterable[LinkNetwork]) -> bool:
     """Whether a definition is for more than one of the links, that link included."""
-    return any(_holds_more(there, _of(link.network)) for there in defined[1] for link in links)
+    return any(holds_more(there, _of(link.network)) for there in defined[1] for link in links)
 
 
 def caught(defined: Sides, links: Iterable[LinkNetwork]) -> list[LinkNetwork]:
@@ -130,7 +67,7 @@ def caught(defined: Sides, links: Iterable[LinkNetwork]) -> list[LinkNetwork]:
         link
         for link in links
         if not link.loopback
-        and any(_holds_more(there, _of(link.network)) for there in defined[1])
+        and any(holds_more(there, _of(link.network)) for there in defined[1])
         and any(here.intersect(_of(link.network)) for here in defined[0])
     ]
 
@@ -200,10 +137,3 @@ def _stays(network: Network) -> bool:
 
 def _of(network: Network) -> Selector:
     return Selector.from_network(network)
-
-
-def _holds_more(remote: Selector, inner: Selector) -> bool:
-    """Whether the addresses of ``remote`` are all of ``inner`` and others."""
-    same_family = len(remote.first) == len(inner.first)
-    around = same_family and remote.first <= inner.first and inner.last <= remote.last
-    return around and (remote.first, remote.last) != (inner.first, inner.last)

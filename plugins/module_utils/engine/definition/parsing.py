@@ -21,7 +21,8 @@ from ..newer_python import dataclass, zip
 from ..secret import Secret
 from ..selector import Selector, parse_selector
 from . import bypass, interface
-from .options import DEFINITION, FORMATS, HIDDEN, STORED
+from .formats import FORMATS, HIDDEN
+from .options import DEFINITION, STORED
 from .schema import Problems, Schema, conform
 
 SHORT_SECRET = 16  # octets; below it a dictionary attack on a recorded IKEv2 exchange gets practical

@@ -12,57 +12,14 @@ from typing import Any
 
 from ..errors import InputError
 from ..selector import Selector
-from .schema import Schema
 
 Document = dict[str, Any]
 Selectors = Sequence[tuple[tuple[Selector, ...], tuple[Selector, ...]]]
 
 # Interface IDs that the manager chooses: one for each number in the database, so that a tunnel keeps its own.
 OWN_IDS = range(0x66000000, 0x67000000)
-DEFAULT_MTU = 1500
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", re.ASCII)
-
-INTERFACE: Schema = {
-    "type": "object",
-    "required": ["name"],
-    # Left out is not the same as empty: such a tunnel has none.
-    "default": None,
-    "description": "An XFRM interface for a route-based tunnel: what is routed into it is protected.",
-    "properties": {
-        "name": {
-            "type": "string",
-            "format": "interface",
-            "remedy": "give it a name such as ipsec0",
-            "description": "Its name, up to 15 characters; made, owned and removed by the manager.",
-        },
-        "id": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 0xFFFFFFFF,
-            "description": "Interface ID in the kernel (if_id); chosen and kept when left out.",
-        },
-        "addresses": {
-            "type": "array",
-            "items": {"type": "string", "format": "interface address"},
-            "default": [],
-            "description": "Addresses of this end, as ADDRESS/PREFIX.",
-        },
-        "routes": {
-            "type": "array",
-            "items": {"type": "string", "format": "network"},
-            "description": "Networks reached through it; the remote networks of the children when left out, but for "
-            "0.0.0.0/0 and ::/0.",
-        },
-        "mtu": {
-            "type": "integer",
-            "minimum": 1280,
-            "maximum": 65535,
-            "default": DEFAULT_MTU,
-            "description": "Largest packet in octets, before it is protected.",
-        },
-    },
-}
 
 
 def _read_name(value: str, field: str) -> str:

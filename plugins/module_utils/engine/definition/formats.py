@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each text in a definition has to look like: from what its operator wrote to one canonical form."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+
+from ..errors import InputError
+from ..identity import Identity
+from ..secret import Secret
+from ..selector import parse_selector
+from .bypass import read_bypass
+from .interface import FORMATS as INTERFACE_FORMATS
+
+HIDDEN = "hidden"
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,63}", re.ASCII)
+
+
+def _read_duration(value: Any, field: str) -> int:
+    if isinstance(value, int):
+        return value
+    match = _DURATION.fullmatch(value.strip().lower())
+    if match is None:
+        raise InputError(
+            field, value, "is not a duration", "write seconds, or a number with s, m, h, d or w, such as 4h"
+        )
+    return int(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _read_address(value: str, field: str) -> str:
+    try:
+        address = ipaddress.ip_address(value.strip())
+    except ValueError:
+        raise InputError(
+            field, value, "is not an IP address", "write an address such as 203.0.113.9 or 2001:db8::9"
+        ) from None
+    if address.is_unspecified or address.is_multicast:
+        raise InputError(field, value, "is not the address of a host", "write the address, or leave it out for any")
+    return str(address)
+
+
+def _read_selector(value: str, field: str) -> str:
+    return str(parse_selector(value, field))
+
+
+def _read_identity(value: str, field: str) -> str:
+    Identity.parse(value, field)
+    return value.strip()
+
+
+def _read_secret(value: str, field: str) -> Secret:
+    if not value:
+        raise InputError(field, "", "is empty", "give the pre-shared key (from a vault)")
+    try:
+        return Secret(value.encode())
+    except UnicodeEncodeError:
+        raise InputError(field, HIDDEN, "is not valid text", "give the key as UTF-8 text") from None
+
+
+def _read_name(value: str, field: str) -> str:
+    if _NAME.fullmatch(value) is None:
+        raise InputError(
+            field, value, "is not a usable name", "1 to 64 letters, digits, _ . : @ -, not beginning with . : @ -"
+        )
+    return value
+
+
+def _read_owner(value: str, field: str) -> str:
+    if value and _NAME.fullmatch(value) is None:
+        raise InputError(
+            field, value, "is not a usable owner tag", "1 to 64 letters, digits, _ . : @ -, or leave it out"
+        )
+    return value
+
+
+def _read_words(value: Any, field: str) -> Any:
+    words = [value] if isinstance(value, str) else list(value)
+    if not words or not all(isinstance(word, str) and word.strip() for word in words):
+        raise InputError(field, value, "names no proposal", "give a profile such as modern, or a list of proposals")
+    words = [word.strip() for word in words]
+    return words[0] if len(words) == 1 else words
+
+
+FORMATS = {
+    "duration": _read_duration,
+    "address": _read_address,
+    "selector": _read_selector,
+    "identity": _read_identity,
+    "secret": _read_secret,
+    "name": _read_name,
+    "owner": _read_owner,
+    "words": _read_words,
+    **INTERFACE_FORMATS,
+    "bypass": read_bypass,
+}

@@ -1,0 +1,281 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of a tunnel: one row each, which everything that knows options is made of, or tested against.
+
+The manager checks, compares and builds by these rows; the argument specs of modules, the variables of role ``fleet``
+and the converters take them from here, and a test compares what is written out for people: the documentation of the
+modules and the tables of the role. To add an option is to add its row, the place that uses it, their tests, and that
+documentation.
+
+Modules read this file with whatever Python a gateway has, to say so where it is too old: so it imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# Mildest first. hot: nothing on the wire; rekey: negotiated anew within the running IKE SA, no packet is lost;
+# re-establish: there has to be another IKE SA (or child); the old one stays until that is there.
+IMPACTS = ("none", "hot", "rekey", "re-establish")
+
+MAX_SECONDS = 30 * 86400
+
+
+class Option(NamedTuple):
+    """One option, or a section of options.
+
+    :ivar path: its keys from the outermost on; what is under ``children`` is of each child.
+    :ivar schema: JSON Schema of its value, as far as ``schema.py`` knows it, without what other columns tell.
+    :ivar impact: what a change does to what runs: one of :data:`IMPACTS`, empty for a section, whose options say it,
+        and for a name, by which its owner is found.
+    :ivar since: the release of the collection that has it first.
+    :ivar text: what it means, for people.
+    :ivar required: whether its section is no good without it.
+    """
+
+    path: str
+    schema: dict[str, Any]
+    impact: str
+    since: str
+    text: str
+    required: bool = False
+
+
+def _integer(**limits: int) -> dict[str, Any]:
+    return {"type": "integer", **limits}
+
+
+def _text(form: str, **more: Any) -> dict[str, Any]:
+    return {"type": "string", "format": form, **more}
+
+
+def _choice(default: str, *others: str) -> dict[str, Any]:
+    return {"type": "string", "enum": [default, *others], "default": default}
+
+
+def _texts(form: str, **more: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string", "format": form}, **more}
+
+
+def _words(form: str, default: Any) -> dict[str, Any]:
+    """One text or several."""
+    return {
+        "type": ["string", "array"],
+        "items": {"type": "string"},
+        "format": form,
+        "default": default,
+        "minItems": 1,
+    }
+
+
+def _duration(default: int, minimum: int) -> dict[str, Any]:
+    limits = {"minimum": minimum, "maximum": MAX_SECONDS}
+    return {"type": ["integer", "string"], "format": "duration", "default": default, **limits}
+
+
+_SECTION: dict[str, Any] = {"type": "object"}
+_NAME = _text("name", remedy="give each a name")
+_NETWORKS = _texts("selector", minItems=1, remedy="list at least one network, such as 10.1.0.0/16")
+_SECRET = _text("secret", writeOnly=True, remedy="give the pre-shared key (from a vault)")
+_HOW_LONG = " Seconds, or a text such as 4h, 30m, 90s, 1d."
+
+OPTIONS = (
+    Option("name", _NAME, "", "0.1.0", "Its name.", required=True),
+    Option("local", _SECTION, "", "0.1.0", "This end."),
+    Option(
+        "local.address", _text("address"), "re-establish", "0.1.0", "Our address; any of this host's when left out."
+    ),
+    Option("local.id", _text("identity"), "re-establish", "0.1.0", "Our identity; the address when left out."),
+    Option("remote", _SECTION, "", "0.1.0", "The peer."),
+    Option(
+        "remote.address", _text("address"), "re-establish", "0.1.0", "The peer's; left out: the peer always initiates."
+    ),
+    Option("remote.id", _text("identity"), "re-establish", "0.1.0", "The peer's identity; the address when left out."),
+    # The next start uses the ports; a running SA follows its peer.
+    Option("remote.port", _integer(default=500, minimum=1, maximum=65535), "hot", "0.1.0", "UDP port of its IKE."),
+    Option(
+        "remote.natt_port",
+        _integer(default=4500, minimum=1, maximum=65535),
+        "hot",
+        "0.1.0",
+        "UDP port of its IKE and ESP when a NAT is between.",
+    ),
+    Option(
+        "auth",
+        # A secret in the wrong place is not shown either.
+        {"type": "object", "writeOnly": True, "remedy": "give auth: {method: psk, secret: …}"},
+        "",
+        "0.1.0",
+        "How the two ends prove who they are.",
+        required=True,
+    ),
+    Option("auth.method", _choice("psk"), "re-establish", "0.1.0", "How both ends prove who they are."),
+    # The next authentication uses the keys, so that a rotation loses nothing.
+    Option("auth.secret", _SECRET, "hot", "0.1.0", "Pre-shared key.", required=True),
+    Option(
+        "auth.also_accept",
+        {
+            "type": "array",
+            "writeOnly": True,
+            "items": {"type": "string", "format": "secret", "writeOnly": True},
+            "default": [],
+        },
+        "hot",
+        "0.1.0",
+        "Keys taken from the peer besides, while a rotation is under way.",
+    ),
+    Option(
+        "role",
+        _choice("both", "initiator", "responder"),
+        "hot",
+        "0.1.0",
+        "both: either side starts; initiator: this side alone, the peer's attempts are refused; "
+        "responder: waits for the peer.",
+    ),
+    Option("ike", _SECTION, "", "0.1.0", "The IKE SA (phase 1)."),
+    Option("ike.version", {"type": "integer", "enum": [2], "default": 2}, "re-establish", "0.1.0", "IKE version."),
+    Option(
+        "ike.proposals",
+        _words("words", "modern"),
+        "rekey",
+        "0.1.0",
+        "IKE algorithms: a profile, or proposals in order of preference.",
+    ),
+    Option("ike.lifetime", _duration(14400, 10), "hot", "0.1.0", "Until the IKE SA has to be rekeyed." + _HOW_LONG),
+    Option(
+        "ike.dpd_delay", _duration(30, 0), "hot", "0.1.0", "Silence before a liveness check, 0 for none." + _HOW_LONG
+    ),
+    Option(
+        "ike.retransmit_timeout",
+        _duration(60, 5),
+        "hot",
+        "0.2.0",
+        "How long a request is repeated before the peer counts as unreachable." + _HOW_LONG,
+    ),
+    Option(
+        "encapsulation", _choice("auto", "force"), "re-establish", "0.1.0", "ESP in UDP when a NAT is found, or always."
+    ),
+    Option(
+        "interface",
+        # Left out is not the same as empty: such a tunnel has none.
+        {"type": "object", "default": None},
+        "",
+        "0.2.0",
+        "An XFRM interface for a route-based tunnel: what is routed into it is protected.",
+    ),
+    Option(
+        "interface.name",
+        _text("interface", remedy="give it a name such as ipsec0"),
+        "re-establish",
+        "0.2.0",
+        "Its name, up to 15 characters; made, owned and removed by the manager.",
+        required=True,
+    ),
+    # SAs and policies are tied to it.
+    Option(
+        "interface.id",
+        _integer(minimum=1, maximum=0xFFFFFFFF),
+        "re-establish",
+        "0.2.0",
+        "Interface ID in the kernel (if_id); chosen and kept when left out.",
+    ),
+    Option(
+        "interface.addresses",
+        _texts("interface address", default=[]),
+        "hot",
+        "0.2.0",
+        "Addresses of this end, as ADDRESS/PREFIX.",
+    ),
+    Option(
+        "interface.routes",
+        _texts("network"),
+        "hot",
+        "0.2.0",
+        "Networks reached through it; the remote networks of the children when left out, but for 0.0.0.0/0 and ::/0.",
+    ),
+    Option(
+        "interface.mtu",
+        _integer(default=1500, minimum=1280, maximum=65535),
+        "hot",
+        "0.2.0",
+        "Largest packet in octets, before it is protected.",
+    ),
+    Option(
+        "bypass",
+        _words("bypass", ["local_links"]),
+        "hot",
+        "0.2.0",
+        "What passes by it in clear: local_links (the networks of this host's own links, where the remote "
+        "networks hold them and more), networks, or none.",
+    ),
+    Option(
+        "groups",
+        _texts("name", default=[]),
+        "hot",
+        "0.2.0",
+        "Names under which several tunnels are started together: ike cmd=activate remid=GROUP.",
+    ),
+    Option(
+        "children",
+        {"type": "array", "items": {"type": "object"}, "minItems": 1, "remedy": "list at least one child"},
+        "",
+        "0.1.0",
+        "What the tunnel protects (phase 2).",
+        required=True,
+    ),
+    Option("children.name", _NAME, "", "0.1.0", "Its name.", required=True),
+    Option(
+        "children.local",
+        _NETWORKS,
+        "rekey",
+        "0.1.0",
+        "Networks on this side, as NETWORK[PROTOCOL/PORT]; transport mode: the local address when left out.",
+    ),
+    Option(
+        "children.remote",
+        _NETWORKS,
+        "rekey",
+        "0.1.0",
+        "Networks behind the peer; transport mode: its address when left out.",
+    ),
+    Option(
+        "children.start",
+        _choice("auto", "trap", "manual"),
+        "hot",
+        "0.1.0",
+        "auto: with the tunnel; trap: at the first packet; manual: when asked.",
+    ),
+    Option("children.mode", _choice("tunnel", "transport"), "re-establish", "0.1.0", "Encapsulation mode."),
+    Option(
+        "children.proposals",
+        _words("words", "modern"),
+        "rekey",
+        "0.1.0",
+        "ESP algorithms: a profile, or proposals in order of preference.",
+    ),
+    Option(
+        "children.lifetime", _duration(3600, 10), "hot", "0.1.0", "Until the Child SA has to be rekeyed." + _HOW_LONG
+    ),
+    Option(
+        "children.lifetime_bytes",
+        _integer(default=0, minimum=0),
+        "hot",
+        "0.1.0",
+        "Octets until a rekey, 0 for no limit.",
+    ),
+    Option(
+        "children.lifetime_packets",
+        _integer(default=0, minimum=0),
+        "hot",
+        "0.1.0",
+        "Packets until a rekey, 0 for no limit.",
+    ),
+    Option(
+        "children.replay_window",
+        _integer(default=128, minimum=0, maximum=4096),
+        "rekey",
+        "0.1.0",
+        "Packets, 0 for no replay protection.",
+    ),
+)
