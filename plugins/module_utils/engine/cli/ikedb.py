@@ -253,7 +253,11 @@ def _get(given: Given) -> int:
     if given.yaml and (given.t or given.r):
         raise UsageError("--yaml writes whole tunnels: leave out -t and -r")
     with Client(given.control) as client:
-        documents = [row["definition"] for row in _database(client, given.owner)]
+        rows = _database(client, given.owner)
+    unreadable = [row["name"] for row in rows if row["reason"] == "unreadable_definition"]
+    if unreadable:
+        complain(f"ikedb: not written, as this release cannot read their definition: {', '.join(unreadable)}")
+    documents = [row["definition"] for row in rows if row["name"] not in unreadable]
     rotating = [each["name"] for each in documents if each["auth"].get("also_accept")]
     if rotating:
         complain(f"ikedb: keys accepted besides are not written, of: {', '.join(rotating)}")

@@ -83,6 +83,10 @@ REASONS: dict[str, Reason] = {
         "the definition changed at this end alone: what was agreed before goes on until the peer knows the new one",
         "change the peer's definition likewise, or this one back; state: inactive ends it at once",
     ),
+    "unreadable_definition": Reason(
+        "its stored definition cannot be read by this release; its packets are held",
+        "define it anew in full, or install the release that wrote it; state: absent removes it, policies too",
+    ),
     "peer_busy": Reason("the peer had no time for it just now", "nothing to do; it is retried"),
     "protocol_error": Reason(
         "the peer sent something that breaks the protocol", "see the story; report it with a journal"

@@ -52,7 +52,7 @@ def adopt(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
     runtime.act(pending)
     _let_go_unknown(runtime, rows, kept)
     _catch_up(runtime)
-    _keep_what_is_left(runtime)
+    _keep_what_is_left(runtime, rows)
     _carry_on(runtime, rows, kept)
     _tidy(runtime)
     _answer_waiting_packets(runtime)
@@ -141,7 +141,9 @@ def _carry_on(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
     tunnels = runtime.tunnels
     fresh: dict[str, Stored | None] = {}
     gone = {name: before for name, before in kept.rows.items() if name not in rows}
-    made = [(name, row.wanted, row.definition) for name, row in rows.items() if name not in kept.rows]
+    made = [
+        (name, row.wanted, row.definition) for name, row in rows.items() if name not in kept.rows and not row.unreadable
+    ]
     again = renames(gone, made) if gone and made else {}
     for name, old in again.items():
         put = Put(rows[name].owner, rows[name].wanted, rows[name].definition, rows[name].asked)
@@ -155,7 +157,7 @@ def _carry_on(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
             fresh[name] = None
     for name, row in rows.items():
         before = kept.rows.get(again.get(name, name))
-        if before is None or before == row or name in again:
+        if before is None or before == row or name in again or row.unreadable:
             tunnels.adopt(row)
         else:
             tunnels.carry_out(_difference(before, row, tunnels.condition(name).running().children), row)
@@ -211,11 +213,19 @@ def _claim(runtime: Runtime) -> None:
     runtime.policies.trust()
 
 
-def _keep_what_is_left(runtime: Runtime) -> None:
-    """What holds the place of a child goes on to do so, whatever is wanted of it, until its tunnel is stopped."""
+def _keep_what_is_left(runtime: Runtime, rows: Mapping[str, Stored]) -> None:
+    """What holds the place of a child goes on to do so, whatever is wanted of it, until its tunnel is stopped.
+
+    Where its definition cannot be read, that policy itself is all that tells which place it is.
+    """
     for policy in runtime.host.gateway.held_policies():
         names = runtime.host.registry.names(policy.reqid)
-        if names is not None and not runtime.policies.claims_at(place_of(policy)):
+        if names is None or runtime.policies.claims_at(place_of(policy)):
+            continue
+        row = rows.get(names.tunnel)
+        if row is not None and row.unreadable and row.wanted != "inactive":
+            runtime.tunnels.found.hold(policy, names)
+        else:
             runtime.tunnels.traps.leave(names.tunnel, [names.child])
 
 

@@ -166,8 +166,12 @@ class Journal:
             self._append([], [])
 
     def keep_rows(self, rows: Mapping[str, Stored | None]) -> None:
-        """The tunnels of these names are in operation this way, None for one that is not any more."""
-        self._append([((_ROW, name), row and _row_record(row)) for name, row in rows.items()], [])
+        """The tunnels of these names are in operation this way, None for one that is not any more.
+
+        One whose definition cannot be read is in no operation that anybody could go on with.
+        """
+        known = {name: None if row is None or row.unreadable else row for name, row in rows.items()}
+        self._append([((_ROW, name), row and _row_record(row)) for name, row in known.items()], [])
 
     def _append(self, lines: list[tuple[Key, Any]], todo: list[list[Any]]) -> None:
         if self._file < 0:
@@ -279,7 +283,7 @@ def _row(record: Mapping[str, Any], stored: Stored | None) -> Stored | None:
     :param stored: the row of the same tunnel in the database, which is taken if it says the same.
     """
     try:
-        if stored is not None and _row_record(stored) == record:
+        if stored is not None and not stored.unreadable and _row_record(stored) == record:
             return stored
         definition = parse_stored(record["definition"])
         more = record["owner"], record["wanted"], definition, record["children"], record["asked"]

@@ -70,7 +70,7 @@ class Step:
         if self.after is None:
             return Remove(self.name) if self.before is not None else None
         old = self.before
-        same = old is not None and not self.changes and _wish(old) == _wish(self.after)
+        same = old is not None and not self.changes and not old.unreadable and _wish(old) == _wish(self.after)
         return None if same else self.after
 
     def shown(self, number: int) -> dict[str, Any]:
@@ -181,6 +181,9 @@ def _step(wish: Wish, before: Stored | None, params: Mapping[str, Any], running:
         put = Put(params["owner"], wanted, wish.definition, asked)
         return Step(wish.name, "created", "none", None, put, phase=phase, only=wish.only)
     put = Put(params["owner"] if wish.given else before.owner, wanted, wish.definition, asked)
+    if before.unreadable:
+        # What it was is not known, and nothing of it runs.
+        return Step(wish.name, "changed", "hot", before, put, (), phase, wish.only, state == "inactive")
     now = running(wish.name)
     differences = tuple(changes(before.definition, wish.definition, now.children))
     impact = worst(differences) if now.busy or now.children or not differences else "hot"
@@ -237,7 +240,7 @@ def _wish(row: Stored | Put) -> tuple[str, str, dict[str, bool]]:
 
 
 def _shown(row: Stored | Put | None) -> dict[str, Any]:
-    if row is None:
+    if row is None or (isinstance(row, Stored) and row.unreadable):
         return {}
     asked = {"asked": dict(row.asked)} if row.asked else {}
     return row.definition.public() | {"wanted": row.wanted, "owner": row.owner} | asked

@@ -20,7 +20,7 @@ def renames(removed: Mapping[str, Stored], created: Iterable[tuple[str, str, Def
     :param removed: what goes; ``created``: (name, lasting wish, definition) of what comes.
     """
     comes = [(name, definition) for name, wanted, definition in created if wanted != "inactive"]
-    goes = [(name, row.definition) for name, row in removed.items() if row.wanted != "inactive"]
+    goes = [(name, row.definition) for name, row in removed.items() if row.wanted != "inactive" and not row.unreadable]
     found = {}
     for name, definition in comes:
         before = [old for old, other in goes if _same_peer(other, definition)]

@@ -79,10 +79,10 @@ def _read_one(
     only = _only_children(raw.pop("only_children", None), f"{field}.only_children", params)
     if isinstance(name, str) and name:
         if params["state"] == "absent":
-            return Wish(name, field, _remaining(stored.get(name), only, params.get("phase")), False)
+            return Wish(name, field, _remaining(field, stored.get(name), only, params.get("phase")), False)
         if all(value is None for key, value in raw.items() if key != "name"):
             return _known_children(Wish(name, field, _defined(name, field, stored), False, only))
-        if params.get("keep_secrets") and name in stored:
+        if params.get("keep_secrets") and name in stored and not stored[name].unreadable:
             raw["auth"] = _with_secret(raw.get("auth"), stored[name])
     definition = parse_definition(raw, field)
     warnings += definition.warnings()
@@ -126,10 +126,14 @@ def _known_children(wish: Wish) -> Wish:
     return wish
 
 
-def _remaining(row: Stored | None, only: tuple[str, ...] | None, phase: int | None) -> Definition | None:
-    """What stays of a definition that is to go."""
+def _remaining(field: str, row: Stored | None, only: tuple[str, ...] | None, phase: int | None) -> Definition | None:
+    """What stays of a definition that is to go.
+
+    :raises Problems: only a part is to go of what cannot be read.
+    """
     if row is None or (only is None and phase is None):
         return None
+    _check_readable(field, row)
     return row.definition.without(row.children if only is None else only)
 
 
@@ -137,7 +141,19 @@ def _defined(name: str, field: str, stored: Mapping[str, Stored]) -> Definition:
     if name not in stored:
         known = nearest(name, stored) if stored else "nothing is defined yet"
         raise Problems([InputError(f"{field}.name", name, "is not defined here", f"give its definition; {known}")])
+    _check_readable(field, stored[name])
     return stored[name].definition
+
+
+def _check_readable(field: str, row: Stored) -> None:
+    """Refuse to go on with what is stored where that cannot be read.
+
+    :raises Problems: with what is to be done instead.
+    """
+    if row.unreadable:
+        problem = f"has a stored definition that this release cannot read: {row.unreadable}"
+        remedy = "give its whole definition, remove it with state: absent, or install the release that wrote it"
+        raise Problems([InputError(f"{field}.name", row.name, problem, remedy)])
 
 
 def _foreign(wishes: list[Wish], params: Mapping[str, Any], stored: Mapping[str, Stored]) -> list[InputError]:

@@ -110,6 +110,9 @@ class Runtime:
         :raises EngineError: the database or the kernel cannot be used.
         """
         rows = self.store.load()
+        for row in rows.values():
+            if row.unreadable:
+                self.log.error("its stored definition cannot be read", tunnel=row.name, problem=row.unreadable)
         kept = self.journal.load(rows)
         self.host.prepare()
         self.bypass.look()

@@ -84,6 +84,14 @@ class Condition(NamedTuple):
 UNKNOWN = Condition("unknown", reason="not_started", story="no such tunnel is defined", remedy="define it first")
 
 
+def of_unreadable(row: Stored) -> Condition:
+    """How a tunnel is whose definition this release cannot read."""
+    text, remedy = REASONS["unreadable_definition"]
+    phase2 = dict.fromkeys(row.children, "dormant")
+    state = "inactive" if row.wanted == "inactive" else "down"
+    return Condition(state, "dormant", phase2, "", "unreadable_definition", f"{text}: {row.unreadable}", remedy)
+
+
 def condition(
     row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], notice: Notice | None, disturbance: str = ""
 ) -> Condition:
@@ -146,7 +154,7 @@ def on_old_terms(row: Stored, how: Condition, awaited: bool, notice: Notice | No
 def starts_itself(row: Stored) -> bool:
     """Whether this side brings the tunnel up without being asked by a packet or by the peer."""
     document = row.definition.document
-    if row.wanted == "inactive" or document["role"] == "responder":
+    if row.wanted == "inactive" or row.unreadable or document["role"] == "responder":
         return False
     # The IKE SA is all there is to a tunnel whose last child was removed.
     alone = row.wanted == "ike" or (row.wanted == "active" and not document["children"])
@@ -155,7 +163,7 @@ def starts_itself(row: Stored) -> bool:
 
 def needed(row: Stored) -> list[str]:
     """The children that this side is to keep up."""
-    children = row.definition.document["children"]
+    children = () if row.unreadable else row.definition.document["children"]
     return [child["name"] for child in children if is_needed(row.wanted, row.asked, child)]
 
 

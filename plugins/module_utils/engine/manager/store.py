@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import field
 from pathlib import Path
 
-from ..definition.parsing import Definition, parse_stored
+from ..definition.parsing import Definition
+from ..definition.remnant import read_stored
 from ..errors import DamagedError, MissingError
 from ..newer_python import dataclass
 from ..private_directory import NO_LINK, private_directory
@@ -46,7 +47,9 @@ class Stored:
     :ivar owner: tag of whoever defined it.
     :ivar wanted: ``active``, ``ike`` (the IKE SA alone), ``present`` (as it comes) or ``inactive``.
     :ivar children: phase 2 numbers by name.
-    :ivar asked: children of which something else is wanted than of the tunnel, see ``wanted.py``.
+    :ivar asked: children of which something else is wanted than of the tunnel, see ``desired_state.py``.
+    :ivar unreadable: why this release cannot read its definition, empty where it can; the ``definition`` is then what
+        is left of it (``definition/remnant.py``), and is neither negotiated nor ever written back.
     """
 
     number: int
@@ -56,6 +59,7 @@ class Stored:
     definition: Definition
     children: dict[str, int]
     asked: dict[str, bool] = field(default_factory=dict)
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +145,17 @@ class Store:
         self._connection.close()
 
     def load(self) -> dict[str, Stored]:
-        """Every tunnel by name, in the order of their numbers.
+        """Every tunnel by name, in the order of their numbers, also those whose definition cannot be read.
 
-        :raises MissingError: a row cannot be read.
+        :raises MissingError: the file is damaged.
         """
         try:
             tunnels = self._connection.execute(
-                "SELECT number, name, owner, wanted, definition FROM tunnel ORDER BY number"
+                # Octets, so that text which is none spoils one row alone.
+                "SELECT number, name, owner, wanted, CAST(definition AS BLOB) FROM tunnel ORDER BY number"
             ).fetchall()
             return self._read(tunnels)
-        except (sqlite3.Error, ValueError) as exc:
+        except sqlite3.Error as exc:
             raise self._unusable(exc) from None
 
     def commit(self, changes: Iterable[Put | Remove]) -> dict[str, Stored | None]:
@@ -206,25 +211,23 @@ class Store:
         children = {child: known[child] for child in wanted}
         return Stored(number, name, change.owner, change.wanted, change.definition, children, change.asked)
 
-    def _read(self, tunnels: list[tuple[int, str, str, str, str]]) -> dict[str, Stored]:
+    def _read(self, tunnels: list[tuple[int, str, str, str, bytes]]) -> dict[str, Stored]:
         children: dict[int, dict[str, int]] = {}
         asked: dict[int, dict[str, bool]] = {}
         for number, tunnel, name, up in self._connection.execute("SELECT number, tunnel, name, asked FROM child"):
             children.setdefault(tunnel, {})[name] = number
             if up is not None:
                 asked.setdefault(tunnel, {})[name] = bool(up)
-        return {
-            name: Stored(
-                number,
-                name,
-                owner,
-                wanted,
-                parse_stored(json.loads(text)),
-                children.get(number, {}),
-                asked.get(number, {}),
-            )
-            for number, name, owner, wanted, text in tunnels
-        }
+        rows = {}
+        for number, name, owner, wanted, text in tunnels:
+            definition, problem = read_stored(name, text)
+            numbers = children.get(number, {})
+            strange = [child["name"] for child in definition.document["children"] if child["name"] not in numbers]
+            if strange:
+                definition = definition.without(strange)
+                problem = problem or f"its child {strange[0]} has no number"
+            rows[name] = Stored(number, name, owner, wanted, definition, numbers, asked.get(number, {}), problem)
+        return rows
 
 
 def _make_place(path: Path) -> None:

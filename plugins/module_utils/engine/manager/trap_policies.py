@@ -123,14 +123,16 @@ class TrapPolicies:
             child["name"] for child in children if holds_place(row.wanted, row.asked, child) or child["name"] in left
         }
         remote = connection.remote_address
+        # Of what cannot be read nobody knows whether it is all there: what is held stays held.
+        kept = dict(laid) if row.unreadable else {}
         if local is not None and remote is not None:
-            return {
+            return kept | {
                 child.name: trap_of(child, row.owner, row.name, local, remote)
                 for child in connection.children
                 if child.name in held
             }
         # Where there is no way to the peer just now, or none is known: what is held stays held.
-        return {
+        return kept | {
             child.name: laid[child.name]
             for child in connection.children
             if child.name in held and child.name in laid and _same_packets(laid[child.name], child)

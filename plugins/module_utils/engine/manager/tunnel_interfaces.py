@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from ..definition.interface import if_id_of
 from ..definition.schema import Problems
 from ..errors import InputError
-from ..kernel.interfaces import Interface
+from ..kernel.interfaces import ALIAS, Interface
 from .host import KernelHost
 from .plan import Step
 from .store import Stored
@@ -52,11 +52,15 @@ class TunnelInterfaces:
     def sweep(self, rows: Iterable[Stored]) -> None:
         """Remove interfaces that an earlier run made and nobody defines any more; the others stay untouched.
 
+        Of a tunnel whose definition cannot be read, that it has none may be what cannot be read.
+
         :raises KernelError: the kernel refused.
         """
+        rows = list(rows)
         wanted = {(interface.name, interface.if_id) for row in rows if (interface := interface_of(row))}
+        unknown = {f"{ALIAS}{row.owner}/{row.name}" for row in rows if row.unreadable and interface_of(row) is None}
         for link in self._host.own_links():
-            if (link.name, link.if_id) not in wanted:
+            if (link.name, link.if_id) not in wanted and link.alias not in unknown:
                 self._host.remove_interface(link.name, link.alias)
 
     def stand(self, row: Stored) -> None:

@@ -22,6 +22,7 @@ from ..selector import Selector
 from .action_executor import claimant
 from .desired_policies import DesiredPolicies
 from .desired_state import answers_packets
+from .found_places import FoundPlaces
 from .host import KernelHost
 from .log import Log
 from .numbers import Numbers
@@ -29,7 +30,17 @@ from .peer_errors import PeerErrors
 from .plan import Step
 from .repairs import Record
 from .retry import Retry
-from .states import UNKNOWN, Condition, Notice, condition, living, needed, on_old_terms, starts_itself
+from .states import (
+    UNKNOWN,
+    Condition,
+    Notice,
+    condition,
+    living,
+    needed,
+    of_unreadable,
+    on_old_terms,
+    starts_itself,
+)
 from .store import Stored
 from .trap_policies import TrapPolicies
 from .tunnel_interfaces import TunnelInterfaces
@@ -69,6 +80,7 @@ class Tunnels:
         self.retry = Retry(random.random)
         self.modes: dict[int, str] = {}
         self.traps = TrapPolicies(host, policies)
+        self.found = FoundPlaces(policies)
         self.interfaces = TunnelInterfaces(host)
         self.numbers = Numbers(host.registry.directory)
         self.changed: Callable[[str], None] = lambda name: None
@@ -95,11 +107,15 @@ class Tunnels:
         self.rows[row.name] = row
         # It stands before a packet can come through it, and while nothing does.
         self._stand(row)
+        if row.unreadable:
+            self._end_unreadable(row)
+            return
         if row.wanted == "inactive":
             self._retract(row.name)
             return
         self._define(row)
         self._lay_traps(row)
+        self._let_go_found(row.name)
         if starts_itself(row):
             if row.name not in self.retry:
                 self.retry.want(row.name, self._clock())
@@ -112,14 +128,35 @@ class Tunnels:
         if row.wanted != "inactive":
             self._define(row)
 
+    def _end_unreadable(self, row: Stored) -> None:
+        """Run nothing of a tunnel whose definition cannot be read; unless it is stopped, let nothing out in clear."""
+        up = {child.config.name for sa in self._endpoint.registry.of_tunnel(row.name) for child in sa.children.values()}
+        self.traps.leave(row.name, up)
+        self._act(self._endpoint.stop(row.name, self._clock()))
+        if row.wanted == "inactive":
+            self._retract(row.name)
+            return
+        self._endpoint.undefine(row.name)
+        self.retry.forget(row.name)
+        self._connect(row)
+        self._lay_traps(row)
+
+    def _let_go_found(self, name: str) -> None:
+        """What was found of a tunnel is not needed: what holds its places now is known."""
+        for refusal in self.found.let_go(name):
+            self._log.error(str(refusal.problem), tunnel=name)
+
     def _define(self, row: Stored) -> None:
+        self._endpoint.define(self._connect(row))
+
+    def _connect(self, row: Stored) -> Connection:
         connection = connection_of(row.definition, self._reqids(row), if_id_of(row.definition.document, row.number))
         self._forget_peer(row.name)
         self._connections[row.name] = connection
         self._peers.enter(row.name, connection.remote_address)
         for child in connection.children:
             self.modes[child.reqid] = child.mode
-        self._endpoint.define(connection)
+        return connection
 
     def carry_out(self, step: Step, row: Stored | None) -> None:
         """Do one step of a plan; ``row`` is what the database now holds, None once it is removed."""
@@ -233,7 +270,7 @@ class Tunnels:
         """
         names = self._host.registry.names(event.reqid)
         row = self.rows.get(names.tunnel) if names else None
-        if row is None or row.wanted == "inactive" or row.name not in self._connections:
+        if row is None or row.wanted == "inactive" or row.unreadable or row.name not in self._connections:
             return
         if not _answers(row, names.child):
             return
@@ -261,6 +298,8 @@ class Tunnels:
         row = self.rows.get(name)
         if row is None:
             return UNKNOWN
+        if row.unreadable:
+            return of_unreadable(row)
         sas, notice = self._endpoint.registry.of_tunnel(name), self._notices.get(name)
         how = condition(row, sas, self.traps.of(name), notice, self.disturbance(name))
         how = on_old_terms(row, how, bool(self._endpoint.awaited(name)), notice)
@@ -461,6 +500,7 @@ class Tunnels:
     def _retract(self, name: str) -> None:
         """Let nobody start a tunnel; a retired IKE SA stays with its children."""
         self._endpoint.undefine(name)
+        self._let_go_found(name)
         self.retry.forget(name)
         self._notices.pop(name, None)
         try:
@@ -486,6 +526,8 @@ class Tunnels:
         sas = self._endpoint.registry.of_tunnel(row.name)
         peer = connection.remote_id
         if any(sa.children and peer is not None and not (sa.remote_id and peer.matches(sa.remote_id)) for sa in sas):
+            return []
+        if row.unreadable:
             return []
         if row.definition.document["role"] == "responder":
             return row.children
