@@ -11,8 +11,15 @@ import sys
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.table import (
+    OPTIONS,
+    UNKNOWN_CHOICE,
+    UNKNOWN_OPTION,
+)
 
 MINIMUM_PYTHON = (3, 9)
+
+METHOD_NOT_FOUND = -32601  # of JSON-RPC 2.0
 
 ARGUMENTS: dict[str, Any] = {"control_socket": {"type": "path", "default": "/run/fleet-ipsec/control.sock"}}
 
@@ -61,8 +68,47 @@ class Manager:
             return self._client.call(method, params, timeout)
         except self._refusals as refusal:
             details = getattr(refusal, "data", None) or {}
+            news = beyond(getattr(refusal, "code", 0), details.get("problems", []))
+            if news is not None:
+                self._module.fail_json(msg=_outdated(news, method, details.get("version")))
             problems = [{**each, "field": _in_a_task(each["field"])} for each in details.get("problems", [])]
             self._module.fail_json(msg=_in_a_task(str(refusal)), problems=problems)
+
+
+def beyond(code: int, problems: list[dict[str, Any]]) -> list[str] | None:
+    """What of this collection a manager is too old for, by the problems that it has with a call; None if nothing.
+
+    What nobody knows never comes to the manager: Ansible refuses it. So an option or a choice that the manager does not
+    know, and this collection does, is newer than the manager.
+    """
+    if code == METHOD_NOT_FOUND:
+        return []
+    rows = {row.path: row for row in OPTIONS}
+    news = []
+    for problem in problems:
+        path = _path(problem["field"])
+        row = rows.get(path)
+        if problem["problem"] == UNKNOWN_OPTION:
+            news.append(f"{path} (since {row.since})" if row is not None else path)
+        elif (
+            problem["problem"] == UNKNOWN_CHOICE and row is not None and problem["value"] in row.schema.get("enum", ())
+        ):
+            news.append(f"{path}: {problem['value']}")
+    return list(dict.fromkeys(news)) or None
+
+
+def _path(field: str) -> str:
+    """The path of an option, without whose it is."""
+    return re.sub(r"\[\d+\]", "", re.sub(r"^definitions\[[^\]]*\]\.", "", field))
+
+
+def _outdated(news: list[str], method: str, version: str | None) -> str:
+    release = f" (version {version})" if version else ""
+    what = f"does not know {', '.join(news)}" if news else f"has no method {method}"
+    return (
+        f"upgrade the gateway first: its tunnel manager{release} is older than this collection and {what}; run role "
+        "fleet.ipsec.gateway for it (playbook fleet.ipsec.site), then this task again"
+    )
 
 
 def _in_a_task(text: str) -> str:

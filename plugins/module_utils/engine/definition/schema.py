@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import InputError, a_few
+from .table import UNKNOWN_CHOICE, UNKNOWN_OPTION
 
 Schema = dict[str, Any]
 Format = Callable[[Any, str], Any]
@@ -97,9 +98,7 @@ def _object(value: dict[Any, Any], schema: Schema, field: str, problems: list[In
     prefix = f"{field}." if field else ""
     for key in value:
         if key not in properties:
-            problems.append(
-                InputError(f"{prefix}{key}", _HIDDEN, "is not a known option", nearest(str(key), properties))
-            )
+            problems.append(InputError(f"{prefix}{key}", _HIDDEN, UNKNOWN_OPTION, nearest(str(key), properties)))
     result = {}
     for key, rule in properties.items():
         given = value.get(key)
@@ -133,7 +132,7 @@ def _scalar(value: Any, schema: Schema, field: str, problems: list[InputError], 
             return value
     if "enum" in schema and value not in schema["enum"]:
         words = [str(word) for word in schema["enum"]]
-        problems.append(InputError(field, value, "is not one of the choices", nearest(str(value), words)))
+        problems.append(InputError(field, value, UNKNOWN_CHOICE, nearest(str(value), words)))
     if "minimum" in schema and value < schema["minimum"]:
         problems.append(InputError(field, value, "is too small", f"at least {schema['minimum']}"))
     if "maximum" in schema and value > schema["maximum"]:

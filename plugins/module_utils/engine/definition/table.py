@@ -21,6 +21,10 @@ IMPACTS = ("none", "hot", "rekey", "re-establish")
 
 MAX_SECONDS = 30 * 86400
 
+# How a manager says that it does not know something. A collection that does takes these words for those of an older
+# manager, so they are the same in every release.
+UNKNOWN_OPTION, UNKNOWN_CHOICE = "is not a known option", "is not one of the choices"
+
 
 class Option(NamedTuple):
     """One option, or a section of options.

@@ -27,7 +27,7 @@ from .client import (
     RpcError,
 )
 from .log import Log
-from .methods import METHODS, check_params
+from .methods import METHODS, VERSION, check_params
 
 Json = Any
 # What serves a method: checked parameters, and the connection for those that stream.
@@ -180,7 +180,9 @@ def _error(exc: EngineError) -> dict[str, Json]:
         code, data = exc.code, exc.data
     elif isinstance(exc, InputError):
         problems = exc.problems if isinstance(exc, Problems) else (exc,)
-        code, data = INVALID_PARAMS, _problem(exc) | {"problems": [_problem(problem) for problem in problems]}
+        # The version tells a client that knows more options than this manager why it does not take them.
+        told = {"problems": [_problem(problem) for problem in problems], "version": VERSION}
+        code, data = INVALID_PARAMS, _problem(exc) | told
     elif isinstance(exc, MissingError):
         code, data = MISSING, {"what": exc.what, "remedy": exc.remedy}
     elif isinstance(exc, KernelError):

@@ -17,14 +17,13 @@ from ..definition.schema import nearest
 from ..errors import InputError
 from .control import Connection, Handler
 from .listing import listing, look, select, shown_repairs
-from .methods import API
+from .methods import API, VERSION
 from .plan import Plan, make_plan, stored_changes
 from .renames import renames
 from .repairs import Told
 from .runtime import Runtime
 from .states import UNKNOWN, Condition, reached
 
-VERSION = "1.0.0"
 _SLICE = 25  # tunnels looked at or changed before the loop turns to others
 
 T = TypeVar("T")
