@@ -69,6 +69,7 @@ def both_ends(chance: Chance, number: int) -> tuple[Connection, Connection]:
         dpd_delay=chance.one_of((0.0, 30.0, 30.0)),
         retransmit_timeout=chance.one_of((10.0, 60.0)),
         encapsulation="force" if chance.happens(0.1) else "auto",
+        fragment_size=0,  # recorded before messages were divided
     )
     west = mirror(east)
     if chance.happens(0.25):

@@ -122,4 +122,5 @@ def _stranger(chance: Chance, name: str, address: str) -> Connection:
         remote_address=WEST,
         remote_id=None,
         retransmit_timeout=3.0,
+        fragment_size=0,
     )

@@ -64,6 +64,8 @@ class Connection:
     :ivar dpd_delay: seconds of silence before a liveness check, 0 for none (RFC 7296 section 2.4).
     :ivar retransmit_timeout: seconds for which a request is repeated before the peer counts as unreachable.
     :ivar starts: whether this end may begin an IKE SA of its own accord.
+    :ivar fragment_size: octets of the packets that a protected message is divided into where it is larger, IP header
+        included; 0 never divides, nor takes what the peer divides (RFC 7383).
     :ivar encapsulation: ``auto`` (when a NAT is found) or ``force`` (always UDP).
     """
 
@@ -84,3 +86,4 @@ class Connection:
     answers: bool = True
     retransmit_timeout: float = 60.0
     starts: bool = True
+    fragment_size: int = 1280

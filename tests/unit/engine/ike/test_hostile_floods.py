@@ -236,7 +236,7 @@ def test_failed_authentications_count_while_they_are_kept_and_only_their_answer_
     # Who looks at a tunnel, as for each report of it, does not meet them.
     assert not engine.registry.by_tunnel and not engine.registry.strangers()
     for octets, path, answer, sa in kept[:3]:
-        assert sa.state.value == "refused" and len(sa.answer) < 200
+        assert sa.state.value == "refused" and len(sa.answer[0]) < 200
         assert not any((sa.handshake, sa.keys, sa.choice, sa.seal, sa.open, sa.secret, sa.local_id, sa.remote_id))
         assert sends(engine.receive(octets, path, world.now)) == [answer]
     assert wrong_auth(engine, spoofed(1), world.now) is not None  # other addresses get in, with a cookie

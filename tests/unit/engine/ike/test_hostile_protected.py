@@ -273,7 +273,7 @@ def test_agreed_algorithms_must_suit_the_tunnel_that_the_peer_turns_out_to_belon
 
 def test_a_definition_that_goes_while_it_is_used_does_no_harm() -> None:
     world, sa = half_open()
-    request = sa.request.datagram
+    request = sa.request.datagrams[0]
     world.west.engine.undefine("t")
     (answer,) = sends(hand(world, world.west, request))
     assert types(opened(sa, answer)) == [N.AUTHENTICATION_FAILED]

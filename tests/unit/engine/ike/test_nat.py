@@ -169,7 +169,7 @@ def test_a_peer_that_goes_on_at_the_other_port_without_a_nat() -> None:
     assert sa is not None
     world.run(0.01)
     sa = ike_sa(world.east, "auth_sent")
-    request, floated = sa.request.datagram, Path(WEST, 4500, EAST, 4500, True)
+    request, floated = sa.request.datagrams[0], Path(WEST, 4500, EAST, 4500, True)
     world.wire.clear()
     (answer,) = [a for a in hand(world, world.west, request, floated) if hasattr(a, "datagram")]
     assert answer.path == floated and world.west.sas()[0].path == floated
@@ -201,7 +201,7 @@ def test_the_packet_that_wants_a_child_comes_first_in_its_selectors() -> None:
     packet = (parse_selector("10.1.2.3/32[tcp/40000]"), parse_selector("10.2.3.4/32[tcp/443]"))
     world.east.do(world.east.engine.kernel_event(Acquire(1, *packet), world.now))
     world.run(0.025)
-    asked = opened(ike_sa(world.west, "init_answered"), ike_sa(world.east, "auth_sent").request.datagram)
+    asked = opened(ike_sa(world.west, "init_answered"), ike_sa(world.east, "auth_sent").request.datagrams[0])
     assert asked.one(TSi).selectors == (packet[0], *child().local)
     assert asked.one(TSr).selectors == (packet[1], *child().remote)
     world.run(1.0)
@@ -209,7 +209,7 @@ def test_the_packet_that_wants_a_child_comes_first_in_its_selectors() -> None:
     assert [str(s) for s in world.west.kernel.sending(1).local_selectors] == ["10.2.0.0/16"]
     packet = (parse_selector("10.3.2.3/32"), parse_selector("10.4.3.4/32"))
     world.east.do(world.east.engine.kernel_event(Acquire(2, *packet), world.now))
-    asked = opened(ike_sa(world.west), ike_sa(world.east).request.datagram)
+    asked = opened(ike_sa(world.west), ike_sa(world.east).request.datagrams[0])
     assert asked.one(TSi).selectors == (packet[0], *voice().local)
     world.run(1.0)
     world.check(2)

@@ -74,15 +74,17 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
         return
     if sa.state is State.REFUSED:
         return
-    first, chain = opened(sa, Message.read(header, datagram))
+    whole = opened(context, sa, header, datagram)
+    if whole is None:
+        return
     context.touch(sa)
     before = sa.state
     if before in AUTHENTICATED:
         lifecycle.heard(context, sa, path)
         children.prove(context, sa)  # it asks the next thing when it has the answer to the one before
-    got = Incoming(header, Payloads(()), datagram, path)
+    got = Incoming(header, Payloads(()), whole.datagram, path)
     try:
-        got = got._replace(payloads=Payloads(parse_payloads(first, chain)))
+        got = got._replace(payloads=Payloads(parse_payloads(whole.first, whole.chain)))
         kind = table.request_kind(header.exchange, got.payloads)
         row = table.request_row(sa.state, kind) if kind else None
         if row is None:
@@ -144,14 +146,16 @@ def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
         context.touch(sa)
         _init_answer(context, sa, header, datagram, path)
         return
-    first, chain = opened(sa, Message.read(header, datagram))
+    whole = opened(context, sa, header, datagram)
+    if whole is None:
+        return
     context.touch(sa)
     before = sa.state
     sa.request = None
     sa.next_id += 1
     lifecycle.heard(context, sa, path)
     try:
-        payloads = Payloads(parse_payloads(first, chain))
+        payloads = Payloads(parse_payloads(whole.first, whole.chain))
         row = table.answer_row(sa.state, kind, payloads)
         if row is None:
             raise IkeError(NotifyType.INVALID_SYNTAX, f"the answer to {kind.value} lacks what it must have")

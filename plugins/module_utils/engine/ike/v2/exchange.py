@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 from ...errors import IkeError
 from ...wire.header import INITIATOR, RESPONSE, Header
-from ...wire.v2.message import Message, encode_message, encode_sealed
-from ...wire.v2.numbers import ExchangeType
+from ...wire.v2.message import Message, encode_message
+from ...wire.v2.numbers import ExchangeType, PayloadType
 from ...wire.v2.payloads import Payloads
-from ...wire.v2.sealed import Sealed
+from ...wire.v2.sealed import Sealed, SealedFragment
 from ..actions import Path, Send
 from .context import Context
+from .features import fragmentation
+from .features.fragmentation import Whole, seal_message
 from .sa import IkeSa, Request, Task
 
 
@@ -33,23 +35,28 @@ def send_request(context: Context, sa: IkeSa, exchange: int, payloads: Sequence[
     """Send our next request and remember it until its answer comes."""
     flags = INITIATOR if sa.initiator else 0
     if exchange == ExchangeType.IKE_SA_INIT:
-        datagram = encode_message(sa.spi_i, bytes(8), exchange, flags, 0, payloads)
+        datagrams: tuple[bytes, ...] = (encode_message(sa.spi_i, bytes(8), exchange, flags, 0, payloads),)
     else:
-        datagram = _protect(context, sa, exchange, flags, sa.next_id, payloads)
+        datagrams = seal_message(context, sa, exchange, flags, sa.next_id, payloads)
     pause = context.settings.retransmit[0]
-    sa.request = Request(sa.next_id, datagram, task, 1, context.now + pause)
-    context.actions.append(Send(datagram, sa.path))
+    sa.request = Request(sa.next_id, datagrams, task, 1, context.now + pause)
+    send(context, datagrams, sa.path)
     context.touch(sa)
+
+
+def send(context: Context, datagrams: Sequence[bytes], path: Path) -> None:
+    """All datagrams of one message."""
+    context.actions += [Send(datagram, path) for datagram in datagrams]
 
 
 def send_answer(context: Context, sa: IkeSa, got: Incoming, payloads: Sequence[Any]) -> None:
     """Answer the peer's request the way it came (RFC 7296 section 2.11) and keep the answer for its retransmissions."""
     header = got.header
     flags = RESPONSE | (INITIATOR if sa.initiator else 0)
-    sa.answer = _protect(context, sa, header.exchange, flags, header.message_id, payloads)
+    sa.answer = seal_message(context, sa, header.exchange, flags, header.message_id, payloads)
     sa.answer_to, sa.answered_digest = header.message_id, hashlib.sha256(got.datagram).digest()
     sa.expected_id = header.message_id + 1
-    context.actions.append(Send(sa.answer, got.path))
+    send(context, sa.answer, got.path)
 
 
 def last_word(context: Context, sa: IkeSa, payload: Any) -> None:
@@ -61,20 +68,24 @@ def last_word(context: Context, sa: IkeSa, payload: Any) -> None:
     if sa.request is not None:
         sa.next_id += 1
     flags = INITIATOR if sa.initiator else 0
-    datagram = _protect(context, sa, ExchangeType.INFORMATIONAL, flags, sa.next_id, [payload])
-    context.actions.append(Send(datagram, sa.path))
+    send(context, seal_message(context, sa, ExchangeType.INFORMATIONAL, flags, sa.next_id, [payload]), sa.path)
     context.touch(sa)
 
 
 def repeats_answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> bool:
     """Whether this is a retransmission of the last answered request; if so, repeat the answer.
 
-    Other octets under the same Message ID are not a retransmission and get nothing.
+    Other octets under the same Message ID are not a retransmission and get nothing, unless the peer divides the same
+    message in another way.
+
+    :raises IkeError: with notify 0, for a fragment that is forged.
     """
     if header.message_id != sa.answer_to:
         return False
-    if hashlib.sha256(datagram).digest() == sa.answered_digest:
-        context.actions.append(Send(sa.answer, path))
+    if hashlib.sha256(datagram).digest() == sa.answered_digest or (
+        header.next_payload == PayloadType.SKF and fragmentation.repeats(sa, Message.read(header, datagram))
+    ):
+        send(context, sa.answer, path)
     return True
 
 
@@ -88,7 +99,7 @@ def retransmit(context: Context, sa: IkeSa) -> bool:
         return False
     request.deadline = context.now + pause
     request.tries += 1
-    context.actions.append(Send(request.datagram, sa.path))
+    send(context, request.datagrams, sa.path)
     context.report("retransmit", sa, exchange=request.task.kind.value, tries=request.tries)
     return True
 
@@ -113,22 +124,15 @@ def unprotected(context: Context, header: Header, path: Path, payloads: Sequence
         context.actions.append(Send(datagram, path))
 
 
-def opened(sa: IkeSa, message: Message) -> tuple[int, bytes]:
-    """The type of the first payload and the octets of all payloads of a protected message of the peer.
+def opened(context: Context, sa: IkeSa, header: Header, datagram: bytes) -> Whole | None:
+    """What a protected message of the peer holds; None as long as fragments of it lack.
 
     :raises IkeError: with notify 0 when it is not protected or fails its integrity check.
     """
+    message = Message.read(header, datagram)
     sealed = message.sealed
+    if isinstance(sealed, SealedFragment):
+        return fragmentation.take(context, sa, header, message, datagram)
     if not isinstance(sealed, Sealed) or sa.open is None:
         raise IkeError(0, "a message that must be protected is not")
-    return sealed.inner_next_payload, sa.open.open(message.sealed_head, sealed.body)
-
-
-def _protect(context: Context, sa: IkeSa, exchange: int, flags: int, message_id: int, payloads: Sequence[Any]) -> bytes:
-    sealer, entropy = sa.seal, context.entropy
-    if sealer is None:
-        raise ValueError("an IKE SA without keys cannot protect a message")
-    return encode_sealed(
-        sa.spi_i, sa.spi_r, exchange, flags, message_id, payloads,
-        sealer.sealed_length, lambda head, plaintext: sealer.seal(head, plaintext, entropy),
-    )  # fmt: skip
+    return Whole(sealed.inner_next_payload, sa.open.open(message.sealed_head, sealed.body), datagram)

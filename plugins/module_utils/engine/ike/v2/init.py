@@ -25,6 +25,7 @@ from ..connection import Connection
 from . import nat
 from .context import Context
 from .exchange import Incoming, unprotected
+from .features import fragmentation
 from .sa import Handshake, IkeSa, Kind, Request, State, Task
 
 NONCE_OCTETS = 32
@@ -70,6 +71,7 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
         KE(handshake.group, handshake.exchange.public),
         Nonce(handshake.nonce_i),
         *nat.notifies(sa.spi_i, bytes(8), sa.path, sa.connection.encapsulation),
+        *fragmentation.offer(sa.connection),
     ]
     return ExchangeType.IKE_SA_INIT, payloads
 
@@ -86,9 +88,10 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     shared = handshake.exchange.finish(ke.data)
     sa.spi_r = got.header.responder_spi
     handshake.nonce_r = got.payloads.one(Nonce).data
-    handshake.sent, handshake.received = request.datagram, got.datagram
+    (handshake.sent,), handshake.received = request.datagrams, got.datagram
     _install_keys(sa, choice, shared)
     handshake.exchange = None
+    fragmentation.agree(sa, got.payloads)
     sa.nat_local, sa.nat_remote = nat.detect(got.payloads, sa.spi_i, sa.spi_r, sa.path)
     if sa.nat_local or sa.nat_remote or sa.connection.encapsulation == "force":
         sa.nat = True
@@ -164,7 +167,7 @@ def _open(context: Context, got: Incoming, offered: SA, ke: KE, nonce: Nonce, pr
         wanted = choice.ke.transform_id if choice.ke else 0
         unprotected(context, header, path, [Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))])
         return None
-    room = header.length - _answer_octets(payloads, choice)
+    room = header.length - _answer_octets(connection, payloads, choice)
     if room < 0 and not proven:
         # A forged source would be sent more octets through us than the forger spent.
         _demand_cookie(context, got)
@@ -182,11 +185,13 @@ def _open(context: Context, got: Incoming, offered: SA, ke: KE, nonce: Nonce, pr
         sa.nat_local, sa.nat_remote = nat.detect(payloads, sa.spi_i, bytes(8), path)
         sa.nat = sa.nat_local or sa.nat_remote or connection.encapsulation == "force"
         answer += nat.notifies(sa.spi_i, spi_r, path, connection.encapsulation)
+    fragmentation.agree(sa, payloads)
+    answer += fragmentation.answer(connection, payloads)
     if room >= CHILDLESS_OCTETS:
         answer.append(CHILDLESS)
-    sa.answer = handshake.sent = encode_message(sa.spi_i, spi_r, header.exchange, RESPONSE, 0, answer)
-    sa.answer_to = 0
-    context.actions.append(Send(sa.answer, path))
+    handshake.sent = encode_message(sa.spi_i, spi_r, header.exchange, RESPONSE, 0, answer)
+    sa.answer, sa.answer_to = (handshake.sent,), 0
+    context.actions.append(Send(handshake.sent, path))
     sa.expires_at = context.now + context.settings.half_open_lifetime
     context.registry.open(sa, path, datagram)
     context.half_open.enter(path.remote_address)
@@ -224,10 +229,10 @@ def _full(context: Context, path: Path) -> bool:
     )
 
 
-def _answer_octets(payloads: Payloads, choice: Choice) -> int:
+def _answer_octets(connection: Connection, payloads: Payloads, choice: Choice) -> int:
     """Octets of the answer that this choice leads to, at least."""
     public_octets = choice.ke.answer_octets if choice.ke is not None else 0
-    answer = [SA((choice.proposal,)), KE(0, bytes(public_octets))]
+    answer = [SA((choice.proposal,)), KE(0, bytes(public_octets)), *fragmentation.answer(connection, payloads)]
     if nat.does_traversal(payloads):
         answer += (payloads.notify(nat.SOURCE), payloads.notify(nat.DESTINATION))
     return HEADER_OCTETS + PAYLOAD_HEAD + NONCE_OCTETS + sum(PAYLOAD_HEAD + len(part.encode()) for part in answer)

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from ..actions import Path, Send
+from ..actions import Path
 from . import beside, children
 from .context import Context
+from .exchange import send
 from .sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
 
 STAYS = (Kind.REKEY_IKE, Kind.DELETE_IKE, Kind.INFORM)  # queued work that is about the old IKE SA itself
@@ -154,7 +155,7 @@ def follow_path(context: Context, sa: IkeSa, path: Path) -> None:
     sa.path = path
     context.report("moved", sa, path=f"{path.remote_address}/{path.remote_port}")
     if sa.request is not None:
-        context.actions.append(Send(sa.request.datagram, path))  # it may have gone to where nobody is any more
+        send(context, sa.request.datagrams, path)  # it may have gone to where nobody is any more
     for child in sa.children.values():
         if child.state is ChildState.INSTALLED:
             child.rekey_at = min(child.rekey_at, max(context.now, child.created + context.settings.move_pause))

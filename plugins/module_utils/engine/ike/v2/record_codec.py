@@ -77,6 +77,11 @@ def _named(kind: type) -> Codec:
 
 PLAIN = None
 OCTETS = Codec(bytes.hex, bytes.fromhex)
+# One is kept as text, several as a list.
+DATAGRAMS = Codec(
+    lambda datagrams: datagrams[0].hex() if len(datagrams) == 1 else [datagram.hex() for datagram in datagrams],
+    lambda data: tuple(bytes.fromhex(one) for one in ([data] if isinstance(data, str) else data)),
+)
 SECRET = Codec(lambda secret: secret.reveal().hex(), lambda data: Secret(bytes.fromhex(data)))
 IDENTITY = Codec(lambda identity: [identity.type, identity.data.hex()], lambda d: Identity(d[0], bytes.fromhex(d[1])))
 SELECTOR = Codec(
@@ -245,7 +250,7 @@ TASK = Shape(
         "packet": _optional(SELECTORS),
     },
 )
-REQUEST = Shape(Request, {"message_id": PLAIN, "datagram": OCTETS})
+REQUEST = Shape(Request, {"message_id": PLAIN, "datagrams": DATAGRAMS})
 IKE_SA = Shape(
     IkeSa,
     {
@@ -263,7 +268,7 @@ IKE_SA = Shape(
         "next_id": PLAIN,
         "expected_id": PLAIN,
         "answered_digest": OCTETS,
-        "answer": OCTETS,
+        "answer": DATAGRAMS,
         "answer_to": PLAIN,
         "lowest_nonce": OCTETS,
         "nat": PLAIN,
@@ -281,6 +286,7 @@ IKE_SA = Shape(
         "unfit": Codec(list, tuple),
         "settle_at": PLAIN,
         "superseded": PLAIN,
+        "fragmentation": PLAIN,
     },
 )
 SHAPES = (IKE_SA, CHILD_SHAPE, TASK, REQUEST, CHILD_SA, CHOICE, KEYS, CONFIG, IKE_PROPOSAL, ESP_PROPOSAL)
@@ -304,6 +310,7 @@ NOT_KEPT: dict[type, dict[str, str]] = {
         "handshake": "none any more in the states that are kept",
         "opening": "a late copy of the first message may open an IKE SA that comes to nothing",
         "wake": "the timers are set anew",
+        "partials": "the peer sends the whole message again",
     },
     Child: {},
     Request: {

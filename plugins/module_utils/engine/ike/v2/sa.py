@@ -148,13 +148,32 @@ class Task:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """Our outstanding request (window size 1, RFC 7296 section 2.3)."""
+    """Our outstanding request (window size 1, RFC 7296 section 2.3), in one datagram or in fragments."""
 
     message_id: int
-    datagram: bytes
+    datagrams: tuple[bytes, ...]
     task: Task
     tries: int
     deadline: float
+
+
+@dataclass(slots=True, eq=False)
+class Partial:
+    """What has come of a message of the peer in fragments (RFC 7383) so far.
+
+    :ivar head: what all of its fragments have in common: exchange type, flags and Message ID; ``total``: how many.
+    :ivar expires: when it is dropped.
+    :ivar first: type of the first payload; ``datagram``: the first fragment as it came.
+    :ivar chunks: by number of the fragment, its share of the payloads; ``octets``: of all of them.
+    """
+
+    head: tuple[int, int, int]
+    total: int
+    expires: float
+    first: int = 0
+    datagram: bytes = b""
+    octets: int = 0
+    chunks: dict[int, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -188,8 +207,8 @@ class IkeSa:
     :ivar number: unique while the engine lives.
     :ivar initiator: whether we were its original initiator (the I flag of our messages).
     :ivar next_id: Message ID of our next request; ``expected_id`` of the peer's next request.
-    :ivar answered_digest: SHA-256 of the peer's last request; ``answer``: ours to it, repeated on
-        a retransmission; ``answer_to``: its Message ID, -1 before the first.
+    :ivar answered_digest: SHA-256 of the peer's last request, or of its first fragment; ``answer``: the datagrams of
+        ours to it, repeated on a retransmission; ``answer_to``: its Message ID, -1 before the first.
     :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
     :ivar secret: the pre-shared key that authenticated the peer.
     :ivar nat: whether ESP travels in UDP; ``nat_local``: we are behind a NAT, ``nat_remote``: the peer is.
@@ -204,6 +223,8 @@ class IkeSa:
     :ivar unfit: names of the children that the peer refused in its IKE_AUTH, or while it takes over.
     :ivar settle_at: when to look whether another IKE SA of the tunnel is one too many, 0 for never.
     :ivar superseded: its definition has changed since in what an IKE SA cannot change; see supersede.py.
+    :ivar fragmentation: whether both ends take messages in fragments; ``partials``: what has come of the peer's request
+        (False) and of its answer (True) so far.
     :ivar wake: when its next deadline is due, as entered in the timer heap.
     """
 
@@ -227,7 +248,7 @@ class IkeSa:
     expected_id: int = 0
     request: Request | None = None
     answered_digest: bytes = b""
-    answer: bytes = b""
+    answer: tuple[bytes, ...] = ()
     answer_to: int = -1
     lowest_nonce: bytes = b""
     queue: list[Task] = field(default_factory=list)
@@ -249,6 +270,8 @@ class IkeSa:
     unfit: tuple[str, ...] = ()
     settle_at: float = 0.0
     superseded: bool = False
+    fragmentation: bool = False
+    partials: dict[bool, Partial] = field(default_factory=dict)
 
     @property
     def local_spi(self) -> bytes:

@@ -24,6 +24,7 @@ from .init import install_sealers
 from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, TASK, Links, Unreadable
 from .sa import Child, ChildState, IkeSa, State, Task
 
+_DATAGRAMS, _DATAGRAM = "datagrams", "datagram"  # of a request: the field, and its name in a record
 FORMAT = 1  # grows when records of before cannot be read any more; a new field with a default needs no new one
 
 
@@ -37,6 +38,7 @@ def freeze(sa: IkeSa) -> dict[str, Any]:
     record["children"] = [_freeze_child(child) for child in sa.children.values()]
     if sa.request is not None:
         record["request"] = REQUEST.freeze(sa.request)
+        record["request"][_DATAGRAM] = record["request"].pop(_DATAGRAMS)
         record["task"] = TASK.freeze(sa.request.task)
     if sa.queue:
         record["queue"] = [TASK.freeze(task) for task in sa.queue]
@@ -120,9 +122,9 @@ def _thaw_one(
         child.state = ChildState.GONE  # unless it is found with another IKE SA
     sa.queue = [TASK.thaw(data, links) for data in record.get("queue", ())]
     if "request" in record:
-        sa.request = REQUEST.thaw(
-            record["request"], links, task=TASK.thaw(record["task"], links), tries=0, deadline=now
-        )
+        request = dict(record["request"])
+        request[_DATAGRAMS] = request.pop(_DATAGRAM)
+        sa.request = REQUEST.thaw(request, links, task=TASK.thaw(record["task"], links), tries=0, deadline=now)
     install_sealers(sa)
     sa.seal.messages = record["sealed"]
     return sa, loose, links

@@ -10,6 +10,7 @@ from ...wire.v2.numbers import ProtocolId
 from . import beside, children, lifecycle, twins
 from .context import Context
 from .exchange import last_word, retransmit
+from .features import fragmentation
 from .sa import Child, ChildState, IkeSa, Kind, State, Task
 
 NEVER = float("inf")
@@ -18,6 +19,8 @@ NEVER = float("inf")
 def deadline(context: Context, sa: IkeSa) -> float:
     """When this IKE SA has to be looked at next; infinity for never."""
     due = [sa.request.deadline] if sa.request else [task.not_before for task in sa.queue]
+    if sa.partials:
+        due.append(fragmentation.expires(sa))
     if _ends_by_itself(sa):
         due.append(sa.expires_at)
     if sa.state is State.ESTABLISHED:
@@ -40,6 +43,8 @@ def wake(context: Context, sa: IkeSa) -> None:
     """Do what is due."""
     now = context.now
     context.touch(sa)
+    if sa.partials:
+        fragmentation.drop_expired(sa, now)
     if _ends_by_itself(sa) and now >= sa.expires_at:
         _expire(context, sa)
         return

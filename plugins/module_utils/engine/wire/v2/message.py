@@ -40,6 +40,7 @@ __all__ = [
     "encode_message",
     "encode_payloads",
     "encode_sealed",
+    "encode_sealed_chain",
     "encode_sealed_fragment",
     "parse_payloads",
 ]
@@ -210,9 +211,25 @@ def encode_sealed(
         returns initialization vector, ciphertext and integrity check value.
     :returns: the datagram.
     """
-    first, plain = encode_payloads(payloads)
+    first, chain = encode_payloads(payloads)
+    outline = initiator_spi, responder_spi, exchange, flags, message_id
+    return encode_sealed_chain(*outline, first, chain, sealed_length, seal)
+
+
+def encode_sealed_chain(
+    initiator_spi: bytes,
+    responder_spi: bytes,
+    exchange: int,
+    flags: int,
+    message_id: int,
+    first: int,
+    chain: bytes,
+    sealed_length: Lengths,
+    seal: Seal,
+) -> bytes:
+    """As :func:`encode_sealed`, of payloads that are encoded: see :func:`encode_payloads`."""
     outline = Header(initiator_spi, responder_spi, PayloadType.SK, _MAJOR, 0, exchange, flags, message_id, 0)
-    return _encode_closed(outline, first, b"", plain, sealed_length, seal)
+    return _encode_closed(outline, first, b"", chain, sealed_length, seal)
 
 
 def encode_sealed_fragment(
