@@ -29,6 +29,10 @@ class _AbsentPart:
         self.__getattr__("such class")
 
 
+class _NeverRaised(Exception):
+    """Stands for the exception of a tag that is wrong where there is no library to raise it."""
+
+
 _ABSENT: Any = _AbsentPart()
 
 try:
@@ -44,18 +48,17 @@ try:
     from cryptography.hazmat.primitives.serialization import NoEncryption as NoEncryption
     from cryptography.hazmat.primitives.serialization import PrivateFormat as PrivateFormat
     from cryptography.hazmat.primitives.serialization import PublicFormat as PublicFormat
+
+    BadTag: type[Exception] = InvalidTag
 except ImportError as exc:
     PROBLEM: str | None = str(exc)
-    ec = x25519 = Cipher = algorithms = modes = AESGCM = ChaCha20Poly1305 = _ABSENT
-    Encoding = NoEncryption = PrivateFormat = PublicFormat = _ABSENT
-
-    class BadTag(Exception):
-        """Stands in where there is no library to raise it."""
-
+    _NAMES = "ec x25519 Cipher algorithms modes AESGCM ChaCha20Poly1305"
+    _FORMS = "Encoding NoEncryption PrivateFormat PublicFormat"
+    globals().update(dict.fromkeys(f"{_NAMES} {_FORMS}".split(), _ABSENT))
+    BadTag = _NeverRaised
     _refused: tuple[type[Exception], ...] = ()
 else:
     PROBLEM = None
-    BadTag = InvalidTag  # type: ignore[misc]
     _refused = (UnsupportedAlgorithm,)
 
 try:
@@ -72,7 +75,7 @@ try:
     from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES as TripleDES
 except ImportError:
     # Before 43 it stands among the others; a version that has dropped it there has it in ``decrepit`` or nowhere.
-    TripleDES = _ABSENT if PROBLEM else getattr(algorithms, "TripleDES", _ABSENT)
+    globals()["TripleDES"] = _ABSENT if PROBLEM else getattr(algorithms, "TripleDES", _ABSENT)
 
 # What tells of a primitive that this version cannot compute here: a class that it lost or has not got yet, a size that
 # it does not know, an algorithm that the library under it was built without.

@@ -158,7 +158,7 @@ _known: dict[tuple[object, ...], tuple[Any, ...]] = {}
 def _read(
     spec: str | Sequence[str], field: str, profiles: _Profiles, parse: Callable[[str, str, bool], _P]
 ) -> tuple[_P, ...]:
-    items = _items(spec, field, profiles)
+    items: list[tuple[str, str]] = _items(spec, field, profiles)
     key = (parse, *[text for text, _field in items])
     proposals = _known.get(key)
     if proposals is None:

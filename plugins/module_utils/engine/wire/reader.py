@@ -63,15 +63,18 @@ class Reader:
 
     def u16(self) -> int:
         """The next 2 octets as a number."""
-        return _U16.unpack_from(self.data, self._advance(2))[0]
+        number: int = _U16.unpack_from(self.data, self._advance(2))[0]
+        return number
 
     def u32(self) -> int:
         """The next 4 octets as a number."""
-        return _U32.unpack_from(self.data, self._advance(4))[0]
+        number: int = _U32.unpack_from(self.data, self._advance(4))[0]
+        return number
 
     def u64(self) -> int:
         """The next 8 octets as a number."""
-        return _U64.unpack_from(self.data, self._advance(8))[0]
+        number: int = _U64.unpack_from(self.data, self._advance(8))[0]
+        return number
 
     def unpack(self, layout: Struct) -> tuple[Any, ...]:
         """The next ``layout.size`` octets as the fields of ``layout``."""

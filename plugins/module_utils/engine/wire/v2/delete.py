@@ -10,11 +10,12 @@ from typing import ClassVar
 
 from ...errors import IkeError
 from ...newer_python import dataclass
-from ..reader import INVALID_SYNTAX, Reader
+from ..budget import INVALID_SYNTAX
+from ..reader import Reader
 from .numbers import PayloadType, ProtocolId
 
 _HEAD = Struct("!BBH")
-_SPI_SIZES = {ProtocolId.IKE: 0, ProtocolId.AH: 4, ProtocolId.ESP: 4}
+_SPI_SIZES: dict[int, int] = {ProtocolId.IKE: 0, ProtocolId.AH: 4, ProtocolId.ESP: 4}
 
 
 @dataclass(frozen=True, slots=True)

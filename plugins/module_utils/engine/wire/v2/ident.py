@@ -10,10 +10,11 @@ from typing import ClassVar, TypeVar
 from ...errors import IkeError
 from ...identity import LONGEST, Identity
 from ...newer_python import dataclass
-from ..reader import INVALID_SYNTAX, Reader
+from ..budget import INVALID_SYNTAX
+from ..reader import Reader
 from .numbers import IdType, PayloadType
 
-_ADDRESS_SIZES = {IdType.IPV4_ADDR: 4, IdType.IPV6_ADDR: 16}
+_ADDRESS_SIZES: dict[int, int] = {IdType.IPV4_ADDR: 4, IdType.IPV6_ADDR: 16}
 _NAMES = (IdType.FQDN, IdType.RFC822_ADDR)
 _DER = (IdType.DER_ASN1_DN, IdType.DER_ASN1_GN)
 

@@ -13,9 +13,9 @@ from typing import Any
 from ...errors import IkeError
 from ...newer_python import dataclass
 from .. import header as ike_header
-from ..budget import Budget
+from ..budget import INVALID_SYNTAX, Budget
 from ..header import Header
-from ..reader import INVALID_SYNTAX, Reader
+from ..reader import Reader
 from .auth import AUTH
 from .cert import CERT, CERTREQ
 from .config import CP
@@ -159,7 +159,8 @@ def encode_payloads(payloads: Iterable[Payload]) -> tuple[int, bytes]:
     :returns: type of the first one (0 without any) and the octets of the chain.
     :raises ValueError: for a payload of more than 65535 octets.
     """
-    following, parts = 0, []
+    following = 0
+    parts: list[bytes] = []
     for payload in reversed(tuple(payloads)):
         body = payload.encode()
         parts += (body, _head(following, _CRITICAL if getattr(payload, "critical", False) else 0, len(body)))

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from ...errors import IkeError
 from ...newer_python import dataclass
-from ..reader import INVALID_SYNTAX, Reader
+from ..budget import INVALID_SYNTAX
+from ..reader import Reader
 from .numbers import PayloadType
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from ...errors import IkeError
-from ..reader import INVALID_SYNTAX
+from ..budget import INVALID_SYNTAX
 from .cert import CERT, CERTREQ
 from .delete import Delete
 from .notify import Notify
@@ -56,7 +56,7 @@ class Payloads:
 
     def one(self, kind: type[P]) -> P | None:
         """The first payload of this class, None when there is none."""
-        found = self._by_class.get(kind)
+        found: list[P] | None = self._by_class.get(kind)
         return found[0] if found else None
 
     def need(self, kind: type[P]) -> P:
@@ -64,7 +64,7 @@ class Payloads:
 
         :raises IkeError: INVALID_SYNTAX when there is none.
         """
-        found = self._by_class.get(kind)
+        found: list[P] | None = self._by_class.get(kind)
         if not found:
             raise IkeError(INVALID_SYNTAX, f"the {kind.__name__} payload is missing")
         return found[0]

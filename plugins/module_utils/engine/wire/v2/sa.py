@@ -11,7 +11,8 @@ from typing import ClassVar
 
 from ...errors import IkeError
 from ...newer_python import dataclass, zip
-from ..reader import INVALID_SYNTAX, Reader
+from ..budget import INVALID_SYNTAX
+from ..reader import Reader
 from .numbers import AttributeType, PayloadType, ProtocolId
 
 # Last substructure, reserved, length; then what is behind it in a proposal and in a transform.

@@ -11,7 +11,8 @@ from typing import ClassVar, TypeVar
 from ...errors import IkeError
 from ...newer_python import dataclass
 from ...selector import OPAQUE_PORT, Selector
-from ..reader import INVALID_SYNTAX, Reader
+from ..budget import INVALID_SYNTAX
+from ..reader import Reader
 from .numbers import PayloadType, TsType
 
 _HEAD = Struct("!BBH")
