@@ -37,7 +37,7 @@ class FoundPlaces:
         if policy.direction != OUT or not policy.templates:
             return  # what goes out tells the rest
         template = policy.templates[0]
-        local, remote = _sides(policy.selector)
+        local, remote = sides_of(policy.selector)
         spec = ChildSpec(
             reqid=child_reqid(policy.reqid),
             owner=names.owner,
@@ -63,7 +63,7 @@ class FoundPlaces:
         return self._policies.settle() if held else []
 
 
-def _sides(s: KernelSelector) -> tuple[Selector, Selector]:
+def sides_of(s: KernelSelector) -> tuple[Selector, Selector]:
     """(local, remote) selectors of which the kernel's becomes: the ports are all that its masks leave open."""
     open_source, open_destination = ~s.source_port_mask & 0xFFFF, ~s.destination_port_mask & 0xFFFF
     if s.protocol in _ICMP:

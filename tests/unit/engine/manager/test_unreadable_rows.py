@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import sqlite3
@@ -15,14 +16,20 @@ import pytest
 from engine.definition.schema import Problems
 from engine.ike.settings import Settings
 from engine.kernel.events import AcquireEvent
+from engine.kernel.policies import combine
+from engine.manager.found_places import sides_of
 from engine.manager.journal import FILE_NAME
 from engine.manager.listing import listing, look
 from engine.manager.methods import check_params
 from engine.manager.plan import make_plan, stored_changes
 from engine.manager.runtime import Runtime
 from engine.manager.store import Put, Store
-from engine.selector import parse_selector
+from engine.newer_python import zip
+from engine.selector import ANY_PORT as ANY
+from engine.selector import Selector, parse_selector
 from fake_kernel import FakeHost
+from hypothesis import given
+from hypothesis import strategies as st
 from manager_lab import SECRET
 from test_adoption import Restarting
 from test_manager_runtime import outbound
@@ -277,3 +284,25 @@ def test_a_row_that_cannot_be_read_loses_no_other(tmp_path):
     store.close()
     assert list(rows) == list("abcd") and [bool(row.unreadable) for row in rows.values()] == [True, True, True, False]
     assert rows["a"].children == {"lan": 1} and "lan has no number" in rows["c"].unreadable
+
+
+PORTS = st.one_of(
+    st.just((0, 65535)),
+    st.tuples(st.integers(0, 65535), st.integers(0, 65535)).map(sorted).map(tuple),
+)
+SIDES = st.tuples(
+    st.sampled_from([0, 1, 6, 17]), PORTS, PORTS, st.integers(0, 32), st.integers(0, 32), st.integers(0, 2**32 - 1)
+)
+
+
+@given(SIDES)
+def test_a_place_that_is_found_is_held_to_the_last_port(side):
+    """What is held comes of the policies that were found, whatever ports they are for."""
+    protocol, here_ports, there_ports, here_bits, there_bits, address = side
+    networks = [ipaddress.ip_network((address, bits), strict=False) for bits in (here_bits, there_bits)]
+    ports = (here_ports, there_ports) if protocol in (6, 17) else (here_ports, here_ports) if protocol else (ANY, ANY)
+    here, there = (
+        Selector.from_network(network, protocol, each) for network, each in zip(networks, ports, strict=True)
+    )
+    for found in combine(here, there):
+        assert list(combine(*sides_of(found))) == [found]
