@@ -117,7 +117,10 @@ def test_every_row_is_whole():
         assert row.text.strip() and row.text[0].isalnum(), row.path
         assert re.fullmatch(r"\d+\.\d+\.\d+", row.since), row.path
         assert row.impact in (IMPACTS if not is_section(row) and last != "name" else ("", *IMPACTS)), row.path
-        assert "description" not in row.schema and "required" not in row.schema, f"{row.path}: that has a column"
+        assert not {"description", "required", "only"} & row.schema.keys(), f"{row.path}: that has a column"
+        if row.only:
+            tag = ROWS[f"{outer}.{ROWS[outer].schema['tag']}"]
+            assert set(row.only) <= set(tag.schema["enum"]) and not tag.only, row.path
 
 
 def test_what_a_module_imports_at_once_is_read_by_pythons_that_are_too_old():

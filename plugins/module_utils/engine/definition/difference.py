@@ -76,7 +76,7 @@ def worst(found: Iterable[Change]) -> str:
 def _at(document: dict[str, Any], path: str) -> Any:
     value: Any = document
     for key in path.split("."):
-        value = value and value[key]  # a tunnel may have no interface
+        value = value and value.get(key)  # a tunnel may have no interface, and not what belongs to another method
     return value
 
 

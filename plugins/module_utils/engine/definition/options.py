@@ -21,7 +21,8 @@ def tree(rows: Iterable[Option]) -> dict[str, Any]:
             section = _inner(section["properties"][key])
         if row.required:
             section.setdefault("required", []).append(last)
-        section.setdefault("properties", {})[last] = {**_copied(row.schema), "description": row.text}
+        only = {"only": list(row.only)} if row.only else {}
+        section.setdefault("properties", {})[last] = {**_copied(row.schema), **only, "description": row.text}
     return root
 
 

@@ -6,6 +6,9 @@
 The part of JSON Schema that the tables use: ``type`` (one or a list), ``properties``, ``required``, ``items``,
 ``minItems``, ``enum``, ``minimum``, ``maximum``, ``default``, ``format``. An object takes no key that is not in its
 ``properties``. A key whose value is null counts as not given, which is how Ansible passes unset options.
+
+And one thing of our own, for alternatives: where an object has a ``tag``, the name of one of its properties, the value
+of that one decides which others it has. Those that say ``only`` belong to the values listed there.
 """
 
 from __future__ import annotations
@@ -100,8 +103,14 @@ def _object(value: dict[Any, Any], schema: Schema, field: str, problems: list[In
         if key not in properties:
             problems.append(InputError(f"{prefix}{key}", _HIDDEN, UNKNOWN_OPTION, nearest(str(key), properties)))
     result = {}
+    kind = _kind(value, schema)
     for key, rule in properties.items():
         given = value.get(key)
+        if "only" in rule and kind not in rule["only"]:
+            # Of an object whose tag cannot be read nobody knows what belongs to it.
+            if given is not None and kind is not None:
+                problems.append(_of_another_kind(f"{prefix}{key}", rule["only"], f"{schema['tag']}: {kind}"))
+            continue
         if given is None:
             if key in schema.get("required", ()):
                 problems.append(InputError(f"{prefix}{key}", None, "is missing", rule.get("remedy", "give it")))
@@ -113,6 +122,22 @@ def _object(value: dict[Any, Any], schema: Schema, field: str, problems: list[In
             continue
         result[key] = conform(given, rule, f"{prefix}{key}", problems, formats)
     return result
+
+
+def _kind(value: dict[Any, Any], schema: Schema) -> Any:
+    """Which alternative an object is, by its tag; None where there are none, or it is none of them."""
+    if "tag" not in schema:
+        return None
+    rule = schema["properties"][schema["tag"]]
+    given = value.get(schema["tag"])
+    kind = rule.get("default") if given is None else given
+    return kind if kind in rule["enum"] else None
+
+
+def _of_another_kind(field: str, kinds: list[str], kind: str) -> InputError:
+    tag = kind.partition(":")[0]
+    remedy = f"leave it out, or write {tag}: {' or '.join(kinds)}"
+    return InputError(field, _HIDDEN, f"has no meaning with {kind}", remedy)
 
 
 def _array(value: Any, schema: Schema, field: str, problems: list[InputError], formats: Any) -> Any:

@@ -36,6 +36,7 @@ class Option(NamedTuple):
     :ivar since: the release of the collection that has it first.
     :ivar text: what it means, for people.
     :ivar required: whether its section is no good without it.
+    :ivar only: the values of its section's ``tag`` that it belongs to, empty for all.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Option(NamedTuple):
     since: str
     text: str
     required: bool = False
+    only: tuple[str, ...] = ()
 
 
 def _integer(**limits: int) -> dict[str, Any]:
@@ -107,8 +109,8 @@ OPTIONS = (
     ),
     Option(
         "auth",
-        # A secret in the wrong place is not shown either.
-        {"type": "object", "writeOnly": True, "remedy": "give auth: {method: psk, secret: …}"},
+        # The method decides what else there is. A secret in the wrong place is not shown either.
+        {"type": "object", "tag": "method", "writeOnly": True, "remedy": "give auth: {method: psk, secret: …}"},
         "",
         "0.1.0",
         "How the two ends prove who they are.",
@@ -116,7 +118,7 @@ OPTIONS = (
     ),
     Option("auth.method", _choice("psk"), "re-establish", "0.1.0", "How both ends prove who they are."),
     # The next authentication uses the keys, so that a rotation loses nothing.
-    Option("auth.secret", _SECRET, "hot", "0.1.0", "Pre-shared key.", required=True),
+    Option("auth.secret", _SECRET, "hot", "0.1.0", "Pre-shared key.", required=True, only=("psk",)),
     Option(
         "auth.also_accept",
         {
@@ -128,6 +130,7 @@ OPTIONS = (
         "hot",
         "0.1.0",
         "Keys taken from the peer besides, while a rotation is under way.",
+        only=("psk",),
     ),
     Option(
         "role",
