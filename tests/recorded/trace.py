@@ -19,7 +19,7 @@ class Trace:
     """The lines of one simulation.
 
     :ivar lines: every verb with what the engine returned.
-    :ivar records: what was to be kept for another process after each verb: the number of an IKE SA, and its record.
+    :ivar records: what was to be kept for another process after each verb: the keys of records, and them.
     """
 
     def __init__(self) -> None:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import heapq
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+
+from tests.kept_records import KeptRecords
 
 from .chance import Chance
 from .definitions import EAST, WEST
@@ -61,7 +61,7 @@ class Host:
         self.asleep = False
         self._settings, self._seed, self._lives = settings, seed, 0
         self._spi = (seed % 200 + 1) << 24
-        self._kept: dict[int, str] = {}
+        self._kept = KeptRecords()
         self.engine = self._new_engine()
 
     def define(self, connection: Connection) -> None:
@@ -95,13 +95,8 @@ class Host:
             actions = []
         trace.returned(actions)
         trace.lines.append(f"    deadline {self.engine.next_deadline()!r}")
-        for number, record in self.engine.changes().items():
-            text = json.dumps(record, sort_keys=True)
-            trace.records.append(f"{number} {text}")
-            if record is None:
-                self._kept.pop(number, None)
-            else:
-                self._kept[number] = text
+        changes = self._kept.take(self.engine)
+        trace.records.extend(f"{key.part} {key.ike} {key.child} {text}" for key, text in changes.items())
         return actions
 
     def perform(self, actions: Iterable[Action]) -> None:
@@ -130,8 +125,7 @@ class Host:
         self.call("resume", self._resume)
 
     def _resume(self, now: float) -> list[Action]:
-        records: list[dict[str, Any]] = [json.loads(text) for text in self._kept.values()]
-        actions, problems = self.engine.resume(records, now)
+        actions, problems = self.engine.resume(self._kept.records(), now)
         for tunnel, problem in sorted(problems.items()):
             self.world.trace.say(now, self.name, f"lost {tunnel}: {problem}")
         return actions

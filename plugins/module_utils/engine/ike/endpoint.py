@@ -10,9 +10,8 @@ Every verb takes the time (seconds, any monotonic origin) and returns the list o
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
@@ -34,6 +33,7 @@ from .actions import (
 )
 from .connection import ChildConfig, Connection
 from .connections import Connections
+from .records import Changes, Records
 from .settings import Settings
 from .v2 import children, handover, init, lifecycle, stop, supersede, timers
 from .v2.children import serves, takes
@@ -41,8 +41,9 @@ from .v2.context import Context, Registry
 from .v2.cookie import Cookies, HalfOpen, Refusals
 from .v2.dispatch import new_peer, pump, receive
 from .v2.exchange import unprotected
+from .v2.record_changes import RecordChanges
 from .v2.sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
-from .v2.snapshot import freeze, thaw
+from .v2.snapshot import thaw
 from .views import IkeView, view
 
 # (local address, remote address, IP protocol, reqid) -> SPI; raises KernelError.
@@ -67,7 +68,7 @@ class Endpoint:
         self.refusals = Refusals(self.settings.half_open_lifetime)
         self._heap: list[tuple[float, int]] = []
         self._waiting: dict[int, IkeSa] = {}
-        self._touched: dict[int, IkeSa] = {}
+        self._records = RecordChanges()
 
     # Definitions
 
@@ -83,7 +84,7 @@ class Endpoint:
             sa.connection = connection
         for sa in self.registry.of_tunnel(connection.name):
             sa.connection = connection
-            self._touched[sa.number] = sa
+            self._records.touch(sa)
             for child in sa.children.values():
                 supersede.redefine(child, configs.get(child.config.name, child.config))
             if sa.handshake is not None:
@@ -216,7 +217,7 @@ class Endpoint:
             self.registry.rename(sa, replace(sa.connection, name=new))
             for child in sa.children.values():
                 child.sa = replace(child.sa, tunnel=new)
-            self._touched[sa.number] = sa
+            self._records.touch(sa)
 
     def receive(self, datagram: bytes, path: Path, now: float) -> list[Action]:
         """Take an IKE message (without the non-ESP marker) that came along ``path``."""
@@ -281,19 +282,18 @@ class Endpoint:
     @property
     def changed(self) -> bool:
         """Whether :meth:`changes` has something to tell."""
-        return bool(self._touched)
+        return bool(self._records)
 
-    def changes(self) -> dict[int, dict[str, Any] | None]:
-        """By number, the IKE SAs that the verbs since the last call touched, frozen; None for one not to be kept.
+    def changes(self) -> Changes:
+        """The records of IKE SAs that the verbs since the last call changed; None for one not to be kept any more.
 
         Kept are those whose peer is authenticated: a stranger cannot make anybody keep something. To be asked after
         each verb and stored before its actions are performed: what was stored is then never behind what a peer has
         seen, and :meth:`resume` uses no Message ID and no IV twice.
         """
-        touched, self._touched = self._touched, {}
-        return {number: freeze(sa) if sa.state in AUTHENTICATED else None for number, sa in touched.items()}
+        return self._records.take()
 
-    def resume(self, records: Iterable[Mapping[str, Any]], now: float) -> tuple[list[Action], dict[str, str]]:
+    def resume(self, records: Records, now: float) -> tuple[list[Action], dict[str, str]]:
         """Go on with IKE SAs that another endpoint, of which nothing runs any more, had; first define their tunnels.
 
         Requests without an answer are due at once, and have all their tries again.
@@ -302,6 +302,7 @@ class Endpoint:
         :returns: what to do, and by tunnel why its records cannot be used: it has no IKE SA then.
         """
         thawed = thaw(records, self.connections.get, now)
+        self._records.replace(records)
         context = Context(self, now)
         for sa in thawed.sas:
             self.registry.resume(sa)
@@ -322,7 +323,7 @@ class Endpoint:
         """Begin queued work and set the timers of all SAs that this call touched."""
         while context.touched:
             sa = context.touched.popitem()[1]
-            self._touched[sa.number] = sa
+            self._records.touch(sa)
             supersede.settle(context, sa.connection.name)
             lifecycle.end_retirement(sa)
             handover.settle(context, sa)

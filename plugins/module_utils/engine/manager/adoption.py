@@ -44,7 +44,7 @@ def adopt(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
     """
     for row in kept.rows.values():
         runtime.tunnels.resume(row)
-    pending, problems = runtime.endpoint.resume(kept.sas, runtime.clock())
+    pending, problems = runtime.endpoint.resume(kept.records, runtime.clock())
     _claim(runtime)
     for tunnel, problem in problems.items():
         runtime.log.warning("its state cannot be used, it is set up anew", tunnel=tunnel, problem=problem)

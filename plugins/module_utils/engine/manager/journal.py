@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from ..definition.parsing import parse_stored
 from ..errors import EngineError, MissingError
 from ..ike.actions import Action, Send
+from ..ike.records import Changes, RecordKey
 from ..ike.v2.action_codec import freeze_actions
 from ..newer_python import zip
 from ..private_directory import NO_LINK
@@ -29,25 +30,26 @@ from .log import Log
 from .store import Stored
 
 FILE_NAME = "live"
-_MAGIC = "fleet-ipsec live state 1"
+_MAGIC = "fleet-ipsec live state 2"
+_OLDER = ("fleet-ipsec live state 1",)  # where each IKE SA is one record; read, and then begun anew
 _HEAD = 18  # octets before a frame's payload: length and CRC-32 in hexadecimal
 _SLACK = 1 << 20  # octets that the file may have beyond twice what is true
 _FRAME_LINES = 500  # in one frame of a journal begun anew
-_ROW, _SA = "tunnel", "sa"
+_ROW = "tunnel"
 
-Key = tuple[str, "str | int"]
+Key = tuple["str | int", ...]  # of a tunnel, its kind and name; of anything else a RecordKey
 _encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 class Kept(NamedTuple):
     """What the process before left.
 
-    :ivar rows: the tunnels in operation, by name. :ivar sas: records of ``Endpoint.changes``, oldest first.
+    :ivar rows: the tunnels in operation, by name. :ivar records: the latest ones of ``Endpoint.changes``.
     :ivar undone: frozen actions that it may not have got round to.
     """
 
     rows: dict[str, Stored]
-    sas: list[dict[str, Any]]
+    records: dict[RecordKey, dict[str, Any]]
     undone: list[list[Any]]
 
 
@@ -63,6 +65,8 @@ class Journal:
         self._path = os.path.join(directory, FILE_NAME)
         self._log = log
         self._first = f"{_MAGIC} {boot}\n".encode()
+        self._older = tuple(f"{magic} {boot}\n".encode() for magic in _OLDER)
+        self._is_older = False
         self._where: dict[Key, tuple[int, int]] = {}
         self._alive = 0
         self._size = 0
@@ -100,13 +104,14 @@ class Journal:
         except OSError as exc:
             raise MissingError(f"cannot write {self._path} ({exc.strerror})", "make room, or run as root") from None
         self._undone = bool(undone)
-        held = [_row(value, rows.get(name)) for (kind, name), value in found.items() if kind == _ROW]
-        sas = sorted(key for key in found if key[0] == _SA)
-        return Kept({row.name: row for row in held if row is not None}, [found[key] for key in sas], undone)
+        held = [_row(value, rows.get(key[1])) for key, value in found.items() if not isinstance(key, RecordKey)]
+        records = {key: value for key, value in found.items() if isinstance(key, RecordKey)}
+        return Kept({row.name: row for row in held if row is not None}, records, undone)
 
     def _whole(self, data: bytes) -> tuple[dict[Key, Any], list[list[Any]]]:
         """All that can be used: everything, or nothing where anything is not as we write it."""
-        if not data.startswith(self._first):
+        self._is_older = data.startswith(self._older)
+        if not self._is_older and not data.startswith(self._first):
             if data:
                 self._log.info("the state of another boot or release is not used")
             return {}, []
@@ -115,44 +120,41 @@ class Journal:
         except (ValueError, TypeError, RecursionError):
             # What stands before it is older: who goes on with it uses Message IDs and IVs for a second time.
             self._log.error("the state of the manager before is damaged and not used; all tunnels are set up anew")
-        self._where, self._alive, self._size = {}, 0, 0
+        self._where, self._alive, self._size, self._is_older = {}, 0, 0, False
         return {}, []
 
     def _parse(self, data: bytes) -> tuple[dict[Key, Any], list[list[Any]]]:
         found: dict[Key, Any] = {}
         undone: list[list[Any]] = []
-        self._size = len(self._first)
+        self._size = data.index(b"\n") + 1
         while (frame := _frame(data, self._size)) is not None:
             at = self._size + _HEAD
             undone = []
             for line in frame.splitlines(keepends=True):
-                kind, name, value = json.loads(line)
+                kind, *names, value = json.loads(line)
                 if kind == "do":
                     undone = _list(value)
-                elif kind != (_ROW if isinstance(name, str) else _SA) or not isinstance(value, (dict, type(None))):
+                elif not isinstance(value, (dict, type(None))):
                     raise ValueError(kind)
                 else:
-                    self._note((kind, name), at, len(line), value is None)
+                    key = _key(kind, names)
+                    self._note(key, at, len(line), value is None)
                     if value is None:
-                        found.pop((kind, name), None)
+                        found.pop(key, None)
                     else:
-                        found[kind, name] = value
+                        found[key] = value
                 at += len(line)
             self._size = at
         return found, undone
 
     # Writing
 
-    def keep(self, sas: Mapping[int, dict[str, Any] | None], actions: Iterable[Action]) -> None:
-        """Before ``actions`` are performed: how these IKE SAs are; None for one that is no more, or not to be kept.
+    def keep(self, changes: Changes, actions: Iterable[Action]) -> None:
+        """Before ``actions`` are performed: how the IKE SAs are by now.
 
         What was to be done before counts as done from now on.
         """
-        lines = [
-            ((_SA, number), record)
-            for number, record in sas.items()
-            if record is not None or (_SA, number) in self._where
-        ]
+        lines = [(key, record) for key, record in changes.items() if record is not None or key in self._where]
         if not lines:
             return
         todo = list(actions)
@@ -179,7 +181,7 @@ class Journal:
         texts = [_encode([*key, value]).encode() + b"\n" for key, value in lines]
         rest = _encode(["do", 0, todo]).encode() + b"\n" if todo else b""
         try:
-            if self._size > 2 * self._alive + _SLACK:
+            if self._is_older or self._size > 2 * self._alive + _SLACK:
                 self._begin_anew()
             at = self._write(b"".join(texts) + rest)
         except OSError as exc:
@@ -221,6 +223,7 @@ class Journal:
                     self._where[key] = at, len(text)
                     at += len(text)
             os.replace(fresh, self._path)
+            self._is_older = False
         finally:
             os.close(old)
 
@@ -258,6 +261,18 @@ def _frame(data: bytes, at: int) -> bytes | None:
     if zlib.crc32(payload) != check:
         raise ValueError("checksum")
     return payload
+
+
+def _key(kind: Any, names: list[Any]) -> Key:
+    """What a line is of.
+
+    :raises ValueError: nothing that we write of.
+    """
+    if kind == _ROW and len(names) == 1 and isinstance(names[0], str):
+        return _ROW, names[0]
+    if kind != _ROW and isinstance(kind, str) and len(names) in (1, 2) and all(type(each) is int for each in names):
+        return RecordKey(kind, *names)
+    raise ValueError(kind)
 
 
 def _list(value: Any) -> list[list[Any]]:

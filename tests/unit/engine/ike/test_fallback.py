@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -276,7 +275,7 @@ def test_a_refusal_survives_a_restart() -> None:
     one = next(iter(sa.children.values()))
     one.refusal = sa.refusal = Refusal("no_proposal_chosen", "the peer refused", 3)
     sa.unfit, sa.settle_at, sa.replaces = ("lan",), world.now + 5.0, sa
-    records: Iterable[dict[str, object]] = [freeze(sa)]
+    records = freeze(sa)
     heir = Endpoint(world.east.engine.entropy, world.east.engine.spis, world.east.engine.settings)
     heir.define(sa.connection)
     heir.resume(records, world.now)

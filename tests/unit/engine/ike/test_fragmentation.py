@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +19,8 @@ from engine.wire.header import INITIATOR, RESPONSE, Header
 from engine.wire.v2.message import encode_payloads, encode_sealed_fragment
 from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import ExchangeType, PayloadType
+
+from tests.kept_records import KeptRecords
 
 from .forge import ENTROPY, ike_sa
 from .world import EAST, LATENCY, WEST, World, child, east_connection, mirror, pair
@@ -208,10 +209,11 @@ def test_an_answer_in_fragments_survives_a_restart() -> None:
     world.run(0.015)
     answer = ike_sa(world.west).answer
     assert len(answer) > 2 and len(world.west.kernel.inbound) == count + 1
-    records = [json.loads(json.dumps(one)) for one in world.west.engine.changes().values() if one is not None]
+    kept = KeptRecords()
+    kept.take(world.west.engine)
     fresh = World().west
     fresh.engine.define(mirror(east_connection(**wide())))
-    fresh.engine.resume(records, world.now)
+    fresh.engine.resume(kept.records(), world.now)
     actions = fresh.engine.receive(sent[0], TO_WEST, world.now)
     assert tuple(action.datagram for action in actions if isinstance(action, Send)) == answer
 
@@ -219,12 +221,16 @@ def test_an_answer_in_fragments_survives_a_restart() -> None:
 def test_what_is_kept_of_a_message_in_one_datagram_reads_as_the_first_release_wrote_it() -> None:
     world = established(pair())
     world.east.do(world.east.engine.rekey("t", world.now))
-    (record,) = (json.loads(json.dumps(one)) for one in world.east.engine.changes().values() if one is not None)
+    kept = KeptRecords()
+    kept.take(world.east.engine)
+    records = kept.records()
+    (window,) = (record for key, record in records.items() if key.part == "window")
     (sent,) = ike_sa(world.east).request.datagrams
-    assert record["request"]["datagram"] == sent.hex()
+    assert window["request"]["datagram"] == sent.hex()
+    window["answer"] = "aabb"
     fresh = World().east
     fresh.engine.define(east_connection())
-    _actions, problems = fresh.engine.resume([record | {"answer": "aabb"}], world.now)
+    _actions, problems = fresh.engine.resume(records, world.now)
     sa = ike_sa(fresh)
     assert not problems and sa.answer == (b"\xaa\xbb",) and sa.request.datagrams == (sent,)
 

@@ -20,6 +20,7 @@ from engine.ike.v2.action_codec import freeze_actions, thaw_actions
 from engine.selector import parse_selector
 from engine.wire.header import Header
 
+from tests.kept_records import KeptRecords
 from tests.seeded_entropy import SeededEntropy
 
 from .test_rekey import DOINGS, settled
@@ -34,7 +35,7 @@ class Mortal:
 
     def __init__(self, host: Host, sealed: dict[tuple[bytes, bytes], bytes]) -> None:
         self.host = host
-        self.kept: dict[int, str] = {}
+        self.kept = KeptRecords()
         self.undone: list[Any] = []
         self.kill_at: int | None = None
         self.deaths = 0
@@ -45,11 +46,7 @@ class Mortal:
 
     def do(self, actions: list[Action]) -> None:
         """Keep first, then perform; and be killed on the way if that is due."""
-        for number, record in self.host.engine.changes().items():
-            if record is None:
-                self.kept.pop(number, None)
-            else:
-                self.kept[number] = json.dumps(record)
+        self.kept.take(self.host.engine)
         self.undone = json.loads(json.dumps(freeze_actions(actions)))
         for action in actions:
             if self.kill_at is not None:
@@ -87,8 +84,7 @@ class Mortal:
         host.engine = Endpoint(SeededEntropy(1000 * self.deaths + int(host.address[-1])), old.spis, self._settings)
         for connection in self._connections:
             host.engine.define(connection)
-        records = [json.loads(text) for text in self.kept.values()]
-        actions, problems = host.engine.resume(records, now)
+        actions, problems = host.engine.resume(self.kept.records(), now)
         assert not problems
         self._redo()
         self.do(actions)
@@ -185,7 +181,8 @@ def test_what_is_kept_is_all_there_is() -> None:
     DOINGS["new_child"](world, world.east)
     sa = next(iter(world.east.engine.registry.by_spi.values()))
     frozen = snapshot.freeze(sa)
-    thawed = snapshot.thaw([json.loads(json.dumps(frozen))], world.east.engine.connections.get, 5.0)
+    copy = {key: json.loads(json.dumps(record)) for key, record in frozen.items()}
+    thawed = snapshot.thaw(copy, world.east.engine.connections.get, 5.0)
     assert not thawed.problems
     again = thawed.sas[0]
     assert snapshot.freeze(again) == frozen

@@ -217,6 +217,7 @@ def take_up(context: Context, sa: IkeSa, child: Child) -> None:
         free = not has_successor(older) or older.successor.proof_at
         if older.number not in sa.children and older.state in SENDING and free:
             older.successor = child
+            _touch_owner(context, older)
     context.actions.append(InstallInbound(child.sa))
     context.touch(sa)
 
@@ -282,11 +283,14 @@ def switch_to(context: Context, child: Child) -> None:
         if any(other.number > child.number for other in closing):
             # By itself the newest one stands, but the peer does not receive on that any more.
             context.actions.append(PointPolicies(child.sa))
-        owner = context.registry.by_child_spi.get((child.sa.local_address, child.sa.spi_in))
-        if owner is not None:
-            context.touch(
-                owner[0]
-            )  # another IKE SA than the one of this context, maybe; it is to be kept that it sends
+        _touch_owner(context, child)
+
+
+def _touch_owner(context: Context, child: Child) -> None:
+    """What became of the child is to be kept, in another IKE SA than the one that this is about, maybe."""
+    owner = context.registry.by_child_spi.get((child.sa.local_address, child.sa.spi_in))
+    if owner is not None:
+        context.touch(owner[0])
 
 
 def is_replaced(context: Context, sa: IkeSa, child: Child) -> bool:

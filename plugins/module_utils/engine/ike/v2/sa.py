@@ -93,6 +93,7 @@ class Child:
     :ivar superseded: made of a definition that has changed since; see supersede.py.
     :ivar before: the definition before it changed last; that of a superseded one, None where it is ``config``.
     :ivar group: transform ID of the key exchange of its own that it was made with, 0 for none.
+    :ivar changed: whether any of this was set since its record was given, which sets it back (``record_changes.py``).
     """
 
     number: int
@@ -110,6 +111,12 @@ class Child:
     superseded: bool = False
     before: ChildConfig | None = None
     group: int = 0
+    changed: bool = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Here, where nobody who changes anything can forget it.
+        object.__setattr__(self, name, value)
+        object.__setattr__(self, "changed", name != "changed" or value)
 
 
 @dataclass(slots=True, eq=False)

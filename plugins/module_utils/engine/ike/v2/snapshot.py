@@ -3,13 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """IKE SAs as plain data, for who goes on with them in another process: what JSON can hold, keys included.
 
-How each field is frozen and thawed is in the tables of :mod:`.shapes`. References between IKE SAs and children are
-frozen as numbers and put back when all of them are thawed.
+An IKE SA is several records: what stands, what almost every message changes (its window), and each of its children.
+How each field is frozen and thawed is in the tables of :mod:`.record_codec`. References between IKE SAs and children
+are frozen as numbers and put back when all of them are thawed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ...crypto.proposals import EspProposal
@@ -20,46 +22,67 @@ from ...wire.v2.numbers import ProtocolId
 from ...wire.v2.sa import Proposal
 from ..actions import ChildSa
 from ..connection import ChildConfig, Connection, PskAuth
+from ..records import RecordKey, Records
 from .init import install_sealers
-from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, TASK, Links, Unreadable
+from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, TASK, WINDOW, Links, Unreadable
 from .sa import Child, ChildState, IkeSa, State, Task
 
 _DATAGRAMS, _DATAGRAM = "datagrams", "datagram"  # of a request: the field, and its name in a record
-FORMAT = 1  # grows when records of before cannot be read any more; a new field with a default needs no new one
+FORMAT = 2  # grows when records of before cannot be read any more; a new field with a default needs no new one
+_IN_ONE = 1  # the format of release 0.1.0: the record of an IKE SA holds its window and all its children
+SA, WINDOW_PART, CHILD_PART = "sa", "window", "child"
+
+# All that the record of what stands is made of; nothing of it is changed in place, so that two of these are equal
+# where the records are.
+standing = attrgetter(*STANDING.rows, "connection.name", "choice")
 
 
-def freeze(sa: IkeSa) -> dict[str, Any]:
-    """One IKE SA with its children and work; both ends know each other (``AUTHENTICATED``)."""
-    record = IKE_SA.freeze(sa)
+def freeze(sa: IkeSa) -> dict[RecordKey, dict[str, Any]]:
+    """All records of one IKE SA; both ends know each other (``AUTHENTICATED``)."""
+    records = {RecordKey(SA, sa.number): freeze_standing(sa), RecordKey(WINDOW_PART, sa.number): freeze_window(sa)}
+    for child in sa.children.values():
+        records[RecordKey(CHILD_PART, sa.number, child.number)] = freeze_child(child)
+    return records
+
+
+def freeze_standing(sa: IkeSa) -> dict[str, Any]:
+    """What an IKE SA agreed on, and how far its life has come."""
+    record = STANDING.freeze(sa)
     record["format"] = FORMAT
     record["tunnel"] = sa.connection.name
     record["choice"] = CHOICE.freeze(sa.choice)
+    return record
+
+
+def freeze_window(sa: IkeSa) -> dict[str, Any]:
+    """Its Message IDs, its last answer, what it has asked for, and what waits for its turn."""
+    record = WINDOW.freeze(sa)
     record["sealed"] = sa.seal.messages if sa.seal is not None else 0
-    record["children"] = [_freeze_child(child) for child in sa.children.values()]
     if sa.request is not None:
         record["request"] = REQUEST.freeze(sa.request)
         record["request"][_DATAGRAM] = record["request"].pop(_DATAGRAMS)
         record["task"] = TASK.freeze(sa.request.task)
     if sa.queue:
         record["queue"] = [TASK.freeze(task) for task in sa.queue]
-    loose = [_freeze_child(child) for child in _loose(sa)]
+    loose = [freeze_child(child) for child in _loose(sa)]
     if loose:
         record["loose"] = loose
     return record
 
 
-def _freeze_child(child: Child) -> dict[str, Any]:
+def freeze_child(child: Child) -> dict[str, Any]:
+    """One child."""
     return CHILD_SHAPE.freeze(child) | {"config": child.config.name}
 
 
 def _loose(sa: IkeSa) -> Iterator[Child]:
     """Children that are named here without being the IKE SA's: gone, or with another one."""
-    seen = set(sa.children)
-    named = [child.successor for child in sa.children.values()]
+    named = [child.successor for child in sa.children.values() if child.successor is not None]
     for task in _tasks(sa):
-        named += [task.child, task.theirs, task.child and task.child.successor]
+        named += [child for child in (task.child, task.theirs, task.child and task.child.successor) if child]
+    seen: set[int] = set()
     for child in named:
-        if child is not None and child.number not in seen:
+        if child.number not in sa.children and child.number not in seen:
             seen.add(child.number)
             yield child
 
@@ -78,7 +101,30 @@ class Thawed(NamedTuple):
     problems: dict[str, str]
 
 
-def thaw(records: Iterable[Mapping[str, Any]], connection_of: Callable[[str], Connection | None], now: float) -> Thawed:
+class _Parts(NamedTuple):
+    """The records of one IKE SA."""
+
+    standing: Mapping[str, Any]
+    window: Mapping[str, Any]
+    children: list[Mapping[str, Any]]
+
+
+def _parts(records: Records) -> Iterator[_Parts]:
+    """By IKE SA; a part that is not there is empty."""
+    nothing: Mapping[str, Any] = {}
+    children: dict[int, list[Mapping[str, Any]]] = {}
+    for key in sorted(key for key in records if key.part == CHILD_PART):
+        children.setdefault(key.ike, []).append(records[key])
+    for number in sorted({key.ike for key in records}):
+        standing = records.get(RecordKey(SA, number), nothing)
+        if standing.get("format") == _IN_ONE:
+            yield _Parts(standing, standing, standing.get("children", []))
+        else:
+            window = records.get(RecordKey(WINDOW_PART, number), nothing)
+            yield _Parts(standing, window, children.get(number, []))
+
+
+def thaw(records: Records, connection_of: Callable[[str], Connection | None], now: float) -> Thawed:
     """IKE SAs as they were frozen.
 
     :param connection_of: the definition of a tunnel, None for one that is not in operation any more.
@@ -86,11 +132,11 @@ def thaw(records: Iterable[Mapping[str, Any]], connection_of: Callable[[str], Co
     """
     problems: dict[str, str] = {}
     found: list[tuple[IkeSa, list[Child], Links]] = []
-    for record in records:
+    for parts in _parts(records):
         try:
-            found.append(_thaw_one(record, connection_of, now))
+            found.append(_thaw_one(parts, connection_of, now))
         except (EngineError, AttributeError, IndexError, KeyError, TypeError, ValueError) as exc:
-            problems[str(record.get("tunnel", ""))] = f"{type(exc).__name__}: {exc}"
+            problems[str(parts.standing.get("tunnel", ""))] = f"{type(exc).__name__}: {exc}"
     found = [one for one in found if one[0].connection.name not in problems]
     found.sort(key=lambda one: one[0].number)
     sas = {sa.number: sa for sa, _loose, _links in found}
@@ -104,29 +150,31 @@ def thaw(records: Iterable[Mapping[str, Any]], connection_of: Callable[[str], Co
 
 
 def _thaw_one(
-    record: Mapping[str, Any], connection_of: Callable[[str], Connection | None], now: float
+    parts: _Parts, connection_of: Callable[[str], Connection | None], now: float
 ) -> tuple[IkeSa, list[Child], Links]:
-    if record.get("format") != FORMAT:
-        raise Unreadable(f"a record of format {record.get('format')}, this release reads {FORMAT}")
+    record, window = parts.standing, parts.window
+    if record.get("format") not in (_IN_ONE, FORMAT):
+        raise Unreadable(f"a record of format {record.get('format')}, this release reads {_IN_ONE} to {FORMAT}")
     links: Links = []
-    own = {name: record[name] for name in record if name in IKE_SA.rows}
+    own = {name: record[name] for name in record if name in STANDING.rows}
+    own |= {name: window[name] for name in window if name in WINDOW.rows}
     choice = CHOICE.thaw(record["choice"], links, number=1, protocol=0, spi=b"", proposal=_NO_PROPOSAL)
     sa = IKE_SA.thaw(own, links, connection=_NOBODY, choice=choice)
     sa.connection = connection_of(record["tunnel"]) or _stand_in(record["tunnel"], sa)
     configs = {child.name: child for child in sa.connection.children}
-    for data in record["children"]:
+    for data in parts.children:
         child = _thaw_child(data, configs, links)
         sa.children[child.number] = child
-    loose = [_thaw_child(data, configs, links) for data in record.get("loose", ())]
+    loose = [_thaw_child(data, configs, links) for data in window.get("loose", ())]
     for child in loose:
         child.state = ChildState.GONE  # unless it is found with another IKE SA
-    sa.queue = [TASK.thaw(data, links) for data in record.get("queue", ())]
-    if "request" in record:
-        request = dict(record["request"])
+    sa.queue = [TASK.thaw(data, links) for data in window.get("queue", ())]
+    if "request" in window:
+        request, task = dict(window["request"]), TASK.thaw(window["task"], links)
         request[_DATAGRAMS] = request.pop(_DATAGRAM)
-        sa.request = REQUEST.thaw(request, links, task=TASK.thaw(record["task"], links), tries=0, deadline=now)
+        sa.request = REQUEST.thaw(request, links, task=task, tries=0, deadline=now)
     install_sealers(sa)
-    sa.seal.messages = record["sealed"]
+    sa.seal.messages = window["sealed"]
     return sa, loose, links
 
 

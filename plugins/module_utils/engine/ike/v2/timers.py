@@ -31,12 +31,21 @@ def deadline(context: Context, sa: IkeSa) -> float:
         due.append(NEVER if sa.retired else sa.rekey_at)
         if sa.connection.dpd_delay and sa.request is None:
             due.append(sa.last_heard + _delay(context, sa))
-        for child in sa.children.values():
-            if child.proof_at and sa.request is None:
-                due.append(child.proof_at)
-            rekeyed = child.state is ChildState.INSTALLED and not sa.retired
-            due.append(min(child.rekey_at, child.expires_at) if rekeyed else child.expires_at)
+        due.append(_first_of_children(sa))
     return min(due, default=NEVER)
+
+
+def _first_of_children(sa: IkeSa) -> float:
+    """Asked after every message, of as many children as there are: so it calls nothing."""
+    first, rekeys, asks, installed = NEVER, not sa.retired, sa.request is None, ChildState.INSTALLED
+    for child in sa.children.values():
+        if child.expires_at < first:
+            first = child.expires_at
+        if child.rekey_at < first and rekeys and child.state is installed:
+            first = child.rekey_at
+        if child.proof_at and asks and child.proof_at < first:
+            first = child.proof_at
+    return first
 
 
 def wake(context: Context, sa: IkeSa) -> None:

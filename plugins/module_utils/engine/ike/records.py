@@ -1,0 +1,24 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The records in which IKE SAs are kept for a process that goes on with them: plain data, each under a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class RecordKey(NamedTuple):
+    """What a record is of.
+
+    :ivar part: ``sa``, ``window`` or ``child``; ``ike``: number of the IKE SA; ``child``: of its child, else 0.
+    """
+
+    part: str
+    ike: int
+    child: int = 0
+
+
+Records = Mapping[RecordKey, Mapping[str, Any]]
+Changes = dict[RecordKey, "dict[str, Any] | None"]  # None: the record is not to be kept any more
