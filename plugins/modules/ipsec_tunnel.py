@@ -108,6 +108,18 @@ options:
         description: How long a request is repeated before the peer counts as unreachable and what is up with it ends. 60 seconds
           when left out. Until then a path that comes back finds everything as it was.
         type: str
+      fragmentation:
+        version_added: 0.2.0
+        description:
+          - V(auto) sends IKE messages that no packet has room for in fragments, and takes such, where the peer does so, too
+            (RFC 7383). V(never) leaves that to IP, whose fragments many paths drop. V(auto) when left out.
+          - The two ends agree on it when an IKE SA is opened.
+        type: str
+        choices: [auto, never]
+      fragment_size:
+        version_added: 0.2.0
+        description: Octets of the largest packet that an IKE message is sent in, IP header included. 1280 when left out.
+        type: int
   encapsulation: &encapsulation
     description: V(auto) puts ESP into UDP when a NAT is found, V(force) always. V(auto) when left out.
     type: str

@@ -54,7 +54,7 @@ CONNECTION: dict[str, Row] = {
     "dscp": Left(LOST, "packets of IKE carry no DSCP", "mark UDP ports 500 and 4500 with nftables", ("000000",)),
     "mobike": Left(LOST, "the tunnel stays with its addresses", "a peer that moves starts the tunnel anew", _NO),
     "dpd_timeout": Left(IGNORED, "with IKEv2 retransmissions decide when a peer is dead"),
-    "fragmentation": Left(IGNORED, "messages with pre-shared keys fit into one datagram", "", ("yes", "accept", "no")),
+    "fragmentation": Carried("ike.fragmentation", words.fragmentation),
     "childless": Left(LOST, "children are made with the IKE SA", "", ("allow", "never")),
     "send_certreq": Left(IGNORED, _CERTIFICATES),
     "send_cert": Left(IGNORED, _CERTIFICATES),

@@ -45,6 +45,10 @@ def yes_no(yes: Any, no: Any) -> Reader:
     return choice(dict.fromkeys(TRUE, yes) | dict.fromkeys(FALSE, no))
 
 
+# ``accept`` takes fragments and sends none, ``force`` sends them unasked: both get what is agreed with the peer.
+fragmentation = choice(dict.fromkeys((*TRUE, "accept"), "auto") | dict.fromkeys(FALSE, "never"))
+
+
 def duration(minimum: int = 10, unit: str = "s") -> Reader:
     """A reader of times; those beyond what a definition takes become the nearest that it does.
 

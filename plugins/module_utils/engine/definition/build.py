@@ -100,6 +100,7 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
         retransmit_timeout=float(ike["retransmit_timeout"]),
         starts=document["role"] != "responder",
         encapsulation=document["encapsulation"],
+        fragment_size=ike["fragment_size"] if ike["fragmentation"] == "auto" else 0,
     )
 
 

@@ -160,6 +160,21 @@ OPTIONS = (
         "0.2.0",
         "How long a request is repeated before the peer counts as unreachable." + _HOW_LONG,
     ),
+    # Agreed on when an IKE SA is opened.
+    Option(
+        "ike.fragmentation",
+        _choice("auto", "never"),
+        "hot",
+        "0.2.0",
+        "Whether IKE messages that no packet has room for go in fragments where the peer takes them (RFC 7383).",
+    ),
+    Option(
+        "ike.fragment_size",
+        _integer(default=1280, minimum=256, maximum=65535),
+        "hot",
+        "0.2.0",
+        "Octets of the largest packet that an IKE message is sent in, IP header included.",
+    ),
     Option(
         "encapsulation", _choice("auto", "force"), "re-establish", "0.1.0", "ESP in UDP when a NAT is found, or always."
     ),

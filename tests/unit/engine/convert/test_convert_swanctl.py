@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from engine.convert import keys
+from engine.convert import keys, words
 from engine.convert import swanctl_options as options
 from engine.convert.keys import SharedKey
-from engine.convert.report import IGNORED, LOST, SKIPPED, Entry
+from engine.convert.report import IGNORED, LOST, SKIPPED, Entry, Unfit
 from engine.errors import InputError
 from engine.secret import Secret
 from samples import DATA, manager_takes, read, read_text, told
@@ -55,7 +55,7 @@ def test_a_site_is_carried_over_with_a_report():
     }  # fmt: skip
     assert office.document["ike"] == {
         "version": 2, "proposals": ["aes256gcm16-prfsha384-ecp384", "aes256-sha256-modp2048"],
-        "lifetime": 8 * 3600, "dpd_delay": 45, "retransmit_timeout": 60,
+        "lifetime": 8 * 3600, "dpd_delay": 45, "retransmit_timeout": 60, "fragmentation": "auto", "fragment_size": 1280,
     }  # fmt: skip
     assert office.document["encapsulation"] == "force"
     lan, web, gre, voice = office.document["children"]
@@ -86,7 +86,7 @@ def test_a_site_is_carried_over_with_a_report():
         ("pools", SKIPPED, "roadwarriors"),
         ("version", SKIPPED, "old-router"),
         ("secrets.eap-alice", IGNORED, ""),
-        ("fragmentation", IGNORED, "office"),
+        ("fragmentation", LOST, "office"),
     ):
         assert (severity, tunnel) in told(found, option), (option, told(found, option))
     shown = repr(found) + "".join(map(str, found.notes))
@@ -273,3 +273,11 @@ def test_a_broken_file_is_refused_with_its_line(text, line, what):
     with pytest.raises(InputError, match=what) as caught:
         read_text(text, "swanctl")
     assert str(caught.value).startswith(f"text:{line}: ")
+
+
+@pytest.mark.parametrize(("word", "value"), [("yes", "auto"), ("accept", "auto"), ("no", "never"), ("force", None)])
+def test_fragmentation_is_agreed_with_the_peer_or_never_used(word, value):
+    try:
+        assert words.fragmentation(word, lambda *_told: None) == value
+    except Unfit as unfit:
+        assert value is None and "the default is taken" in str(unfit)

@@ -120,6 +120,8 @@ def test_defaults_and_canonical_form():
         "lifetime": 7200,
         "dpd_delay": 0,
         "retransmit_timeout": 60,
+        "fragmentation": "auto",
+        "fragment_size": 1280,
     }
     assert (document["role"], document["encapsulation"], document["remote"]["port"]) == ("both", "auto", 500)
     assert document["children"][0]["lifetime"] == 3600
