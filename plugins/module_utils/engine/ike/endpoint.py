@@ -92,6 +92,8 @@ class Endpoint:
                 sa.handshake.wanted = tuple(configs[child.name] for child in wanted if child.name in configs)
             for task in [task for task in sa.queue if task.kind is Kind.NEW_CHILD]:
                 if task.config.name in configs:
+                    if task.config != configs[task.config.name]:
+                        task.not_before, task.times = 0.0, 0  # what was refused was another one
                     task.config = configs[task.config.name]
                 else:
                     sa.queue.remove(task)
@@ -456,9 +458,9 @@ class Endpoint:
 
     def _mapping_changed(self, context: Context, event: MappingChanged) -> None:
         """ESP that passed its integrity check came from another address or port: the peer is there now."""
-        found = (both for (_here, spi), both in self.registry.by_child_spi.items() if spi == event.spi)
-        sa = next((sa for sa, _child in found), None)
-        if sa is not None and sa.alive:
+        found = self.registry.receiving(event.spi)
+        if found is not None and found[0].alive:
+            sa = found[0]
             moved = sa.path._replace(remote_address=event.address, remote_port=event.port)
             lifecycle.follow_path(context, sa, moved)
             context.touch(sa)

@@ -238,6 +238,59 @@ def test_several_children_go_over_together() -> None:
     assert world.east.reasons("ike_down") == ["replaced"]
 
 
+def two_children(east: object, west: object) -> World:
+    """A tunnel with two children, one of which IKE_AUTH makes, with these proposals at either end."""
+    voice = replace(child("voice", 2), local=(parse_selector("10.3.0.0/16"),), remote=(parse_selector("10.4.0.0/16"),))
+    world = pair(dpd_delay=0.0)
+    for host, spec, turn in ((world.east, east, lambda one: one), (world.west, west, mirror)):
+        both = tuple(replace(one, proposals=esp_proposals(spec, "p")) for one in (child(), voice))
+        host.engine.define(turn(east_connection(children=both, dpd_delay=0.0)))
+    world.east.start()
+    world.run(1.0)
+    return world
+
+
+@pytest.mark.parametrize("east, west", [(BOTH, PLAIN), (PLAIN, BOTH), (BOTH, PFS), (PFS, BOTH)])
+def test_two_children_come_up_where_one_of_the_definitions_allows_for_both(east: object, west: object) -> None:
+    world = two_children(east, west)
+    world.check(1)
+    world.check(2)
+    assert len(world.east.sas()) == 1 and "child_failed" not in world.east.kinds()
+
+
+@pytest.mark.parametrize("east, west, says", [(PFS, PLAIN, "may be without PFS"), (PLAIN, PFS, "may insist on PFS")])
+def test_a_second_child_that_is_refused_for_its_key_exchange_says_so_and_is_asked_for_ever_less(
+    east: object, west: object, says: str
+) -> None:
+    world = two_children(east, west)
+    (failure,) = [report for report in world.east.reports if report.kind == "child_failed"]
+    assert failure.data["child"] == "voice" and says in failure.data["story"]
+    counts = []
+    for _unused in range(3):
+        count = world.count
+        for _again in range(600):
+            world.east.start(children=["voice"])
+            world.run(0.5)
+        counts.append(world.count - count)
+    assert counts[0] < 40 and counts[2] < 20, "whoever asks for it"
+    world.check(1)
+    assert len(world.east.sas()) == 1
+
+
+def test_a_second_child_that_was_refused_comes_up_when_the_definition_changes_or_the_peers_does() -> None:
+    for changed in ("east", "west"):
+        world = two_children(PFS, PLAIN)
+        world.run(300.0)
+        host = getattr(world, changed)
+        connection = host.engine.connections.get("t")
+        more = tuple(replace(one, proposals=esp_proposals(BOTH, "p")) for one in connection.children)
+        host.engine.define(replace(connection, children=more))
+        if changed == "east":
+            host.start(children=["voice"])
+        world.run(2.0 if changed == "east" else 200.0)
+        world.check(2)
+
+
 @pytest.mark.parametrize("seed", [*range(60), 148, 2089])
 def test_with_loss_and_reordering_the_tunnel_outlives_refusals(seed: int) -> None:
     chance = random.Random(seed)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -118,6 +119,19 @@ def test_a_mapping_that_the_kernel_has_seen_is_followed() -> None:
     spi = world.east.kernel.sending(1).spi_in
     world.east.do(world.east.engine.kernel_event(MappingChanged(spi, "203.0.113.9", 4500), world.now))
     assert world.east.sas()[0].path.remote_address == WEST
+
+
+def test_whose_mapping_changed_is_known_whatever_else_is_up(calls: Callable[..., int]) -> None:
+    world, _nat = behind_nat(child(), dpd_delay=0.0)
+    engine = world.west.engine
+    (sa,) = engine.registry.by_spi.values()
+    (one,) = sa.children.values()
+    event = MappingChanged(one.sa.spi_in, PUBLIC, 4500)
+    few = calls(engine.kernel_event, event, world.now)
+    for number in range(500):
+        engine.registry.enter_child(sa, replace(one, number=1000 + number, sa=replace(one.sa, spi_in=5000 + number)))
+    assert calls(engine.kernel_event, event, world.now) <= few
+    assert engine.registry.receiving(5000) is not None
 
 
 def test_a_flapping_mapping_does_not_cause_a_storm_of_rekeys() -> None:

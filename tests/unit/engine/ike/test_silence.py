@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from engine.ike.actions import Unanswered
 from engine.ike.endpoint import Endpoint
@@ -14,7 +16,7 @@ from engine.wire.v2.numbers import ExchangeType
 from tests.seeded_entropy import SeededEntropy
 
 from .test_nat import behind_nat
-from .world import EAST, LATENCY, World, child, east_connection, mirror, up
+from .world import EAST, LATENCY, World, child, east_connection, mirror, straight, up
 
 
 def restart(world: World, **more: object) -> None:
@@ -192,3 +194,25 @@ def test_behind_a_nat_the_peer_is_told_soon_where_we_are() -> None:
     world.run(40.0)
     assert world.west.sas()[0].path.remote_port == 34500
     assert world.west.kernel.sending(1).encapsulation == (4500, 34500)
+
+
+@pytest.mark.parametrize("asks", ["east", "west"])
+def test_a_peer_that_lives_ends_the_silent_ike_sa_when_the_other_end_does(asks: str) -> None:
+    world = up(dpd_delay=30.0)
+    host, peer = (world.east, world.west) if asks == "east" else (world.west, world.east)
+    peer.engine.define(replace(peer.engine.connections.get("t"), dpd_delay=0.0))
+    world.run(10.0)
+    (old,) = host.engine.registry.by_spi.values()
+
+    def fate(number: int, datagram: bytes) -> list[float]:
+        silent = old in host.engine.registry.by_spi.values()
+        return [] if silent and datagram[:8] == old.spi_i else straight(number, datagram)
+
+    world.fate = fate
+    two = 0.0
+    while world.now < 1100.0:
+        world.run(0.1)
+        two += 0.1 * (len(host.sas()) > 1 or len(peer.sas()) > 1)
+    assert old not in host.engine.registry.by_spi.values()
+    assert two < 2.0 and peer.reasons("ike_down") == ["replaced"]
+    world.check()

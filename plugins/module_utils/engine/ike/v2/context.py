@@ -37,6 +37,7 @@ class Registry:
         self.openings: dict[tuple[str, int, bytes], IkeSa] = {}
         self.by_child_spi: dict[tuple[str, int], tuple[IkeSa, Child]] = {}
         self.superseded: set[str] = set()  # tunnels that may have superseded children
+        self._by_inbound_spi: dict[int, tuple[IkeSa, Child]] = {}
         self._by_outbound_spi: dict[tuple[str, int], tuple[IkeSa, Child]] = {}
         self._half_open: dict[str, dict[int, IkeSa]] = {}
         self._numbers = 0
@@ -72,11 +73,15 @@ class Registry:
         """The child is one of this IKE SA."""
         both = sa, child
         self.by_child_spi[child.sa.local_address, child.sa.spi_in] = both
+        self._by_inbound_spi[child.sa.spi_in] = both
         self._by_outbound_spi[child.sa.remote_address, child.sa.spi_out] = both
 
     def forget_child(self, child: Child) -> None:
         """The child is nobody's any more."""
         self.by_child_spi.pop((child.sa.local_address, child.sa.spi_in), None)
+        # At each address of ours the kernel chooses for itself, too.
+        if self._by_inbound_spi.get(child.sa.spi_in, (None, None))[1] is child:
+            del self._by_inbound_spi[child.sa.spi_in]
         outbound = child.sa.remote_address, child.sa.spi_out
         # Peers choose these, and two behind one NAT may have chosen the same one.
         if self._by_outbound_spi.get(outbound, (None, None))[1] is child:
@@ -85,6 +90,10 @@ class Registry:
     def owner(self, destination: str, spi: int) -> tuple[IkeSa, Child] | None:
         """The child that has this SA, in either direction."""
         return self.by_child_spi.get((destination, spi)) or self._by_outbound_spi.get((destination, spi))
+
+    def receiving(self, spi: int) -> tuple[IkeSa, Child] | None:
+        """The child that receives under this SPI, at whatever address of ours."""
+        return self._by_inbound_spi.get(spi)
 
     def open(self, sa: IkeSa, path: Path, datagram: bytes) -> None:
         """Enter an IKE SA that a stranger opened.

@@ -19,7 +19,10 @@ from ..actions import Path, Send
 from .context import Context
 from .features import fragmentation
 from .features.fragmentation import Whole, seal_message
-from .sa import IkeSa, Request, Task
+from .sa import IkeSa, Kind, Request, Task
+
+# What comes of these is gone with the IKE SA; that of others may outlive it, or is not there before the peer has them.
+_ENDS_WITH_IT = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.INFORM)
 
 
 class Incoming(NamedTuple):
@@ -59,16 +62,21 @@ def send_answer(context: Context, sa: IkeSa, got: Incoming, payloads: Sequence[A
     send(context, sa.answer, got.path)
 
 
-def last_word(context: Context, sa: IkeSa, payload: Any) -> None:
+def last_word(context: Context, sa: IkeSa, payload: Any, path: Path | None = None) -> None:
     """One more request, whose answer is not waited for, since the IKE SA ends here and now.
 
-    It does not wait for the answer of an outstanding one either: a peer that has served that one takes it. That one
-    stays what it is, for its end has to be seen to.
+    It does not wait for the answer of an outstanding one either, which goes once more before it: a peer takes requests
+    in their order. That one stays what it is, for its end has to be seen to.
+
+    :param path: where the peer is, if not where this IKE SA has it.
     """
+    path = path or sa.path
     if sa.request is not None:
+        if sa.request.task.kind in _ENDS_WITH_IT:
+            send(context, sa.request.datagrams, path)
         sa.next_id += 1
     flags = INITIATOR if sa.initiator else 0
-    send(context, seal_message(context, sa, ExchangeType.INFORMATIONAL, flags, sa.next_id, [payload]), sa.path)
+    send(context, seal_message(context, sa, ExchangeType.INFORMATIONAL, flags, sa.next_id, [payload]), path)
     context.touch(sa)
 
 

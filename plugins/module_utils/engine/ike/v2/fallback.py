@@ -22,13 +22,15 @@ from typing import Any
 
 from ...crypto.proposals import EspProposal
 from ..connection import ChildConfig
-from . import beside, child_wanted
+from . import beside, child_wanted, supersede
 from .children import serves
 from .context import Context
 from .sa import Child, IkeSa, Kind, Refusal, Task
 
 # Refusals that another offer may mend.
 _OF_THE_OFFER = ("no_proposal_chosen", "invalid_key_exchange")
+# Refusals of a child as it is defined at either end: the peer may be told otherwise any time.
+_OF_THE_CHILD = (*_OF_THE_OFFER, "selectors_refused")
 # Refusals that time alone mends.
 _BUSY = ("peer_busy", "kernel_refused")
 # How often a peer may put off a new child before another IKE SA is tried.
@@ -105,6 +107,8 @@ def new_child_refused(context: Context, sa: IkeSa, task: Task, reason: str, stor
         story = f"packets such as {packet} are of child {task.config.name}, but it has no SA for them: {story}"
         context.report("child_failed", sa, child=task.config.name, reason=reason, story=story, packet=packet)
         return
+    if reason in _OF_THE_OFFER:
+        story += _about_pfs(sa, task.config)
     context.report("child_failed", sa, child=task.config.name, reason=reason, story=story)
     if sa.replaces is not None:
         sa.unfit += (task.config.name,)
@@ -112,6 +116,35 @@ def new_child_refused(context: Context, sa: IkeSa, task: Task, reason: str, stor
     name = task.config.name
     if reason in _OF_THE_OFFER and not _serves(sa) and name not in sa.unfit and task.reason != "stopped":
         beside.begin(context, sa, name)
+
+
+def ask_later(context: Context, sa: IkeSa, task: Task, reason: str) -> None:
+    """Ask once more after a while, and later still each time, for a child that the peer refused and somebody wants.
+
+    Until then nobody who starts it has it asked for, however many packets wait for it.
+    """
+    config = child_wanted.still_wanted(sa, task)
+    if not sa.alive or config is None or task.packet is not None:
+        return
+    times = task.times + 1
+    if config in supersede.awaited(context, sa.connection.name):
+        pause = context.back_off(reason, times)  # what it is to take over from goes on meanwhile
+    elif reason in _OF_THE_CHILD and sa.replaces is None:
+        pause = context.back_off("peer_busy", times)
+    else:
+        return
+    sa.queue.append(Task(Kind.NEW_CHILD, config=config, not_before=context.now + pause, times=times))
+
+
+def _about_pfs(sa: IkeSa, config: ChildConfig) -> str:
+    """What is to be said of a refusal where the peer took another child, which IKE_AUTH made without a key exchange."""
+    if not any(serves(child) and not child.group for child in sa.children.values()):
+        return ""
+    if all(proposal.ke for proposal in config.proposals):
+        return "; it may be without PFS, on which this definition insists: it has no proposal without a key exchange"
+    if not any(proposal.ke for proposal in config.proposals):
+        return "; it may insist on PFS, for which this definition has no proposal with a key exchange"
+    return ""
 
 
 def asked_in_vain(context: Context, child: Child) -> None:
@@ -164,5 +197,6 @@ def _another_offer(sa: IkeSa, task: Task, reason: str) -> bool:
     if reason not in _OF_THE_OFFER or idle or rung >= len(_offers(sa, task.config.proposals)):
         return False
     again = Task(task.kind, config=task.config, child=task.child, reason=task.reason, rung=rung, packet=task.packet)
+    again.times = task.times
     sa.queue.insert(0, again)
     return True

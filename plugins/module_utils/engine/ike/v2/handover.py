@@ -67,5 +67,5 @@ def finish(context: Context, new: IkeSa) -> None:
         return  # it has spoken, or there is something else to wait for: ``settle`` goes on
     new.replaces = None
     beside.ask_for(context, new, old, beside.asked_for(old))
-    last_word(context, old, Delete(ProtocolId.IKE, ()))
+    last_word(context, old, Delete(ProtocolId.IKE, ()), new.path)  # its own path may lead to where the peer is no more
     lifecycle.end(context, old, "replaced", "the peer goes on in a new IKE SA")

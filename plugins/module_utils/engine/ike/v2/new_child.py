@@ -18,7 +18,7 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
-from . import auth, child_wanted, children, fallback, key_exchange, supersede, twins
+from . import auth, children, fallback, key_exchange, twins
 from .context import Context
 from .exchange import Incoming
 from .init import NONCE_OCTETS
@@ -112,7 +112,7 @@ def retry_with_group(context: Context, sa: IkeSa, payloads: Payloads, task: Task
     if task.config is not None:
         children.release_spi(context, sa, task.config, task.spi)
     again = Task(task.kind, config=task.config, child=task.child, group=group, reason=task.reason, rung=task.rung)
-    again.packet = task.packet
+    again.packet, again.times = task.packet, task.times
     sa.queue.insert(0, again)
     return True
 
@@ -156,9 +156,4 @@ def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> 
     """A new child was refused or its answer was unusable."""
     children.release_spi(context, sa, task.config, task.spi)
     fallback.new_child_refused(context, sa, task, reason, story)
-    config = child_wanted.still_wanted(sa, task)
-    if sa.alive and config is not None and config in supersede.awaited(context, sa.connection.name):
-        # What it is to take over from goes on meanwhile, and the peer may learn of the new definition.
-        times = task.times + 1
-        due = context.now + context.back_off(reason, times)
-        sa.queue.append(Task(Kind.NEW_CHILD, config=config, not_before=due, times=times))
+    fallback.ask_later(context, sa, task, reason)
