@@ -36,6 +36,7 @@ from .connections import Connections
 from .records import Changes, Records
 from .settings import Settings
 from .v2 import children, handover, init, lifecycle, stop, supersede, timers
+from .v2.allowance import Allowances
 from .v2.children import serves, takes
 from .v2.context import Context, Registry
 from .v2.cookie import Cookies, HalfOpen, Refusals
@@ -66,6 +67,7 @@ class Endpoint:
         self.cookies = Cookies(entropy)
         self.half_open = HalfOpen()
         self.refusals = Refusals(self.settings.half_open_lifetime)
+        self.allowances = Allowances(self.settings.sas_at_once, self.settings.sas_per_second)
         self._heap: list[tuple[float, int]] = []
         self._waiting: dict[int, IkeSa] = {}
         self._records = RecordChanges()
@@ -101,6 +103,7 @@ class Endpoint:
     def undefine(self, name: str) -> None:
         """Forget a definition; stop its SAs first."""
         self.connections.remove(name)
+        self.allowances.forget(name)
 
     # Verbs
 

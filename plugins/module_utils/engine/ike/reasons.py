@@ -88,6 +88,10 @@ REASONS: dict[str, Reason] = {
         "define it anew in full, or install the release that wrote it; state: absent removes it, policies too",
     ),
     "peer_busy": Reason("the peer had no time for it just now", "nothing to do; it is retried"),
+    "too_many_requests": Reason(
+        "the peer asks for more SAs than it may in so short a time",
+        "see the peer's log for why it asks so often; it is answered again in a moment",
+    ),
     "protocol_error": Reason(
         "the peer sent something that breaks the protocol", "see the story; report it with a journal"
     ),

@@ -35,6 +35,8 @@ class Settings:
         other when both are up.
     :ivar move_pause: how old a Child SA has to be to be rekeyed because the peer's NAT made a new mapping.
     :ivar max_children: Child SAs in one IKE SA.
+    :ivar sas_at_once: SAs, of either kind, that the peer of a tunnel may ask for at once; who asks for more is told to
+        try again later. It may have ``sas_per_second`` more a second after that.
     :ivar due_at_once: IKE SAs that one tick looks at; thousands may be due at one moment, and others want their turn.
     """
 
@@ -61,4 +63,6 @@ class Settings:
     duplicate_pause: float = 30.0
     move_pause: float = 10.0
     max_children: int = 256
+    sas_at_once: int = 512
+    sas_per_second: float = 8.0
     due_at_once: int = 64

@@ -13,6 +13,7 @@ from ..actions import Action, Path, Report
 from ..connection import Connection
 from ..connections import Connections
 from ..settings import Settings
+from .allowance import Allowances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,8 +175,8 @@ class Context:
     """What every handler gets: it appends to ``actions`` and asks no clock, socket or kernel."""
 
     __slots__ = (
-        "actions", "connections", "cookies", "entropy", "half_open", "now", "refusals", "registry", "settings", "spis",
-        "touched",
+        "actions", "allowances", "connections", "cookies", "entropy", "half_open", "now", "refusals", "registry",
+        "settings", "spis", "touched",
     )  # fmt: skip
 
     def __init__(self, engine: Any, now: float) -> None:
@@ -190,6 +191,7 @@ class Context:
         self.cookies = engine.cookies
         self.half_open = engine.half_open
         self.refusals = engine.refusals
+        self.allowances: Allowances = engine.allowances
 
     def touch(self, sa: IkeSa) -> None:
         """Have its queue and its timers looked at when the call ends."""

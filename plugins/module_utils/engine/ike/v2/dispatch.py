@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from ...errors import IKE, IkeError
+from ...errors import CHILD, IKE, IkeError
 from ...wire.header import Header
 from ...wire.v2.delete import Delete
 from ...wire.v2.message import Message, parse_payloads
@@ -22,6 +22,9 @@ from .sa import AUTHENTICATED, IkeSa, Kind, State, Task
 
 # What nobody does on an IKE SA that lost a collision.
 WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.REKEY_IKE)
+
+# What a peer that is authenticated has us make, as often as it likes.
+MAKING = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE)
 
 # Octets of a first message: several times what anybody has to say, and kept until the peer is authenticated.
 LARGEST = 8192
@@ -90,6 +93,9 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
         if row is None:
             _refuse(sa, header)
         _require(got.payloads, row.required)
+        if kind in MAKING and not context.allowances.take(sa.connection.name, context.now):
+            story = "the peer has asked for more SAs than it may in so short a time; it is answered again in a moment"
+            raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="too_many_requests")
         if sa.claims is not None and kind in WORK:
             # The peer works with its successor already: for it the collision is decided.
             lifecycle.inherit(context, sa.claims, sa)
