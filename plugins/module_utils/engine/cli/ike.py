@@ -261,7 +261,7 @@ def _apply(client: Client, chosen: Sequence[Chosen], state: str, phase: int | No
     }
     if phase is not None:
         params["phase"] = phase
-    answer = {"changed": False, "tunnels": [], "warnings": []}
+    answer: dict[str, Any] = {"changed": False, "tunnels": [], "warnings": []}
     if meant:
         answer = client.call("tunnels.plan" if how.check else "tunnels.apply", params, 300)
     if how.json:

@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"ipsec: {words[0]!r} is no command; {nearest(words[0], COMMANDS)}")
         return USAGE
     # Each command needs a floor of its own; importing all of them would take longer than most of them run.
-    return import_module(f".{command.file}", __package__).main(words[1:])
+    status: int = import_module(f".{command.file}", __package__).main(words[1:])
+    return status
 
 
 def _help() -> str:

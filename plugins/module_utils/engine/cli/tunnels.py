@@ -52,7 +52,7 @@ def short_form(tunnels: list[Entry], phase: str, with_status: bool) -> str:
 
     :param tunnels: answer of ``tunnels.list``; ``phase``: 1, 1+ or 2.
     """
-    rows = [("Phase", "Tun Id", "Status", "Local Id", "Remote Id")]
+    rows: list[tuple[str, ...]] = [("Phase", "Tun Id", "Status", "Local Id", "Remote Id")]
     for number, _tunnel, entry in _lines(tunnels, phase):
         status = _STATUS[entry["phase1"] if number == 1 else entry["state"]]
         rows.append((str(number), str(entry["number"]), status, *(_end(entry, side) for side in ("local", "remote"))))

@@ -93,7 +93,9 @@ def finish(drafts: Sequence[Draft], keys: Sequence[SharedKey], report: Report) -
 def _same_interface(tunnel: Tunnel, others: Iterable[Tunnel]) -> str:
     """Which other tunnel has an interface of that name or ID."""
     interface = tunnel.document.get("interface")
-    for other in others if interface else ():
+    if not interface:
+        return ""
+    for other in others:
         held = other.document.get("interface", {})
         if interface["name"] == held.get("name") or interface.get("id") == held.get("id", 0):
             return other.name

@@ -17,7 +17,7 @@ from .files import Files
 from .ipsec_syntax import SecretLine, Section, inherited, read, read_secrets
 from .keys import SharedKey, decoded, of_text, owner
 from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit, refuse
-from .rows import Part
+from .rows import Carried, Part
 from .words import DYNAMIC, TRUE, items, protocol_and_port
 
 FORMAT = "ipsec_conf"
@@ -173,12 +173,12 @@ def _algorithms(draft: Draft, child: Part, rest: Options, libreswan: bool) -> No
     """Proposals of both kinds; with PFS a child's rekey has the key exchanges of the IKE SA."""
     draft.document["ike"] = {**draft.document.get("ike", {}), "proposals": list(IKE_DEFAULT)}
     child.document["proposals"] = list(ESP_DEFAULT)
-    from_file = {"ike": options.Carried("ike.proposals", options.IKE[libreswan])}
+    from_file = {"ike": Carried("ike.proposals", options.IKE[libreswan])}
     if "ike" in rest:
         draft.take(from_file, "ike", rest.pop("ike"))
     for option in ("esp", "phase2alg"):
         if option in rest:
-            child.take({option: options.Carried("proposals", options.ESP[libreswan])}, option, rest.pop(option))
+            child.take({option: Carried("proposals", options.ESP[libreswan])}, option, rest.pop(option))
     group, pfs = rest.pop("pfsgroup", None), rest.pop("pfs", None)
     groups = groups_of(draft.document["ike"]["proposals"])
     if group is not None:
@@ -198,7 +198,8 @@ def _networks(side: str, child: Part, rest: Options) -> list[list[str]]:
     port = rest.pop(f"{side}protoport", None)
     single, many = rest.pop(f"{side}subnet", None), rest.pop(f"{side}subnets", None)
     ending = _read(child, port, protocol_and_port) if port is not None else ""
-    listed = _read(child, many or single, options.NETWORKS) if many or single else [DYNAMIC]
+    given = many or single
+    listed = _read(child, given, options.NETWORKS) if given else [DYNAMIC]
     if child.skipped:
         return [[DYNAMIC]]
     networks = [_ended(network, f"[{ending}]" if ending else "") for network in listed or [DYNAMIC]]

@@ -200,7 +200,8 @@ def read_secrets(text: str, file: str, files: Files) -> Iterator[SecretLine]:
 
 def _statements(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
     """(line number, tokens): indented lines go on with the statement before them."""
-    began, tokens = 0, []
+    began = 0
+    tokens: list[str] = []
     for number, line in _lines(text, file):
         if not line[0].isspace() and tokens and line[0] != "}":
             yield began, tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from . import algorithms, route_based, words
 from .assemble import psk_only
-from .report import IGNORED, LOST, SKIPPED
+from .report import IGNORED, LOST, SKIPPED, Unfit
 from .rows import Carried, Left, Row, Rows, Tell
 
 _NO = words.FALSE
@@ -34,8 +34,8 @@ def _mode(text: str, tell: Tell) -> str | None:
     if mode in ("tunnel", "transport"):
         return mode
     if mode in ("pass", "drop"):
-        raise words.Unfit(SKIPPED, "it is no tunnel", f"define it with fleet.ipsec.ipsec_eroute, action {mode}")
-    raise words.Unfit(SKIPPED, "only tunnel and transport mode are supported", "choose one of them at both ends")
+        raise Unfit(SKIPPED, "it is no tunnel", f"define it with fleet.ipsec.ipsec_eroute, action {mode}")
+    raise Unfit(SKIPPED, "only tunnel and transport mode are supported", "choose one of them at both ends")
 
 
 CONNECTION: dict[str, Row] = {

@@ -79,7 +79,7 @@ def _read_into(root: Section, text: str, file: str, files: Files) -> None:
 def _setting_or_section(name: _Token, tokens: Iterator[_Token], stack: list[Section], file: str) -> None:
     place = Entry(name.text, "", file, name.line)
     references: list[Entry] = []
-    expected = ("value", "{", ":", "newline")
+    expected: tuple[str, ...] = ("value", "{", ":", "newline")
     for token in tokens:
         if token.kind not in expected:
             break
@@ -101,7 +101,7 @@ def _setting_or_section(name: _Token, tokens: Iterator[_Token], stack: list[Sect
 
 
 # What may follow in the head of a section.
-_AFTER = {":": ("name", "newline"), ",": ("name", "newline"), "name": (",", "{", "newline")}
+_AFTER: dict[str, tuple[str, ...]] = {":": ("name", "newline"), ",": ("name", "newline"), "name": (",", "{", "newline")}
 _AFTER["newline"] = ("{", "name", "newline")
 
 
@@ -156,7 +156,8 @@ def _value(text: str, position: int, line: int, file: str) -> tuple[str, int, in
 
 
 def _quoted(text: str, position: int, line: int, file: str) -> tuple[str, int, int]:
-    began, found = line, []
+    began = line
+    found: list[str] = []
     while position < len(text):
         char = text[position]
         if char == '"':

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from ..errors import EngineError, KernelError, MissingError
+from ..newer_python import zip
 from . import xfrm
+from .addresses import family_of
 from .installed import Installed, unpack_installed
 from .values import AH, ESP, IPCOMP, PROTOCOL_NAMES, KernelSelector, Policy, Sa, SaState
 
@@ -72,7 +74,7 @@ def update_sa(sa: Sa) -> Operation:
 
 def _sa_operation(kind: int, verb: str, sa: Sa, progress: Mapping[int, bytes] | None = None) -> Operation:
     what = f"{verb} the {PROTOCOL_NAMES.get(sa.protocol, sa.protocol)} SA 0x{sa.spi:x} to {sa.destination}"
-    return Operation(kind, 0, xfrm.pack_sa(sa, progress), what, sa.protocol, xfrm.family_of(sa.destination))
+    return Operation(kind, 0, xfrm.pack_sa(sa, progress), what, sa.protocol, family_of(sa.destination))
 
 
 def delete_sa(destination: str, spi: int, protocol: int) -> Operation:
@@ -153,7 +155,7 @@ class XfrmClient:
                 )
             )
             errors = self._acknowledgements(first, len(chunk))
-            outcomes += [errors[n] and _problem(op, *errors[n]) for n, op in enumerate(chunk)]
+            outcomes += [error and _problem(op, *error) for op, error in zip(chunk, errors, strict=True)]
         return outcomes
 
     def _acknowledgements(self, first: int, count: int) -> list[tuple[int, str] | None]:
@@ -182,7 +184,7 @@ class XfrmClient:
         :raises KernelError: ENOENT when the range is used up.
         """
         body = xfrm.pack_spi_request(source, destination, protocol, mode, reqid, low, high)
-        family = xfrm.family_of(destination)
+        family = family_of(destination)
         operation = Operation(xfrm.ALLOCSPI, 0, body, f"reserve an SPI for {destination}", protocol, family)
         data, at, end = self._answer(operation)
         return xfrm.unpack_sa(data, at, end).spi

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..secret import Secret
 from . import xfrm
@@ -87,7 +87,7 @@ def _raw_replay(data: bytes, found: dict[int, tuple[int, int]]) -> tuple[int, by
     return None
 
 
-def _keyed(data: bytes, place: tuple[int, int] | None, sizes: int) -> list | None:
+def _keyed(data: bytes, place: tuple[int, int] | None, sizes: int) -> list[Any] | None:
     """[name, key, sizes …] of an algorithm attribute: the name, bits of the key, ``sizes`` numbers, the key."""
     if place is None:
         return None

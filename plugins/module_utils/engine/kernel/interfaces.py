@@ -60,7 +60,7 @@ class Interface:
 class Link(NamedTuple):
     """A link of this namespace; ``kind`` and ``alias`` are empty and ``if_id`` is 0 where there is none."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # the field hides tuple.index
     name: str
     kind: str
     if_id: int
@@ -222,7 +222,7 @@ class Interfaces:
 
     def _settle(self, link: Link, wanted: Interface) -> None:
         """Alias, MTU, and up."""
-        words = {}
+        words: dict[str, Any] = {}
         if link.alias != wanted.alias:
             words["ifalias"] = wanted.alias
         if link.mtu != wanted.mtu:

@@ -24,7 +24,7 @@ class LinkNetwork(NamedTuple):
     """
 
     link: str
-    index: int
+    index: int  # type: ignore[assignment]  # the field hides tuple.index
     network: Network
     address: str
     loopback: bool = False

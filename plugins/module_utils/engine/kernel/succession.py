@@ -30,7 +30,7 @@ class Succession(NamedTuple):
     """
 
     wanted: list[Policy]
-    others: list[tuple[Policy, Policy]]
+    others: list[tuple[Policy | None, Policy]]
     replaced: list[tuple[Said, Said]]
 
 

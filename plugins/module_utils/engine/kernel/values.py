@@ -177,7 +177,7 @@ class Policy(NamedTuple):
     priority: int
     action: str = "allow"
     templates: tuple[Template, ...] = ()
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # the field hides tuple.index
     add_time: int = 0
     use_time: int = 0
     marked: bool = False

@@ -25,6 +25,9 @@ from .targets import NAME_NOT_FOUND, Target
 PORT_CLOSED = "port closed"
 UNREACHABLE = "unreachable"
 
+# Seconds since the ping's start, what is sent then, whether that was sent before.
+Step = tuple[float, Probe, bool]
+
 # Strangers' packets prolong the wait, but not for ever: at most this many times.
 _LONGEST_WAITS = 10
 MOST_COPIES = 64  # of one answer that are noted: a peer may send any number
@@ -61,9 +64,10 @@ class Plan:
     any_source: bool = False
     fingerprint: float | None = None
 
-    def steps(self, names: Sequence[str]) -> tuple[tuple[float, Probe, bool], ...]:
-        """What one ping sends while nothing answers: (seconds since its start, probe, whether it is a retry)."""
-        steps, at = [], 0.0
+    def steps(self, names: Sequence[str]) -> tuple[Step, ...]:
+        """What one ping sends while nothing answers."""
+        steps: list[Step] = []
+        at = 0.0
         # All of them have had their turn at half of the wait.
         pause = min(_LONGEST_STEP, self.wait / (2 * len(names)))
         for name in names:
@@ -90,7 +94,7 @@ class _Ping:
 
     score: Score
     number: int | None
-    steps: tuple[tuple[float, Probe, bool], ...] = ()
+    steps: tuple[Step, ...] = ()
     next_step: int = 0
     over: bool = False
     answered: bool = False
@@ -128,7 +132,7 @@ class Pinger:
         self.strangers = 0
         self.short = 0
         self._entropy = entropy
-        self._steps = {None: plan.steps(PLANS[plan.probe])}
+        self._steps: dict[Probe | None, tuple[Step, ...]] = {None: plan.steps(PLANS[plan.probe])}
         self._bodies: dict[str, bytes] = {}
         self._requests: dict[bytes, _Request] = {}
         self._by_address: dict[tuple[str, int], _Request] = {}

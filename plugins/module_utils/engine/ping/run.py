@@ -23,7 +23,7 @@ from .listen import listen
 from .pinger import PORT_CLOSED, UNREACHABLE, Outgoing, Pinger, Plan
 from .probes import PLANS
 from .statistics import summary
-from .targets import resolve_targets
+from .targets import SocketAddress, resolve_targets
 from .udp import (
     default_port,
     family_of,
@@ -101,7 +101,7 @@ def check_bound(name: str, value: float, low: float, high: float) -> None:
         raise InputError(name, value, "is out of range", f"choose {low:g} to {high:.15g}")
 
 
-def _local(options: Options) -> tuple[int, tuple | None]:
+def _local(options: Options) -> tuple[int, SocketAddress | None]:
     family = family_of(options.family)
     if options.local_port is not None:
         check_bound("local_port", options.local_port, 0, 65535)
@@ -163,7 +163,7 @@ def _prepare(opened: dict[int, socket.socket], options: Options) -> None:
             options.prepare(sock)
 
 
-_WORDS = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
+_WORDS: dict[int, str] = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
 
 
 def _report(pinger: Pinger, ports: dict[str, int], elapsed: float, interrupted: bool) -> dict[str, Any]:

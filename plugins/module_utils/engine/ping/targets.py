@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from ..errors import InputError
 from ..newer_python import dataclass, zip
@@ -15,6 +16,8 @@ from ..newer_python import dataclass, zip
 IKE_PORT = 500
 NATT_PORT = 4500
 FAMILIES = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
+SocketAddress = tuple[Any, ...]  # host, port, and what else the family has
+
 _FAMILY_NAMES: dict[int, str] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 _RESOLVERS = 32
 NAME_NOT_FOUND = "name not found"
@@ -37,7 +40,7 @@ class Target:
     family: int
     address: str
     port: int
-    sockaddr: tuple
+    sockaddr: SocketAddress
     marker: bool = False
     problem: str = ""
 
@@ -93,6 +96,7 @@ def _marker(port: int, natt: bool) -> bool:
 
 
 def _numeric(text: str, host: str, port: int, family: int, natt: bool, field: str) -> Target | None:
+    sockaddr: SocketAddress
     try:
         # Many addresses of the usual form must not each take a turn of the resolver.
         socket.inet_pton(socket.AF_INET, host)
@@ -124,7 +128,7 @@ def _named(text: str, host: str, port: int, family: int, natt: bool) -> Target:
     return _target(text, found[0], found[4], port, natt)
 
 
-def _target(text: str, family: int, sockaddr: tuple, port: int, natt: bool) -> Target:
+def _target(text: str, family: int, sockaddr: SocketAddress, port: int, natt: bool) -> Target:
     return Target(
         text,
         family,

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..errors import InputError, MissingError
-from .targets import FAMILIES, IKE_PORT, NATT_PORT
+from .targets import FAMILIES, IKE_PORT, NATT_PORT, SocketAddress
 
 # Linux numbers that Python's socket module has not in every version.
 _IP_RECVERR = 11
@@ -47,7 +47,7 @@ class Undelivered(NamedTuple):
     port: int
 
 
-def resolve_local(text: str, family: int) -> tuple[int, tuple]:
+def resolve_local(text: str, family: int) -> tuple[int, SocketAddress]:
     """Family and socket address of a local address or host name, port 0.
 
     :raises InputError: naming ``local_address``.
@@ -72,7 +72,7 @@ def default_port(natt: bool) -> int:
 
 @contextmanager
 def sockets(
-    families: Iterable[int], local: tuple | None, port: int, natt: bool, fallback: bool
+    families: Iterable[int], local: SocketAddress | None, port: int, natt: bool, fallback: bool
 ) -> Iterator[dict[int, socket.socket]]:
     """Bound, non-blocking sockets, one for each family; closed at the end.
 
@@ -92,7 +92,7 @@ def sockets(
             sock.close()
 
 
-def _open(family: int, local: tuple | None, port: int, natt: bool, fallback: bool) -> socket.socket:
+def _open(family: int, local: SocketAddress | None, port: int, natt: bool, fallback: bool) -> socket.socket:
     try:
         sock = socket.socket(family, socket.SOCK_DGRAM)
     except OSError as exc:
@@ -128,7 +128,7 @@ def _take_esp(sock: socket.socket) -> None:
         ) from None
 
 
-def _bind(sock: socket.socket, local: tuple, port: int, fallback: bool) -> None:
+def _bind(sock: socket.socket, local: SocketAddress, port: int, fallback: bool) -> None:
     address = local[0]
     try:
         sock.bind((address, port, *local[2:]))
@@ -193,7 +193,7 @@ def unicast_reply(
     sock: socket.socket,
     datagram: bytes,
     ancillary: list[tuple[int, int, bytes]],
-    destination: tuple,
+    destination: SocketAddress,
 ) -> None:
     """Send ``datagram`` from the address that was asked, as the packet information of the request says.
 
