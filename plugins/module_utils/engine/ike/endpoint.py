@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
@@ -22,6 +23,7 @@ from ..wire.v2.numbers import ExchangeType, NotifyType
 from .actions import (
     Acquire,
     Action,
+    ChildSa,
     Expire,
     InstallFailed,
     KernelEvent,
@@ -45,10 +47,22 @@ from .v2.exchange import unprotected
 from .v2.record_changes import RecordChanges
 from .v2.sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
 from .v2.snapshot import thaw
-from .views import IkeView, view
+from .v2.view import view
+from .views import IkeView
 
 # (local address, remote address, IP protocol, reqid) -> SPI; raises KernelError.
 SpiSource = Callable[[str, str, int, int], int]
+
+
+class Counts(NamedTuple):
+    """How many SAs there are.
+
+    :ivar ike: IKE SAs, in whatever state; ``up``: those of tunnels that are established.
+    """
+
+    ike: int
+    up: int
+    children: int
 
 
 class Endpoint:
@@ -321,6 +335,34 @@ class Endpoint:
         sas = [sa for sas in self.registry.by_tunnel.values() for sa in sas]
         for sa in [*sas, *self.registry.strangers()]:
             yield view(sa)
+
+    def of_tunnel(self, name: str) -> list[IkeView]:
+        """The IKE SAs of a tunnel, oldest first: those that we began, and those whose peer is authenticated."""
+        return [view(sa) for sa in self.registry.by_tunnel.get(name, ())]
+
+    def child_sas(self, name: str | None = None) -> list[ChildSa]:
+        """The Child SAs of a tunnel, or all that there are."""
+        sas = self.registry.by_spi.values() if name is None else self.registry.by_tunnel.get(name, ())
+        return [child.sa for sa in sas for child in sa.children.values()]
+
+    def checked(self) -> list[ChildSa]:
+        """The Child SAs whose peers are asked now and then whether they live."""
+        sas = [sa for sa in self.registry.by_spi.values() if sa.alive and sa.connection.dpd_delay]
+        return [child.sa for sa in sas for child in sa.children.values()]
+
+    def translated(self) -> list[Path]:
+        """The ways to the peers of established IKE SAs that lead through a NAT, which forgets what is not used."""
+        return [sa.path for sa in self.registry.by_spi.values() if sa.alive and sa.nat and sa.path.natt]
+
+    def counts(self) -> Counts:
+        """How many there are."""
+        up = sum(1 for sas in self.registry.by_tunnel.values() for sa in sas if sa.alive)
+        return Counts(len(self.registry.by_spi), up, len(self.registry.by_child_spi))
+
+    @property
+    def idle(self) -> bool:
+        """Whether no tunnel has an IKE SA; what strangers opened does not count."""
+        return not self.registry.by_tunnel
 
     # Parts
 

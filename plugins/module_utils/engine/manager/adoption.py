@@ -18,7 +18,7 @@ from ..definition.difference import changes
 from ..errors import EngineError
 from ..ike.actions import Acquire, Action, ChildSa, Expire, InstallInbound, InstallOutbound, PointPolicies
 from ..ike.v2.action_codec import thaw_actions
-from ..ike.v2.sa import ChildState, IkeSa
+from ..ike.views import ChildStage, ChildView
 from ..kernel.changes import POLICIES
 from ..kernel.policies import packet_selectors
 from ..kernel.values import SaState
@@ -56,19 +56,13 @@ def adopt(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
     _carry_on(runtime, rows, kept)
     _tidy(runtime)
     _answer_waiting_packets(runtime)
-    sas = len(runtime.endpoint.registry.by_spi)
+    sas = runtime.endpoint.counts().ike
     if sas:
         runtime.log.info("went on with what the manager before had", ike_sas=sas)
 
 
-def _ike_sas(runtime: Runtime) -> list[IkeSa]:
-    return list(runtime.endpoint.registry.by_spi.values())
-
-
-def _children(runtime: Runtime) -> Iterator[ChildSa]:
-    for sa in _ike_sas(runtime):
-        for child in sa.children.values():
-            yield child.sa
+def _children(runtime: Runtime) -> list[ChildView]:
+    return [child for sa in runtime.endpoint.sas() for child in sa.children]
 
 
 # What was about to be done
@@ -76,7 +70,7 @@ def _children(runtime: Runtime) -> Iterator[ChildSa]:
 
 def _do_again(runtime: Runtime, undone: list[list[object]]) -> None:
     """Do what the process before may not have got round to; some of it, or all, is done."""
-    living = {child.number: child for child in _children(runtime)}
+    living = {child.number: child.sa for child in _children(runtime)}
     try:
         actions = thaw_actions(undone, living.get)
     except (LookupError, TypeError, ValueError) as exc:
@@ -112,13 +106,12 @@ def _standing(runtime: Runtime) -> set[Name]:
 def _catch_up(runtime: Runtime) -> None:
     """The events that nobody heard: SAs that reached a hard limit and are gone, and soft limits that are passed."""
     standing = {_name(sa): sa for sa in runtime.host.gateway.held_sas() if not sa.larval}
-    for sa in _ike_sas(runtime):
-        for child in list(sa.children.values()):
-            # One that is gone is found when all is compared at last.
-            held = [sa for end in ends_of(child) if (sa := standing.get(end)) is not None]
-            if any(_beyond_soft_limit(child.sa, one) for one in held):
-                event = Expire(child.sa.local_address, child.sa.protocol, child.sa.spi_in, False)
-                runtime.act(runtime.endpoint.kernel_event(event, runtime.clock()))
+    for child in _children(runtime):
+        # One that is gone is found when all is compared at last.
+        held = [sa for end in ends_of(child) if (sa := standing.get(end)) is not None]
+        if any(_beyond_soft_limit(child.sa, one) for one in held):
+            event = Expire(child.sa.local_address, child.sa.protocol, child.sa.spi_in, False)
+            runtime.act(runtime.endpoint.kernel_event(event, runtime.clock()))
 
 
 def _beyond_soft_limit(child: ChildSa, sa: SaState) -> bool:
@@ -191,7 +184,7 @@ def _let_go_unknown(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) ->
     defined = {(name, child) for row in (*kept.rows.values(), *rows.values()) for name, child in _names(row)}
     registry = runtime.host.registry
     keep = {reqid for reqid, names in registry.children().items() if (names.tunnel, names.child) in defined}
-    keep |= {child.reqid for child in _children(runtime)}
+    keep |= {child.sa.reqid for child in _children(runtime)}
     sas, policies = runtime.host.gateway.cleanup(frozenset(keep))
     for reqid in registry.children().keys() - keep:
         registry.forget(reqid)
@@ -205,11 +198,10 @@ def _names(row: Stored) -> Iterator[tuple[str, str]]:
 
 def _claim(runtime: Runtime) -> None:
     """The policies that the children have, before anything else can be wanted in their place."""
-    for sa in _ike_sas(runtime):
-        for child in sa.children.values():
-            rank = (RECEIVES, 0) if child.state is ChildState.ANSWERED else sends(child.sa)
-            spec = spec_of(child.sa, _owner(runtime, child.sa))
-            runtime.policies.claim(claimant(child.sa), rank, spec, True)
+    for child in _children(runtime):
+        rank = (RECEIVES, 0) if child.stage is ChildStage.RECEIVING else sends(child.sa)
+        spec = spec_of(child.sa, _owner(runtime, child.sa))
+        runtime.policies.claim(claimant(child.sa), rank, spec, True)
     runtime.policies.trust()
 
 
@@ -232,8 +224,8 @@ def _keep_what_is_left(runtime: Runtime, rows: Mapping[str, Stored]) -> None:
 def _tidy(runtime: Runtime) -> None:
     """Leave in the kernel what is needed and nothing else; put right what points to nowhere."""
     gateway = runtime.host.gateway
-    reserved = {spi for sa in _ike_sas(runtime) for spi in _reservations(sa)}
-    needed = {end for child in _children(runtime) for end in (inbound(child), outbound(child))}
+    reserved = {spi for sa in runtime.endpoint.sas() for spi in sa.reserved}
+    needed = {end for child in runtime.endpoint.child_sas() for end in (inbound(child), outbound(child))}
     doomed = [
         sa
         for sa in gateway.held_sas()
@@ -252,11 +244,6 @@ def _tidy(runtime: Runtime) -> None:
     runtime.host.tidy_ways()
 
 
-def _reservations(sa: IkeSa) -> Iterator[int]:
-    tasks = [sa.request.task if sa.request else None, sa.handshake.first if sa.handshake else None]
-    return (int.from_bytes(task.spi, "big") for task in tasks if task is not None and len(task.spi) == 4)
-
-
 def _owner(runtime: Runtime, child: ChildSa) -> str:
     row = runtime.tunnels.rows.get(child.tunnel)
     return row.owner if row else ""
@@ -264,11 +251,10 @@ def _owner(runtime: Runtime, child: ChildSa) -> str:
 
 def _open_ways(runtime: Runtime) -> None:
     """The routes of what is up, which the host has to know for theirs."""
-    for sa in _ike_sas(runtime):
-        for child in sa.children.values():
-            if child.state is not ChildState.ANSWERED:
-                try:
-                    runtime.host.open_way(spec_of(child.sa, _owner(runtime, child.sa)))
-                except EngineError as exc:
-                    # Forwarded packets may have their route already; the SA serves them.
-                    runtime.log.warning(f"no route for child {child.sa.child}: {exc}", tunnel=child.sa.tunnel)
+    for child in _children(runtime):
+        if child.stage is not ChildStage.RECEIVING:
+            try:
+                runtime.host.open_way(spec_of(child.sa, _owner(runtime, child.sa)))
+            except EngineError as exc:
+                # Forwarded packets may have their route already; the SA serves them.
+                runtime.log.warning(f"no route for child {child.sa.child}: {exc}", tunnel=child.sa.tunnel)

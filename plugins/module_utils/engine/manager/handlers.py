@@ -61,7 +61,7 @@ class Methods:
         runtime = self._runtime
         tunnels = runtime.tunnels
         states = Counter(tunnels.condition(name).state for name in tunnels.rows)
-        registry = runtime.endpoint.registry
+        counts = runtime.endpoint.counts()
         settings = runtime.endpoint.settings
         return {
             "version": VERSION,
@@ -71,8 +71,8 @@ class Methods:
             "ports": {"ike": settings.ike_port, "natt": settings.natt_port},
             "counts": {
                 "tunnels": dict(states),
-                "ike_sas": len(registry.by_spi),
-                "child_sas": len(registry.by_child_spi),
+                "ike_sas": counts.ike,
+                "child_sas": counts.children,
                 "sent": runtime.executor.sent,
                 "repaired": dict(runtime.repairs.counts),
                 **runtime.counts,

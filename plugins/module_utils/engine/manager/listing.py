@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..definition.build import has_pfs
-from ..ike.actions import ChildSa
 from ..ike.views import ChildView, IkeView
 from ..kernel.spec import Usage
 from .desired_state import is_needed
@@ -196,7 +195,7 @@ def _ike_sa(sa: IkeView, now: float) -> dict[str, Any]:
 
 
 def _child_sa(ike: IkeView, view: ChildView, counters: Counters, now: float) -> dict[str, Any]:
-    sa: ChildSa = view.sa  # type: ignore[assignment]
+    sa = view.sa
     algorithms = [row.name for row in (sa.encryption, sa.integrity) if row is not None]
     return {
         "number": view.number,

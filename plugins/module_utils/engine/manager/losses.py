@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..ike.actions import ChildSa
-from ..ike.v2.sa import Child, ChildState
+from ..ike.views import ChildStage, ChildView
 from ..kernel.client import describe
 from ..kernel.values import Policy
 from .desired_policies import Claimant, DesiredPolicies, Repair
@@ -34,9 +34,9 @@ def outbound(child: ChildSa) -> Name:
     return child.remote_address, child.protocol, child.spi_out
 
 
-def ends_of(child: Child) -> list[Name]:
+def ends_of(child: ChildView) -> list[Name]:
     """The SAs that the kernel is to have of a child."""
-    return [inbound(child.sa)] if child.state is ChildState.ANSWERED else [inbound(child.sa), outbound(child.sa)]
+    return [inbound(child.sa)] if child.stage is ChildStage.RECEIVING else [inbound(child.sa), outbound(child.sa)]
 
 
 def lost_policies(policies: DesiredPolicies, repairs: Iterable[Repair]) -> dict[Claimant, Loss]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import EngineError
 from ..ike.actions import Vanished
-from ..ike.v2.sa import Child, ChildState
+from ..ike.views import ChildStage, ChildView
 from ..kernel.changes import LINKS, POLICIES, ROUTES, RULES, SAS
 from ..kernel.routes import Route
 from ..kernel.spec import ChildSpec
@@ -136,22 +136,21 @@ class Sas:
             runtime.act(runtime.endpoint.kernel_event(Vanished(address, protocol, spi), runtime.clock()))
         return Outcome(losses)
 
-    def _lost(self, tunnels: Collection[str] | None) -> list[tuple[Child, Name]]:
+    def _lost(self, tunnels: Collection[str] | None) -> list[tuple[ChildView, Name]]:
         """The children of which an SA is gone, each once, with that one."""
         expected = {name: child for child in self._children(tunnels) for name in ends_of(child)}
         standing = self._runtime.host.gateway.standing_sas(list(expected)) if expected else set()
         lost = {child.number: (child, name) for name, child in expected.items() if name not in standing}
         return list(lost.values())
 
-    def _children(self, tunnels: Collection[str] | None) -> Iterator[Child]:
-        registry = self._runtime.endpoint.registry
-        for name in list(registry.by_tunnel) if tunnels is None else tunnels:
-            for sa in registry.of_tunnel(name):
-                yield from [child for child in sa.children.values() if child.state is not ChildState.DELETING]
+    def _children(self, tunnels: Collection[str] | None) -> Iterator[ChildView]:
+        endpoint = self._runtime.endpoint
+        for sa in endpoint.sas() if tunnels is None else [sa for name in tunnels for sa in endpoint.of_tunnel(name)]:
+            yield from [child for child in sa.children if child.stage is not ChildStage.ENDING]
 
 
-def _loss(child: Child) -> Loss:
-    return Loss(child.sa.tunnel, f"SAs of the child {child.config.name}, which is negotiated anew")
+def _loss(child: ChildView) -> Loss:
+    return Loss(child.sa.tunnel, f"SAs of the child {child.name}, which is negotiated anew")
 
 
 class Policies:

@@ -20,7 +20,6 @@ from ..errors import KernelError
 from ..ike.actions import Acquire, Action, Path, Report
 from ..ike.endpoint import Endpoint
 from ..ike.settings import Settings
-from ..ike.v2.sa import State
 from ..kernel.changes import LINKS
 from ..ping.responder import answer
 from .action_executor import ActionExecutor
@@ -129,7 +128,7 @@ class Runtime:
     @property
     def quiet(self) -> bool:
         """Whether no peer is still to confirm that a tunnel is closed."""
-        return not self.endpoint.registry.by_tunnel
+        return self.endpoint.idle
 
     # What comes in
 
@@ -286,12 +285,7 @@ class Runtime:
 
     def _listen_to_silence(self, now: float) -> None:
         """Have peers asked to whom packets leave, and from whom none come."""
-        watched = [
-            child.sa
-            for sa in self.endpoint.registry.by_spi.values()
-            if sa.alive and sa.connection.dpd_delay
-            for child in sa.children.values()
-        ]
+        watched = self.endpoint.checked()
         try:
             counters = self.host.gateway.usage_all() if watched else {}
         except KernelError as exc:
@@ -302,10 +296,10 @@ class Runtime:
 
     def _send_keepalives(self) -> None:
         """RFC 3948 section 4: a NAT forgets a mapping that is not used."""
-        for sa in list(self.endpoint.registry.by_spi.values()):
-            port = self.ports.for_path(sa.path) if sa.nat and sa.path.natt and sa.state is State.ESTABLISHED else None
+        for path in self.endpoint.translated():
+            port = self.ports.for_path(path)
             if port is not None:
                 try:
-                    port.send_keepalive(sa.path)
+                    port.send_keepalive(path)
                 except OSError as exc:
-                    self._unsent(sa.path, exc)
+                    self._unsent(path, exc)

@@ -230,8 +230,7 @@ class Turner:
     def status(self) -> str:
         """One line for ``systemctl status``."""
         tunnels = self._runtime.tunnels
-        active = sum(1 for sas in self._runtime.endpoint.registry.by_tunnel.values() for sa in sas if sa.alive)
-        return f"tunnels defined: {len(tunnels.rows)}, IKE SAs up: {active}"
+        return f"tunnels defined: {len(tunnels.rows)}, IKE SAs up: {self._runtime.endpoint.counts().up}"
 
     def _readable(self, port: Any) -> None:
         port.drain(self._runtime.datagram, self._runtime.refused)

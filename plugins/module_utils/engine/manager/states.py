@@ -9,30 +9,23 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from ..ike.reasons import REASONS
-from ..ike.v2.children import SENDING
-from ..ike.v2.sa import ChildState, IkeSa, Kind, State
+from ..ike.views import ChildStage, IkeView, Stage
 from .desired_state import is_needed
 from .plan import Running
 from .store import Stored
 
 _PHASE1 = {
-    State.START: "negotiating",
-    State.INIT_SENT: "negotiating",
-    State.INIT_ANSWERED: "negotiating",
-    State.AUTH_SENT: "negotiating",
-    State.ESTABLISHED: "active",
-    State.REKEYED: "expired",
-    State.DELETING: "expired",
-    State.REFUSED: "dormant",
-    State.GONE: "dormant",
+    Stage.OPENING: "negotiating",
+    Stage.ESTABLISHED: "active",
+    Stage.ENDING: "expired",
+    Stage.OVER: "dormant",
 }
 _PHASE2 = {
-    ChildState.INSTALLED: "active",
-    ChildState.ANSWERED: "active",
-    ChildState.REKEYING: "active",
-    ChildState.REKEYED: "active",
-    ChildState.DELETING: "expired",
-    ChildState.GONE: "dormant",
+    ChildStage.RECEIVING: "active",
+    ChildStage.SENDING: "active",
+    ChildStage.RELIEVED: "active",
+    ChildStage.ENDING: "expired",
+    ChildStage.OVER: "dormant",
 }
 # What helps where the peer took the first keys and refuses fresh ones.
 _REFUSED_REMEDY = {
@@ -93,7 +86,7 @@ def of_unreadable(row: Stored) -> Condition:
 
 
 def condition(
-    row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], notice: Notice | None, disturbance: str = ""
+    row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], notice: Notice | None, disturbance: str = ""
 ) -> Condition:
     """How the tunnel ``row`` is.
 
@@ -111,12 +104,12 @@ def condition(
     return how._replace(state=state, phase2=phase2, reason="kernel_disturbed", story=disturbance, remedy=remedy)
 
 
-def _negotiated(row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], notice: Notice | None) -> Condition:
+def _negotiated(row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], notice: Notice | None) -> Condition:
     sas = list(sas)
     children = row.definition.document["children"]
     retired = any(sa.retired and sa.children for sa in sas)
     # For its operator a retired IKE SA is over; only its children are in use.
-    phase1 = max(("expired" if sa.retired else _PHASE1[sa.state] for sa in sas), key=_BEST.index, default="dormant")
+    phase1 = max(("expired" if sa.retired else _PHASE1[sa.stage] for sa in sas), key=_BEST.index, default="dormant")
     phase2 = {child["name"]: "trapped" if child["name"] in trapped else "dormant" for child in children}
     for sa in sas:
         _count_children(sa, phase2)
@@ -125,7 +118,7 @@ def _negotiated(row: Stored, sas: Iterable[IkeSa], trapped: frozenset[str], noti
         for child in children
         if phase2[child["name"]] != "active" and is_needed(row.wanted, row.asked, child)
     ]
-    current = next((sa for sa in sas if sa.state is State.ESTABLISHED), sas[0] if sas else None)
+    current = next((sa for sa in sas if sa.stage is Stage.ESTABLISHED), sas[0] if sas else None)
     role = "" if current is None else "initiator" if current.initiator else "responder"
     if retired:
         text, remedy = REASONS["retiring"]
@@ -203,23 +196,18 @@ def reached(now: Condition, until: str, phase: int | None, only: Collection[str]
     return now.state == "active" or (idle and now.state == "dormant")
 
 
-def _count_children(sa: IkeSa, phase2: dict[str, str]) -> None:
-    pending = [task.config for task in sa.queue if task.kind is Kind.NEW_CHILD]
-    if sa.request is not None and sa.request.task.kind is Kind.NEW_CHILD:
-        pending.append(sa.request.task.config)
-    if sa.handshake is not None and sa.initiator:
-        pending += sa.handshake.wanted
-    found = [(child.config.name, _PHASE2[child.state]) for child in sa.children.values()]
-    found += [(config.name, "negotiating") for config in pending if config is not None]
+def _count_children(sa: IkeView, phase2: dict[str, str]) -> None:
+    found = [(child.name, _PHASE2[child.stage]) for child in sa.children]
+    found += [(name, "negotiating") for name in sa.coming]
     for name, state in found:
         if name in phase2 and _BEST.index(state) > _BEST.index(phase2[name]):
             phase2[name] = state
 
 
-def _worry(sas: Iterable[IkeSa], how: Condition) -> Condition:
+def _worry(sas: Iterable[IkeView], how: Condition) -> Condition:
     """A tunnel that is up, with what stands against its staying so: the refusal of fresh keys that ends it first."""
-    worries = [(sa.expires_at, sa.refusal) for sa in sas if sa.alive and not sa.closing and sa.refusal is not None]
-    newest = {child.config.name: child for sa in sas for child in sa.children.values() if child.state in SENDING}
+    worries = [(sa.expires_at, sa.refusal) for sa in sas if sa.lasting and sa.refusal is not None]
+    newest = {child.name: child for sa in sas for child in sa.children if child.stage is ChildStage.SENDING}
     worries += [(child.expires_at, child.refusal) for child in newest.values() if child.refusal is not None]
     serious = [(ends_at, refusal) for ends_at, refusal in worries if refusal.serious]
     if not serious:
@@ -230,12 +218,12 @@ def _worry(sas: Iterable[IkeSa], how: Condition) -> Condition:
     return how._replace(reason=reason, story=refusal.story, remedy=remedy, ends_at=ends_at)
 
 
-def _silent(sas: Iterable[IkeSa], how: Condition) -> Condition:
+def _silent(sas: Iterable[IkeView], how: Condition) -> Condition:
     """The same where the peer leaves requests unanswered: whether it lives is not known any more."""
     for sa in sas:
-        asked = sa.request
-        if sa.alive and asked is not None and asked.tries >= _TRIES_TO_TELL:
-            story = f"{asked.task.kind.value} was sent {asked.tries} times without an answer; it may be gone"
+        asked = sa.asked
+        if sa.stage is Stage.ESTABLISHED and asked is not None and asked.tries >= _TRIES_TO_TELL:
+            story = f"{asked.what} was sent {asked.tries} times without an answer; it may be gone"
             return how._replace(reason="no_answer", story=story, remedy=REASONS["no_answer"].remedy)
     return how
 

@@ -130,7 +130,7 @@ class Tunnels:
 
     def _end_unreadable(self, row: Stored) -> None:
         """Run nothing of a tunnel whose definition cannot be read; unless it is stopped, let nothing out in clear."""
-        up = {child.config.name for sa in self._endpoint.registry.of_tunnel(row.name) for child in sa.children.values()}
+        up = {child.name for sa in self._endpoint.of_tunnel(row.name) for child in sa.children}
         self.traps.leave(row.name, up)
         self._act(self._endpoint.stop(row.name, self._clock()))
         if row.wanted == "inactive":
@@ -184,9 +184,8 @@ class Tunnels:
         with self._policies.together():
             self._endpoint.rename(old, new)
             self.traps.rename(old, new)
-            for sa in self._endpoint.registry.of_tunnel(new):
-                for child in sa.children.values():
-                    self._policies.rename(claimant(child.sa), new)
+            for child in self._endpoint.child_sas(new):
+                self._policies.rename(claimant(child), new)
             self._forget_peer(old)
             if old in self._connections:
                 self._connections[new] = self._connections.pop(old)
@@ -300,7 +299,7 @@ class Tunnels:
             return UNKNOWN
         if row.unreadable:
             return of_unreadable(row)
-        sas, notice = self._endpoint.registry.of_tunnel(name), self._notices.get(name)
+        sas, notice = self._endpoint.of_tunnel(name), self._notices.get(name)
         how = condition(row, sas, self.traps.of(name), notice, self.disturbance(name))
         how = on_old_terms(row, how, bool(self._endpoint.awaited(name)), notice)
         left_out = self._left_out.get(name)
@@ -384,9 +383,7 @@ class Tunnels:
         if how.phase1 == "active" and how.state != "active":
             return how.state == "negotiating"
         # Beside one that is up another may be under way, with what takes its place.
-        return self._endpoint.negotiates(name) or any(
-            sa.initiator and sa.handshake is not None for sa in self._endpoint.registry.of_tunnel(name)
-        )
+        return self._endpoint.negotiates(name) or any(sa.begun for sa in self._endpoint.of_tunnel(name))
 
     def _reqids(self, row: Stored) -> dict[str, int]:
         """Request IDs of the children; they stay the same when a tunnel changes its owner."""
@@ -406,7 +403,7 @@ class Tunnels:
         if (name, child) not in self._further:
             return
         self._further.discard((name, child))
-        living = [each.sa for sa in self._endpoint.registry.of_tunnel(name) for each in sa.children.values()]
+        living = self._endpoint.child_sas(name)
         for sa in [sa for sa in living if sa.child == child and sa.defined is not None][:1]:
             ends = sa.local_address, sa.remote_address
             try:
@@ -523,9 +520,9 @@ class Tunnels:
 
     def _coming(self, row: Stored, connection: Connection) -> list[str]:
         """The children that come up without a packet that asks for them; none where a former peer still has SAs."""
-        sas = self._endpoint.registry.of_tunnel(row.name)
+        sas = self._endpoint.of_tunnel(row.name)
         peer = connection.remote_id
-        if any(sa.children and peer is not None and not (sa.remote_id and peer.matches(sa.remote_id)) for sa in sas):
+        if any(sa.children and peer is not None and not (sa.peer and peer.matches(sa.peer)) for sa in sas):
             return []
         if row.unreadable:
             return []

@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 from engine.cli import tunnels as cli
 from engine.ike.v2.sa import ChildState, State
+from engine.ike.v2.view import CHILD_STAGES, STAGES
+from engine.ike.views import ChildStage, Stage
 from engine.manager import states
 from engine.manager.methods import METHODS
 
@@ -25,11 +27,16 @@ PHASE2 = {
 
 
 @pytest.mark.parametrize(
-    ("words", "table", "kind"), [(PHASE1, states._PHASE1, State), (PHASE2, states._PHASE2, ChildState)]
+    ("words", "stages", "table", "kind", "stage"),
+    [
+        (PHASE1, STAGES, states._PHASE1, State, Stage),
+        (PHASE2, CHILD_STAGES, states._PHASE2, ChildState, ChildStage),
+    ],
 )
-def test_every_state_has_a_word(words, table, kind):
-    assert table == {state: word for word, found in words.items() for state in found}
-    assert table.keys() == set(kind)
+def test_every_state_has_a_word(words, stages, table, kind, stage):
+    found = {state: table[stages[state]] for state in kind}
+    assert found == {state: word for word, each in words.items() for state in each}
+    assert stages.keys() == set(kind) and table.keys() == set(stage) == set(stages.values())
     assert set(states._BEST) == cli._STATUS.keys() and set(table.values()) <= set(states._BEST)
     assert set(cli._STATUS.values()) == {"Negotiating", "Active", "Dormant", "Expired"}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import Enum
-from typing import NamedTuple
 
 from ...crypto.exchange import KeyExchange
 from ...crypto.keys import IkeKeys
@@ -20,6 +19,7 @@ from ...secret import Secret
 from ...selector import Selector
 from ..actions import ChildSa, Path
 from ..connection import ChildConfig, Connection
+from ..views import Refusal
 
 
 class State(Enum):
@@ -62,22 +62,6 @@ class Kind(Enum):
     DELETE_CHILD = "INFORMATIONAL (delete child)"
     DELETE_IKE = "INFORMATIONAL (delete IKE SA)"
     INFORM = "INFORMATIONAL"
-
-
-class Refusal(NamedTuple):
-    """What the peer said when it last refused fresh keys, and how often in a row it has done so.
-
-    :ivar reason: key of the closed list of reasons.
-    """
-
-    reason: str
-    story: str
-    times: int = 1
-
-    @property
-    def serious(self) -> bool:
-        """Whether people should know: both ends rekeying at once makes either busy for a moment."""
-        return self.reason != "peer_busy" or self.times > 1
 
 
 @dataclass(slots=True, eq=False)
