@@ -87,3 +87,8 @@ class Connection:
     retransmit_timeout: float = 60.0
     starts: bool = True
     fragment_size: int = 1280
+
+    @property
+    def auto_children(self) -> tuple[ChildConfig, ...]:
+        """The children that come with the IKE SA."""
+        return tuple(child for child in self.children if child.start == "auto")

@@ -4,22 +4,19 @@
 """The engine's public face: an IKE endpoint with all its SAs, without a socket, a clock or a kernel.
 
 Every verb takes the time (seconds, any monotonic origin) and returns the list of
-:mod:`.actions` the caller has to perform, in order.
+:mod:`.actions` the caller has to perform, in order. What a message says and what it does is the affair of a version
+(:mod:`.version`): that of the message's header, of the IKE SA or of the tunnel's definition.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
-from ..selector import Selector
 from ..wire.header import Header
-from ..wire.v2.notify import Notify
-from ..wire.v2.numbers import ExchangeType, NotifyType
 from .actions import (
     Acquire,
     Action,
@@ -33,25 +30,22 @@ from .actions import (
     Unanswered,
     Vanished,
 )
+from .allowance import Allowances
 from .connection import ChildConfig, Connection
 from .connections import Connections
-from .records import Changes, Records
+from .context import Context, SpiSource
+from .half_open import Cookies, HalfOpen, Refusals
+from .records import Changes, RecordKey, Records
+from .registry import Registry
+from .sa import AnyChild, AnySa
 from .settings import Settings
-from .v2 import children, handover, init, lifecycle, stop, supersede, timers
-from .v2.allowance import Allowances
-from .v2.children import serves, takes
-from .v2.context import Context, Registry
-from .v2.cookie import Cookies, HalfOpen, Refusals
-from .v2.dispatch import new_peer, pump, receive
-from .v2.exchange import unprotected
-from .v2.record_changes import RecordChanges
-from .v2.sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
-from .v2.snapshot import thaw
-from .v2.view import view
+from .timers import Timers
+from .version import Packet, Version
+from .versions import all_versions
 from .views import IkeView
 
-# (local address, remote address, IP protocol, reqid) -> SPI; raises KernelError.
-SpiSource = Callable[[str, str, int, int], int]
+# The version of records that do not say theirs: there was no other.
+UNMARKED = 2
 
 
 class Counts(NamedTuple):
@@ -70,9 +64,16 @@ class Endpoint:
 
     :param entropy: source of random octets and key exchanges.
     :param spis: called for each SPI of an inbound SA.
+    :param versions: of IKE that it speaks; None for all that there are.
     """
 
-    def __init__(self, entropy: Entropy, spis: SpiSource, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        entropy: Entropy,
+        spis: SpiSource,
+        settings: Settings | None = None,
+        versions: Iterable[Version[Any, Any]] | None = None,
+    ) -> None:
         self.entropy = entropy
         self.spis = spis
         self.settings = settings or Settings()
@@ -82,9 +83,10 @@ class Endpoint:
         self.half_open = HalfOpen()
         self.refusals = Refusals(self.settings.half_open_lifetime)
         self.allowances = Allowances(self.settings.sas_at_once, self.settings.sas_per_second)
-        self._heap: list[tuple[float, int]] = []
-        self._waiting: dict[int, IkeSa] = {}
-        self._records = RecordChanges()
+        self._versions = {version.number: version for version in versions or all_versions()}
+        self._timers = Timers()
+        self._records = {number: version.changed_records() for number, version in self._versions.items()}
+        self._replaced: Changes = {}
 
     # Definitions
 
@@ -95,24 +97,12 @@ class Endpoint:
         until it is stopped; one that is only wanted so far is wanted no more.
         """
         self.connections.put(connection)
-        configs = {child.name: child for child in connection.children}
         for sa in self.registry.half_open(connection.name):
             sa.connection = connection
         for sa in self.registry.of_tunnel(connection.name):
             sa.connection = connection
-            self._records.touch(sa)
-            for child in sa.children.values():
-                supersede.redefine(child, configs.get(child.config.name, child.config))
-            if sa.handshake is not None:
-                wanted = sa.handshake.wanted
-                sa.handshake.wanted = tuple(configs[child.name] for child in wanted if child.name in configs)
-            for task in [task for task in sa.queue if task.kind is Kind.NEW_CHILD]:
-                if task.config.name in configs:
-                    if task.config != configs[task.config.name]:
-                        task.not_before, task.times = 0.0, 0  # what was refused was another one
-                    task.config = configs[task.config.name]
-                else:
-                    sa.queue.remove(task)
+            self._touch(sa)
+            self._version_of(sa).redefine(sa, connection)
 
     def undefine(self, name: str) -> None:
         """Forget a definition; stop its SAs first."""
@@ -127,7 +117,7 @@ class Endpoint:
         now: float,
         path: Path | None = None,
         children: Iterable[str] | None = None,
-        packet: tuple[Selector, Selector] | None = None,
+        packet: Packet | None = None,
     ) -> list[Action]:
         """Bring a tunnel up: the IKE SA unless there is one, and the children named.
 
@@ -140,20 +130,13 @@ class Endpoint:
         connection = self.connections.get(name)
         if connection is None:
             raise InputError("name", name, "no such tunnel is defined", "define it first")
-        wanted = init.auto_children(connection) if children is None else self._named(connection, children)
+        wanted = connection.auto_children if children is None else self._named(connection, children)
+        version = self._versions.get(connection.version)
+        if version is None:
+            known = ", ".join(str(number) for number in self._versions)
+            raise InputError("version", connection.version, "no such version of IKE is spoken here", f"use {known}")
         context = Context(self, now)
-        sa = self._current(name)
-        if sa is None:
-            sa = init.new_initiator(context, connection, path or self._default_path(connection))
-            sa.handshake.wanted = tuple(wanted)
-        else:
-            sa.retired = False
-            known = wanted
-            wanted = self._want(context, sa, wanted)
-            if packet is not None and not wanted:
-                self._want_more(context, sa, known, packet)
-        if packet is not None:
-            sa.packets = (sa.packets or {}) | {child.name: packet for child in wanted}
+        version.start(context, connection, wanted, path, packet)
         return self._finish(context)
 
     def stop(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
@@ -162,10 +145,10 @@ class Endpoint:
         if children is not None:
             names = set(children)
             for sa in self.registry.of_tunnel(name):
-                stop.stop_children(context, sa, names)
+                self._version_of(sa).stop_children(context, sa, names)
             return self._finish(context)
         for sa in [*self.registry.of_tunnel(name), *self.registry.half_open(name)]:
-            stop.stop_sa(context, sa)
+            self._version_of(sa).stop(context, sa)
         return self._finish(context)
 
     def retire(self, name: str, now: float) -> list[Action]:
@@ -177,25 +160,18 @@ class Endpoint:
         """
         context = Context(self, now)
         for sa in [*self.registry.of_tunnel(name), *self.registry.half_open(name)]:
-            if sa.alive:
-                lifecycle.retire(context, sa)
-            elif sa.state not in AUTHENTICATED:
-                stop.stop_sa(context, sa)
+            self._version_of(sa).retire(context, sa)
         return self._finish(context)
 
     def rekey(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
         """Replace the keys of the IKE SA of a tunnel, or those of the children named, now."""
         context = Context(self, now)
-        sa = self._current(name)
-        if sa is not None and sa.alive:
-            if children is None:
-                sa.queue.append(Task(Kind.REKEY_IKE))
+        names = None if children is None else set(children)
+        for version in self._versions_in(name):
+            if names is None:
+                version.rekey(context, name)
             else:
-                names = set(children)
-                for child in sa.children.values():
-                    if child.config.name in names and child.state is ChildState.INSTALLED and not child.superseded:
-                        timers.start_rekey(sa, child)
-            context.touch(sa)
+                version.rekey_children(context, name, names)
         return self._finish(context)
 
     def supersede(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
@@ -207,27 +183,22 @@ class Endpoint:
         """
         context = Context(self, now)
         names = None if children is None else set(children)
-        for sa in self.registry.of_tunnel(name):
-            if names is not None:
-                supersede.supersede_children(context, sa, names)
-            elif sa.alive and sa.children:
-                supersede.supersede_sa(context, sa)
-            elif sa.claims is None and sa.state not in (State.REKEYED, State.DELETING):
-                # Whoever takes over from another one has its children soon; who is on the way out may have some yet.
-                stop.stop_sa(context, sa)
-        current = self._current(name)
-        if names is not None and current is not None:
-            self._want(context, current, supersede.awaited(context, name))
+        for version in self._versions_in(name):
+            if names is None:
+                version.supersede(context, name)
+            else:
+                version.supersede_children(context, name, names)
         return self._finish(context)
 
     def awaited(self, name: str) -> list[str]:
         """The children of a tunnel that are to take over from superseded ones and are not up yet."""
-        return [config.name for config in supersede.awaited(Context(self, 0.0), name)]
+        context = Context(self, 0.0)
+        return [child.name for version in self._versions_in(name) for child in version.awaited(context, name)]
 
     def negotiates(self, name: str) -> bool:
         """Whether we have asked for a child of a tunnel, or are about to."""
-        asked = [task for sa in self.registry.of_tunnel(name) for task in (sa.request and sa.request.task, *sa.queue)]
-        return any(task is not None and task.kind is Kind.NEW_CHILD for task in asked)
+        context = Context(self, 0.0)
+        return any(version.negotiates(context, name) for version in self._versions_in(name))
 
     def rename(self, old: str, new: str) -> None:
         """Let the IKE SAs of a tunnel be those of another name, which is then to be defined; nothing on the wire."""
@@ -236,7 +207,7 @@ class Endpoint:
             self.registry.rename(sa, replace(sa.connection, name=new))
             for child in sa.children.values():
                 child.sa = replace(child.sa, tunnel=new)
-            self._records.touch(sa)
+            self._touch(sa)
 
     def receive(self, datagram: bytes, path: Path, now: float) -> list[Action]:
         """Take an IKE message (without the non-ESP marker) that came along ``path``."""
@@ -246,54 +217,38 @@ class Endpoint:
         except IkeError as exc:
             context.reject(path, exc.reason, exc.story)
             return context.actions
-        if header.major != 2:
-            self._other_version(context, header, path)
+        version = self._versions.get(header.major)
+        if version is None:
+            newest = self._versions[max(self._versions)]
+            if header.major > newest.number:
+                newest.refuse_newer(context, header, path)
             return context.actions
-        sa = self._addressee(header, datagram, path)
-        if sa is not None:
-            receive(context, sa, header, datagram, path)
-        elif self._opens(header):
-            new_peer(context, header, datagram, path)
+        version.receive(context, header, datagram, path)
         return self._finish(context)
 
     def kernel_event(self, event: KernelEvent, now: float) -> list[Action]:
         """Take what the kernel tells."""
-        context = Context(self, now)
         if isinstance(event, Acquire):
             return self._acquire(event, now)
-        if isinstance(event, Expire):
-            self._expire(context, event)
-        elif isinstance(event, Vanished):
-            self._vanished(context, event)
-        elif isinstance(event, Unanswered):
-            self._unanswered(context, event)
-        elif isinstance(event, InstallFailed):
-            self._install_failed(context, event)
-        elif isinstance(event, MappingChanged):
-            self._mapping_changed(context, event)
+        context = Context(self, now)
+        found = self._owner(event)
+        if found is not None:
+            sa, child = found
+            self._version_of(sa).kernel_event(context, sa, child, event)
         return self._finish(context)
 
     def next_deadline(self) -> float | None:
         """When :meth:`tick` has to be called next, None for never."""
-        while self._heap:
-            when, number = self._heap[0]
-            sa = self._waiting.get(number)
-            if sa is not None and sa.wake == when:
-                return when
-            heapq.heappop(self._heap)
-        return None
+        return self._timers.next_deadline()
 
     def tick(self, now: float) -> list[Action]:
         """Do what is due, of ``settings.due_at_once`` IKE SAs at most; :meth:`next_deadline` tells whether more is."""
         context = Context(self, now)
         for _unused in range(self.settings.due_at_once):
-            when = self.next_deadline()
-            if when is None or when > now:
+            sa = self._timers.take_due(now)
+            if sa is None:
                 break
-            number = heapq.heappop(self._heap)[1]
-            sa = self._waiting.pop(number)
-            sa.wake = 0.0
-            timers.wake(context, sa)
+            self._version_of(sa).wake(context, sa)
         return self._finish(context)
 
     # Going on in another process
@@ -301,7 +256,7 @@ class Endpoint:
     @property
     def changed(self) -> bool:
         """Whether :meth:`changes` has something to tell."""
-        return bool(self._records)
+        return bool(self._replaced) or any(self._records.values())
 
     def changes(self) -> Changes:
         """The records of IKE SAs that the verbs since the last call changed; None for one not to be kept any more.
@@ -310,7 +265,13 @@ class Endpoint:
         each verb and stored before its actions are performed: what was stored is then never behind what a peer has
         seen, and :meth:`resume` uses no Message ID and no IV twice.
         """
-        return self._records.take()
+        changes, self._replaced = self._replaced, {}
+        for number, records in self._records.items():
+            for key, record in records.take().items():
+                if record is not None and number != UNMARKED:
+                    record["version"] = number
+                changes[key] = record
+        return changes
 
     def resume(self, records: Records, now: float) -> tuple[list[Action], dict[str, str]]:
         """Go on with IKE SAs that another endpoint, of which nothing runs any more, had; first define their tunnels.
@@ -320,13 +281,23 @@ class Endpoint:
         :param records: of :meth:`changes`, the latest of each.
         :returns: what to do, and by tunnel why its records cannot be used: it has no IKE SA then.
         """
-        thawed = thaw(records, self.connections.get, now)
-        self._records.replace(records)
+        self._replaced = dict.fromkeys(records)
         context = Context(self, now)
-        for sa in thawed.sas:
+        sas: list[AnySa] = []
+        problems: dict[str, str] = {}
+        for number, kept in _by_version(records).items():
+            version = self._versions.get(number)
+            if version is None:
+                problem = f"IKE version {number} is not spoken here"
+                problems |= {str(record["tunnel"]): problem for record in kept.values() if "tunnel" in record}
+                continue
+            thawed = version.thaw(kept, self.connections.get, now)
+            sas += thawed.sas
+            problems |= thawed.problems
+        for sa in sorted(sas, key=lambda each: each.number):
             self.registry.resume(sa)
             context.touch(sa)
-        return self._finish(context), thawed.problems
+        return self._finish(context), problems
 
     # Views
 
@@ -334,11 +305,11 @@ class Endpoint:
         """All IKE SAs with their children, oldest first; last those that strangers opened."""
         sas = [sa for sas in self.registry.by_tunnel.values() for sa in sas]
         for sa in [*sas, *self.registry.strangers()]:
-            yield view(sa)
+            yield self._version_of(sa).view(sa)
 
     def of_tunnel(self, name: str) -> list[IkeView]:
         """The IKE SAs of a tunnel, oldest first: those that we began, and those whose peer is authenticated."""
-        return [view(sa) for sa in self.registry.by_tunnel.get(name, ())]
+        return [self._version_of(sa).view(sa) for sa in self.registry.by_tunnel.get(name, ())]
 
     def child_sas(self, name: str | None = None) -> list[ChildSa]:
         """The Child SAs of a tunnel, or all that there are."""
@@ -370,30 +341,27 @@ class Endpoint:
         """Begin queued work and set the timers of all SAs that this call touched."""
         while context.touched:
             sa = context.touched.popitem()[1]
-            self._records.touch(sa)
-            supersede.settle(context, sa.connection.name)
-            lifecycle.end_retirement(sa)
-            handover.settle(context, sa)
-            pump(context, sa)
+            self._touch(sa)
+            version = self._version_of(sa)
+            version.settle(context, sa)
             context.touched.pop(sa.number, None)
-            if sa.state is State.GONE:
-                self._waiting.pop(sa.number, None)
-                continue
-            # A later deadline than the one entered is found when that one wakes us: no heap entry per packet.
-            when = timers.deadline(context, sa)
-            if when != timers.NEVER and (not sa.wake or when < sa.wake):
-                sa.wake = when
-                self._waiting[sa.number] = sa
-                heapq.heappush(self._heap, (when, sa.number))
+            if sa.gone:
+                self._timers.forget(sa)
+            else:
+                self._timers.enter(sa, version.deadline(context, sa))
         return context.actions
 
-    def _current(self, name: str) -> IkeSa | None:
-        """The IKE SA of a tunnel to work with: an established one first, else one being set up."""
-        sas = self.registry.of_tunnel(name)
-        # While a collision is open the children, and the work on them, are with the one that is being replaced.
-        alive = [sa for sa in sas if sa.alive and not sa.closing and sa.claims is None and not sa.superseded]
-        rising = [sa for sa in sas if sa.state in (State.START, State.INIT_SENT, State.AUTH_SENT)]
-        return (alive or rising or [None])[-1]
+    def _version_of(self, sa: AnySa) -> Version[Any, Any]:
+        return self._versions[sa.version]
+
+    def _versions_in(self, tunnel: str) -> list[Version[Any, Any]]:
+        """The versions that IKE SAs of a tunnel speak."""
+        numbers = dict.fromkeys(sa.version for sa in self.registry.of_tunnel(tunnel))
+        return [self._versions[number] for number in numbers]
+
+    def _touch(self, sa: AnySa) -> None:
+        """Its records may be others by now."""
+        self._records[sa.version].touch(sa)
 
     def _named(self, connection: Connection, names: Iterable[str]) -> list[ChildConfig]:
         by_name = {child.name: child for child in connection.children}
@@ -402,63 +370,6 @@ class Endpoint:
                 known = ", ".join(by_name)
                 raise InputError("children", name, f"tunnel {connection.name} has no such child", f"it has {known}")
         return [by_name[name] for name in names]
-
-    def _default_path(self, connection: Connection) -> Path:
-        local, remote = connection.local_address, connection.remote_address
-        if remote is None:
-            raise InputError("remote.address", None, f"{connection.name} has no peer address", "let the peer start")
-        if local is None:
-            raise InputError("local.address", None, f"{connection.name} has no local address", "set local.address")
-        return Path(local, self.settings.ike_port, remote, connection.remote_port)
-
-    def _want(self, context: Context, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
-        """Have children negotiated; those that are neither up nor asked for already."""
-        known = {child.config.name for child in sa.children.values() if serves(child)}
-        asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
-        known |= {task.config.name for task in asked if task.kind is Kind.NEW_CHILD and not task.reason}
-        if sa.handshake is not None:
-            known |= {config.name for config in sa.handshake.wanted}
-        missing = [config for config in wanted if config.name not in known]
-        if sa.handshake is not None:
-            sa.handshake.wanted += tuple(missing)
-        else:
-            sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in missing)
-        context.touch(sa)
-        return missing
-
-    def _want_more(
-        self, context: Context, sa: IkeSa, configs: Iterable[ChildConfig], packet: tuple[Selector, Selector]
-    ) -> None:
-        """Have a further child negotiated for a packet that the peer did not let into those that are up."""
-        asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
-        for config in configs:
-            living = [child for child in sa.children.values() if child.config.name == config.name and serves(child)]
-            pending = any(task.kind is Kind.NEW_CHILD and task.config.name == config.name for task in asked)
-            if living and not pending and not any(takes(child, packet) for child in living):
-                sa.queue.append(Task(Kind.NEW_CHILD, config=config, packet=packet))
-
-    def _addressee(self, header: Header, datagram: bytes, path: Path) -> IkeSa | None:
-        """The IKE SA that a message is for: its initiator's SPI is ours, or its responder's."""
-        if header.from_initiator:
-            if header.responder_spi == bytes(8):
-                return self.registry.opened_by(path, datagram)
-            return self.registry.by_spi.get(header.responder_spi)
-        return self.registry.by_spi.get(header.initiator_spi)
-
-    def _opens(self, header: Header) -> bool:
-        return (
-            header.exchange == ExchangeType.IKE_SA_INIT
-            and header.from_initiator
-            and not header.is_response
-            and header.message_id == 0
-            and header.responder_spi == bytes(8)
-            and header.initiator_spi != bytes(8)
-        )
-
-    def _other_version(self, context: Context, header: Header, path: Path) -> None:
-        """RFC 7296 section 2.5: a higher major version is told that ours is 2."""
-        if header.major > 2 and not header.is_response and header.initiator_spi != bytes(8):
-            unprotected(context, header, path, [Notify(NotifyType.INVALID_MAJOR_VERSION)])
 
     def _acquire(self, event: Acquire, now: float) -> list[Action]:
         found = self.connections.by_reqid(event.reqid)
@@ -472,40 +383,25 @@ class Endpoint:
             data = {"child": child.name, "reason": "waiting_for_peer", "story": str(exc)}
             return [Report("child_failed", connection.name, data=data)]
 
-    def _vanished(self, context: Context, event: Vanished) -> None:
-        found = self.registry.owner(event.address, event.spi)
-        if found is not None:
-            context.touch(found[0])
-            children.make_anew(context, *found)
+    def _owner(self, event: KernelEvent) -> tuple[AnySa, AnyChild] | None:
+        """The child that an event is about, and its IKE SA."""
+        registry = self.registry
+        if isinstance(event, (Expire, Vanished)):
+            return registry.owner(event.address, event.spi)
+        if isinstance(event, Unanswered):
+            return registry.by_child_spi.get((event.address, event.spi))
+        if isinstance(event, InstallFailed):
+            found = registry.by_child_spi.get((event.child.local_address, event.child.spi_in))
+            return found if found is not None and found[1].number == event.child.number else None
+        if isinstance(event, MappingChanged):
+            return registry.receiving(event.spi)
+        return None
 
-    def _unanswered(self, context: Context, event: Unanswered) -> None:
-        found = self.registry.by_child_spi.get((event.address, event.spi))
-        if found is not None:
-            timers.suspect(context, found[0])
 
-    def _expire(self, context: Context, event: Expire) -> None:
-        found = self.registry.owner(event.address, event.spi)
-        if found is None:
-            return
-        sa, child = found
-        context.touch(sa)
-        if event.hard:
-            children.remove(context, sa, child, "expired", "the kernel ended it: a hard limit was reached")
-            sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
-        elif child.state is ChildState.INSTALLED:
-            timers.start_rekey(sa, child)
-
-    def _install_failed(self, context: Context, event: InstallFailed) -> None:
-        found = self.registry.by_child_spi.get((event.child.local_address, event.child.spi_in))
-        if found is None or found[1].number != event.child.number:
-            return
-        children.not_installed(context, *found, event.problem)
-
-    def _mapping_changed(self, context: Context, event: MappingChanged) -> None:
-        """ESP that passed its integrity check came from another address or port: the peer is there now."""
-        found = self.registry.receiving(event.spi)
-        if found is not None and found[0].alive:
-            sa = found[0]
-            moved = sa.path._replace(remote_address=event.address, remote_port=event.port)
-            lifecycle.follow_path(context, sa, moved)
-            context.touch(sa)
+def _by_version(records: Records) -> dict[int, dict[RecordKey, Mapping[str, Any]]]:
+    """The records of the IKE SAs of each version."""
+    marked = {key.ike: record["version"] for key, record in records.items() if "version" in record}
+    found: dict[int, dict[RecordKey, Mapping[str, Any]]] = {}
+    for key, record in records.items():
+        found.setdefault(marked.get(key.ike, UNMARKED), {})[key] = record
+    return found

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 
 class RecordKey(NamedTuple):
@@ -22,3 +22,17 @@ class RecordKey(NamedTuple):
 
 Records = Mapping[RecordKey, Mapping[str, Any]]
 Changes = dict[RecordKey, "dict[str, Any] | None"]  # None: the record is not to be kept any more
+S = TypeVar("S", contravariant=True)
+
+
+class ChangedRecords(Protocol[S]):
+    """Which records are others than those given last. Kept are IKE SAs whose peer is authenticated."""
+
+    def __bool__(self) -> bool:
+        """Whether an IKE SA was touched."""
+
+    def touch(self, sa: S) -> None:
+        """Something of it may be another than before."""
+
+    def take(self) -> Changes:
+        """The records that changed since the last call; None for one that is not to be kept any more."""

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from ..identity import Identity
+from ..newer_python import dataclass
 from .actions import ChildSa, Path
 
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from engine.crypto.proposals import esp_proposals
 from engine.ike.actions import Action, InstallInbound
+from engine.ike.allowance import Allowances
 from engine.ike.settings import Settings
-from engine.ike.v2.allowance import Allowances
 from engine.selector import parse_selector
 
 from .world import World, child, pair

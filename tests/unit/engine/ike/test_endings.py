@@ -12,9 +12,9 @@ import pytest
 from engine.crypto.exchange import KeyExchange
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.ike.actions import Path
+from engine.ike.context import Context
 from engine.ike.settings import Settings
 from engine.ike.v2 import init, new_child, rekey_child, rekey_ike, table
-from engine.ike.v2.context import Context
 from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import NotifyType
 

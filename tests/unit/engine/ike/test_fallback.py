@@ -224,8 +224,8 @@ def test_several_children_go_over_together() -> None:
     world.east.start()
     world.run(1.0)
     (sa,) = world.east.engine.registry.by_spi.values()
+    from engine.ike.context import Context
     from engine.ike.v2 import beside
-    from engine.ike.v2.context import Context
 
     context = Context(world.east.engine, world.now)
     assert beside.begin(context, sa, "voice") and not beside.begin(context, sa, "voice")

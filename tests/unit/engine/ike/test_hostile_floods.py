@@ -14,12 +14,13 @@ from engine.crypto.groups import modp_prime
 from engine.crypto.negotiation import offer_ike
 from engine.crypto.proposals import ike_proposals
 from engine.identity import Identity
+from engine.ike import half_open
 from engine.ike.actions import Path
 from engine.ike.connection import PskAuth
+from engine.ike.context import LONGEST_STORY
 from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
-from engine.ike.v2 import auth, cookie, dispatch
-from engine.ike.v2.context import LONGEST_STORY
+from engine.ike.v2 import auth, dispatch
 from engine.ike.v2.sa import IkeSa
 from engine.secret import Secret
 from engine.wire.v2.auth import AUTH as Proof
@@ -205,13 +206,13 @@ def test_offers_that_fit_nothing_end_with_cookies_and_a_returned_one_gets_the_re
 
 
 def test_refusals_are_counted_for_so_many_addresses_and_for_so_long() -> None:
-    refusals = cookie.Refusals(30.0)
-    for number in range(cookie.ADDRESSES + 1000):
+    refusals = half_open.Refusals(30.0)
+    for number in range(half_open.ADDRESSES + 1000):
         refusals.enter(str(number), 1000.0)
-    assert refusals.total(1000.0) == cookie.ADDRESSES + 1000
-    assert refusals.of("1") == 1 and refusals.of(str(cookie.ADDRESSES + 1)) == 0
-    assert len(refusals._now) <= cookie.ADDRESSES + 1
-    assert refusals.total(1025.0) == cookie.ADDRESSES + 1000 and refusals.of("1") == 1
+    assert refusals.total(1000.0) == half_open.ADDRESSES + 1000
+    assert refusals.of("1") == 1 and refusals.of(str(half_open.ADDRESSES + 1)) == 0
+    assert len(refusals._now) <= half_open.ADDRESSES + 1
+    assert refusals.total(1025.0) == half_open.ADDRESSES + 1000 and refusals.of("1") == 1
     refusals.enter("1", 1025.0)
     assert refusals.of("1") == 2
     assert refusals.total(1051.0) == 1 and refusals.of("1") == 1

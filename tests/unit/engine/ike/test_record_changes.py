@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from engine.ike.actions import Action
+from engine.ike.context import Context
 from engine.ike.records import RecordKey
 from engine.ike.v2 import children
-from engine.ike.v2.context import Context
 from engine.ike.v2.record_codec import CHILD_SHAPE, OWN_WAY
 from engine.ike.v2.sa import Child
 from engine.ike.v2.snapshot import freeze, standing

@@ -24,8 +24,8 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig, Connection
+from ..context import Context
 from . import children, fallback, key_exchange, lifecycle
-from .context import Context
 from .exchange import Incoming
 from .init import notify_name
 from .sa import Child, Handshake, IkeSa, Kind, Request, Task

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from ..context import Context
 from . import init, twins
-from .context import Context
 from .sa import ChildState, IkeSa, Kind, State, Task
+from .tunnel_sas import sas_of
 
 _AFTER_AUTH = 2  # Message ID that a responder expects when the first two exchanges are over
 _OVER = (ChildState.REKEYED, ChildState.DELETING, ChildState.GONE)
@@ -28,7 +29,7 @@ def begin(context: Context, old: IkeSa, first: str = "") -> bool:
     connection = context.connections.get(old.connection.name)
     if connection is None or old.outgoing or not old.alive or old.closing or old.claims is not None:
         return False
-    if any(on_its_way(sa, old) for sa in context.registry.of_tunnel(connection.name)):
+    if any(on_its_way(sa, old) for sa in sas_of(context, connection.name)):
         return False
     wanted = dict.fromkeys([first, *sorted(names(old)), *asked_for(old)])
     configs = {child.name: child for child in connection.children}
@@ -60,7 +61,7 @@ def take_over(context: Context, new: IkeSa, old: IkeSa) -> None:
 def stand_in(context: Context, sa: IkeSa) -> IkeSa | None:
     """Another IKE SA with the same peer that has all children of this one, whose end loses nothing then."""
     needed = {child.config.name for child in sa.children.values() if child.state not in _OVER}
-    for other in context.registry.of_tunnel(sa.connection.name):
+    for other in sas_of(context, sa.connection.name):
         stays = other.alive and not (other.closing or other.superseded) and other.claims is None
         if other is not sa and stays and other.remote_id == sa.remote_id and needed <= names(other):
             return other

@@ -30,10 +30,11 @@ from ..actions import (
     ResetPolicies,
 )
 from ..connection import ChildConfig
+from ..context import Context
 from . import child_wanted, nat, supersede, twins
-from .context import Context
 from .sa import Child, ChildState, IkeSa, Kind, Task
 from .traffic import Narrowed
+from .tunnel_sas import sas_of
 
 SENDING = (ChildState.INSTALLED, ChildState.REKEYING)
 PROOF = "proof"  # the reason of a request whose answer proves that the peer has what it asked us for
@@ -252,7 +253,7 @@ def ask_for_proof_again(context: Context, sa: IkeSa) -> None:
 
 def _let_send(context: Context, sa: IkeSa) -> None:
     """An older one is gone: have those send that were made beside it, unless others carry their packets."""
-    for other in context.registry.of_tunnel(sa.connection.name):
+    for other in sas_of(context, sa.connection.name):
         for child in other.children.values():
             if child.proof_at and not supersede.older_in_use(context, other, child):
                 switch_to(context, child)
@@ -420,7 +421,7 @@ def _heirs(context: Context, child: Child) -> list[Child]:
 def _generations(context: Context, child: Child) -> list[Child]:
     return [
         other
-        for sa in context.registry.of_tunnel(child.sa.tunnel)
+        for sa in sas_of(context, child.sa.tunnel)
         for other in sa.children.values()
         if other is not child and other.config.reqid == child.config.reqid
     ]

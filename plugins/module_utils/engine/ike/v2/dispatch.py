@@ -15,8 +15,9 @@ from ...wire.v2.notify import Notify
 from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from ...wire.v2.payloads import Payloads
 from ..actions import Path
+from ..context import Context
+from ..sa import AnySa
 from . import children, lifecycle, table
-from .context import Context
 from .exchange import Incoming, last_word, opened, repeats_answer, send_answer, send_request, unprotected
 from .sa import AUTHENTICATED, IkeSa, Kind, State, Task
 
@@ -28,6 +29,41 @@ MAKING = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE)
 
 # Octets of a first message: several times what anybody has to say, and kept until the peer is authenticated.
 LARGEST = 8192
+
+
+def incoming(context: Context, header: Header, datagram: bytes, path: Path) -> None:
+    """A message of this version: it is for an IKE SA that we have, opens one, or is nobody's."""
+    sa = _addressee(context, header, datagram, path)
+    if isinstance(sa, IkeSa):
+        receive(context, sa, header, datagram, path)
+    elif sa is None and _opens(header):
+        new_peer(context, header, datagram, path)
+
+
+def refuse_newer(context: Context, header: Header, path: Path) -> None:
+    """RFC 7296 section 2.5: a higher major version is told that ours is 2."""
+    if not header.is_response and header.initiator_spi != bytes(8):
+        unprotected(context, header, path, [Notify(NotifyType.INVALID_MAJOR_VERSION)])
+
+
+def _addressee(context: Context, header: Header, datagram: bytes, path: Path) -> AnySa | None:
+    """The IKE SA that a message is for: its initiator's SPI is ours, or its responder's."""
+    if header.from_initiator:
+        if header.responder_spi == bytes(8):
+            return context.registry.opened_by(path, datagram)
+        return context.registry.by_spi.get(header.responder_spi)
+    return context.registry.by_spi.get(header.initiator_spi)
+
+
+def _opens(header: Header) -> bool:
+    return (
+        header.exchange == ExchangeType.IKE_SA_INIT
+        and header.from_initiator
+        and not header.is_response
+        and header.message_id == 0
+        and header.responder_spi == bytes(8)
+        and header.initiator_spi != bytes(8)
+    )
 
 
 def new_peer(context: Context, header: Header, datagram: bytes, path: Path) -> None:

@@ -16,7 +16,7 @@ from ...wire.v2.numbers import ExchangeType, PayloadType
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sealed import Sealed, SealedFragment
 from ..actions import Path, Send
-from .context import Context
+from ..context import Context
 from .features import fragmentation
 from .features.fragmentation import Whole, seal_message
 from .sa import IkeSa, Kind, Request, Task

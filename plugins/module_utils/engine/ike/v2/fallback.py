@@ -22,9 +22,9 @@ from typing import Any
 
 from ...crypto.proposals import EspProposal
 from ..connection import ChildConfig
+from ..context import Context
 from . import beside, child_wanted, supersede
 from .children import serves
-from .context import Context
 from .sa import Child, IkeSa, Kind, Refusal, Task
 
 # Refusals that another offer may mend.

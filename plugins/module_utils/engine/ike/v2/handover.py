@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
+from ..context import Context
 from . import beside, lifecycle
-from .context import Context
 from .exchange import last_word
 from .sa import IkeSa, Kind, Task
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
+from ..context import Context
 from . import beside, children, handover, lifecycle, rekey_child, supersede
-from .context import Context
 from .exchange import Incoming
 from .sa import ChildState, IkeSa, Kind, Request, Task
 

@@ -22,8 +22,8 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ..actions import Path, Send
 from ..connection import Connection
+from ..context import Context
 from . import nat
-from .context import Context
 from .exchange import Incoming, unprotected
 from .features import fragmentation
 from .sa import Handshake, IkeSa, Kind, Request, State, Task
@@ -42,18 +42,13 @@ def new_initiator(context: Context, connection: Connection, path: Path) -> IkeSa
     sa = IkeSa(
         context.registry.number(), connection, True, State.START, path, context.entropy.octets(8), bytes(8),
         context.now,
-        handshake=Handshake(nonce_i=context.entropy.octets(NONCE_OCTETS), wanted=auto_children(connection)),
+        handshake=Handshake(nonce_i=context.entropy.octets(NONCE_OCTETS), wanted=connection.auto_children),
     )  # fmt: skip
     context.registry.add(sa)
     sa.queue.append(Task(Kind.INIT))
     context.touch(sa)
     context.report("ike_connecting", sa, role="initiator")
     return sa
-
-
-def auto_children(connection: Connection) -> tuple[Any, ...]:
-    """The children that come with the IKE SA."""
-    return tuple(child for child in connection.children if child.start == "auto")
 
 
 def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:

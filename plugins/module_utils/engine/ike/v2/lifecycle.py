@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from ..actions import Path
+from ..context import Context
 from . import beside, children
-from .context import Context
 from .exchange import send
 from .sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
+from .tunnel_sas import half_open_of, sas_of
 
 STAYS = (Kind.REKEY_IKE, Kind.DELETE_IKE, Kind.INFORM)  # queued work that is about the old IKE SA itself
 
@@ -36,7 +37,7 @@ def _duplicates(context: Context, sa: IkeSa) -> list[IkeSa]:
     """The other living IKE SAs of the tunnel with the same peer."""
     return [
         other
-        for other in context.registry.of_tunnel(sa.connection.name)
+        for other in sas_of(context, sa.connection.name)
         if other is not sa and other.alive and not other.closing and not other.superseded
         if other.claims is None and _same_peer(sa, other)
     ]
@@ -116,7 +117,7 @@ def _rank(identity: object) -> tuple[int, bytes]:
 
 def drop_older(context: Context, sa: IkeSa) -> None:
     """The peer has no other SA with us (INITIAL_CONTACT, RFC 7296 section 2.4): forget what we still have."""
-    for other in context.registry.of_tunnel(sa.connection.name):
+    for other in sas_of(context, sa.connection.name):
         if other is not sa and _same_peer(sa, other) and other.state in AUTHENTICATED:
             end(context, other, "replaced", "the peer started afresh")
 
@@ -132,7 +133,7 @@ def drop_siblings(context: Context, sa: IkeSa) -> None:
 def siblings(context: Context, sa: IkeSa) -> list[IkeSa]:
     """The other IKE SAs that versions of the same first message opened: with and without a cookie, say."""
     name = sa.connection.name
-    known = [*context.registry.of_tunnel(name), *context.registry.half_open(name)]
+    known = [*sas_of(context, name), *half_open_of(context, name)]
     return [other for other in known if other is not sa and other.spi_i == sa.spi_i]
 
 

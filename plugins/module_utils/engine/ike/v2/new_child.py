@@ -18,8 +18,8 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
+from ..context import Context
 from . import auth, children, fallback, key_exchange, twins
-from .context import Context
 from .exchange import Incoming
 from .init import NONCE_OCTETS
 from .sa import IkeSa, Kind, Request, State, Task

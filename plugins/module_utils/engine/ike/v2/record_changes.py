@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...newer_python import dataclass
-from ..records import Changes, RecordKey, Records
+from ..records import Changes, RecordKey
 from .sa import AUTHENTICATED, IkeSa
 from .snapshot import CHILD_PART, SA, WINDOW_PART, freeze_child, freeze_standing, freeze_window, standing
 
@@ -30,18 +30,13 @@ class RecordChanges:
     def __init__(self) -> None:
         self._touched: dict[int, IkeSa] = {}
         self._given: dict[int, _Given] = {}
-        self._replaced: Changes = {}
 
     def __bool__(self) -> bool:
-        return bool(self._touched or self._replaced)
+        return bool(self._touched)
 
     def touch(self, sa: IkeSa) -> None:
         """Something of it may be another than before."""
         self._touched[sa.number] = sa
-
-    def replace(self, records: Records) -> None:
-        """These are kept somewhere; from the next call of :meth:`take` on it is what that gives instead."""
-        self._replaced = dict.fromkeys(records)
 
     def take(self) -> Changes:
         """The records that changed since the last call; None for one that is not to be kept any more.
@@ -49,7 +44,7 @@ class RecordChanges:
         Kept are IKE SAs whose peer is authenticated: a stranger cannot make anybody keep something.
         """
         touched, self._touched = self._touched, {}
-        changes, self._replaced = self._replaced, {}
+        changes: Changes = {}
         for sa in touched.values():
             if sa.state in AUTHENTICATED:
                 self._look_at(sa, changes)

@@ -22,8 +22,8 @@ from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
+from ..context import Context
 from . import auth, child_wanted, children, fallback, key_exchange, new_child, supersede
-from .context import Context
 from .exchange import Incoming
 from .sa import Child, ChildState, IkeSa, Kind, Request, Task
 from .traffic import narrow

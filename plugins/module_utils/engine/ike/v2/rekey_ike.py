@@ -20,8 +20,8 @@ from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
 from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
+from ..context import Context
 from . import children, fallback, key_exchange, lifecycle, new_child
-from .context import Context
 from .exchange import Incoming
 from .init import NONCE_OCTETS, install_sealers, notify_name
 from .sa import IkeSa, Kind, Request, State, Task

@@ -283,3 +283,13 @@ class IkeSa:
     def alive(self) -> bool:
         """Whether new exchanges may be started on it."""
         return self.state is State.ESTABLISHED
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is over and forgotten."""
+        return self.state is State.GONE
+
+    @property
+    def version(self) -> int:
+        """The version of IKE that it speaks."""
+        return 2

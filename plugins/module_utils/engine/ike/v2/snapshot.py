@@ -23,6 +23,7 @@ from ...wire.v2.sa import Proposal
 from ..actions import ChildSa
 from ..connection import ChildConfig, Connection, PskAuth
 from ..records import RecordKey, Records
+from ..version import Thawed
 from .init import install_sealers
 from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, TASK, WINDOW, Links, Unreadable
 from .sa import Child, ChildState, IkeSa, State, Task
@@ -89,16 +90,6 @@ def _loose(sa: IkeSa) -> Iterator[Child]:
 
 def _tasks(sa: IkeSa) -> list[Task]:
     return [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
-
-
-class Thawed(NamedTuple):
-    """What became of the records.
-
-    :ivar sas: oldest first. :ivar problems: by tunnel, why its records cannot be used; none of its IKE SAs is thawed.
-    """
-
-    sas: list[IkeSa]
-    problems: dict[str, str]
 
 
 class _Parts(NamedTuple):

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
-from . import children
-from .context import Context
+from ..context import Context
+from . import children, lifecycle
 from .exchange import last_word
-from .lifecycle import end
-from .sa import ChildState, IkeSa, Kind, State, Task
+from .sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
 
 
 def stop_sa(context: Context, sa: IkeSa) -> None:
@@ -22,10 +23,18 @@ def stop_sa(context: Context, sa: IkeSa) -> None:
     if sa.state is State.AUTH_SENT:
         # For the peer it may be up already.
         last_word(context, sa, Delete(ProtocolId.IKE, ()))
-    end(context, sa, "stopped", "stopped by an operator")
+    lifecycle.end(context, sa, "stopped", "stopped by an operator")
 
 
-def stop_children(context: Context, sa: IkeSa, names: set[str]) -> None:
+def retire(context: Context, sa: IkeSa) -> None:
+    """Take down an IKE SA that its children may go on to use; one that is not up yet ends at once."""
+    if sa.alive:
+        lifecycle.retire(context, sa)
+    elif sa.state not in AUTHENTICATED:
+        stop_sa(context, sa)
+
+
+def stop_children(context: Context, sa: IkeSa, names: Collection[str]) -> None:
     """End the children of these names, up, being negotiated or only wanted; the IKE SA stays."""
     if sa.handshake is not None:
         first = sa.handshake.first

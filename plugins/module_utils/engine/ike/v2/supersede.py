@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterable, Iterator
 
 from ...selector import Selector
 from ..connection import ChildConfig
-from .context import Context
+from ..context import Context
 from .sa import Child, ChildState, IkeSa, Kind, Task
+from .tunnel_sas import sas_of
 
 _CARRY = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED, ChildState.ANSWERED)
 Pair = tuple[Selector, Selector]
@@ -51,7 +52,7 @@ def superseded(context: Context, tunnel: str) -> list[tuple[IkeSa, Child]]:
         return []
     return [
         (sa, child)
-        for sa in context.registry.by_tunnel.get(tunnel, ())
+        for sa in sas_of(context, tunnel)
         for child in sa.children.values()
         if child.superseded and child.state in _CARRY
     ]
@@ -125,7 +126,7 @@ def _closing(sa: IkeSa, child: Child) -> bool:
 
 
 def _fresh(context: Context, tunnel: str) -> Iterator[Child]:
-    for sa in context.registry.by_tunnel.get(tunnel, ()):
+    for sa in sas_of(context, tunnel):
         for child in sa.children.values():
             if not child.superseded and child.state in _CARRY:
                 yield child
@@ -168,7 +169,7 @@ def older_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
         and other.state in (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED)
         and (other.superseded or (other.config.reqid == child.config.reqid and one.remote_id == sa.remote_id))
         and _overlap(other, child)
-        for one in context.registry.by_tunnel.get(sa.connection.name, ())
+        for one in sas_of(context, sa.connection.name)
         for other in one.children.values()
     )
 

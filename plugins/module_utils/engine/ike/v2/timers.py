@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
+from ..context import Context
+from ..timers import NEVER
 from . import beside, children, lifecycle, twins
-from .context import Context
 from .exchange import last_word, retransmit
 from .features import fragmentation
 from .sa import Child, ChildState, IkeSa, Kind, State, Task
-
-NEVER = float("inf")
 
 
 def deadline(context: Context, sa: IkeSa) -> float:

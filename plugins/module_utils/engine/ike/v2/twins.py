@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..context import Context
 from . import supersede
-from .context import Context
 from .sa import Child, ChildState, IkeSa, Kind, Task
 
 

@@ -21,7 +21,7 @@ from ....wire.v2.numbers import NotifyType
 from ....wire.v2.payloads import Payloads
 from ....wire.v2.sealed import FRAGMENT_HEAD, SealedFragment
 from ...connection import Connection
-from ..context import Context
+from ...context import Context
 from ..sa import AUTHENTICATED, IkeSa, Partial
 
 SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cookies against floods of half-open IKE SAs (RFC 7296 section 2.6)."""
+"""What keeps strangers from making this host work and remember: cookies (RFC 7296 section 2.6), counts, limits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import hashlib
 import hmac
 from collections import Counter
 
-from ...crypto.entropy import Entropy
-from ..actions import Path
+from ..crypto.entropy import Entropy
+from .actions import Path
 
 ADDRESSES = 4096  # of which refusals are counted one by one
 ROTATION = 60.0  # seconds a cookie secret is used for new cookies; it is accepted for as long again

@@ -1,0 +1,140 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked of a tunnel: by which of its IKE SAs it is done, and what each of them has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from ..actions import Path
+from ..connection import ChildConfig, Connection
+from ..context import Context
+from ..paths import default_path
+from ..version import Packet
+from . import init, stop, supersede, timers
+from .children import serves, takes
+from .sa import ChildState, IkeSa, Kind, State, Task
+from .tunnel_sas import sas_of
+
+
+def current(context: Context, tunnel: str) -> IkeSa | None:
+    """The IKE SA of a tunnel to work with: an established one first, else one being set up."""
+    sas = sas_of(context, tunnel)
+    # While a collision is open the children, and the work on them, are with the one that is being replaced.
+    alive = [sa for sa in sas if sa.alive and not sa.closing and sa.claims is None and not sa.superseded]
+    rising = [sa for sa in sas if sa.state in (State.START, State.INIT_SENT, State.AUTH_SENT)]
+    found = alive or rising
+    return found[-1] if found else None
+
+
+def start(
+    context: Context,
+    connection: Connection,
+    children: Sequence[ChildConfig],
+    path: Path | None,
+    packet: Packet | None,
+) -> None:
+    """See :class:`..version.Version`."""
+    wanted: Sequence[ChildConfig] = children
+    sa = current(context, connection.name)
+    if sa is None:
+        sa = init.new_initiator(context, connection, path or default_path(connection, context.settings))
+        sa.handshake.wanted = tuple(wanted)
+    else:
+        sa.retired = False
+        wanted = _want(context, sa, children)
+        if packet is not None and not wanted:
+            _want_more(sa, children, packet)
+    if packet is not None:
+        sa.packets = (sa.packets or {}) | {child.name: packet for child in wanted}
+
+
+def rekey(context: Context, tunnel: str) -> None:
+    """See :class:`..version.Version`."""
+    sa = current(context, tunnel)
+    if sa is not None and sa.alive:
+        sa.queue.append(Task(Kind.REKEY_IKE))
+        context.touch(sa)
+
+
+def rekey_children(context: Context, tunnel: str, names: Collection[str]) -> None:
+    """See :class:`..version.Version`."""
+    sa = current(context, tunnel)
+    if sa is not None and sa.alive:
+        for child in sa.children.values():
+            if child.config.name in names and child.state is ChildState.INSTALLED and not child.superseded:
+                timers.start_rekey(sa, child)
+        context.touch(sa)
+
+
+def supersede_all(context: Context, tunnel: str) -> None:
+    """See :meth:`..version.Version.supersede`."""
+    for sa in sas_of(context, tunnel):
+        if sa.alive and sa.children:
+            supersede.supersede_sa(context, sa)
+        elif sa.claims is None and sa.state not in (State.REKEYED, State.DELETING):
+            # Whoever takes over from another one has its children soon; who is on the way out may have some yet.
+            stop.stop_sa(context, sa)
+
+
+def supersede_children(context: Context, tunnel: str, names: Collection[str]) -> None:
+    """See :class:`..version.Version`."""
+    for sa in sas_of(context, tunnel):
+        supersede.supersede_children(context, sa, names)
+    sa = current(context, tunnel)
+    if sa is not None:
+        _want(context, sa, supersede.awaited(context, tunnel))
+
+
+def negotiates(context: Context, tunnel: str) -> bool:
+    """See :class:`..version.Version`."""
+    asked = [task for sa in sas_of(context, tunnel) for task in (sa.request and sa.request.task, *sa.queue)]
+    return any(task is not None and task.kind is Kind.NEW_CHILD for task in asked)
+
+
+def redefine(sa: IkeSa, connection: Connection) -> None:
+    """See :class:`..version.Version`.
+
+    What is under way ends as it began. A living child that is not defined any more keeps its old definition until it
+    is stopped; one that is only wanted so far is wanted no more.
+    """
+    configs = {child.name: child for child in connection.children}
+    for child in sa.children.values():
+        supersede.redefine(child, configs.get(child.config.name, child.config))
+    if sa.handshake is not None:
+        wanted = sa.handshake.wanted
+        sa.handshake.wanted = tuple(configs[child.name] for child in wanted if child.name in configs)
+    for task in [task for task in sa.queue if task.kind is Kind.NEW_CHILD]:
+        if task.config.name in configs:
+            if task.config != configs[task.config.name]:
+                task.not_before, task.times = 0.0, 0  # what was refused was another one
+            task.config = configs[task.config.name]
+        else:
+            sa.queue.remove(task)
+
+
+def _want(context: Context, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
+    """Have children negotiated; those that are neither up nor asked for already."""
+    known = {child.config.name for child in sa.children.values() if serves(child)}
+    asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
+    known |= {task.config.name for task in asked if task.kind is Kind.NEW_CHILD and not task.reason}
+    if sa.handshake is not None:
+        known |= {config.name for config in sa.handshake.wanted}
+    missing = [config for config in wanted if config.name not in known]
+    if sa.handshake is not None:
+        sa.handshake.wanted += tuple(missing)
+    else:
+        sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in missing)
+    context.touch(sa)
+    return missing
+
+
+def _want_more(sa: IkeSa, configs: Iterable[ChildConfig], packet: Packet) -> None:
+    """Have a further child negotiated for a packet that the peer did not let into those that are up."""
+    asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
+    for config in configs:
+        living = [child for child in sa.children.values() if child.config.name == config.name and serves(child)]
+        pending = any(task.kind is Kind.NEW_CHILD and task.config.name == config.name for task in asked)
+        if living and not pending and not any(takes(child, packet) for child in living):
+            sa.queue.append(Task(Kind.NEW_CHILD, config=config, packet=packet))
