@@ -28,6 +28,7 @@ FLOORS: dict[str, set[str]] = {
     "convert": {"", "crypto", "definition"},
     "cli": {"", "wire", "crypto", "ike", "kernel", "ping", "classic", "definition", "manager", "convert"},
 }
+VERSIONS = {path.name for path in (ENGINE / "ike").iterdir() if path.is_dir() and path.name.startswith("v")}
 SANS_IO = ("wire", "crypto", "ike")
 OUTSIDE = {
     "asyncio", "concurrent", "ctypes", "datetime", "fcntl", "io", "logging", "multiprocessing", "os", "pathlib",
@@ -81,6 +82,15 @@ def test_no_import_runs_upward(file: Path) -> None:
     for module, relative in imports(file):
         if relative and module:
             assert floor_of(module) in FLOORS[own] | {own}, f"{name(file)} imports {'.'.join(module)}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_one_module_knows_the_versions_of_ike_and_no_version_knows_another(file: Path) -> None:
+    """Imports for type checkers alone count: who is above ``ike/`` reads views, events and plain records."""
+    own = file.relative_to(ENGINE).parts
+    for module, relative in imports(file):
+        if relative and module[0] == "ike" and len(module) > 1 and module[1] in VERSIONS:
+            assert own[:2] == module[:2] or name(file) == "ike/versions.py", f"{name(file)} imports {'.'.join(module)}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from ..definition.difference import changes
 from ..errors import EngineError
+from ..ike.action_codec import thaw_actions
 from ..ike.actions import Acquire, Action, ChildSa, Expire, InstallInbound, InstallOutbound, PointPolicies
-from ..ike.v2.action_codec import thaw_actions
 from ..ike.views import ChildStage, ChildView
 from ..kernel.changes import POLICIES
 from ..kernel.policies import packet_selectors

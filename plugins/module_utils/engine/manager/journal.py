@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 from ..definition.parsing import parse_stored
 from ..errors import EngineError, MissingError
+from ..ike.action_codec import freeze_actions
 from ..ike.actions import Action, Send
 from ..ike.records import Changes, RecordKey
-from ..ike.v2.action_codec import freeze_actions
 from ..newer_python import zip
 from ..private_directory import NO_LINK
 from .log import Log

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from engine.crypto.exchange import key_exchange_from, new_key_exchange
+from engine.ike.action_codec import freeze_actions, thaw_actions
 from engine.ike.actions import Action, InstallInbound, InstallOutbound, PointPolicies, Report, Send
 from engine.ike.endpoint import Endpoint
 from engine.ike.v2 import record_codec, snapshot
-from engine.ike.v2.action_codec import freeze_actions, thaw_actions
 from engine.selector import parse_selector
 from engine.wire.header import Header
 

@@ -22,10 +22,11 @@ from ...wire.v2.numbers import ProtocolId
 from ...wire.v2.sa import Proposal
 from ..actions import ChildSa
 from ..connection import ChildConfig, Connection, PskAuth
+from ..record_codec import Links, Unreadable
 from ..records import RecordKey, Records
 from ..version import Thawed
 from .init import install_sealers
-from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, TASK, WINDOW, Links, Unreadable
+from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, TASK, WINDOW
 from .sa import Child, ChildState, IkeSa, State, Task
 
 _DATAGRAMS, _DATAGRAM = "datagrams", "datagram"  # of a request: the field, and its name in a record

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..actions import (
+from .actions import (
     Action,
     ChildSa,
     InstallInbound,
