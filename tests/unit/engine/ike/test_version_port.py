@@ -80,13 +80,14 @@ def test_an_operator_and_the_kernel_end_what_there_is() -> None:
 def test_another_process_goes_on() -> None:
     world = up()
     host = world.east
-    records = json.loads(json.dumps(list(host.engine.changes().values())))
-    assert [record["version"] for record in records] == [NUMBER]
+    records = {key: json.loads(json.dumps(record)) for key, record in host.engine.changes().items()}
+    assert [record["version"] for record in records.values()] == [NUMBER]
     children = {sa.number: sa for sa in host.engine.child_sas()}
     fresh = Endpoint(SeededEntropy(9), host._reserve, Settings(), [Toy()])
     fresh.define(toy_connection(east_connection()))
     assert fresh.resume(records, world.now) == ([], {})
-    assert list(fresh.of_tunnel("old")) == list(host.engine.of_tunnel("old"))
+    assert fresh.of_tunnel("old") == host.engine.of_tunnel("old")
+    assert fresh.changes().keys() == records.keys() and not fresh.changed
     undone = host.engine.stop("old", world.now)
     todo = json.loads(json.dumps(freeze_actions(undone)))
     assert thaw_actions(todo, children.get) == [each for each in undone if not isinstance(each, Report)]
@@ -94,10 +95,11 @@ def test_another_process_goes_on() -> None:
 
 def test_a_record_of_a_version_that_is_not_spoken_is_refused_alone() -> None:
     world = up()
-    records = list(world.east.engine.changes().values())
+    records = world.east.engine.changes()
     fresh = Endpoint(SeededEntropy(9), world.east._reserve)
     fresh.define(toy_connection(east_connection()))
     assert fresh.resume(records, world.now) == ([], {"old": "IKE version 1 is not spoken here"})
+    assert fresh.changed and set(fresh.changes().items()) == {(key, None) for key in records}, "nobody keeps it"
 
 
 def test_both_versions_live_in_one_endpoint() -> None:

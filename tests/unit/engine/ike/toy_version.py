@@ -9,7 +9,7 @@ The initiator says hello with the SPI of its child, the responder answers with i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from engine.ike.connection import ChildConfig, Connection
 from engine.ike.context import Context
 from engine.ike.paths import default_path
 from engine.ike.record_codec import CHILD_SA
+from engine.ike.records import Changes, RecordKey, Records
 from engine.ike.sa import Opening
 from engine.ike.timers import NEVER
 from engine.ike.version import Packet, Thawed
@@ -80,6 +81,23 @@ class ToySa:
     @property
     def alive(self) -> bool:
         return self.up and not self.gone
+
+
+class ToyRecords:
+    """See :class:`engine.ike.records.ChangedRecords`: one record for an IKE SA, given whenever it was touched."""
+
+    def __init__(self) -> None:
+        self._touched: dict[int, ToySa] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._touched)
+
+    def touch(self, sa: ToySa) -> None:
+        self._touched[sa.number] = sa
+
+    def take(self) -> Changes:
+        touched, self._touched = self._touched, {}
+        return {RecordKey("sa", number): _frozen(sa) if sa.alive else None for number, sa in touched.items()}
 
 
 class Toy:
@@ -190,21 +208,13 @@ class Toy:
             coming=(), reserved=(), children=children,
         )  # fmt: skip
 
-    def freeze(self, sa: ToySa) -> dict[str, Any] | None:
-        if not sa.alive:
-            return None
-        return {
-            "number": sa.number, "tunnel": sa.connection.name, "initiator": sa.initiator, "path": list(sa.path),
-            "spis": [sa.spi_i.hex(), sa.spi_r.hex()], "created": sa.created,
-            "children": [CHILD_SA.freeze(child.sa) for child in sa.children.values()],
-        }  # fmt: skip
+    def changed_records(self) -> ToyRecords:
+        return ToyRecords()
 
-    def thaw(
-        self, records: Iterable[Mapping[str, Any]], connection_of: Callable[[str], Connection | None], now: float
-    ) -> Thawed:
+    def thaw(self, records: Records, connection_of: Callable[[str], Connection | None], now: float) -> Thawed:
         found: list[ToySa] = []
         problems: dict[str, str] = {}
-        for record in records:
+        for record in records.values():
             connection = connection_of(record["tunnel"])
             if connection is None:
                 problems[record["tunnel"]] = "it is not defined any more"
@@ -263,6 +273,14 @@ class Toy:
 def _message(sa: ToySa, flags: int) -> bytes:
     header = Header(sa.spi_i, sa.spi_r, 0, NUMBER, 0, HELLO, flags, 0, SIZE + 4)
     return header.encode() + sa.spi_in.to_bytes(4, "big")
+
+
+def _frozen(sa: ToySa) -> dict[str, Any]:
+    return {
+        "number": sa.number, "tunnel": sa.connection.name, "initiator": sa.initiator, "path": list(sa.path),
+        "spis": [sa.spi_i.hex(), sa.spi_r.hex()], "created": sa.created,
+        "children": [CHILD_SA.freeze(child.sa) for child in sa.children.values()],
+    }  # fmt: skip
 
 
 def _child(number: int, sa: ToySa, spi_out: int) -> ChildSa:
