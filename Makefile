@@ -15,11 +15,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down test unit unit-debian kernel sanity lint molecule interop bench long recorded crash leaks days days-short nightly clean peers interfaces uml-kernel
+.PHONY: help setup demo lab-up lab-down test unit unit-debian unit-oldest unit-oldest-whole kernel sanity lint molecule interop bench long recorded crash leaks days days-short nightly clean peers interfaces uml-kernel
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
-	    printf '  make %-12s %s\n' "$$name" "$$text"; done
+	    printf '  make %-17s %s\n' "$$name" "$$text"; done
 
 setup: ## Debian packages that are lacking, and the virtual environment .venv
 	@sh $(SETUP)/packages.sh requirements/debian.txt
@@ -36,7 +36,7 @@ lab-down: ## end the lab, leaving nothing behind
 	@python3 -m tests.lab down
 
 test: setup ## everything that must pass before a change lands
-	@$(PYTHON) -m tests.setup.stages interop unit kernel molecule unit-debian sanity lint
+	@$(PYTHON) -m tests.setup.stages interop unit kernel molecule unit-debian unit-oldest sanity lint
 
 unit: setup ## unit tests, and two engines against each other without sockets
 	@$(PYTEST) tests/unit
@@ -44,6 +44,14 @@ unit: setup ## unit tests, and two engines against each other without sockets
 unit-debian: setup ## the engine's unit tests on Debian's own Python and libraries, as on a gateway
 	@sh $(SETUP)/venv-debian.sh .cache/venv-debian requirements/unit-debian.txt
 	@.cache/venv-debian/bin/python -m pytest -q -rs -p no:cacheprovider tests/unit/engine
+
+OLDEST := sh $(SETUP)/unit-oldest.sh
+unit-oldest: setup ## what an old library or Python could break, on Python 3.9 and the oldest libraries
+	@$(OLDEST) -m "not hypothesis and not nightly" $(addprefix tests/unit/engine/,ground wire crypto ping kernel \
+	    ike/test_handshake.py ike/test_rekey.py)
+
+unit-oldest-whole: setup ## all of the engine's unit tests there
+	@$(OLDEST) tests/unit/engine
 
 kernel: setup ## the kernel floor on a kernel with ESP
 	@$(PYTHON) -m tests.lab.guest --timeout 2400 $(PYTEST) tests/kernel --ignore tests/kernel/test_shunts.py \
@@ -64,7 +72,7 @@ molecule: setup ## the demo's gateways by Molecule: idempotence and check mode i
 sanity: setup ## ansible-test sanity on the oldest and the newest ansible-core
 	@$(PYTHON) $(SETUP)/sanity.py
 
-lint: setup ## ruff, ansible-lint, shellcheck, documentation, changelog, systemd units
+lint: setup ## ruff, mypy, ansible-lint, shellcheck, documentation, changelog, systemd units
 	@sh $(SETUP)/lint.sh
 
 bench: setup peers ## how fast, beside ip, ike-scan and strongSwan: a table, and build/bench.json
@@ -92,7 +100,7 @@ leaks: setup ## fifty random changes of definitions at either end under a flood:
 
 nightly: setup ## everything of "make test", then long, recorded, crash, leaks, days-short and, on its own, bench
 	@status=0; \
-	$(PYTHON) -m tests.setup.stages recorded crash leaks days-short interop unit kernel interfaces molecule unit-debian sanity lint long \
+	$(PYTHON) -m tests.setup.stages recorded crash leaks days-short interop unit kernel interfaces molecule unit-debian unit-oldest-whole sanity lint long \
 	    || status=1; \
 	$(MAKE) --no-print-directory bench || status=1; exit $$status
 
