@@ -22,6 +22,7 @@ from .schema import Problems
 
 # Definitions with more that is wrong than this are not worth the time.
 _ROUNDS = 40
+_SHOWN = 60
 _KEY = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 _STAND_IN = "stands for the secret: nobody authenticates with it"
 _PLAIN_NAME = "unreadable"
@@ -65,7 +66,9 @@ def _usable(raw: Any) -> Definition:
 
 def _told(problems: Problems) -> str:
     first, more = problems.problems[0], len(problems.problems) - 1
-    value = "" if first.value is None else f" (it has {first.value!r})"
+    shown = repr(first.value)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+    value = "" if first.value is None else f" (it has {shown})"
     return f"{first.field or 'the whole'} {first.problem}{value}" + (f", and {more} more" if more else "")
 
 

@@ -21,7 +21,8 @@ from ..ike.actions import Acquire, Action, ChildSa, Expire, InstallInbound, Inst
 from ..ike.views import ChildStage, ChildView
 from ..kernel.changes import POLICIES
 from ..kernel.policies import packet_selectors
-from ..kernel.values import SaState
+from ..kernel.registry import Child
+from ..kernel.values import Policy, SaState
 from .action_executor import claimant, sends
 from .desired_policies import RECEIVES, place_of
 from .host import spec_of
@@ -216,9 +217,16 @@ def _keep_what_is_left(runtime: Runtime, rows: Mapping[str, Stored]) -> None:
             continue
         row = rows.get(names.tunnel)
         if row is not None and row.unreadable and row.wanted != "inactive":
-            runtime.tunnels.found.hold(policy, names)
+            _hold_found(runtime, policy, names)
         else:
             runtime.tunnels.traps.leave(names.tunnel, [names.child])
+
+
+def _hold_found(runtime: Runtime, policy: Policy, names: Child) -> None:
+    try:
+        runtime.tunnels.found.hold(policy, names)
+    except EngineError as exc:
+        runtime.log.error(f"what was found in the kernel cannot be held: {exc}", tunnel=names.tunnel)
 
 
 def _tidy(runtime: Runtime) -> None:

@@ -10,6 +10,8 @@ in clear until the tunnel is defined anew, or removed.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
 
 from ..kernel.policies import network
 from ..kernel.registry import Child, child_reqid
@@ -50,8 +52,16 @@ class FoundPlaces:
             mode=template.mode,
             if_id=policy.if_id,
         )
-        held = self._held[names.tunnel]
-        claimant = ("found", names.tunnel, names.child, len(held))
+        self._claim(spec)
+
+    def keep(self, specs: Iterable[ChildSpec]) -> None:
+        """Hold the places that children of such a tunnel have which are up, and are to end."""
+        for spec in specs:
+            self._claim(replace(spec, spi_in=0, spi_out=0))
+
+    def _claim(self, spec: ChildSpec) -> None:
+        held = self._held[spec.tunnel]
+        claimant = ("found", spec.tunnel, spec.child, len(held))
         self._policies.claim(claimant, (HOLDS, 0), spec)
         held.append(claimant)
 

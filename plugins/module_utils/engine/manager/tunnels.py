@@ -130,8 +130,11 @@ class Tunnels:
 
     def _end_unreadable(self, row: Stored) -> None:
         """Run nothing of a tunnel whose definition cannot be read; unless it is stopped, let nothing out in clear."""
-        up = {child.name for sa in self._endpoint.of_tunnel(row.name) for child in sa.children}
-        self.traps.leave(row.name, up)
+        claims = [
+            self._policies.of(claimant(child.sa)) for sa in self._endpoint.of_tunnel(row.name) for child in sa.children
+        ]
+        if row.wanted != "inactive":
+            self.found.keep(claim.spec for claim in claims if claim is not None)
         self._act(self._endpoint.stop(row.name, self._clock()))
         if row.wanted == "inactive":
             self._retract(row.name)

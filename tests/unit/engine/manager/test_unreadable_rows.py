@@ -143,11 +143,14 @@ def test_its_place_in_the_kernel_is_held_where_nothing_else_is_known(world, boot
     lost(world)
 
 
-def test_what_the_kernel_has_is_held_where_the_networks_cannot_be_read_either(world):
+@pytest.mark.parametrize("journal", [True, False])
+def test_what_the_kernel_has_is_held_where_the_networks_cannot_be_read_either(world, journal):
     before = world.held()
     world.spoil(lambda document: document.update(children="red", remote="blue", ike={"color": 1}))
-    world.forget()
+    if not journal:
+        world.forget()
     left = world.begin()
+    world.run(5)
     assert world.held() == before and left.tunnels.condition("t").reason == "unreadable_definition"
     assert set(outbound(left).values()) == {0}, "there is no such SA any more"
     world.run(60)
@@ -156,11 +159,14 @@ def test_what_the_kernel_has_is_held_where_the_networks_cannot_be_read_either(wo
     assert world.held() <= {"10.7.0.0/16"}, "what is defined now, and nothing else"
 
 
-def test_where_only_the_peer_began_its_place_is_held_too(world):
+@pytest.mark.parametrize("journal", [True, False])
+def test_where_only_the_peer_began_its_place_is_held_too(world, journal):
     """There is no address for a policy but that of the SA that was."""
     world.spoil(lambda document: (newer(document), document["remote"].update(address=None)), wanted="present")
-    world.forget()
+    if not journal:
+        world.forget()
     world.begin()
+    world.run(5)
     lost(world)
     world.run(60)
     lost(world)
