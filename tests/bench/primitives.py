@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils"))
 
-from engine.crypto.auth import psk_auth, psk_verify
+from engine.crypto.auth import PresharedKey, Proof, signed_octets
 from engine.crypto.entropy import SystemEntropy
 from engine.crypto.keys import child_keys, derive_ike
 from engine.crypto.negotiation import (
@@ -116,7 +116,7 @@ class _FloorSide:
         esp = esp_proposals("aes256gcm16")
         self.ike = choose_ike(ike, offer_ike(ike))
         self.esp = choose_esp(esp, offer_esp(esp, _SPI[:4], with_ke=False), with_ke=False)
-        self.secret = Secret(_PSK)
+        self.key = PresharedKey(Secret(_PSK))
 
     def run(self) -> None:
         prf = self.ike.prf
@@ -125,8 +125,8 @@ class _FloorSide:
         keys = derive_ike(self.ike, shared, _NONCE, _NONCE, _SPI, _SPI)
         outbound = Sealer(self.ike.encr, None, keys.ei, keys.ai)
         inbound = Sealer(self.ike.encr, None, keys.er, keys.ar)
-        psk_auth(prf, self.secret, _MESSAGE, _NONCE, keys.pi, _ID_BODY)
-        psk_verify(prf, (self.secret,), _MESSAGE, _NONCE, keys.pr, _ID_BODY, _PSK)
+        self.key.prove(prf, signed_octets(prf, _MESSAGE, _NONCE, keys.pi, _ID_BODY))
+        self.key.verify(prf, signed_octets(prf, _MESSAGE, _NONCE, keys.pr, _ID_BODY), Proof(2, _PSK))
         outbound.seal(_HEAD, _INNER, self.entropy)
         inbound.open(_HEAD, inbound.seal(_HEAD, _INNER, self.entropy))
         child_keys(prf, keys.d, self.esp, _NONCE, _NONCE)

@@ -21,13 +21,14 @@ from typing import Any
 
 sys.path.insert(0, str(File(__file__).resolve().parents[2] / "plugins" / "module_utils"))
 
+from engine.crypto.auth import PresharedKey
 from engine.crypto.entropy import SystemEntropy
 from engine.crypto.groups import modp_prime
 from engine.crypto.negotiation import offer_ike
 from engine.crypto.proposals import IkeProposal, ike_proposals
 from engine.identity import Identity
 from engine.ike.actions import Path, Send
-from engine.ike.connection import Connection, PskAuth
+from engine.ike.connection import Connection
 from engine.ike.endpoint import Endpoint
 from engine.ike.v2.sa import IkeSa
 from engine.secret import Secret
@@ -87,7 +88,7 @@ def _engine(defined: list[Proposals], same_peer: bool = False) -> Endpoint:
     engine = Endpoint(_ENTROPY, lambda *_more: 1)
     for number, proposals in enumerate(defined):
         peer = Identity.parse("peer.example" if same_peer else f"peer{number}.example")
-        secret = PskAuth(Secret(b"the secret of %d" % number))
+        secret = PresharedKey(Secret(b"the secret of %d" % number))
         engine.define(Connection(f"t{number}", _HERE, secret, proposals, (), remote_id=peer))
     return engine
 

@@ -13,7 +13,7 @@ from .engine_face import (
     ChildConfig,
     Connection,
     Identity,
-    PskAuth,
+    PresharedKey,
     Secret,
     Selector,
     esp_proposals,
@@ -59,7 +59,7 @@ def both_ends(chance: Chance, number: int) -> tuple[Connection, Connection]:
     east = Connection(
         f"t{number}",
         Identity.parse(f"east{mark}.example"),
-        PskAuth(Secret(SECRETS[0])),
+        PresharedKey(Secret(SECRETS[0])),
         ike_proposals(chance.one_of(IKE_WORDS)),
         tuple(new_child(chance, number, place) for place in range(chance.one_of((1, 1, 2, 3)))),
         local_address=EAST,
@@ -128,7 +128,7 @@ def _proposals(chance: Chance, connection: Connection) -> Connection:
 def _secret(chance: Chance, connection: Connection) -> Connection:
     new, old = chance.one_of((SECRETS, SECRETS[::-1]))
     accepted = (Secret(old),) if chance.happens(0.6) else ()
-    return replace(connection, auth=PskAuth(Secret(new), accepted))
+    return replace(connection, auth=PresharedKey(Secret(new), accepted))
 
 
 def _times(chance: Chance, connection: Connection) -> Connection:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from engine.crypto.auth import PresharedKey
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.errors import InputError, KernelError
 from engine.identity import Identity
@@ -26,7 +27,7 @@ from engine.ike.actions import (
     Unanswered,
     Vanished,
 )
-from engine.ike.connection import ChildConfig, Connection, PskAuth
+from engine.ike.connection import ChildConfig, Connection
 from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
 from engine.secret import Secret
@@ -51,7 +52,7 @@ __all__ = [
     "KernelEvent",
     "MappingChanged",
     "Path",
-    "PskAuth",
+    "PresharedKey",
     "ReleaseSpi",
     "RemoveSas",
     "Report",

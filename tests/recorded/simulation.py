@@ -10,7 +10,7 @@ from dataclasses import replace
 from .chance import Chance
 from .definitions import EAST, IKE_WORDS, WEST, both_ends, mirror
 from .doings import do_something
-from .engine_face import Connection, Identity, PskAuth, Secret, Settings, ike_proposals
+from .engine_face import Connection, Identity, PresharedKey, Secret, Settings, ike_proposals
 from .trace import Trace
 from .world import Host, Nat, Weather, World
 
@@ -115,7 +115,7 @@ def _stranger(chance: Chance, name: str, address: str) -> Connection:
     return Connection(
         name,
         Identity.parse(f"{name}.example"),
-        PskAuth(Secret(secret)),
+        PresharedKey(Secret(secret)),
         ike_proposals(chance.one_of(IKE_WORDS)),
         (),
         local_address=address,

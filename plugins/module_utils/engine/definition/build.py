@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Union
 
+from ..crypto.auth import PresharedKey
 from ..crypto.proposals import EspProposal, IkeProposal, esp_proposals, ike_proposals, legacy_names
 from ..errors import InputError
 from ..identity import Identity
-from ..ike.connection import ChildConfig, Connection, PskAuth
+from ..ike.connection import ChildConfig, Connection
 from ..newer_python import zip
 from .parsing import Definition
 from .schema import Problems
@@ -86,7 +87,7 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
         name=definition.name,
         answers=document["role"] != "initiator",
         local_id=Identity.parse(local["id"]),
-        auth=PskAuth(definition.secret, definition.also_accept),
+        auth=PresharedKey(definition.secret, definition.also_accept),
         proposals=_ike(_key(ike["proposals"])),
         children=children,
         local_address=local["address"],

@@ -5,23 +5,11 @@
 
 from __future__ import annotations
 
+from ..crypto.auth import Authenticator
 from ..crypto.proposals import EspProposal, IkeProposal
 from ..identity import Identity
 from ..newer_python import dataclass
-from ..secret import Secret
 from ..selector import Selector
-
-
-@dataclass(frozen=True, slots=True)
-class PskAuth:
-    """Pre-shared key authentication (RFC 7296 section 2.15).
-
-    :ivar secret: the key we prove.
-    :ivar also_accept: keys accepted from the peer besides, while a rotation is under way.
-    """
-
-    secret: Secret
-    also_accept: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +46,8 @@ class Connection:
     :ivar local_address: address text, or None for any of this host's.
     :ivar remote_address: address text, or None when the peer's address is not known (it always initiates).
     :ivar remote_port: where the peer's IKE listens; ``remote_natt_port`` for ESP in UDP.
-    :ivar remote_id: None accepts any identity that proves the secret.
+    :ivar auth: how both ends authenticate.
+    :ivar remote_id: None accepts any identity that authenticates.
     :ivar answers: whether the peer may start it; if not, its requests find no such tunnel.
     :ivar lifetime: seconds until the IKE SA has to be rekeyed.
     :ivar dpd_delay: seconds of silence before a liveness check, 0 for none (RFC 7296 section 2.4).
@@ -71,7 +60,7 @@ class Connection:
 
     name: str
     local_id: Identity
-    auth: PskAuth
+    auth: Authenticator
     proposals: tuple[IkeProposal, ...]
     children: tuple[ChildConfig, ...]
     local_address: str | None = None

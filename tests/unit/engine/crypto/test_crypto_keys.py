@@ -11,7 +11,7 @@ import hmac
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
-from engine.crypto.auth import psk_auth, psk_verify, signed_octets
+from engine.crypto.auth import PresharedKey, Proof, Unknown, signed_octets
 from engine.crypto.keys import ChildKeys, child_keys, derive_ike, rederive_ike
 from engine.crypto.negotiation import choose_esp, choose_ike, offer_esp, offer_ike
 from engine.crypto.proposals import esp_proposals, ike_proposals
@@ -141,30 +141,34 @@ def auth_by_hand(secret):
 
 
 def verify(received, secrets=(PSK,), message=MESSAGE, nonce=NR, sk_p=SK_P, id_body=ID_BODY):
-    return psk_verify(SHA256, secrets, message, nonce, sk_p, id_body, received)
+    octets = signed_octets(SHA256, message, nonce, sk_p, id_body)
+    return PresharedKey(secrets[0], tuple(secrets[1:])).verify(SHA256, octets, Proof(2, received))
 
 
-def test_psk_auth_by_hand():
-    assert psk_auth(SHA256, PSK, MESSAGE, NR, SK_P, ID_BODY) == auth_by_hand(PSK.reveal())
-    assert signed_octets(SHA256, MESSAGE, NR, SK_P, ID_BODY).startswith(MESSAGE + NR)
+def test_the_proof_of_a_pre_shared_key_by_hand():
+    octets = signed_octets(SHA256, MESSAGE, NR, SK_P, ID_BODY)
+    assert PresharedKey(PSK, (Secret(b"older"),)).prove(SHA256, octets) == (2, auth_by_hand(PSK.reveal()))
+    assert octets.startswith(MESSAGE + NR)
 
 
-def test_psk_verify():
-    assert verify(auth_by_hand(PSK.reveal())) is True
+def test_a_proof_is_verified():
+    assert verify(auth_by_hand(PSK.reveal())) == PresharedKey(PSK)
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
-def test_psk_verify_accepts_any_of_several(position):
+def test_any_of_several_keys_is_accepted_and_answered_with(position):
+    """The peer may have only that one, so that it is also what it hears from us."""
     secrets = [Secret(b"one"), Secret(b"two")]
     secrets.insert(position, PSK)
-    assert verify(auth_by_hand(PSK.reveal()), secrets) is True
+    answering = verify(auth_by_hand(PSK.reveal()), secrets)
+    assert answering.prove(SHA256, b"ours") == PresharedKey(PSK).prove(SHA256, b"ours")
 
 
 @pytest.mark.parametrize(
     "other",
     [
         {"secrets": (Secret(b"wrong"), Secret(b"worse"))},
-        {"secrets": ()},
+        {"secrets": (Secret(b""),)},
         {"message": MESSAGE + b"x"},
         {"message": MESSAGE[:-1]},
         {"nonce": NI},
@@ -173,10 +177,24 @@ def test_psk_verify_accepts_any_of_several(position):
         {"id_body": b"\x03\0\0\0gw.example.net"},
     ],
 )
-def test_psk_verify_refuses(other):
-    assert verify(auth_by_hand(PSK.reveal()), **other) is False
+def test_a_wrong_proof_is_refused(other):
+    assert verify(auth_by_hand(PSK.reveal()), **other) is None
 
 
 @pytest.mark.parametrize("received", [b"", b"\0" * 32, b"x" * 31, b"x" * 1000])
-def test_psk_verify_refuses_garbage(received):
-    assert verify(received) is False
+def test_garbage_is_no_proof(received):
+    assert verify(received) is None
+
+
+def test_a_pre_shared_key_takes_its_own_method_alone_and_asks_for_nothing():
+    key = PresharedKey(PSK)
+    assert [method for method in range(20) if key.takes(method)] == [2]
+    assert key.requests == ()
+    assert PSK.reveal().decode() not in repr(key)
+
+
+def test_what_is_defined_no_more_authenticates_nobody():
+    assert not any(Unknown().takes(method) for method in range(256))
+    assert Unknown().verify(SHA256, b"", Proof(2, b"")) is None
+    with pytest.raises(ValueError, match="defined no more"):
+        Unknown().prove(SHA256, b"")

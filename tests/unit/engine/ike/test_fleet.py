@@ -13,10 +13,11 @@ import tracemalloc
 from dataclasses import replace
 
 import pytest
+from engine.crypto.auth import PresharedKey
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.identity import Identity
 from engine.ike.actions import Action, ChildSa, Path, Send
-from engine.ike.connection import ChildConfig, Connection, PskAuth
+from engine.ike.connection import ChildConfig, Connection
 from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
 from engine.secret import Secret
@@ -148,7 +149,8 @@ def spoke_connection(number: int, address: str, **more: object) -> Connection:
     everything = Selector(bytes(4), b"\xff" * 4)
     plan = ChildConfig("lan", number + 1, (network,), (everything,), ESP, lifetime=1800.0)
     base = Connection(
-        f"to-{address}", Identity.parse(f"spoke{number}.example"), PskAuth(Secret(b"secret %d" % number)), IKE, (plan,),
+        f"to-{address}", Identity.parse(f"spoke{number}.example"), PresharedKey(Secret(b"secret %d" % number)),
+        IKE, (plan,),
         local_address=address, remote_address=HUB, remote_id=Identity.parse("hub.example"), lifetime=7200.0,
     )  # fmt: skip
     return replace(base, **more)

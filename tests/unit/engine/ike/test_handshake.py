@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from engine.crypto.auth import PresharedKey
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.crypto.registry import Kind, by_name
 from engine.identity import Identity
-from engine.ike.connection import PskAuth
 from engine.ike.settings import Settings
 from engine.secret import Secret
 from engine.selector import parse_selector
@@ -83,7 +83,7 @@ def test_duplicated_and_reordered_datagrams_change_nothing() -> None:
 
 def test_a_wrong_secret_is_told_apart_at_both_ends() -> None:
     world = pair()
-    other = mirror(east_connection(auth=PskAuth(Secret(b"quite another secret"))))
+    other = mirror(east_connection(auth=PresharedKey(Secret(b"quite another secret"))))
     world.west.engine.define(other)
     world.east.start()
     world.run(60.0)
@@ -112,8 +112,8 @@ def test_the_initiator_checks_the_responder_too() -> None:
 def test_an_old_secret_is_accepted_while_it_rotates() -> None:
     old, new = Secret(b"the old one, long enough"), Secret(b"the new one, long enough")
     world = World()
-    world.east.engine.define(east_connection(auth=PskAuth(old)))
-    world.west.engine.define(mirror(east_connection(auth=PskAuth(new, (old,)))))
+    world.east.engine.define(east_connection(auth=PresharedKey(old)))
+    world.west.engine.define(mirror(east_connection(auth=PresharedKey(new, (old,)))))
     world.east.start()
     world.run(1.0)
     world.check()
@@ -329,8 +329,8 @@ def test_a_thousand_tunnels_behind_one_address_are_told_apart_by_identity() -> N
     west = mirror(east_connection())
     for number in range(1000):
         spoke = replace(west, name=f"t{number}", remote_id=Identity.parse(f"EAST{number}.example"), remote_address=None)
-        world.west.engine.define(replace(spoke, auth=PskAuth(Secret(b"secret number %d of many" % number))))
-    mine = PskAuth(Secret(b"secret number 700 of many"))
+        world.west.engine.define(replace(spoke, auth=PresharedKey(Secret(b"secret number %d of many" % number))))
+    mine = PresharedKey(Secret(b"secret number 700 of many"))
     world.east.engine.define(east_connection(local_id=Identity.parse("east700.example"), auth=mine))
     world.east.start()
     world.run(1.0)

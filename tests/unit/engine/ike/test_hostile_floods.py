@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from engine.crypto.auth import PresharedKey
 from engine.crypto.groups import modp_prime
 from engine.crypto.negotiation import offer_ike
 from engine.crypto.proposals import ike_proposals
 from engine.identity import Identity
 from engine.ike import half_open
 from engine.ike.actions import Path
-from engine.ike.connection import PskAuth
 from engine.ike.context import LONGEST_STORY
 from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
@@ -121,8 +121,8 @@ def test_no_more_than_so_many_secrets_are_tried_for_one_peer(monkeypatch: pytest
     engine = responder([ike_proposals("modern", "p")] * MANY, remote_id=PEER)
     octets, _sa = wrong_auth(engine, TO_WEST, 1000.0)
     tried: list[int] = []
-    verify = auth.psk_verify
-    monkeypatch.setattr(auth, "psk_verify", lambda *more: (tried.append(1), verify(*more))[1])
+    verify = PresharedKey.verify
+    monkeypatch.setattr(PresharedKey, "verify", lambda *more: (tried.append(1), verify(*more))[1])
     actions = engine.receive(octets, TO_WEST, 1000.0)
     assert len(tried) == auth.CANDIDATES
     story = next(action.data["story"] for action in actions if hasattr(action, "data"))
@@ -238,7 +238,7 @@ def test_failed_authentications_count_while_they_are_kept_and_only_their_answer_
     assert not engine.registry.by_tunnel and not engine.registry.strangers()
     for octets, path, answer, sa in kept[:3]:
         assert sa.state.value == "refused" and len(sa.answer[0]) < 200
-        assert not any((sa.handshake, sa.keys, sa.choice, sa.seal, sa.open, sa.secret, sa.local_id, sa.remote_id))
+        assert not any((sa.handshake, sa.keys, sa.choice, sa.seal, sa.open, sa.local_id, sa.remote_id))
         assert sends(engine.receive(octets, path, world.now)) == [answer]
     assert wrong_auth(engine, spoofed(1), world.now) is not None  # other addresses get in, with a cookie
     world.run(2 * settings.half_open_lifetime)
@@ -270,7 +270,7 @@ def test_secrets_of_a_rotation_are_all_tried() -> None:
     world = World()
     connection = east_connection()
     world.east.engine.define(connection)
-    accept = PskAuth(Secret(b"the next one"), (Secret(b"another one"), connection.auth.secret))
+    accept = PresharedKey(Secret(b"the next one"), (Secret(b"another one"), connection.auth.secret))
     world.west.engine.define(replace(mirror(connection), remote_address=None, auth=accept))
     world.east.start()
     world.run(1.0)

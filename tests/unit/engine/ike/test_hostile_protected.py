@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from engine.crypto.auth import PresharedKey
 from engine.crypto.negotiation import offer_esp, offer_ike
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.identity import Identity
@@ -22,7 +23,6 @@ from engine.ike.actions import (
     RemoveSas,
     Send,
 )
-from engine.ike.connection import PskAuth
 from engine.ike.v2.sa import IkeSa
 from engine.secret import Secret
 from engine.selector import parse_selector
@@ -177,9 +177,11 @@ def east_wants(world: World, **more: Any) -> None:
 def test_the_secret_of_another_peer() -> None:
     world = pair()
     other = mirror(east_connection(name="u", remote_id=Identity.parse("west.example")))
-    other = replace(other, remote_id=Identity.parse("other.example"), auth=PskAuth(Secret(b"the secret of the other")))
+    other = replace(
+        other, remote_id=Identity.parse("other.example"), auth=PresharedKey(Secret(b"the secret of the other"))
+    )
     world.west.engine.define(replace(other, name="u"))
-    east_wants(world, auth=PskAuth(Secret(b"the secret of the other")))
+    east_wants(world, auth=PresharedKey(Secret(b"the secret of the other")))
     world.east.start()
     world.run(60.0)
     assert world.east.reasons("ike_failed") == ["authentication_failed"]
@@ -216,7 +218,9 @@ def test_what_we_sent_ourselves_is_not_taken_back() -> None:
 def test_a_responder_that_cannot_prove_itself_is_told_and_forgets() -> None:
     world = pair()
     world.west.engine.define(
-        mirror(east_connection(auth=PskAuth(Secret(b"another one entirely"), (Secret(b"a secret of some length"),))))
+        mirror(
+            east_connection(auth=PresharedKey(Secret(b"another one entirely"), (Secret(b"a secret of some length"),)))
+        )
     )
     west = world.west.engine
 

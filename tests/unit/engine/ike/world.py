@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from engine.crypto.auth import PresharedKey
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.identity import Identity
 from engine.ike.actions import (
@@ -25,7 +26,7 @@ from engine.ike.actions import (
     ResetPolicies,
     Send,
 )
-from engine.ike.connection import ChildConfig, Connection, PskAuth
+from engine.ike.connection import ChildConfig, Connection
 from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
 from engine.secret import Secret
@@ -232,7 +233,7 @@ def east_connection(**more: object) -> Connection:
     base = Connection(
         "t",
         Identity.parse("east.example"),
-        PskAuth(Secret(b"a secret of some length")),
+        PresharedKey(Secret(b"a secret of some length")),
         ike_proposals("modern", "proposals"),
         (child(),),
         local_address=EAST,

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""IKE_AUTH with pre-shared keys (RFC 7296 sections 1.2, 2.15, 2.16): both roles, and the first Child SA."""
+"""IKE_AUTH (RFC 7296 sections 1.2 and 2.15), by whatever method: both roles, and the first Child SA."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from ...crypto.auth import psk_auth, psk_verify
+from ...crypto.auth import Authenticator, Proof, signed_octets
 from ...crypto.negotiation import check_answer_esp, choose_esp, choose_ike, offer_esp
 from ...crypto.proposals import EspProposal
 from ...errors import CHILD, IKE, IkeError
@@ -19,7 +19,7 @@ from ...wire.v2.auth import AUTH
 from ...wire.v2.ident import IDi, IDr
 from ...wire.v2.ke import KE
 from ...wire.v2.notify import Notify
-from ...wire.v2.numbers import AuthMethod, ExchangeType, NotifyType
+from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
@@ -32,7 +32,6 @@ from .sa import Child, Handshake, IkeSa, Kind, Request, Task
 from .traffic import Narrowed, check_answer, covers_packet, narrow
 from .transport_nat import as_seen_here
 
-PSK = AuthMethod.SHARED_KEY
 NAME_IN_STORY = 200  # characters
 CANDIDATES = 64  # definitions whose secrets are tried for one peer; nobody can tell by name which of more is meant
 
@@ -48,12 +47,11 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """The initiator's request: who we are, the proof, and the first child if one is wanted."""
     connection, handshake = sa.connection, sa.handshake
     mine = IDi(connection.local_id)
-    payloads: list[Any] = [mine]
+    payloads: list[Any] = [mine, *connection.auth.requests]
     if connection.remote_id is not None:
         payloads.append(IDr(connection.remote_id))
-    secret = connection.auth.secret
-    proof = psk_auth(sa.choice.prf, secret, handshake.sent, handshake.nonce_r, sa.keys.pi, mine.encode())
-    payloads += [AUTH(PSK, proof)]
+    octets = signed_octets(sa.choice.prf, handshake.sent, handshake.nonce_r, sa.keys.pi, mine.encode())
+    payloads.append(AUTH(*connection.auth.prove(sa.choice.prf, octets)))
     if _is_first_contact(context, connection):
         payloads.append(Notify(NotifyType.INITIAL_CONTACT))
     if handshake.wanted:
@@ -83,9 +81,8 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     if connection.remote_id is not None and not connection.remote_id.matches(remote.identity):
         story = f"the peer is {remote.identity}, not {connection.remote_id}"
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
-    sa.secret = _proven(
-        connection, proof, sa, handshake.received, handshake.nonce_i, sa.keys.pr, remote.encode(), remote.identity
-    )
+    octets = signed_octets(sa.choice.prf, handshake.received, handshake.nonce_i, sa.keys.pr, remote.encode())
+    _proven(connection, sa, octets, proof, remote.identity)
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
     lifecycle.establish(context, sa)
     if handshake.first is not None:
@@ -116,13 +113,13 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """
     handshake, payloads = sa.handshake, got.payloads
     remote, proof, wish = payloads.one(IDi), payloads.one(AUTH), payloads.one(IDr)
-    connection = _authenticate(context, sa, remote, proof, wish.identity if wish else None, got)
+    connection, authenticator = _authenticate(context, sa, remote, proof, wish.identity if wish else None)
     lifecycle.drop_siblings(context, sa)
     context.registry.admit(sa, connection)
     mine = IDr(connection.local_id)
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
-    answer = psk_auth(sa.choice.prf, sa.secret, handshake.sent, handshake.nonce_i, sa.keys.pr, mine.encode())
-    reply: list[Any] = [mine, AUTH(PSK, answer)]
+    octets = signed_octets(sa.choice.prf, handshake.sent, handshake.nonce_i, sa.keys.pr, mine.encode())
+    reply: list[Any] = [mine, AUTH(*authenticator.prove(sa.choice.prf, octets))]
     context.half_open.leave(sa.path.remote_address)
     sa.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
     initial = payloads.notify(NotifyType.INITIAL_CONTACT) is not None
@@ -140,9 +137,11 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
 
 
 def _authenticate(
-    context: Context, sa: IkeSa, remote: IDi, proof: AUTH | None, wish: Identity | None, got: Incoming
-) -> Connection:
+    context: Context, sa: IkeSa, remote: IDi, proof: AUTH | None, wish: Identity | None
+) -> tuple[Connection, Authenticator]:
+    """The tunnel that the peer proves to belong to, and what to prove ourselves with."""
     handshake, peer = sa.handshake, remote.identity
+    octets = signed_octets(sa.choice.prf, handshake.received, handshake.nonce_r, sa.keys.pi, remote.encode())
     failure: IkeError | None = None
     for tried, connection in enumerate(context.connections.for_identities(sa.path, peer, wish)):
         if tried == CANDIDATES:
@@ -153,12 +152,9 @@ def _authenticate(
             break
         try:
             _check_choice(connection, sa, peer)
-            signed = (handshake.received, handshake.nonce_r, sa.keys.pi, remote.encode())
-            sa.secret = _proven(connection, proof, sa, *signed, peer)
+            return connection, _proven(connection, sa, octets, proof, peer)
         except IkeError as exc:
             failure = exc
-        else:
-            return connection
     if failure is None:
         us = f" with us as {_name(wish)}" if wish else ""
         story = f"no tunnel is defined here for peer identity {_name(peer)}{us}"
@@ -177,30 +173,21 @@ def _check_choice(connection: Connection, sa: IkeSa, peer: Identity) -> None:
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="no_proposal_chosen") from exc
 
 
-def _proven(
-    connection: Connection,
-    proof: AUTH | None,
-    sa: IkeSa,
-    signed: bytes,
-    nonce: bytes,
-    sk_p: Secret,
-    id_body: bytes,
-    peer: Identity,
-) -> Secret:
-    """The one of our secrets that the peer's AUTH proves.
+def _proven(connection: Connection, sa: IkeSa, octets: bytes, proof: AUTH | None, peer: Identity) -> Authenticator:
+    """What to prove ourselves with, once the peer's AUTH has proven that it is the one defined.
 
     :raises IkeError: AUTHENTICATION_FAILED.
     """
+    auth = connection.auth
     if proof is None:
-        story = f"peer {_name(peer)} wants to authenticate with EAP, defined here is a pre-shared key"
-    elif proof.method == PSK:
-        accepted = (connection.auth.secret, *connection.auth.also_accept)
-        for secret in accepted:
-            if psk_verify(sa.choice.prf, (secret,), signed, nonce, sk_p, id_body, proof.data):
-                return secret
-        story = f"the secret of peer {_name(peer)} is not the one defined here for {connection.name}"
+        story = f"peer {_name(peer)} wants to authenticate with EAP, defined here is {auth.defined}"
+    elif not auth.takes(proof.method):
+        story = f"peer {_name(peer)} authenticates with method {proof.method}, defined here is {auth.defined}"
     else:
-        story = f"peer {_name(peer)} authenticates with method {proof.method}, defined here is a pre-shared key"
+        answering = auth.verify(sa.choice.prf, octets, Proof(proof.method, proof.data))
+        if answering is not None:
+            return answering
+        story = f"the {auth.credential} of peer {_name(peer)} is not the one defined here for {connection.name}"
     raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
 
 

@@ -176,6 +176,7 @@ def _open(context: Context, got: Incoming, offered: SA, ke: KE, nonce: Nonce, pr
     )  # fmt: skip
     _install_keys(sa, choice, shared)
     answer: list[Any] = [SA((choice.proposal,)), KE(ke.group, public), Nonce(handshake.nonce_r)]
+    answer += connection.auth.requests
     if nat.does_traversal(payloads):
         sa.nat_local, sa.nat_remote = nat.detect(payloads, sa.spi_i, bytes(8), path)
         sa.nat = sa.nat_local or sa.nat_remote or connection.encapsulation == "force"

@@ -124,7 +124,6 @@ STANDING = Shape(
         "keys": shape_codec(KEYS),
         "local_id": IDENTITY,
         "remote_id": IDENTITY,
-        "secret": SECRET,
         "lowest_nonce": OCTETS,
         "nat": PLAIN,
         "nat_local": PLAIN,

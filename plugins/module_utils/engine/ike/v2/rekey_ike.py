@@ -128,7 +128,7 @@ def _successor(
 ) -> IkeSa:
     new = IkeSa(
         context.registry.number(), old.connection, initiator, State.ESTABLISHED, old.path, *spis, context.now,
-        choice=choice, local_id=old.local_id, remote_id=old.remote_id, secret=old.secret, nat=old.nat,
+        choice=choice, local_id=old.local_id, remote_id=old.remote_id, nat=old.nat,
         nat_local=old.nat_local, nat_remote=old.nat_remote, fragmentation=old.fragmentation, lowest_nonce=min(nonces),
     )  # fmt: skip
     new.keys = rederive_ike(old.choice.prf, old.keys.d, choice, shared, *nonces, *spis)

@@ -15,7 +15,6 @@ from ...crypto.proposals import IkeProposal
 from ...crypto.sealer import Sealer
 from ...identity import Identity
 from ...newer_python import dataclass
-from ...secret import Secret
 from ...selector import Selector
 from ..actions import ChildSa, Path
 from ..connection import ChildConfig, Connection
@@ -201,7 +200,6 @@ class IkeSa:
     :ivar answered_digest: SHA-256 of the peer's last request, or of its first fragment; ``answer``: the datagrams of
         ours to it, repeated on a retransmission; ``answer_to``: its Message ID, -1 before the first.
     :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
-    :ivar secret: the pre-shared key that authenticated the peer.
     :ivar nat: whether ESP travels in UDP; ``nat_local``: we are behind a NAT, ``nat_remote``: the peer is.
     :ivar opening: under which key the registry has it while the peer may repeat its IKE_SA_INIT request.
     :ivar packets: by child, the packet (its local and remote selector) for which it is going to be asked.
@@ -234,7 +232,6 @@ class IkeSa:
     open: Sealer | None = None
     local_id: Identity | None = None
     remote_id: Identity | None = None
-    secret: Secret | None = None
     next_id: int = 0
     expected_id: int = 0
     request: Request | None = None

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from ...crypto.auth import Unknown
 from ...crypto.proposals import EspProposal
 from ...errors import EngineError
 from ...identity import Identity
-from ...secret import Secret
 from ...wire.v2.numbers import ProtocolId
 from ...wire.v2.sa import Proposal
 from ..actions import ChildSa
-from ..connection import ChildConfig, Connection, PskAuth
+from ..connection import ChildConfig, Connection
 from ..record_codec import Links, Unreadable
 from ..records import RecordKey, Records
 from ..version import Thawed
@@ -187,9 +187,8 @@ def _config_of(sa: ChildSa) -> ChildConfig:
 
 def _stand_in(name: str, sa: IkeSa) -> Connection:
     """A tunnel that is not in operation any more: what it takes to close its IKE SA."""
-    auth = PskAuth(sa.secret or Secret(b""))
     ends = {"local_address": sa.path.local_address, "remote_address": sa.path.remote_address}
-    return Connection(name, sa.local_id, auth, (), (), **ends, remote_id=sa.remote_id, answers=False)
+    return Connection(name, sa.local_id, Unknown(), (), (), **ends, remote_id=sa.remote_id, answers=False)
 
 
 def _gone(number: int, sa: IkeSa) -> IkeSa:
@@ -198,4 +197,4 @@ def _gone(number: int, sa: IkeSa) -> IkeSa:
 
 _NO_PROPOSAL = Proposal(1, 0, b"", ())
 _NO_CONFIG = ChildConfig("", 0, (), (), ())
-_NOBODY = Connection("", Identity(0, b""), PskAuth(Secret(b"")), (), ())
+_NOBODY = Connection("", Identity(0, b""), Unknown(), (), ())
