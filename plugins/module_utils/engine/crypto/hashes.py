@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+from collections.abc import Callable
 
 from .primitive import Primitive
+
+_INNER_PAD = bytes(octet ^ 0x36 for octet in range(256))
+_OUTER_PAD = bytes(octet ^ 0x5C for octet in range(256))
 
 
 class Hmac(Primitive):
@@ -24,6 +29,23 @@ class Hmac(Primitive):
     def digest(self, key: bytes, data: bytes) -> bytes:
         """The whole output, :attr:`size` octets."""
         return hmac.digest(key, data, self._hash)
+
+    def keyed(self, key: bytes) -> Callable[[bytes], bytes]:
+        """:meth:`digest` with one key, which costs less from the third time on: the key is taken in once."""
+        inner, outer = hashlib.new(self._hash), hashlib.new(self._hash)
+        if len(key) > inner.block_size:
+            key = hashlib.new(self._hash, key).digest()
+        block = key.ljust(inner.block_size, b"\0")
+        inner.update(block.translate(_INNER_PAD))
+        outer.update(block.translate(_OUTER_PAD))
+
+        def digest(data: bytes) -> bytes:
+            first, second = inner.copy(), outer.copy()
+            first.update(data)
+            second.update(first.digest())
+            return second.digest()
+
+        return digest
 
 
 SHA1 = Hmac("sha1", 20)

@@ -16,10 +16,10 @@ def prf_plus(function: Hmac, key: bytes, seed: bytes, count: int) -> bytes:
     rounds = -(-count // function.size)
     if rounds > 255:
         raise ValueError("prf+ yields no more than 255 blocks")
-    digest = function.digest
-    block = digest(key, seed + b"\x01")
+    digest = function.keyed(key)
+    block = digest(seed + b"\x01")
     stream = block
     for number in range(2, rounds + 1):
-        block = digest(key, b"%b%b%c" % (block, seed, number))
+        block = digest(b"%b%b%c" % (block, seed, number))
         stream += block
     return stream[:count]

@@ -14,18 +14,17 @@ from ..errors import MESSAGE, IkeError
 INVALID_SYNTAX = 7
 
 # Counts of things, and octets where it says so. Each limit is several times what the most talkative daemon sends.
-LIMITS: Mapping[str, int] = MappingProxyType(
-    {
-        "payloads": 100,
-        "proposals": 64,
-        "transforms": 512,
-        "notifies": 64,
-        "selectors": 512,
-        "SPIs": 1024,
-        "attributes": 1024,
-        "certificate octets": 49152,
-    }
-)
+_LIMITS = {
+    "payloads": 100,
+    "proposals": 64,
+    "transforms": 512,
+    "notifies": 64,
+    "selectors": 512,
+    "SPIs": 1024,
+    "attributes": 1024,
+    "certificate octets": 49152,
+}
+LIMITS: Mapping[str, int] = MappingProxyType(_LIMITS)
 
 
 class Budget:
@@ -37,7 +36,7 @@ class Budget:
     __slots__ = ("_left",)
 
     def __init__(self, limits: Mapping[str, int] | None = None) -> None:
-        self._left = dict(LIMITS if limits is None else limits)
+        self._left = _LIMITS.copy() if limits is None else dict(limits)
 
     def spend(self, kind: str, count: int = 1) -> None:
         """Account for ``count`` parts before they are parsed.

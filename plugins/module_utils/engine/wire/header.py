@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from struct import Struct
+from typing import NamedTuple
 
 from ..errors import MESSAGE, IkeError
-from ..newer_python import dataclass
 
 SIZE = 28
 # Flags of IKEv2; IKEv1 has its own in the low bits.
@@ -19,8 +19,7 @@ RESPONSE = 0x20
 _LAYOUT = Struct("!8s8sBBBBII")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The header of a message.
 
     :ivar initiator_spi: 8 octets (IKEv1: initiator cookie).

@@ -15,10 +15,6 @@ from typing import Any
 from ..errors import MESSAGE, IkeError
 from .budget import INVALID_SYNTAX, Budget
 
-_U16 = Struct("!H")
-_U32 = Struct("!I")
-_U64 = Struct("!Q")
-
 
 class Reader:
     """Reads numbers in network order and octets from ``data[start:end]``.
@@ -49,41 +45,41 @@ class Reader:
         """Octets not read yet."""
         return self.end - self.position
 
-    def _advance(self, count: int) -> int:
-        position = self.position
-        following = position + count
-        if count < 0 or following > self.end:
-            raise IkeError(INVALID_SYNTAX, f"{count} octets announced or needed, {self.end - position} there", MESSAGE)
-        self.position = following
-        return position
+    def _short(self, count: int) -> IkeError:
+        story = f"{count} octets announced or needed, {self.end - self.position} there"
+        return IkeError(INVALID_SYNTAX, story, MESSAGE)
 
     def u8(self) -> int:
         """The next octet."""
-        return self.data[self._advance(1)]
+        return self.take(1)[0]
 
     def u16(self) -> int:
         """The next 2 octets as a number."""
-        number: int = _U16.unpack_from(self.data, self._advance(2))[0]
-        return number
+        return int.from_bytes(self.take(2), "big")
 
     def u32(self) -> int:
         """The next 4 octets as a number."""
-        number: int = _U32.unpack_from(self.data, self._advance(4))[0]
-        return number
+        return int.from_bytes(self.take(4), "big")
 
-    def u64(self) -> int:
-        """The next 8 octets as a number."""
-        number: int = _U64.unpack_from(self.data, self._advance(8))[0]
-        return number
+    # What follows is most of the work of parsing a message, hence no call within it.
 
     def unpack(self, layout: Struct) -> tuple[Any, ...]:
         """The next ``layout.size`` octets as the fields of ``layout``."""
-        return layout.unpack_from(self.data, self._advance(layout.size))
+        position = self.position
+        following = position + layout.size
+        if following > self.end:
+            raise self._short(layout.size)
+        self.position = following
+        return layout.unpack_from(self.data, position)
 
     def take(self, count: int) -> bytes:
         """The next ``count`` octets."""
-        position = self._advance(count)
-        return self.data[position : position + count]
+        position = self.position
+        following = position + count
+        if not position <= following <= self.end:
+            raise self._short(count)
+        self.position = following
+        return self.data[position:following]
 
     def rest(self) -> bytes:
         """All octets not read yet, perhaps none."""
@@ -92,8 +88,17 @@ class Reader:
 
     def window(self, count: int) -> Reader:
         """A reader of exactly the next ``count`` octets; this one goes on behind them."""
-        position = self._advance(count)
-        return Reader(self.data, position, position + count, self.budget)
+        position = self.position
+        following = position + count
+        if not position <= following <= self.end:
+            raise self._short(count)
+        self.position = following
+        inner = Reader.__new__(Reader)  # the bounds are known to be right
+        inner.data = self.data
+        inner.position = position
+        inner.end = following
+        inner.budget = self.budget
+        return inner
 
     def finish(self) -> None:
         """Demand that everything was read.

@@ -66,9 +66,7 @@ def init_request(payloads: Sequence[Any] | None = None, spi: bytes = b"", **head
 
 def with_header(octets: bytes, **changes: Any) -> bytes:
     """The same message with other fields in its header."""
-    old = Header.parse(octets)
-    fields = {name: changes.get(name, getattr(old, name)) for name in Header.__slots__}
-    return Header(**fields).encode() + octets[28:]
+    return Header.parse(octets)._replace(**changes).encode() + octets[28:]
 
 
 def sealed(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import ClassVar, TypeVar
 
 from ...errors import IkeError
@@ -14,6 +15,7 @@ from ..budget import INVALID_SYNTAX
 from ..reader import Reader
 from .numbers import IdType, PayloadType
 
+_HEAD = Struct("!B3s")
 _ADDRESS_SIZES: dict[int, int] = {IdType.IPV4_ADDR: 4, IdType.IPV6_ADDR: 16}
 _NAMES = (IdType.FQDN, IdType.RFC822_ADDR)
 _DER = (IdType.DER_ASN1_DN, IdType.DER_ASN1_GN)
@@ -38,8 +40,8 @@ class _Identification:
 
         :raises IkeError: INVALID_SYNTAX, also for data that cannot be of its type.
         """
-        identity, reserved = Identity(reader.u8(), b""), reader.take(3)
-        identity = Identity(identity.type, reader.rest())
+        kind, reserved = reader.unpack(_HEAD)
+        identity = Identity(kind, reader.rest())
         problem = _problem(identity)
         if problem:
             raise IkeError(INVALID_SYNTAX, f"an identity of type {identity.type} {problem}")

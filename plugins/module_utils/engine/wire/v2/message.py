@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from struct import Struct
 from typing import Any
 
@@ -54,7 +53,7 @@ _LARGEST = 0xFFFF
 _NO_SPI = bytes(8)
 _HEAD = Struct("!BBH")
 
-_PLAIN = {
+_PLAIN: dict[int, Any] = {
     int(kind.TYPE): kind
     for kind in (SA, KE, IDi, IDr, CERT, CERTREQ, AUTH, Nonce, Notify, Delete, VendorID, TSi, TSr, CP, EAP)
 }
@@ -78,17 +77,18 @@ def parse_payloads(first: int, data: bytes | Reader) -> tuple[Payload, ...]:
 
 def _parse_chain(first: int, reader: Reader) -> tuple[Payload, ...]:
     payloads: list[Payload] = []
-    kind = first
+    kind, spend = first, reader.budget.spend
     while kind:
-        reader.budget.spend("payloads")
+        spend("payloads")
         following, flags, length = reader.unpack(_HEAD)
         body = reader.window(length - _HEAD.size)
-        if kind in _SEALED:
+        plain = _PLAIN.get(kind)
+        if plain is not None:
+            payloads.append(plain.parse(body))
+            body.finish()
+        elif kind in _SEALED:
             payloads.append(_SEALED[kind].parse(following, body))
             break  # its next payload field is about what is inside: no other payload can follow
-        if kind in _PLAIN:
-            payloads.append(_PLAIN[kind].parse(body))
-            body.finish()
         else:
             payloads.append(_parse_unknown(kind, flags, body))
         kind = following
@@ -267,7 +267,7 @@ def _encode_closed(
     """
     size = sealed_length(len(plain))
     payload_head = _head(inner, 0, len(numbers) + size) + numbers
-    header = replace(outline, length=ike_header.SIZE + len(payload_head) + size)
+    header = outline._replace(length=ike_header.SIZE + len(payload_head) + size)
     head = header.encode() + payload_head
     body = seal(head, plain)
     if len(body) != size:

@@ -133,9 +133,10 @@ def _parse_substructure(reader: Reader) -> tuple[int, int]:
 
 
 def _parse_transform(reader: Reader, left: int) -> Transform:
-    more, size = _parse_substructure(reader)
+    more, _reserved, length = reader.unpack(_SUBSTRUCTURE)
     if more != (_MORE_TRANSFORMS if left else _LAST):
         raise IkeError(INVALID_SYNTAX, "the transforms of a proposal are not as many as it says")
+    size = length - _SUBSTRUCTURE.size
     if size in (4, 8):
         return _common_transform(reader.take(size))
     return Transform.parse(reader.window(size))

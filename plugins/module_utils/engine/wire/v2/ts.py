@@ -16,9 +16,10 @@ from ..reader import Reader
 from .numbers import PayloadType, TsType
 
 _HEAD = Struct("!BBH")
+_COUNT = Struct("!B3x")
 _PORTS = Struct("!HH")
+_RANGES = {int(TsType.IPV4_ADDR_RANGE): Struct("!HH4s4s"), int(TsType.IPV6_ADDR_RANGE): Struct("!HH16s16s")}
 _TYPES = {4: TsType.IPV4_ADDR_RANGE, 16: TsType.IPV6_ADDR_RANGE}
-_ADDRESS_SIZES = {number: size for size, number in _TYPES.items()}
 
 _Ts = TypeVar("_Ts", bound="_TrafficSelectors")
 
@@ -38,8 +39,7 @@ class _TrafficSelectors:
 
         :raises IkeError: INVALID_SYNTAX, also for none at all and for ranges that run backwards.
         """
-        count = reader.u8()
-        reader.take(3)
+        (count,) = reader.unpack(_COUNT)
         if not count:
             raise IkeError(INVALID_SYNTAX, "the TS payload has no traffic selectors")
         reader.budget.spend("selectors", count)
@@ -53,13 +53,13 @@ class _TrafficSelectors:
 
 def _parse_selector(reader: Reader) -> Selector | None:
     kind, protocol, length = reader.unpack(_HEAD)
-    body = reader.window(length - _HEAD.size)
-    size = _ADDRESS_SIZES.get(kind)
-    if size is None:
+    layout = _RANGES.get(kind)
+    if layout is None:
+        reader.take(length - _HEAD.size)
         return None
-    first_port, last_port = body.unpack(_PORTS)
-    first, last = body.take(size), body.take(size)
-    body.finish()
+    if length != _HEAD.size + layout.size:
+        raise IkeError(INVALID_SYNTAX, f"a traffic selector of type {kind} has {length} octets")
+    first_port, last_port, first, last = reader.unpack(layout)
     if first > last or (first_port > last_port and (first_port, last_port) != OPAQUE_PORT):
         raise IkeError(INVALID_SYNTAX, "the range of a traffic selector runs backwards")
     return Selector(first, last, protocol, first_port, last_port)
