@@ -227,8 +227,7 @@ def _full(context: Context, path: Path) -> bool:
 
 def _answer_octets(connection: Connection, payloads: Payloads, choice: Choice) -> int:
     """Octets of the answer that this choice leads to, at least."""
-    public_octets = choice.ke.answer_octets if choice.ke is not None else 0
-    answer = [SA((choice.proposal,)), KE(0, bytes(public_octets)), *fragmentation.answer(connection, payloads)]
+    answer = [SA((choice.proposal,)), payloads.need(KE), *fragmentation.answer(connection, payloads)]
     if nat.does_traversal(payloads):
         answer += (payloads.notify(nat.SOURCE), payloads.notify(nat.DESTINATION))
     return HEADER_OCTETS + PAYLOAD_HEAD + NONCE_OCTETS + sum(PAYLOAD_HEAD + len(part.encode()) for part in answer)
