@@ -51,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     _service_options(close)
     close.set_defaults(run=_close)
 
+    back = commands.add_parser(
+        "go-back",
+        help="restore the definitions of before an upgrade, for the release of before; no manager may run",
+    )
+    back.add_argument("--database", metavar="FILE", default=DEFAULT_DATABASE, help="definitions (default %(default)s)")
+    back.set_defaults(run=_go_back)
+
     call = commands.add_parser("call", help="call a method of a running manager")
     call.add_argument(
         "--control", metavar="SOCKET", default=DEFAULT_CONTROL, help="control socket (default %(default)s)"
@@ -126,6 +133,14 @@ def _close(options: argparse.Namespace) -> int:
     from .service import Options, close
 
     return _begun(close, Options.of(options))
+
+
+def _go_back(options: argparse.Namespace) -> int:
+    from .database_copy import restore, versions_before
+
+    restored = restore(options.database, versions_before(options.database))
+    print(restored.story() if restored is not None else "the release of before can read the definitions as they are")
+    return 0
 
 
 def _begun(run: Callable[[Any], int], options: Any) -> int:

@@ -23,12 +23,13 @@ from ..newer_python import dataclass
 from ..private_directory import NO_LINK, private_directory
 from .client import DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR, Client
 from .control import ControlServer
+from .database_copy import restore
 from .handlers import Methods
 from .host import KernelHost
 from .log import Log
 from .runtime import Runtime
 from .sockets import Ports, fit
-from .store import Store
+from .store import VERSION, Store
 from .systemd import Systemd
 
 FAREWELL_SECONDS = 2.0  # how long peers get to confirm that their tunnels are closed
@@ -142,6 +143,9 @@ def _lock(directory: str) -> int:
 
 
 async def _run(options: Options, make_host: Any, log: Log, stopped: Callable[[Turner], Awaitable[bool]]) -> int:
+    restored = restore(options.database, VERSION)
+    if restored is not None:
+        log.warning(restored.story())
     store = Store(options.database)
     host = make_host(options.runtime_dir, options.guard)
     systemd = Systemd()

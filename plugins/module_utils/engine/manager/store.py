@@ -17,8 +17,11 @@ from ..definition.remnant import read_stored
 from ..errors import DamagedError, MissingError
 from ..newer_python import dataclass
 from ..private_directory import NO_LINK, private_directory
+from .database_copy import keep_copy
 
-_VERSION = 2
+VERSION = 3  # of 3: rows may have options that release 0.1.0, of version 2, does not know
+_TABLES = 2  # from this version on the tables are what they are now; such a database is used as it is until it is put
+# into what its own release cannot read, so that going back needs nothing as long as nothing was defined.
 # AUTOINCREMENT: a number that an operator has seen never comes to mean another tunnel.
 _SCHEMA = """
 CREATE TABLE tunnel (
@@ -89,6 +92,7 @@ class Store:
         self._path = path
         try:
             _make_place(Path(path).absolute())
+            self._version = 0
             self._connection = sqlite3.connect(path, timeout=2.0, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare()
@@ -114,21 +118,29 @@ class Store:
         (found,) = execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(f"damaged: {found}")
-        execute("BEGIN IMMEDIATE")
         (version,) = execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise MissingError(
+                f"the database {self._path} is of a newer engine (version {version}, this one knows {VERSION})",
+                "install the newer engine again, or move the file away",
+            )
+        if 0 < version < _TABLES:
+            keep_copy(self._connection, self._path, version)
+        execute("BEGIN IMMEDIATE")  # is refused where another manager has it
+        if version < _TABLES:
+            self._make_tables(version)
+        execute("COMMIT")
+        self._version = version if version >= _TABLES else _TABLES if version else VERSION
+
+    def _make_tables(self, version: int) -> None:
+        """Those of now, out of those of an older version, or of none (0)."""
+        execute = self._connection.execute
         if version == 0:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 execute(statement)
-        for step in range(version or 1, _VERSION):
+        for step in range(version or 1, _TABLES):
             execute(_UPGRADES[step])
-        if version < _VERSION:
-            execute(f"PRAGMA user_version = {_VERSION}")
-        execute("COMMIT")
-        if version > _VERSION:
-            raise MissingError(
-                f"the database {self._path} is of a newer engine (version {version}, this one knows {_VERSION})",
-                "install the newer engine again, or move the file away",
-            )
+        execute(f"PRAGMA user_version = {_TABLES if version else VERSION}")
 
     def _unusable(self, exc: Exception) -> MissingError:
         if "locked" in str(exc):
@@ -165,9 +177,15 @@ class Store:
         :raises MissingError: the disk is full or the file is damaged.
         """
         outcome: dict[str, Stored | None] = {}
+        changes = list(changes)
+        newer = self._version < VERSION and any(isinstance(change, Put) for change in changes)
         try:
+            if newer:
+                keep_copy(self._connection, self._path, self._version)
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                if newer:
+                    self._connection.execute(f"PRAGMA user_version = {VERSION}")
                 for change in changes:
                     if isinstance(change, Remove):
                         self._connection.execute("DELETE FROM tunnel WHERE name = ?", (change.name,))
@@ -178,8 +196,12 @@ class Store:
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
+        except OSError as exc:
+            problem = f"the database {self._path} cannot be copied before it is changed ({exc.strerror})"
+            raise MissingError(problem, "make room beside it") from None
         except sqlite3.Error as exc:
             raise self._unusable(exc) from None
+        self._version = VERSION if newer else self._version
         return outcome
 
     def _put(self, change: Put) -> Stored:
