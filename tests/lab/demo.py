@@ -9,6 +9,7 @@ Every step that says "proven" can fail, and then the demo fails.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -110,6 +111,7 @@ def main() -> int:
         return 1
     show = Show(console)
     kept = False
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the lab goes with us
     try:
         run(places, show)
         kept = arguments.keep
@@ -121,6 +123,9 @@ def main() -> int:
         return 130
     finally:
         if not kept:
+            # Whoever is impatient now would leave half of a lab.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             lab.down(places)
     seconds = time.monotonic() - show.began
     if kept:

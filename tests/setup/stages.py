@@ -9,7 +9,9 @@ A failed stage does not keep the others from running.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,10 +29,12 @@ class Outcome(NamedTuple):
 
 
 class Stages:
-    """Stages still to run, and what became of the others."""
+    """Stages still to run, those that run, and what became of the others."""
 
     def __init__(self, stages: list[str]) -> None:
         self._waiting = list(stages)
+        self._stopped = False
+        self._running: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
         self.outcomes: dict[str, Outcome] = {}
 
@@ -40,13 +44,39 @@ class Stages:
             self._say(f"--- {stage} begins")
             began = time.monotonic()
             command = ["taskset", "-c", ",".join(map(str, processors)), "make", "--no-print-directory", stage]
-            done = subprocess.run(
-                command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-            )
-            outcome = self.outcomes[stage] = Outcome(done.returncode, time.monotonic() - began)
+            status, text = self._done(command)
+            outcome = self.outcomes[stage] = Outcome(status, time.monotonic() - began)
             # A stage's lines stay together.
             head = f"=== {stage} {_verdict(outcome)} after {outcome.seconds:.0f} s "
-            self._say(f"\n{head:=<79}\n" + done.stdout.decode(errors="replace"))
+            self._say(f"\n{head:=<79}\n" + text)
+
+    def stop(self) -> None:
+        """Begin no more stages, ask those that run to end, and wait until they have: guests go with their stages."""
+        with self._lock:
+            self._stopped = True
+            self._waiting.clear()
+            running = list(self._running)
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+
+    def _done(self, command: list[str]) -> tuple[int, str]:
+        # A group of its own: a signal reaches all of the stage, and Ctrl-C at the terminal reaches it through us alone.
+        with self._lock:
+            if self._stopped:
+                return 128 + signal.SIGTERM, ""
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._running.append(process)
+        text = process.communicate()[0].decode(errors="replace")
+        with self._lock:
+            self._running.remove(process)
+        return process.returncode, text
 
     def _next(self) -> str | None:
         with self._lock:
@@ -76,10 +106,25 @@ def main(stages: list[str]) -> int:
         threading.Thread(target=run.work, args=(share,), daemon=True)
         for share in lanes(sorted(os.sched_getaffinity(0)))
     ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        stopped.append(number)
+        run.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            while worker.is_alive():
+                worker.join(0.2)  # in slices, so that a signal is handled in between
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if stopped:
+        print("stages: interrupted", flush=True)
+        return 128 + stopped[0]
     print("\n" + "=" * 79)
     for stage in stages:
         outcome = run.outcomes[stage]

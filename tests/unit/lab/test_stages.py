@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,3 +44,27 @@ def test_lanes_share_the_processors_and_leave_none_out() -> None:
     assert stages.lanes([0]) == [[0]]
     assert stages.lanes([0, 1]) == [[0], [1]]
     assert stages.lanes([2, 3, 5]) == [[2, 5], [3]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_its_stages_and_waits_for_them(number: int, tmp_path: Path) -> None:
+    """A stage that takes a moment to go (a guest does) is gone before the run is; none begins after it."""
+    (tmp_path / "Makefile").write_text(
+        "first second third:\n\t@trap 'sleep 0.5; touch $@.ended; exit 1' TERM; touch $@.began; "
+        "while :; do sleep 0.05; done\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "tests.setup.stages", "first", "second", "third"]
+    run = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 30
+    while not list(tmp_path.glob("*.began")) and time.monotonic() < until:
+        time.sleep(0.05)
+    run.send_signal(number)
+    said = run.communicate(timeout=30)[0]
+    assert run.returncode == 128 + number
+    assert "interrupted" in said
+    began = {path.stem for path in tmp_path.glob("*.began")}
+    assert began and "third" not in began
+    assert {path.stem for path in tmp_path.glob("*.ended")} == began

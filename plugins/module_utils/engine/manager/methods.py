@@ -15,7 +15,7 @@ from ..definition.options import DEFINITION, NAME
 from ..definition.schema import Problems, Schema, conform
 from ..errors import InputError
 
-VERSION = "1.0.0"
+VERSION = "0.2.0"
 API = 1
 
 LEVELS = ["error", "warning", "info", "debug"]
