@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from engine.child_sa import ChildSa
 from engine.kernel.events import AcquireEvent
-from engine.kernel.gateway import _policies
+from engine.kernel.gateway import child_policies
 from engine.kernel.registry import Registry
-from engine.kernel.spec import ChildSpec
 from engine.kernel.values import Policy
 from engine.manager.desired_policies import Place, place_of
 
@@ -47,7 +47,7 @@ class CountingGateway:
         self._window = window
         self._batches = deque(batches)
         self._goals = deque(itertools.accumulate(batches))
-        self._trapped: deque[ChildSpec] = deque()
+        self._trapped: deque[ChildSa] = deque()
         self._asked = 0
         self._limit = 0
         self._held: dict[Place, Policy] = {}
@@ -97,11 +97,11 @@ class CountingGateway:
         """Let packets ask anew."""
         self.calls["forget_hold"] += 1
 
-    def install_inbound(self, spec: ChildSpec) -> None:
+    def install_inbound(self, spec: ChildSa) -> None:
         """Add the SA that receives."""
         self.calls["install_inbound"] += 1
 
-    def install_outbound(self, spec: ChildSpec, wanted: Sequence[Policy]) -> None:
+    def install_outbound(self, spec: ChildSa, wanted: Sequence[Policy]) -> None:
         """Add the SA that sends; with it the child is up, and the next may come."""
         self.calls["install_outbound"] += 1
         self._held.update((place_of(policy), policy) for policy in wanted)
@@ -111,7 +111,7 @@ class CountingGateway:
         if self._asked < self._limit:
             os.write(self._write, b"n")
 
-    def set_policies(self, wanted: Sequence[Policy], spec: ChildSpec) -> int:
+    def set_policies(self, wanted: Sequence[Policy], spec: ChildSa) -> int:
         """Without an SA they wait for the first packet, which starts the child."""
         self.calls["set_policies"] += 1
         self._held.update((place_of(policy), policy) for policy in wanted)
@@ -126,7 +126,7 @@ class CountingGateway:
             self._held.pop(place, None)
         return len(places)
 
-    def remove_sas(self, spec: ChildSpec) -> None:
+    def remove_sas(self, spec: ChildSa) -> None:
         """Delete both SAs."""
         self.calls["remove_sas"] += 1
 
@@ -155,9 +155,9 @@ class CountingGateway:
         """Never asked: nothing is held."""
         return False
 
-    def policies_of(self, spec: ChildSpec) -> list[Policy]:
+    def policies_of(self, spec: ChildSa) -> list[Policy]:
         """As the real one has them, for the manager keeps them in mind."""
-        return _policies(spec, spec.spi_out)
+        return child_policies(spec)
 
     def usage_all(self) -> dict[Any, Any]:
         """Counters of every SA."""
@@ -230,10 +230,10 @@ class CountingHost:
         """Never asked: every definition names its local address."""
         return None
 
-    def open_way(self, spec: ChildSpec) -> None:
+    def open_way(self, spec: ChildSa) -> None:
         """Add routes."""
 
-    def shut_way(self, spec: ChildSpec) -> None:
+    def shut_way(self, spec: ChildSa) -> None:
         """Remove routes."""
 
     def tidy_ways(self) -> None:

@@ -20,13 +20,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from engine.child_sa import ChildSa
 from engine.classic.views import read_tables
+from engine.crypto.registry import Kind, by_name
 from engine.kernel.client import XfrmClient, delete_policy_index, set_policy
 from engine.kernel.gateway import Gateway
 from engine.kernel.policies import kernel_selectors, network_text, policies
 from engine.kernel.registry import Registry
-from engine.kernel.spec import ChildSpec
-from engine.kernel.values import OUT, Policy, Template
+from engine.kernel.values import ESP, OUT, Policy, Template
 from engine.secret import Secret
 from engine.selector import parse_selector
 
@@ -36,7 +37,7 @@ from .rounds import medians, seconds
 HERE = "192.0.2.1"
 REPLACED = 300  # policies that are replaced, of them all: each costs the kernel a walk through its tables
 _LAN = (parse_selector("172.16.0.0/16"),)
-_CIPHER, _ICV, _KEY = "rfc4106(gcm(aes))", 128, 36
+_CIPHER, _KEY = by_name(Kind.ENCR, "aes256gcm16"), 36
 THRESHOLDS = "hthresh4 16 24"  # the prefix lengths of the tunnels, local and remote
 _HOLD_SECONDS = 3600  # reserved SPIs have to outlive the run
 
@@ -54,17 +55,33 @@ class Bench:
         self.client = XfrmClient()
         self.specs = [self._spec(number) for number in range(tunnels)]
 
-    def _spec(self, number: int) -> ChildSpec:
+    def _spec(self, number: int) -> ChildSa:
         name, high, low = f"t{number:05}", number >> 8, number & 255
         reqid = self.registry.allocate("bench", name, "lan")
         remote = (parse_selector(f"10.{high}.{low}.0/24"),)
-        return ChildSpec(reqid, "bench", name, "lan", HERE, f"198.18.{high}.{low}", _LAN, remote)
+        return ChildSa(
+            name,
+            "lan",
+            0,
+            reqid,
+            HERE,
+            f"198.18.{high}.{low}",
+            ESP,
+            "tunnel",
+            0,
+            0,
+            _LAN,
+            remote,
+            None,
+            None,
+            owner="bench",
+        )
 
-    def with_sas(self) -> list[ChildSpec]:
+    def with_sas(self) -> list[ChildSa]:
         """The same tunnels with SPIs and keys."""
         keys = {f"encryption_{way}": Secret(os.urandom(_KEY)) for way in ("in", "out")}
         return [
-            replace(spec, spi_in=0xC0000000 + n, spi_out=0xC1000000 + n, encryption=_CIPHER, aead_icv_bits=_ICV, **keys)
+            replace(spec, spi_in=0xC0000000 + n, spi_out=0xC1000000 + n, encryption=_CIPHER, **keys)
             for n, spec in enumerate(self.specs)
         ]
 
@@ -101,11 +118,11 @@ class Bench:
 
         def trap() -> None:
             for spec in self.specs:
-                self.gateway.trap(spec)
+                self.gateway.set_policies(self.gateway.policies_of(spec), spec)
 
         def forget() -> None:
             for spec in self.specs:
-                self.gateway.remove_policies(spec)
+                self._delete_policies(spec)
 
         install, removal = self.there_and_back((trap, forget), (add, remove))
         return {"install": install, "remove": removal}
@@ -165,11 +182,11 @@ class Bench:
         def up() -> None:
             for spec in specs:
                 self.gateway.install_inbound(spec)
-                self.gateway.install_outbound(spec)
+                self.gateway.install_outbound(spec, self.gateway.policies_of(spec))
 
         def down() -> None:
             for spec in specs:
-                self.gateway.remove_policies(spec)
+                self._delete_policies(spec)
                 self.gateway.remove_sas(spec)
 
         install, removal = self.there_and_back((up, down), (add, remove))
@@ -200,12 +217,12 @@ class Bench:
         specs = self.with_sas()
         for spec in specs:
             self.gateway.install_inbound(spec)
-            self.gateway.install_outbound(spec)
+            self.gateway.install_outbound(spec, self.gateway.policies_of(spec))
         try:
             return {"facts": self._compare_facts()}
         finally:
             for spec in specs:
-                self.gateway.remove_policies(spec)
+                self._delete_policies(spec)
                 self.gateway.remove_sas(spec)
 
     def _compare_facts(self) -> Pair:
@@ -223,11 +240,14 @@ class Bench:
 
     # Parts
 
+    def _delete_policies(self, spec: ChildSa) -> None:
+        self.gateway.delete_policies([(p.selector, p.direction, p.if_id) for p in self.gateway.policies_of(spec)])
+
     @contextmanager
     def _installed(self) -> Iterator[None]:
         """All policies stand."""
         for spec in self.specs:
-            self.gateway.trap(spec)
+            self.gateway.set_policies(self.gateway.policies_of(spec), spec)
         try:
             yield
         finally:
@@ -249,7 +269,7 @@ def check_same(ours: list[dict], theirs: list[dict], count: int) -> None:
         raise RuntimeError(f"the eroutes differ: {len(ours)} of ours, {len(theirs)} of ip, {count} tunnels")
 
 
-def _policies(spec: ChildSpec) -> list[Policy]:
+def _policies(spec: ChildSa) -> list[Policy]:
     template = Template(spec.local_address, spec.remote_address, spec.spi_out, spec.protocol, spec.mode, spec.reqid)
     (selector,) = kernel_selectors(spec.local_selectors, spec.remote_selectors)
     return policies(selector, template)
@@ -268,7 +288,7 @@ def _line(policy: Policy) -> str:
     return f"{_where(policy)} priority {policy.priority} {template}"
 
 
-def _up(spec: ChildSpec) -> Iterator[str]:
+def _up(spec: ChildSa) -> Iterator[str]:
     mode = f"mode tunnel reqid {spec.reqid} flag af-unspec"
     ways = (
         (
@@ -281,13 +301,13 @@ def _up(spec: ChildSpec) -> Iterator[str]:
         (spec.local_address, spec.remote_address, spec.spi_out, spec.encryption_out, ""),
     )
     for source, destination, spi, key, window in ways:
-        cipher = f"aead '{_CIPHER}' 0x{key.reveal().hex()} {_ICV}"
+        cipher = f"aead '{_CIPHER.kernel}' 0x{key.reveal().hex()} {_CIPHER.icv_bits}"
         yield f"state add src {source} dst {destination} proto esp spi {spi} {mode} {window} {cipher}"
     for policy in _policies(spec):
         yield f"policy add {_line(policy)}"
 
 
-def _down(spec: ChildSpec) -> Iterator[str]:
+def _down(spec: ChildSa) -> Iterator[str]:
     for policy in reversed(_policies(spec)):
         yield f"policy delete {_where(policy)}"
     yield f"state delete dst {spec.remote_address} proto esp spi {spec.spi_out}"

@@ -18,12 +18,13 @@ from functools import partial
 import pytest
 import test_esp
 import test_managers
+from children import install_outbound, point_policies
 from conftest import Namespace
+from engine.child_sa import ChildSa
 from engine.classic.groups import perform, plan_group, read_listing
 from engine.errors import EngineError, KernelError
 from engine.kernel.client import Operation, XfrmClient, add_sa, create_policy
 from engine.kernel.policies import kernel_selectors, policies, priority
-from engine.kernel.spec import ChildSpec
 from engine.kernel.values import AH, ESP, OUT, Template
 from engine.said import Said
 from engine.selector import parse_selector
@@ -60,7 +61,7 @@ def groups(space: Namespace, directory: str) -> set[tuple[Said, ...]]:
         return {found.sas for found in read_listing(directory) if len(found.sas) > 1}
 
 
-def both_ways(spec: ChildSpec) -> set[tuple[Said, ...]]:
+def both_ways(spec: ChildSa) -> set[tuple[Said, ...]]:
     """The groups, ESP in AH, of a generation as gateway A has it."""
     return {
         (Said(ESP, spec.spi_out, B), Said(AH, AH_AWAY, B)),
@@ -99,8 +100,8 @@ def test_the_next_generation_takes_its_predecessors_place(grouped: tuple[Site, S
     steps = (
         lambda: b.gateway.install_inbound(mirrored(new)),
         lambda: a.gateway.install_inbound(new),
-        lambda: a.gateway.install_outbound(new),
-        lambda: b.gateway.install_outbound(mirrored(new)),
+        lambda: install_outbound(a.gateway, new),
+        lambda: install_outbound(b.gateway, mirrored(new)),
         lambda: a.gateway.remove_sas(old),
         lambda: b.gateway.remove_sas(mirrored(old)),
     )
@@ -127,8 +128,8 @@ def test_packets_between_any_two_messages_go_through_the_group(grouped: tuple[Si
         old, new = spec_for(generation=generation - 1), spec_for(generation=generation)
         for gateway, spec in ((b.gateway, mirrored(new)), (a.gateway, new)):
             gateway.install_inbound(spec)
-        a.gateway.install_outbound(new)
-        b.gateway.install_outbound(mirrored(new))
+        install_outbound(a.gateway, new)
+        install_outbound(b.gateway, mirrored(new))
         time.sleep(0.01)
         a.gateway.remove_sas(old)
         b.gateway.remove_sas(mirrored(old))
@@ -164,11 +165,11 @@ def test_a_generation_that_loses_gives_the_place_back(grouped: tuple[Site, Site]
     for spec in (two, three):
         a.gateway.install_inbound(spec)
         b.gateway.install_inbound(mirrored(spec))
-        a.gateway.install_outbound(spec)
-        b.gateway.install_outbound(mirrored(spec))
+        install_outbound(a.gateway, spec)
+        install_outbound(b.gateway, mirrored(spec))
     assert groups(a.space, str(tmp_path / "a")) == both_ways(three)
-    a.gateway.point_policies(two)
-    b.gateway.point_policies(mirrored(two))
+    point_policies(a.gateway, two)
+    point_policies(b.gateway, mirrored(two))
     for spec in (one, three):
         a.gateway.remove_sas(spec)
         b.gateway.remove_sas(mirrored(spec))
@@ -197,7 +198,7 @@ def test_a_member_that_is_gone_stays_demanded(grouped: tuple[Site, Site]) -> Non
     new = spec_for(generation=2)
     b.gateway.install_inbound(mirrored(new))
     a.gateway.install_inbound(new)
-    a.gateway.install_outbound(new)
+    install_outbound(a.gateway, new)
     out = [p for p in a.gateway._client.dump_policies() if p.direction == OUT and p.reqid == new.reqid]
     assert [[(t.protocol, t.spi) for t in p.templates] for p in out] == [[(ESP, new.spi_out), (AH, AH_AWAY)]]
     try:
@@ -223,7 +224,7 @@ def test_a_rekey_that_fails_leaves_the_group_with_the_old_generation(grouped: tu
     with a.space.entered():
         a.gateway._client = Refusing()
     with pytest.raises(KernelError, match="out of memory"):
-        a.gateway.install_outbound(new)
+        install_outbound(a.gateway, new)
     assert groups(a.space, str(tmp_path / "a")) == both_ways(old)
     exchange(grouped)
     assert chains_on_the_wire(grouped) == chains_of(1)
@@ -254,8 +255,8 @@ def test_an_sa_that_stands_further_out_is_followed_too(sites: tuple[Site, Site],
     assert {chain[0] for chain in chains_on_the_wire(sites)} == {(ESP, old.spi_out), (ESP, old.spi_in)}
     a.gateway.install_inbound(new)
     b.gateway.install_inbound(mirrored(new))
-    a.gateway.install_outbound(new)
-    b.gateway.install_outbound(mirrored(new))
+    install_outbound(a.gateway, new)
+    install_outbound(b.gateway, mirrored(new))
     a.gateway.remove_sas(old)
     b.gateway.remove_sas(mirrored(old))
     exchange(sites)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from engine.child_sa import ChildSa
 from engine.crypto.auth import PresharedKey
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.errors import InputError, KernelError
@@ -12,7 +13,6 @@ from engine.identity import Identity
 from engine.ike.actions import (
     Acquire,
     Action,
-    ChildSa,
     Expire,
     InstallFailed,
     InstallInbound,

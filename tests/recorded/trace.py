@@ -13,6 +13,7 @@ from typing import Any
 from .engine_face import Action, ChildSa, Endpoint, Path, ReleaseSpi, Report, Secret, Send
 
 DIGEST = 14  # hexadecimal digits
+_LIMITS = ("hard_seconds", "soft_bytes", "hard_bytes", "soft_packets", "hard_packets")
 
 
 class Trace:
@@ -74,7 +75,7 @@ def child_text(child: ChildSa) -> str:
         f"{_name(child.encryption)}:{_key(child.encryption_in)}:{_key(child.encryption_out)}",
         f"{_name(child.integrity)}:{_key(child.integrity_in)}:{_key(child.integrity_out)}",
         f"udp={child.encapsulation} esn={child.esn} replay={child.replay_window} if_id={child.if_id}",
-        f"lifetime={'/'.join(str(limit) for limit in child.lifetime)}",
+        f"lifetime={'/'.join(str(getattr(child.lifetime, name)) for name in _LIMITS)}",
     ]
     if child.defined is not None:
         words.append(f"defined={'=>'.join(_selectors(side) for side in child.defined)}")

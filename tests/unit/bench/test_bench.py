@@ -23,7 +23,7 @@ def public(kind: type) -> set[str]:
 
 
 # What a manager without groups, adoption and interfaces never asks for.
-_UNUSED = {"events_lost", "discard", "usage", "features", "port", "mend_way"}
+_UNUSED = {"discard", "usage", "features", "port", "mend_way"}
 _SINGLE = {
     "trap",
     "reset_policies",

@@ -13,10 +13,10 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
+from ..child_sa import Limits
 from ..errors import InputError
 from ..kernel import sa_chains
 from ..kernel.registry import MANUAL_FIRST, REQID_FIRST, REQID_LAST, SHUNT_FIRST
-from ..kernel.spec import Limits
 from ..kernel.values import AH, ESP, IPCOMP, Aead, Auth, Crypt, Sa
 from ..kernel.xfrm import MAX_REPLAY_WINDOW
 from ..newer_python import dataclass

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..child_sa import ChildSa
 from .actions import (
     Action,
-    ChildSa,
     InstallInbound,
     InstallOutbound,
     Path,

@@ -13,9 +13,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, NamedTuple, Union
 
-from ..crypto.registry import Algorithm
+from ..child_sa import ChildSa
 from ..newer_python import dataclass
-from ..secret import Secret
 from ..selector import Selector
 
 
@@ -31,64 +30,6 @@ class Path(NamedTuple):
     remote_address: str
     remote_port: int
     natt: bool = False
-
-
-class Lifetime(NamedTuple):
-    """Limits the kernel watches for an SA; 0 means no limit. Seconds, octets, packets."""
-
-    hard_seconds: int = 0
-    soft_bytes: int = 0
-    hard_bytes: int = 0
-    soft_packets: int = 0
-    hard_packets: int = 0
-
-
-NO_LIMITS = Lifetime()
-
-
-@dataclass(frozen=True, slots=True)
-class ChildSa:
-    """One negotiated Child SA: a pair of SAs and what they protect.
-
-    :ivar number: the engine's own number of it, unique while the engine lives.
-    :ivar reqid: kernel request ID shared by all generations of this child.
-    :ivar protocol: 50 (ESP) or 51 (AH).
-    :ivar mode: ``tunnel`` or ``transport``.
-    :ivar spi_in: SPI of what we receive; ``spi_out``: of what we send.
-    :ivar encryption: registry row, None for AH.
-    :ivar integrity: registry row, None with an AEAD.
-    :ivar encryption_in: key octets with the AEAD's salt appended, as the kernel wants them.
-    :ivar encapsulation: (local UDP port, remote UDP port) for ESP in UDP, or None.
-    :ivar replay_window: packets.
-    :ivar if_id: kernel interface whose packets it protects, 0 for none.
-    :ivar defined: (local, remote) selectors of its definition where the peer narrowed them, else None: whose packets
-        are whose is decided by definitions.
-    """
-
-    tunnel: str
-    child: str
-    number: int
-    reqid: int
-    local_address: str
-    remote_address: str
-    protocol: int
-    mode: str
-    spi_in: int
-    spi_out: int
-    local_selectors: tuple[Selector, ...]
-    remote_selectors: tuple[Selector, ...]
-    encryption: Algorithm | None
-    integrity: Algorithm | None
-    encryption_in: Secret
-    encryption_out: Secret
-    integrity_in: Secret
-    integrity_out: Secret
-    encapsulation: tuple[int, int] | None = None
-    esn: bool = False
-    replay_window: int = 128
-    lifetime: Lifetime = NO_LIMITS
-    if_id: int = 0
-    defined: tuple[tuple[Selector, ...], tuple[Selector, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from ..child_sa import ChildSa
 from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
 from ..wire.header import Header
 from .actions import (
     Acquire,
     Action,
-    ChildSa,
     Expire,
     InstallFailed,
     KernelEvent,

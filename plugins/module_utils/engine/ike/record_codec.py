@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 
+from ..child_sa import ChildSa, Limits
 from ..crypto.proposals import EspProposal, IkeProposal
 from ..crypto.registry import Kind as Transform
 from ..crypto.registry import by_name
 from ..errors import EngineError
 from ..identity import Identity
+from ..newer_python import zip
 from ..secret import Secret
 from ..selector import Selector
-from .actions import ChildSa, Lifetime
 from .connection import ChildConfig
 
 
@@ -82,6 +83,12 @@ SELECTOR = Codec(
     lambda d: Selector(bytes.fromhex(d[0]), bytes.fromhex(d[1]), *d[2:]),
 )
 SELECTORS = tuple_of(SELECTOR)
+# What IKE sets of them.
+_LIMITS = ("hard_seconds", "soft_bytes", "hard_bytes", "soft_packets", "hard_packets")
+LIMITS = Codec(
+    lambda limits: [getattr(limits, name) for name in _LIMITS],
+    lambda data: Limits(**dict(zip(_LIMITS, data, strict=True))),
+)
 ENCR, PRF, INTEG = row_of(Transform.ENCR), row_of(Transform.PRF), row_of(Transform.INTEG)
 KE, ESN = row_of(Transform.KE), row_of(Transform.ESN)
 
@@ -186,7 +193,7 @@ CHILD_SA = Shape(
         "encapsulation": Codec(list, tuple),
         "esn": PLAIN,
         "replay_window": PLAIN,
-        "lifetime": named(Lifetime),
+        "lifetime": LIMITS,
         "if_id": PLAIN,
         "defined": tuple_of(SELECTORS),
     },

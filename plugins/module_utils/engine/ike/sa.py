@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from .actions import ChildSa, Path
+from ..child_sa import ChildSa
+from .actions import Path
 from .connection import Connection
 
 Opening = tuple[str, int, bytes]  # address and port of who sent a first message, and the message's digest

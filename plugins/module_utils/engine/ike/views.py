@@ -8,9 +8,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from ..child_sa import ChildSa
 from ..identity import Identity
 from ..newer_python import dataclass
-from .actions import ChildSa, Path
+from .actions import Path
 
 
 class Stage(Enum):

@@ -15,12 +15,12 @@ group (``ipsec spigrp``), the next generation takes its place there with the pol
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
+from ..child_sa import ChildSa
 from ..errors import EngineError, KernelError
 from ..newer_python import zip
 from ..said import Said
-from ..secret import Secret
 from .client import (
     Operation,
     XfrmClient,
@@ -36,26 +36,21 @@ from .client import (
 from .events import Event, XfrmEvents
 from .policies import is_pass, passes, policies, ranked_selectors
 from .registry import Child, Registry, child_reqid, is_ours, is_shunt, rest_reqid
-from .spec import ChildSpec, Limits, Usage
 from .succession import succeed
-from .values import ESP, IN, OUT, Aead, Auth, Crypt, KernelSelector, Policy, Sa, SaState, Template, said_of
-
-__all__ = ["ChildSpec", "Gateway", "Limits", "Usage"]
+from .values import IN, OUT, Aead, Auth, Crypt, KernelSelector, Policy, Sa, SaState, Template, Usage, said_of
 
 # Outbound SAs check no replay; ESN asks for a window of at least one packet all the same (RFC 4303 section 3.3.3).
 _OUTBOUND_ESN_WINDOW = 1
-_NO_KEY = Secret(b"")
 _FEW, _MANY = 32, 512  # SAs and policies up to which asking for each is cheaper than listing all
 
 # What the kernel held (None: nothing) and what takes its place.
 Change = tuple["Policy | None", Policy]
-Mine = Callable[[Policy], bool]
 
 
 class Gateway:
     """The kernel of this network namespace.
 
-    :param registry: who owns which request ID; :meth:`trap` and :meth:`install_inbound` write to it.
+    :param registry: who owns which request ID; :meth:`set_policies` and :meth:`install_inbound` write to it.
     :raises MissingError: without the permission or without XFRM in the kernel.
     """
 
@@ -83,11 +78,6 @@ class Gateway:
     def events(self) -> list[Event]:
         """Every waiting event of ours (see events.py): AcquireEvent, ExpireEvent, MappingEvent; never blocks."""
         return self._events.read()
-
-    @property
-    def events_lost(self) -> int:
-        """How often the kernel dropped events for want of room."""
-        return self._events.lost
 
     # SAs
 
@@ -117,31 +107,31 @@ class Gateway:
         spi = self._client.reserve_spi(local_address, remote_address, protocol, mode, rest_reqid(reqid))
         self._client.do(delete_sa(remote_address, spi, protocol))
 
-    def install_inbound(self, spec: ChildSpec) -> None:
+    def install_inbound(self, child: ChildSa) -> None:
         """Add the SA that receives. On failure nothing of this generation is left.
 
         :raises KernelError: with the kernel's words. MissingError: no ESP or AH in this kernel.
         """
-        sa = inbound_sa(spec)
-        self._record(spec)
+        sa = inbound_sa(child)
+        self._record(child)
         held = self._client.get_sa(sa.destination, sa.spi, sa.protocol)
         try:
             if held is None:
                 self._client.do(add_sa(sa))
-            elif held.larval and held.reqid == spec.reqid:
+            elif held.larval and held.reqid == child.reqid:
                 self._client.do(update_sa(sa))
             else:
                 raise KernelError(
                     f"add the inbound SA 0x{sa.spi:x}", errno.EEXIST, "another SA has this SPI; reserve a new one"
                 )
         except EngineError:
-            self.release(spec.local_address, spec.protocol, spec.spi_in)
+            self.release(child.local_address, child.protocol, child.spi_in)
             raise
 
-    def install_outbound(self, spec: ChildSpec, wanted: Sequence[Policy] | None = None) -> None:
+    def install_outbound(self, child: ChildSa, wanted: Sequence[Policy]) -> None:
         """Add the SA that sends, then point the policies (in, fwd, out) to this generation; groups follow.
 
-        :param wanted: those policies, where they are not all of the child's (see :meth:`set_policies`).
+        :param wanted: those policies: all of the child's (:meth:`policies_of`), or those that it gets.
 
         On failure the policies are as before the call and both SAs of this generation are gone.
 
@@ -149,34 +139,33 @@ class Gateway:
             MissingError: no ESP or AH in this kernel.
         """
         try:
-            policies_ = _policies(spec, spec.spi_out) if wanted is None else list(wanted)
-            self._client.do(add_sa(outbound_sa(spec)))
+            self._client.do(add_sa(outbound_sa(child)))
         except EngineError:
             # The outbound SA is not ours when adding it failed: the SPI may be another's.
-            self._remove_sa(spec, spec.local_address, spec.spi_in)
+            self._remove_sa(child, child.local_address, child.spi_in)
             raise
         try:
-            self._record(spec)
-            self._take_over(policies_, spec, _of(spec.reqid) if wanted is None else self.owns)
+            self._record(child)
+            self._take_over(wanted, child)
         except EngineError:
-            self.remove_sas(spec)
+            self.remove_sas(child)
             raise
 
-    def remove_sas(self, spec: ChildSpec) -> None:
+    def remove_sas(self, child: ChildSa) -> None:
         """Delete both SAs, the sending one first; policies stay. SAs that are gone or not ours are left alone.
 
         A group that an SA is in without a successor ends. Policies go on demanding all of it: nothing leaves with less.
         """
-        self._remove_sa(spec, spec.remote_address, spec.spi_out)
-        self._remove_sa(spec, spec.local_address, spec.spi_in)
+        self._remove_sa(child, child.remote_address, child.spi_out)
+        self._remove_sa(child, child.local_address, child.spi_in)
 
-    def _remove_sa(self, spec: ChildSpec, destination: str, spi: int) -> None:
+    def _remove_sa(self, child: ChildSa, destination: str, spi: int) -> None:
         if not spi:
             return
-        sa = self._client.get_sa(destination, spi, spec.protocol)
+        sa = self._client.get_sa(destination, spi, child.protocol)
         if sa is None:
-            self._registry.remove_group(Said(spec.protocol, spi, destination))
-        elif sa.reqid == spec.reqid:
+            self._registry.remove_group(Said(child.protocol, spi, destination))
+        elif sa.reqid == child.reqid:
             self._delete_sa(sa)
 
     def _delete_sa(self, sa: SaState) -> None:
@@ -190,47 +179,20 @@ class Gateway:
             if exc.errno != errno.ESRCH:  # it expired since we looked
                 raise
 
-    # Policies
-
-    def trap(self, spec: ChildSpec) -> None:
-        """Policies without an SA: the first packet is dropped and raises an AcquireEvent, none leaves in clear.
-
-        :raises KernelError: when another owner has a policy with one of these selectors; nothing is changed then.
-        """
-        self._record(spec)
-        self.reset_policies(spec)
-
-    def reset_policies(self, spec: ChildSpec) -> None:
-        """Let the policies forget the outbound SPI: as :meth:`trap`, for a child whose SAs go or are gone."""
-        self._set_policies(_policies(spec, 0), spec.reqid)
-
-    def point_policies(self, spec: ChildSpec) -> None:
-        """Point the policies to this generation, whose SAs stand: another one that had them goes. Groups follow.
-
-        :raises KernelError: as :meth:`install_outbound`; the policies are as before then.
-        """
-        self._take_over(_policies(spec, spec.spi_out), spec, _of(spec.reqid))
-
-    def remove_policies(self, spec: ChildSpec) -> None:
-        """Delete the policies with these selectors that carry this request ID; others are left alone."""
-        found = self._client.get_policies([(p.selector, p.direction, p.if_id) for p in reversed(_policies(spec, 0))])
-        ours = [delete_policy_index(p) for p in found if p is not None and _is_of(p, spec.reqid)]
-        _raise_first(self._client.batch(ours), errno.ENOENT)
-
     # Policies, as the manager wants them place by place (see manager/desired_policies.py)
 
-    def set_policies(self, wanted: Sequence[Policy], spec: ChildSpec) -> int:
+    def set_policies(self, wanted: Sequence[Policy], child: ChildSa) -> int:
         """Have these policies of a child stand, in the place of whatever children of ours had there.
 
-        Where ``spec`` has an SA that sends, groups follow it.
+        Where ``child`` has an SA that sends, groups follow it.
 
         :returns: how many differed.
         :raises KernelError: somebody else has a policy with one of these selectors; all are as before then.
         """
-        if spec.spi_out:
-            return self._take_over(list(wanted), spec, self.owns)
-        self._record(spec)
-        return len(self._change(self._missing_or_different(wanted, self.owns)))
+        if child.spi_out:
+            return self._take_over(wanted, child)
+        self._record(child)
+        return len(self._change(self._missing_or_different(wanted)))
 
     def delete_policies(self, places: Sequence[tuple[KernelSelector, str, int]]) -> int:
         """Delete what children of ours have with these selectors, directions and interfaces; others are left alone."""
@@ -258,36 +220,32 @@ class Gateway:
         first = policy.templates[0]
         return first.shared or self._registry.names(first.reqid) is not None
 
-    def _take_over(self, wanted: list[Policy], spec: ChildSpec, mine: Mine) -> int:
+    def _take_over(self, wanted: Sequence[Policy], child: ChildSa) -> int:
         """Point policies and groups to a generation, all or nothing; nobody groups its SAs meanwhile."""
         done: list[Change] = []
         try:
             with self._registry.changing():
-                new = succeed(self._client, self._registry.groups(), spec, wanted)
+                new = succeed(self._client, self._registry.groups(), child, list(wanted))
                 for old_name, name in new.replaced:
                     self._registry.replace_member(old_name, name)
-                done = self._change(self._missing_or_different(new.wanted, mine) + new.others)
+                done = self._change(self._missing_or_different(new.wanted) + new.others)
         except EngineError:
             self._client.batch(_undo(done))
             raise
         return len(done)
 
-    def _set_policies(self, wanted: list[Policy], reqid: int) -> None:
-        """Create what is missing, replace what differs; on any failure all policies are as before."""
-        self._change(self._missing_or_different(wanted, _of(reqid)))
-
-    def _missing_or_different(self, wanted: Sequence[Policy], mine: Mine) -> list[Change]:
-        """(held, wanted) of the policies that have to change; ``mine`` tells which may be replaced.
+    def _missing_or_different(self, wanted: Sequence[Policy]) -> list[Change]:
+        """(held, wanted) of the policies that have to change.
 
         Looking first is cheaper than trying: replacing makes the kernel walk its policies, reading does not.
         """
         changes: list[Change] = []
         there = self._client.get_policies([(policy.selector, policy.direction, policy.if_id) for policy in wanted])
         for held, policy in zip(there, wanted, strict=True):
-            if held is not None and not mine(held):
+            if held is not None and not self.owns(held):
                 if is_pass(policy):
                     continue  # whether these packets pass is decided already
-                raise KernelError(f"set the policy {describe(policy)}", errno.EEXIST, self._claim(held))
+                raise KernelError(f"set the policy {describe(policy)}", errno.EEXIST, _claim(held))
             if held is None or (held.priority, held.action, held.templates) != policy[2:5]:
                 changes.append((held, policy))
         return changes
@@ -303,23 +261,15 @@ class Gateway:
             _raise_first(outcomes)
         return done
 
-    def _claim(self, held: Policy) -> str:
-        if is_shunt(held.index):
-            return "an eroute set by hand has these selectors already; delete it (ipsec eroute --del), or choose others"
-        names = self._registry.names(held.reqid)
-        if names:
-            return f"tunnel {names.tunnel} (child {names.child}) has these selectors already"
-        return "another program has a policy with these selectors already; remove it, or choose other selectors"
-
-    def _record(self, spec: ChildSpec) -> None:
-        self._registry.record(spec.reqid, Child(spec.owner, spec.tunnel, spec.child))
+    def _record(self, child: ChildSa) -> None:
+        self._registry.record(child.reqid, Child(child.owner, child.tunnel, child.child))
 
     # Views
 
-    def usage(self, spec: ChildSpec) -> tuple[Usage | None, Usage | None]:
+    def usage(self, child: ChildSa) -> tuple[Usage | None, Usage | None]:
         """(inbound, outbound) counters; None for an SA that is gone."""
-        ends = ((spec.local_address, spec.spi_in), (spec.remote_address, spec.spi_out))
-        inbound, outbound = (self._client.get_sa(destination, spi, spec.protocol) for destination, spi in ends)
+        ends = ((child.local_address, child.spi_in), (child.remote_address, child.spi_out))
+        inbound, outbound = (self._client.get_sa(destination, spi, child.protocol) for destination, spi in ends)
         return _usage(inbound), _usage(outbound)
 
     def usage_all(self) -> dict[tuple[str, int, int], Usage]:
@@ -347,9 +297,9 @@ class Gateway:
         # An eroute that somebody set by hand may lead to an SA of a child, and is not the child's all the same.
         return [policy for policy in self._client.dump_policies() if self.owns(policy)]
 
-    def policies_of(self, spec: ChildSpec) -> list[Policy]:
-        """The policies that a child wants: without an SPI they hold its place."""
-        return _policies(spec, spec.spi_out)
+    def policies_of(self, child: ChildSa) -> list[Policy]:
+        """See :func:`child_policies`."""
+        return child_policies(child)
 
     def cleanup(self, keep_reqids: frozenset[int] = frozenset()) -> tuple[int, int]:
         """Delete what an earlier run left: (SAs, policies) deleted.
@@ -378,53 +328,59 @@ class Gateway:
             self._registry.remove_group(said_of(sa))
 
 
-def _of(reqid: int) -> Mine:
-    return lambda policy: _is_of(policy, reqid)
+def _claim(held: Policy) -> str:
+    """Whose a policy is that is no child's."""
+    if is_shunt(held.index):
+        return "an eroute set by hand has these selectors already; delete it (ipsec eroute --del), or choose others"
+    return "another program has a policy with these selectors already; remove it, or choose other selectors"
 
 
-def _is_of(policy: Policy, reqid: int) -> bool:
-    return policy.reqid == reqid and not is_shunt(policy.index)
-
-
-def inbound_sa(spec: ChildSpec) -> Sa:
+def inbound_sa(child: ChildSa) -> Sa:
     """The SA that receives."""
-    ports = spec.encapsulation and (spec.encapsulation[1], spec.encapsulation[0])
-    return _sa(spec, IN, spec.remote_address, spec.local_address, spec.spi_in, ports, spec.replay_window)
+    ports = child.encapsulation and (child.encapsulation[1], child.encapsulation[0])
+    return _sa(child, IN, child.remote_address, child.local_address, child.spi_in, ports, child.replay_window)
 
 
-def outbound_sa(spec: ChildSpec) -> Sa:
+def outbound_sa(child: ChildSa) -> Sa:
     """The SA that sends."""
-    window = _OUTBOUND_ESN_WINDOW if spec.esn else 0
-    return _sa(spec, OUT, spec.local_address, spec.remote_address, spec.spi_out, spec.encapsulation, window)
+    window = _OUTBOUND_ESN_WINDOW if child.esn else 0
+    return _sa(child, OUT, child.local_address, child.remote_address, child.spi_out, child.encapsulation, window)
 
 
 def _sa(
-    spec: ChildSpec, direction: str, source: str, destination: str, spi: int, ports: tuple[int, int] | None, window: int
+    child: ChildSa, direction: str, source: str, destination: str, spi: int, ports: tuple[int, int] | None, window: int
 ) -> Sa:
-    encryption_key, integrity_key = (
-        (spec.encryption_in, spec.integrity_in) if direction == IN else (spec.encryption_out, spec.integrity_out)
-    )
-    if spec.esn and not window:
+    if child.esn and not window:
         raise KernelError(f"add the SA 0x{spi:x}", errno.EINVAL, "ESN needs a replay window of at least one packet")
-    aead = Aead(spec.encryption, encryption_key or _NO_KEY, spec.aead_icv_bits) if spec.aead_icv_bits else None
-    cipher = Crypt(spec.encryption, encryption_key or _NO_KEY) if spec.protocol == ESP and not aead else None
-    auth = Auth(spec.integrity, integrity_key or _NO_KEY, spec.integrity_bits) if spec.integrity else None
+    encryption_key, integrity_key = (
+        (child.encryption_in, child.integrity_in) if direction == IN else (child.encryption_out, child.integrity_out)
+    )
+    aead = cipher = auth = None
+    if child.encryption is not None and child.encryption.aead:
+        aead = Aead(child.encryption.kernel, encryption_key, child.encryption.icv_bits)
+    elif child.encryption is not None:
+        cipher = Crypt(child.encryption.kernel, encryption_key)
+    if child.integrity is not None:
+        auth = Auth(child.integrity.kernel, integrity_key, child.integrity.icv_bits)
     return Sa(
-        source, destination, spi, spec.protocol, spec.mode, spec.reqid, aead, cipher, auth,
-        encapsulation=ports, replay_window=window, esn=spec.esn, af_unspec=spec.mode == "tunnel", limits=spec.limits,
-        if_id=spec.if_id,
+        source, destination, spi, child.protocol, child.mode, child.reqid, aead, cipher, auth,
+        encapsulation=ports, replay_window=window, esn=child.esn, af_unspec=child.mode == "tunnel",
+        limits=child.lifetime, if_id=child.if_id,
     )  # fmt: skip
 
 
-def _policies(spec: ChildSpec, spi: int) -> list[Policy]:
-    template = Template(spec.local_address, spec.remote_address, spi, spec.protocol, spec.mode, spec.reqid)
-    negotiated = spec.local_selectors, spec.remote_selectors
-    ranks = ranked_selectors(negotiated, spec.defined or negotiated)
+def child_policies(child: ChildSa) -> list[Policy]:
+    """The policies that a child wants: without an SPI they hold its place."""
+    template = Template(
+        child.local_address, child.remote_address, child.spi_out, child.protocol, child.mode, child.reqid
+    )
+    negotiated = child.local_selectors, child.remote_selectors
+    ranks = ranked_selectors(negotiated, child.defined or negotiated)
     found = [policy for selector, rank in ranks.items() for policy in policies(selector, rank, template)]
-    if spec.if_id:
-        return [policy._replace(if_id=spec.if_id) for policy in found]
-    if spec.passes:
-        passing = passes(spec.passes, spec.defined or negotiated)
+    if child.if_id:
+        return [policy._replace(if_id=child.if_id) for policy in found]
+    if child.passes:
+        passing = passes(child.passes, child.defined or negotiated)
         # Whatever a peer narrows to: what passes by goes on to do so.
         taken = {(policy.selector, policy.direction) for policy in passing}
         found = [policy for policy in found if (policy.selector, policy.direction) not in taken]

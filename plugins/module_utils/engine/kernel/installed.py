@@ -8,9 +8,9 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
+from ..child_sa import Limits
 from ..secret import Secret
 from . import xfrm
-from .spec import Limits
 from .values import Aead, Auth, Crypt, Sa, SaState
 
 LIFETIME_VAL, REPLAY_VAL = 9, 10

@@ -10,12 +10,12 @@ import socket
 from types import TracebackType
 from typing import NamedTuple
 
+from ..child_sa import ChildSa
 from ..errors import KernelError
 from ..selector import Selector
 from .addresses import family_of, packed
 from .link_networks import LinkNetwork, link_networks
 from .links import ROUTE_PROTOCOL, Links
-from .spec import ChildSpec
 
 # Behind the routes of an operator, which have metric 0 (IPv4) or up to 1024 (IPv6), and those of interfaces.
 ROUTE_METRIC = 2048
@@ -81,7 +81,7 @@ class Routes:
         row = self._links.do(f"find the way to {remote}", "route", "get", dst=remote, family=family)[0]
         return row.get_attr("RTA_PREFSRC"), row.get_attr("RTA_OIF"), row.get_attr("RTA_GATEWAY")
 
-    def routes_for(self, spec: ChildSpec) -> list[Route]:
+    def routes_for(self, child: ChildSa) -> list[Route]:
         """Routes a tunnel child is in need of: one per remote network, by the way to the peer, with one of our
         addresses inside the local selectors as source.
 
@@ -90,13 +90,13 @@ class Routes:
 
         :raises KernelError: when there is no way to the peer.
         """
-        if spec.mode != "tunnel":
+        if child.mode != "tunnel":
             return []
-        sources = sources_of(spec, self.local_addresses())
+        sources = sources_of(child, self.local_addresses())
         if not sources:
             return []
-        _source, interface, gateway = self._way(spec.remote_address)
-        octets = len(packed(spec.remote_address))
+        _source, interface, gateway = self._way(child.remote_address)
+        octets = len(packed(child.remote_address))
         return [
             Route(str(net), source, interface, gateway if len(selector.first) == octets else None)
             for selector, source in sources.items()
@@ -155,24 +155,24 @@ class Routes:
         return found
 
 
-def sources_of(spec: ChildSpec, addresses: list[str]) -> dict[Selector, str]:
+def sources_of(child: ChildSa, addresses: list[str]) -> dict[Selector, str]:
     """The networks behind the peer to which this host can have a route, each with its source address.
 
     :param addresses: those of this host; the first one inside the local selectors is taken.
     """
     mine = [(text, packed(text)) for text in addresses]
-    peer = packed(spec.remote_address)
+    peer = packed(child.remote_address)
     found = {}
-    for selector in spec.remote_selectors:
-        source = next((text for text, octets in mine if _inside(octets, spec, selector.family)), None)
+    for selector in child.remote_selectors:
+        source = next((text for text, octets in mine if _inside(octets, child, selector.family)), None)
         holds_peer = len(peer) == len(selector.first) and selector.first <= peer <= selector.last
         if source is not None and not holds_peer:
             found[selector] = source
     return found
 
 
-def _inside(octets: bytes, spec: ChildSpec, family: int) -> bool:
+def _inside(octets: bytes, child: ChildSa, family: int) -> bool:
     return any(
         selector.family == family and len(octets) == len(selector.first) and selector.first <= octets <= selector.last
-        for selector in spec.local_selectors
+        for selector in child.local_selectors
     )

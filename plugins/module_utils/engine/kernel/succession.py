@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from ..child_sa import ChildSa
 from ..said import Said
 from . import sa_chains
 from .client import XfrmClient
-from .spec import ChildSpec
 from .values import OUT, KernelSelector, Policy, SaState, said_of
 
 Members = tuple[Said, ...]
@@ -44,20 +44,20 @@ class _Heir(NamedTuple):
     after: sa_chains.Chain
 
 
-def succeed(client: XfrmClient, groups: Iterable[Members], spec: ChildSpec, wanted: list[Policy]) -> Succession:
-    """Which policies and groups follow the SAs of ``spec``, which stand.
+def succeed(client: XfrmClient, groups: Iterable[Members], child: ChildSa, wanted: list[Policy]) -> Succession:
+    """Which policies and groups follow the SAs of ``child``, which stand.
 
     :param wanted: the child's policies as they were without groups.
     """
     ends = (
-        Said(spec.protocol, spec.spi_out, spec.remote_address),
-        Said(spec.protocol, spec.spi_in, spec.local_address),
+        Said(child.protocol, child.spi_out, child.remote_address),
+        Said(child.protocol, child.spi_in, child.local_address),
     )
     concerned = [members for members in groups if any(_kin(said, end) for said in members for end in ends)]
     if not concerned:
         return Succession(wanted, [], [])
     sas = _states(client, {*ends, *(said for members in concerned for said in members)})
-    heirs = [heir for members in concerned for end in ends if (heir := _heir(members, end, sas, spec.reqid))]
+    heirs = [heir for members in concerned for end in ends if (heir := _heir(members, end, sas, child.reqid))]
     if not heirs:
         return Succession(wanted, [], [])
     there = {_key(policy): policy for policy in client.dump_policies() if not policy.marked}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..child_sa import Limits
 from ..newer_python import dataclass
 from ..said import Said
 from ..secret import Secret
-from .spec import Limits
 
 ESP, AH, IPCOMP = 50, 51, 108
 PROTOCOL_NAMES = {ESP: "ESP", AH: "AH", IPCOMP: "IPComp"}
@@ -191,3 +191,21 @@ class Policy(NamedTuple):
         The others may be of SAs that were grouped with it.
         """
         return self.templates[0].reqid if self.templates else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an SA carried so far.
+
+    :ivar add_time: seconds since the epoch; ``use_time``: of the first packet, 0 for none yet; ``last_used``: of the
+        latest packet where the kernel tells, else 0.
+    :ivar integrity_failed: packets whose ICV was wrong; ``replayed``: packets refused by the replay window.
+    """
+
+    bytes: int = 0
+    packets: int = 0
+    add_time: int = 0
+    use_time: int = 0
+    last_used: int = 0
+    integrity_failed: int = 0
+    replayed: int = 0

@@ -12,8 +12,8 @@ import socket
 import struct
 from collections.abc import Mapping
 
+from ..child_sa import Limits
 from .addresses import family_of
-from .spec import Limits
 from .values import KernelSelector, Policy, Sa, SaState, Template
 
 NETLINK_XFRM = 6

@@ -9,10 +9,10 @@ import errno
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from ..child_sa import ChildSa
 from ..errors import EngineError
 from ..ike.actions import (
     Action,
-    ChildSa,
     InstallFailed,
     InstallInbound,
     InstallOutbound,
@@ -25,9 +25,8 @@ from ..ike.actions import (
     ResetPolicies,
     Send,
 )
-from ..kernel.spec import ChildSpec
 from .desired_policies import LEFT, POINTED, RECEIVES, SENDS, Claimant, DesiredPolicies
-from .host import KernelHost, spec_of
+from .host import KernelHost
 from .log import Log
 from .sockets import Ports
 from .trap_policies import TrapPolicies
@@ -102,37 +101,37 @@ class ActionExecutor:
             return str(exc)
         return ""
 
-    def _spec(self, child: ChildSa) -> ChildSpec:
-        return spec_of(child, self._owner_of(child.tunnel))
+    def _owned(self, child: ChildSa) -> ChildSa:
+        return replace(child, owner=self._owner_of(child.tunnel))
 
     def _install_inbound(self, child: ChildSa) -> None:
-        spec = self._spec(child)
+        owned = self._owned(child)
         try:
             # What it lets in has to be let in before the peer can send it.
-            self._policies.claim(claimant(child), (RECEIVES, child.number), spec, True)
+            self._policies.claim(claimant(child), (RECEIVES, child.number), owned, True)
             self._settle(claimant(child))
-            self._gateway.install_inbound(spec)
+            self._gateway.install_inbound(owned)
         except EngineError:
             self._dead.append(child)
             raise
 
     def _install_outbound(self, child: ChildSa) -> None:
-        spec = self._spec(child)
+        owned = self._owned(child)
         try:
-            self._policies.claim(claimant(child), sends(child), spec, True)
+            self._policies.claim(claimant(child), sends(child), owned, True)
             self._policies.install_outbound(claimant(child))
             self._settle(claimant(child))  # what holds the place of the rest may stand otherwise now
         except EngineError:
             self._let_go(child)
             raise
         try:
-            self._host.open_way(spec)
+            self._host.open_way(owned)
         except EngineError as exc:
             # Forwarded packets may have their route already; the SA serves them.
             self._log.warning(f"no route for child {child.child}: {exc}", tunnel=child.tunnel)
 
     def _point_policies(self, child: ChildSa) -> None:
-        self._policies.claim(claimant(child), self._policies.first_rank(), self._spec(child), True)
+        self._policies.claim(claimant(child), self._policies.first_rank(), self._owned(child), True)
         claim = self._policies.of(claimant(child))
         self._policies.look_again(claim.policies if claim is not None else ())
         self._settle(claimant(child))
@@ -140,10 +139,10 @@ class ActionExecutor:
     def _remove_sas(self, child: ChildSa) -> None:
         # The policies leave them first: for others that live, or without an SA, until it is said what becomes of them.
         self._let_go(child)
-        self._gateway.remove_sas(self._spec(child))
+        self._gateway.remove_sas(self._owned(child))
 
     def _reset_policies(self, child: ChildSa) -> None:
-        self._traps.leave_policies(child, _without_sas(self._spec(child)))
+        self._traps.leave_policies(_without_sas(self._owned(child)))
         self._settle(claimant(child))
 
     def _remove_policies(self, child: ChildSa) -> None:
@@ -153,7 +152,7 @@ class ActionExecutor:
         """Want its policies no more than as long as nothing is said about them."""
         self._dead.append(child)
         if claimant(child) in self._policies:
-            self._policies.claim(claimant(child), (LEFT, child.number), _without_sas(self._spec(child)))
+            self._policies.claim(claimant(child), (LEFT, child.number), _without_sas(self._owned(child)))
             self._policies.settle()
 
     def _bury(self) -> None:
@@ -201,5 +200,5 @@ def sends(child: ChildSa) -> tuple[int, int]:
     return SENDS, child.number * POINTED
 
 
-def _without_sas(spec: ChildSpec) -> ChildSpec:
-    return replace(spec, spi_in=0, spi_out=0)
+def _without_sas(child: ChildSa) -> ChildSa:
+    return replace(child, spi_in=0, spi_out=0)

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..child_sa import ChildSa
 from ..definition.difference import changes
 from ..errors import EngineError
 from ..ike.action_codec import thaw_actions
-from ..ike.actions import Acquire, Action, ChildSa, Expire, InstallInbound, InstallOutbound, PointPolicies
+from ..ike.actions import Acquire, Action, Expire, InstallInbound, InstallOutbound, PointPolicies
 from ..ike.views import ChildStage, ChildView
 from ..kernel.changes import POLICIES
 from ..kernel.policies import packet_selectors
@@ -25,7 +26,6 @@ from ..kernel.registry import Child
 from ..kernel.values import Policy, SaState
 from .action_executor import claimant, sends
 from .desired_policies import RECEIVES, place_of
-from .host import spec_of
 from .journal import Kept
 from .losses import Name, ends_of, inbound, lost_policies, outbound
 from .plan import Step
@@ -201,8 +201,7 @@ def _claim(runtime: Runtime) -> None:
     """The policies that the children have, before anything else can be wanted in their place."""
     for child in _children(runtime):
         rank = (RECEIVES, 0) if child.stage is ChildStage.RECEIVING else sends(child.sa)
-        spec = spec_of(child.sa, _owner(runtime, child.sa))
-        runtime.policies.claim(claimant(child.sa), rank, spec, True)
+        runtime.policies.claim(claimant(child.sa), rank, _owned(runtime, child.sa), True)
     runtime.policies.trust()
 
 
@@ -252,9 +251,9 @@ def _tidy(runtime: Runtime) -> None:
     runtime.host.tidy_ways()
 
 
-def _owner(runtime: Runtime, child: ChildSa) -> str:
+def _owned(runtime: Runtime, child: ChildSa) -> ChildSa:
     row = runtime.tunnels.rows.get(child.tunnel)
-    return row.owner if row else ""
+    return replace(child, owner=row.owner if row else "")
 
 
 def _open_ways(runtime: Runtime) -> None:
@@ -262,7 +261,7 @@ def _open_ways(runtime: Runtime) -> None:
     for child in _children(runtime):
         if child.stage is not ChildStage.RECEIVING:
             try:
-                runtime.host.open_way(spec_of(child.sa, _owner(runtime, child.sa)))
+                runtime.host.open_way(_owned(runtime, child.sa))
             except EngineError as exc:
                 # Forwarded packets may have their route already; the SA serves them.
                 runtime.log.warning(f"no route for child {child.sa.child}: {exc}", tunnel=child.sa.tunnel)

@@ -13,9 +13,9 @@ import errno
 from collections import Counter
 from contextlib import suppress
 
+from ..child_sa import ChildSa
 from ..errors import KernelError
 from ..kernel.routes import Route, Routes, sources_of
-from ..kernel.spec import ChildSpec
 from ..selector import Selector
 
 Way = tuple[int, frozenset[Selector]]  # the request ID of a child, and what is behind its peer
@@ -29,7 +29,7 @@ class ChildRoutes:
 
     def __init__(self, routes: Routes) -> None:
         self._routes = routes
-        self._ways: dict[Way, tuple[ChildSpec, list[Route]]] = {}
+        self._ways: dict[Way, tuple[ChildSa, list[Route]]] = {}
         self._users: Counter[Route] = Counter()
         # What a manager before left, as long as it is not known whether anybody needs it.
         self._standing = set(routes.ours())
@@ -42,24 +42,24 @@ class ChildRoutes:
         self._ways.clear()
         self._users.clear()
 
-    def open(self, spec: ChildSpec) -> None:
+    def open(self, child: ChildSa) -> None:
         """Routes to the networks behind the peer, where this host needs them to send at all. An interface has its own.
 
         Those that are not possible now are made as soon as they are, see :meth:`open_late`.
 
         :raises KernelError: there is no way to the peer.
         """
-        key = _key(spec)
-        if key not in self._ways and not spec.if_id:
-            self._ways[key] = spec, []
+        key = _key(child)
+        if key not in self._ways and not child.if_id:
+            self._ways[key] = child, []
             self._fill(key)
 
-    def shut(self, spec: ChildSpec) -> None:
+    def shut(self, child: ChildSa) -> None:
         """Take them back.
 
         :raises KernelError: the kernel refused.
         """
-        for route in self._give_up(spec):
+        for route in self._give_up(child):
             self._routes.remove(route)
 
     def tidy(self) -> None:
@@ -70,62 +70,62 @@ class ChildRoutes:
                 self._routes.remove(route)
         self._standing.clear()
 
-    def lost(self) -> list[tuple[ChildSpec, list[Route]]]:
+    def lost(self) -> list[tuple[ChildSa, list[Route]]]:
         """The children whose routes are not all there, with those that are not."""
         if not self._users:
             return []
         standing = set(self._routes.ours())
-        lost = ((spec, [route for route in routes if route not in standing]) for spec, routes in self._ways.values())
-        return [(spec, routes) for spec, routes in lost if routes]
+        lost = ((child, [route for route in routes if route not in standing]) for child, routes in self._ways.values())
+        return [(child, routes) for child, routes in lost if routes]
 
-    def mend(self, spec: ChildSpec) -> None:
+    def mend(self, child: ChildSa) -> None:
         """Put routes of a child back that :meth:`lost` told, by the way to the peer as it is now.
 
         :raises KernelError: it cannot be done now, or not all of it; they stay wanted.
         """
-        key = _key(spec)
-        _spec, before = self._ways[key]
-        self._give_up(spec)
+        key = _key(child)
+        _child, before = self._ways[key]
+        self._give_up(child)
         try:
-            self.open(spec)
+            self.open(child)
         except KernelError:
             self._want(key, before)
             raise
         # One that somebody else has in our stead does as well.
-        left = [route for route in before if not self._possible(spec, route)]
+        left = [route for route in before if not self._possible(child, route)]
         self._want(key, left)
         if left:
-            local = ", ".join(sorted(map(str, spec.local_selectors)))
+            local = ", ".join(sorted(map(str, child.local_selectors)))
             raise KernelError(
                 f"set the route to {left[0].destination}",
                 errno.EADDRNOTAVAIL,
                 f"no address of this host lies inside {local} any more",
             )
 
-    def open_late(self) -> list[tuple[ChildSpec, list[Route]]]:
+    def open_late(self) -> list[tuple[ChildSa, list[Route]]]:
         """Make the routes that were not possible when their children came up and are now; which that are.
 
         What the kernel still refuses is left for the next time.
         """
-        lacking = {key: spec for key, (spec, _routes) in self._ways.items() if self._lacks(key)}
+        lacking = {key: child for key, (child, _routes) in self._ways.items() if self._lacks(key)}
         if not lacking:
             return []
         addresses = self._routes.local_addresses()
         found = []
-        for key, spec in lacking.items():
+        for key, child in lacking.items():
             if self._lacks(key, addresses):
-                found.append((spec, self._try(key)))
-        return [(spec, routes) for spec, routes in found if routes]
+                found.append((child, self._try(key)))
+        return [(child, routes) for child, routes in found if routes]
 
     def _lacks(self, key: Way, addresses: list[str] | None = None) -> bool:
         """Whether there are networks without a route; given addresses: that they make possible."""
-        spec, routes = self._ways[key]
-        selectors = spec.remote_selectors if addresses is None else sources_of(spec, addresses)
+        child, routes = self._ways[key]
+        selectors = child.remote_selectors if addresses is None else sources_of(child, addresses)
         held = {route.destination for route in routes}
-        return spec.mode == "tunnel" and any(str(net) not in held for each in selectors for net in each.networks())
+        return child.mode == "tunnel" and any(str(net) not in held for each in selectors for net in each.networks())
 
     def _try(self, key: Way) -> list[Route]:
-        _spec, routes = self._ways[key]
+        _child, routes = self._ways[key]
         count = len(routes)
         with suppress(KernelError):
             self._fill(key)
@@ -133,9 +133,9 @@ class ChildRoutes:
 
     def _fill(self, key: Way) -> None:
         """Make the routes of a way that are possible and that it has not yet."""
-        spec, routes = self._ways[key]
+        child, routes = self._ways[key]
         held = {route.destination for route in routes}
-        for route in self._routes.routes_for(spec):
+        for route in self._routes.routes_for(child):
             if route.destination in held:
                 continue
             try:
@@ -147,21 +147,21 @@ class ChildRoutes:
             else:
                 self._want(key, [route])
 
-    def _possible(self, spec: ChildSpec, route: Route) -> bool:
-        possible = sources_of(spec, self._routes.local_addresses())
+    def _possible(self, child: ChildSa, route: Route) -> bool:
+        possible = sources_of(child, self._routes.local_addresses())
         return any(route.destination == str(net) for each in possible for net in each.networks())
 
     def _want(self, key: Way, routes: list[Route]) -> None:
         """Want these too; those in the place of which others came, of another source or link, are left out."""
-        _spec, wanted = self._ways[key]
+        _child, wanted = self._ways[key]
         there = {route.destination for route in wanted}
         fresh = [route for route in routes if route.destination not in there]
         wanted += fresh
         self._users.update(fresh)
 
-    def _give_up(self, spec: ChildSpec) -> list[Route]:
+    def _give_up(self, child: ChildSa) -> list[Route]:
         """Want the routes of a way no more; those that nobody else wants."""
-        _spec, routes = self._ways.pop(_key(spec), (spec, []))
+        _child, routes = self._ways.pop(_key(child), (child, []))
         self._users.subtract(routes)
         unused = [route for route in routes if not self._users[route]]
         for route in unused:
@@ -169,5 +169,5 @@ class ChildRoutes:
         return unused
 
 
-def _key(spec: ChildSpec) -> Way:
-    return spec.reqid, frozenset(spec.remote_selectors)
+def _key(child: ChildSa) -> Way:
+    return child.reqid, frozenset(child.remote_selectors)

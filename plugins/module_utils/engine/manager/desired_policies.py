@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from dataclasses import field, replace
 from typing import NamedTuple
 
+from ..child_sa import ChildSa
 from ..errors import EngineError
 from ..kernel.registry import rest_reqid
-from ..kernel.spec import ChildSpec
 from ..kernel.values import OUT, Policy
 from ..newer_python import dataclass
 from .host import KernelHost
@@ -44,13 +44,13 @@ class Claim:
     """What one claimant wants.
 
     :ivar rank: the highest stands; ``policies``: what then stands.
-    :ivar spec: the child; its request ID says whose the policies are, and SAs are named by its SPIs.
+    :ivar child: the child; its request ID says whose the policies are, and SAs are named by its SPIs.
     :ivar lives: whether it has an SA whose packets are to be let in.
     """
 
     claimant: Claimant
     rank: tuple[int, int]
-    spec: ChildSpec
+    child: ChildSa
     policies: dict[Place, Policy] = field(repr=False)
     lives: bool = False
 
@@ -62,7 +62,7 @@ class Claim:
     @property
     def narrowed(self) -> bool:
         """Whether it sends a part of what its definition is for."""
-        return self.carries and self.spec.defined is not None
+        return self.carries and self.child.defined is not None
 
 
 class Standing(NamedTuple):
@@ -70,7 +70,7 @@ class Standing(NamedTuple):
 
     claim: Claim
     policy: Policy
-    spec: ChildSpec
+    child: ChildSa
 
 
 class Refusal(NamedTuple):
@@ -93,20 +93,20 @@ def place_of(policy: Policy) -> Place:
     return policy.selector, policy.direction, policy.if_id
 
 
-def way_of(spec: ChildSpec) -> Way:
+def way_of(child: ChildSa) -> Way:
     """What routes of a child are kept by."""
-    return spec.reqid, frozenset(spec.remote_selectors)
+    return child.reqid, frozenset(child.remote_selectors)
 
 
 class DesiredPolicies:
     """The claims, and the kernel's policies as they follow them.
 
-    :ivar passing: completes each spec by what passes by it.
+    :ivar passing: completes each child by what passes by it.
     :ivar replaced: how many policies were set since the start; ``deleted`` likewise.
     """
 
     def __init__(self, host: KernelHost, log: Log) -> None:
-        self.passing: Callable[[ChildSpec], ChildSpec] = lambda spec: spec
+        self.passing: Callable[[ChildSa], ChildSa] = lambda child: child
         self._host = host
         self._log = log
         self._claims: dict[Claimant, Claim] = {}
@@ -118,7 +118,7 @@ class DesiredPolicies:
         self._users: Counter[Way] = Counter()
         self._dirty: dict[Place, None] = {}
         self._free: dict[Place, None] = {}
-        self._shut: dict[Way, ChildSpec] = {}
+        self._shut: dict[Way, ChildSa] = {}
         self._later: list[Callable[[], None]] = []
         self._held_back = 0
         self._latest = 0
@@ -129,26 +129,26 @@ class DesiredPolicies:
     def __contains__(self, claimant: Claimant) -> bool:
         return claimant in self._claims
 
-    def claim(self, claimant: Claimant, rank: tuple[int, int], spec: ChildSpec, lives: bool = False) -> None:
-        """Want the policies of ``spec``, in the place of what this claimant wanted before; see :meth:`settle`.
+    def claim(self, claimant: Claimant, rank: tuple[int, int], child: ChildSa, lives: bool = False) -> None:
+        """Want the policies of ``child``, in the place of what this claimant wanted before; see :meth:`settle`.
 
         :raises KernelError: its selectors cannot be policies; nothing is changed then.
         """
-        spec = self.passing(spec)
+        child = self.passing(child)
         before = self._claims.get(claimant)
-        if before is not None and (before.rank, before.spec, before.lives) == (rank, spec, lives):
+        if before is not None and (before.rank, before.child, before.lives) == (rank, child, lives):
             return
-        policies = {place_of(policy): policy for policy in self._host.gateway.policies_of(spec)}
-        claim = Claim(claimant, rank, spec, policies, lives)
-        self._users[way_of(spec)] += 1
+        policies = {place_of(policy): policy for policy in self._host.gateway.policies_of(child)}
+        claim = Claim(claimant, rank, child, policies, lives)
+        self._users[way_of(child)] += 1
         if rank[0] == SENDS:
             self._latest = max(self._latest, rank[1])
         with self._watching({**policies, **self._others(claim, before)}):
             if before is not None:
                 self._leave(before)
             self._claims[claimant] = claim
-            self._of_child.setdefault(spec.reqid, set()).add(claimant)
-            self._narrowed[spec.reqid] += claim.narrowed
+            self._of_child.setdefault(child.reqid, set()).add(claimant)
+            self._narrowed[child.reqid] += claim.narrowed
             for place in policies:
                 self._at[place] = (*self._at.get(place, ()), claimant)
             self._stand_ins.enter(claim)
@@ -158,14 +158,14 @@ class DesiredPolicies:
     def renew(self, tunnel: str | None = None) -> None:
         """What passes by a tunnel, or by any, may be something else now; see :meth:`settle`."""
         for claim in list(self._claims.values()):
-            if tunnel in (None, claim.spec.tunnel):
-                self.claim(claim.claimant, claim.rank, claim.spec, claim.lives)
+            if tunnel in (None, claim.child.tunnel):
+                self.claim(claim.claimant, claim.rank, claim.child, claim.lives)
 
     def rename(self, claimant: Claimant, tunnel: str) -> None:
         """A claimant is of a tunnel of another name now."""
         claim = self._claims.get(claimant)
         if claim is not None:
-            self.claim(claimant, claim.rank, replace(claim.spec, tunnel=tunnel), claim.lives)
+            self.claim(claimant, claim.rank, replace(claim.child, tunnel=tunnel), claim.lives)
 
     def first_rank(self) -> tuple[int, int]:
         """The rank of a Child SA that is to send from now on, before all that do so far, but not before newer ones."""
@@ -186,7 +186,7 @@ class DesiredPolicies:
             if each is not None:
                 found |= dict.fromkeys(self._stand_ins.within(each))
             if each is not None and each.carries:
-                for name in self._of_child.get(each.spec.reqid, ()):
+                for name in self._of_child.get(each.child.reqid, ()):
                     found |= dict.fromkeys(self._claims[name].policies)
         return found
 
@@ -205,12 +205,12 @@ class DesiredPolicies:
             return claims
         narrowest: dict[int, int] = {}
         for claim in claims:
-            reqid, priority = claim.spec.reqid, claim.policies[place].priority
+            reqid, priority = claim.child.reqid, claim.policies[place].priority
             narrowest[reqid] = min(priority, narrowest.get(reqid, priority))
-        ranked = [narrowest[claim.spec.reqid] for claim in claims if claim.rank[0] != RECEIVES] or narrowest.values()
+        ranked = [narrowest[claim.child.reqid] for claim in claims if claim.rank[0] != RECEIVES] or narrowest.values()
         # What wider ones negotiated is neither sent nor let in there.
         first = min(ranked)
-        return sorted((claim for claim in claims if narrowest[claim.spec.reqid] <= first), key=_rank, reverse=True)
+        return sorted((claim for claim in claims if narrowest[claim.child.reqid] <= first), key=_rank, reverse=True)
 
     def places(self) -> Iterator[Place]:
         """Every place that somebody claims."""
@@ -221,34 +221,34 @@ class DesiredPolicies:
         claims = self.claims_at(place)
         if not claims or claims[0].rank[0] == RECEIVES:
             return None
-        first, policy, spec = claims[0], claims[0].policies[place], claims[0].spec
-        if policy.templates and not first.lives and self._narrowed[spec.reqid]:
+        first, policy, child = claims[0], claims[0].policies[place], claims[0].child
+        if policy.templates and not first.lives and self._narrowed[child.reqid]:
             # What the peer did not let into the SAs there are asks for one of its own: it must not find those.
-            rest = policy.templates[0]._replace(reqid=rest_reqid(spec.reqid))
+            rest = policy.templates[0]._replace(reqid=rest_reqid(child.reqid))
             policy = policy._replace(templates=(rest, *policy.templates[1:]))
-        elif policy.templates and first.rank[0] in (LEFT, YIELDS) and not self._sends(spec.reqid):
+        elif policy.templates and first.rank[0] in (LEFT, YIELDS) and not self._sends(child.reqid):
             found = self._stand_ins.find(first, place)
             if found is not None:
-                policy, spec = policy._replace(templates=found[1].templates), found[0].spec
+                policy, child = policy._replace(templates=found[1].templates), found[0].child
         if place[1] != OUT:
             # What a wider child of the same peer has there comes from nobody else.
             for claim in (self._claims[name] for name in self._at[place]):
-                close = peer_of(claim.spec) == peer_of(first.spec) or any(claim is each for each in claims)
+                close = peer_of(claim.child) == peer_of(first.child) or any(claim is each for each in claims)
                 if close and claim.lives and policy.templates and claim.policies[place].templates:
                     policy = let_in(policy, claim.policies[place].templates[0])
             for claim, wide in self._stand_ins.around(first, place) if first.carries and policy.templates else ():
                 # What the peer sent by a wider one before it went over to this one arrives yet.
-                whole = self._of_child[claim.spec.reqid]
+                whole = self._of_child[claim.child.reqid]
                 if first.claimant in self._fresh or all(self._claims[name].lives for name in whole):
                     policy = let_in(policy, wide.templates[0])
-        return Standing(first, policy, spec)
+        return Standing(first, policy, child)
 
     def _sends(self, reqid: int) -> bool:
         return any(self._claims[name].carries for name in self._of_child.get(reqid, ()))
 
     def _leave(self, claim: Claim) -> None:
         del self._claims[claim.claimant]
-        reqid = claim.spec.reqid
+        reqid = claim.child.reqid
         self._of_child[reqid].discard(claim.claimant)
         self._narrowed[reqid] -= claim.narrowed
         if not self._of_child[reqid]:
@@ -260,11 +260,11 @@ class DesiredPolicies:
                 self._at[place] = left
             else:
                 del self._at[place]
-        way = way_of(claim.spec)
+        way = way_of(claim.child)
         self._users[way] -= 1
         if not self._users[way]:
             del self._users[way]
-            self._shut[way] = claim.spec
+            self._shut[way] = claim.child
 
     @contextmanager
     def _watching(self, places: Iterable[Place]) -> Iterator[None]:
@@ -294,7 +294,7 @@ class DesiredPolicies:
         claim = self._claims[claimant]
         stands = [(place, self.standing(place)) for place in claim.policies]
         wanted = [there.policy for _place, there in stands if there is not None and there.claim is claim]
-        self._host.gateway.install_outbound(claim.spec, wanted)
+        self._host.gateway.install_outbound(claim.child, wanted)
         self.replaced += len(wanted)
         for place, there in stands:
             if there is not None and there.claim is claim:
@@ -306,19 +306,19 @@ class DesiredPolicies:
         Work grows with the places where something changed.
         """
         dirty, self._dirty = self._dirty, {}
-        wanted: dict[tuple[Claimant, int], tuple[ChildSpec, list[Policy]]] = {}
+        wanted: dict[tuple[Claimant, int], tuple[ChildSa, list[Policy]]] = {}
         for place in dirty:
             stands = self.standing(place)
             if stands is not None:
-                whose = stands.claim.claimant, stands.spec.spi_out
-                wanted.setdefault(whose, (stands.spec, []))[1].append(stands.policy)
+                whose = stands.claim.claimant, stands.child.spi_out
+                wanted.setdefault(whose, (stands.child, []))[1].append(stands.policy)
                 self._free.pop(place, None)
             else:
                 self._free[place] = None
         refusals = []
-        for (claimant, _spi), (spec, policies) in wanted.items():
+        for (claimant, _spi), (child, policies) in wanted.items():
             try:
-                self.replaced += self._host.gateway.set_policies(policies, spec)
+                self.replaced += self._host.gateway.set_policies(policies, child)
             except EngineError as exc:
                 refusals.append(Refusal(claimant, exc))
         if not self._held_back:
@@ -342,7 +342,7 @@ class DesiredPolicies:
 
     def places_of(self, tunnels: Collection[str]) -> list[Place]:
         """The places that these tunnels claim, each once."""
-        claims = (claim for claim in self._claims.values() if claim.spec.tunnel in tunnels)
+        claims = (claim for claim in self._claims.values() if claim.child.tunnel in tunnels)
         return list(dict.fromkeys(place for claim in claims for place in claim.policies))
 
     def audit(self, held: Iterable[Policy], places: Iterable[Place] | None = None) -> list[Repair]:
@@ -394,12 +394,12 @@ class DesiredPolicies:
         except EngineError as exc:
             self._log.error(str(exc))
         shut, self._shut = self._shut, {}
-        for way, spec in shut.items():
+        for way, child in shut.items():
             if way not in self._users:
                 try:
-                    self._host.shut_way(spec)
+                    self._host.shut_way(child)
                 except EngineError as exc:
-                    self._log.error(str(exc), tunnel=spec.tunnel)
+                    self._log.error(str(exc), tunnel=child.tunnel)
         later, self._later = self._later, []
         for doing in later:
             doing()

@@ -13,9 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ..child_sa import ChildSa
 from ..kernel.policies import network
 from ..kernel.registry import Child, child_reqid
-from ..kernel.spec import ChildSpec
 from ..kernel.values import OUT, KernelSelector, Policy
 from ..selector import Selector
 from .desired_policies import HOLDS, Claimant, DesiredPolicies, Refusal
@@ -40,29 +40,23 @@ class FoundPlaces:
             return  # what goes out tells the rest
         template = policy.templates[0]
         local, remote = sides_of(policy.selector)
-        spec = ChildSpec(
-            reqid=child_reqid(policy.reqid),
-            owner=names.owner,
-            tunnel=names.tunnel,
-            child=names.child,
-            local_address=template.source,
-            remote_address=template.destination,
-            local_selectors=(local,),
-            remote_selectors=(remote,),
-            mode=template.mode,
-            if_id=policy.if_id,
-        )
-        self._claim(spec)
+        self._claim(
+            ChildSa(
+                names.tunnel, names.child, 0, child_reqid(policy.reqid), template.source, template.destination,
+                template.protocol, template.mode, 0, 0, (local,), (remote,), None, None,
+                if_id=policy.if_id, owner=names.owner,
+            )
+        )  # fmt: skip
 
-    def keep(self, specs: Iterable[ChildSpec]) -> None:
+    def keep(self, children: Iterable[ChildSa]) -> None:
         """Hold the places that children of such a tunnel have which are up, and are to end."""
-        for spec in specs:
-            self._claim(replace(spec, spi_in=0, spi_out=0))
+        for child in children:
+            self._claim(replace(child, spi_in=0, spi_out=0))
 
-    def _claim(self, spec: ChildSpec) -> None:
-        held = self._held[spec.tunnel]
-        claimant = ("found", spec.tunnel, spec.child, len(held))
-        self._policies.claim(claimant, (HOLDS, 0), spec)
+    def _claim(self, child: ChildSa) -> None:
+        held = self._held[child.tunnel]
+        claimant = ("found", child.tunnel, child.child, len(held))
+        self._policies.claim(claimant, (HOLDS, 0), child)
         held.append(claimant)
 
     def let_go(self, tunnel: str) -> list[Refusal]:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from ..child_sa import ChildSa
 from ..errors import KernelError, MissingError
-from ..ike.actions import Acquire, ChildSa, Expire, KernelEvent, MappingChanged
+from ..ike.actions import Acquire, Expire, KernelEvent, MappingChanged
 from ..ike.connection import ChildConfig
 from ..kernel.bypass import bypass_policies, decapsulate_esp
 from ..kernel.changes import Changes
@@ -24,7 +25,7 @@ from ..kernel.link_networks import LinkNetwork
 from ..kernel.neighbours import forget_neighbours, let_neighbours_pass
 from ..kernel.registry import Registry, child_reqid
 from ..kernel.routes import Route, Routes
-from ..kernel.spec import ChildSpec, Limits
+from ..kernel.values import ESP
 from .child_routes import ChildRoutes
 from .sockets import Port
 from .standing_rules import StandingRules
@@ -33,59 +34,12 @@ from .standing_rules import StandingRules
 _ANYBODY = ("192.88.99.1", "100::1")
 
 
-def spec_of(child: ChildSa, owner: str) -> ChildSpec:
-    """A negotiated Child SA as the kernel floor takes it."""
-    encryption, integrity, lifetime = child.encryption, child.integrity, child.lifetime
-    return ChildSpec(
-        reqid=child.reqid,
-        owner=owner,
-        tunnel=child.tunnel,
-        child=child.child,
-        local_address=child.local_address,
-        remote_address=child.remote_address,
-        local_selectors=child.local_selectors,
-        remote_selectors=child.remote_selectors,
-        protocol=child.protocol,
-        mode=child.mode,
-        spi_in=child.spi_in,
-        spi_out=child.spi_out,
-        encryption=encryption.kernel if encryption else "",
-        aead_icv_bits=encryption.icv_bits if encryption and encryption.aead else 0,
-        integrity=integrity.kernel if integrity else "",
-        integrity_bits=integrity.icv_bits if integrity else 0,
-        encryption_in=child.encryption_in,
-        encryption_out=child.encryption_out,
-        integrity_in=child.integrity_in,
-        integrity_out=child.integrity_out,
-        encapsulation=child.encapsulation,
-        esn=child.esn,
-        replay_window=child.replay_window,
-        limits=Limits(
-            soft_bytes=lifetime.soft_bytes,
-            hard_bytes=lifetime.hard_bytes,
-            soft_packets=lifetime.soft_packets,
-            hard_packets=lifetime.hard_packets,
-            hard_seconds=lifetime.hard_seconds,
-        ),
-        if_id=child.if_id,
-        defined=child.defined,
-    )
-
-
-def trap_of(config: ChildConfig, owner: str, tunnel: str, local_address: str, remote_address: str) -> ChildSpec:
+def trap_of(config: ChildConfig, owner: str, tunnel: str, local_address: str, remote_address: str) -> ChildSa:
     """The policies that hold a child's place while it is down."""
-    return ChildSpec(
-        reqid=config.reqid,
-        owner=owner,
-        tunnel=tunnel,
-        child=config.name,
-        local_address=local_address,
-        remote_address=remote_address,
-        local_selectors=config.local,
-        remote_selectors=config.remote,
-        mode=config.mode,
-        if_id=config.if_id,
-    )
+    return ChildSa(
+        tunnel, config.name, 0, config.reqid, local_address, remote_address, ESP, config.mode, 0, 0,
+        config.local, config.remote, None, None, if_id=config.if_id, owner=owner,
+    )  # fmt: skip
 
 
 def event_of(event: XfrmEvent) -> KernelEvent:
@@ -176,11 +130,11 @@ class KernelHost:
         """The same of packets to everybody who has no route of its own."""
         return self.links_to(*_ANYBODY)
 
-    def open_way(self, spec: ChildSpec) -> None:
+    def open_way(self, child: ChildSa) -> None:
         """See :meth:`.ways.ChildRoutes.open`."""
-        self._route(self._ways.open, spec)
+        self._route(self._ways.open, child)
 
-    def open_late_ways(self) -> list[tuple[ChildSpec, list[Route]]]:
+    def open_late_ways(self) -> list[tuple[ChildSa, list[Route]]]:
         """See :meth:`.ways.ChildRoutes.open_late`."""
         return self._route(self._ways.open_late)
 
@@ -188,17 +142,17 @@ class KernelHost:
         """See :meth:`.ways.ChildRoutes.tidy`."""
         self._route(self._ways.tidy)
 
-    def shut_way(self, spec: ChildSpec) -> None:
+    def shut_way(self, child: ChildSa) -> None:
         """See :meth:`.ways.ChildRoutes.shut`."""
-        self._route(self._ways.shut, spec)
+        self._route(self._ways.shut, child)
 
-    def lost_ways(self) -> list[tuple[ChildSpec, list[Route]]]:
+    def lost_ways(self) -> list[tuple[ChildSa, list[Route]]]:
         """See :meth:`.ways.ChildRoutes.lost`."""
         return self._route(self._ways.lost)
 
-    def mend_way(self, spec: ChildSpec) -> None:
+    def mend_way(self, child: ChildSa) -> None:
         """See :meth:`.ways.ChildRoutes.mend`."""
-        self._route(self._ways.mend, spec)
+        self._route(self._ways.mend, child)
 
     def require_interfaces(self) -> None:
         """Fail where no route-based tunnel can ever come up.

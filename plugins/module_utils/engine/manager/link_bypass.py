@@ -9,11 +9,11 @@ import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from ..child_sa import ChildSa
 from ..definition.bypass import LOCAL_LINKS, NONE, Sides
 from ..definition.parsing import Definition
 from ..errors import EngineError
 from ..kernel.link_networks import LinkNetwork
-from ..kernel.spec import ChildSpec
 from ..newer_python import zip
 from ..selector import Selector
 from .bypass_selectors import Piece, caught, pieces, shut_in, touches
@@ -45,22 +45,22 @@ class LinkBypass:
             self._log.error(f"cannot list this host's links: {exc}")
         return (self._links, self._default) != before
 
-    def passing(self, spec: ChildSpec) -> ChildSpec:
-        """``spec`` with what passes by it."""
-        passes = () if spec.if_id or spec.mode != "tunnel" else self._pieces(spec)
-        return spec if passes == spec.passes else replace(spec, passes=passes)
+    def passing(self, child: ChildSa) -> ChildSa:
+        """``child`` with what passes by it."""
+        passes = () if child.if_id or child.mode != "tunnel" else self._pieces(child)
+        return child if passes == child.passes else replace(child, passes=passes)
 
-    def _pieces(self, spec: ChildSpec) -> tuple[Piece, ...]:
-        words = self._words_of(spec.tunnel)
-        defined = spec.defined or (spec.local_selectors, spec.remote_selectors)
+    def _pieces(self, child: ChildSa) -> tuple[Piece, ...]:
+        words = self._words_of(child.tunnel)
+        defined = child.defined or (child.local_selectors, child.remote_selectors)
         if words == [LOCAL_LINKS] and not touches(defined, self._links):
             return ()
-        return pieces(words, defined, self._links, self._outside(spec))
+        return pieces(words, defined, self._links, self._outside(child))
 
-    def _outside(self, spec: ChildSpec) -> set[int]:
+    def _outside(self, child: ChildSa) -> set[int]:
         """The links that lead to the peer, and to everybody else."""
-        own = {link.index for link in self._links if link.address == spec.local_address and not link.loopback}
-        return own | self._default | self._host.links_to(spec.remote_address)
+        own = {link.index for link in self._links if link.address == child.local_address and not link.loopback}
+        return own | self._default | self._host.links_to(child.remote_address)
 
     def warnings(self, definitions: Sequence[Definition]) -> list[str]:
         """Which links a definition without a bypass takes the packets of, and which it shuts out of all tunnels."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..definition.build import has_pfs
 from ..ike.views import ChildView, IkeView
-from ..kernel.spec import Usage
+from ..kernel.values import Usage
 from .desired_state import is_needed
 from .numbers import Numbers
 from .repairs import Record

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..ike.actions import ChildSa
+from ..child_sa import ChildSa
 from ..ike.views import ChildStage, ChildView
 from ..kernel.client import describe
 from ..kernel.values import Policy
@@ -51,5 +51,5 @@ def lost_policies(policies: DesiredPolicies, repairs: Iterable[Repair]) -> dict[
         claim = policies.of(claimant)
         if claim is not None:
             what = f"the policy {describe(each[0])}" if len(each) == 1 else f"{len(each)} policies"
-            found[claimant] = Loss(claim.spec.tunnel, f"{what} of the child {claim.spec.child}")
+            found[claimant] = Loss(claim.child.tunnel, f"{what} of the child {claim.child.child}")
     return found

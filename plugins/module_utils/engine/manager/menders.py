@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from ..child_sa import ChildSa
 from ..errors import EngineError
 from ..ike.actions import Vanished
 from ..ike.views import ChildStage, ChildView
 from ..kernel.changes import LINKS, POLICIES, ROUTES, RULES, SAS
 from ..kernel.routes import Route
-from ..kernel.spec import ChildSpec
 from ..kernel.values import Policy
 from .desired_policies import Place
 from .losses import Loss, Name, ends_of, lost_policies
@@ -86,33 +86,33 @@ class Routes:
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
-        return [_lost_route(spec, route) for spec, routes in self._lost(tunnels) for route in routes]
+        return [_lost_route(child, route) for child, routes in self._lost(tunnels) for route in routes]
 
     def mend(self, tunnels: Collection[str] | None) -> Outcome:
         """See :class:`.repairs.Mender`. Those that became possible were lost by nobody, and are made too."""
         losses: list[Loss] = []
         problems: dict[Loss, str] = {}
-        for spec, routes in self._lost(tunnels):
-            found = [_lost_route(spec, route) for route in routes]
+        for child, routes in self._lost(tunnels):
+            found = [_lost_route(child, route) for route in routes]
             losses += found
             try:
-                self._host.mend_way(spec)
+                self._host.mend_way(child)
             except EngineError as exc:
                 problems |= dict.fromkeys(found, str(exc))
         # What could not be done of one may have been done of another: what counts is what is there now.
         left = problems.keys() & set(self.lacking(tunnels)) if problems else frozenset()
-        for spec, routes in self._host.open_late_ways():
+        for child, routes in self._host.open_late_ways():
             for route in routes:
-                self._log.info(f"the route to {route.destination} became possible and is set", tunnel=spec.tunnel)
+                self._log.info(f"the route to {route.destination} became possible and is set", tunnel=child.tunnel)
         refused = [Loss(loss.tunnel, f"{loss.what}: {problems[loss]}") for loss in losses if loss in left]
         return Outcome([loss for loss in losses if loss not in left], refused)
 
-    def _lost(self, tunnels: Collection[str] | None) -> list[tuple[ChildSpec, list[Route]]]:
+    def _lost(self, tunnels: Collection[str] | None) -> list[tuple[ChildSa, list[Route]]]:
         return [lost for lost in self._host.lost_ways() if tunnels is None or lost[0].tunnel in tunnels]
 
 
-def _lost_route(spec: ChildSpec, route: Route) -> Loss:
-    return Loss(spec.tunnel, f"the route to {route.destination}")
+def _lost_route(child: ChildSa, route: Route) -> Loss:
+    return Loss(child.tunnel, f"the route to {route.destination}")
 
 
 class Sas:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..ike.actions import ChildSa, Unanswered
-from ..kernel.spec import Usage
+from ..child_sa import ChildSa
+from ..ike.actions import Unanswered
+from ..kernel.values import Usage
 
 LOOK_SECONDS = 5.0
 # One look asks the kernel for everything: with thousands of SAs there are fewer looks.

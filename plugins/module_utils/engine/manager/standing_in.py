@@ -15,8 +15,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..child_sa import ChildSa
 from ..kernel.policies import covers
-from ..kernel.spec import ChildSpec
 from ..kernel.values import Policy, Template
 from .nesting import Nesting, Place
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 Peer = tuple[str, str]
 _ANY = {4: "0.0.0.0", 6: "::"}
-_NO_CIPHER = ("", "ecb(cipher_null)")
+_NULL = "ecb(cipher_null)"
 
 
-def peer_of(spec: ChildSpec) -> Peer:
+def peer_of(child: ChildSa) -> Peer:
     """The tunnel and the address of its peer."""
-    return spec.tunnel, spec.remote_address
+    return child.tunnel, child.remote_address
 
 
 class StandIns:
@@ -43,7 +43,7 @@ class StandIns:
 
     def enter(self, claim: Claim) -> None:
         """Know a claim."""
-        peer = peer_of(claim.spec)
+        peer = peer_of(claim.child)
         if not claim.carries:
             for place in claim.policies:
                 self._idle[peer].add(place)
@@ -55,7 +55,7 @@ class StandIns:
 
     def leave(self, claim: Claim) -> None:
         """Know it no more."""
-        peer = peer_of(claim.spec)
+        peer = peer_of(claim.child)
         nesting = self._carried if claim.carries else self._idle
         for place, policy in claim.policies.items():
             if claim.carries and not policy.templates:
@@ -70,14 +70,14 @@ class StandIns:
 
     def within(self, claim: Claim) -> Iterator[Place]:
         """The places of other children of the peer within those of this one."""
-        peer = peer_of(claim.spec)
+        peer = peer_of(claim.child)
         for nesting in (self._idle.get(peer), self._carried.get(peer)):
             for place in claim.policies if nesting is not None else ():
                 yield from nesting.within(place)
 
     def around(self, claim: Claim, place: Place) -> Iterator[tuple[Claim, Policy]]:
         """Those that carry what a place of this claim is for, each with its own policy."""
-        peer = peer_of(claim.spec)
+        peer = peer_of(claim.child)
         for wide in carried.around(place) if (carried := self._carried.get(peer)) is not None else ():
             for other in self._at[peer, wide].values():
                 yield other, other.policies[wide]
@@ -98,9 +98,10 @@ class StandIns:
 
 def _takes(claim: Claim, place: Place) -> bool:
     """Whether what is sent there is protected, and does not pass by the child."""
-    if claim.spec.encryption in _NO_CIPHER:
+    encryption = claim.child.encryption
+    if encryption is None or encryption.kernel == _NULL:
         return False
-    if not claim.spec.passes:
+    if not claim.child.passes:
         return True
     passes = [each for each, policy in claim.policies.items() if not policy.templates]
     return not any(each[1:] == place[1:] and covers(each[0], place[0]) for each in passes)

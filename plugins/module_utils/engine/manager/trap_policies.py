@@ -9,10 +9,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
+from ..child_sa import ChildSa
 from ..errors import EngineError, KernelError
-from ..ike.actions import ChildSa
 from ..ike.connection import ChildConfig, Connection
-from ..kernel.spec import ChildSpec
 from .desired_policies import HOLDS, YIELDS, Claimant, DesiredPolicies, Refusal
 from .desired_state import answers_packets, holds_place
 from .host import KernelHost, trap_of
@@ -25,7 +24,7 @@ class TrapPolicies:
     def __init__(self, host: KernelHost, policies: DesiredPolicies) -> None:
         self._host = host
         self._policies = policies
-        self._laid: dict[str, dict[str, ChildSpec]] = {}
+        self._laid: dict[str, dict[str, ChildSa]] = {}
         self._waiting: dict[str, frozenset[str]] = {}
         self._left: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -33,9 +32,9 @@ class TrapPolicies:
         """The children of a tunnel whose place is held and that a packet may start."""
         return self._waiting.get(tunnel, frozenset())
 
-    def laid(self) -> list[ChildSpec]:
+    def laid(self) -> list[ChildSa]:
         """All of them."""
-        return [spec for specs in self._laid.values() for spec in specs.values()]
+        return [child for children in self._laid.values() for child in children.values()]
 
     def leave(self, tunnel: str, children: Iterable[str]) -> None:
         """Hold the place of children that were up, too, from the next :meth:`lay` on until the tunnel is taken.
@@ -44,13 +43,13 @@ class TrapPolicies:
         """
         self._left[tunnel].update(children)
 
-    def leave_policies(self, child: ChildSa, spec: ChildSpec) -> None:
-        """Hold the place of a child that has just gone down."""
+    def leave_policies(self, child: ChildSa) -> None:
+        """Hold the place of a child that has just gone down: it names no SAs."""
         laid = self._laid.setdefault(child.tunnel, {})
         if child.child not in laid:
             self.leave(child.tunnel, [child.child])
-            laid[child.child] = spec
-            self._policies.claim(_claimant(child.tunnel, child.child), (YIELDS, 0), spec)
+            laid[child.child] = child
+            self._policies.claim(_claimant(child.tunnel, child.child), (YIELDS, 0), child)
 
     def lay(self, row: Stored, connection: Connection, local: str | None, coming: Collection[str] = ()) -> None:
         """Hold the places of those children that want it, and no others.
@@ -64,25 +63,25 @@ class TrapPolicies:
         # Without a route a packet never comes to the policy that would start the child.
         on_demand = {child.name for child in connection.children if child.start == "trap"}
         refusals: list[str] = []
-        for name, spec in wanted.items():
+        for name, held in wanted.items():
             try:
                 rank = YIELDS if name in coming else HOLDS
-                self._policies.claim(_claimant(row.name, name), (rank, row.number), spec)
+                self._policies.claim(_claimant(row.name, name), (rank, row.number), held)
             except EngineError as exc:
                 refusals.append(str(exc))
         self._let_go(row.name, laid.keys() - wanted.keys())
         refused = {refusal.claimant: refusal for refusal in self._policies.settle()}
         self._laid[row.name] = kept = {}
-        for name, spec in wanted.items():
+        for name, held in wanted.items():
             refusal = refused.pop(_claimant(row.name, name), None)
             if refusal is not None or _claimant(row.name, name) not in self._policies:
                 refusals += [str(refusal.problem)] if refusal else []
                 self._let_go(row.name, [name])
                 continue
-            kept[name] = spec
+            kept[name] = held
             if name in on_demand:
                 try:
-                    self._host.open_way(spec)
+                    self._host.open_way(held)
                 except EngineError as exc:
                     refusals.append(str(exc))
         self._waiting[row.name] = frozenset(
@@ -98,10 +97,10 @@ class TrapPolicies:
         """Hold for another tunnel what is held for this one, until the next :meth:`lay` for it."""
         self.leave(new, self._left.pop(old, ()))
         self._waiting.pop(old, None)
-        self._laid[new] = {name: replace(spec, tunnel=new) for name, spec in self._laid.pop(old, {}).items()}
-        for name, spec in self._laid[new].items():
+        self._laid[new] = {name: replace(held, tunnel=new) for name, held in self._laid.pop(old, {}).items()}
+        for name, held in self._laid[new].items():
             before = self._policies.of(_claimant(old, name))
-            self._policies.claim(_claimant(new, name), (before.rank[0] if before is not None else HOLDS, 0), spec)
+            self._policies.claim(_claimant(new, name), (before.rank[0] if before is not None else HOLDS, 0), held)
             self._policies.drop(_claimant(old, name))
 
     def take(self, tunnel: str) -> None:
@@ -115,8 +114,8 @@ class TrapPolicies:
         _raise(self._policies.settle())
 
     def _wanted(
-        self, row: Stored, connection: Connection, local: str | None, laid: dict[str, ChildSpec]
-    ) -> dict[str, ChildSpec]:
+        self, row: Stored, connection: Connection, local: str | None, laid: dict[str, ChildSa]
+    ) -> dict[str, ChildSa]:
         left = self._left.get(row.name, ())
         children = row.definition.document["children"]
         held = {
@@ -147,8 +146,8 @@ def _claimant(tunnel: str, child: str) -> Claimant:
     return "trap", tunnel, child
 
 
-def _same_packets(spec: ChildSpec, config: ChildConfig) -> bool:
-    return (spec.reqid, spec.if_id, spec.local_selectors, spec.remote_selectors) == (
+def _same_packets(held: ChildSa, config: ChildConfig) -> bool:
+    return (held.reqid, held.if_id, held.local_selectors, held.remote_selectors) == (
         config.reqid, config.if_id, config.local, config.remote,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
+from engine.child_sa import Limits
 from engine.classic import manual
 from engine.classic import spi as table
 from engine.cli import spi
@@ -18,7 +19,6 @@ from engine.cli.ipsec import main as ipsec
 from engine.errors import MissingError
 from engine.kernel.installed import Installed
 from engine.kernel.registry import Manual, Registry
-from engine.kernel.spec import Limits
 from engine.kernel.values import Aead, Auth, Crypt, KernelSelector, Sa, SaState
 from engine.said import parse_said
 from engine.secret import Secret

@@ -9,7 +9,8 @@ import random
 from dataclasses import replace
 
 import pytest
-from engine.ike.actions import Action, ChildSa, InstallOutbound, PointPolicies, RemoveSas
+from engine.child_sa import ChildSa
+from engine.ike.actions import Action, InstallOutbound, PointPolicies, RemoveSas
 from engine.ike.connection import Connection
 from engine.selector import parse_selector
 

@@ -13,10 +13,11 @@ import tracemalloc
 from dataclasses import replace
 
 import pytest
+from engine.child_sa import ChildSa
 from engine.crypto.auth import PresharedKey
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.identity import Identity
-from engine.ike.actions import Action, ChildSa, Path, Send
+from engine.ike.actions import Action, Path, Send
 from engine.ike.connection import ChildConfig, Connection
 from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings

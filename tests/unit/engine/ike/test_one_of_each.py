@@ -9,7 +9,8 @@ import random
 from dataclasses import replace
 
 import pytest
-from engine.ike.actions import Acquire, Action, ChildSa, InstallOutbound, PointPolicies, RemoveSas, Vanished
+from engine.child_sa import ChildSa
+from engine.ike.actions import Acquire, Action, InstallOutbound, PointPolicies, RemoveSas, Vanished
 from engine.ike.connection import Connection
 from engine.selector import parse_selector
 

@@ -12,6 +12,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from engine.child_sa import Limits
 from engine.crypto.exchange import key_exchange_from, new_key_exchange
 from engine.ike.action_codec import freeze_actions, thaw_actions
 from engine.ike.actions import Action, InstallInbound, InstallOutbound, PointPolicies, Report, Send
@@ -151,6 +152,36 @@ def test_every_field_is_kept_or_has_a_reason_not_to_be() -> None:
             | set(record_codec.NOT_KEPT.get(shape.kind, ()))
         )
         assert told == {field.name for field in fields(shape.kind)}, shape.kind
+
+
+# As they stand in journals.
+CHILD_SAS: list[dict[str, Any]] = [
+    {
+        "tunnel": "t", "child": "lan", "number": 7, "reqid": 0x66000001, "local_address": "192.0.2.1",
+        "remote_address": "192.0.2.2", "protocol": 50, "mode": "tunnel", "spi_in": 0xC0000001, "spi_out": 0xC1000001,
+        "local_selectors": [["0a010000", "0a0100ff", 0, 0, 65535]],
+        "remote_selectors": [["0a020000", "0a0200ff", 6, 443, 443]],
+        "encryption": "aes256gcm16", "integrity": None, "encryption_in": "01" * 36, "encryption_out": "02" * 36,
+        "integrity_in": "", "integrity_out": "", "encapsulation": [4500, 34500], "esn": True, "replay_window": 256,
+        "lifetime": [3660, 900, 1000, 90, 100], "if_id": 9,
+        "defined": [[["0a010000", "0a01ffff", 0, 0, 65535]], [["0a020000", "0a02ffff", 0, 0, 65535]]],
+    },
+    {
+        "tunnel": "t", "child": "ah", "number": 8, "reqid": 0x66000002, "local_address": "2001:db8::1",
+        "remote_address": "2001:db8::2", "protocol": 51, "mode": "transport", "spi_in": 1 << 12, "spi_out": 1 << 13,
+        "local_selectors": [], "remote_selectors": [], "encryption": None, "integrity": "sha256",
+        "encryption_in": "", "encryption_out": "", "integrity_in": "03" * 32, "integrity_out": "04" * 32,
+    },
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", CHILD_SAS, ids=lambda kept: kept["child"])
+def test_a_child_sa_is_kept_in_the_form_of_the_journals_that_stand(kept: dict[str, Any]) -> None:
+    sa = record_codec.CHILD_SA.thaw(kept, [])
+    limits = Limits(900, 1000, 90, 100, hard_seconds=3660) if kept["protocol"] == 50 else Limits()
+    assert (sa.lifetime, sa.owner, sa.passes) == (limits, "", ())
+    again = record_codec.CHILD_SA.freeze(replace(sa, owner="me"))
+    assert again == kept and json.loads(json.dumps(again)) == kept
 
 
 def test_a_killed_end_goes_on_where_it_was() -> None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from engine.child_sa import ChildSa
 from engine.crypto.registry import Algorithm
 from engine.ike.actions import (
-    ChildSa,
     Expire,
     InstallInbound,
     InstallOutbound,

@@ -9,12 +9,12 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from engine.child_sa import ChildSa
 from engine.crypto.auth import PresharedKey
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.identity import Identity
 from engine.ike.actions import (
     Action,
-    ChildSa,
     InstallInbound,
     InstallOutbound,
     Path,

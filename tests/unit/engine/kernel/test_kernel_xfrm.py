@@ -11,9 +11,9 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+from engine.child_sa import ChildSa, Limits
 from engine.kernel import xfrm
 from engine.kernel.installed import REPLAY_VAL, unpack_installed
-from engine.kernel.spec import ChildSpec, Limits
 from engine.kernel.values import Aead, Auth, Crypt, KernelSelector, Policy, Sa, Template
 from engine.secret import Secret
 from engine.selector import parse_selector
@@ -277,9 +277,9 @@ def test_attributes_end_where_they_are_broken(data: bytes) -> None:
 
 
 def test_a_spec_never_shows_its_keys() -> None:
-    spec = ChildSpec(
-        1, "lab", "hq", "lan", "192.0.2.1", "192.0.2.2", (parse_selector("10.1.0.0/24"),),
-        (parse_selector("10.2.0.0/24"),), encryption_in=KEY, integrity_out=KEY,
+    spec = ChildSa(
+        "hq", "lan", 7, 1, "192.0.2.1", "192.0.2.2", 50, "tunnel", 0, 0, (parse_selector("10.1.0.0/24"),),
+        (parse_selector("10.2.0.0/24"),), None, None, encryption_in=KEY, integrity_out=KEY, owner="lab",
     )  # fmt: skip
     assert "hq" in repr(spec)
     for secret in (KEY.reveal().hex(), str(KEY.reveal()), str(KEY.reveal())[2:-1], str(list(KEY.reveal()))):

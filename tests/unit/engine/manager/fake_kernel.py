@@ -21,13 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "plugins" / "module
 
 from engine.errors import KernelError, MissingError
 from engine.kernel.changes import Foreign
-from engine.kernel.gateway import _policies as gateway_policies
+from engine.kernel.gateway import child_policies
 from engine.kernel.interfaces import Link
 from engine.kernel.link_networks import LinkNetwork
 from engine.kernel.policies import is_pass, network_text
 from engine.kernel.registry import Registry
-from engine.kernel.spec import Usage
-from engine.kernel.values import Policy
+from engine.kernel.values import Policy, Usage
 from engine.manager.desired_policies import place_of
 
 
@@ -191,7 +190,7 @@ class FakeGateway:
         return bool(policy.templates) or is_pass(policy)
 
     def policies_of(self, spec):
-        return gateway_policies(spec, spec.spi_out)
+        return child_policies(spec)
 
     @verb
     def discard(self, sas, policies):

@@ -9,11 +9,11 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from engine.child_sa import ChildSa
 from engine.definition.parsing import parse_definition
 from engine.ike.records import RecordKey
 from engine.ike.settings import Settings
 from engine.ike.v2.snapshot import freeze
-from engine.kernel.gateway import ChildSpec
 from engine.kernel.policies import kernel_selectors
 from engine.manager.plan import Step
 from engine.manager.runtime import Runtime
@@ -228,7 +228,7 @@ def test_what_was_about_to_be_done_is_done(world):
     world.restart()
     world.run(5)
     assert world.right.counts["child_rekeyed"] == 1 and len(world.sas) == 2
-    (spec, *_rest) = [spec for spec in world.sas.values() if isinstance(spec, ChildSpec)]
+    (spec, *_rest) = [spec for spec in world.sas.values() if isinstance(spec, ChildSa)]
     assert list(outbound(world.left).values()) == [spec.spi_out]
 
 

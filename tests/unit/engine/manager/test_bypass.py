@@ -9,13 +9,13 @@ import io
 import ipaddress
 
 import pytest
+from engine.child_sa import ChildSa
 from engine.definition.bypass import LOCAL_LINKS, read_bypass
 from engine.definition.parsing import parse_definition
 from engine.definition.schema import Problems
 from engine.errors import InputError
 from engine.kernel.link_networks import LinkNetwork
 from engine.kernel.policies import combine, covers, is_pass, passes, priority
-from engine.kernel.spec import ChildSpec
 from engine.manager.bypass_selectors import pieces, shut_in
 from engine.manager.desired_policies import HOLDS, SENDS, DesiredPolicies
 from engine.manager.link_bypass import LinkBypass
@@ -133,6 +133,9 @@ def host(tmp_path):
     made.close()
 
 
+ENDS = ("192.0.2.1", "198.51.100.1")
+
+
 def test_policies_follow_the_links_and_stay_when_the_peer_narrows(host) -> None:
     log = Log("debug", False, io.StringIO())
     bypass = LinkBypass(host, lambda tunnel: ["local_links"], log)
@@ -141,7 +144,7 @@ def test_policies_follow_the_links_and_stay_when_the_peer_narrows(host) -> None:
     host.networks = LINKS[:3]
     assert bypass.look() and not bypass.look()
     whole = sides("10.9.0.0/24", "0.0.0.0/0")
-    trap = ChildSpec(0x66000001, "me", "t", "all", "192.0.2.1", "198.51.100.1", *whole)
+    trap = ChildSa("t", "all", 0, 0x66000001, *ENDS, 50, "tunnel", 0, 0, *whole, None, None, owner="me")
     desired.claim(("trap", "t", "all"), (HOLDS, 1), trap)
     desired.settle()
 
@@ -155,9 +158,9 @@ def test_policies_follow_the_links_and_stay_when_the_peer_narrows(host) -> None:
     before = passed()
     assert "10.9.0.0>10.9.0.0" in before
     # Even where a peer narrows to just what passes by, it goes on to pass.
-    narrowed = ChildSpec(
-        0x66000001, "me", "t", "all", "192.0.2.1", "198.51.100.1", *sides("10.9.0.0/24", "10.9.0.0/24"),
-        spi_in=7, spi_out=7, defined=whole,
+    narrowed = ChildSa(
+        "t", "all", 7, 0x66000001, *ENDS, 50, "tunnel", 7, 7, *sides("10.9.0.0/24", "10.9.0.0/24"),
+        None, None, defined=whole, owner="me",
     )  # fmt: skip
     desired.claim(("child", 7), (SENDS, 7), narrowed, True)
     desired.settle()

@@ -10,19 +10,19 @@ import io
 from types import SimpleNamespace
 
 import pytest
+from engine.child_sa import ChildSa
 from engine.errors import KernelError
 from engine.kernel.routes import Route, sources_of
-from engine.kernel.spec import ChildSpec
 from engine.manager.child_routes import ChildRoutes
 from engine.manager.log import Log
 from engine.manager.menders import Routes as Mender
 from engine.selector import parse_selector
 
 
-def spec(number: int = 1, remote: tuple[str, ...] = ("10.1.0.0/24",), **words) -> ChildSpec:
-    return ChildSpec(
-        0x66000000 + number, "", f"t{number}", "lan", "192.0.2.2", "192.0.2.1",
-        (parse_selector("10.2.0.0/24"),), tuple(map(parse_selector, remote)), **words,
+def spec(number: int = 1, remote: tuple[str, ...] = ("10.1.0.0/24",), **words) -> ChildSa:
+    return ChildSa(
+        f"t{number}", "lan", 0, 0x66000000 + number, "192.0.2.2", "192.0.2.1", 50, words.pop("mode", "tunnel"), 0, 0,
+        (parse_selector("10.2.0.0/24"),), tuple(map(parse_selector, remote)), None, None, **words,
     )  # fmt: skip
 
 
@@ -38,7 +38,7 @@ class Kernel:
     def local_addresses(self) -> list[str]:
         return self.addresses
 
-    def routes_for(self, spec: ChildSpec) -> list[Route]:
+    def routes_for(self, spec: ChildSa) -> list[Route]:
         if not self.reachable:
             raise KernelError("find the way", errno.ENETUNREACH, "no route")
         found = sources_of(spec, self.addresses) if spec.mode == "tunnel" else {}

@@ -9,8 +9,9 @@ import io
 from dataclasses import replace
 
 import pytest
+from engine.child_sa import ChildSa
+from engine.crypto.registry import Kind, by_name
 from engine.kernel.registry import rest_reqid
-from engine.kernel.spec import ChildSpec
 from engine.kernel.values import OUT, Policy
 from engine.manager.desired_policies import HOLDS, RECEIVES, SENDS, YIELDS, DesiredPolicies, place_of
 from engine.manager.log import Log
@@ -23,7 +24,7 @@ REQID = 0x66000001
 def spec(reqid: int = REQID, spi: int = 0, remote: tuple[str, ...] = ("10.2.0.0/24",), peer: str = "192.0.2.2"):
     networks = tuple(parse_selector(text) for text in remote)
     ends = (parse_selector("10.1.0.0/24"),), networks
-    return ChildSpec(reqid, "me", "t", "lan", "192.0.2.1", peer, *ends, spi_in=spi, spi_out=spi)
+    return ChildSa("t", "lan", spi, reqid, "192.0.2.1", peer, 50, "tunnel", spi, spi, *ends, None, None, owner="me")
 
 
 @pytest.fixture
@@ -186,7 +187,8 @@ HALVES = ("10.2.0.0/25",), ("10.2.0.128/25",)
 
 def carry(desired, number, rank=SENDS, **changes):
     """As :func:`live`, with a cipher."""
-    desired.claim(("child", number), (rank, number), replace(spec(**changes), encryption="rfc4106(gcm(aes))"), True)
+    sent = replace(spec(**changes), encryption=by_name(Kind.ENCR, "aes256gcm16"))
+    desired.claim(("child", number), (rank, number), sent, True)
 
 
 def awaits(desired, name, reqid, remote, rank=YIELDS, **changes):
@@ -255,7 +257,7 @@ def test_nothing_without_a_cipher_stands_in(desired, host):
 
 def test_a_peers_part_of_a_wide_child_carries_what_a_child_of_its_own_is_for_at_once(desired, host):
     whole = spec().local_selectors, (parse_selector("10.0.0.0/8"),)
-    wide = replace(spec(spi=7), encryption="cbc(aes)", defined=whole)
+    wide = replace(spec(spi=7), encryption=by_name(Kind.ENCR, "aes256"), defined=whole)
     desired.claim(("child", 7), (SENDS, 7), wide, True)
     awaits(desired, "x", X, ("10.2.0.0/24",))
     desired.settle()

@@ -9,6 +9,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -16,7 +17,6 @@ import pytest
 from engine.ike.settings import Settings
 from engine.ike.v2.record_codec import CHILD_SA
 from engine.manager import runtime as runtime_module
-from engine.manager.host import spec_of
 from engine.manager.log import Log
 from engine.manager.runtime import Runtime
 from engine.manager.store import Store
@@ -41,7 +41,7 @@ class Upgraded(World):
     def _upgraded(self, folder: Path, address: str) -> Runtime:
         host = FakeHost(str(folder), journal=False)
         for child in children_of(folder):
-            spec = spec_of(CHILD_SA.thaw(child["sa"], []), "me")
+            spec = replace(CHILD_SA.thaw(child["sa"], []), owner="me")
             host.gateway.sas |= {(spec.local_address, spec.spi_in): spec, (spec.remote_address, spec.spi_out): spec}
         host.gateway._spis = count(max(spi for _address, spi in host.gateway.sas) + 1)
         store = Store(str(folder / "definitions.sqlite"))

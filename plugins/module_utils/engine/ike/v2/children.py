@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...child_sa import ChildSa, Limits
 from ...crypto.keys import child_keys
 from ...crypto.negotiation import Choice
 from ...errors import CHILD, IkeError, KernelError
@@ -19,10 +20,8 @@ from ...wire.v2.numbers import NotifyType
 from ...wire.v2.sa import Proposal
 from ...wire.v2.ts import TSi, TSr
 from ..actions import (
-    ChildSa,
     InstallInbound,
     InstallOutbound,
-    Lifetime,
     PointPolicies,
     ReleaseSpi,
     RemovePolicies,
@@ -177,11 +176,12 @@ def _defined(narrowed: Narrowed) -> tuple[tuple[Selector, ...], tuple[Selector, 
     return None if same else (config.local, config.remote)
 
 
-def _kernel_limits(config: ChildConfig) -> Lifetime:
+def _kernel_limits(config: ChildConfig) -> Limits:
     """Soft limits at 90 %, and a hard time limit somewhat after ours, should the manager not be there."""
     soft_bytes, soft_packets = config.lifetime_bytes * 9 // 10, config.lifetime_packets * 9 // 10
-    hard_seconds = int(config.lifetime) + 60
-    return Lifetime(hard_seconds, soft_bytes, config.lifetime_bytes, soft_packets, config.lifetime_packets)
+    return Limits(
+        soft_bytes, config.lifetime_bytes, soft_packets, config.lifetime_packets, hard_seconds=int(config.lifetime) + 60
+    )
 
 
 def adopt(context: Context, sa: IkeSa, child: Child) -> None:

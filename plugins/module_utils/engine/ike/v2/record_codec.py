@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from ...child_sa import ChildSa
 from ...crypto.exchange import key_exchange_from
 from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice
@@ -166,6 +167,10 @@ NOT_KEPT: dict[type, dict[str, str]] = {
         "partials": "the peer sends the whole message again",
     },
     Child: {"changed": "tells whether its record is still true"},
+    ChildSa: {
+        "owner": "the definition's, of whoever keeps definitions",
+        "passes": "likewise",
+    },
     Request: {
         "tries": "the peer is given all its time again, for it may have answered while nobody was here",
         "deadline": "it is sent again at once",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import field
 from enum import Enum
 
+from ...child_sa import ChildSa
 from ...crypto.exchange import KeyExchange
 from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice
@@ -16,7 +17,7 @@ from ...crypto.sealer import Sealer
 from ...identity import Identity
 from ...newer_python import dataclass
 from ...selector import Selector
-from ..actions import ChildSa, Path
+from ..actions import Path
 from ..connection import ChildConfig, Connection
 from ..views import Refusal
 

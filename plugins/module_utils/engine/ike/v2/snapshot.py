@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from ...child_sa import ChildSa
 from ...crypto.auth import Unknown
 from ...crypto.proposals import EspProposal
 from ...errors import EngineError
 from ...identity import Identity
 from ...wire.v2.numbers import ProtocolId
 from ...wire.v2.sa import Proposal
-from ..actions import ChildSa
 from ..connection import ChildConfig, Connection
 from ..record_codec import Links, Unreadable
 from ..records import RecordKey, Records
