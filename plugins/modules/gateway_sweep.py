@@ -33,7 +33,8 @@ options:
       - Remove only the tunnels of this owner, their definitions included, so that the next tunnel manager does not bring them
         up again. Where the database is damaged, so that no tunnel manager can use it either, it is left as it is with a
         warning. Where a tunnel manager runs nothing is done, for M(fleet.ipsec.ipsec_tunnel) does it.
-      - When left out, everything is removed from the kernel; a running tunnel manager is a reason to fail then.
+      - When left out, everything is removed from the kernel; a running tunnel manager is a reason to fail then. That works
+        also where nobody can tell any more whose it is, because C(kernel.sqlite) in O(runtime_dir) is damaged.
     type: str
   database:
     description: The definitions.
@@ -72,6 +73,9 @@ left:
 """
 
 import os
+from collections.abc import Callable, Collection
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -102,6 +106,29 @@ def definitions(module: AnsibleModule) -> list[str]:
     return names
 
 
+def seer(module: AnsibleModule) -> Callable[[], Any]:
+    """What looks for all that is to go, as often as it is called.
+
+    Without an owner a registry that is damaged is not needed; what it alone could tell is warned of.
+    """
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import DamagedError
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import sweep
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.registry import RegistryView
+
+    owner = module.params["owner"]
+    by_hand: Collection[Any] = ()
+    try:
+        with closing(RegistryView(module.params["runtime_dir"])) as registry:
+            if owner is not None:
+                return partial(sweep.look_for, owner, registry.children())
+            by_hand = registry.manual_sas()
+    except DamagedError as error:
+        if owner is not None:
+            raise
+        module.warn(f"SAs keyed by hand stay where they have a request ID that somebody chose: {error.what}")
+    return partial(sweep.look, by_hand)
+
+
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(
@@ -116,7 +143,6 @@ def main() -> None:
     require_python(module)
     from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
     from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel import sweep
-    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.registry import RegistryView
 
     owner, check = module.params["owner"], module.check_mode
     running = listening(module.params["control_socket"])
@@ -129,15 +155,12 @@ def main() -> None:
             "stop it first: systemctl stop fleet-ipsec-manager"
         )
     try:
-        registry = RegistryView(module.params["runtime_dir"])
-        try:
-            found = sweep.look(registry, owner)
-            names = definitions(module)
-            if not check and any(found.counts().values()):
-                sweep.take_out(found)
-            left = [] if check else sweep.look(registry, owner).words()
-        finally:
-            registry.close()
+        look = seer(module)
+        found = look()
+        names = definitions(module)
+        if not check and any(found.counts().values()):
+            sweep.take_out(found)
+        left = [] if check else look().words()
     except EngineError as error:
         module.fail_json(msg=f"not everything of fleet.ipsec could be removed: {error}")
     if left:

@@ -14,11 +14,11 @@ import errno
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..errors import KernelError, MissingError
+from ..errors import DamagedError, KernelError, MissingError
 from ..private_directory import NO_LINK, private_directory
 from ..said import Said, parse_said
 
@@ -41,6 +41,11 @@ CREATE TABLE IF NOT EXISTS tunnelled(said TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS shunt(number INTEGER PRIMARY KEY, owner TEXT NOT NULL, shape TEXT NOT NULL);
 """
 _LOCK_WAIT = 10  # seconds
+_LATER = "see who holds it, or make room"
+_ANEW = (
+    "take everything of fleet.ipsec out of the kernel, for which the file is not needed (module gateway_sweep without "
+    "owner, or playbook teardown with -e teardown_everything=true), and move it away; or reboot"
+)
 
 
 class Child(NamedTuple):
@@ -82,22 +87,46 @@ def child_reqid(reqid: int) -> int:
 class RegistryView:
     """The registry in ``directory``, read only; where there is none it reads as empty, and none is created.
 
-    :raises MissingError: when the file is there but cannot be read.
+    :raises MissingError: when the file is there but cannot be read; a DamagedError where its content is no good. So do
+        all methods.
     """
+
+    _PROBLEM, _REMEDY = "cannot read", "run as root (become: true)"
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
-        path = os.path.join(directory, FILE_NAME)
+        self._path = os.path.join(directory, FILE_NAME)
         try:
-            if os.path.exists(path):
-                uri = f"file:{urllib.parse.quote(path)}?mode=ro"
-                self._database = sqlite3.connect(uri, uri=True, timeout=_LOCK_WAIT)
-                self._database.execute("SELECT 1 FROM child LIMIT 1")
-            else:
-                self._database = sqlite3.connect(":memory:")
-                self._database.executescript(_SCHEMA)
+            self._open()
+        except (OSError, sqlite3.Error) as exc:
+            raise self._unusable(exc) from exc
+
+    def _open(self) -> None:
+        if os.path.exists(self._path):
+            uri = f"file:{urllib.parse.quote(self._path)}?mode=ro"
+            self._database = sqlite3.connect(uri, uri=True, timeout=_LOCK_WAIT)
+            if self._has("child"):
+                return
+            # Whoever made it was killed before anything was in it.
+            self._database.close()
+        self._database = sqlite3.connect(":memory:")
+        self._database.executescript(_SCHEMA)
+
+    def _unusable(self, exc: Exception) -> MissingError:
+        # No permission, a lock, a full or failing disk is an OperationalError.
+        if isinstance(exc, sqlite3.DatabaseError) and not isinstance(exc, sqlite3.OperationalError):
+            return DamagedError(f"{self._path}, which tells whose is what in the kernel, is damaged ({exc})", _ANEW)
+        busy = any(word in str(exc) for word in ("locked", "full"))
+        return MissingError(f"{self._PROBLEM} {self._path}: {exc}", _LATER if busy else self._REMEDY)
+
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Every row that the statement gives."""
+        try:
+            return self._database.execute(statement, values).fetchall()
+        except sqlite3.IntegrityError:
+            raise  # what it says is wrong, not the file
         except sqlite3.Error as exc:
-            raise MissingError(f"cannot read {path}: {exc}", "run as root (become: true)") from exc
+            raise self._unusable(exc) from exc
 
     def close(self) -> None:
         """Close the file."""
@@ -105,59 +134,59 @@ class RegistryView:
 
     def children(self) -> dict[int, Child]:
         """Every request ID in the file with its names."""
-        rows = self._database.execute("SELECT reqid, owner, tunnel, child FROM child")
+        rows = self._execute("SELECT reqid, owner, tunnel, child FROM child")
         return {reqid: Child(*names) for reqid, *names in rows}
 
     def groups(self) -> list[tuple[Said, ...]]:
         """Every group, members innermost first."""
         found: dict[int, list[Said]] = {}
-        for number, text in self._database.execute("SELECT grp, said FROM member ORDER BY grp, place"):
+        for number, text in self._execute("SELECT grp, said FROM member ORDER BY grp, place"):
             found.setdefault(number, []).append(parse_said(text))
         return [tuple(members) for members in found.values()]
 
     def manual_sas(self) -> dict[Said, Manual]:
         """Every SA keyed by hand that was not deleted through us; the kernel may have it no more."""
-        rows = self._database.execute("SELECT said, owner, reqid, source FROM manual") if self._has("manual") else ()
+        rows = self._execute("SELECT said, owner, reqid, source FROM manual") if self._has("manual") else ()
         return {parse_said(text): Manual(*rest) for text, *rest in rows}
 
     def tunnelled(self) -> frozenset[Said]:
         """The SAs keyed by hand that are in tunnel mode because a group with a ``tun`` had them so."""
-        rows = self._database.execute("SELECT said FROM tunnelled") if self._has("tunnelled") else ()
+        rows = self._execute("SELECT said FROM tunnelled") if self._has("tunnelled") else ()
         return frozenset(parse_said(text) for (text,) in rows)
 
     def shunts(self) -> dict[int, tuple[str, str]]:
         """Every shunt by its number: (owner, shape). What a shape says is for shunt.py to read."""
         known = self._has("shunt")
-        rows = self._database.execute("SELECT number, owner, shape FROM shunt ORDER BY number") if known else ()
+        rows = self._execute("SELECT number, owner, shape FROM shunt ORDER BY number") if known else ()
         return {number: (owner, shape) for number, owner, shape in rows}
 
     def _has(self, table: str) -> bool:
         """A file that an earlier release made lacks what came later."""
-        found = self._database.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name=?", (table,))
-        return found.fetchone() is not None
+        return bool(self._execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name=?", (table,)))
 
 
 class Registry(RegistryView):
     """The registry in ``directory``, to write; created with mode 0600 when there is none.
 
-    :raises MissingError: when the directory cannot be written.
+    :raises MissingError: when the directory cannot be written; a DamagedError as :class:`RegistryView` says. So do all
+        methods.
     """
 
+    _PROBLEM, _REMEDY = "cannot write", "run as root, or name another runtime directory"
+
     def __init__(self, directory: str) -> None:
-        self.directory = directory
-        path = self._path = os.path.join(directory, FILE_NAME)
         private_directory(directory)
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600))
-            self._database = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_WAIT)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            # The file is of no use after a reboot, which empties the kernel too.
-            self._database.execute("PRAGMA synchronous=OFF")
-            self._database.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as exc:
-            raise MissingError(f"cannot write {path}: {exc}", "run as root, or name another runtime directory") from exc
+        super().__init__(directory)
         self._names = self.children()
         self._reqids = {names: reqid for reqid, names in self._names.items()}
+
+    def _open(self) -> None:
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o600))
+        self._database = sqlite3.connect(self._path, isolation_level=None, timeout=_LOCK_WAIT)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        # The file is of no use after a reboot, which empties the kernel too.
+        self._database.execute("PRAGMA synchronous=OFF")
+        self._database.executescript(_SCHEMA)
 
     # Request IDs
 
@@ -192,14 +221,14 @@ class Registry(RegistryView):
             return
         if not is_ours(reqid):
             raise KernelError("note a request ID", errno.ERANGE, f"{reqid:#x} is outside our range")
-        self._database.execute("INSERT OR REPLACE INTO child VALUES(?,?,?,?)", (reqid, *names))
+        self._execute("INSERT OR REPLACE INTO child VALUES(?,?,?,?)", (reqid, *names))
         self._drop(self._reqids.get(names))
         self._drop(reqid)
         self._names[reqid], self._reqids[names] = names, reqid
 
     def forget(self, reqid: int) -> None:
         """Free a request ID; nothing of it may be left in the kernel."""
-        self._database.execute("DELETE FROM child WHERE reqid=?", (reqid,))
+        self._execute("DELETE FROM child WHERE reqid=?", (reqid,))
         self._drop(reqid)
 
     def _drop(self, reqid: int | None) -> None:
@@ -230,14 +259,14 @@ class Registry(RegistryView):
                     self._database.execute("ROLLBACK")
                 raise
         except sqlite3.Error as exc:
-            raise MissingError(f"cannot write {self._path}: {exc}", "see who holds it, or make room") from exc
+            raise self._unusable(exc) from exc
 
     def add_group(self, members: tuple[Said, ...]) -> None:
         """Note a group; to be called inside of :meth:`changing`.
 
         :raises KernelError: EEXIST when a member is in a group by now.
         """
-        (number,) = self._database.execute("SELECT coalesce(max(grp), 0) + 1 FROM member").fetchone()
+        ((number,),) = self._execute("SELECT coalesce(max(grp), 0) + 1 FROM member")
         rows = [(number, place, str(said)) for place, said in enumerate(members)]
         try:
             self._database.executemany("INSERT INTO member VALUES(?,?,?)", rows)
@@ -246,43 +275,41 @@ class Registry(RegistryView):
 
     def replace_member(self, old: Said, new: Said) -> None:
         """Let another SA take a member's place; to be called inside of :meth:`changing`."""
-        self._database.execute("UPDATE OR IGNORE member SET said=? WHERE said=?", (str(new), str(old)))
+        self._execute("UPDATE OR IGNORE member SET said=? WHERE said=?", (str(new), str(old)))
 
     def remove_group(self, member: Said) -> bool:
         """Dissolve the group that ``member`` is in; False when it is in none."""
         # Most SAs are in none, and looking needs no lock.
-        if self._database.execute("SELECT 1 FROM member WHERE said=?", (str(member),)).fetchone() is None:
+        if not self._execute("SELECT 1 FROM member WHERE said=?", (str(member),)):
             return False
-        cursor = self._database.execute(
-            "DELETE FROM member WHERE grp IN (SELECT grp FROM member WHERE said=?)", (str(member),)
-        )
-        return cursor.rowcount > 0
+        self._execute("DELETE FROM member WHERE grp IN (SELECT grp FROM member WHERE said=?)", (str(member),))
+        return True
 
     # SAs keyed by hand
 
     def put_manual(self, said: Said, manual: Manual) -> None:
         """Note an SA, or change the note; to be called inside of :meth:`changing`."""
-        self._database.execute("INSERT OR REPLACE INTO manual VALUES(?,?,?,?)", (str(said), *manual))
+        self._execute("INSERT OR REPLACE INTO manual VALUES(?,?,?,?)", (str(said), *manual))
 
     def drop_manual(self, said: Said) -> None:
         """Forget an SA; to be called inside of :meth:`changing`."""
-        self._database.execute("DELETE FROM manual WHERE said=?", (str(said),))
+        self._execute("DELETE FROM manual WHERE said=?", (str(said),))
         self.drop_tunnelled(said)
 
     def put_tunnelled(self, said: Said) -> None:
         """Note that a group gave an SA its tunnel mode; to be called inside of :meth:`changing`."""
-        self._database.execute("INSERT OR REPLACE INTO tunnelled VALUES(?)", (str(said),))
+        self._execute("INSERT OR REPLACE INTO tunnelled VALUES(?)", (str(said),))
 
     def drop_tunnelled(self, said: Said) -> None:
         """Forget that; to be called inside of :meth:`changing`."""
-        self._database.execute("DELETE FROM tunnelled WHERE said=?", (str(said),))
+        self._execute("DELETE FROM tunnelled WHERE said=?", (str(said),))
 
     # Shunts
 
     def put_shunt(self, number: int, owner: str, shape: str) -> None:
         """Note a shunt, or change it; to be called inside of :meth:`changing`."""
-        self._database.execute("INSERT OR REPLACE INTO shunt VALUES(?,?,?)", (number, owner, shape))
+        self._execute("INSERT OR REPLACE INTO shunt VALUES(?,?,?)", (number, owner, shape))
 
     def drop_shunt(self, number: int) -> None:
         """Forget a shunt; to be called inside of :meth:`changing`."""
-        self._database.execute("DELETE FROM shunt WHERE number=?", (number,))
+        self._execute("DELETE FROM shunt WHERE number=?", (number,))

@@ -11,15 +11,16 @@ nftables with our names. Holds, which the kernel made for packets that wait for 
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from ..errors import EngineError, KernelError, MissingError
+from ..said import Said
 from . import neighbours, nftables
 from .client import XfrmClient, delete_policy_index, delete_sa, describe
 from .interfaces import ALIAS, Interfaces, Link
 from .policies import PRIORITY_FIRST, PRIORITY_LAST, is_pass, network, owner_of_pass, reverse
-from .registry import REQID_FIRST, REQID_LAST, RegistryView, child_reqid, is_ours
+from .registry import REQID_FIRST, REQID_LAST, Child, child_reqid, is_ours
 from .routes import Route, Routes
 from .values import OUT, Policy, SaState, said_of
 
@@ -53,30 +54,33 @@ class Remains(NamedTuple):
         ]
 
 
-def look(registry: RegistryView, owner: str | None = None) -> Remains:
-    """What of ours stands in this namespace.
+def look(by_hand: Collection[Said]) -> Remains:
+    """Everything of ours that stands in this namespace.
 
-    :param owner: only what is of this owner's tunnels, as far as the registry knows, and what is of all tunnels where
-        nothing is left of another's; None for everything.
+    :param by_hand: the SAs keyed by hand, whose request ID may be any.
     :raises EngineError: it cannot be read.
     """
-    client = XfrmClient()
-    try:
-        sas, policies = client.dump_sas(), client.dump_policies()
-    finally:
-        client.close()
+    sas, policies = _sas_and_policies()
     links, routes, unseen = _links_and_routes()
-    if owner is None:
-        by_hand = registry.manual_sas()
-        return Remains(
-            tuple(sa for sa in sas if not sa.hold and (is_ours(sa.reqid) or said_of(sa) in by_hand)),
-            tuple(filter(_is_ours, policies)),
-            tuple(links),
-            tuple(routes),
-            tuple(nftables.own_tables()),
-            unseen,
-        )
-    reqids = {reqid for reqid, names in registry.children().items() if names.owner == owner}
+    return Remains(
+        tuple(sa for sa in sas if not sa.hold and (is_ours(sa.reqid) or said_of(sa) in by_hand)),
+        tuple(filter(_is_ours, policies)),
+        tuple(links),
+        tuple(routes),
+        tuple(nftables.own_tables()),
+        unseen,
+    )
+
+
+def look_for(owner: str, children: Mapping[int, Child]) -> Remains:
+    """What is of this owner's tunnels, and what is of all tunnels where nothing is left of another's.
+
+    :param children: those of every owner, by their request IDs.
+    :raises EngineError: it cannot be read.
+    """
+    sas, policies = _sas_and_policies()
+    links, routes, unseen = _links_and_routes()
+    reqids = {reqid for reqid, names in children.items() if names.owner == owner}
     of_tunnels = [policy for policy in policies if is_ours(policy.reqid) and not _in_range(policy)]
     held = [policy for policy in of_tunnels if child_reqid(policy.reqid) in reqids]
     beyond = {_destination(policy) for policy in held if policy.direction == OUT}
@@ -122,6 +126,14 @@ def _in_range(policy: Policy) -> bool:
 def _destination(policy: Policy) -> str:
     selector = policy.selector
     return str(network(selector.destination, selector.destination_prefix))
+
+
+def _sas_and_policies() -> tuple[list[SaState], list[Policy]]:
+    client = XfrmClient()
+    try:
+        return client.dump_sas(), client.dump_policies()
+    finally:
+        client.close()
 
 
 def _links_and_routes() -> tuple[list[Link], list[Route], tuple[str, ...]]:

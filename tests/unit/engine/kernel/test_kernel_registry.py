@@ -10,9 +10,9 @@ import sqlite3
 import stat
 
 import pytest
-from engine.errors import KernelError, MissingError
+from engine.errors import DamagedError, KernelError, MissingError
 from engine.kernel import registry as module
-from engine.kernel.registry import FILE_NAME, REQID_FIRST, REQID_LAST, Child, Registry, RegistryView, is_ours
+from engine.kernel.registry import FILE_NAME, REQID_FIRST, REQID_LAST, Child, Manual, Registry, RegistryView, is_ours
 from engine.said import parse_said
 
 GROUP = tuple(map(parse_said, ("tun.113@192.0.2.2", "esp.115@192.0.2.2", "ah.116@192.0.2.2")))
@@ -126,5 +126,48 @@ def test_a_view_reads_nothing_where_there_is_none_and_makes_none(tmp_path) -> No
 def test_what_is_no_registry_is_refused(tmp_path) -> None:
     (tmp_path / FILE_NAME).write_text("this is no database, and long enough to be seen as none" * 30)
     for kind in (RegistryView, Registry):
-        with pytest.raises(MissingError, match="kernel.sqlite"):
+        with pytest.raises(DamagedError, match="kernel.sqlite.* is damaged .*gateway_sweep without owner"):
             kind(str(tmp_path))
+
+
+def test_damage_deep_inside_is_told_by_whatever_meets_it(tmp_path) -> None:
+    registry = Registry(str(tmp_path))
+    group(registry, GROUP)
+    with registry.changing():
+        registry.put_manual(GROUP[0], Manual("me", 7, "192.0.2.1"))
+    registry.close()
+    # The tables stand, and what is in them is gone.
+    path = tmp_path / FILE_NAME
+    whole = path.read_bytes()
+    page = int.from_bytes(whole[16:18], "big")
+    path.write_bytes(whole[:page] + b"\xff" * (len(whole) - page))
+    with pytest.raises(DamagedError, match="is damaged"):
+        Registry(str(tmp_path))
+    view = RegistryView(str(tmp_path))
+    for read in (view.children, view.groups, view.manual_sas, view.tunnelled, view.shunts):
+        with pytest.raises(DamagedError, match="malformed"):
+            read()
+    view.close()
+
+
+def test_a_writer_tells_damage_from_a_lack_of_room(registry, tmp_path) -> None:
+    path = tmp_path / "run" / FILE_NAME
+    with registry.changing():
+        registry.add_group(GROUP)
+    registry._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    page = int.from_bytes(path.read_bytes()[16:18], "big")
+    with path.open("r+b") as stream:
+        stream.seek(page)
+        stream.write(b"\xff" * (path.stat().st_size - page))
+    registry._database.close()
+    registry._database = sqlite3.connect(path, isolation_level=None)  # what the old one has in memory is whole
+    for write in (lambda: registry.forget(REQID_FIRST), lambda: registry.put_shunt(1, "me", "[]")):
+        with pytest.raises(DamagedError), registry.changing():
+            write()
+
+
+def test_one_that_is_empty_yet_reads_as_none(tmp_path) -> None:
+    (tmp_path / FILE_NAME).touch()
+    view = RegistryView(str(tmp_path))
+    assert view.children() == {} and view.shunts() == {}
+    view.close()

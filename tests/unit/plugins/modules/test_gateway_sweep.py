@@ -159,6 +159,24 @@ def test_a_damaged_database_keeps_nothing_in_the_kernel(tmp_path: Path, host: li
     assert held["failed"] and "in use by another manager" in held["msg"]
 
 
+def test_a_damaged_registry_keeps_nothing_in_the_kernel_and_is_told_where_it_is_needed(
+    tmp_path: Path, host: list[str]
+) -> None:
+    (tmp_path / "kernel.sqlite").write_bytes(b"no database at all" * 100)
+    arguments = {
+        "runtime_dir": str(tmp_path),
+        "control_socket": str(tmp_path / "none"),
+        "database": str(tmp_path / "d.sqlite"),
+    }
+    refused = run_module("gateway_sweep", {**arguments, "owner": "fleet"}, wrapper=host)
+    assert refused["failed"] and "is damaged" in refused["msg"] and "gateway_sweep without owner" in refused["msg"]
+    assert "become" not in refused["msg"] and standing(host) == (["10.1", "10.2", "10.3"],) * 2
+    for changed in (True, False):
+        result = run_module("gateway_sweep", arguments, wrapper=host)
+        assert result["changed"] == changed and "SAs keyed by hand stay" in str(result["warnings"])
+    assert standing(host) == (["10.3"], ["10.3"])
+
+
 def test_a_running_manager_is_not_worked_against(tmp_path: Path) -> None:
     path = str(tmp_path / "control.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
