@@ -11,11 +11,12 @@ changes no mode, so the SA is made anew, and goes on from where it stands.
 from __future__ import annotations
 
 import errno
+from contextlib import ExitStack
 from dataclasses import replace
 
 from ..errors import InputError, KernelError
 from ..kernel import sa_chains
-from ..kernel.client import Operation, XfrmClient, delete_sa, describe, go_on_with_sa
+from ..kernel.client import XfrmClient, delete_sa, describe, go_on_with_sa
 from ..kernel.installed import shows_keys
 from ..kernel.values import Policy, SaState
 from ..newer_python import pairwise, zip
@@ -87,7 +88,7 @@ def needs_tunnel(policy: Policy, said: Said, seen: Snapshot) -> bool:
     return any((t.protocol, t.reqid, t.mode) == (said.protocol, reqid, "tunnel") for t in policy.templates)
 
 
-def remake(client: XfrmClient, said: Said, mode: str, undo: list[Operation]) -> bool:
+def remake(client: XfrmClient, said: Said, mode: str, undo: ExitStack) -> bool:
     """Make an SA anew in another mode, with the keys that it has; False where that cannot be: it is gone, or this
     kernel does not show its keys.
 
@@ -98,13 +99,13 @@ def remake(client: XfrmClient, said: Said, mode: str, undo: list[Operation]) -> 
         return False
     delete = delete_sa(said.destination, said.spi, said.protocol)
     client.do(delete)
-    undo.append(go_on_with_sa(held.sa, held))
+    undo.callback(client.batch, [go_on_with_sa(held.sa, held)])
     client.do(go_on_with_sa(replace(held.sa, mode=mode, af_unspec=True), held))
-    undo.append(delete)
+    undo.callback(client.batch, [delete])
     return True
 
 
-def must_remake(client: XfrmClient, said: Said, mode: str, undo: list[Operation]) -> None:
+def must_remake(client: XfrmClient, said: Said, mode: str, undo: ExitStack) -> None:
     """As :func:`remake`, where the group cannot be without it.
 
     :raises KernelError: also where it cannot be made anew.

@@ -12,11 +12,11 @@ from __future__ import annotations
 import errno
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ..errors import EngineError, InputError, KernelError
+from ..errors import InputError, KernelError
 from ..kernel import sa_chains
 from ..kernel.addresses import is_local
 from ..kernel.client import Operation, XfrmClient, describe, set_policy
@@ -28,6 +28,7 @@ from . import group_modes as modes
 from . import group_rules
 from .group_snapshot import Members, Snapshot, look
 from .klips import Problem, read_groups
+from .transaction import Transaction, attempt
 from .views import with_single_sas
 
 
@@ -207,37 +208,24 @@ def _lines(groups: Iterable[Members], concerned: Iterable[Said], policies: Itera
 # Doing
 
 
-def carry_out(client: XfrmClient, registry: Registry, decide: Callable[[Snapshot], Plan]) -> Plan:
-    """Decide and do, alone: no other run can group in between. On any failure all is as before.
-
-    :raises InputError: from ``decide``. KernelError: a policy was refused. MissingError: no permission.
-    """
-    undo: list[Operation] = []
-    try:
-        with registry.changing():
-            plan = decide(look(client, registry))
-            for members in plan.dissolved:
-                registry.remove_group(members[0])
-            if plan.made:
-                registry.add_group(plan.made)
-            for said in plan.remade:
-                registry.put_tunnelled(said)
-                modes.must_remake(client, said, "tunnel", undo)
-            if plan.made:
-                for said in plan.restored:
-                    registry.drop_tunnelled(said)
-                    modes.must_remake(client, said, "transport", undo)
-            _set_policies(client, plan.changes, undo)
-            if not plan.made:
-                _restore(client, registry, plan.restored, undo)
-    except EngineError:
-        if undo:
-            client.batch(undo[::-1])
-        raise
-    return plan
+def _do(client: XfrmClient, registry: Registry, plan: Plan, undo: ExitStack) -> None:
+    for members in plan.dissolved:
+        registry.remove_group(members[0])
+    if plan.made:
+        registry.add_group(plan.made)
+    for said in plan.remade:
+        registry.put_tunnelled(said)
+        modes.must_remake(client, said, "tunnel", undo)
+    if plan.made:
+        for said in plan.restored:
+            registry.drop_tunnelled(said)
+            modes.must_remake(client, said, "transport", undo)
+    _set_policies(client, plan.changes, undo)
+    if not plan.made:
+        _restore(client, registry, plan.restored, undo)
 
 
-def _restore(client: XfrmClient, registry: Registry, saids: Members, undo: list[Operation]) -> None:
+def _restore(client: XfrmClient, registry: Registry, saids: Members, undo: ExitStack) -> None:
     """Give SAs that no policy demands any more the mode that they had; whose keys are hidden waits for a group."""
     for said in saids:
         there = client.get_sa(said.destination, said.spi, said.protocol) is not None
@@ -245,9 +233,8 @@ def _restore(client: XfrmClient, registry: Registry, saids: Members, undo: list[
             registry.drop_tunnelled(said)
 
 
-def _set_policies(client: XfrmClient, changes: Sequence[Change], undo: list[Operation]) -> None:
-    outcomes = client.batch([_put(change.wanted) for change in changes])
-    undo += [_put(change.held) for change, outcome in zip(changes, outcomes, strict=True) if outcome is None]
+def _set_policies(client: XfrmClient, changes: Sequence[Change], undo: ExitStack) -> None:
+    outcomes = attempt(client, [(_put(change.wanted), _put(change.held)) for change in changes], undo)
     for change, outcome in zip(changes, outcomes, strict=True):
         if isinstance(outcome, KernelError) and outcome.errno == errno.EINVAL:
             detail = f"{outcome.detail} ({template_words(change.wanted)})"
@@ -270,19 +257,9 @@ def read_listing(runtime_dir: str) -> list[Group]:
         return listing(look(client, registry), is_local)
 
 
-def preview(runtime_dir: str, decide: Callable[[Snapshot], Plan]) -> Plan:
-    """What :func:`perform` would do; nothing is changed nor created.
-
-    :raises EngineError: as :func:`carry_out`, as far as looking tells.
-    """
-    with closing(XfrmClient()) as client, closing(RegistryView(runtime_dir)) as registry:
-        return decide(look(client, registry))
-
-
-def perform(runtime_dir: str, decide: Callable[[Snapshot], Plan]) -> Plan:
-    """Group or ungroup; see :func:`carry_out`."""
-    with closing(XfrmClient()) as client, closing(Registry(runtime_dir)) as registry:
-        return carry_out(client, registry, decide)
+# Group or ungroup.
+_GROUPING: Transaction[Snapshot, Plan] = Transaction(look, _do)
+preview, perform, carry_out = _GROUPING.preview, _GROUPING.perform, _GROUPING.carry_out
 
 
 def template_words(policy: Policy) -> str:

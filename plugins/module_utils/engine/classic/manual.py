@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
-from ..errors import EngineError, InputError, KernelError
+from ..errors import InputError, KernelError
 from ..kernel import sa_chains
 from ..kernel.client import Operation, XfrmClient, add_sa, delete_sa, update_sa
 from ..kernel.installed import Installed, shows_keys
@@ -25,6 +26,7 @@ from ..newer_python import pairwise, zip
 from ..said import Said
 from .manual_show import show_sa
 from .manual_words import Wish
+from .transaction import Transaction, attempt
 
 NONE, CREATED, UPDATED, RECREATED, DELETED = "none", "created", "updated", "recreated", "deleted"
 _IMPACTS = {
@@ -113,6 +115,9 @@ class Plan:
     def changed(self) -> bool:
         """Whether anything is to be done at all."""
         return any(step.action != NONE for step in self.steps)
+
+
+Decide = Callable[[Seen], Plan]
 
 
 def look(client: XfrmClient, registry: RegistryView, saids: Iterable[Said]) -> Seen:
@@ -313,26 +318,18 @@ def _is_hot_port(field: str, held: Sa, wanted: Sa) -> bool:
 # Doing
 
 
-def carry_out(client: XfrmClient, registry: Registry, saids: Iterable[Said], decide: Callable[[Seen], Plan]) -> Plan:
-    """Decide and do, alone: no other run can change these SAs in between. On any failure all is as before, but for
-    the counters of SAs that were made anew; those whose keys the kernel does not show are gone.
-
-    :param saids: those concerned beside all that were made here.
-    :raises InputError: from ``decide``. KernelError: an SA was refused. MissingError: the kernel lacks an algorithm.
-    """
-    undo: list[Operation] = []
-    try:
-        with registry.changing():
-            plan = decide(look(client, registry, saids))
-            for members in plan.dissolved:
-                registry.remove_group(members[0])
-            for step in plan.steps:
-                _note(registry, step)
-            _do(client, plan.steps, undo)
-    except EngineError:
-        client.batch(undo)
-        raise
-    return plan
+def _do(client: XfrmClient, registry: Registry, plan: Plan, undo: ExitStack) -> None:
+    """What is taken back has new counters where it was made anew; SAs whose keys the kernel does not show stay gone."""
+    for members in plan.dissolved:
+        registry.remove_group(members[0])
+    for step in plan.steps:
+        _note(registry, step)
+    pairs = [pair for step in plan.steps for pair in _operations(step)]
+    outcomes = attempt(client, pairs, undo)
+    for (operation, _back), outcome in zip(pairs, outcomes, strict=True):
+        gone = isinstance(outcome, KernelError) and outcome.errno == errno.ESRCH and operation.type == DELSA
+        if outcome is not None and not gone:  # what is to be deleted may have expired since we looked
+            raise outcome
 
 
 def _note(registry: Registry, step: Step) -> None:
@@ -344,18 +341,6 @@ def _note(registry: Registry, step: Step) -> None:
             registry.drop_tunnelled(step.said)
     elif step.note is None:
         registry.drop_manual(step.said)
-
-
-def _do(client: XfrmClient, steps: Iterable[Step], undo: list[Operation]) -> None:
-    """Every operation of every step in one batch; those that were done leave what undoes them, last one first."""
-    pairs = [pair for step in steps for pair in _operations(step)]
-    outcomes = client.batch([operation for operation, _back in pairs])
-    done = [back for (_operation, back), outcome in zip(pairs, outcomes, strict=True) if outcome is None]
-    undo += [back for back in reversed(done) if back is not None]
-    for (operation, _back), outcome in zip(pairs, outcomes, strict=True):
-        gone = isinstance(outcome, KernelError) and outcome.errno == errno.ESRCH and operation.type == DELSA
-        if outcome is not None and not gone:  # what is to be deleted may have expired since we looked
-            raise outcome
 
 
 def _operations(step: Step) -> list[tuple[Operation, Operation | None]]:
@@ -377,19 +362,26 @@ def _deletion(sa: Sa) -> Operation:
     return delete_sa(sa.destination, sa.spi, sa.protocol)
 
 
-def preview(runtime_dir: str, saids: Iterable[Said], decide: Callable[[Seen], Plan]) -> Plan:
-    """What :func:`perform` would do; nothing is changed nor created.
+def _keying(saids: Iterable[Said]) -> Transaction[Seen, Plan]:
+    return Transaction(partial(look, saids=tuple(saids)), _do)
 
-    :raises EngineError: as :func:`carry_out`, as far as looking tells.
+
+def preview(runtime_dir: str, saids: Iterable[Said], decide: Decide) -> Plan:
+    """See :meth:`.transaction.Transaction.preview`.
+
+    :param saids: those concerned beside all that were made here.
     """
-    with closing(XfrmClient()) as client, closing(RegistryView(runtime_dir)) as registry:
-        return decide(look(client, registry, saids))
+    return _keying(saids).preview(runtime_dir, decide)
 
 
-def perform(runtime_dir: str, saids: Iterable[Said], decide: Callable[[Seen], Plan]) -> Plan:
-    """Make, change or delete; see :func:`carry_out`."""
-    with closing(XfrmClient()) as client, closing(Registry(runtime_dir)) as registry:
-        return carry_out(client, registry, saids, decide)
+def perform(runtime_dir: str, saids: Iterable[Said], decide: Decide) -> Plan:
+    """See :meth:`.transaction.Transaction.perform`, and :func:`preview`."""
+    return _keying(saids).perform(runtime_dir, decide)
+
+
+def carry_out(client: XfrmClient, registry: Registry, saids: Iterable[Said], decide: Decide) -> Plan:
+    """See :meth:`.transaction.Transaction.carry_out`, and :func:`preview`."""
+    return _keying(saids).carry_out(client, registry, decide)
 
 
 def _text(members: Iterable[Said]) -> str:

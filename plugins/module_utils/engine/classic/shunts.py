@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from functools import cache
 
 from ..errors import EngineError, MissingError
@@ -22,10 +22,10 @@ from ..kernel.client import (
 from ..kernel.registry import Registry, RegistryView
 from ..kernel.routes import Routes
 from ..kernel.values import Policy
-from ..newer_python import zip
 from . import groups, shunt_rules
 from .shunt import number_of, of_shape
-from .shunt_plan import Plan, PolicyChange, Seen
+from .shunt_plan import Plan, Seen
+from .transaction import Transaction, attempt
 
 Decide = Callable[[Seen], Plan]
 
@@ -73,32 +73,18 @@ def show(plan: Plan) -> tuple[str, str]:
     return "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after)
 
 
-def carry_out(client: XfrmClient, registry: Registry, decide: Decide) -> Plan:
-    """Decide and do, alone. On any failure all is as before.
-
-    :raises EngineError: from ``decide``, or from the kernel.
-    """
-    undo: list[Operation] = []
-    plan = Plan()
-    ruled = False
-    try:
-        with registry.changing():
-            plan = decide(look(client, registry))
-            for change in plan.changes:
-                if change.after is None:
-                    registry.drop_shunt(change.number)
-                else:
-                    registry.put_shunt(change.number, change.after.owner, change.after.shape())
-            if plan.rules is not None:
-                shunt_rules.apply(plan.rules, plan.state)
-                ruled = True
-            _set_policies(client, plan.policies, undo)
-    except EngineError:
-        client.batch(undo[::-1])
-        if ruled:
-            _restore_rules(plan)
-        raise
-    return plan
+def _do(client: XfrmClient, registry: Registry, plan: Plan, undo: ExitStack) -> None:
+    for change in plan.changes:
+        if change.after is None:
+            registry.drop_shunt(change.number)
+        else:
+            registry.put_shunt(change.number, change.after.owner, change.after.shape())
+    if plan.rules is not None:
+        shunt_rules.apply(plan.rules, plan.state)
+        undo.callback(_restore_rules, plan)
+    for outcome in attempt(client, [(_set(*change), _unset(*change)) for change in plan.policies], undo):
+        if outcome is not None:
+            raise outcome
 
 
 def _restore_rules(plan: Plan) -> None:
@@ -110,40 +96,24 @@ def _restore_rules(plan: Plan) -> None:
         return
 
 
-def _set_policies(client: XfrmClient, changes: Sequence[PolicyChange], undo: list[Operation]) -> None:
-    outcomes = client.batch([_do(*change) for change in changes])
-    undo += [_undo(*change) for change, outcome in zip(changes, outcomes, strict=True) if outcome is None]
-    for outcome in outcomes:
-        if outcome is not None:
-            raise outcome
-
-
-def _do(held: Policy | None, wanted: Policy | None) -> Operation:
+def _set(held: Policy | None, wanted: Policy | None) -> Operation:
     if wanted is None:
         return delete_policy_index(held)
     # Replacing sends what the old policy held.
     return create_policy(wanted) if held is None else set_policy(wanted)
 
 
-def _undo(held: Policy | None, wanted: Policy | None) -> Operation:
+def _unset(held: Policy | None, wanted: Policy | None) -> Operation:
     if held is None:
         return delete_policy(wanted)
     return create_policy(held) if wanted is None else set_policy(held)
 
 
-def preview(runtime_dir: str, decide: Decide) -> Plan:
-    """What :func:`perform` would do; nothing is changed.
-
-    :raises EngineError: as :func:`carry_out`, as far as looking tells.
-    """
-    with closing(XfrmClient()) as client, closing(RegistryView(runtime_dir)) as registry:
-        return decide(look(client, registry))
+_SETTING: Transaction[Seen, Plan] = Transaction(look, _do)
+preview = _SETTING.preview
 
 
 def perform(runtime_dir: str, decide: Decide) -> Plan:
-    """Set or remove; see :func:`carry_out`. Where there is nothing to do, nothing is written at all."""
+    """See :meth:`.transaction.Transaction.perform`. Where there is nothing to do, nothing is written at all."""
     plan = preview(runtime_dir, decide)
-    if not plan.changed:
-        return plan
-    with closing(XfrmClient()) as client, closing(Registry(runtime_dir)) as registry:
-        return carry_out(client, registry, decide)
+    return _SETTING.perform(runtime_dir, decide) if plan.changed else plan

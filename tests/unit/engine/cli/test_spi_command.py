@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from engine.child_sa import Limits
-from engine.classic import manual
+from engine.classic import manual, transaction
 from engine.classic import spi as table
 from engine.cli import spi
 from engine.cli.ipsec import main as ipsec
@@ -228,7 +228,7 @@ def test_wrong_words_are_named_and_exit_1(runtime, monkeypatch, capsys, words, p
     def nothing(*_arguments: object) -> None:
         raise AssertionError("nothing may be tried with these words")
 
-    monkeypatch.setattr(manual, "XfrmClient", nothing)
+    monkeypatch.setattr(transaction, "XfrmClient", nothing)
     monkeypatch.setattr("sys.stdin", io.StringIO("0x5a\n"))
     assert spi.main([*words, "--runtime-dir", runtime]) == 1
     out, err = capsys.readouterr()
