@@ -134,7 +134,7 @@ class Tunnels:
             self._policies.of(claimant(child.sa)) for sa in self._endpoint.of_tunnel(row.name) for child in sa.children
         ]
         if row.wanted != "inactive":
-            self.found.keep(claim.spec for claim in claims if claim is not None)
+            self.found.keep(claim.child for claim in claims if claim is not None)
         self._act(self._endpoint.stop(row.name, self._clock()))
         if row.wanted == "inactive":
             self._retract(row.name)
