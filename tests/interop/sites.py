@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.waiting import eventually
 
 PING_TIMEOUT = 5  # seconds
 
@@ -106,10 +107,7 @@ def remove_sites() -> None:
 
 def wait_until(what: str, probe: Callable[[], bool], timeout: float = 30) -> None:
     """Wait for a named condition; fails the test when it does not come true."""
-    deadline = time.monotonic() + timeout
-    while not probe():
-        assert time.monotonic() < deadline, f"waited {timeout:.0f} s in vain: {what}"
-        time.sleep(0.1)
+    eventually(probe, timeout, what)
 
 
 def end(process: subprocess.Popen[bytes], timeout: float = 20) -> int:

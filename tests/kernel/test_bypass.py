@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import test_managers
 from conftest import Namespace, connect
 from engine.classic.views import read_tables
 from test_managers import Manager, kernel, ping
+
+from tests.waiting import eventually
 
 managers = test_managers.managers
 
@@ -49,13 +50,6 @@ def everywhere(manager: Manager, state: str, **changes: object) -> dict:
     if manager.number == 2:
         children = [child | {"local": child["remote"], "remote": child["local"]} for child in children]
     return manager.apply(state, children=children, **changes)
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return true()
 
 
 def passing(manager: Manager) -> set[tuple[str, str, str | None]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
@@ -19,6 +19,10 @@ from engine.classic import shunts
 from engine.classic.shunt import BOTH, REJECT, Shunt, selector_of
 from engine.classic.shunt_plan import Wish, plan_present
 from test_managers import Manager
+
+from tests.waiting import eventually
+
+MENDED = 3.0  # seconds within which what was damaged stands again
 
 FOREIGN = "table inet other { chain c { type filter hook forward priority 0; counter accept; }; }"
 GUARD = """
@@ -58,13 +62,6 @@ def rules(space: Namespace) -> str:
     return re.sub(r"counter packets \d+ bytes \d+", "counter", space.run("nft list ruleset"))
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 3
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def reject(manager: Manager) -> None:
     """An eroute by hand that takes policies and rules of nftables."""
     selector = selector_of(ip_network("10.1.0.0/24"), ip_network("10.2.0.0/24"), 0, 0, 0)
@@ -86,9 +83,9 @@ def test_the_table_that_guards_protected_networks_is_put_back(gateway: Manager) 
     for count, command in enumerate(TAKES, 1):
         gateway.space.run(command)
         list_table = "nft -s list table inet fleet_ipsec || true"
-        until(lambda list_table=list_table: gateway.space.run(list_table) == before)
+        eventually(lambda list_table=list_table: gateway.space.run(list_table) == before, MENDED)
         assert "table inet other" not in rules(gateway.space), "others' are theirs to mend"
-        until(lambda count=count: gateway.call("manager.info")["repairs"]["count"] == count)
+        eventually(lambda count=count: gateway.call("manager.info")["repairs"]["count"] == count, MENDED)
         info = gateway.call("manager.info")
         assert "fleet_ipsec of nftables" in info["repairs"]["last"]["what"]
         assert info["repairs"]["last"]["culprit"].startswith("nft (process ")
@@ -128,7 +125,7 @@ def test_an_eroute_set_by_hand_is_put_back(gateway: Manager) -> None:
     assert gateway.call("manager.info")["repairs"]["count"] == 0, "who sets one by hand removes nothing"
     for count, command in enumerate(VANDALS, 1):
         gateway.space.run(command)
-        until(lambda: stands()[0] == before[0] and "fleet_ipsec_shunts" in stands()[1])
-        until(lambda count=count: gateway.call("manager.info")["repairs"]["count"] >= count)
+        eventually(lambda: stands()[0] == before[0] and "fleet_ipsec_shunts" in stands()[1], MENDED)
+        eventually(lambda count=count: gateway.call("manager.info")["repairs"]["count"] >= count, MENDED)
         time.sleep(1.2)  # what comes sooner is slowed
     assert "removed by somebody else" in (gateway.folder / "log").read_text()

@@ -20,6 +20,8 @@ from engine.cli import ike
 from engine.manager.client import Client
 from manager_lab import HERE, Process, ends
 
+from tests.waiting import eventually
+
 # Networks of the children behind each end, by name; the left one's first.
 LAN, VOICE = ("10.1.0.0/16", "10.2.0.0/16"), ("10.3.0.0/24[17/5060]", "10.4.0.0/24[17/5060]")
 
@@ -61,14 +63,6 @@ class Command:
 @pytest.fixture
 def command(pair, capsys) -> Command:
     return Command(pair[0], capsys)
-
-
-def eventually(check, patience: float = 10.0):
-    deadline = time.monotonic() + patience
-    while not (result := check()):
-        assert time.monotonic() < deadline, "it never came to pass"
-        time.sleep(0.05)
-    return result
 
 
 @contextlib.contextmanager

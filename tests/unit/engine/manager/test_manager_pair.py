@@ -19,6 +19,8 @@ from engine.newer_python import zip
 from engine.ping.echo import CORRECT, Echo, parse_echo
 from manager_lab import HERE, SECRET, Process, definition, ends
 
+from tests.waiting import eventually
+
 
 def established(left: Process, right: Process, **changes: object) -> tuple[dict, dict]:
     ours, theirs = ends(left, right, **changes)
@@ -36,14 +38,6 @@ def tunnel(manager: Process) -> dict:
 
 def spis(manager: Process) -> list[tuple[str, str]]:
     return [(sa["spi_in"], sa["spi_out"]) for child in tunnel(manager)["children"] for sa in child["sas"]]
-
-
-def eventually(check, patience: float = 10.0):
-    deadline = time.monotonic() + patience
-    while not (result := check()):
-        assert time.monotonic() < deadline, "it never came to pass"
-        time.sleep(0.05)
-    return result
 
 
 def test_up_list_and_second_run(pair):

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Callable
 
 from manager_lab import Process, ends
+
+from tests.waiting import eventually
 
 Pair = tuple[Process, Process]
 
@@ -22,13 +22,6 @@ def empty(manager: Process, kind: str) -> None:
 def listed(manager: Process) -> dict:
     (tunnel,) = manager.call("tunnels.list", verbose=True)["tunnels"]
     return tunnel
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def up(pair: Pair) -> tuple[dict, dict]:
@@ -50,8 +43,8 @@ def test_what_was_put_back_is_listed_and_told_to_the_next_task_once(pair: Pair) 
     assert listed(left)["repairs"] == {"count": 0, "last": None}
     keys, policies = spis(left), left.kernel()["policies"]
     empty(left, "policies")
-    until(lambda: listed(left)["repairs"]["count"] == 1)
-    until(lambda: left.kernel()["policies"] == policies)
+    eventually(lambda: listed(left)["repairs"]["count"] == 1)
+    eventually(lambda: left.kernel()["policies"] == policies)
     assert spis(left) == keys and listed(left)["state"] == "active"
     last = listed(left)["repairs"]["last"]
     assert "policies of the child lan" in last["what"] and last["culprit"] == "vandal (process 4711)"
@@ -76,8 +69,8 @@ def test_sas_that_are_gone_are_negotiated_anew_and_never_installed_again(pair: P
     for manager in (left, right):
         old, ike = spis(manager), listed(manager)["ike_sas"][0]["initiator_spi"]
         empty(manager, "sas")
-        until(lambda manager=manager, old=old: not spis(manager) & old and listed(manager)["state"] == "active")
-        until(lambda: spis(left) == spis(right))
+        eventually(lambda manager=manager, old=old: not spis(manager) & old and listed(manager)["state"] == "active")
+        eventually(lambda: spis(left) == spis(right))
         assert listed(manager)["ike_sas"][0]["initiator_spi"] == ike
         assert listed(manager)["repairs"]["count"] >= 1
     log = left.log.read_text()
@@ -88,7 +81,7 @@ def test_a_route_is_put_back_and_a_defined_tunnel_that_is_down_keeps_its_traps(p
     left, _right = pair
     mine, _theirs = up(pair)
     empty(left, "routes")
-    until(lambda: listed(left)["repairs"]["count"] == 1)
+    eventually(lambda: listed(left)["repairs"]["count"] == 1)
     assert "the route to" in listed(left)["repairs"]["last"]["what"]
     left.apply(mine, state="inactive")
     assert left.wait(mine["name"], until="down")["reached"]
@@ -96,4 +89,4 @@ def test_a_route_is_put_back_and_a_defined_tunnel_that_is_down_keeps_its_traps(p
     held = left.kernel()["policies"]
     assert held
     empty(left, "policies")
-    until(lambda: left.kernel()["policies"] == held)
+    eventually(lambda: left.kernel()["policies"] == held)
