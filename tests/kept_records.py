@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.ike.endpoint import Endpoint
 from engine.ike.records import RecordKey
-from engine.ike.v2.children import PROOF
+from engine.ike.v2.proof import PROOF
 from engine.ike.v2.sa import AUTHENTICATED
 from engine.ike.v2.snapshot import freeze
 

@@ -296,6 +296,7 @@ class Endpoint:
             problems |= thawed.problems
         for sa in sorted(sas, key=lambda each: each.number):
             self.registry.resume(sa)
+            self._version_of(sa).resumed(context, sa)
             context.touch(sa)
         return self._finish(context), problems
 

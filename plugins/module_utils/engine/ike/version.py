@@ -124,3 +124,6 @@ class Version(Protocol[S, C]):
         :param connection_of: the definition of a tunnel, None for one that is not in operation any more.
         :param now: on the clock that froze them; outstanding requests are due at once.
         """
+
+    def resumed(self, context: Context, sa: S) -> None:
+        """It goes on, after a while in which nobody heard its peer."""

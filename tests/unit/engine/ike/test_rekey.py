@@ -10,11 +10,11 @@ import random
 from dataclasses import replace
 
 import pytest
-from engine.crypto.proposals import esp_proposals
+from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.ike.actions import Acquire, Expire, InstallFailed, InstallInbound, InstallOutbound, RemoveSas
 from engine.selector import parse_selector
 
-from .world import EAST, WEST, World, child, east_connection, mirror, pair, straight, up
+from .world import EAST, LATENCY, WEST, World, child, east_connection, mirror, pair, straight, up
 
 # What an end may do, as (name, how).
 DOINGS = {
@@ -251,3 +251,49 @@ def test_a_kernel_that_refuses_has_the_peer_told() -> None:
     world.run(1.0)
     assert world.east.reasons("child_failed") == ["kernel_refused"]
     assert not world.west.kernel.inbound and len(world.west.sas()) == 1
+
+
+GROUPS = [
+    ike_proposals(["aes256gcm16-sha384-x25519", "aes256gcm16-sha384-ecp256"], "proposals"),
+    ike_proposals(["aes256gcm16-sha384-ecp256", "aes256gcm16-sha384-x25519"], "proposals"),
+]
+
+
+def test_the_peers_own_rekey_counts_where_ours_is_to_be_of_another_group() -> None:
+    """East prefers another group than west: it refuses west's guess, while west takes its request."""
+    world = pair(proposals=GROUPS[0])
+    world.west.engine.define(mirror(east_connection(proposals=GROUPS[1])))
+    world.east.start()
+    world.run(1.0)
+    before = spis(world)
+    for host in (world.east, world.west):
+        DOINGS["rekey_ike"](world, host)
+    world.run(1.0)
+    world.check()
+    assert "invalid_key_exchange" in world.east.reasons("rejected") and spis(world) == before
+    assert "child_down" not in world.east.kinds() + world.west.kinds()
+    assert len(list(world.east.engine.sas())) == len(list(world.west.engine.sas())) == 1
+
+
+def prefer(world: World, groups: int) -> None:
+    world.west.engine.define(mirror(east_connection(proposals=GROUPS[groups])))
+
+
+@pytest.mark.parametrize(("turns", "refused"), [(1, False), (2, False), (4, False), (5, True)])
+def test_a_peer_may_want_another_group_again_and_again_but_not_for_ever(turns: int, refused: bool) -> None:
+    """Its definition changes while the request with the group that it wanted is on its way."""
+    world = pair(proposals=GROUPS[0])
+    world.east.start()
+    world.run(1.0)
+    numbers = [sa.number for sa in world.east.sas()]
+    DOINGS["rekey_ike"](world, world.east)
+    for turn in range(turns):
+        prefer(world, 1 - turn % 2)
+        world.run(2 * LATENCY)
+    world.run(1.0)
+    world.check()
+    assert world.west.reasons("rejected") == ["invalid_key_exchange"] * turns
+    assert ("rekey_refused" in world.east.kinds()) is refused
+    assert [sa.number for sa in world.east.sas()] != numbers
+    assert world.east.kinds().count("ike_established") == 1 + refused
+    assert not world.east.kernel.faults and "child_failed" not in world.east.kinds()

@@ -16,10 +16,12 @@ from engine.child_sa import Limits
 from engine.crypto.exchange import key_exchange_from, new_key_exchange
 from engine.ike.action_codec import freeze_actions, thaw_actions
 from engine.ike.actions import Action, InstallInbound, InstallOutbound, PointPolicies, Report, Send
+from engine.ike.connection import Connection
 from engine.ike.endpoint import Endpoint
 from engine.ike.v2 import record_codec, snapshot
 from engine.selector import parse_selector
 from engine.wire.header import Header
+from engine.wire.v2.numbers import ExchangeType
 
 from tests.kept_records import KeptRecords
 from tests.seeded_entropy import SeededEntropy
@@ -44,6 +46,11 @@ class Mortal:
         self._connections = list(host.engine.connections)
         self._settings = host.engine.settings
         host.do = self.do
+
+    def redefine(self, connection: Connection) -> None:
+        """Change the definition, for the lives to come as well."""
+        self._connections = [connection]
+        self.host.engine.define(connection)
 
     def do(self, actions: list[Action]) -> None:
         """Keep first, then perform; and be killed on the way if that is due."""
@@ -255,6 +262,31 @@ def test_killed_while_it_comes_up(who: str) -> None:
             world.run(100.0)
         world.check()
         settled(world, set())
+
+
+def test_whoever_was_away_has_no_proof_that_nobody_repeated_anything() -> None:
+    """East never got the answer that made a child beside an older one; west was away while it could have said so."""
+    world, east, west = risen()
+    world.fate = lambda number, datagram: [] if Header.parse(datagram).is_response else straight(number, datagram)
+    lan = world.east.engine.connections.get("t").children[0]
+    for mortal in (east, west):
+        before = mortal.host.engine.connections.get("t")
+        changed = tuple(replace(one, lifetime=lan.lifetime + 1.0) for one in before.children)
+        mortal.redefine(replace(before, children=changed))
+    world.east.do(world.east.engine.supersede("t", world.now, ["lan"]))
+    world.run(0.05)
+    assert len(world.west.kernel.inbound) == 2 and len(world.east.kernel.inbound) == 1
+    world.now += 2 * world.west.engine.settings.switch_pause
+    create = int(ExchangeType.CREATE_CHILD_SA)
+    world.fate = lambda number, octets: [] if Header.parse(octets).exchange == create else straight(number, octets)
+    for mortal in (east, west):
+        mortal.die()
+    world.run(0.2)
+    world.check()
+    world.fate = straight
+    world.run(2 * world.west.engine.settings.switch_pause)
+    settled(world, set())
+    assert len(world.west.kernel.inbound) == len(world.east.kernel.inbound) == 1
 
 
 def kills(seed: int) -> None:

@@ -191,6 +191,9 @@ class Toy:
     def settle(self, context: Context, sa: ToySa) -> None:
         """Everything is done at once."""
 
+    def resumed(self, context: Context, sa: ToySa) -> None:
+        """It misses nothing."""
+
     def deadline(self, context: Context, sa: ToySa) -> float:
         return sa.due
 

@@ -36,7 +36,6 @@ from .traffic import Narrowed
 from .tunnel_sas import sas_of
 
 SENDING = (ChildState.INSTALLED, ChildState.REKEYING)
-PROOF = "proof"  # the reason of a request whose answer proves that the peer has what it asked us for
 PROTOCOL_NUMBERS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
 
 
@@ -223,39 +222,11 @@ def take_up(context: Context, sa: IkeSa, child: Child) -> None:
     context.touch(sa)
 
 
-def doubt(context: Context, sa: IkeSa) -> None:
-    """The peer repeats its last request: it has not our answer yet, so what that made is not there at its end.
-
-    A stranger may send a copy of it, too, so this has an end, and nothing is kept of it.
-    """
-    doubtful = [c for c in sa.children.values() if c.proof_at and context.now < c.created + context.settings.doubt_ends]
-    for child in doubtful:
-        child.proof_at = context.now + context.settings.switch_pause
-    if doubtful:
-        for task in [*sa.queue, sa.request.task] if sa.request is not None else sa.queue:
-            task.reason = "" if task.reason == PROOF else task.reason
-
-
-def prove(context: Context, sa: IkeSa) -> None:
-    """The peer has all answers that we gave it so far: what was made beside older children may send."""
-    for child in list(sa.children.values()):
-        if child.proof_at:
-            switch_to(context, child)
-
-
-def ask_for_proof_again(context: Context, sa: IkeSa) -> None:
-    """What the peer said proves nothing; ask once more in a moment."""
-    for child in sa.children.values():
-        if child.proof_at:
-            child.proof_at = context.now + context.settings.switch_pause / 4
-    context.touch(sa)
-
-
 def _let_send(context: Context, sa: IkeSa) -> None:
     """An older one is gone: have those send that were made beside it, unless others carry their packets."""
     for other in sas_of(context, sa.connection.name):
-        for child in other.children.values():
-            if child.proof_at and not supersede.older_in_use(context, other, child):
+        for child in [child for child in other.children.values() if child.proof_at]:
+            if not (supersede.older_in_use(context, other, child) or supersede.newer_in_use(context, other, child)):
                 switch_to(context, child)
                 context.touch(other)
 
@@ -296,7 +267,8 @@ def _touch_owner(context: Context, child: Child) -> None:
 
 def is_replaced(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether another one of its definition is there, or asked for; another end may have closed that one meanwhile."""
-    return bool(_heirs(context, child)) or child.state is not ChildState.INSTALLED or child.superseded
+    fresh = any(not heir.superseded for heir in _heirs(context, child))
+    return fresh or child.state is not ChildState.INSTALLED or child.superseded
 
 
 def is_needed_yet(context: Context, sa: IkeSa, child: Child) -> bool:
@@ -397,8 +369,9 @@ def _what_becomes_of_policies(
 ) -> PointPolicies | ResetPolicies | RemovePolicies | None:
     """Where the child's policies go with its SAs: to another generation behind them, back to a trap, or away."""
     shared = [heir for heir in heirs if _same_selectors(heir, child)]
-    sending = [heir for heir in shared if heir.state is not ChildState.ANSWERED]
-    if sending:
+    sending = [heir for heir in heirs if heir.state is not ChildState.ANSWERED]
+    if any(heir in sending for heir in shared):
+        # Where the newest one has other selectors, what stands behind it has the rest of the places.
         return PointPolicies(max(sending, key=lambda heir: heir.number).sa)
     if shared:
         return None  # it points them to itself when it begins to send

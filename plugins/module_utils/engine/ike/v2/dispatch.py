@@ -17,7 +17,7 @@ from ...wire.v2.payloads import Payloads
 from ..actions import Path
 from ..context import Context
 from ..sa import AnySa
-from . import children, lifecycle, table
+from . import lifecycle, proof, table
 from .exchange import Incoming, last_word, opened, repeats_answer, send_answer, send_request, unprotected
 from .sa import AUTHENTICATED, IkeSa, Kind, State, Task
 
@@ -107,7 +107,7 @@ def receive(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
 
 def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
     if repeats_answer(context, sa, header, datagram, path):
-        children.doubt(context, sa)
+        proof.doubt(context, sa)
         return
     if header.message_id != sa.expected_id or header.exchange == ExchangeType.IKE_SA_INIT:
         return
@@ -120,7 +120,7 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
     before = sa.state
     if before in AUTHENTICATED:
         lifecycle.heard(context, sa, path)
-        children.prove(context, sa)  # it asks the next thing when it has the answer to the one before
+        proof.prove(context, sa)  # it asks the next thing when it has the answer to the one before
     got = Incoming(header, Payloads(()), whole.datagram, path)
     try:
         got = got._replace(payloads=Payloads(parse_payloads(whole.first, whole.chain)))

@@ -10,7 +10,7 @@ from typing import Any
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from ..context import Context
-from . import beside, children, handover, lifecycle, rekey_child, supersede
+from . import beside, children, handover, lifecycle, proof, rekey_child, supersede
 from .exchange import Incoming
 from .sa import ChildState, IkeSa, Kind, Request, Task
 
@@ -22,12 +22,12 @@ def begin_liveness(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[A
 
 def alive(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The peer answered; that it did is all we wanted to know: of it, or of a child that it asked us for."""
-    if request.task.reason == children.PROOF:
+    if request.task.reason == proof.PROOF:
         if request.tries > 1:
             # It was away, and our answer to it may be lost with what we sent then: that is still on its way again.
-            children.ask_for_proof_again(context, sa)
+            proof.ask_again(context, sa)
         else:
-            children.prove(context, sa)
+            proof.prove(context, sa)
     elif request.task.reason == handover.HANDOVER:
         handover.finish(context, sa)
 
@@ -75,6 +75,7 @@ def child_deleted(context: Context, sa: IkeSa, got: Incoming, request: Request) 
     if task.reason == "stopped":
         children.clear(context, sa, task.child)
     else:
+        proof.doubt_successor(context, task.child)
         children.remove(context, sa, task.child, task.reason or "replaced", "closed by us")
 
 
@@ -91,6 +92,8 @@ def respond_close(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
             if child.state is not ChildState.DELETING:
                 closed.setdefault(delete.protocol, []).append(child.sa.spi_in.to_bytes(4, "big"))
             children.remove(context, sa, child, "peer_deleted", "the peer closed this child")
+            if not child.superseded:
+                supersede.ask_again(context, sa)
     return [Delete(protocol, tuple(spis)) for protocol, spis in closed.items()]
 
 

@@ -21,7 +21,7 @@ from ..connection import ChildConfig
 from ..context import Context
 from . import auth, children, fallback, key_exchange, twins
 from .exchange import Incoming
-from .init import NONCE_OCTETS
+from .init import MAX_RESTARTS, NONCE_OCTETS
 from .sa import IkeSa, Kind, Request, State, Task
 from .traffic import narrow
 from .transport_nat import as_seen_here
@@ -101,18 +101,23 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
 
 
 def retry_with_group(context: Context, sa: IkeSa, payloads: Payloads, task: Task) -> bool:
-    """INVALID_KE_PAYLOAD: ask again at once with the group the peer wants, once, if we allow it."""
+    """INVALID_KE_PAYLOAD: ask again at once with the group the peer wants, if we allow it.
+
+    Its definition may change meanwhile, and it wants another one then.
+    """
     error = payloads.notify(NotifyType.INVALID_KE_PAYLOAD)
-    if error is None or task.group or len(error.data) != 2:
+    if error is None or len(error.data) != 2 or task.restarts >= MAX_RESTARTS:
         return False
     group = int.from_bytes(error.data, "big")
+    if task.exchange is not None and group == task.exchange.group:
+        return False
     proposals = fallback.offer(sa, task) if task.config is not None else sa.connection.proposals
     if group not in {row.transform_id for proposal in proposals for row in proposal.ke}:
         return False
     if task.config is not None:
         children.release_spi(context, sa, task.config, task.spi)
     again = Task(task.kind, config=task.config, child=task.child, group=group, reason=task.reason, rung=task.rung)
-    again.packet, again.times = task.packet, task.times
+    again.packet, again.times, again.restarts = task.packet, task.times, task.restarts + 1
     sa.queue.insert(0, again)
     return True
 

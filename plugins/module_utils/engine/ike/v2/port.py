@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..context import Context
-from . import dispatch, handover, kernel_events, lifecycle, timers, tunnel
+from . import dispatch, handover, kernel_events, lifecycle, proof, timers, tunnel
 from .record_changes import RecordChanges
 from .sa import IkeSa
 from .snapshot import thaw
@@ -38,6 +38,7 @@ class Version2:
     deadline = staticmethod(timers.deadline)
     view = staticmethod(view)
     thaw = staticmethod(thaw)
+    resumed = staticmethod(proof.doubt_after_absence)
     changed_records = RecordChanges
 
     @staticmethod

@@ -95,6 +95,7 @@ TASK = Shape(
         "group": PLAIN,
         "rung": PLAIN,
         "times": PLAIN,
+        "restarts": PLAIN,
         "packet": optional(SELECTORS),
     },
 )

@@ -53,7 +53,7 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
         raise IkeError(NotifyType.INVALID_SYNTAX, exc.story, IKE, reason=exc.reason) from exc
     nonces = (task.nonce, payloads.one(Nonce).data)
     mine = _successor(context, sa, True, choice, shared, nonces, (task.spi, choice.spi))
-    theirs = task.their_sa if task.their_sa is not None and task.their_sa.state is not State.GONE else None
+    theirs = _theirs(task)
     if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
         mine.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
         mine.replaced_by = theirs
@@ -65,6 +65,11 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     sa.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
 
 
+def _theirs(task: Task) -> IkeSa | None:
+    """The successor that the peer's own rekey made while our request was out, if it lives."""
+    return task.their_sa if task.their_sa is not None and task.their_sa.state is not State.GONE else None
+
+
 def settle(context: Context, current: IkeSa, theirs: IkeSa) -> None:
     """The peer's successor takes over, unless it has done so already."""
     if current.replaced_by is None:
@@ -73,7 +78,8 @@ def settle(context: Context, current: IkeSa, theirs: IkeSa) -> None:
 
 def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """An error notify in place of the new IKE SA."""
-    if new_child.retry_with_group(context, sa, got.payloads, request.task):
+    # Where the peer has made its own successor meanwhile, that one counts: nothing is asked for once more.
+    if _theirs(request.task) is None and new_child.retry_with_group(context, sa, got.payloads, request.task):
         return
     error = got.payloads.error()
     story = f"the peer refused to rekey the IKE SA with {notify_name(error.type)}"

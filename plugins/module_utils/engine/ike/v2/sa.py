@@ -107,7 +107,8 @@ class Child:
 class Task:
     """One request of ours: queued, then outstanding.
 
-    :ivar not_before: when it may begin; ``group``: the key exchange group the peer insisted on.
+    :ivar not_before: when it may begin; ``group``: the key exchange group the peer insisted on; ``restarts``: how often
+        it was asked anew for that.
     :ivar rung: which of the offers for a child it makes (``fallback.py``); ``times``: how often it was put off.
     :ivar packet: (local, remote) of the packet that a further child is for, where there is one that does not take it.
     :ivar closed: SPIs that the peer closed while this was out: its answer may have been about one of them.
@@ -134,6 +135,7 @@ class Task:
     group: int = 0
     rung: int = 0
     times: int = 0
+    restarts: int = 0
     packet: tuple[Selector, Selector] | None = None
 
 

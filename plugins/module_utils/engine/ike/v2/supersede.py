@@ -18,7 +18,8 @@ from ..context import Context
 from .sa import Child, ChildState, IkeSa, Kind, Task
 from .tunnel_sas import sas_of
 
-_CARRY = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED, ChildState.ANSWERED)
+_USED = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED)
+_CARRY = (*_USED, ChildState.ANSWERED)
 Pair = tuple[Selector, Selector]
 
 
@@ -72,6 +73,16 @@ def awaited(context: Context, tunnel: str) -> list[ChildConfig]:
     ]
 
 
+def ask_again(context: Context, sa: IkeSa) -> None:
+    """What took over is closed by the peer before what it was to replace: ask for another one, if nobody does."""
+    if sa.outgoing or not sa.alive:
+        return
+    tasks = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
+    asked = {task.config.name for task in tasks if task.kind is Kind.NEW_CHILD}
+    wanted = [config for config in awaited(context, sa.connection.name) if config.name not in asked]
+    sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in wanted)
+
+
 def terms(child: Child) -> ChildConfig:
     """What a rekey of the child asks for and takes: its definition, or, where that changed, the one that it is of."""
     return child.before if child.superseded and child.before is not None else child.config
@@ -97,9 +108,23 @@ def settle(context: Context, tunnel: str) -> None:
         return
     configs, fresh = _configs(context, tunnel), _in_use(context, tunnel)
     for sa, child in old:
-        if not _depended_on(child, configs, fresh) and sa.alive and not _closing(sa, child):
+        if _depended_on(child, configs, fresh) or not sa.alive or _closing(sa, child):
+            continue
+        if _depended_on(child, configs, [one for one in fresh if _stays_beside(context, one, child)]):
+            sa.settle_at = sa.settle_at or context.now + context.settings.duplicate_pause
+        else:
             sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
             context.touch(sa)
+
+
+def _stays_beside(context: Context, fresh: Child, old: Child) -> bool:
+    """Whether the peer surely does not close a child for the very one that we are to close for it.
+
+    Of two that the ends asked for at once, for the peer maybe both of the newest definition, it closes its own where
+    that has the lowest nonce; after a while that is decided.
+    """
+    decided = context.now >= max(fresh.created, old.created) + context.settings.duplicate_pause
+    return fresh.started or not old.started or old.lowest_nonce < fresh.lowest_nonce or decided
 
 
 def is_needed(context: Context, child: Child) -> bool:
@@ -164,14 +189,21 @@ def _covers(child: Child, pair: Pair) -> bool:
 
 def older_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether older children of the same peer carry packets that are also this one's."""
-    return any(
-        other.number < child.number
-        and other.state in (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED)
-        and (other.superseded or (other.config.reqid == child.config.reqid and one.remote_id == sa.remote_id))
-        and _overlap(other, child)
-        for one in sas_of(context, sa.connection.name)
-        for other in one.children.values()
-    )
+    return any(other.number < child.number and _overlap(other, child) for other in _in_use_beside(context, sa, child))
+
+
+def newer_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
+    """Whether a newer child of the same peer carries all packets of this one."""
+    return any(other.number > child.number and covers(other, child) for other in _in_use_beside(context, sa, child))
+
+
+def _in_use_beside(context: Context, sa: IkeSa, child: Child) -> Iterator[Child]:
+    """Other children of the same peer that send, of the same definition or of one before."""
+    for one in sas_of(context, sa.connection.name):
+        for other in one.children.values():
+            related = other.superseded or (other.config.reqid == child.config.reqid and one.remote_id == sa.remote_id)
+            if other is not child and related and other.state in _USED:
+                yield other
 
 
 def _overlap(one: Child, other: Child) -> bool:

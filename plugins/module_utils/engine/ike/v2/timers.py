@@ -9,7 +9,7 @@ from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
 from ..context import Context
 from ..timers import NEVER
-from . import beside, children, lifecycle, twins
+from . import beside, children, lifecycle, proof, twins
 from .exchange import last_word, retransmit
 from .features import fragmentation
 from .sa import Child, ChildState, IkeSa, Kind, State, Task
@@ -148,7 +148,7 @@ def _child(context: Context, sa: IkeSa, child: Child) -> None:
         start_rekey(sa, child)
     elif child.proof_at and context.now >= child.proof_at and sa.request is None:
         child.proof_at = NEVER
-        sa.queue.append(Task(Kind.INFORM, reason=children.PROOF))
+        sa.queue.append(Task(Kind.INFORM, reason=proof.PROOF))
 
 
 def start_rekey(sa: IkeSa, child: Child) -> None:
