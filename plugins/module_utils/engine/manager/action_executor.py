@@ -25,7 +25,7 @@ from ..ike.actions import (
     ResetPolicies,
     Send,
 )
-from .desired_policies import LEFT, POINTED, RECEIVES, SENDS, Claimant, DesiredPolicies
+from .desired_policies import CLOSING, LEFT, POINTED, RECEIVES, SENDS, Claimant, DesiredPolicies
 from .host import KernelHost
 from .log import Log
 from .sockets import Ports
@@ -74,8 +74,11 @@ class ActionExecutor:
     def perform(self, actions: Iterable[Action]) -> list[InstallFailed]:
         """Do all of them; what the protocol engine has to be told of those that failed."""
         failures: dict[int, InstallFailed] = {}
-        for action in actions:
-            if isinstance(action, Send):
+        todo = list(actions)
+        for action, following in zip(todo, [*todo, None][1:], strict=True):
+            if isinstance(action, PointPolicies) and isinstance(following, PointPolicies):
+                self._prefer(action.child)  # nothing is sent by it where the next one stands before it
+            elif isinstance(action, Send):
                 self._send(action)
             elif isinstance(action, Report):
                 # A child that could not be installed never came up, whatever was planned.
@@ -131,10 +134,13 @@ class ActionExecutor:
             self._log.warning(f"no route for child {child.child}: {exc}", tunnel=child.tunnel)
 
     def _point_policies(self, child: ChildSa) -> None:
+        self._prefer(child)
+        self._settle(claimant(child))
+
+    def _prefer(self, child: ChildSa) -> None:
         self._policies.claim(claimant(child), self._policies.first_rank(), self._owned(child), True)
         claim = self._policies.of(claimant(child))
         self._policies.look_again(claim.policies if claim is not None else ())
-        self._settle(claimant(child))
 
     def _remove_sas(self, child: ChildSa) -> None:
         # The policies leave them first: for others that live, or without an SA, until it is said what becomes of them.
@@ -198,6 +204,11 @@ def claimant(child: ChildSa) -> Claimant:
 def sends(child: ChildSa) -> tuple[int, int]:
     """The rank of a child that sends: the newest one stands, unless an older one is told to."""
     return SENDS, child.number * POINTED
+
+
+def closes(child: ChildSa) -> tuple[int, int]:
+    """The rank of a child whose Delete is out: every other one that sends stands before it."""
+    return SENDS, child.number - CLOSING
 
 
 def _without_sas(child: ChildSa) -> ChildSa:

@@ -24,7 +24,7 @@ from ..kernel.changes import POLICIES
 from ..kernel.policies import packet_selectors
 from ..kernel.registry import Child
 from ..kernel.values import Policy, SaState
-from .action_executor import claimant, sends
+from .action_executor import claimant, closes, sends
 from .desired_policies import RECEIVES, place_of
 from .journal import Kept
 from .losses import Name, ends_of, inbound, lost_policies, outbound
@@ -200,9 +200,14 @@ def _names(row: Stored) -> Iterator[tuple[str, str]]:
 def _claim(runtime: Runtime) -> None:
     """The policies that the children have, before anything else can be wanted in their place."""
     for child in _children(runtime):
-        rank = (RECEIVES, 0) if child.stage is ChildStage.RECEIVING else sends(child.sa)
-        runtime.policies.claim(claimant(child.sa), rank, _owned(runtime, child.sa), True)
+        runtime.policies.claim(claimant(child.sa), _rank(child), _owned(runtime, child.sa), True)
     runtime.policies.trust()
+
+
+def _rank(child: ChildView) -> tuple[int, int]:
+    if child.stage is ChildStage.RECEIVING:
+        return RECEIVES, 0
+    return closes(child.sa) if child.stage is ChildStage.ENDING else sends(child.sa)
 
 
 def _keep_what_is_left(runtime: Runtime, rows: Mapping[str, Stored]) -> None:

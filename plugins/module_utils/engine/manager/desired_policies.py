@@ -36,6 +36,7 @@ Claimant = tuple[object, ...]
 # holds a place as well, but has its packets go where a wider child of the same tunnel takes them.
 RECEIVES, LEFT, YIELDS, HOLDS, SENDS = range(5)
 _FRESH_AUDITS = 2  # of everything, each minute, for which the peer may still send by a wider child
+CLOSING = 1 << 62  # above every number of a Child SA: how far those that are being closed rank behind
 POINTED = 1000  # ranks between a Child SA and the next newer one, for those that are told to send in their place
 
 

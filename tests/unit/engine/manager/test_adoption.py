@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from engine.child_sa import ChildSa
 from engine.definition.parsing import parse_definition
+from engine.ike.actions import Path
 from engine.ike.records import RecordKey
 from engine.ike.settings import Settings
 from engine.ike.v2.snapshot import freeze
@@ -255,6 +256,26 @@ def test_any_part_of_an_installation_may_have_been_done(world, whole):
     theirs = set(world.right.host.gateway.sas)
     assert theirs == set(world.sas), "the same SPIs at both ends"
     assert world.left.counts["child_down"] == world.right.counts["child_down"] == 0
+
+
+def test_what_is_being_closed_sends_no_more_though_it_is_the_newest(world):
+    """Its Delete is out: the peer receives on it no more, or soon will not."""
+    world.left.act(world.left.endpoint.rekey("t", world.now, ["lan"]))
+    for _unused in range(2):
+        datagram, path = world.wire.flying.pop(0)
+        there = Path(path.remote_address, path.remote_port, path.local_address, path.local_port, path.natt)
+        world.wire.at[path.remote_address].datagram(datagram, there)
+    world.wire.flying.clear()
+    records = _records(world)
+    window, old, new = (records[key] for part in ("window", "child") for key in sorted(records) if key.part == part)
+    assert (old["state"], new["state"], window["task"]["child"]) == ("deleting", "installed", old["number"])
+    old["state"], new["state"], window["task"]["child"] = "installed", "deleting", new["number"]
+    world.left.journal.keep(records, [])
+    left = world.restart()
+    assert set(outbound(left).values()) == {old["sa"]["spi_out"]}
+    old["state"] = "deleting"
+    left.journal.keep(records, [])
+    assert set(outbound(world.restart()).values()) == {new["sa"]["spi_out"]}, "no other sends"
 
 
 class Killed(Exception):
