@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 PROTECTED = ("10.0.0.0/8",)
 ARRIVES, LEAVES = 0, 4  # PACKET_HOST, PACKET_OUTGOING: packet(7)
-_ALL_PROTOCOLS = 0x0003
+ALL_PROTOCOLS = 0x0003  # of packet sockets
 _NEWNET = 0x40000000
 _SAMPLES = 20
 _ECHO_REPLY, _ECHO = 0, 8
@@ -56,11 +56,12 @@ def namespace(name: str) -> Enter:
 
 
 class Seen(NamedTuple):
-    """A packet in clear: when (seconds since the watch began), and its ends."""
+    """A packet in clear: when (seconds since the watch began), its ends, and when by the wall clock."""
 
     at: float
     source: str
     destination: str
+    wall: float
 
 
 class Watch:
@@ -81,9 +82,9 @@ class Watch:
         self._networks = [ipaddress.ip_network(network) for network in networks]
         self._began = time.monotonic()
         with enter():
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL_PROTOCOLS))
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL_PROTOCOLS))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-        self._socket.bind((device, _ALL_PROTOCOLS))
+        self._socket.bind((device, ALL_PROTOCOLS))
         self._socket.settimeout(0.2)
         self._ended = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -117,7 +118,9 @@ class Watch:
         if any(end.version == network.version and end in network for end in ends for network in self._networks):
             self.count += 1
             if len(self.seen) < _SAMPLES:
-                self.seen.append(Seen(round(time.monotonic() - self._began, 3), str(ends[0]), str(ends[1])))
+                self.seen.append(
+                    Seen(round(time.monotonic() - self._began, 3), str(ends[0]), str(ends[1]), time.time())
+                )
 
 
 @contextmanager
@@ -138,7 +141,7 @@ class Flood:
 
     An interrupted ping(8) counts what is on its way as lost.
 
-    :ivar sent: how many so far. :ivar open: the numbers of those without an answer.
+    :ivar sent: how many so far. :ivar open: the numbers of those without an answer, with the time they were sent.
     """
 
     _numbers = itertools.count(os.getpid())
@@ -146,7 +149,7 @@ class Flood:
     def __init__(self, enter: Enter, source: str, target: str, pause: float = 0.01) -> None:
         self.name = f"{source} to {target}"
         self.sent = 0
-        self.open: set[int] = set()
+        self.open: dict[int, float] = {}
         self._pause = pause
         self._identity = next(self._numbers) & 0xFFFF
         self._ended = False
@@ -181,7 +184,7 @@ class Flood:
     def _send(self) -> None:
         number = self.sent
         self.sent += 1
-        self.open.add(number)
+        self.open[number] = time.time()
         body = struct.pack("!HHI", self._identity, number & 0xFFFF, number) + _FILLING
         head = struct.pack("!BBH", _ECHO, 0, 0)
         # A packet that cannot be sent is lost, too.
@@ -200,7 +203,7 @@ class Flood:
             if len(octets) >= _HEAD.size:
                 kind, _code, _sum, identity, _sequence, number = _HEAD.unpack_from(octets)
                 if (kind, identity) == (_ECHO_REPLY, self._identity):
-                    self.open.discard(number)
+                    self.open.pop(number, None)
 
 
 def _checksum(octets: bytes) -> int:

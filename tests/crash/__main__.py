@@ -7,7 +7,8 @@ Between two namespaces stands a tunnel whose ends are redefined all the time, so
 of networks are always under way, begun by either end. A ping of 100 packets a second passes through it. Either
 manager, or both, are killed: after a random number of things done (see mortal_manager.py), from the first one of their
 start on, or at a random time. After each kill both ends must agree on their SAs again, and the IKE SA must still
-descend from the first one; not one packet may be lost, and none may leave in clear.
+descend from the first one; not one packet may be lost, and none may leave in clear. What fails is told with all that
+happened around it at both ends (see evidence.py).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 from tests.packet_watch import Flood, Watch, namespace
 
 from . import ENGINE, ROOT
+from .evidence import Evidence, Scene, Span, spans_of
 
 from engine.errors import EngineError  # isort: skip
 from engine.manager.client import Client  # isort: skip
@@ -37,14 +39,23 @@ IKE = (
 )
 ESP = (["aes256gcm16-x25519", "aes128gcm16-x25519"], ["aes128gcm16-x25519", "aes256gcm16-x25519"])
 ROUND = 25  # kills, after which the packets are counted
-PATIENCE = 60.0
-NEVER_AGAIN = re.compile(r"(?:ike down|ike failed|child down|child failed|internal error|set up anew).*")
+# How fast things are is the machine's affair, which may be a busy one; these only end what hangs.
+PATIENCE = 900.0  # seconds until a manager serves or answers
+LOOKS = 600  # at both ends, with a tenth of a second between them, until they agree
+NEVER_AGAIN = re.compile(r"ike down|ike failed|child down|child failed|internal error|set up anew")
 # A collision of rekeys makes IKE SAs that never carried anything; their end is told too.
 HARMLESS = re.compile(r"reason=(peer_deleted|replaced|stopped) ")
 
 
 class Failed(Exception):
-    """Something was lost."""
+    """Something was lost.
+
+    :ivar spans: when; nothing for just now.
+    """
+
+    def __init__(self, problem: str, spans: list[Span] | None = None) -> None:
+        super().__init__(problem)
+        self.spans = spans
 
 
 class End:
@@ -55,7 +66,15 @@ class End:
         self.space = f"crash{number}"
         self.log = folder / "log"
         self.lives = 0
+        self.established = self.rekeys = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self._told = 0
         folder.mkdir()
+
+    @property
+    def scene(self) -> Scene:
+        """Where to observe it."""
+        return Scene(f"end {self.number}", self.space, f"v{self.number}", self.log)
 
     def start(self, steps: int) -> None:
         """Start the manager, which is to kill itself after so many steps; 0 for not at all."""
@@ -69,16 +88,18 @@ class End:
 
     def kill(self) -> None:
         """Kill it, if it is not dead yet."""
+        if self.process is None:
+            return
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def serves(self) -> bool:
         """Wait until it serves; False when it has died instead."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+        began = time.time()
+        while time.time() < began + PATIENCE:
             if self.process.poll() is not None:
                 if self.process.returncode != -signal.SIGKILL:
-                    raise Failed(f"end {self.number} ended with {self.process.returncode}: {self.tail()}")
+                    raise Failed(f"end {self.number} ended with {self.process.returncode}")
                 return False
             try:
                 self.call("log.level")
@@ -86,7 +107,7 @@ class End:
                 time.sleep(0.02)
             else:
                 return True
-        raise Failed(f"end {self.number} does not serve: {self.tail()}")
+        raise Failed(f"end {self.number} does not serve", [Span(began, began)])
 
     def call(self, method: str, **params: Any) -> Any:
         """Call a method of the manager."""
@@ -128,9 +149,13 @@ class End:
         blocks = re.split(r"\n(?=src)", text)
         return {match[1] for block in blocks if "aead" in block and (match := re.search(r"spi (0x[0-9a-f]{8})", block))}
 
-    def tail(self) -> str:
-        """The end of the log."""
-        return self.log.read_text()[-10000:]
+    def news(self) -> list[str]:
+        """The lines that came into its log since the last call."""
+        with self.log.open() as log:
+            log.seek(self._told)
+            lines = log.readlines()
+            self._told = log.tell()
+        return lines
 
 
 def lay_wire() -> None:
@@ -160,8 +185,8 @@ def ping() -> Flood:
 
 def agree(ends: tuple[End, End], kill: str) -> None:
     """Both ends have the same IKE SA and Child SAs, and the kernels have these and no others."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
+    began, state = time.time(), ""
+    for _look in range(LOOKS):
         try:
             (ike1, sas1), (ike2, sas2) = (end.sas() for end in ends)
             if len(ike1) == 1 and ike1 == ike2 and sas1 and sas1 == {(out, into) for into, out in sas2}:
@@ -172,9 +197,8 @@ def agree(ends: tuple[End, End], kill: str) -> None:
         except (EngineError, OSError):
             state = "one of them is dead"
             revive(ends, 0)
-        if time.monotonic() > deadline:
-            raise Failed(f"after {kill} the ends do not agree: {state}\n{ends[0].tail()}\n----\n{ends[1].tail()}")
         time.sleep(0.1)
+    raise Failed(f"after {kill} the ends do not agree: {state}", [Span(began, began)])
 
 
 def revive(ends: tuple[End, End], steps: int) -> None:
@@ -189,24 +213,29 @@ def revive(ends: tuple[End, End], steps: int) -> None:
 
 def check_logs(ends: tuple[End, End]) -> None:
     """The first IKE SA was the only one that was set up, and no child was ever without a successor."""
-    both = "\n----\n".join(end.tail() for end in ends)
     for end in ends:
-        text = end.log.read_text()
-        if text.count("ike established") > 1:
-            raise Failed(f"end {end.number} set up another IKE SA:\n{both}")
-        for line in NEVER_AGAIN.findall(text):
-            if not HARMLESS.search(f"{line} "):
-                raise Failed(f"end {end.number}: {line}\n{both}")
+        for line in end.news():
+            at, _stamp, level, text = (*line.rstrip().split(" ", 3), "", "", "")[:4]
+            if level not in ("info", "warning", "error"):
+                continue
+            end.established += text.startswith("ike established")
+            end.rekeys += " rekeyed " in text
+            if end.established > 1:
+                raise Failed(f"end {end.number} set up another IKE SA", [Span(float(at), float(at))])
+            if NEVER_AGAIN.search(text) and not HARMLESS.search(f"{text} "):
+                raise Failed(f"end {end.number}: {text}", [Span(float(at), float(at))])
 
 
-def one_kill(ends: tuple[End, End], chance: random.Random) -> str:
+def one_kill(ends: tuple[End, End], chance: random.Random, evidence: Evidence) -> str:
     """Set something going, kill, start again; what was done."""
     victims = chance.choice([ends[:1], ends[1:], ends])
     # Who is to kill itself has to be started for it: the kill of the time before did that.
     for end in ends:
         if chance.random() < 0.7:
+            variant = chance.randrange(8)
+            evidence.note(f"end {end.number} is told variant {variant}")
             try:
-                end.apply("active" if end.number == 1 else "present", chance.randrange(8))
+                end.apply("active" if end.number == 1 else "present", variant)
             except (EngineError, OSError, ConnectionError):
                 continue  # it died of it, which is what it is here for
     time.sleep(chance.choice([0.0, 0.01, 0.05, 0.2]) * chance.random())
@@ -214,58 +243,100 @@ def one_kill(ends: tuple[End, End], chance: random.Random) -> str:
     for end in victims:
         how.append(f"end {end.number} {'itself' if end.process.poll() is not None else 'by time'}")
         end.kill()
+    evidence.note(f"dead: {', '.join(how)}")
     revive(ends, chance.choice([0, chance.randint(1, 40), chance.randint(10, 200)]))
+    evidence.note("both serve")
     return ", ".join(how)
 
 
-def run(kills: int, seed: int, folder: Path) -> None:
-    """Kill so often.
+class Trial:
+    """Two ends, the packets between them, and the kills.
 
-    :raises Failed: something was lost.
+    :ivar kills: so many so far; ``packets``: of the floods that have ended.
     """
-    chance = random.Random(seed)
-    lay_wire()
-    ends = End(1, folder / "1"), End(2, folder / "2")
-    for end in ends:
-        end.start(0)
-        if not end.serves():
-            raise Failed("it died of nothing")
-    pings = None
-    watches = [Watch(namespace(end.space), f"v{end.number}") for end in ends]
-    try:
-        ends[1].apply("present", 0)
-        ends[0].apply("active", 0)
-        agree(ends, "the start")
-        began, packets = time.monotonic(), 0
-        pings = ping()
-        while (done := sum(end.lives for end in ends) - 2) < kills:
-            how = one_kill(ends, chance)
-            agree(ends, how)
-            if (sum(end.lives for end in ends) - 2) // ROUND > done // ROUND:
-                sent, lost = pings.end()
-                packets += sent
-                check_logs(ends)
-                print(
-                    f"{sum(end.lives for end in ends) - 2:5} kills, {packets:7} packets, {lost} lost,"
-                    f" {sum(watch.count for watch in watches)} in clear,"
-                    f" {time.monotonic() - began:6.0f} s",
-                    flush=True,
-                )
-                clear = [seen for watch in watches for seen in watch.seen]
-                if clear:
-                    raise Failed(f"in clear: {clear}\n{ends[0].tail()}\n{ends[1].tail()}")
-                if lost:
-                    raise Failed(f"{lost} of {sent} packets were lost\n{ends[0].tail()}\n{ends[1].tail()}")
-                pings = ping()
-        rekeys = sum(end.log.read_text().count("rekeyed") for end in ends)
-        print(f"nothing was lost, and nothing was in clear; {rekeys} rekeys were reported meanwhile", flush=True)
-    finally:
-        if pings is not None:
-            pings.kill()
-        for watch in watches:
-            watch.close()
-        for end in ends:
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.packets = 0
+        self._chance = random.Random(seed)
+        self._ends = End(1, folder / "1"), End(2, folder / "2")
+        self._evidence = Evidence(
+            [Scene(f"end {end.number}", end.space, f"v{end.number}", end.log) for end in self._ends]
+        )
+        self._watches = [Watch(namespace(end.space), f"v{end.number}") for end in self._ends]
+        self._flood: Flood | None = None
+        self._began = time.monotonic()
+
+    @property
+    def kills(self) -> int:
+        return sum(end.lives for end in self._ends) - len(self._ends)
+
+    def begin(self) -> None:
+        """Bring the tunnel up."""
+        for end in self._ends:
+            end.start(0)
+            if not end.serves():
+                raise Failed("it died of nothing")
+        self._ends[1].apply("present", 0)
+        self._ends[0].apply("active", 0)
+        agree(self._ends, "the start")
+
+    def go_on(self, kills: int) -> None:
+        """Kill so often, and look at what became of the packets."""
+        self._flood = flood = ping()
+        goal = self.kills + kills
+        while self.kills < goal:
+            how = one_kill(self._ends, self._chance, self._evidence)
+            agree(self._ends, how)
+            self._evidence.note("both agree")
+        sent, lost = flood.end()
+        self.packets += sent
+        check_logs(self._ends)
+        clear = [seen for watch in self._watches for seen in watch.seen]
+        passed = time.monotonic() - self._began
+        counts = f"{lost} lost, {sum(watch.count for watch in self._watches)} in clear"
+        print(f"{self.kills:5} kills, {self.packets:7} packets, {counts}, {passed:6.0f} s", flush=True)
+        if clear:
+            raise Failed(f"in clear: {clear}", [Span(seen.wall, seen.wall) for seen in clear])
+        if lost:
+            raise Failed(f"{lost} of {sent} packets were lost")
+
+    @property
+    def rekeys(self) -> int:
+        """How many rekeys were reported."""
+        return sum(end.rekeys for end in self._ends)
+
+    def story(self, spans: list[Span] | None) -> str:
+        """What happened then and while packets were lost, or just now."""
+        if self._flood is not None:
+            self._flood.kill()
+        spans = [*(spans or ()), *(spans_of(self._flood.open) if self._flood else ())]
+        return self._evidence.story(spans or [Span(time.time(), time.time())])
+
+    def close(self) -> None:
+        """End everything."""
+        if self._flood is not None:
+            self._flood.kill()
+        for one in (*self._watches, self._evidence):
+            one.close()
+        for end in self._ends:
             end.kill()
+
+
+def run(kills: int, seed: int, folder: Path) -> int:
+    """Kill so often; the exit status."""
+    lay_wire()
+    trial = Trial(seed, folder)
+    try:
+        trial.begin()
+        while (left := kills - trial.kills) > 0:
+            trial.go_on(min(left, ROUND))
+    except Failed as failure:
+        print(f"FAILED: {failure}\n{trial.story(failure.spans)}\nFAILED: {failure}", flush=True)
+        return 1
+    finally:
+        trial.close()
+    print(f"nothing was lost, and nothing was in clear; {trial.rekeys} rekeys were reported meanwhile", flush=True)
+    return 0
 
 
 def main() -> int:
@@ -280,12 +351,7 @@ def main() -> int:
         # Compiled once, outside of the tree: a manager is started a thousand times.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = f"{folder}/compiled"
-        try:
-            run(arguments.kills, arguments.seed, Path(folder))
-        except Failed as failure:
-            print(f"FAILED: {failure}", flush=True)
-            return 1
-    return 0
+        return run(arguments.kills, arguments.seed, Path(folder))
 
 
 if __name__ == "__main__":

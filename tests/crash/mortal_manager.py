@@ -12,11 +12,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 from . import ENGINE  # noqa: F401  # pylint: disable=unused-import  # makes the engine importable
+from .evidence import describe_frame
 
 from engine.ike.settings import Settings  # isort: skip
 from engine.kernel.client import XfrmClient  # isort: skip
@@ -41,38 +43,73 @@ DOINGS: tuple[tuple[type, str], ...] = (
 PATIENT = partial(Settings, suspicious_tries=1000)
 
 
+class Stamped:
+    """Lines of text with the time before each, as :mod:`.evidence` reads it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write whole lines."""
+        now = f"{time.time():.6f}"
+        self._stream.write("".join(f"{now} {line}\n" for line in text.splitlines() if line))
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._stream.flush()
+
+
 class Fuse:
     """Counts steps down."""
 
     def __init__(self, steps: int) -> None:
         self._left = steps
 
-    def step(self) -> None:
+    def step(self, where: str) -> None:
         """One more; the last one is the end."""
         self._left -= 1
         if self._left == 0:
+            _tell(f"killed {where}")
             os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, doing: Callable[..., Any]) -> Callable[..., Any]:
         """The same, with a step before and one after it."""
 
         def stepped(*arguments: Any, **more: Any) -> Any:
-            self.step()
+            self.step(f"before {doing.__qualname__}")
             try:
                 return doing(*arguments, **more)
             finally:
-                self.step()
+                self.step(f"after {doing.__qualname__}")
 
         return stepped
 
 
+def told(write: Callable[[Journal, bytes], int]) -> Callable[[Journal, bytes], int]:
+    """The same, telling in the log what it writes."""
+
+    def writing(journal: Journal, payload: bytes) -> int:
+        for line in describe_frame(payload):
+            _tell(f"journal {line}")
+        return write(journal, payload)
+
+    return writing
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def main() -> int:
     """Run the manager until its time has come."""
+    sys.stderr = Stamped(sys.stderr)
     fuse = Fuse(int(sys.argv[1]))
+    Journal._write = told(Journal._write)
     for owner, name in DOINGS:
         setattr(owner, name, fuse.around(getattr(owner, name)))
     service.Settings = PATIENT
-    return command.main(["manager", *sys.argv[2:]])
+    return command.main(["manager", "--log-level", "debug", *sys.argv[2:]])
 
 
 if __name__ == "__main__":
