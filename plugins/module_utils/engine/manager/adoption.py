@@ -10,78 +10,98 @@ are needed are not touched. Where there is no journal nothing is known of any SA
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from ..child_sa import ChildSa
 from ..definition.difference import changes
 from ..errors import EngineError
 from ..ike.action_codec import thaw_actions
 from ..ike.actions import Acquire, Action, Expire, InstallInbound, InstallOutbound, PointPolicies
+from ..ike.endpoint import Endpoint
 from ..ike.views import ChildStage, ChildView
 from ..kernel.changes import POLICIES
 from ..kernel.policies import packet_selectors
 from ..kernel.registry import Child
 from ..kernel.values import Policy, SaState
-from .action_executor import claimant, closes, sends
-from .desired_policies import RECEIVES, place_of
-from .journal import Kept
+from .action_executor import ActionExecutor, claimant, closes, sends
+from .desired_policies import RECEIVES, DesiredPolicies, place_of
+from .host import KernelHost
+from .journal import Journal, Kept
+from .log import Log
 from .losses import Name, ends_of, inbound, lost_policies, outbound
 from .plan import Step
 from .renames import renames
+from .repairs import Repairs
 from .states import needed
 from .store import Put, Stored
-
-if TYPE_CHECKING:
-    from .runtime import Runtime
+from .tunnels import Act, Tunnels
 
 
-def adopt(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
+class Successor(NamedTuple):
+    """The parts of the process that goes on.
+
+    :ivar act: performs actions of the protocol engine. :ivar clock: the time in seconds, monotonic.
+    """
+
+    endpoint: Endpoint
+    tunnels: Tunnels
+    policies: DesiredPolicies
+    repairs: Repairs
+    executor: ActionExecutor
+    host: KernelHost
+    journal: Journal
+    log: Log
+    act: Act
+    clock: Callable[[], float]
+
+
+def adopt(successor: Successor, rows: Mapping[str, Stored], kept: Kept) -> None:
     """Go on where the process before ended.
 
     :param rows: the database; ``kept``: the journal.
     :raises EngineError: the kernel cannot be used.
     """
     for row in kept.rows.values():
-        runtime.tunnels.resume(row)
-    pending, problems = runtime.endpoint.resume(kept.records, runtime.clock())
-    _claim(runtime)
+        successor.tunnels.resume(row)
+    pending, problems = successor.endpoint.resume(kept.records, successor.clock())
+    _claim(successor)
     for tunnel, problem in problems.items():
-        runtime.log.warning("its state cannot be used, it is set up anew", tunnel=tunnel, problem=problem)
-    _do_again(runtime, kept.undone)
-    runtime.act(pending)
-    _let_go_unknown(runtime, rows, kept)
-    _catch_up(runtime)
-    _keep_what_is_left(runtime, rows)
-    _carry_on(runtime, rows, kept)
-    _tidy(runtime)
-    _answer_waiting_packets(runtime)
-    sas = runtime.endpoint.counts().ike
+        successor.log.warning("its state cannot be used, it is set up anew", tunnel=tunnel, problem=problem)
+    _do_again(successor, kept.undone)
+    successor.act(pending)
+    _let_go_unknown(successor, rows, kept)
+    _catch_up(successor)
+    _keep_what_is_left(successor, rows)
+    _carry_on(successor, rows, kept)
+    _tidy(successor)
+    _answer_waiting_packets(successor)
+    sas = successor.endpoint.counts().ike
     if sas:
-        runtime.log.info("went on with what the manager before had", ike_sas=sas)
+        successor.log.info("went on with what the manager before had", ike_sas=sas)
 
 
-def _children(runtime: Runtime) -> list[ChildView]:
-    return [child for sa in runtime.endpoint.sas() for child in sa.children]
+def _children(successor: Successor) -> list[ChildView]:
+    return [child for sa in successor.endpoint.sas() for child in sa.children]
 
 
 # What was about to be done
 
 
-def _do_again(runtime: Runtime, undone: list[list[object]]) -> None:
+def _do_again(successor: Successor, undone: list[list[object]]) -> None:
     """Do what the process before may not have got round to; some of it, or all, is done."""
-    living = {child.number: child.sa for child in _children(runtime)}
+    living = {child.number: child.sa for child in _children(successor)}
     try:
         actions = thaw_actions(undone, living.get)
     except (LookupError, TypeError, ValueError) as exc:
         # What the kernel lacks shows below; peers repeat their requests, and we ours.
-        runtime.log.warning("what was about to be done cannot be read", problem=str(exc))
+        successor.log.warning("what was about to be done cannot be read", problem=str(exc))
         return
-    standing = _standing(runtime)
+    standing = _standing(successor)
     todo = [action for each in actions if (action := _left_of(each, standing)) is not None]
-    for failure in runtime.executor.perform(todo):
-        runtime.act(runtime.endpoint.kernel_event(failure, runtime.clock()))
+    for failure in successor.executor.perform(todo):
+        successor.act(successor.endpoint.kernel_event(failure, successor.clock()))
 
 
 def _left_of(action: Action, standing: set[Name]) -> Action | None:
@@ -97,22 +117,22 @@ def _name(sa: SaState) -> Name:
     return sa.destination, sa.protocol, sa.spi
 
 
-def _standing(runtime: Runtime) -> set[Name]:
-    return {_name(sa) for sa in runtime.host.gateway.held_sas() if not sa.larval}
+def _standing(successor: Successor) -> set[Name]:
+    return {_name(sa) for sa in successor.host.gateway.held_sas() if not sa.larval}
 
 
 # What the kernel did meanwhile
 
 
-def _catch_up(runtime: Runtime) -> None:
+def _catch_up(successor: Successor) -> None:
     """The events that nobody heard: SAs that reached a hard limit and are gone, and soft limits that are passed."""
-    standing = {_name(sa): sa for sa in runtime.host.gateway.held_sas() if not sa.larval}
-    for child in _children(runtime):
+    standing = {_name(sa): sa for sa in successor.host.gateway.held_sas() if not sa.larval}
+    for child in _children(successor):
         # One that is gone is found when all is compared at last.
         held = [sa for end in ends_of(child) if (sa := standing.get(end)) is not None]
         if any(_beyond_soft_limit(child.sa, one) for one in held):
             event = Expire(child.sa.local_address, child.sa.protocol, child.sa.spi_in, False)
-            runtime.act(runtime.endpoint.kernel_event(event, runtime.clock()))
+            successor.act(successor.endpoint.kernel_event(event, successor.clock()))
 
 
 def _beyond_soft_limit(child: ChildSa, sa: SaState) -> bool:
@@ -120,19 +140,19 @@ def _beyond_soft_limit(child: ChildSa, sa: SaState) -> bool:
     return 0 < limits.soft_bytes <= sa.bytes or 0 < limits.soft_packets <= sa.packets
 
 
-def _answer_waiting_packets(runtime: Runtime) -> None:
+def _answer_waiting_packets(successor: Successor) -> None:
     """The packets that wait for an SA, and that nobody heard of."""
-    for sa in runtime.host.gateway.held_sas():
+    for sa in successor.host.gateway.held_sas():
         if sa.hold:
-            runtime.tunnels.acquired(Acquire(sa.reqid, *packet_selectors(sa.selector)))
+            successor.tunnels.acquired(Acquire(sa.reqid, *packet_selectors(sa.selector)))
 
 
 # What the database says
 
 
-def _carry_on(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
+def _carry_on(successor: Successor, rows: Mapping[str, Stored], kept: Kept) -> None:
     """From the tunnels as they were in operation to those of the database, as if it changed only now."""
-    tunnels = runtime.tunnels
+    tunnels = successor.tunnels
     fresh: dict[str, Stored | None] = {}
     gone = {name: before for name, before in kept.rows.items() if name not in rows}
     made = [
@@ -161,7 +181,7 @@ def _carry_on(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
             tunnels.retry.succeeded(name)
         tunnels.settle_numbers(name)
     if fresh:
-        runtime.journal.keep_rows(fresh)
+        successor.journal.keep_rows(fresh)
 
 
 def _difference(before: Stored, row: Stored, running: frozenset[str]) -> Step:
@@ -180,28 +200,28 @@ def _difference(before: Stored, row: Stored, running: frozenset[str]) -> Step:
 # What nobody needs
 
 
-def _let_go_unknown(runtime: Runtime, rows: Mapping[str, Stored], kept: Kept) -> None:
+def _let_go_unknown(successor: Successor, rows: Mapping[str, Stored], kept: Kept) -> None:
     """Remove what belongs to no tunnel any more: it would stand in the way of those there are."""
     defined = {(name, child) for row in (*kept.rows.values(), *rows.values()) for name, child in _names(row)}
-    registry = runtime.host.registry
+    registry = successor.host.registry
     keep = {reqid for reqid, names in registry.children().items() if (names.tunnel, names.child) in defined}
-    keep |= {child.sa.reqid for child in _children(runtime)}
-    sas, policies = runtime.host.gateway.cleanup(frozenset(keep))
+    keep |= {child.sa.reqid for child in _children(successor)}
+    sas, policies = successor.host.gateway.cleanup(frozenset(keep))
     for reqid in registry.children().keys() - keep:
         registry.forget(reqid)
     if sas or policies:
-        runtime.log.info("removed what no tunnel has", sas=sas, policies=policies)
+        successor.log.info("removed what no tunnel has", sas=sas, policies=policies)
 
 
 def _names(row: Stored) -> Iterator[tuple[str, str]]:
     return ((row.name, child) for child in row.children)
 
 
-def _claim(runtime: Runtime) -> None:
+def _claim(successor: Successor) -> None:
     """The policies that the children have, before anything else can be wanted in their place."""
-    for child in _children(runtime):
-        runtime.policies.claim(claimant(child.sa), _rank(child), _owned(runtime, child.sa), True)
-    runtime.policies.trust()
+    for child in _children(successor):
+        successor.policies.claim(claimant(child.sa), _rank(child), _owned(successor, child.sa), True)
+    successor.policies.trust()
 
 
 def _rank(child: ChildView) -> tuple[int, int]:
@@ -210,63 +230,63 @@ def _rank(child: ChildView) -> tuple[int, int]:
     return closes(child.sa) if child.stage is ChildStage.ENDING else sends(child.sa)
 
 
-def _keep_what_is_left(runtime: Runtime, rows: Mapping[str, Stored]) -> None:
+def _keep_what_is_left(successor: Successor, rows: Mapping[str, Stored]) -> None:
     """What holds the place of a child goes on to do so, whatever is wanted of it, until its tunnel is stopped.
 
     Where its definition cannot be read, that policy itself is all that tells which place it is.
     """
-    for policy in runtime.host.gateway.held_policies():
-        names = runtime.host.registry.names(policy.reqid)
-        if names is None or runtime.policies.claims_at(place_of(policy)):
+    for policy in successor.host.gateway.held_policies():
+        names = successor.host.registry.names(policy.reqid)
+        if names is None or successor.policies.claims_at(place_of(policy)):
             continue
         row = rows.get(names.tunnel)
         if row is not None and row.unreadable and row.wanted != "inactive":
-            _hold_found(runtime, policy, names)
+            _hold_found(successor, policy, names)
         else:
-            runtime.tunnels.traps.leave(names.tunnel, [names.child])
+            successor.tunnels.traps.leave(names.tunnel, [names.child])
 
 
-def _hold_found(runtime: Runtime, policy: Policy, names: Child) -> None:
+def _hold_found(successor: Successor, policy: Policy, names: Child) -> None:
     try:
-        runtime.tunnels.found.hold(policy, names)
+        successor.tunnels.found.hold(policy, names)
     except EngineError as exc:
-        runtime.log.error(f"what was found in the kernel cannot be held: {exc}", tunnel=names.tunnel)
+        successor.log.error(f"what was found in the kernel cannot be held: {exc}", tunnel=names.tunnel)
 
 
-def _tidy(runtime: Runtime) -> None:
+def _tidy(successor: Successor) -> None:
     """Leave in the kernel what is needed and nothing else; put right what points to nowhere."""
-    gateway = runtime.host.gateway
-    reserved = {spi for sa in runtime.endpoint.sas() for spi in sa.reserved}
-    needed = {end for child in runtime.endpoint.child_sas() for end in (inbound(child), outbound(child))}
+    gateway = successor.host.gateway
+    reserved = {spi for sa in successor.endpoint.sas() for spi in sa.reserved}
+    needed = {end for child in successor.endpoint.child_sas() for end in (inbound(child), outbound(child))}
     doomed = [
         sa
         for sa in gateway.held_sas()
         if not sa.hold and _name(sa) not in needed and not (sa.larval and sa.spi in reserved)
     ]
-    repairs = runtime.policies.audit(gateway.standing_policies())
-    lost = lost_policies(runtime.policies, (repair for repair in repairs if repair.held is None))
-    runtime.repairs.found(POLICIES, lost.values())
-    for refusal in runtime.policies.settle():
-        runtime.log.error(str(refusal.problem))
+    repairs = successor.policies.audit(gateway.standing_policies())
+    lost = lost_policies(successor.policies, (repair for repair in repairs if repair.held is None))
+    successor.repairs.found(POLICIES, lost.values())
+    for refusal in successor.policies.settle():
+        successor.log.error(str(refusal.problem))
     unwanted = sum(1 for repair in repairs if repair.wanted is None)
     if doomed or unwanted:
         gateway.discard(doomed, ())
-        runtime.log.info("removed what no tunnel has", sas=len(doomed), policies=unwanted)
-    _open_ways(runtime)
-    runtime.host.tidy_ways()
+        successor.log.info("removed what no tunnel has", sas=len(doomed), policies=unwanted)
+    _open_ways(successor)
+    successor.host.tidy_ways()
 
 
-def _owned(runtime: Runtime, child: ChildSa) -> ChildSa:
-    row = runtime.tunnels.rows.get(child.tunnel)
+def _owned(successor: Successor, child: ChildSa) -> ChildSa:
+    row = successor.tunnels.rows.get(child.tunnel)
     return replace(child, owner=row.owner if row else "")
 
 
-def _open_ways(runtime: Runtime) -> None:
+def _open_ways(successor: Successor) -> None:
     """The routes of what is up, which the host has to know for theirs."""
-    for child in _children(runtime):
+    for child in _children(successor):
         if child.stage is not ChildStage.RECEIVING:
             try:
-                runtime.host.open_way(_owned(runtime, child.sa))
+                successor.host.open_way(_owned(successor, child.sa))
             except EngineError as exc:
                 # Forwarded packets may have their route already; the SA serves them.
-                runtime.log.warning(f"no route for child {child.sa.child}: {exc}", tunnel=child.sa.tunnel)
+                successor.log.warning(f"no route for child {child.sa.child}: {exc}", tunnel=child.sa.tunnel)

@@ -102,12 +102,12 @@ def way_of(child: ChildSa) -> Way:
 class DesiredPolicies:
     """The claims, and the kernel's policies as they follow them.
 
-    :ivar passing: completes each child by what passes by it.
+    :param passing: completes each child by what passes by it.
     :ivar replaced: how many policies were set since the start; ``deleted`` likewise.
     """
 
-    def __init__(self, host: KernelHost, log: Log) -> None:
-        self.passing: Callable[[ChildSa], ChildSa] = lambda child: child
+    def __init__(self, host: KernelHost, log: Log, passing: Callable[[ChildSa], ChildSa] = lambda child: child) -> None:
+        self._passing = passing
         self._host = host
         self._log = log
         self._claims: dict[Claimant, Claim] = {}
@@ -135,7 +135,7 @@ class DesiredPolicies:
 
         :raises KernelError: its selectors cannot be policies; nothing is changed then.
         """
-        child = self.passing(child)
+        child = self._passing(child)
         before = self._claims.get(claimant)
         if before is not None and (before.rank, before.child, before.lives) == (rank, child, lives):
             return

@@ -42,7 +42,7 @@ class Methods:
         self._began = time.monotonic()
         self._changing = asyncio.Lock()
         self._watches: set[_Watch] = set()
-        runtime.tunnels.changed = self._changed
+        runtime.watchers.add(self._changed)
 
     def handlers(self) -> dict[str, Handler]:
         """What :class:`control.ControlServer` serves."""
@@ -119,7 +119,7 @@ class Methods:
                     shown["manager_number"] = tunnels.numbers.of(step.name)
                     untouched = step.stands and step.name in conditions
                     shown |= _standing(conditions[step.name] if untouched else tunnels.condition(step.name))
-            self._runtime.turned()
+            self._runtime.loop.turned()
             return answer
 
     async def _make_plan(self, params: dict[str, Any], compare: Compare) -> tuple[Plan, dict[str, Condition]]:

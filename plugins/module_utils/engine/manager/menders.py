@@ -8,34 +8,22 @@ SAs are the exception: one that is gone is never installed again, under the same
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
 
 from ..child_sa import ChildSa
 from ..errors import EngineError
-from ..ike.actions import Vanished
+from ..ike.actions import KernelEvent, Vanished
+from ..ike.endpoint import Endpoint
 from ..ike.views import ChildStage, ChildView
-from ..kernel.changes import LINKS, POLICIES, ROUTES, RULES, SAS
 from ..kernel.routes import Route
 from ..kernel.values import Policy
-from .desired_policies import Place
+from .desired_policies import DesiredPolicies, Place
+from .host import KernelHost
+from .log import Log
 from .losses import Loss, Name, ends_of, lost_policies
-from .repairs import Mender, Outcome
-
-if TYPE_CHECKING:
-    from .runtime import Runtime
-
-
-def menders_of(runtime: Runtime) -> dict[str, Mender]:
-    """By kind, in the order in which they have to work: what SAs need stands before them."""
-    return {
-        LINKS: Links(runtime),
-        ROUTES: Routes(runtime),
-        POLICIES: Policies(runtime),
-        SAS: Sas(runtime),
-        RULES: Rules(runtime),
-    }
+from .repairs import Outcome
+from .tunnel_interfaces import TunnelInterfaces
 
 
 def _mended(losses: list[Loss], problems: dict[str, str]) -> Outcome:
@@ -47,9 +35,9 @@ def _mended(losses: list[Loss], problems: dict[str, str]) -> Outcome:
 class Links:
     """The interfaces of route-based tunnels, with their addresses and routes."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._interfaces = runtime.tunnels.interfaces
-        self._log = runtime.log
+    def __init__(self, interfaces: TunnelInterfaces, log: Log) -> None:
+        self._interfaces = interfaces
+        self._log = log
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
@@ -80,9 +68,9 @@ class Links:
 class Routes:
     """The routes to what is behind peers, of tunnels without an interface."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._host = runtime.host
-        self._log = runtime.log
+    def __init__(self, host: KernelHost, log: Log) -> None:
+        self._host = host
+        self._log = log
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
@@ -116,10 +104,19 @@ def _lost_route(child: ChildSa, route: Route) -> Loss:
 
 
 class Sas:
-    """The SAs of children."""
+    """The SAs of children.
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    :param hear: takes in what the kernel has told and nobody has read yet.
+    :param tell: has the protocol take an event of the kernel.
+    """
+
+    def __init__(
+        self, host: KernelHost, endpoint: Endpoint, hear: Callable[[], None], tell: Callable[[KernelEvent], None]
+    ) -> None:
+        self._host = host
+        self._endpoint = endpoint
+        self._hear = hear
+        self._tell = tell
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
@@ -127,24 +124,23 @@ class Sas:
 
     def mend(self, tunnels: Collection[str] | None) -> Outcome:
         """See :class:`.repairs.Mender`."""
-        runtime = self._runtime
         # One that reached a limit is told by an event that may not be read yet.
-        runtime.kernel()
+        self._hear()
         losses = []
         for child, (address, protocol, spi) in self._lost(tunnels):
             losses.append(_loss(child))
-            runtime.act(runtime.endpoint.kernel_event(Vanished(address, protocol, spi), runtime.clock()))
+            self._tell(Vanished(address, protocol, spi))
         return Outcome(losses)
 
     def _lost(self, tunnels: Collection[str] | None) -> list[tuple[ChildView, Name]]:
         """The children of which an SA is gone, each once, with that one."""
         expected = {name: child for child in self._children(tunnels) for name in ends_of(child)}
-        standing = self._runtime.host.gateway.standing_sas(list(expected)) if expected else set()
+        standing = self._host.gateway.standing_sas(list(expected)) if expected else set()
         lost = {child.number: (child, name) for name, child in expected.items() if name not in standing}
         return list(lost.values())
 
     def _children(self, tunnels: Collection[str] | None) -> Iterator[ChildView]:
-        endpoint = self._runtime.endpoint
+        endpoint = self._endpoint
         for sa in endpoint.sas() if tunnels is None else [sa for name in tunnels for sa in endpoint.of_tunnel(name)]:
             yield from [child for child in sa.children if child.stage is not ChildStage.ENDING]
 
@@ -156,9 +152,9 @@ def _loss(child: ChildView) -> Loss:
 class Policies:
     """The policies of tunnels, and those that let neighbours pass."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._host = runtime.host
-        self._policies = runtime.policies
+    def __init__(self, host: KernelHost, policies: DesiredPolicies) -> None:
+        self._host = host
+        self._policies = policies
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:
         """See :class:`.repairs.Mender`."""
@@ -190,8 +186,8 @@ class Rules:
     ``nft`` takes its time, so this is done beside the loop.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._host = runtime.host
+    def __init__(self, host: KernelHost) -> None:
+        self._host = host
         self._work: Future[list[str]] | None = None
 
     def lacking(self, tunnels: Collection[str] | None) -> list[Loss]:

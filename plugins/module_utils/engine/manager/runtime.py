@@ -17,24 +17,26 @@ from typing import Any
 from ..crypto.entropy import SystemEntropy
 from ..definition.bypass import DEFAULT
 from ..errors import KernelError
-from ..ike.actions import Acquire, Action, Path, Report
+from ..ike.actions import Acquire, Action, KernelEvent, Path, Report
 from ..ike.endpoint import Endpoint
 from ..ike.settings import Settings
-from ..kernel.changes import LINKS
+from ..kernel.changes import LINKS, POLICIES, ROUTES, RULES, SAS
 from ..ping.responder import answer
+from . import menders
 from .action_executor import ActionExecutor
-from .adoption import adopt
+from .adoption import Successor, adopt
 from .bucket import Bucket
 from .desired_policies import DesiredPolicies
 from .host import KernelHost, event_of
 from .journal import Journal, boot_id
 from .link_bypass import LinkBypass
 from .log import Log
-from .menders import menders_of
-from .repairs import Repairs
+from .repairs import Mender, Repairs
 from .silence import Silence
 from .sockets import Ports
 from .store import Store
+from .surroundings import Loop, NoLoop
+from .tunnel_interfaces import TunnelInterfaces
 from .tunnels import Tunnels
 
 NEVER = float("inf")
@@ -70,7 +72,8 @@ class Runtime:
     """A running manager without its event loop.
 
     :param clock: the time in seconds, monotonic.
-    :ivar turned: called when something was done, after which :meth:`next_deadline` may be nearer.
+    :ivar loop: is told when something was done, after which :meth:`next_deadline` may be nearer.
+    :ivar watchers: are called with the name of a tunnel of which something changed.
     """
 
     def __init__(
@@ -81,20 +84,20 @@ class Runtime:
         self.ports = ports
         self.log = log
         self.clock = clock
-        self.turned: Callable[[], None] = lambda: None
+        self.loop: Loop = NoLoop()
+        self.watchers: set[Callable[[str], None]] = set()
         self.counts: Counter[str] = Counter()
         self.subscribers: set[Subscriber] = set()
         self.endpoint = Endpoint(SystemEntropy(), self._reserve, settings)
         self.journal = Journal(host.registry.directory, log, boot_id())
-        self.policies = DesiredPolicies(host, log)
         self.bypass = LinkBypass(host, self._bypass_of, log)
-        self.policies.passing = self.bypass.passing
-        self.tunnels = Tunnels(self.endpoint, host, self.policies, log, self.act, clock)
-        self.tunnels.settled = self._settled
+        self.policies = DesiredPolicies(host, log, self.bypass.passing)
+        self.interfaces = TunnelInterfaces(host)
+        self.repairs = Repairs(self._menders(), log, clock, self.tunnel_changed)
+        around = self.interfaces, self.repairs, self
+        self.tunnels = Tunnels(self.endpoint, host, self.policies, log, self.act, clock, *around)
         told = self._owner_of, self._report, self._unsent
         self.executor = ActionExecutor(host, ports, self.policies, self.tunnels.traps, log, *told)
-        self.repairs = Repairs(menders_of(self), log, clock, self._looks_different)
-        self.tunnels.disturbance, self.tunnels.record = self.repairs.disturbance, self.repairs.record
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
         self._told = Bucket(TOLD_RATE, TOLD_BURST)
         self._keepalive_at = clock() + KEEPALIVE_SECONDS
@@ -115,8 +118,8 @@ class Runtime:
         kept = self.journal.load(rows)
         self.host.prepare()
         self.bypass.look()
-        self.tunnels.interfaces.sweep(rows.values())
-        adopt(self, rows, kept)
+        self.interfaces.sweep(rows.values())
+        adopt(self._successor(), rows, kept)
         self.act(self.endpoint.tick(self.clock()))
         self.repairs.audit()
 
@@ -159,7 +162,11 @@ class Runtime:
             if isinstance(told, Acquire):
                 self.tunnels.acquired(told)
             else:
-                self.act(self.endpoint.kernel_event(told, self.clock()))
+                self.kernel_event(told)
+
+    def kernel_event(self, event: KernelEvent) -> None:
+        """Have the protocol take what the kernel tells."""
+        self.act(self.endpoint.kernel_event(event, self.clock()))
 
     def changes(self) -> None:
         """Others changed the kernel's tables."""
@@ -167,7 +174,7 @@ class Runtime:
         if any(event.kind == LINKS for event in events):
             self._links_at = min(self._links_at, self.clock() + LINKS_SECONDS)
         self.repairs.heard(events)
-        self.turned()
+        self.loop.turned()
 
     def _follow_links(self) -> None:
         """Let pass by the tunnels what the links are now."""
@@ -214,12 +221,27 @@ class Runtime:
             self.journal.done()
         finally:
             self._busy = False
-        self.turned()
+        self.loop.turned()
 
-    def _settled(self, name: str) -> None:
+    def tunnel_settled(self, name: str) -> None:
+        """See :class:`.surroundings.TunnelListener`."""
         if name not in self.tunnels.rows:
             self.repairs.forget(name)
         self.journal.keep_rows({name: self.tunnels.rows.get(name)})
+
+    def _menders(self) -> dict[str, Mender]:
+        """By kind, in the order in which they have to work: what SAs need stands before them."""
+        return {
+            LINKS: menders.Links(self.interfaces, self.log),
+            ROUTES: menders.Routes(self.host, self.log),
+            POLICIES: menders.Policies(self.host, self.policies),
+            SAS: menders.Sas(self.host, self.endpoint, self.kernel, self.kernel_event),
+            RULES: menders.Rules(self.host),
+        }
+
+    def _successor(self) -> Successor:
+        parts = self.endpoint, self.tunnels, self.policies, self.repairs, self.executor
+        return Successor(*parts, self.host, self.journal, self.log, self.act, self.clock)
 
     def _reserve(self, local: str, remote: str, protocol: int, reqid: int) -> int:
         try:
@@ -228,8 +250,10 @@ class Runtime:
             self.log.error(f"cannot reserve an SPI: {exc}")
             raise
 
-    def _looks_different(self, tunnel: str) -> None:
-        self.tunnels.changed(tunnel)
+    def tunnel_changed(self, name: str) -> None:
+        """See :class:`.surroundings.TunnelListener`."""
+        for watcher in self.watchers:
+            watcher(name)
 
     def _bypass_of(self, tunnel: str) -> list[str]:
         row = self.tunnels.rows.get(tunnel)

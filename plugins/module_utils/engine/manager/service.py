@@ -30,6 +30,7 @@ from .log import Log
 from .runtime import Runtime
 from .sockets import Ports, fit
 from .store import VERSION, Store
+from .surroundings import HostMaker
 from .systemd import Systemd
 
 FAREWELL_SECONDS = 2.0  # how long peers get to confirm that their tunnels are closed
@@ -72,7 +73,7 @@ class Options:
         )
 
 
-def serve(options: Options, make_host: Any = KernelHost) -> int:
+def serve(options: Options, make_host: HostMaker = KernelHost) -> int:
     """Run until told to stop; the exit status. What is up stays up, for the next one to go on with.
 
     :param make_host: called with the runtime directory; gives the kernel to work with.
@@ -81,7 +82,7 @@ def serve(options: Options, make_host: Any = KernelHost) -> int:
     return _hold(options, make_host, Turner.stopped)
 
 
-def close(options: Options, make_host: Any = KernelHost) -> int:
+def close(options: Options, make_host: HostMaker = KernelHost) -> int:
     """Close every tunnel that is up, telling the peers, and take everything out of the kernel; the exit status.
 
     A running manager does it and ends; where none runs, what the last one left is closed. The definitions stay.
@@ -110,7 +111,7 @@ async def _at_once(_turner: Turner) -> bool:
     return False
 
 
-def _hold(options: Options, make_host: Any, stopped: Callable[[Turner], Awaitable[bool]]) -> int:
+def _hold(options: Options, make_host: HostMaker, stopped: Callable[[Turner], Awaitable[bool]]) -> int:
     """Have everything open until ``stopped``, which tells whether what is up stays up."""
     # Without it the manager would start as long as no tunnel is defined, and refuse the first one.
     library.require()
@@ -142,7 +143,7 @@ def _lock(directory: str) -> int:
     return descriptor
 
 
-async def _run(options: Options, make_host: Any, log: Log, stopped: Callable[[Turner], Awaitable[bool]]) -> int:
+async def _run(options: Options, make_host: HostMaker, log: Log, stopped: Callable[[Turner], Awaitable[bool]]) -> int:
     restored = restore(options.database, VERSION)
     if restored is not None:
         log.warning(restored.story())
@@ -203,7 +204,11 @@ class Turner:
         loop.add_reader(runtime.host.changes.fileno(), runtime.changes)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop, True)
-        runtime.turned = self._arm
+        runtime.loop = self
+        self._arm()
+
+    def turned(self) -> None:
+        """See :class:`.surroundings.Loop`."""
         self._arm()
 
     def detach(self) -> None:

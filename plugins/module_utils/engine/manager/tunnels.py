@@ -42,6 +42,7 @@ from .states import (
     starts_itself,
 )
 from .store import Stored
+from .surroundings import KernelState, TunnelListener
 from .trap_policies import TrapPolicies
 from .tunnel_interfaces import TunnelInterfaces
 
@@ -60,11 +61,8 @@ class Tunnels:
 
     :param act: performs the actions of the protocol engine.
     :param clock: the time in seconds, monotonic.
+    :param listener: is told what becomes of them.
     :ivar numbers: the numbers of those that run.
-    :ivar changed: called with the name of a tunnel of which something changed.
-    :ivar disturbance: tells what the kernel lacks of a tunnel just now, in words; empty if nothing.
-    :ivar record: what was put back of a tunnel.
-    :ivar settled: called with the name of a tunnel that is in operation as its row says, or is not any more.
     """
 
     def __init__(
@@ -75,24 +73,25 @@ class Tunnels:
         log: Log,
         act: Act,
         clock: Callable[[], float],
+        interfaces: TunnelInterfaces,
+        kernel_state: KernelState,
+        listener: TunnelListener,
     ) -> None:
         self.rows: dict[str, Stored] = {}
         self.retry = Retry(random.random)
         self.modes: dict[int, str] = {}
         self.traps = TrapPolicies(host, policies)
         self.found = FoundPlaces(policies)
-        self.interfaces = TunnelInterfaces(host)
+        self.interfaces = interfaces
         self.numbers = Numbers(host.registry.directory)
-        self.changed: Callable[[str], None] = lambda name: None
-        self.disturbance: Callable[[str], str] = lambda name: ""
-        self.record: Callable[[str], Record] = lambda name: Record()
-        self.settled: Callable[[str], None] = lambda name: None
         self._endpoint = endpoint
         self._host = host
         self._policies = policies
         self._log = log
         self._act = act
         self._clock = clock
+        self._kernel_state = kernel_state
+        self._listener = listener
         self._connections: dict[str, Connection] = {}
         self._notices: dict[str, Notice] = {}
         self._acquired: dict[str, float] = {}
@@ -177,9 +176,9 @@ class Tunnels:
             self._remove(step.name)
         else:
             self._change(step, row)
-        self.settled(step.name)
+        self._listener.tunnel_settled(step.name)
         self.settle_numbers(step.name)
-        self.changed(step.name)
+        self._listener.tunnel_changed(step.name)
 
     def rename(self, old: str, step: Step, row: Stored) -> None:
         """Let a tunnel go on under the name of ``row``, which is new, and go over to what that says."""
@@ -203,9 +202,9 @@ class Tunnels:
             # Before the rows are noted: the SAs have to be the new one's when the old one is no more.
             self._act([])
         for name in (old, new):
-            self.settled(name)
+            self._listener.tunnel_settled(name)
             self.settle_numbers(name)
-            self.changed(name)
+            self._listener.tunnel_changed(name)
 
     def _nudge(self, name: str) -> None:
         """It is wanted once more: have the next attempt now, if none is under way."""
@@ -303,13 +302,17 @@ class Tunnels:
         if row.unreadable:
             return of_unreadable(row)
         sas, notice = self._endpoint.of_tunnel(name), self._notices.get(name)
-        how = condition(row, sas, self.traps.of(name), notice, self.disturbance(name))
+        how = condition(row, sas, self.traps.of(name), notice, self._kernel_state.disturbance(name))
         how = on_old_terms(row, how, bool(self._endpoint.awaited(name)), notice)
         left_out = self._left_out.get(name)
         if how.state != "active" or how.reason or left_out is None:
             return how
         reason = left_out.reason if left_out.reason in REASONS else "protocol_error"
         return how._replace(reason=reason, story=left_out.story, remedy=REASONS[reason].remedy)
+
+    def record(self, name: str) -> Record:
+        """What was put back of a tunnel."""
+        return self._kernel_state.record(name)
 
     def note(self, report: Report) -> None:
         """Take in what the protocol engine reports of one tunnel."""
@@ -322,7 +325,7 @@ class Tunnels:
             self._forget_hold(name, report.data.get("child", ""))
         how = self._go_on(row, report) if self._endpoint.connections.get(name) is not None else self.condition(name)
         self.settle_numbers(name, how)
-        self.changed(name)
+        self._listener.tunnel_changed(name)
 
     @property
     def rekey_overlap(self) -> tuple[int, int]:
@@ -374,7 +377,7 @@ class Tunnels:
                 continue
             if self._notices.get(name) != notice and self.condition(name).phase1 != "active":
                 self._notices[name] = notice
-                self.changed(name)
+                self._listener.tunnel_changed(name)
 
     # Parts
 

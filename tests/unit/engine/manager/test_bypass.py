@@ -139,8 +139,7 @@ ENDS = ("192.0.2.1", "198.51.100.1")
 def test_policies_follow_the_links_and_stay_when_the_peer_narrows(host) -> None:
     log = Log("debug", False, io.StringIO())
     bypass = LinkBypass(host, lambda tunnel: ["local_links"], log)
-    desired = DesiredPolicies(host, log)
-    desired.passing = bypass.passing
+    desired = DesiredPolicies(host, log, bypass.passing)
     host.networks = LINKS[:3]
     assert bypass.look() and not bypass.look()
     whole = sides("10.9.0.0/24", "0.0.0.0/0")

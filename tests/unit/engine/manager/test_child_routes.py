@@ -66,7 +66,7 @@ class World:
         self.ways = ChildRoutes(self.kernel)
         self.stream = io.StringIO()
         host = SimpleNamespace(lost_ways=self.ways.lost, mend_way=self.ways.mend, open_late_ways=self.ways.open_late)
-        self.mender = Mender(SimpleNamespace(host=host, log=Log("info", False, self.stream)))
+        self.mender = Mender(host, Log("info", False, self.stream))
 
 
 def test_a_route_whose_source_went_stays_wanted_is_said_and_is_back_with_the_address() -> None:
