@@ -35,12 +35,13 @@ class Manager:
         self.control = str(folder / "control.sock")
         self.keeper: Keeper | None = None
         self.more: list[str] = []
+        self.engine = ENGINE
         folder.mkdir()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "engine", "manager", "--database", str(self.folder / "definitions.sqlite")]
         command += ["--runtime-dir", str(self.folder), "--log-level", "debug", *self.more]
-        environment = os.environ | {"PYTHONPATH": str(ENGINE)}
+        environment = os.environ | {"PYTHONPATH": str(self.engine)}
         with self.space.entered(), (self.folder / "log").open("a") as log:
             if self.keeper is not None:
                 self.process = self.keeper.run(command, log, environment)

@@ -20,8 +20,9 @@ from ..private_directory import NO_LINK, private_directory
 from .database_copy import keep_copy
 
 VERSION = 3  # of 3: rows may have options that release 0.1.0, of version 2, does not know
-_TABLES = 2  # from this version on the tables are what they are now; such a database is used as it is until it is put
-# into what its own release cannot read, so that going back needs nothing as long as nothing was defined.
+# From this version on the tables are what they are now. A database stays of it until something is put into it, so that
+# the release before can go on with it until then.
+_TABLES = 2
 # AUTOINCREMENT: a number that an operator has seen never comes to mean another tunnel.
 _SCHEMA = """
 CREATE TABLE tunnel (
@@ -130,7 +131,7 @@ class Store:
         if version < _TABLES:
             self._make_tables(version)
         execute("COMMIT")
-        self._version = version if version >= _TABLES else _TABLES if version else VERSION
+        self._version = max(version, _TABLES)
 
     def _make_tables(self, version: int) -> None:
         """Those of now, out of those of an older version, or of none (0)."""
@@ -140,7 +141,7 @@ class Store:
                 execute(statement)
         for step in range(version or 1, _TABLES):
             execute(_UPGRADES[step])
-        execute(f"PRAGMA user_version = {_TABLES if version else VERSION}")
+        execute(f"PRAGMA user_version = {_TABLES}")
 
     def _unusable(self, exc: Exception) -> MissingError:
         if "locked" in str(exc):
