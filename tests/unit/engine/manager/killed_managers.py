@@ -133,7 +133,6 @@ class End:
         with runtime.policies.together():
             for step in plan.steps:
                 tunnels.carry_out(step, outcome.get(step.name) or tunnels.rows.get(step.name))
-        runtime.turned()
 
     # The sockets
 
