@@ -25,6 +25,7 @@ from ..ike.actions import (
     ResetPolicies,
     Send,
 )
+from ..newer_python import zip
 from .desired_policies import CLOSING, LEFT, POINTED, RECEIVES, SENDS, Claimant, DesiredPolicies
 from .host import KernelHost
 from .log import Log

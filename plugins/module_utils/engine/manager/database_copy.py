@@ -96,7 +96,7 @@ def restore(path: str, known: int) -> Restored | None:
         return _replaced(path, copy, version, now)
     except sqlite3.Error as exc:
         if "locked" in str(exc):
-            raise MissingError(f"the database {path} is in use by a manager", "stop that one first") from None
+            raise MissingError(f"the database {path} is in use by another manager", "stop that one first") from None
         return None  # a damaged one is told of where it is opened
     except OSError as exc:
         raise MissingError(f"the copy of {path} cannot be restored ({exc.strerror})", "run as root") from None

@@ -492,7 +492,7 @@ def test_ten_thousand_failed_handshakes_leave_nothing() -> None:
     world.now += 31.0
     engine.tick(world.now)
     is_clean(world)
-    assert not engine.half_open._by_peer and not engine._waiting and not engine._heap
+    assert not engine.half_open._by_peer and not engine._timers._waiting and not engine._timers._heap
     assert engine.next_deadline() is None
 
 
