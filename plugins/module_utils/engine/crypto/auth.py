@@ -34,13 +34,16 @@ class Authenticator(Protocol):
     """
 
     @property
-    def defined(self) -> str: ...
+    def defined(self) -> str:
+        """See above."""
 
     @property
-    def credential(self) -> str: ...
+    def credential(self) -> str:
+        """See above."""
 
     @property
-    def requests(self) -> tuple[Any, ...]: ...
+    def requests(self) -> tuple[Any, ...]:
+        """See above."""
 
     def prove(self, prf: PseudorandomFunction, octets: bytes) -> Proof:
         """Our proof; ``octets`` as of :func:`signed_octets`, for our end."""

@@ -67,6 +67,8 @@ class Cbc(Primitive):
         self.encrypt(bytes(range(self._key_octets)), block, block)
 
 
+# Looked up when they are called: a library may lack them.
+# pylint: disable=unnecessary-lambda
 AES_GCM = Aead(lambda key: library.AESGCM(key), 16)
 CHACHA20_POLY1305 = Aead(lambda key: library.ChaCha20Poly1305(key), 32)
 AES_CBC = Cbc(lambda key: library.algorithms.AES(key), 16, 16)

@@ -8,6 +8,8 @@ something absent: whoever reaches for one hears what to install, never an Import
 works on this host as well is for the primitives to find out (:mod:`.primitive`).
 """
 
+# What others use from here is imported under its own name.
+# pylint: disable=useless-import-alias,unused-import
 from __future__ import annotations
 
 import warnings

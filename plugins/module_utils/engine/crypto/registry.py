@@ -225,15 +225,30 @@ _BY_TRANSFORM: dict[tuple[int, int, int | None], Algorithm] = {
 
 
 @overload
-def by_name(kind: Literal[Kind.ENCR], name: str) -> Encryption | None: ...
+def by_name(kind: Literal[Kind.ENCR], name: str) -> Encryption | None:
+    """A cipher."""
+
+
 @overload
-def by_name(kind: Literal[Kind.PRF], name: str) -> PseudorandomFunction | None: ...
+def by_name(kind: Literal[Kind.PRF], name: str) -> PseudorandomFunction | None:
+    """A PRF."""
+
+
 @overload
-def by_name(kind: Literal[Kind.INTEG], name: str) -> Integrity | None: ...
+def by_name(kind: Literal[Kind.INTEG], name: str) -> Integrity | None:
+    """An integrity algorithm."""
+
+
 @overload
-def by_name(kind: Literal[Kind.KE], name: str) -> KeyExchangeMethod | None: ...
+def by_name(kind: Literal[Kind.KE], name: str) -> KeyExchangeMethod | None:
+    """A key exchange method."""
+
+
 @overload
-def by_name(kind: Kind, name: str) -> Algorithm | None: ...
+def by_name(kind: Kind, name: str) -> Algorithm | None:
+    """Whatever kind it is of."""
+
+
 def by_name(kind: Kind, name: str) -> Algorithm | None:
     """The row of that name, or None."""
     return _BY_NAME.get((kind, name))

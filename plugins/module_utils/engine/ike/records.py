@@ -22,7 +22,7 @@ class RecordKey(NamedTuple):
 
 Records = Mapping[RecordKey, Mapping[str, Any]]
 Changes = dict[RecordKey, "dict[str, Any] | None"]  # None: the record is not to be kept any more
-S = TypeVar("S", contravariant=True)
+S = TypeVar("S", contravariant=True)  # pylint: disable=typevar-name-incorrect-variance
 
 
 class ChangedRecords(Protocol[S]):

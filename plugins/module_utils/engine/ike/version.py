@@ -18,8 +18,8 @@ from .sa import AnyChild, AnySa
 from .views import IkeView
 
 Packet = tuple[Selector, Selector]  # local and remote selector of a packet that wants a child
-S = TypeVar("S", bound=AnySa, contravariant=True)
-C = TypeVar("C", bound=AnyChild, contravariant=True)
+S = TypeVar("S", bound=AnySa, contravariant=True)  # pylint: disable=typevar-name-incorrect-variance
+C = TypeVar("C", bound=AnyChild, contravariant=True)  # pylint: disable=typevar-name-incorrect-variance
 
 
 class Thawed(NamedTuple):

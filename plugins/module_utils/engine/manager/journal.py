@@ -270,7 +270,12 @@ def _key(kind: Any, names: list[Any]) -> Key:
     """
     if kind == _ROW and len(names) == 1 and isinstance(names[0], str):
         return _ROW, names[0]
-    if kind != _ROW and isinstance(kind, str) and len(names) in (1, 2) and all(type(each) is int for each in names):
+    if (
+        kind != _ROW
+        and isinstance(kind, str)
+        and len(names) in (1, 2)
+        and not any(isinstance(each, bool) or not isinstance(each, int) for each in names)
+    ):
         return RecordKey(kind, *names)
     raise ValueError(kind)
 

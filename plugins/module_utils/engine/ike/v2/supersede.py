@@ -194,6 +194,7 @@ def older_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
 
 def newer_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether a newer child of the same peer carries all packets of this one."""
+    # pylint: disable-next=arguments-out-of-order
     return any(other.number > child.number and covers(other, child) for other in _in_use_beside(context, sa, child))
 
 
