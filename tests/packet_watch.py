@@ -64,6 +64,19 @@ class Seen(NamedTuple):
     wall: float
 
 
+def packets_of(enter: Enter, device: str) -> socket.socket:
+    """A socket that receives every packet at a device, of either direction; it waits for a fifth of a second at most.
+
+    :param enter: into the namespace of the device.
+    """
+    with enter():
+        found = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL_PROTOCOLS))
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    found.bind((device, ALL_PROTOCOLS))
+    found.settimeout(0.2)
+    return found
+
+
 class Watch:
     """Counts packets of protected networks that leave a device in clear.
 
@@ -81,11 +94,7 @@ class Watch:
         self.seen: list[Seen] = []
         self._networks = [ipaddress.ip_network(network) for network in networks]
         self._began = time.monotonic()
-        with enter():
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL_PROTOCOLS))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-        self._socket.bind((device, ALL_PROTOCOLS))
-        self._socket.settimeout(0.2)
+        self._socket = packets_of(enter, device)
         self._ended = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

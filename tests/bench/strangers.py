@@ -36,7 +36,7 @@ from engine.wire.header import INITIATOR
 from engine.wire.v2.auth import AUTH
 from engine.wire.v2.ident import IDi
 from engine.wire.v2.ke import KE
-from engine.wire.v2.message import encode_message, encode_sealed
+from engine.wire.v2.message import encode_message, encode_payloads, encode_sealed
 from engine.wire.v2.nonce import Nonce
 from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import AuthMethod, ExchangeType, NotifyType, PayloadType
@@ -150,7 +150,7 @@ def _sealed(sa: IkeSa, payloads: list[Any]) -> bytes:
     if own is None:
         raise RuntimeError("this IKE SA has no keys")
     return encode_sealed(
-        sa.spi_i, sa.spi_r, ExchangeType.IKE_AUTH, INITIATOR, 1, payloads,
+        sa.spi_i, sa.spi_r, ExchangeType.IKE_AUTH, INITIATOR, 1, *encode_payloads(payloads),
         own.sealed_length, lambda head, plain: own.seal(head, plain, _ENTROPY),
     )  # fmt: skip
 

@@ -28,16 +28,12 @@ from typing import Any
 from tests.packet_watch import Flood, Watch, namespace
 
 from . import ENGINE, ROOT
+from .definitions import VARIANTS, definition
 from .evidence import Evidence, Scene, Span, spans_of
 
 from engine.errors import EngineError  # isort: skip
 from engine.manager.client import Client  # isort: skip
 
-IKE = (
-    ["aes256gcm16-sha384-x25519", "aes128gcm16-sha256-ecp256"],
-    ["aes128gcm16-sha256-ecp256", "aes256gcm16-sha384-x25519"],
-)
-ESP = (["aes256gcm16-x25519", "aes128gcm16-x25519"], ["aes128gcm16-x25519", "aes256gcm16-x25519"])
 ROUND = 25  # kills, after which the packets are counted
 # How fast things are is the machine's affair, which may be a busy one; these only end what hangs.
 PATIENCE = 900.0  # seconds until a manager serves or answers
@@ -115,25 +111,8 @@ class End:
             return client.call(method, params, PATIENCE)
 
     def apply(self, state: str, variant: int) -> None:
-        """Define the tunnel; what is different about a variant has to be rekeyed, or be another child."""
-        us, them = self.number, 3 - self.number
-        networks = range(1 + (variant >> 2 & 1))  # the first one stays
-        child = {
-            "name": "lan",
-            "local": [f"10.{us}.{number}.0/24" for number in networks],
-            "remote": [f"10.{them}.{number}.0/24" for number in networks],
-            "lifetime": 600,
-            "proposals": ESP[variant & 1],
-        }
-        tunnel = {
-            "name": "t",
-            "local": {"address": f"192.0.2.{us}"},
-            "remote": {"address": f"192.0.2.{them}"},
-            "auth": {"secret": "a secret of two managers that are killed"},
-            "ike": {"proposals": IKE[variant >> 1 & 1], "lifetime": 1200, "retransmit_timeout": 600},
-            "children": [child],
-        }
-        self.call("tunnels.apply", definitions=[tunnel], state=state)
+        """Define the tunnel in one of its variants."""
+        self.call("tunnels.apply", definitions=[definition(self.number, variant)], state=state)
 
     def sas(self) -> tuple[list[str], set[tuple[str, str]]]:
         """(initiators' SPIs of established IKE SAs, SPIs in and out of the Child SAs)."""
@@ -232,7 +211,7 @@ def one_kill(ends: tuple[End, End], chance: random.Random, evidence: Evidence) -
     # Who is to kill itself has to be started for it: the kill of the time before did that.
     for end in ends:
         if chance.random() < 0.7:
-            variant = chance.randrange(8)
+            variant = chance.randrange(VARIANTS)
             evidence.note(f"end {end.number} is told variant {variant}")
             try:
                 end.apply("active" if end.number == 1 else "present", variant)

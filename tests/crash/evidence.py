@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import struct
 import subprocess
 import threading
@@ -19,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.packet_watch import ALL_PROTOCOLS, LEAVES, namespace
+from tests.packet_watch import LEAVES, namespace, packets_of
 
 _POLL = 0.05  # seconds between looks at the counters
 _KEPT = 200_000  # moments of each kind, the latest
@@ -92,11 +91,7 @@ class Tape:
     def __init__(self, space: str, device: str, name: str) -> None:
         self.moments: deque[Moment] = deque(maxlen=_KEPT)
         self._name = name
-        with namespace(space)():
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL_PROTOCOLS))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-        self._socket.bind((device, ALL_PROTOCOLS))
-        self._socket.settimeout(0.2)
+        self._socket = packets_of(namespace(space), device)
         self._ended = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

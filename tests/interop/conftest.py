@@ -34,8 +34,9 @@ def manager(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ours.Man
 
 @pytest.fixture
 def charon(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[strongswan.StrongSwan]:
-    """strongSwan at the right site."""
-    with strongswan.running(sites.RIGHT, tmp_path / "strongswan") as running:
+    """strongSwan at the right site; its parameter are further lines of strongswan.conf."""
+    options = getattr(request, "param", "")
+    with strongswan.running(sites.RIGHT, tmp_path / "strongswan", options) as running:
         yield running
         _show_on_failure(request, running.log)
 

@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.utils import rdpcap
 
-from . import strongswan
 from .libreswan import Libreswan
 from .libreswan import Peer as LibreswanPeer
 from .ours import Manager, definition
@@ -27,19 +25,13 @@ MORE = 60  # networks behind our site besides the one that packets pass between
 FRAGMENT = 53  # payload type
 
 
-@pytest.fixture
-def charon(tmp_path: Path) -> Iterator[StrongSwan]:
-    """strongSwan at the right site, sending packets of that size."""
-    with strongswan.running(RIGHT, tmp_path / "strongswan", f"fragment_size = {SIZE}") as running:
-        yield running
-
-
 def fragments(charon: StrongSwan) -> tuple[int, int]:
     """How many messages strongSwan has sent in fragments, and received."""
     log = charon.log.read_text(encoding="utf-8")
     return len(re.findall(r"splitting IKE message", log)), len(re.findall(r"received fragment #1 of", log))
 
 
+@pytest.mark.parametrize("charon", [f"fragment_size = {SIZE}"], indirect=True)
 @pytest.mark.parametrize("ours_starts", [True, False])
 def test_large_messages_go_in_fragments_both_ways(manager: Manager, charon: StrongSwan, ours_starts: bool) -> None:
     left = [LEFT.network, *(f"10.201.{number}.0/24" for number in range(MORE))]

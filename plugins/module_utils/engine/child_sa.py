@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Protocol
 
 from .newer_python import dataclass
@@ -104,3 +104,7 @@ class ChildSa:
     defined: tuple[tuple[Selector, ...], tuple[Selector, ...]] | None = None
     owner: str = ""
     passes: tuple[tuple[Selector, Selector], ...] = ()
+
+    def without_sas(self) -> ChildSa:
+        """The same child when it is down: its policies hold its place."""
+        return replace(self, spi_in=0, spi_out=0)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ..bucket import Bucket
+
 
 class Allowances:
     """What is left to each tunnel. It outlives its IKE SAs, since a peer can have any number of them, one by one.
@@ -13,17 +15,16 @@ class Allowances:
     """
 
     def __init__(self, at_once: int, per_second: float) -> None:
-        self._at_once = float(at_once)
+        self._at_once = at_once
         self._per_second = per_second
-        self._left: dict[str, tuple[float, float]] = {}
+        self._left: dict[str, Bucket] = {}
 
     def take(self, tunnel: str, now: float) -> bool:
         """Whether the peer of this tunnel may have one more."""
-        left, last = self._left.get(tunnel, (self._at_once, now))
-        left = min(self._at_once, left + (now - last) * self._per_second)
-        granted = left >= 1.0
-        self._left[tunnel] = left - granted, now
-        return granted
+        left = self._left.get(tunnel)
+        if left is None:
+            left = self._left[tunnel] = Bucket(self._per_second, self._at_once)
+        return left.take(now)
 
     def forget(self, tunnel: str) -> None:
         """The tunnel is not defined any more."""

@@ -25,7 +25,7 @@ from ..ike.actions import (
     ResetPolicies,
     Send,
 )
-from ..newer_python import zip
+from ..newer_python import pairwise
 from .desired_policies import CLOSING, LEFT, POINTED, RECEIVES, SENDS, Claimant, DesiredPolicies
 from .host import KernelHost
 from .log import Log
@@ -75,8 +75,7 @@ class ActionExecutor:
     def perform(self, actions: Iterable[Action]) -> list[InstallFailed]:
         """Do all of them; what the protocol engine has to be told of those that failed."""
         failures: dict[int, InstallFailed] = {}
-        todo = list(actions)
-        for action, following in zip(todo, [*todo, None][1:], strict=True):
+        for action, following in pairwise([*actions, None]):
             if isinstance(action, PointPolicies) and isinstance(following, PointPolicies):
                 self._prefer(action.child)  # nothing is sent by it where the next one stands before it
             elif isinstance(action, Send):
@@ -105,11 +104,12 @@ class ActionExecutor:
             return str(exc)
         return ""
 
-    def _owned(self, child: ChildSa) -> ChildSa:
+    def owned(self, child: ChildSa) -> ChildSa:
+        """The child with its tunnel's owner, whom IKE does not know."""
         return replace(child, owner=self._owner_of(child.tunnel))
 
     def _install_inbound(self, child: ChildSa) -> None:
-        owned = self._owned(child)
+        owned = self.owned(child)
         try:
             # What it lets in has to be let in before the peer can send it.
             self._policies.claim(claimant(child), (RECEIVES, child.number), owned, True)
@@ -120,7 +120,7 @@ class ActionExecutor:
             raise
 
     def _install_outbound(self, child: ChildSa) -> None:
-        owned = self._owned(child)
+        owned = self.owned(child)
         try:
             self._policies.claim(claimant(child), sends(child), owned, True)
             self._policies.install_outbound(claimant(child))
@@ -139,17 +139,17 @@ class ActionExecutor:
         self._settle(claimant(child))
 
     def _prefer(self, child: ChildSa) -> None:
-        self._policies.claim(claimant(child), self._policies.first_rank(), self._owned(child), True)
+        self._policies.claim(claimant(child), self._policies.first_rank(), self.owned(child), True)
         claim = self._policies.of(claimant(child))
         self._policies.look_again(claim.policies if claim is not None else ())
 
     def _remove_sas(self, child: ChildSa) -> None:
         # The policies leave them first: for others that live, or without an SA, until it is said what becomes of them.
         self._let_go(child)
-        self._gateway.remove_sas(self._owned(child))
+        self._gateway.remove_sas(self.owned(child))
 
     def _reset_policies(self, child: ChildSa) -> None:
-        self._traps.leave_policies(_without_sas(self._owned(child)))
+        self._traps.leave_policies(self.owned(child).without_sas())
         self._settle(claimant(child))
 
     def _remove_policies(self, child: ChildSa) -> None:
@@ -159,7 +159,7 @@ class ActionExecutor:
         """Want its policies no more than as long as nothing is said about them."""
         self._dead.append(child)
         if claimant(child) in self._policies:
-            self._policies.claim(claimant(child), (LEFT, child.number), _without_sas(self._owned(child)))
+            self._policies.claim(claimant(child), (LEFT, child.number), self.owned(child).without_sas())
             self._policies.settle()
 
     def _bury(self) -> None:
@@ -210,7 +210,3 @@ def sends(child: ChildSa) -> tuple[int, int]:
 def closes(child: ChildSa) -> tuple[int, int]:
     """The rank of a child whose Delete is out: every other one that sends stands before it."""
     return SENDS, child.number - CLOSING
-
-
-def _without_sas(child: ChildSa) -> ChildSa:
-    return replace(child, spi_in=0, spi_out=0)

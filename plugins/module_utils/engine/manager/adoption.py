@@ -91,7 +91,7 @@ def _children(successor: Successor) -> list[ChildView]:
 
 def _do_again(successor: Successor, undone: list[list[object]]) -> None:
     """Do what the process before may not have got round to; some of it, or all, is done."""
-    living = {child.number: child.sa for child in _children(successor)}
+    living = {child.number: child for child in successor.endpoint.child_sas()}
     try:
         actions = thaw_actions(undone, living.get)
     except (LookupError, TypeError, ValueError) as exc:
@@ -205,7 +205,7 @@ def _let_go_unknown(successor: Successor, rows: Mapping[str, Stored], kept: Kept
     defined = {(name, child) for row in (*kept.rows.values(), *rows.values()) for name, child in _names(row)}
     registry = successor.host.registry
     keep = {reqid for reqid, names in registry.children().items() if (names.tunnel, names.child) in defined}
-    keep |= {child.sa.reqid for child in _children(successor)}
+    keep |= {child.reqid for child in successor.endpoint.child_sas()}
     sas, policies = successor.host.gateway.cleanup(frozenset(keep))
     for reqid in registry.children().keys() - keep:
         registry.forget(reqid)
@@ -220,7 +220,7 @@ def _names(row: Stored) -> Iterator[tuple[str, str]]:
 def _claim(successor: Successor) -> None:
     """The policies that the children have, before anything else can be wanted in their place."""
     for child in _children(successor):
-        successor.policies.claim(claimant(child.sa), _rank(child), _owned(successor, child.sa), True)
+        successor.policies.claim(claimant(child.sa), _rank(child), successor.executor.owned(child.sa), True)
     successor.policies.trust()
 
 
@@ -276,17 +276,12 @@ def _tidy(successor: Successor) -> None:
     successor.host.tidy_ways()
 
 
-def _owned(successor: Successor, child: ChildSa) -> ChildSa:
-    row = successor.tunnels.rows.get(child.tunnel)
-    return replace(child, owner=row.owner if row else "")
-
-
 def _open_ways(successor: Successor) -> None:
     """The routes of what is up, which the host has to know for theirs."""
     for child in _children(successor):
         if child.stage is not ChildStage.RECEIVING:
             try:
-                successor.host.open_way(_owned(successor, child.sa))
+                successor.host.open_way(successor.executor.owned(child.sa))
             except EngineError as exc:
                 # Forwarded packets may have their route already; the SA serves them.
                 successor.log.warning(f"no route for child {child.sa.child}: {exc}", tunnel=child.sa.tunnel)

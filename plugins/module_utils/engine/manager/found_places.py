@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 
 from ..child_sa import ChildSa
 from ..kernel.policies import network
@@ -51,7 +50,7 @@ class FoundPlaces:
     def keep(self, children: Iterable[ChildSa]) -> None:
         """Hold the places that children of such a tunnel have which are up, and are to end."""
         for child in children:
-            self._claim(replace(child, spi_in=0, spi_out=0))
+            self._claim(child.without_sas())
 
     def _claim(self, child: ChildSa) -> None:
         held = self._held[child.tunnel]

@@ -131,27 +131,27 @@ class KernelHost:
         return self.links_to(*_ANYBODY)
 
     def open_way(self, child: ChildSa) -> None:
-        """See :meth:`.ways.ChildRoutes.open`."""
+        """See :meth:`.child_routes.ChildRoutes.open`."""
         self._route(self._ways.open, child)
 
     def open_late_ways(self) -> list[tuple[ChildSa, list[Route]]]:
-        """See :meth:`.ways.ChildRoutes.open_late`."""
+        """See :meth:`.child_routes.ChildRoutes.open_late`."""
         return self._route(self._ways.open_late)
 
     def tidy_ways(self) -> None:
-        """See :meth:`.ways.ChildRoutes.tidy`."""
+        """See :meth:`.child_routes.ChildRoutes.tidy`."""
         self._route(self._ways.tidy)
 
     def shut_way(self, child: ChildSa) -> None:
-        """See :meth:`.ways.ChildRoutes.shut`."""
+        """See :meth:`.child_routes.ChildRoutes.shut`."""
         self._route(self._ways.shut, child)
 
     def lost_ways(self) -> list[tuple[ChildSa, list[Route]]]:
-        """See :meth:`.ways.ChildRoutes.lost`."""
+        """See :meth:`.child_routes.ChildRoutes.lost`."""
         return self._route(self._ways.lost)
 
     def mend_way(self, child: ChildSa) -> None:
-        """See :meth:`.ways.ChildRoutes.mend`."""
+        """See :meth:`.child_routes.ChildRoutes.mend`."""
         self._route(self._ways.mend, child)
 
     def require_interfaces(self) -> None:

@@ -270,14 +270,13 @@ def _key(kind: Any, names: list[Any]) -> Key:
     """
     if kind == _ROW and len(names) == 1 and isinstance(names[0], str):
         return _ROW, names[0]
-    if (
-        kind != _ROW
-        and isinstance(kind, str)
-        and len(names) in (1, 2)
-        and not any(isinstance(each, bool) or not isinstance(each, int) for each in names)
-    ):
+    if kind != _ROW and isinstance(kind, str) and len(names) in (1, 2) and all(map(_is_number, names)):
         return RecordKey(kind, *names)
     raise ValueError(kind)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _list(value: Any) -> list[list[Any]]:

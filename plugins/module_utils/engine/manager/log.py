@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from .bucket import Bucket
+from ..bucket import Bucket
 
 PRIORITIES = {"error": 3, "warning": 4, "info": 6, "debug": 7}  # of syslog, as the journal reads them
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..bucket import Bucket
 from ..crypto.entropy import SystemEntropy
 from ..definition.bypass import DEFAULT
 from ..errors import KernelError
@@ -25,7 +26,6 @@ from ..ping.responder import answer
 from . import menders
 from .action_executor import ActionExecutor
 from .adoption import Successor, adopt
-from .bucket import Bucket
 from .desired_policies import DesiredPolicies
 from .host import KernelHost, event_of
 from .journal import Journal, boot_id

@@ -15,7 +15,7 @@ from engine.ike.v2 import nat
 from engine.ike.v2.sa import IkeSa
 from engine.wire.header import INITIATOR, RESPONSE, Header
 from engine.wire.v2.ke import KE
-from engine.wire.v2.message import Message, encode_message, encode_sealed
+from engine.wire.v2.message import Message, encode_message, encode_payloads, encode_sealed
 from engine.wire.v2.nonce import Nonce
 from engine.wire.v2.numbers import ExchangeType
 from engine.wire.v2.payloads import Payloads
@@ -81,17 +81,10 @@ def sealed(
     """A protected message as the end that owns ``sa`` would send it; ``chain`` stands for the payloads."""
     if flags is None:
         flags = (INITIATOR if sa.initiator else 0) | (RESPONSE if response else 0)
-    if chain is None:
-        return encode_sealed(
-            sa.spi_i, sa.spi_r, exchange, flags, message_id, payloads,
-            sa.seal.sealed_length, lambda head, plain: sa.seal.seal(head, plain, ENTROPY),
-        )  # fmt: skip
-    first, octets = chain
-    made = encode_sealed(
-        sa.spi_i, sa.spi_r, exchange, flags, message_id, [Raw(first, octets)],
-        lambda n: sa.seal.sealed_length(n - 4), lambda head, plain: sa.seal.seal(head, plain[4:], ENTROPY),
+    return encode_sealed(
+        sa.spi_i, sa.spi_r, exchange, flags, message_id, *(encode_payloads(payloads) if chain is None else chain),
+        sa.seal.sealed_length, lambda head, plain: sa.seal.seal(head, plain, ENTROPY),
     )  # fmt: skip
-    return made
 
 
 def ike_sa(host: Host, state: str = "established") -> IkeSa:

@@ -9,34 +9,12 @@ import random
 from dataclasses import replace
 
 import pytest
-from engine.child_sa import ChildSa
-from engine.ike.actions import Action, InstallOutbound, PointPolicies, RemoveSas
 from engine.ike.connection import Connection
 from engine.selector import parse_selector
 
-from .world import Host, Kernel, World, child, east_connection, mirror, straight
+from .world import Host, Ranked, World, child, east_connection, mirror, straight
 
 CALM = 1120.0
-
-
-class Ranked(Kernel):
-    """As the manager has it: of what sends the newest stands, unless an older one is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ranks: dict[int, int] = {}
-
-    def perform(self, action: Action) -> None:
-        super().perform(action)
-        if isinstance(action, InstallOutbound):
-            self.ranks[action.child.spi_out] = 1000 * action.child.number
-        elif isinstance(action, PointPolicies):
-            self.ranks[action.child.spi_out] = max(self.ranks.values(), default=0) + 1
-        elif isinstance(action, RemoveSas):
-            self.ranks.pop(action.child.spi_out, None)
-
-    def sending(self, reqid: int) -> ChildSa | None:
-        return self.outbound[max(self.ranks, key=lambda spi: self.ranks[spi])] if self.ranks else None
 
 
 class Ends(World):

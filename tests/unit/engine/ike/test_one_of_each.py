@@ -9,39 +9,17 @@ import random
 from dataclasses import replace
 
 import pytest
-from engine.child_sa import ChildSa
-from engine.ike.actions import Acquire, Action, InstallOutbound, PointPolicies, RemoveSas, Vanished
+from engine.ike.actions import Acquire, Vanished
 from engine.ike.connection import Connection
 from engine.selector import parse_selector
 
 from .test_resume import Mortal
-from .world import EAST, Host, Kernel, World, child, east_connection, mirror, pair, straight
+from .world import EAST, Host, Ranked, World, child, east_connection, mirror, pair, straight
 
 REQIDS = {"lan": 1, "voice": 2}
 CALM = 1060.0
 QUIET = 200.0  # seconds
 PATIENCE = 4.0  # seconds between the attempts of what a manager wants
-
-
-class Ranked(Kernel):
-    """As the manager has it: of what sends the newest of a child stands, unless an older one is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ranks: dict[int, int] = {}
-
-    def perform(self, action: Action) -> None:
-        super().perform(action)
-        if isinstance(action, InstallOutbound):
-            self.ranks[action.child.spi_out] = 1000 * action.child.number
-        elif isinstance(action, PointPolicies):
-            self.ranks[action.child.spi_out] = max(self.ranks.values(), default=0) + 1
-        elif isinstance(action, RemoveSas):
-            self.ranks.pop(action.child.spi_out, None)
-
-    def sending(self, reqid: int) -> ChildSa | None:
-        ranks = {spi: rank for spi, rank in self.ranks.items() if self.outbound[spi].reqid == reqid}
-        return self.outbound[max(ranks, key=ranks.__getitem__)] if ranks else None
 
 
 class Tended(Mortal):

@@ -12,8 +12,7 @@ from engine.ike.v2.sa import Child, ChildState, IkeSa, Kind, Task
 from engine.selector import parse_selector
 from engine.wire.header import Header
 
-from .test_one_of_each import Ranked
-from .world import Host, World, child, east_connection, mirror, pair, straight
+from .world import Host, Ranked, World, child, east_connection, mirror, pair, straight
 
 WIDE = replace(child(), local=(parse_selector("10.1.0.0/16"), parse_selector("10.11.0.0/16")))
 

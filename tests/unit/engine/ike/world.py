@@ -99,6 +99,27 @@ class Kernel:
         return self.outbound.get(self.policies.get(reqid, 0))
 
 
+class Ranked(Kernel):
+    """As the manager has it: of what sends the newest of a child stands, unless an older one is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ranks: dict[int, int] = {}
+
+    def perform(self, action: Action) -> None:
+        super().perform(action)
+        if isinstance(action, InstallOutbound):
+            self.ranks[action.child.spi_out] = 1000 * action.child.number
+        elif isinstance(action, PointPolicies):
+            self.ranks[action.child.spi_out] = max(self.ranks.values(), default=0) + 1
+        elif isinstance(action, RemoveSas):
+            self.ranks.pop(action.child.spi_out, None)
+
+    def sending(self, reqid: int) -> ChildSa | None:
+        ranks = {spi: rank for spi, rank in self.ranks.items() if self.outbound[spi].reqid == reqid}
+        return self.outbound[max(ranks, key=ranks.__getitem__)] if ranks else None
+
+
 def selectors(sa: ChildSa) -> tuple[object, object]:
     """What an SA protects."""
     return sa.local_selectors, sa.remote_selectors

@@ -29,17 +29,11 @@ from engine.manager.runtime import Runtime
 from engine.manager.store import Store
 from engine.wire.header import Header
 from fake_kernel import FakeHost
-from manager_lab import SECRET
 
+from tests.crash.definitions import VARIANTS, definition
 from tests.crash.evidence import describe_frame
 from tests.seeded_entropy import SeededEntropy
 
-IKE = (
-    ["aes256gcm16-sha384-x25519", "aes128gcm16-sha256-ecp256"],
-    ["aes128gcm16-sha256-ecp256", "aes256gcm16-sha384-x25519"],
-)
-ESP = (["aes256gcm16-x25519", "aes128gcm16-x25519"], ["aes128gcm16-x25519", "aes256gcm16-x25519"])
-VARIANTS = 8
 # What kills may come before and after: everything that is seen from outside.
 VERBS = (
     "reserve", "release", "install_inbound", "install_outbound", "set_policies", "delete_policies", "remove_sas",
@@ -107,24 +101,14 @@ class End:
 
     def apply(self, state: str, variant: int) -> None:
         """As ``tunnels.apply`` does; see tests/crash."""
-        runtime, us, them = self.runtime, self.number, 3 - self.number
-        networks = range(1 + (variant >> 2 & 1))  # the first one stays
-        child = {
-            "name": "lan",
-            "local": [f"10.{us}.{number}.0/24" for number in networks],
-            "remote": [f"10.{them}.{number}.0/24" for number in networks],
-            "lifetime": 600,
-            "proposals": ESP[variant & 1],
+        runtime = self.runtime
+        params = {
+            "definitions": [definition(self.number, variant)],
+            "state": state,
+            "purge": False,
+            "owner": "",
+            "names": [],
         }
-        definition = {
-            "name": "t",
-            "local": {"address": f"192.0.2.{us}"},
-            "remote": {"address": f"192.0.2.{them}"},
-            "auth": {"secret": SECRET},
-            "ike": {"proposals": IKE[variant >> 1 & 1], "lifetime": 1200, "retransmit_timeout": 600},
-            "children": [child],
-        }
-        params = {"definitions": [definition], "state": state, "purge": False, "owner": "", "names": []}
         tunnels = runtime.tunnels
         repaired = runtime.repairs.mend({"t"} & tunnels.rows.keys())
         plan = make_plan(params, dict(tunnels.rows), lambda name: tunnels.condition(name).running(), repaired)

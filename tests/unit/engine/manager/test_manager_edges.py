@@ -12,11 +12,11 @@ import socket
 import time
 
 import pytest
+from engine.bucket import Bucket
 from engine.crypto import library
 from engine.errors import MissingError
 from engine.ike.actions import Path
 from engine.kernel.addresses import is_local
-from engine.manager.bucket import Bucket
 from engine.manager.log import BURST, Log
 from engine.manager.service import Options, serve
 from engine.manager.sockets import BATCH, MARKER, Port, Ports

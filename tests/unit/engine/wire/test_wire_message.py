@@ -134,7 +134,7 @@ class Toy:
 @given(chains)
 def test_sealed_round_trip(payloads: tuple) -> None:
     toy = Toy()
-    datagram = encode_sealed(SPI_I, SPI_R, 35, INITIATOR, 1, payloads, toy.sealed_length, toy.seal)
+    datagram = encode_sealed(SPI_I, SPI_R, 35, INITIATOR, 1, *encode_payloads(payloads), toy.sealed_length, toy.seal)
     message = Message.parse(datagram)
     assert message.header.next_payload == PayloadType.SK
     assert message.payloads == (message.sealed,)
@@ -145,7 +145,9 @@ def test_sealed_round_trip(payloads: tuple) -> None:
 
 
 def test_vector_of_a_sealed_message() -> None:
-    datagram = encode_sealed(SPI_I, SPI_R, 37, RESPONSE, 2, (Delete(1),), lambda size: size + 1, lambda _h, p: p + b"!")
+    datagram = encode_sealed(
+        SPI_I, SPI_R, 37, RESPONSE, 2, *encode_payloads((Delete(1),)), lambda size: size + 1, lambda _h, p: p + b"!"
+    )
     assert (
         datagram
         == SPI_I
@@ -179,7 +181,7 @@ def test_fragments_round_trip(payloads: tuple, size: int) -> None:
 
 def test_a_seal_that_breaks_its_word_is_never_sent() -> None:
     with pytest.raises(ValueError, match="not the 9 announced"):
-        encode_sealed(SPI_I, SPI_R, 37, 0, 2, (), lambda _size: 9, lambda _head, _plain: b"8 octets")
+        encode_sealed(SPI_I, SPI_R, 37, 0, 2, 0, b"", lambda _size: 9, lambda _head, _plain: b"8 octets")
 
 
 @pytest.mark.parametrize("size", [65532, 100000])
@@ -187,7 +189,7 @@ def test_a_payload_that_its_length_cannot_tell_is_never_sent(size: int) -> None:
     with pytest.raises(ValueError, match="length field"):
         encode_payloads((VendorID(bytes(size)),))
     with pytest.raises(ValueError, match="length field"):
-        encode_sealed(SPI_I, SPI_R, 37, 0, 2, (), lambda _size: size, lambda _head, _plain: bytes(size))
+        encode_sealed(SPI_I, SPI_R, 37, 0, 2, 0, b"", lambda _size: size, lambda _head, _plain: bytes(size))
 
 
 def test_the_longest_payload() -> None:

@@ -87,8 +87,8 @@ def close(context: Context, sa: IkeSa) -> None:
 def close_children(context: Context, sa: IkeSa, there: Collection[str]) -> None:
     """Close the children that another IKE SA has."""
     for child in sa.children.values():
-        if child.config.name in there and child.state is ChildState.INSTALLED and not twins.is_closing(sa, child):
-            sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
+        if child.config.name in there and child.state is ChildState.INSTALLED:
+            twins.close(sa, child)
     context.touch(sa)
 
 
@@ -111,5 +111,4 @@ def living(sa: IkeSa) -> IkeSa | None:
 
 def asked_for(sa: IkeSa) -> list[str]:
     """Names of the children that this IKE SA is asked for, or going to be."""
-    tasks = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
-    return [task.config.name for task in tasks if task.kind is Kind.NEW_CHILD and task.reason != "stopped"]
+    return [task.config.name for task in sa.tasks if task.kind is Kind.NEW_CHILD and task.reason != "stopped"]

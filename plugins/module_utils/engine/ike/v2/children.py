@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Union
 
 from ...child_sa import ChildSa, Limits
 from ...crypto.keys import child_keys
@@ -36,6 +36,7 @@ from .traffic import Narrowed
 from .tunnel_sas import sas_of
 
 SENDING = (ChildState.INSTALLED, ChildState.REKEYING)
+Policies = Union[PointPolicies, ResetPolicies, RemovePolicies, None]  # what becomes of those of a child that goes
 PROTOCOL_NUMBERS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
 
 
@@ -265,8 +266,9 @@ def _touch_owner(context: Context, child: Child) -> None:
         context.touch(owner[0])
 
 
-def is_replaced(context: Context, sa: IkeSa, child: Child) -> bool:
-    """Whether another one of its definition is there, or asked for; another end may have closed that one meanwhile."""
+def is_replaced(context: Context, child: Child) -> bool:
+    """Whether it is still to go: it was rekeyed or superseded, or another one of its definition is there, which the
+    peer may have closed meanwhile."""
     fresh = any(not heir.superseded for heir in _heirs(context, child))
     return fresh or child.state is not ChildState.INSTALLED or child.superseded
 
@@ -275,8 +277,7 @@ def is_needed_yet(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether what is to take its place is not there yet, here or as far as we know at the peer's end."""
     heirs = _heirs(context, child)
     if not heirs:
-        asked = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
-        return any(task.kind is Kind.NEW_CHILD and task.config.reqid == child.config.reqid for task in asked)
+        return any(task.kind is Kind.NEW_CHILD and task.config.reqid == child.config.reqid for task in sa.tasks)
     return child.state in SENDING and any(h.proof_at for h in heirs) and not any(h.state in SENDING for h in heirs)
 
 
@@ -316,17 +317,22 @@ def _hand_on(context: Context, child: Child) -> None:
 
 def remove(context: Context, sa: IkeSa, child: Child, reason: str, story: str) -> None:
     """Take a child down; its successor, if it has one, takes over without a gap."""
-    _hand_on(context, child)
-    forget(context, sa, child)
-    _let_send(context, sa)
-    heirs = _heirs(context, child)
-    policies = _what_becomes_of_policies(sa, child, heirs)
+    heirs, policies = _withdraw(context, sa, child)
     if isinstance(policies, PointPolicies):
         context.actions += [policies, RemoveSas(child.sa)]
     else:
         context.actions += [RemoveSas(child.sa), *([policies] if policies else ())]
     if not heirs:
         context.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
+
+
+def _withdraw(context: Context, sa: IkeSa, child: Child) -> tuple[list[Child], Policies]:
+    """Take a child out of use: its heirs, which go on without a gap, and what becomes of its policies."""
+    _hand_on(context, child)
+    forget(context, sa, child)
+    _let_send(context, sa)
+    heirs = _heirs(context, child)
+    return heirs, _what_becomes_of_policies(sa, child, heirs)
 
 
 def make_anew(context: Context, sa: IkeSa, child: Child) -> None:
@@ -337,11 +343,7 @@ def make_anew(context: Context, sa: IkeSa, child: Child) -> None:
     """
     if child.state is ChildState.DELETING:
         return  # its Delete is out; the answer takes the rest
-    _hand_on(context, child)
-    forget(context, sa, child)
-    _let_send(context, sa)
-    heirs = _heirs(context, child)
-    policies = _what_becomes_of_policies(sa, child, heirs)
+    heirs, policies = _withdraw(context, sa, child)
     if isinstance(policies, RemovePolicies):
         policies = ResetPolicies(child.sa)
     context.actions += [*([policies] if policies else ()), RemoveSas(child.sa)]
@@ -364,9 +366,7 @@ def not_installed(context: Context, sa: IkeSa, child: Child, problem: str) -> No
     context.report("child_failed", sa, child, child=child.config.name, reason="kernel_refused", story=problem)
 
 
-def _what_becomes_of_policies(
-    sa: IkeSa, child: Child, heirs: Sequence[Child]
-) -> PointPolicies | ResetPolicies | RemovePolicies | None:
+def _what_becomes_of_policies(sa: IkeSa, child: Child, heirs: Sequence[Child]) -> Policies:
     """Where the child's policies go with its SAs: to another generation behind them, back to a trap, or away."""
     shared = [heir for heir in heirs if _same_selectors(heir, child)]
     sending = [heir for heir in heirs if heir.state is not ChildState.ANSWERED]

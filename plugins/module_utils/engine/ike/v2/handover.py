@@ -55,8 +55,7 @@ def is_silent(context: Context, sa: IkeSa) -> bool:
 def _prepare(context: Context, new: IkeSa) -> None:
     """The old one is silent, so its Delete may never be answered. First see to it that nobody sends on it any more: a
     peer that lives sends on the children of ``new`` when it has a request that comes after them."""
-    asked = [*new.queue, new.request.task] if new.request is not None else new.queue
-    if not any(task.reason == HANDOVER for task in asked):
+    if not any(task.reason == HANDOVER for task in new.tasks):
         new.queue.append(Task(Kind.INFORM, reason=HANDOVER))
 
 

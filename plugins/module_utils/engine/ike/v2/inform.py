@@ -48,18 +48,16 @@ def begin_delete_child(context: Context, sa: IkeSa, task: Task) -> tuple[int, li
     elif child.number not in sa.children:
         return None
     else:
-        if task.reason == "replaced" and supersede.is_needed(context, child):
-            return None  # what was to take over is gone meanwhile; when something else does, it is closed
-        if task.reason == "replaced" and not children.is_replaced(context, sa, child):
-            return None
-        if task.reason == "replaced" and children.is_needed_yet(context, sa, child):
-            due = context.now + context.settings.switch_pause / 4
-            sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced", not_before=due))
-            return None
-        spi, config = child.sa.spi_in.to_bytes(4, "big"), supersede.terms(child)
         if task.reason == "replaced":
+            if supersede.is_needed(context, child) or not children.is_replaced(context, child):
+                return None  # what was to take over is gone meanwhile; when something else does, it is closed
+            if children.is_needed_yet(context, sa, child):
+                due = context.now + context.settings.switch_pause / 4
+                sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced", not_before=due))
+                return None
             # The peer receives on it no more when it has this request, so nothing of ours may be under way.
             children.step_aside(context, [child])
+        spi, config = child.sa.spi_in.to_bytes(4, "big"), supersede.terms(child)
         child.state = ChildState.DELETING
         if task.reason == "stopped" and child.successor is not None:
             # Replaced since the operator asked: what carries the traffic now has to go as well.

@@ -36,7 +36,7 @@ def _put_off_proof(context: Context, sa: IkeSa, doubtful: Collection[Child]) -> 
     for child in doubtful:
         child.proof_at = context.now + context.settings.switch_pause
     if doubtful:
-        for task in [*sa.queue, sa.request.task] if sa.request is not None else sa.queue:
+        for task in sa.tasks:
             task.reason = "" if task.reason == PROOF else task.reason
 
 

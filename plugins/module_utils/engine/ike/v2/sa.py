@@ -270,6 +270,11 @@ class IkeSa:
         return self.spi_i if self.initiator else self.spi_r
 
     @property
+    def tasks(self) -> list[Task]:
+        """What is asked of the peer, or is going to be."""
+        return [*self.queue, self.request.task] if self.request is not None else self.queue
+
+    @property
     def closing(self) -> bool:
         """Whether its Delete is only waiting for its turn."""
         return any(task.kind is Kind.DELETE_IKE for task in self.queue)

@@ -27,7 +27,7 @@ from ..records import RecordKey, Records
 from ..version import Thawed
 from .init import install_sealers
 from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, TASK, WINDOW
-from .sa import Child, ChildState, IkeSa, State, Task
+from .sa import Child, ChildState, IkeSa, State
 
 _DATAGRAMS, _DATAGRAM = "datagrams", "datagram"  # of a request: the field, and its name in a record
 FORMAT = 2  # grows when records of before cannot be read any more; a new field with a default needs no new one
@@ -80,17 +80,13 @@ def freeze_child(child: Child) -> dict[str, Any]:
 def _loose(sa: IkeSa) -> Iterator[Child]:
     """Children that are named here without being the IKE SA's: gone, or with another one."""
     named = [child.successor for child in sa.children.values() if child.successor is not None]
-    for task in _tasks(sa):
+    for task in sa.tasks:
         named += [child for child in (task.child, task.theirs, task.child and task.child.successor) if child]
     seen: set[int] = set()
     for child in named:
         if child.number not in sa.children and child.number not in seen:
             seen.add(child.number)
             yield child
-
-
-def _tasks(sa: IkeSa) -> list[Task]:
-    return [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
 
 
 class _Parts(NamedTuple):

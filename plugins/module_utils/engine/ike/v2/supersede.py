@@ -77,8 +77,7 @@ def ask_again(context: Context, sa: IkeSa) -> None:
     """What took over is closed by the peer before what it was to replace: ask for another one, if nobody does."""
     if sa.outgoing or not sa.alive:
         return
-    tasks = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
-    asked = {task.config.name for task in tasks if task.kind is Kind.NEW_CHILD}
+    asked = {task.config.name for task in sa.tasks if task.kind is Kind.NEW_CHILD}
     wanted = [config for config in awaited(context, sa.connection.name) if config.name not in asked]
     sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in wanted)
 
@@ -146,8 +145,7 @@ def _in_use(context: Context, tunnel: str) -> list[Child]:
 
 
 def _closing(sa: IkeSa, child: Child) -> bool:
-    tasks = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
-    return any(task.kind in (Kind.DELETE_CHILD, Kind.REKEY_CHILD) and task.child is child for task in tasks)
+    return any(task.kind in (Kind.DELETE_CHILD, Kind.REKEY_CHILD) and task.child is child for task in sa.tasks)
 
 
 def _fresh(context: Context, tunnel: str) -> Iterator[Child]:

@@ -89,8 +89,7 @@ def supersede_children(context: Context, tunnel: str, names: Collection[str]) ->
 
 def negotiates(context: Context, tunnel: str) -> bool:
     """See :class:`..version.Version`."""
-    asked = [task for sa in sas_of(context, tunnel) for task in (sa.request and sa.request.task, *sa.queue)]
-    return any(task is not None and task.kind is Kind.NEW_CHILD for task in asked)
+    return any(task.kind is Kind.NEW_CHILD for sa in sas_of(context, tunnel) for task in sa.tasks)
 
 
 def redefine(sa: IkeSa, connection: Connection) -> None:
@@ -117,8 +116,7 @@ def redefine(sa: IkeSa, connection: Connection) -> None:
 def _want(context: Context, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
     """Have children negotiated; those that are neither up nor asked for already."""
     known = {child.config.name for child in sa.children.values() if serves(child)}
-    asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
-    known |= {task.config.name for task in asked if task.kind is Kind.NEW_CHILD and not task.reason}
+    known |= {task.config.name for task in sa.tasks if task.kind is Kind.NEW_CHILD and not task.reason}
     if sa.handshake is not None:
         known |= {config.name for config in sa.handshake.wanted}
     missing = [config for config in wanted if config.name not in known]
@@ -132,9 +130,8 @@ def _want(context: Context, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[Ch
 
 def _want_more(sa: IkeSa, configs: Iterable[ChildConfig], packet: Packet) -> None:
     """Have a further child negotiated for a packet that the peer did not let into those that are up."""
-    asked = [*sa.queue, sa.request.task] if sa.request else sa.queue
     for config in configs:
         living = [child for child in sa.children.values() if child.config.name == config.name and serves(child)]
-        pending = any(task.kind is Kind.NEW_CHILD and task.config.name == config.name for task in asked)
+        pending = any(task.kind is Kind.NEW_CHILD and task.config.name == config.name for task in sa.tasks)
         if living and not pending and not any(takes(child, packet) for child in living):
             sa.queue.append(Task(Kind.NEW_CHILD, config=config, packet=packet))

@@ -26,7 +26,7 @@ def settle_crossed(sa: IkeSa, child: Child) -> None:
         if (twin.state is ChildState.INSTALLED or twin.proof_at) and not twin.superseded and not is_closing(sa, twin):
             mine, theirs = (child, twin) if child.started else (twin, child)
             if mine.lowest_nonce < theirs.lowest_nonce and supersede.covers(theirs, mine):
-                _close(sa, mine)
+                close(sa, mine)
 
 
 def look_later(context: Context, sa: IkeSa, child: Child) -> None:
@@ -52,16 +52,16 @@ def settle(context: Context, sa: IkeSa) -> None:
             sa.settle_at = sa.settle_at or context.now + pause
         else:
             for twin in surplus:
-                _close(sa, twin)
+                close(sa, twin)
 
 
 def is_closing(sa: IkeSa, child: Child) -> bool:
     """Whether its Delete is queued or out."""
-    tasks = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
-    return any(task.kind is Kind.DELETE_CHILD and task.child is child for task in tasks)
+    return any(task.kind is Kind.DELETE_CHILD and task.child is child for task in sa.tasks)
 
 
-def _close(sa: IkeSa, child: Child) -> None:
+def close(sa: IkeSa, child: Child) -> None:
+    """Have a child closed for which another one is there."""
     if not is_closing(sa, child):
         sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
 

@@ -66,8 +66,7 @@ def _algorithms(sa: IkeSa) -> tuple[str, str, str, str]:
 
 
 def _coming(sa: IkeSa) -> Iterator[str]:
-    asked = [*sa.queue, sa.request.task] if sa.request is not None else sa.queue
-    for task in asked:
+    for task in sa.tasks:
         if task.kind is Kind.NEW_CHILD and task.config is not None:
             yield task.config.name
     if sa.handshake is not None and sa.initiator:

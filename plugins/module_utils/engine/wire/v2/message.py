@@ -39,7 +39,6 @@ __all__ = [
     "encode_message",
     "encode_payloads",
     "encode_sealed",
-    "encode_sealed_chain",
     "encode_sealed_fragment",
     "parse_payloads",
 ]
@@ -201,34 +200,19 @@ def encode_sealed(
     exchange: int,
     flags: int,
     message_id: int,
-    payloads: Sequence[Payload],
-    sealed_length: Lengths,
-    seal: Seal,
-) -> bytes:
-    """A message whose payloads all travel in one encrypted payload; parameters as :func:`encode_message`.
-
-    :param sealed_length: octets of plaintext to octets of what ``seal`` makes of them.
-    :param seal: called once with the head (see ``Message.sealed_head``) and the plaintext without padding;
-        returns initialization vector, ciphertext and integrity check value.
-    :returns: the datagram.
-    """
-    first, chain = encode_payloads(payloads)
-    outline = initiator_spi, responder_spi, exchange, flags, message_id
-    return encode_sealed_chain(*outline, first, chain, sealed_length, seal)
-
-
-def encode_sealed_chain(
-    initiator_spi: bytes,
-    responder_spi: bytes,
-    exchange: int,
-    flags: int,
-    message_id: int,
     first: int,
     chain: bytes,
     sealed_length: Lengths,
     seal: Seal,
 ) -> bytes:
-    """As :func:`encode_sealed`, of payloads that are encoded: see :func:`encode_payloads`."""
+    """A message whose payloads all travel in one encrypted payload; parameters as :func:`encode_message`.
+
+    :param first: type of the first payload; ``chain``: all of them, see :func:`encode_payloads`.
+    :param sealed_length: octets of plaintext to octets of what ``seal`` makes of them.
+    :param seal: called once with the head (see ``Message.sealed_head``) and the plaintext without padding;
+        returns initialization vector, ciphertext and integrity check value.
+    :returns: the datagram.
+    """
     outline = Header(initiator_spi, responder_spi, PayloadType.SK, _MAJOR, 0, exchange, flags, message_id, 0)
     return _encode_closed(outline, first, b"", chain, sealed_length, seal)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ....errors import IkeError
 from ....wire.header import SIZE as HEADER_OCTETS
 from ....wire.header import Header
-from ....wire.v2.message import Message, encode_payloads, encode_sealed_chain, encode_sealed_fragment
+from ....wire.v2.message import Message, encode_payloads, encode_sealed, encode_sealed_fragment
 from ....wire.v2.notify import Notify
 from ....wire.v2.numbers import NotifyType
 from ....wire.v2.payloads import Payloads
@@ -85,7 +85,7 @@ def seal_message(
     outline = sa.spi_i, sa.spi_r, exchange, flags, message_id
     room = _room(sa)
     if not sa.fragmentation or HEADER_OCTETS + _PAYLOAD_HEAD + sealer.sealed_length(len(chain)) <= room:
-        return (encode_sealed_chain(*outline, first, chain, sealer.sealed_length, seal),)
+        return (encode_sealed(*outline, first, chain, sealer.sealed_length, seal),)
     share = _share(sealer.sealed_length, room)
     chunks = [chain[at : at + share] for at in range(0, len(chain), share)]
     return tuple(
@@ -107,8 +107,6 @@ def _share(sealed_length: Any, room: int) -> int:
     share = body - sealed_length(0)
     while sealed_length(share + 1) <= body:
         share += 1
-    while sealed_length(share) > body:
-        share -= 1
     return share
 
 
