@@ -142,7 +142,7 @@ def _from_range(low: str, high: str, protocol: int, ports: tuple[int, int], text
         first, last = ipaddress.ip_address(low), ipaddress.ip_address(high)
     except ValueError as exc:
         raise InputError(field, text, str(exc), "write a range such as 10.1.0.5-10.1.0.9") from None
-    if first.version != last.version or first > last:  # type: ignore[operator]
+    if first.version != last.version or first.packed > last.packed:
         raise InputError(field, text, "the range runs backwards or mixes families", "write the lower address first")
     return Selector(first.packed, last.packed, protocol, *ports)
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import InputError
-from ..kernel.values import KernelSelector
+from ..kernel.values import IN, OUT, KernelSelector
 from ..newer_python import zip
 from ..said import MAGIC, Said, parse_said
 from ..selector import Network
-from .shunt import BOTH, DROP, IN, IPSEC, OUT, PASS, REJECT, TRAP, Shunt, selector_of
+from .shunt import BOTH, DROP, IPSEC, PASS, REJECT, TRAP, Shunt, selector_of
 
 FAMILIES = {"inet": 4, "inet6": 6}
 DIRECTIONS = (OUT, IN, BOTH)

@@ -26,7 +26,7 @@ from ..newer_python import pairwise, zip
 from ..said import Said
 from .manual_show import show_sa
 from .manual_words import Wish
-from .transaction import Transaction, attempt
+from .transaction import Reversible, Transaction, attempt
 
 NONE, CREATED, UPDATED, RECREATED, DELETED = "none", "created", "updated", "recreated", "deleted"
 _IMPACTS = {
@@ -343,12 +343,12 @@ def _note(registry: Registry, step: Step) -> None:
         registry.drop_manual(step.said)
 
 
-def _operations(step: Step) -> list[tuple[Operation, Operation | None]]:
+def _operations(step: Step) -> list[Reversible]:
     """(do, undo) in order; an SA does not come back with other keys than it had."""
     held, wanted = step.held, step.wanted
-    add = [(add_sa(wanted), _deletion(wanted))] if wanted else []
-    delete = [(_deletion(held), add_sa(held) if shows_keys(held) else None)] if held else []
-    changes: dict[str, list[tuple[Operation, Operation | None]]] = {
+    add: list[Reversible] = [(add_sa(wanted), _deletion(wanted))] if wanted else []
+    delete: list[Reversible] = [(_deletion(held), add_sa(held) if shows_keys(held) else None)] if held else []
+    changes: dict[str, list[Reversible]] = {
         NONE: [],
         CREATED: add,
         UPDATED: [(update_sa(wanted), update_sa(held))] if held and wanted else [],

@@ -26,13 +26,11 @@ def show_sa(
     shown: dict[str, object] = {"said": str(said), "source": sa.source, "mode": sa.mode, "reqid": sa.reqid}
     cipher = sa.aead or sa.encryption
     if cipher is not None:
-        shown["encryption"] = {"algorithm": cipher_word(cipher.name, len(cipher.key))}
-        if "encryption.key" in differing:
-            shown["encryption"]["key"] = word  # type: ignore[index]
+        key = {"key": word} if "encryption.key" in differing else {}
+        shown["encryption"] = {"algorithm": cipher_word(cipher.name, len(cipher.key)), **key}
     if sa.integrity is not None:
-        shown["integrity"] = {"algorithm": hash_word(sa.integrity.name)}
-        if "integrity.key" in differing:
-            shown["integrity"]["key"] = word  # type: ignore[index]
+        key = {"key": word} if "integrity.key" in differing else {}
+        shown["integrity"] = {"algorithm": hash_word(sa.integrity.name), **key}
     if sa.compression is not None:
         shown["compression"] = sa.compression
     else:

@@ -29,11 +29,11 @@ def parse_positional(words: Sequence[str], field: str = "words") -> tuple[Said, 
     if not words or len(words) % WORDS_EACH:
         raise InputError(field, " ".join(words), f"{len(words)} words, which is no multiple of {WORDS_EACH}", _SHAPE)
     check_count(len(words) // WORDS_EACH, field)
-    groups = [words[at : at + WORDS_EACH] for at in range(0, len(words), WORDS_EACH)]
-    return tuple(_parse(*group, field) for group in groups)
+    return tuple(_parse(words[at : at + WORDS_EACH], field) for at in range(0, len(words), WORDS_EACH))
 
 
-def _parse(family: str, destination: str, spi: str, protocol: str, field: str) -> Said:
+def _parse(words: Sequence[str], field: str) -> Said:
+    family, destination, spi, protocol = words
     if family not in FAMILIES:
         raise InputError(field, family, "is no address family", "write inet (IPv4) or inet6")
     if protocol not in _NAMES:

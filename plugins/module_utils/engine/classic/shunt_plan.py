@@ -17,15 +17,13 @@ from ..errors import InputError, KernelError, MissingError
 from ..kernel.client import describe
 from ..kernel.policies import covers, is_pass, network
 from ..kernel.registry import Child
-from ..kernel.values import KernelSelector, Policy
-from . import groups, shunt_rules
+from ..kernel.values import FWD, IN, OUT, KernelSelector, Policy
+from . import shunt_rules
+from .group_snapshot import Snapshot
 from .shunt import (
     DROP,
-    FWD,
-    IN,
     IPSEC,
     NUMBERS,
-    OUT,
     PASS,
     REJECT,
     TRAP,
@@ -71,7 +69,7 @@ class Seen:
     :ivar addresses: those of this host.
     """
 
-    kernel: groups.Snapshot
+    kernel: Snapshot
     shunts: Mapping[int, Shunt]
     children: Mapping[int, Child]
     rules: shunt_rules.State | None

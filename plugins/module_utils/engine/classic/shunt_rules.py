@@ -17,8 +17,8 @@ from ..errors import KernelError, MissingError
 from ..kernel import nftables
 from ..kernel.nftables import PROBE, SHUNTS
 from ..kernel.policies import network
-from ..kernel.values import KernelSelector
-from .shunt import DROP, IN, IPSEC, PASS, REJECT, TRAP, Shunt, rank
+from ..kernel.values import IN, KernelSelector
+from .shunt import DROP, IPSEC, PASS, REJECT, TRAP, Shunt, rank
 
 _MARK = "fleet.ipsec"
 

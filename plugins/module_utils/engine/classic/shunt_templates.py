@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
 from ..errors import InputError
 from ..kernel import sa_chains
-from ..kernel.values import IPCOMP, Policy, Template
+from ..kernel.values import FWD, IPCOMP, OUT, Policy, SaState, Template
 from ..said import Said, parse_said
 from . import group_rules
-from .groups import Snapshot
-from .shunt import FWD, IPSEC, OUT, Shunt, policies
+from .group_snapshot import Snapshot
+from .shunt import IPSEC, Shunt, policies
+
+# Members that the kernel has, with their states.
+Whole = Sequence[tuple[Said, SaState]]
 
 
 def with_templates(shunt: Shunt, number: int, kernel: Snapshot, place: str) -> list[Policy]:
@@ -34,7 +38,7 @@ def with_templates(shunt: Shunt, number: int, kernel: Snapshot, place: str) -> l
     return found if chain[0][1].mode == "tunnel" else [policy for policy in found if policy.direction != FWD]
 
 
-def _chain(said: Said, kernel: Snapshot, place: str) -> sa_chains.Chain:
+def _chain(said: Said, kernel: Snapshot, place: str) -> Whole:
     """The SAs that a SAID stands for: its group, or itself.
 
     :raises InputError: there is no such SA, or it is not the first of its group.
@@ -50,14 +54,15 @@ def _chain(said: Said, kernel: Snapshot, place: str) -> sa_chains.Chain:
             place, str(said), "names no group, and a tun alone is no SA",
             "group it with the SA that encapsulates first: ipsec spigrp --said TUN SA",
         )  # fmt: skip
-    chain = sa_chains.transforms(members or (said,), kernel.sas)
-    for member, sa in chain:
+    chain: list[tuple[Said, SaState]] = []
+    for member, sa in sa_chains.transforms(members or (said,), kernel.sas):
         if sa is None:
             raise group_rules.no_such_sa(member, place)
+        chain.append((member, sa))
     return chain
 
 
-def _check_ends(policy: Policy, chain: sa_chains.Chain, place: str) -> None:
+def _check_ends(policy: Policy, chain: Whole, place: str) -> None:
     """Transport mode keeps the addresses of a packet, so that such an SA only ever fits those between its own ends."""
     said, sa = chain[0]
     if sa.mode != "transport":
@@ -74,7 +79,7 @@ def _check_ends(policy: Policy, chain: sa_chains.Chain, place: str) -> None:
         )  # fmt: skip
 
 
-def _first(policy: Policy, chain: sa_chains.Chain) -> Template:
+def _first(policy: Policy, chain: Whole) -> Template:
     inbound = policy.direction != OUT
     sa = chain[0][1]
     spi = 0 if inbound else sa.spi

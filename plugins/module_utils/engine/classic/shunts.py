@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
 
@@ -21,10 +21,9 @@ from ..kernel.client import (
 )
 from ..kernel.registry import Registry, RegistryView
 from ..kernel.routes import Routes
-from ..kernel.values import Policy
-from . import groups, shunt_rules
+from . import group_snapshot, shunt_rules
 from .shunt import number_of, of_shape
-from .shunt_plan import Plan, Seen
+from .shunt_plan import Plan, PolicyChange, Seen
 from .transaction import Transaction, attempt
 
 Decide = Callable[[Seen], Plan]
@@ -35,7 +34,7 @@ def look(client: XfrmClient, registry: RegistryView) -> Seen:
 
     :raises MissingError: without the permission.
     """
-    kernel = groups.look(client, registry)
+    kernel = group_snapshot.look(client, registry)
     shunts = {number: of_shape(*row) for number, row in registry.shunts().items()}
     return Seen(kernel, shunts, registry.children(), shunt_rules.read(), cache(_problem), cache(_addresses))
 
@@ -82,7 +81,7 @@ def _do(client: XfrmClient, registry: Registry, plan: Plan, undo: ExitStack) -> 
     if plan.rules is not None:
         shunt_rules.apply(plan.rules, plan.state)
         undo.callback(_restore_rules, plan)
-    for outcome in attempt(client, [(_set(*change), _unset(*change)) for change in plan.policies], undo):
+    for outcome in attempt(client, [pair for change in plan.policies for pair in _operations(change)], undo):
         if outcome is not None:
             raise outcome
 
@@ -96,17 +95,16 @@ def _restore_rules(plan: Plan) -> None:
         return
 
 
-def _set(held: Policy | None, wanted: Policy | None) -> Operation:
-    if wanted is None:
-        return delete_policy_index(held)
-    # Replacing sends what the old policy held.
-    return create_policy(wanted) if held is None else set_policy(wanted)
-
-
-def _unset(held: Policy | None, wanted: Policy | None) -> Operation:
-    if held is None:
-        return delete_policy(wanted)
-    return create_policy(held) if wanted is None else set_policy(held)
+def _operations(change: PolicyChange) -> Iterator[tuple[Operation, Operation]]:
+    """What a change takes, and what undoes it."""
+    held, wanted = change
+    if held is not None and wanted is not None:
+        # Replacing sends what the old policy held.
+        yield set_policy(wanted), set_policy(held)
+    elif wanted is not None:
+        yield create_policy(wanted), delete_policy(wanted)
+    elif held is not None:
+        yield delete_policy_index(held), create_policy(held)
 
 
 _SETTING: Transaction[Seen, Plan] = Transaction(look, _do)

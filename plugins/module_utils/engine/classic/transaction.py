@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from typing import Generic, TypeVar
+from typing import Generic, Optional, TypeVar
 
 from ..errors import EngineError
 from ..kernel.client import Operation, XfrmClient
@@ -16,6 +16,8 @@ from ..newer_python import zip
 
 Seen = TypeVar("Seen")
 Plan = TypeVar("Plan")
+# An operation, and what takes it back; None where nothing does.
+Reversible = tuple[Operation, Optional[Operation]]
 
 
 class Transaction(Generic[Seen, Plan]):
@@ -59,9 +61,7 @@ class Transaction(Generic[Seen, Plan]):
         return plan
 
 
-def attempt(
-    client: XfrmClient, pairs: Sequence[tuple[Operation, Operation | None]], undo: ExitStack
-) -> list[EngineError | None]:
+def attempt(client: XfrmClient, pairs: Sequence[Reversible], undo: ExitStack) -> list[EngineError | None]:
     """Carry out operations in one batch, each given with what takes it back; how each ended."""
     outcomes = client.batch([operation for operation, _back in pairs])
     done = [back for (_operation, back), outcome in zip(pairs, outcomes, strict=True) if outcome is None]

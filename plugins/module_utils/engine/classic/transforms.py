@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..crypto.registry import ALGORITHMS, Kind
+from ..crypto.registry import ALGORITHMS, Encryption, Integrity
 from ..errors import InputError
 
 
@@ -46,7 +46,7 @@ _BLOCKS = (16, 24, 32)
 _CIPHERS = [
     Cipher(row.name, row.kernel, (row.key_octets + row.salt_octets,), row.icv_bits, row.iv_octets, row.name == "3des")
     for row in ALGORITHMS
-    if row.kind is Kind.ENCR
+    if isinstance(row, Encryption)
 ] + [
     Cipher("aes", "cbc(aes)", _BLOCKS, 0, 16),
     Cipher("camellia", "cbc(camellia)", _BLOCKS, 0, 16, True),
@@ -59,7 +59,7 @@ _CIPHERS = [
 _HASHES = [
     Hash(row.name, row.kernel, row.key_octets, row.icv_bits, row.key_octets * 8, row.name == "sha1")
     for row in ALGORITHMS
-    if row.kind is Kind.INTEG
+    if isinstance(row, Integrity)
 ] + [Hash("md5", "hmac(md5)", 16, 96, 128, True), Hash("aesxcbc", "xcbc(aes)", 16, 96, 128)]
 
 CIPHERS = {cipher.name: cipher for cipher in _CIPHERS}
@@ -85,10 +85,11 @@ def find_cipher(word: str, field: str) -> Cipher:
     if word in CIPHERS:
         return CIPHERS[word]
     numbered = _NUMBERED.fullmatch(word)
-    cipher = CIPHERS.get(numbered[1]) if numbered else None
-    if cipher is None or int(numbered[2]) // 8 not in cipher.key_octets:
+    name, octets = (numbered[1], int(numbered[2]) // 8) if numbered else ("", 0)
+    cipher = CIPHERS.get(name)
+    if cipher is None or octets not in cipher.key_octets:
         raise InputError(field, word, "is no cipher known here", f"known are: {', '.join(CIPHERS)}")
-    return cipher._replace(name=word, key_octets=(int(numbered[2]) // 8,))
+    return cipher._replace(name=word, key_octets=(octets,))
 
 
 def find_hash(word: str, field: str) -> Hash:

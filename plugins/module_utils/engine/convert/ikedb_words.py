@@ -10,6 +10,7 @@ so in the documentation.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import product
 
 from ..crypto.proposals import ESP_PROFILES, IKE_PROFILES
@@ -142,7 +143,7 @@ def esp_transforms(proposals: str | list[str]) -> tuple[list[Transform], list[st
     return list(dict.fromkeys(found))[:MAX_TRANSFORMS], list(dict.fromkeys(groups))
 
 
-def _words(proposals: str | list[str], profiles: object) -> list[list[str]]:
+def _words(proposals: str | list[str], profiles: Mapping[str, tuple[str, ...]]) -> list[list[str]]:
     texts = [proposals] if isinstance(proposals, str) else proposals
     listed = [item.strip().lower() for text in texts for item in text.split(",")]
-    return [words.split("-") for item in listed for words in profiles.get(item, (item,))]  # type: ignore[attr-defined]
+    return [words.split("-") for item in listed for words in profiles.get(item, (item,))]

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Union
+from typing import Any, TypeVar, Union
 
 from ..crypto.auth import PresharedKey
 from ..crypto.proposals import EspProposal, IkeProposal, esp_proposals, ike_proposals, legacy_names
@@ -19,6 +19,8 @@ from .parsing import Definition
 from .schema import Problems
 
 Spec = Union[str, list[str]]
+Key = Union[str, tuple[str, ...]]
+P = TypeVar("P", tuple[IkeProposal, ...], tuple[EspProposal, ...])
 
 
 def check_proposals(definition: Definition, prefix: str = "") -> list[str]:
@@ -28,26 +30,16 @@ def check_proposals(definition: Definition, prefix: str = "") -> list[str]:
     """
     problems: list[InputError] = []
     document = definition.document
-    warnings: list[str] = []
-    fields = [(_ike, document["ike"]["proposals"], "ike.proposals")]
-    fields += [
-        (_esp, child["proposals"], f"children[{position}].proposals")
-        for position, child in enumerate(document["children"])
-    ]
-    for position, (read, spec, field) in enumerate(fields):
-        try:
-            proposals = read(_key(spec))
-        except InputError as problem:
-            problems.append(InputError(f"{prefix}{field}", problem.value, problem.problem, problem.remedy))
-            continue
-        legacy = _legacy(proposals)
-        if legacy:
-            warnings.append(f"tunnel {definition.name}: {field} allows {', '.join(legacy)}: use modern where you can")
-        if position and not document["children"][position - 1]["replay_window"] and _has_esn(proposals):
+    allowed = {"ike.proposals": _legacy(_read(_ike, document["ike"]["proposals"], f"{prefix}ike.proposals", problems))}
+    for position, child in enumerate(document["children"]):
+        field = f"children[{position}]"
+        proposals = _read(_esp, child["proposals"], f"{prefix}{field}.proposals", problems)
+        allowed[f"{field}.proposals"] = _legacy(proposals)
+        if not child["replay_window"] and _has_esn(proposals):
             # A receiver without a window cannot know the high half of an extended sequence number.
             problems.append(
                 InputError(
-                    f"{prefix}children[{position - 1}].replay_window",
+                    f"{prefix}{field}.replay_window",
                     0,
                     "does not go with extended sequence numbers",
                     "give a window such as 128, or write proposals with noesn",
@@ -55,7 +47,20 @@ def check_proposals(definition: Definition, prefix: str = "") -> list[str]:
             )
     if problems:
         raise Problems(problems)
-    return warnings
+    return [
+        f"tunnel {definition.name}: {field} allows {', '.join(legacy)}: use modern where you can"
+        for field, legacy in allowed.items()
+        if legacy
+    ]
+
+
+def _read(reader: Callable[[Key], P], spec: Spec, field: str, problems: list[InputError]) -> P | tuple[()]:
+    """The proposals of one field; none, and a problem more, where they are not usable."""
+    try:
+        return reader(_key(spec))
+    except InputError as problem:
+        problems.append(InputError(field, problem.value, problem.problem, problem.remedy))
+        return ()
 
 
 def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int = 0) -> Connection:
@@ -110,18 +115,18 @@ def has_pfs(child: Mapping[str, Any]) -> bool:
     return all(proposal.ke for proposal in _esp(_key(child["proposals"])))
 
 
-def _key(spec: Spec) -> str | tuple[str, ...]:
+def _key(spec: Spec) -> Key:
     return spec if isinstance(spec, str) else tuple(spec)
 
 
 # A fleet writes few different proposals in many tunnels; sharing the values also saves their memory.
 @lru_cache(maxsize=1024)
-def _ike(spec: str | tuple[str, ...]) -> tuple[IkeProposal, ...]:
+def _ike(spec: Key) -> tuple[IkeProposal, ...]:
     return ike_proposals(spec)
 
 
 @lru_cache(maxsize=1024)
-def _esp(spec: str | tuple[str, ...]) -> tuple[EspProposal, ...]:
+def _esp(spec: Key) -> tuple[EspProposal, ...]:
     return esp_proposals(spec)
 
 

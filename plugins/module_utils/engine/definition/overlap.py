@@ -110,11 +110,17 @@ def _plain_overlaps(claims: Iterable[tuple[Claim, Block]]) -> Iterator[Pair]:
         for alike in _by_key(group, bits).values():
             yield from (pair for pair in combinations(alike, 2) if _is_of_two(*pair))
     for one, other in combinations(kinds, 2):
-        common: Five = tuple(map(min, one, other))  # type: ignore[assignment]
+        common = _common(one, other)
         if common not in (one, other):
             held = _by_key(kinds[one], common)
             for key, crossing in _by_key(kinds[other], common).items():
                 yield from ((a, b) for a in held.get(key, ()) for b in crossing if _is_of_two(a, b))
+
+
+def _common(one: Five, other: Five) -> Five:
+    """The bits of each field that count in both."""
+    source, destination, protocol, source_port, destination_port = map(min, one, other)
+    return source, destination, protocol, source_port, destination_port
 
 
 def _by_key(claims: Iterable[tuple[Claim, Block]], bits: Five) -> dict[Five, list[Claim]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import InputError, a_few
@@ -23,6 +23,7 @@ from .table import UNKNOWN_CHOICE, UNKNOWN_OPTION
 
 Schema = dict[str, Any]
 Format = Callable[[Any, str], Any]
+Formats = Mapping[str, Format]
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -52,7 +53,7 @@ class Problems(InputError):
         self.args = ("\n".join(lines),)
 
 
-def conform(value: Any, schema: Schema, field: str, problems: list[InputError], formats: dict[str, Format]) -> Any:
+def conform(value: Any, schema: Schema, field: str, problems: list[InputError], formats: Formats) -> Any:
     """The canonical form of ``value``: defaults filled in, formats applied.
 
     :param field: path of the value as its user knows it, "" for the whole input.
@@ -96,7 +97,7 @@ def _article(kind: str) -> str:
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
-def _object(value: dict[Any, Any], schema: Schema, field: str, problems: list[InputError], formats: Any) -> Any:
+def _object(value: dict[Any, Any], schema: Schema, field: str, problems: list[InputError], formats: Formats) -> Any:
     properties = schema["properties"]
     prefix = f"{field}." if field else ""
     for key in value:
@@ -140,7 +141,7 @@ def _of_another_kind(field: str, kinds: list[str], kind: str) -> InputError:
     return InputError(field, _HIDDEN, f"has no meaning with {kind}", remedy)
 
 
-def _array(value: Any, schema: Schema, field: str, problems: list[InputError], formats: Any) -> Any:
+def _array(value: Any, schema: Schema, field: str, problems: list[InputError], formats: Formats) -> Any:
     if len(value) < schema.get("minItems", 0):
         problems.append(InputError(field, list(value), "is empty", schema.get("remedy", "give at least one")))
     rule = schema["items"]
@@ -148,7 +149,7 @@ def _array(value: Any, schema: Schema, field: str, problems: list[InputError], f
     return items
 
 
-def _scalar(value: Any, schema: Schema, field: str, problems: list[InputError], formats: Any) -> Any:
+def _scalar(value: Any, schema: Schema, field: str, problems: list[InputError], formats: Formats) -> Any:
     if "format" in schema:
         try:
             value = formats[schema["format"]](value, field)

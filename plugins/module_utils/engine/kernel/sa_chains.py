@@ -10,7 +10,7 @@ name of the tunnel mode of the SA after it.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Optional
 
 from ..newer_python import zip
@@ -21,7 +21,7 @@ TUN = PROTOCOLS["tun"]
 UNSPECIFIED = ("0.0.0.0", "::")
 
 # Members with their states; None where the kernel has no such SA any more.
-Chain = list[tuple[Said, Optional[SaState]]]
+Chain = Sequence[tuple[Said, Optional[SaState]]]
 
 
 def transforms(members: Iterable[Said], sas: Mapping[Said, SaState]) -> Chain:

@@ -267,7 +267,7 @@ def check_params(method: str, params: Any) -> dict[str, Any]:
     :raises Problems: every bad parameter.
     """
     problems: list[InputError] = []
-    checked = conform(params, METHODS[method].params, "", problems, FORMATS)
+    checked: dict[str, Any] = conform(params, METHODS[method].params, "", problems, FORMATS)
     if problems:
         raise Problems(problems)
     return checked
