@@ -197,7 +197,7 @@ class Rules:
     def mend(self, tunnels: Collection[str] | None) -> Outcome:
         """See :class:`.repairs.Mender`."""
         if tunnels is not None:
-            return Outcome([])
+            return Outcome([], working=self._work is not None)
         if self._work is None:
             self._work = self._host.mend_rules()
         if not self._work.done():

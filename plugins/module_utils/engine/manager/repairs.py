@@ -84,9 +84,14 @@ class Record:
 
 @dataclass(slots=True)
 class _Watch:
-    """One kind: when to look next, and how it went so far."""
+    """One kind: when to look next, and how it went so far.
+
+    :ivar working: whether a look goes on beside the loop. :ivar again: whether something was heard since it began.
+    """
 
     due: float | None = None
+    working: bool = False
+    again: bool = False
     heard: float = 0.0
     not_before: float = 0.0
     culprit: str = ""
@@ -125,6 +130,9 @@ class Repairs:
         for event in events:
             watch = self._watches.get(event.kind)
             if watch is None:
+                continue
+            if watch.working:
+                watch.again = True  # it may have come after what that look saw
                 continue
             # What follows of a deed, the kernel's or our own, may be told under another name.
             if watch.culprit in ("", KERNEL):
@@ -221,6 +229,7 @@ class Repairs:
         watch, began = self._watches[kind], self._clock()
         outcome = self._menders[kind].mend(tunnels)
         now = self._clock()
+        watch.working = outcome.working
         if outcome.working:
             watch.due = now + SETTLING
             return
@@ -231,8 +240,9 @@ class Repairs:
         pause = PAUSE if outcome.mended or outcome.refused else 0.0
         watch.not_before = now + max(pause, _LOOK_SHARE * (now - began))
         watch.culprit = ""
-        if outcome.refused:
+        if outcome.refused or watch.again:
             watch.due = watch.due or watch.not_before
+        watch.again = False
 
     def _note(self, kind: str, watch: _Watch, mended: list[Loss], now: float) -> None:
         """Record, log and tell; of a fight the journal gets one line, then one a minute."""

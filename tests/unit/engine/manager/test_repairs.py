@@ -180,3 +180,17 @@ def test_work_beside_the_loop_is_asked_for_again() -> None:
     world.repairs.heard([Foreign(POLICIES, "flushed", "")])
     world.run(0.1)
     assert world.repairs.record("").count == 1 and not outcomes
+
+
+def test_what_is_heard_during_work_beside_the_loop_is_looked_at_after_it() -> None:
+    world = World()
+    outcomes = [Outcome([], working=True), Outcome([Loss("", "a table")]), Outcome([Loss("", "a table")])]
+    world.policies.mend = lambda tunnels: outcomes.pop(0) if outcomes else Outcome([])
+    for _unused in range(2):  # the second one may have come after that look saw the table
+        world.repairs.heard([Foreign(POLICIES, "flushed", "")])
+    world.run(0.1)
+    assert world.repairs.record("").count == 1 and len(outcomes) == 1
+    world.run(PAUSE)
+    assert world.repairs.record("").count == 2
+    world.run(QUIET)
+    assert world.repairs.record("").count == 2

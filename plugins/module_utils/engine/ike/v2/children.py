@@ -291,14 +291,14 @@ def step_aside(context: Context, closing: Collection[Child]) -> None:
 
 
 def _relieve(context: Context, child: Child) -> None:
-    heirs = [
-        heir for heir in _heirs(context, child) if heir.number > child.number or heir.state is not ChildState.REKEYED
-    ]
-    sending = sorted((heir for heir in heirs if heir.state in SENDING), key=lambda one: one.number)
-    if heirs and not sending:
+    heirs = _heirs(context, child)
+    sending = [heir for heir in heirs if heir.state in SENDING] or [heir for heir in heirs if _sends(heir)]
+    if not sending:
         # One that only receives so far may not be there at the peer's end yet.
-        switch_to(context, max(heirs, key=lambda one: one.number))
-    for heir in sending:
+        waiting = [heir for heir in heirs if heir.number > child.number or heir.state is not ChildState.REKEYED]
+        if waiting:
+            switch_to(context, max(waiting, key=lambda one: one.number))
+    for heir in sorted(sending, key=lambda one: one.number):
         context.actions.append(PointPolicies(heir.sa))
 
 
