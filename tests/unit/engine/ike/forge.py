@@ -11,7 +11,7 @@ from typing import Any
 from engine.crypto.negotiation import offer_ike
 from engine.crypto.proposals import ike_proposals
 from engine.ike.actions import Action, Path, Report, Send
-from engine.ike.v2 import nat
+from engine.ike.v2.features import nat
 from engine.ike.v2.sa import IkeSa
 from engine.wire.header import INITIATOR, RESPONSE, Header
 from engine.wire.v2.ke import KE

@@ -14,7 +14,7 @@ from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.ike.actions import Path
 from engine.ike.context import Context
 from engine.ike.settings import Settings
-from engine.ike.v2 import init, new_child, rekey_child, rekey_ike, table
+from engine.ike.v2 import initiation, new_child, rekey_child, rekey_ike, table
 from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import NotifyType
 
@@ -115,7 +115,7 @@ def test_two_ike_sas_that_stand_beside_each_other_become_one(starter: str) -> No
     host = getattr(world, starter)
     (old,) = host.engine.registry.by_spi.values()
     context = Context(host.engine, world.now)
-    init.new_initiator(context, old.connection, old.path)
+    initiation.new_initiator(context, old.connection, old.path)
     host.do(host.engine._finish(context))
     world.run(1.0)
     assert len(world.east.sas()) == len(world.west.sas()) == 2
@@ -226,7 +226,8 @@ def test_of_two_ike_sas_that_one_end_began_the_one_without_children_goes(first: 
     world = pair(children=(child(start="manual"),), dpd_delay=0.0)
     for number in range(2):
         context = Context(world.east.engine, world.now)
-        new = init.new_initiator(context, world.east.engine.connections.get("t"), Path(EAST, 500, WEST, 500, False))
+        connection = world.east.engine.connections.get("t")
+        new = initiation.new_initiator(context, connection, Path(EAST, 500, WEST, 500, False))
         if (number == 0) is first:
             new.handshake.wanted = new.connection.children
         world.east.do(world.east.engine._finish(context))

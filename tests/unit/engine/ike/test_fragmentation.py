@@ -81,7 +81,7 @@ def test_nothing_is_divided_unless_both_ends_agree_and_it_is_too_large(sizes: tu
     world.west.engine.define(mirror(replace(connection, fragment_size=sizes[1])))
     established(world)
     assert not wire.fragments()
-    assert ike_sa(world.east).fragmentation is ike_sa(world.west).fragmentation is (0 not in sizes)
+    assert fragmentation.agreed(ike_sa(world.east)) is fragmentation.agreed(ike_sa(world.west)) is (0 not in sizes)
 
 
 def test_the_two_ends_may_have_sizes_of_their_own() -> None:

@@ -26,11 +26,12 @@ from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig, Connection
 from ..context import Context
 from . import children, fallback, key_exchange, lifecycle
-from .exchange import Incoming
+from .features import rows
+from .features.feature import Role, Talk
+from .incoming import Incoming
 from .init import notify_name
 from .sa import Child, Handshake, IkeSa, Kind, Request, Task
 from .traffic import Narrowed, check_answer, covers_packet, narrow
-from .transport_nat import as_seen_here
 
 NAME_IN_STORY = 200  # characters
 CANDIDATES = 64  # definitions whose secrets are tried for one peer; nobody can tell by name which of more is meant
@@ -52,25 +53,18 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
         payloads.append(IDr(connection.remote_id))
     octets = signed_octets(sa.choice.prf, handshake.sent, handshake.nonce_r, sa.keys.pi, mine.encode())
     payloads.append(AUTH(*connection.auth.prove(sa.choice.prf, octets)))
-    if _is_first_contact(context, connection):
-        payloads.append(Notify(NotifyType.INITIAL_CONTACT))
+    payloads += rows.FEATURES.offers(Talk(context, sa), Kind.AUTH, Role.INITIATOR)
     if handshake.wanted:
         config = handshake.wanted[0]
         first = Task(Kind.NEW_CHILD, config=config, spi=children.reserve_spi(context, sa, config))
         handshake.first = first
         local, remote = children.asked_selectors(sa, config)
         payloads += [
-            *children.mode_notifies(config),
+            *rows.FEATURES.child_offers(config),
             SA(offer_esp(fallback.first_offer(config), first.spi, with_ke=False)),
             *children.selector_payloads(local, remote, True),
         ]
     return ExchangeType.IKE_AUTH, payloads
-
-
-def _is_first_contact(context: Context, connection: Connection) -> bool:
-    """Whether we have no other IKE SA between these two identities, in whatever tunnel (section 2.4)."""
-    sharing = context.connections.sharing_identities(connection)
-    return sum(len(context.registry.by_tunnel.get(name, ())) for name in {connection.name, *sharing}) == 1
 
 
 def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
@@ -85,6 +79,7 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     _proven(connection, sa, octets, proof, remote.identity)
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
     lifecycle.establish(context, sa)
+    rows.FEATURES.take(Talk(context, sa, payloads), Kind.AUTH, Role.INITIATOR)
     if handshake.first is not None:
         _first_child_answered(context, sa, handshake, payloads)
     first = handshake.first
@@ -122,10 +117,10 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     reply: list[Any] = [mine, AUTH(*authenticator.prove(sa.choice.prf, octets))]
     context.half_open.leave(sa.path.remote_address)
     sa.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
-    initial = payloads.notify(NotifyType.INITIAL_CONTACT) is not None
     lifecycle.establish(context, sa)
-    if initial:
-        lifecycle.drop_older(context, sa)
+    talk = Talk(context, sa, payloads)
+    rows.FEATURES.take(talk, Kind.AUTH, Role.RESPONDER)
+    reply += rows.FEATURES.offers(talk, Kind.AUTH, Role.RESPONDER)
     if payloads.one(SA) is not None:
         try:
             reply += _first_child(context, sa, handshake, payloads)
@@ -195,9 +190,8 @@ def _first_child(context: Context, sa: IkeSa, handshake: Handshake, payloads: Pa
     tsi, tsr = payloads.one(TSi), payloads.one(TSr)
     if tsi is None or tsr is None:
         raise IkeError(NotifyType.INVALID_SYNTAX, "a child without traffic selectors", CHILD)
-    mode = children.asked_mode(payloads.all(Notify))
-    local, remote = as_seen_here(sa, mode, tsr.selectors, tsi.selectors)
-    narrowed = narrow(sa.connection.children, local, remote, mode)
+    asked = rows.FEATURES.asked_child(sa, payloads, tsr.selectors, tsi.selectors)
+    narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals, with_ke=False)
     child = answer_child(context, sa, narrowed, choice, (handshake.nonce_i, handshake.nonce_r), None)
     children.take_up(context, sa, child)
@@ -218,7 +212,7 @@ def child_payloads(child: Child, choice: Any) -> list[Any]:
     """Responder: the SA, selectors and mode of the child."""
     proposal = children.answer_proposal(choice, child.sa.spi_in.to_bytes(4, "big"))
     return [
-        *children.mode_notifies(child.config),
+        *rows.FEATURES.child_offers(child.config),
         SA((proposal,)),
         *children.selector_payloads(child.sa.local_selectors, child.sa.remote_selectors, False),
     ]
@@ -272,15 +266,15 @@ def child_from_answer(
     answer, tsi, tsr = payloads.one(SA), payloads.one(TSi), payloads.one(TSr)
     if answer is None or tsi is None or tsr is None:
         raise IkeError(0, "the answer lacks the SA or the selectors of the child", CHILD)
-    mode = children.asked_mode(payloads.all(Notify))
-    if mode != config.mode:
-        story = f"the peer chose {mode} mode, {config.name} is defined in {config.mode} mode"
+    asked = rows.FEATURES.asked_child(sa, payloads, tsi.selectors, tsr.selectors)
+    if asked.mode != config.mode:
+        story = f"the peer chose {asked.mode} mode, {config.name} is defined in {config.mode} mode"
         raise IkeError(0, story, CHILD, reason="mode_refused")
     choice = check_answer_esp(offered, answer, with_ke=task.exchange is not None)
     shared = key_exchange.finish(task.exchange, choice.ke, payloads.one(KE))
     if choice.spi in task.closed:
         raise IkeError(0, f"the peer has already closed {config.name} again", CHILD, reason="peer_deleted")
-    narrowed = Narrowed(config, *as_seen_here(sa, mode, tsi.selectors, tsr.selectors))
+    narrowed = Narrowed(config, asked.local, asked.remote)
     check_answer(*narrowed)
     if task.packet is not None and not covers_packet(narrowed, task.packet):
         story = f"the peer made another Child SA of {config.name} than the packet needs"

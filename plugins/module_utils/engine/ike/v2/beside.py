@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ..context import Context
-from . import init, twins
+from . import initiation, twins
 from .sa import ChildState, IkeSa, Kind, State, Task
 from .tunnel_sas import sas_of
 
@@ -34,7 +34,7 @@ def begin(context: Context, old: IkeSa, first: str = "") -> bool:
     wanted = dict.fromkeys([first, *sorted(names(old)), *asked_for(old)])
     configs = {child.name: child for child in connection.children}
     # Along the path that works: a NAT on it stays where it is, and port 4500 is as good as 500 (section 2.23).
-    new = init.new_initiator(context, connection, old.path)
+    new = initiation.new_initiator(context, connection, old.path)
     new.handshake.wanted = tuple(configs[name] for name in wanted if name in configs)
     new.replaces = old
     return True

@@ -15,7 +15,6 @@ from ...crypto.negotiation import Choice
 from ...errors import CHILD, IkeError, KernelError
 from ...secret import Secret
 from ...selector import Selector
-from ...wire.v2.notify import Notify
 from ...wire.v2.numbers import NotifyType
 from ...wire.v2.sa import Proposal
 from ...wire.v2.ts import TSi, TSr
@@ -30,7 +29,8 @@ from ..actions import (
 )
 from ..connection import ChildConfig
 from ..context import Context
-from . import child_wanted, nat, supersede, twins
+from . import child_wanted, supersede, twins
+from .features import nat
 from .sa import Child, ChildState, IkeSa, Kind, Task
 from .traffic import Narrowed
 from .tunnel_sas import sas_of
@@ -105,16 +105,6 @@ def _left(selectors: Sequence[Selector], taken: Sequence[Selector]) -> tuple[Sel
 
 def _covers(selectors: Sequence[Selector], packet: Selector) -> bool:
     return any(selector.contains(packet) for selector in selectors)
-
-
-def mode_notifies(config: ChildConfig) -> list[Notify]:
-    """USE_TRANSPORT_MODE where the child is in transport mode (RFC 7296 section 1.3.1)."""
-    return [Notify(NotifyType.USE_TRANSPORT_MODE)] if config.mode == "transport" else []
-
-
-def asked_mode(notifies: Sequence[Notify]) -> str:
-    """The mode the peer asks for."""
-    return "transport" if any(n.type == NotifyType.USE_TRANSPORT_MODE for n in notifies) else "tunnel"
 
 
 def check_spi(sa: IkeSa, choice: Choice) -> int:

@@ -18,7 +18,10 @@ from ..actions import Path
 from ..context import Context
 from ..sa import AnySa
 from . import lifecycle, proof, table
-from .exchange import Incoming, last_word, opened, repeats_answer, send_answer, send_request, unprotected
+from .exchange import last_word, opened, repeats_answer, send_answer, send_request, unprotected
+from .features import rows
+from .features.feature import Role, Talk
+from .incoming import Incoming
 from .sa import AUTHENTICATED, IkeSa, Kind, State, Task
 
 # What nobody does on an IKE SA that lost a collision.
@@ -26,6 +29,9 @@ WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.REKEY_IKE)
 
 # What a peer that is authenticated has us make, as often as it likes.
 MAKING = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE)
+
+# Whose handlers let the optional features speak themselves: what is said has its place among other payloads there.
+OWN_ORDER = (Kind.INIT, Kind.AUTH)
 
 # Octets of a first message: several times what anybody has to say, and kept until the peer is authenticated.
 LARGEST = 8192
@@ -137,6 +143,10 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
             lifecycle.inherit(context, sa.claims, sa)
         answer = row.handler(context, sa, got)
         _move(sa, before, row.next)
+        if kind not in OWN_ORDER:
+            talk = Talk(context, sa, got.payloads)
+            rows.FEATURES.take(talk, kind, Role.RESPONDER)
+            answer += rows.FEATURES.offers(talk, kind, Role.RESPONDER)
     except IkeError as exc:
         answer = _refusal(context, sa, exc)
     if answer is not None:
@@ -203,6 +213,8 @@ def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
             raise IkeError(NotifyType.INVALID_SYNTAX, f"the answer to {kind.value} lacks what it must have")
         row.handler(context, sa, Incoming(header, payloads, datagram, path), request)
         _move(sa, before, row.next)
+        if kind not in OWN_ORDER and row.notify is None:
+            rows.FEATURES.take(Talk(context, sa, payloads), kind, Role.INITIATOR)
     except IkeError as exc:
         fail(context, sa, request.task, exc)
 
@@ -257,6 +269,8 @@ def pump(context: Context, sa: IkeSa) -> None:
         if begun is None:
             continue
         exchange, payloads = begun
+        if task.kind not in OWN_ORDER:
+            payloads += rows.FEATURES.offers(Talk(context, sa), task.kind, Role.INITIATOR)
         send_request(context, sa, exchange, payloads, task)
         sa.state = purpose.next or sa.state
 

@@ -7,31 +7,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import IkeError
 from ...wire.header import INITIATOR, RESPONSE, Header
 from ...wire.v2.message import Message, encode_message
 from ...wire.v2.numbers import ExchangeType, PayloadType
-from ...wire.v2.payloads import Payloads
 from ...wire.v2.sealed import Sealed, SealedFragment
 from ..actions import Path, Send
 from ..context import Context
 from .features import fragmentation
 from .features.fragmentation import Whole, seal_message
+from .incoming import Incoming
 from .sa import IkeSa, Kind, Request, Task
 
 # What comes of these is gone with the IKE SA; that of others may outlive it, or is not there before the peer has them.
 _ENDS_WITH_IT = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.INFORM)
-
-
-class Incoming(NamedTuple):
-    """A message of the peer, opened: its header, payloads, octets as received, and the way it came."""
-
-    header: Header
-    payloads: Payloads
-    datagram: bytes
-    path: Path
 
 
 def send_request(context: Context, sa: IkeSa, exchange: int, payloads: Sequence[Any], task: Task) -> None:

@@ -11,7 +11,7 @@ from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from ..context import Context
 from . import beside, children, handover, lifecycle, proof, rekey_child, supersede
-from .exchange import Incoming
+from .incoming import Incoming
 from .sa import ChildState, IkeSa, Kind, Request, Task
 
 

@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""IKE_SA_INIT (RFC 7296 section 1.2): both roles, cookies, a wrong key exchange group."""
+"""IKE_SA_INIT (RFC 7296 section 1.2): both roles, a wrong key exchange group."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...crypto.keys import check_nonces, derive_ike
@@ -18,62 +19,41 @@ from ...wire.v2.message import encode_message
 from ...wire.v2.nonce import Nonce
 from ...wire.v2.notify import Notify
 from ...wire.v2.numbers import ExchangeType, NotifyType
-from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ..actions import Path, Send
 from ..connection import Connection
 from ..context import Context
-from . import nat
-from .exchange import Incoming, unprotected
-from .features import fragmentation
+from .exchange import unprotected
+from .features import rows
+from .features.feature import Place, Role, Talk
+from .incoming import Incoming
+from .initiation import NONCE_OCTETS, handshake_of, restart
 from .sa import Handshake, IkeSa, Kind, Request, State, Task
 
-NONCE_OCTETS = 32
-MAX_RESTARTS = 4  # cookies, groups and rekeyed cookie secrets; more is a peer playing games
-COSTLY_OCTETS = 512  # a key exchange with MODP values from here on takes many milliseconds
-COSTLY_WEIGHT = 10
 PAYLOAD_HEAD = 4
-CHILDLESS = Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED)  # an IKE SA without a child is fine with us (RFC 6023)
-CHILDLESS_OCTETS = 8
-
-
-def new_initiator(context: Context, connection: Connection, path: Path) -> IkeSa:
-    """A new IKE SA that we initiate; its IKE_SA_INIT is queued."""
-    sa = IkeSa(
-        context.registry.number(), connection, True, State.START, path, context.entropy.octets(8), bytes(8),
-        context.now,
-        handshake=Handshake(nonce_i=context.entropy.octets(NONCE_OCTETS), wanted=connection.auto_children),
-    )  # fmt: skip
-    context.registry.add(sa)
-    sa.queue.append(Task(Kind.INIT))
-    context.touch(sa)
-    context.report("ike_connecting", sa, role="initiator")
-    return sa
 
 
 def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """The initiator's request."""
-    handshake = _handshake(sa)
+    handshake = handshake_of(sa)
     if handshake.exchange is None:
         handshake.offered = handshake.offered or sa.connection.proposals
         handshake.group = handshake.group or handshake.offered[0].ke[0].transform_id
         handshake.exchange = context.entropy.key_exchange(handshake.group)
-    payloads: list[Any] = []
-    if handshake.cookie:
-        payloads.append(Notify(NotifyType.COOKIE, handshake.cookie))
-    payloads += [
+    talk = Talk(context, sa)
+    payloads = [
+        *rows.FEATURES.offers(talk, Kind.INIT, Role.INITIATOR, Place.FIRST),
         SA(offer_ike(handshake.offered)),
         KE(handshake.group, handshake.exchange.public),
         Nonce(handshake.nonce_i),
-        *nat.notifies(sa.spi_i, bytes(8), sa.path, sa.connection.encapsulation),
-        *fragmentation.offer(sa.connection),
+        *rows.FEATURES.offers(talk, Kind.INIT, Role.INITIATOR),
     ]
     return ExchangeType.IKE_SA_INIT, payloads
 
 
 def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The initiator has the responder's choice, public value and nonce: derive the keys, go on to IKE_AUTH."""
-    handshake = _handshake(sa)
+    handshake = handshake_of(sa)
     if got.header.responder_spi == bytes(8):
         raise IkeError(0, "the responder's SPI is zero")
     choice = _without_spi(check_answer_ike(handshake.offered, got.payloads.one(SA)))
@@ -86,33 +66,20 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     (handshake.sent,), handshake.received = request.datagrams, got.datagram
     _install_keys(sa, choice, shared)
     handshake.exchange = None
-    fragmentation.agree(sa, got.payloads)
-    sa.nat_local, sa.nat_remote = nat.detect(got.payloads, sa.spi_i, sa.spi_r, sa.path)
-    if sa.nat_local or sa.nat_remote or sa.connection.encapsulation == "force":
-        sa.nat = True
-        nat.float_ports(sa, context.settings)
+    rows.FEATURES.take(Talk(context, sa, got.payloads), Kind.INIT, Role.INITIATOR)
     sa.next_id = 1
     sa.queue.insert(0, Task(Kind.AUTH))
-
-
-def with_cookie(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
-    """The responder wants its cookie back (section 2.6): the same request again, cookie first."""
-    cookie = got.payloads.notify(NotifyType.COOKIE).data
-    if not 1 <= len(cookie) <= 64:
-        raise IkeError(0, f"a cookie of {len(cookie)} octets")
-    handshake = _restart(sa)
-    handshake.cookie = cookie
 
 
 def with_group(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The responder wants another key exchange group (section 1.2); only one that we offer is taken."""
     data = got.payloads.notify(NotifyType.INVALID_KE_PAYLOAD).data
     group = int.from_bytes(data, "big") if len(data) == 2 else 0
-    offered = {row.transform_id for proposal in _handshake(sa).offered for row in proposal.ke}
-    if group not in offered or group == _handshake(sa).group:
+    offered = {row.transform_id for proposal in handshake_of(sa).offered for row in proposal.ke}
+    if group not in offered or group == handshake_of(sa).group:
         story = f"the peer insists on key exchange group {group}, which is not among those allowed here"
         raise IkeError(0, story, reason="invalid_key_exchange")
-    handshake = _restart(sa)
+    handshake = restart(sa)
     handshake.group = group
     handshake.exchange = None
 
@@ -137,55 +104,54 @@ def respond(context: Context, got: Incoming) -> IkeSa | None:
 
     :raises IkeError: whose notify is to be sent unprotected.
     """
-    payloads, path = got.payloads, got.path
-    offered, ke, nonce = payloads.one(SA), payloads.one(KE), payloads.one(Nonce)
-    proven = _returns_cookie(context, got)
-    if not proven and _under_load(context, ke, path):
-        _demand_cookie(context, got)
-        return None
-    if _full(context, path):
+    if _demanded(context, got, 0) or _full(context, got.path):
         return None
     try:
-        return _open(context, got, offered, ke, nonce, proven)
+        return _open(context, got)
     except IkeError:
         # Nothing is half-open then, and yet there was work, which whoever forges a source is not to get for nothing.
-        context.refusals.enter(path.remote_address, context.now)
+        context.refusals.enter(got.path.remote_address, context.now)
         raise
 
 
-def _open(context: Context, got: Incoming, offered: SA, ke: KE, nonce: Nonce, proven: bool) -> IkeSa | None:
+def _demanded(context: Context, got: Incoming, room: int) -> bool:
+    """Whether the initiator has to do something else first, and was told so."""
+    demand = rows.FEATURES.demand(context, got, room)
+    if demand:
+        unprotected(context, got.header, got.path, demand)
+    return bool(demand)
+
+
+def _open(context: Context, got: Incoming) -> IkeSa | None:
     """The half-open IKE SA that this request opens; what is cheap to refuse is refused before anything dear is done."""
     header, payloads, datagram, path = got
-    connection, choice = _choose(context, offered, path)
+    ke, nonce = payloads.need(KE), payloads.need(Nonce)
+    connection, choice = _choose(context, payloads.need(SA), path)
     check_nonces(choice, nonce.data)
     if choice.ke is None or ke.group != choice.ke.transform_id:
         wanted = choice.ke.transform_id if choice.ke else 0
         unprotected(context, header, path, [Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))])
         return None
-    room = header.length - _answer_octets(connection, payloads, choice)
-    if room < 0 and not proven:
-        # A forged source would be sent more octets through us than the forger spent.
-        _demand_cookie(context, got)
-        return None
-    public, shared = context.entropy.answer(ke.group, ke.data)
-    spi_r = context.entropy.octets(8)
-    handshake = Handshake(nonce_i=nonce.data, nonce_r=context.entropy.octets(NONCE_OCTETS), received=datagram)
+    handshake = Handshake(nonce_i=nonce.data, received=datagram)
     sa = IkeSa(
-        context.registry.number(), connection, False, State.START, path, header.initiator_spi, spi_r, context.now,
+        0, connection, False, State.START, path, header.initiator_spi, bytes(8), context.now,
         handshake=handshake, expected_id=1,
     )  # fmt: skip
+    talk = Talk(context, sa, payloads)
+    rows.FEATURES.take(talk, Kind.INIT, Role.RESPONDER)
+    room = header.length - HEADER_OCTETS - _octets(_answer(talk, choice, ke.data, bytes(NONCE_OCTETS)))
+    if _demanded(context, got, room):
+        return None
+    public, shared = context.entropy.answer(ke.group, ke.data)
+    sa.number, sa.spi_r = context.registry.number(), context.entropy.octets(8)
+    handshake.nonce_r = context.entropy.octets(NONCE_OCTETS)
     _install_keys(sa, choice, shared)
-    answer: list[Any] = [SA((choice.proposal,)), KE(ke.group, public), Nonce(handshake.nonce_r)]
-    answer += connection.auth.requests
-    if nat.does_traversal(payloads):
-        sa.nat_local, sa.nat_remote = nat.detect(payloads, sa.spi_i, bytes(8), path)
-        sa.nat = sa.nat_local or sa.nat_remote or connection.encapsulation == "force"
-        answer += nat.notifies(sa.spi_i, spi_r, path, connection.encapsulation)
-    fragmentation.agree(sa, payloads)
-    answer += fragmentation.answer(connection, payloads)
-    if room >= CHILDLESS_OCTETS:
-        answer.append(CHILDLESS)
-    handshake.sent = encode_message(sa.spi_i, spi_r, header.exchange, RESPONSE, 0, answer)
+    answer = _answer(talk, choice, public, handshake.nonce_r)
+    for payload in rows.FEATURES.offers(talk, Kind.INIT, Role.RESPONDER, Place.IF_ROOM):
+        room -= _octets([payload])
+        if room >= 0:
+            answer.append(payload)
+    handshake.sent = encode_message(sa.spi_i, sa.spi_r, header.exchange, RESPONSE, 0, answer)
     sa.answer, sa.answer_to = (handshake.sent,), 0
     context.actions.append(Send(handshake.sent, path))
     sa.expires_at = context.now + context.settings.half_open_lifetime
@@ -195,27 +161,19 @@ def _open(context: Context, got: Incoming, offered: SA, ke: KE, nonce: Nonce, pr
     return sa
 
 
-def _returns_cookie(context: Context, got: Incoming) -> bool:
-    """Whether the initiator returned a cookie of ours: it is where it says it is."""
-    cookie = got.payloads.notify(NotifyType.COOKIE)
-    if cookie is None:
-        return False
-    nonce = got.payloads.one(Nonce).data
-    return context.cookies.valid(cookie.data, nonce, got.header.initiator_spi, got.path, context.now)
+def _answer(talk: Talk, choice: Choice, public: bytes, nonce: bytes) -> list[Any]:
+    """The payloads of the responder's answer but for those that may be left out; of the same size with other octets."""
+    return [
+        SA((choice.proposal,)),
+        KE(choice.ke.transform_id, public),
+        Nonce(nonce),
+        *talk.sa.connection.auth.requests,
+        *rows.FEATURES.offers(talk, Kind.INIT, Role.RESPONDER),
+    ]
 
 
-def _demand_cookie(context: Context, got: Incoming) -> None:
-    cookie = context.cookies.make(got.payloads.one(Nonce).data, got.header.initiator_spi, got.path, context.now)
-    unprotected(context, got.header, got.path, [Notify(NotifyType.COOKIE, cookie)])
-
-
-def _under_load(context: Context, ke: KE, path: Path) -> bool:
-    """Whether so many attempts came to nothing, so far or for good, that the next one needs a cookie (section 2.6)."""
-    settings, half_open, refusals, address = context.settings, context.half_open, context.refusals, path.remote_address
-    weight = COSTLY_WEIGHT if len(ke.data) >= COSTLY_OCTETS else 1
-    return (half_open.total + refusals.total(context.now)) * weight >= settings.cookie_threshold or (
-        half_open.of(address) + refusals.of(address)
-    ) * weight >= settings.cookie_threshold_per_peer
+def _octets(payloads: Sequence[Any]) -> int:
+    return sum(PAYLOAD_HEAD + len(payload.encode()) for payload in payloads)
 
 
 def _full(context: Context, path: Path) -> bool:
@@ -223,14 +181,6 @@ def _full(context: Context, path: Path) -> bool:
     return half_open.total >= settings.half_open_limit or (
         half_open.of(path.remote_address) >= settings.half_open_per_peer
     )
-
-
-def _answer_octets(connection: Connection, payloads: Payloads, choice: Choice) -> int:
-    """Octets of the answer that this choice leads to, at least."""
-    answer = [SA((choice.proposal,)), payloads.need(KE), *fragmentation.answer(connection, payloads)]
-    if nat.does_traversal(payloads):
-        answer += (payloads.notify(nat.SOURCE), payloads.notify(nat.DESTINATION))
-    return HEADER_OCTETS + PAYLOAD_HEAD + NONCE_OCTETS + sum(PAYLOAD_HEAD + len(part.encode()) for part in answer)
 
 
 def _without_spi(choice: Choice) -> Choice:
@@ -258,7 +208,7 @@ def _choose(context: Context, offered: SA, path: Path) -> tuple[Connection, Choi
 
 
 def _install_keys(sa: IkeSa, choice: Choice, shared: Any) -> None:
-    handshake = _handshake(sa)
+    handshake = handshake_of(sa)
     keys = derive_ike(choice, shared, handshake.nonce_i, handshake.nonce_r, sa.spi_i, sa.spi_r)
     sa.choice, sa.keys = choice, keys
     install_sealers(sa)
@@ -270,18 +220,3 @@ def install_sealers(sa: IkeSa) -> None:
     from_initiator = Sealer(choice.encr, choice.integ, keys.ei, keys.ai)
     from_responder = Sealer(choice.encr, choice.integ, keys.er, keys.ar)
     sa.seal, sa.open = (from_initiator, from_responder) if sa.initiator else (from_responder, from_initiator)
-
-
-def _restart(sa: IkeSa) -> Handshake:
-    handshake = _handshake(sa)
-    handshake.restarts += 1
-    if handshake.restarts > MAX_RESTARTS:
-        raise IkeError(0, f"the peer had the negotiation restarted more than {MAX_RESTARTS} times")
-    sa.queue.insert(0, Task(Kind.INIT))
-    return handshake
-
-
-def _handshake(sa: IkeSa) -> Handshake:
-    if sa.handshake is None:
-        raise ValueError("the handshake of this IKE SA is over")
-    return sa.handshake

@@ -15,7 +15,7 @@ from ...secret import Secret
 from ...wire.v2.ke import KE
 from ...wire.v2.numbers import NotifyType
 from ..context import Context
-from .init import NONCE_OCTETS
+from .initiation import NONCE_OCTETS
 from .sa import Child, IkeSa
 
 

@@ -9,6 +9,7 @@ from ..actions import Path
 from ..context import Context
 from . import beside, children
 from .exchange import send
+from .features import nat
 from .sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
 from .tunnel_sas import half_open_of, sas_of
 
@@ -151,7 +152,8 @@ def follow_path(context: Context, sa: IkeSa, path: Path) -> None:
     What the kernel sends goes along the old path until the children are rekeyed, which a NAT
     that changes its mind all the time must not make us do all the time.
     """
-    if not sa.nat_remote or sa.nat_local or path == sa.path:
+    behind = nat.FOUND.of(sa)
+    if not behind.nat_remote or behind.nat_local or path == sa.path:
         return
     sa.path = path
     context.report("moved", sa, path=f"{path.remote_address}/{path.remote_port}")

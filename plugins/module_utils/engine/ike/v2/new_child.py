@@ -12,7 +12,6 @@ from ...errors import CHILD, IkeError
 from ...selector import Selector
 from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
-from ...wire.v2.notify import Notify
 from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
@@ -20,11 +19,11 @@ from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
 from ..context import Context
 from . import auth, children, fallback, key_exchange, twins
-from .exchange import Incoming
-from .init import MAX_RESTARTS, NONCE_OCTETS
+from .features import rows
+from .incoming import Incoming
+from .initiation import MAX_RESTARTS, NONCE_OCTETS
 from .sa import IkeSa, Kind, Request, State, Task
 from .traffic import narrow
-from .transport_nat import as_seen_here
 
 
 def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
@@ -56,7 +55,7 @@ def request_payloads(
     guess = key_exchange.guess(sa, (row for proposal in offered for row in proposal.ke), task.group, task.child)
     payloads = [
         *head,
-        *children.mode_notifies(config),
+        *rows.FEATURES.child_offers(config),
         SA(offer_esp(offered, task.spi, with_ke=True)),
         Nonce(task.nonce),
     ]
@@ -133,9 +132,8 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     if len(sa.children) >= context.settings.max_children:
         raise IkeError(NotifyType.NO_ADDITIONAL_SAS, "the IKE SA has all the children it may have", CHILD)
     payloads = got.payloads
-    mode = children.asked_mode(payloads.all(Notify))
-    local, remote = as_seen_here(sa, mode, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
-    narrowed = narrow(sa.connection.children, local, remote, mode)
+    asked = rows.FEATURES.asked_child(sa, payloads, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
+    narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
     nonce = payloads.one(Nonce).data
     ours, shared, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))

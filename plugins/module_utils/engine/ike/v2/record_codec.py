@@ -128,8 +128,6 @@ STANDING = Shape(
         "remote_id": IDENTITY,
         "lowest_nonce": OCTETS,
         "nat": PLAIN,
-        "nat_local": PLAIN,
-        "nat_remote": PLAIN,
         "rekey_at": PLAIN,
         "expires_at": PLAIN,
         "replaced_by": IKE,
@@ -140,7 +138,6 @@ STANDING = Shape(
         "unfit": Codec(list, tuple),
         "settle_at": PLAIN,
         "superseded": PLAIN,
-        "fragmentation": PLAIN,
     },
 )
 IKE_SA = Shape(IkeSa, {**STANDING.rows, **WINDOW.rows})
@@ -155,6 +152,7 @@ OWN_WAY: dict[type, dict[str, str]] = {
         "request": "with its task",
         "queue": "a list of tasks",
         "children": "a list, by their numbers again afterwards",
+        "slots": "each optional feature has rows of its own",
     },
     Child: {"config": "by name, from the definition"},
     Request: {"task": "a shape with references"},

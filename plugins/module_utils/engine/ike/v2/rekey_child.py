@@ -24,10 +24,10 @@ from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
 from ..context import Context
 from . import auth, child_wanted, children, fallback, key_exchange, new_child, supersede
-from .exchange import Incoming
+from .features import rows
+from .incoming import Incoming
 from .sa import Child, ChildState, IkeSa, Kind, Request, Task
 from .traffic import narrow
-from .transport_nat import as_seen_here
 
 
 def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
@@ -123,9 +123,8 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
         story = "the child is being closed or replaced already"
         raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="peer_busy")
     children.refuse_in_retired(sa)
-    mode = children.asked_mode(payloads.all(Notify))
-    local, remote = as_seen_here(sa, mode, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
-    narrowed = narrow([supersede.terms(current)], local, remote, mode)
+    asked = rows.FEATURES.asked_child(sa, payloads, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
+    narrowed = narrow([supersede.terms(current)], asked.local, asked.remote, asked.mode)
     try:
         choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
     except IkeError:

@@ -22,8 +22,9 @@ from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.sa import SA
 from ..context import Context
 from . import children, fallback, key_exchange, lifecycle, new_child
-from .exchange import Incoming
-from .init import NONCE_OCTETS, install_sealers, notify_name
+from .incoming import Incoming
+from .init import install_sealers, notify_name
+from .initiation import NONCE_OCTETS
 from .sa import IkeSa, Kind, Request, State, Task
 
 CHILD_WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD)
@@ -135,7 +136,7 @@ def _successor(
     new = IkeSa(
         context.registry.number(), old.connection, initiator, State.ESTABLISHED, old.path, *spis, context.now,
         choice=choice, local_id=old.local_id, remote_id=old.remote_id, nat=old.nat,
-        nat_local=old.nat_local, nat_remote=old.nat_remote, fragmentation=old.fragmentation, lowest_nonce=min(nonces),
+        slots=old.slots, lowest_nonce=min(nonces),
     )  # fmt: skip
     new.keys = rederive_ike(old.choice.prf, old.keys.d, choice, shared, *nonces, *spis)
     install_sealers(new)

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
+from types import MappingProxyType
+from typing import Any
 
 from ...child_sa import ChildSa
 from ...crypto.exchange import KeyExchange
@@ -20,6 +23,8 @@ from ...selector import Selector
 from ..actions import Path
 from ..connection import ChildConfig, Connection
 from ..views import Refusal
+
+NO_SLOTS: Mapping[str, Any] = MappingProxyType({})
 
 
 class State(Enum):
@@ -176,6 +181,7 @@ class Handshake:
     :ivar sent: our IKE_SA_INIT message, octets as sent (signed by AUTH); ``received``: the peer's.
     :ivar offered: the proposals sent, which the definition may not have any more when the answer comes.
     :ivar wanted: the children to come with it; ``first``: the one that goes along with IKE_AUTH.
+    :ivar slots: as those of the IKE SA.
     :ivar setback: the last unauthenticated refusal: (reason, story); reported if nothing better comes.
     """
 
@@ -184,12 +190,12 @@ class Handshake:
     exchange: KeyExchange | None = None
     sent: bytes = b""
     received: bytes = b""
-    cookie: bytes = b""
     group: int = 0
     restarts: int = 0
     offered: tuple[IkeProposal, ...] = ()
     wanted: tuple[ChildConfig, ...] = ()
     first: Task | None = None
+    slots: Mapping[str, Any] = field(default_factory=lambda: NO_SLOTS)
     setback: tuple[str, str] | None = None
 
 
@@ -203,7 +209,8 @@ class IkeSa:
     :ivar answered_digest: SHA-256 of the peer's last request, or of its first fragment; ``answer``: the datagrams of
         ours to it, repeated on a retransmission; ``answer_to``: its Message ID, -1 before the first.
     :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
-    :ivar nat: whether ESP travels in UDP; ``nat_local``: we are behind a NAT, ``nat_remote``: the peer is.
+    :ivar nat: whether ESP travels in UDP.
+    :ivar slots: by name, what the optional features keep (``features/feature.py``).
     :ivar opening: under which key the registry has it while the peer may repeat its IKE_SA_INIT request.
     :ivar packets: by child, the packet (its local and remote selector) for which it is going to be asked.
     :ivar replaced_by: the IKE SA that took over; ``claims``: the one that this may take over while a collision
@@ -215,8 +222,7 @@ class IkeSa:
     :ivar unfit: names of the children that the peer refused in its IKE_AUTH, or while it takes over.
     :ivar settle_at: when to look whether another IKE SA of the tunnel is one too many, 0 for never.
     :ivar superseded: its definition has changed since in what an IKE SA cannot change; see supersede.py.
-    :ivar fragmentation: whether both ends take messages in fragments; ``partials``: what has come of the peer's request
-        (False) and of its answer (True) so far.
+    :ivar partials: what has come in fragments of the peer's request (False) and of its answer (True) so far.
     :ivar wake: when its next deadline is due, as entered in the timer heap.
     """
 
@@ -245,8 +251,6 @@ class IkeSa:
     queue: list[Task] = field(default_factory=list)
     children: dict[int, Child] = field(default_factory=dict)
     nat: bool = False
-    nat_local: bool = False
-    nat_remote: bool = False
     opening: tuple[str, int, bytes] | None = None
     packets: dict[str, tuple[Selector, Selector]] | None = None
     last_heard: float = 0.0
@@ -261,7 +265,7 @@ class IkeSa:
     unfit: tuple[str, ...] = ()
     settle_at: float = 0.0
     superseded: bool = False
-    fragmentation: bool = False
+    slots: Mapping[str, Any] = field(default_factory=lambda: NO_SLOTS)
     partials: dict[bool, Partial] = field(default_factory=dict)
 
     @property

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ...child_sa import ChildSa
@@ -25,6 +26,7 @@ from ..connection import ChildConfig, Connection
 from ..record_codec import Links, Unreadable
 from ..records import RecordKey, Records
 from ..version import Thawed
+from .features import rows
 from .init import install_sealers
 from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, TASK, WINDOW
 from .sa import Child, ChildState, IkeSa, State
@@ -36,7 +38,7 @@ SA, WINDOW_PART, CHILD_PART = "sa", "window", "child"
 
 # All that the record of what stands is made of; nothing of it is changed in place, so that two of these are equal
 # where the records are.
-standing = attrgetter(*STANDING.rows, "connection.name", "choice")
+standing = attrgetter(*STANDING.rows, "connection.name", "choice", "slots")
 
 
 def freeze(sa: IkeSa) -> dict[RecordKey, dict[str, Any]]:
@@ -53,6 +55,9 @@ def freeze_standing(sa: IkeSa) -> dict[str, Any]:
     record["format"] = FORMAT
     record["tunnel"] = sa.connection.name
     record["choice"] = CHOICE.freeze(sa.choice)
+    for slot in rows.FEATURES.slots:
+        if slot.shape is not None and slot.name in sa.slots:
+            record |= slot.shape.freeze(slot.of(sa))
     return record
 
 
@@ -147,7 +152,7 @@ def _thaw_one(
     own = {name: record[name] for name in record if name in STANDING.rows}
     own |= {name: window[name] for name in window if name in WINDOW.rows}
     choice = CHOICE.thaw(record["choice"], links, number=1, protocol=0, spi=b"", proposal=_NO_PROPOSAL)
-    sa = IKE_SA.thaw(own, links, connection=_NOBODY, choice=choice)
+    sa = IKE_SA.thaw(own, links, connection=_NOBODY, choice=choice, slots=_thaw_slots(record))
     sa.connection = connection_of(record["tunnel"]) or _stand_in(record["tunnel"], sa)
     configs = {child.name: child for child in sa.connection.children}
     for data in parts.children:
@@ -164,6 +169,15 @@ def _thaw_one(
     install_sealers(sa)
     sa.seal.messages = window["sealed"]
     return sa, loose, links
+
+
+def _thaw_slots(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    slots: dict[str, Any] = {}
+    for slot in rows.FEATURES.slots:
+        if slot.shape is not None:
+            own = {name: record[name] for name in slot.shape.rows if name in record}
+            slots[slot.name] = slot.shape.thaw(own, [])
+    return MappingProxyType(slots)
 
 
 def _thaw_child(data: Mapping[str, Any], configs: Mapping[str, ChildConfig], links: Links) -> Child:

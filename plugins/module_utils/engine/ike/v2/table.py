@@ -23,6 +23,7 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from . import auth, inform, init, new_child, rekey_child, rekey_ike
+from .features import cookies
 from .sa import Kind, State
 
 ERRORS = -1  # stands for every notify type below 16384
@@ -93,7 +94,7 @@ REQUESTS = (
 COOKIE, INVALID_KE = int(NotifyType.COOKIE), int(NotifyType.INVALID_KE_PAYLOAD)
 
 ANSWERS = (
-    Answer(S.INIT_SENT, K.INIT, COOKIE, (), init.with_cookie, S.INIT_SENT, "the peer wants its cookie back"),
+    Answer(S.INIT_SENT, K.INIT, COOKIE, (), cookies.demanded, S.INIT_SENT, "the peer wants its cookie back"),
     Answer(S.INIT_SENT, K.INIT, INVALID_KE, (), init.with_group, S.INIT_SENT, "the peer wants another group"),
     Answer(S.INIT_SENT, K.INIT, ERRORS, (), init.refused, S.INIT_SENT, "the peer refuses; noted, not believed yet"),
     Answer(S.INIT_SENT, K.INIT, None, (SA, KE, Nonce), init.answered, S.INIT_SENT, "keys are agreed"),

@@ -11,7 +11,7 @@ from ..context import Context
 from ..timers import NEVER
 from . import beside, children, lifecycle, proof, twins
 from .exchange import last_word, retransmit
-from .features import fragmentation
+from .features import fragmentation, nat
 from .sa import Child, ChildState, IkeSa, Kind, State, Task
 
 
@@ -110,7 +110,7 @@ def _relieve(context: Context, sa: IkeSa) -> None:
 def _delay(context: Context, sa: IkeSa) -> float:
     """Seconds of silence before the peer is asked whether it is alive."""
     delay = sa.connection.dpd_delay
-    return min(delay, context.settings.nat_delay) if sa.nat_local else delay
+    return min(delay, context.settings.nat_delay) if nat.FOUND.of(sa).nat_local else delay
 
 
 def _ask(context: Context, sa: IkeSa) -> None:

@@ -12,7 +12,7 @@ from ..connection import ChildConfig, Connection
 from ..context import Context
 from ..paths import default_path
 from ..version import Packet
-from . import init, stop, supersede, timers
+from . import initiation, stop, supersede, timers
 from .children import serves, takes
 from .sa import ChildState, IkeSa, Kind, State, Task
 from .tunnel_sas import sas_of
@@ -39,7 +39,7 @@ def start(
     wanted: Sequence[ChildConfig] = children
     sa = current(context, connection.name)
     if sa is None:
-        sa = init.new_initiator(context, connection, path or default_path(connection, context.settings))
+        sa = initiation.new_initiator(context, connection, path or default_path(connection, context.settings))
         sa.handshake.wanted = tuple(wanted)
     else:
         sa.retired = False

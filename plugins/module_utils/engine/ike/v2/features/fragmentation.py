@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ....errors import IkeError
+from ....newer_python import dataclass
 from ....wire.header import SIZE as HEADER_OCTETS
 from ....wire.header import Header
 from ....wire.v2.message import Message, encode_payloads, encode_sealed, encode_sealed_fragment
 from ....wire.v2.notify import Notify
 from ....wire.v2.numbers import NotifyType
-from ....wire.v2.payloads import Payloads
 from ....wire.v2.sealed import FRAGMENT_HEAD, SealedFragment
-from ...connection import Connection
 from ...context import Context
-from ..sa import AUTHENTICATED, IkeSa, Partial
+from ...record_codec import PLAIN, Shape
+from ..sa import AUTHENTICATED, IkeSa, Kind, Partial
+from .feature import Feature, Part, Role, Slot, Talk
 
 SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 
@@ -52,19 +53,44 @@ class Whole(NamedTuple):
 # What both ends say of it in IKE_SA_INIT
 
 
-def offer(connection: Connection) -> list[Notify]:
-    """What our IKE_SA_INIT request says of it."""
-    return [SUPPORTED] if connection.fragment_size else []
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """Whether both ends take messages in fragments."""
+
+    fragmentation: bool = False
 
 
-def answer(connection: Connection, asked: Payloads) -> list[Notify]:
-    """What our IKE_SA_INIT answer says of it: yes to who can do it, too."""
-    return offer(connection) if asked.notify(SUPPORTED.type) is not None else []
+AGREED: Slot[Agreed] = Slot("fragmentation", Agreed(), Shape(Agreed, {"fragmentation": PLAIN}))
 
 
-def agree(sa: IkeSa, said: Payloads) -> None:
-    """Both ends have spoken."""
-    sa.fragmentation = bool(sa.connection.fragment_size) and said.notify(SUPPORTED.type) is not None
+def _ask(talk: Talk) -> Sequence[Notify]:
+    return [SUPPORTED] if talk.sa.connection.fragment_size else []
+
+
+def _take(talk: Talk) -> None:
+    """The other end has spoken."""
+    said = talk.said.notify(SUPPORTED.type) is not None
+    AGREED.put(talk.sa, Agreed(bool(talk.sa.connection.fragment_size) and said))
+
+
+def _answer(talk: Talk) -> Sequence[Notify]:
+    """Yes to who can do it, too."""
+    return [SUPPORTED] if agreed(talk.sa) else []
+
+
+def agreed(sa: IkeSa) -> bool:
+    """Whether messages may be in fragments, either way."""
+    return AGREED.of(sa).fragmentation
+
+
+FEATURE = Feature(
+    "fragmentation",
+    (
+        Part(Kind.INIT, Role.INITIATOR, offer=_ask, take=_take),
+        Part(Kind.INIT, Role.RESPONDER, offer=_answer, take=_take),
+    ),
+    slot=AGREED,
+)
 
 
 # What we send
@@ -84,7 +110,7 @@ def seal_message(
     first, chain = encode_payloads(payloads)
     outline = sa.spi_i, sa.spi_r, exchange, flags, message_id
     room = _room(sa)
-    if not sa.fragmentation or HEADER_OCTETS + _PAYLOAD_HEAD + sealer.sealed_length(len(chain)) <= room:
+    if not agreed(sa) or HEADER_OCTETS + _PAYLOAD_HEAD + sealer.sealed_length(len(chain)) <= room:
         return (encode_sealed(*outline, first, chain, sealer.sealed_length, seal),)
     share = _share(sealer.sealed_length, room)
     chunks = [chain[at : at + share] for at in range(0, len(chain), share)]
@@ -119,7 +145,7 @@ def take(context: Context, sa: IkeSa, header: Header, message: Message, datagram
     :raises IkeError: with notify 0: it is forged, not agreed upon, or more than is kept.
     """
     sealed = message.sealed
-    if not isinstance(sealed, SealedFragment) or not sa.fragmentation or sa.open is None:
+    if not isinstance(sealed, SealedFragment) or not agreed(sa) or sa.open is None:
         raise IkeError(0, "a fragment, where none is agreed upon")
     if sealed.total > MOST_FRAGMENTS:
         raise IkeError(0, f"a message in {sealed.total} fragments, not {MOST_FRAGMENTS} at most")
@@ -167,7 +193,7 @@ def repeats(sa: IkeSa, message: Message) -> bool:
     :raises IkeError: with notify 0: it is forged.
     """
     sealed = message.sealed
-    if not isinstance(sealed, SealedFragment) or sealed.number > 1 or not sa.fragmentation or sa.open is None:
+    if not isinstance(sealed, SealedFragment) or sealed.number > 1 or not agreed(sa) or sa.open is None:
         return False
     sa.open.open(message.sealed_head, sealed.body)
     return True

@@ -7,17 +7,35 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Sequence
 from functools import lru_cache
 
-from ...wire.v2.notify import Notify
-from ...wire.v2.numbers import NotifyType
-from ...wire.v2.payloads import Payloads
-from ..actions import Path
-from ..settings import Settings
-from .sa import IkeSa
+from ....newer_python import dataclass
+from ....wire.v2.notify import Notify
+from ....wire.v2.numbers import NotifyType
+from ....wire.v2.payloads import Payloads
+from ...actions import Path
+from ...record_codec import PLAIN, Shape
+from ...settings import Settings
+from ..sa import IkeSa, Kind
+from .feature import Feature, Part, Role, Slot, Talk
 
 SOURCE = int(NotifyType.NAT_DETECTION_SOURCE_IP)
 DESTINATION = int(NotifyType.NAT_DETECTION_DESTINATION_IP)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Who is behind a NAT.
+
+    :ivar nat_local: we are; ``nat_remote``: the peer is.
+    """
+
+    nat_local: bool = False
+    nat_remote: bool = False
+
+
+FOUND: Slot[Found] = Slot("nat", Found(), Shape(Found, {"nat_local": PLAIN, "nat_remote": PLAIN}))
 
 
 @lru_cache(maxsize=4096)
@@ -44,18 +62,18 @@ def does_traversal(payloads: Payloads) -> bool:
     return payloads.notify(SOURCE) is not None and payloads.notify(DESTINATION) is not None
 
 
-def detect(payloads: Payloads, spi_i: bytes, spi_r: bytes, path: Path) -> tuple[bool, bool]:
-    """(we are behind a NAT, the peer is): compares the peer's notifies with the path its message took.
+def detect(payloads: Payloads, spi_i: bytes, spi_r: bytes, path: Path) -> Found:
+    """Compares the peer's notifies with the path its message took.
 
-    A peer that sends neither does not do NAT traversal, hence (False, False).
+    A peer that sends neither does not do NAT traversal, hence nobody is behind one.
     """
     if not does_traversal(payloads):
-        return False, False
+        return Found()
     sources = [notify.data for notify in payloads.notifies(SOURCE)]
     destinations = [notify.data for notify in payloads.notifies(DESTINATION)]
     ours = _digest(spi_i, spi_r, path.local_address, path.local_port)
     theirs = _digest(spi_i, spi_r, path.remote_address, path.remote_port)
-    return ours not in destinations, theirs not in sources
+    return Found(ours not in destinations, theirs not in sources)
 
 
 def float_ports(sa: IkeSa, settings: Settings) -> None:
@@ -69,3 +87,48 @@ def encapsulation(sa: IkeSa) -> tuple[int, int] | None:
     if not sa.nat or not sa.path.natt:
         return None
     return sa.path.local_port, sa.path.remote_port
+
+
+# What both ends say of it in IKE_SA_INIT. The responder hears the request before there is an SPI of its own, as the
+# initiator did not know one when it spoke.
+
+
+def _ask(talk: Talk) -> Sequence[Notify]:
+    return notifies(talk.sa.spi_i, bytes(8), talk.sa.path, talk.sa.connection.encapsulation)
+
+
+def _answered(talk: Talk) -> None:
+    sa = talk.sa
+    _note(talk)
+    if sa.connection.encapsulation == "force":
+        sa.nat = True
+    if sa.nat:
+        float_ports(sa, talk.context.settings)
+
+
+def _asked(talk: Talk) -> None:
+    if does_traversal(talk.said):
+        _note(talk)
+        talk.sa.nat = talk.sa.nat or talk.sa.connection.encapsulation == "force"
+
+
+def _answer(talk: Talk) -> Sequence[Notify]:
+    sa = talk.sa
+    return notifies(sa.spi_i, sa.spi_r, sa.path, sa.connection.encapsulation) if does_traversal(talk.said) else ()
+
+
+def _note(talk: Talk) -> None:
+    sa = talk.sa
+    found = detect(talk.said, sa.spi_i, sa.spi_r, sa.path)
+    FOUND.put(sa, found)
+    sa.nat = found.nat_local or found.nat_remote
+
+
+FEATURE = Feature(
+    "nat_detection",
+    (
+        Part(Kind.INIT, Role.INITIATOR, offer=_ask, take=_answered),
+        Part(Kind.INIT, Role.RESPONDER, offer=_answer, take=_asked),
+    ),
+    slot=FOUND,
+)

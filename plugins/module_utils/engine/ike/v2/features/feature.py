@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an optional feature is: one row, made of what a file beside this one holds.
+
+The row says in which exchanges the feature speaks and listens, at which end, and what it keeps of an IKE SA. Handlers
+of exchanges go through the rows and know no feature by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from ....selector import Selector
+from ....wire.v2.payloads import Payloads
+from ...connection import ChildConfig
+from ...context import Context
+from ...record_codec import Shape
+from ..incoming import Incoming
+from ..sa import Handshake, IkeSa, Kind
+
+NOTHING = Payloads(())
+
+V = TypeVar("V")
+
+
+class Slot(Generic[V]):
+    """What a feature keeps of an IKE SA, or of its handshake: a value that is replaced, never changed.
+
+    :ivar empty: what there is before anything was put.
+    :ivar shape: how its fields stand in the journal's record of the IKE SA, beside all others: so their names are
+        unique; None for what is not kept.
+    """
+
+    def __init__(self, name: str, empty: V, shape: Shape | None = None) -> None:
+        self.name = name
+        self.empty = empty
+        self.shape = shape
+
+    def of(self, holder: IkeSa | Handshake) -> V:
+        """What was put last."""
+        value: V = holder.slots.get(self.name, self.empty)
+        return value
+
+    def put(self, holder: IkeSa | Handshake, value: V) -> None:
+        """Put another value."""
+        holder.slots = MappingProxyType({**holder.slots, self.name: value})
+
+
+class Role(Enum):
+    """The ends of an exchange."""
+
+    INITIATOR = "initiator"
+    RESPONDER = "responder"
+
+
+class Place(Enum):
+    """Where in a message the payloads of a feature stand."""
+
+    FIRST = "first"  # before all others
+    BEHIND = "behind"  # behind what the exchange is about; in IKE_AUTH before the child
+    IF_ROOM = "if_room"  # last, and left out where the answer to a stranger would be longer than its request
+
+
+class Talk(NamedTuple):
+    """What a feature is told when it speaks or listens.
+
+    :ivar said: the payloads of the other end's message, none where we begin.
+    """
+
+    context: Context
+    sa: IkeSa
+    said: Payloads = NOTHING
+
+
+def says_nothing(_talk: Talk) -> Sequence[Any]:
+    """Of a feature that only listens."""
+    return ()
+
+
+def ignores(_talk: Talk) -> None:
+    """Of a feature that only speaks."""
+
+
+class Part(NamedTuple):
+    """A feature's part in the exchanges of one kind, at one end.
+
+    :ivar offer: its payloads in our message; a responder takes the request first.
+    :ivar take: what it does about the other end's message.
+    """
+
+    kind: Kind
+    role: Role
+    offer: Callable[[Talk], Sequence[Any]] = says_nothing
+    take: Callable[[Talk], None] = ignores
+    place: Place = Place.BEHIND
+
+
+class Asked(NamedTuple):
+    """What an end asks for in a child besides algorithms, as this host sees it."""
+
+    mode: str
+    local: tuple[Selector, ...]
+    remote: tuple[Selector, ...]
+
+
+class ChildPart(NamedTuple):
+    """A feature's part in whatever message is about a child.
+
+    :ivar offer: its payloads for a child of ours; ``read``: what the peer's payloads make of what it asks for.
+    """
+
+    offer: Callable[[ChildConfig], Sequence[Any]]
+    read: Callable[[IkeSa, Payloads, Asked], Asked]
+
+
+class Feature(NamedTuple):
+    """One optional feature.
+
+    :ivar demand: what a stranger's first message is answered with, instead of being served, for it has this much room
+        for the answer (octets, negative where that is longer): nothing, mostly.
+    """
+
+    name: str
+    parts: tuple[Part, ...] = ()
+    child: ChildPart | None = None
+    demand: Callable[[Context, Incoming, int], Sequence[Any]] | None = None
+    slot: Slot[Any] | None = None
+
+
+class Features:
+    """The rows, composed."""
+
+    def __init__(self, rows: Sequence[Feature]) -> None:
+        self.slots = tuple(row.slot for row in rows if row.slot is not None)
+        self._children = tuple(row.child for row in rows if row.child is not None)
+        self._demands = tuple(row.demand for row in rows if row.demand is not None)
+        self._parts: dict[tuple[Kind, Role], list[Part]] = {}
+        for row in rows:
+            for part in row.parts:
+                self._parts.setdefault((part.kind, part.role), []).append(part)
+
+    def offers(self, talk: Talk, kind: Kind, role: Role, place: Place = Place.BEHIND) -> list[Any]:
+        """What all of them say in our message."""
+        parts = self._parts.get((kind, role), ())
+        return [payload for part in parts if part.place is place for payload in part.offer(talk)]
+
+    def take(self, talk: Talk, kind: Kind, role: Role) -> None:
+        """Have all of them hear the other end's message."""
+        for part in self._parts.get((kind, role), ()):
+            part.take(talk)
+
+    def demand(self, context: Context, got: Incoming, room: int) -> Sequence[Any]:
+        """What a stranger's first message is answered with instead of being served; nothing where it is."""
+        for demand in self._demands:
+            payloads = demand(context, got, room)
+            if payloads:
+                return payloads
+        return ()
+
+    def child_offers(self, config: ChildConfig) -> list[Any]:
+        """What all of them say of a child."""
+        return [payload for part in self._children for payload in part.offer(config)]
+
+    def asked_child(
+        self, sa: IkeSa, said: Payloads, local: tuple[Selector, ...], remote: tuple[Selector, ...]
+    ) -> Asked:
+        """What the peer asks for, or answers with; its selectors are those of our side and of its own."""
+        asked = Asked("tunnel", local, remote)
+        for part in self._children:
+            asked = part.read(sa, said, asked)
+        return asked

@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How an IKE SA of ours begins, and begins once more while its first answer is awaited."""
+
+from __future__ import annotations
+
+from ...errors import IkeError
+from ..actions import Path
+from ..connection import Connection
+from ..context import Context
+from .sa import Handshake, IkeSa, Kind, State, Task
+
+NONCE_OCTETS = 32
+MAX_RESTARTS = 4  # cookies, groups and rekeyed cookie secrets; more is a peer playing games
+
+
+def new_initiator(context: Context, connection: Connection, path: Path) -> IkeSa:
+    """A new IKE SA that we initiate; its IKE_SA_INIT is queued."""
+    sa = IkeSa(
+        context.registry.number(), connection, True, State.START, path, context.entropy.octets(8), bytes(8),
+        context.now,
+        handshake=Handshake(nonce_i=context.entropy.octets(NONCE_OCTETS), wanted=connection.auto_children),
+    )  # fmt: skip
+    context.registry.add(sa)
+    sa.queue.append(Task(Kind.INIT))
+    context.touch(sa)
+    context.report("ike_connecting", sa, role="initiator")
+    return sa
+
+
+def restart(sa: IkeSa) -> Handshake:
+    """Have the first request sent once more, in another form.
+
+    :raises IkeError: it was often enough.
+    """
+    handshake = handshake_of(sa)
+    handshake.restarts += 1
+    if handshake.restarts > MAX_RESTARTS:
+        raise IkeError(0, f"the peer had the negotiation restarted more than {MAX_RESTARTS} times")
+    sa.queue.insert(0, Task(Kind.INIT))
+    return handshake
+
+
+def handshake_of(sa: IkeSa) -> Handshake:
+    """The handshake of an IKE SA that is being opened."""
+    if sa.handshake is None:
+        raise ValueError("the handshake of this IKE SA is over")
+    return sa.handshake
