@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..definition.build import check_proposals
 from ..definition.interface import conflicts as interface_conflicts
+from ..definition.kernel_limits import check_policies
 from ..definition.overlap import Claim, overlaps
 from ..definition.parsing import Definition, parse_definition
 from ..definition.schema import Problems, nearest
@@ -87,6 +88,7 @@ def _read_one(
     definition = parse_definition(raw, field)
     warnings += definition.warnings()
     warnings += check_proposals(definition, f"{field}.")
+    check_policies(definition, f"{field}.")
     return _known_children(Wish(definition.name, field, definition, True, only))
 
 
