@@ -293,6 +293,7 @@ class Endpoint:
                 continue
             thawed = version.thaw(kept, self.connections.get, now)
             sas += thawed.sas
+            self.registry.number_after(thawed.highest)
             problems |= thawed.problems
         for sa in sorted(sas, key=lambda each: each.number):
             self.registry.resume(sa)

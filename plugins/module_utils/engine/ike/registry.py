@@ -35,19 +35,22 @@ class Registry:
         self._numbers += 1
         return self._numbers
 
+    def number_after(self, highest: int) -> None:
+        """Another process gave numbers up to this one."""
+        self._numbers = max(self._numbers, highest)
+
     def add(self, sa: AnySa) -> None:
         """Enter a new IKE SA."""
         self.by_spi[sa.local_spi] = sa
         self.by_tunnel.setdefault(sa.connection.name, []).append(sa)
 
     def resume(self, sa: AnySa) -> None:
-        """Enter an IKE SA that another process had, with its children; new numbers come after theirs."""
+        """Enter an IKE SA that another process had, with its children."""
         self.add(sa)
         for child in sa.children.values():
             self.enter_child(sa, child)
             if child.superseded:
                 self.superseded.add(sa.connection.name)
-        self._numbers = max(self._numbers, sa.number, *sa.children)
 
     def rename(self, sa: AnySa, connection: Connection) -> None:
         """The tunnel of an IKE SA goes by another name now."""

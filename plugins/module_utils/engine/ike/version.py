@@ -26,10 +26,12 @@ class Thawed(NamedTuple):
     """What became of the records.
 
     :ivar sas: oldest first. :ivar problems: by tunnel, why its records cannot be used; none of its IKE SAs is thawed.
+    :ivar highest: of all numbers that are in the records, those of what is gone and only named yet among them.
     """
 
     sas: list[Any]
     problems: dict[str, str]
+    highest: int
 
 
 class Version(Protocol[S, C]):

@@ -229,7 +229,7 @@ class Toy:
                 child = CHILD_SA.thaw(each, [])
                 sa.children[child.number] = ToyChild(child.number, child)
             found.append(sa)
-        return Thawed(found, problems)
+        return Thawed(found, problems, max((number for sa in found for number in (sa.number, *sa.children)), default=0))
 
     # Parts
 

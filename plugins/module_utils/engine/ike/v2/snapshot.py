@@ -139,7 +139,9 @@ def thaw(records: Records, connection_of: Callable[[str], Connection | None], no
         for value, name, kind, number in links:
             target = children.get(number) if kind == "child" else sas.get(number) or _gone(number, sa)
             setattr(value, name, target)
-    return Thawed(list(sas.values()), problems)
+    # What only a task names is gone, and yet no other may have its number: the task would be about that then.
+    linked = (number for _sa, _loose, links in found for _value, _name, _kind, number in links)
+    return Thawed(list(sas.values()), problems, max([0, *sas, *children, *linked]))
 
 
 def _thaw_one(
