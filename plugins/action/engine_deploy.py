@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         files = release.manifest(ENGINE)
         arguments = {**self._task.args, "manifest": files}
-        result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        result: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         if not result.pop("needs_archive", False):
             return result
         try:
@@ -37,8 +37,9 @@ class ActionModule(ActionBase):
                 packed.flush()
                 self._transfer_file(packed.name, archive)
             self._fixup_perms2((self._connection._shell.tmpdir, archive), execute=False)
-            return self._execute_module(
+            result = self._execute_module(
                 module_name=MODULE, module_args={**arguments, "archive": archive}, task_vars=task_vars
             )
+            return result
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)

@@ -60,7 +60,8 @@ _SHOWN_PROBLEMS = 10
 
 def definition(given: dict[str, Any]) -> dict[str, Any]:
     """What the manager is told of one tunnel: its name and whatever was given."""
-    return _given({"name": given["name"], **{key: given[key] for key in (*DEFINITION, *CHOICE)}})
+    told: dict[str, Any] = _given({"name": given["name"], **{key: given[key] for key in (*DEFINITION, *CHOICE)}})
+    return told
 
 
 def misread(params: dict[str, Any], spec: dict[str, Any]) -> str:
@@ -165,11 +166,10 @@ def _lacking(steps: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
 
 def _annotated(step: dict[str, Any]) -> dict[str, Any]:
     """What a diff shows of a tunnel besides its definition: what a change does to it, that it starts or stops."""
+    after: dict[str, Any] = step["after"]
     if step["action"] in ("started", "stopped"):
-        return {**step["after"], "action": step["action"]}
-    if step["action"] == "changed":
-        return {**step["after"], "impact": step["impact"]}
-    return step["after"]
+        return {**after, "action": step["action"]}
+    return {**after, "impact": step["impact"]} if step["action"] == "changed" else after
 
 
 def _as_lines(value: Any, indent: str = "") -> str:

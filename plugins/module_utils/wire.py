@@ -166,6 +166,7 @@ class Capture:
 
     def dropped(self) -> int:
         """Packets that the kernel had no room for since the last call."""
+        lost: int
         _seen, lost = struct.unpack("II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
         return lost
 

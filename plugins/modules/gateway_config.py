@@ -183,7 +183,7 @@ class Rules:
 
         :raises EngineError: it cannot be done.
         """
-        if self._text is None:
+        if self.path is None or self._text is None:
             self._guard.drop()
         else:
             self._nftables.load(self.path)
@@ -252,6 +252,8 @@ def main() -> None:
         required_if=[["sysctl_state", "absent", ["sysctl_record"]]],
         supports_check_mode=True,
     )
+    if module.params["sysctl_state"] == "absent" and not module.params["sysctl_record"]:
+        module.fail_json(msg="sysctl_record: names no file; give the one in which earlier values were noted")
     problems = [problem for each in module.params["files"] if (problem := foreign(module, each["path"]))]
     if problems:
         module.fail_json(
@@ -294,7 +296,7 @@ def main() -> None:
     except ValueError as error:
         module.fail_json(msg=f"rules_file: {module.params['rules_file']} is no file of role gateway: {error}")
     restoring = module.params["sysctl_state"] == "absent"
-    forgets = restoring and record.there
+    left = record if restoring and record is not None and record.there else None
     stuck = list(filter(None, (unwritable(each.path) for each in files)))
     if stuck:
         module.fail_json(msg=f"files: {'; '.join(stuck)}; nothing was changed")
@@ -314,10 +316,10 @@ def main() -> None:
             except OSError as error:
                 name, value = setting.name, setting.wanted
                 module.fail_json(msg=f"sysctl: the kernel does not take {name} = {value}: {error.strerror}")
-        if forgets:
-            record.remove()
+        if left is not None:
+            left.remove()
     module.exit_json(
-        changed=bool(files or differing or forgets or rules.changed),
+        changed=bool(files or differing or left is not None or rules.changed),
         changed_files=[each.path for each in files],
         changed_rules=rules.changed,
         rules_state=rules.state,

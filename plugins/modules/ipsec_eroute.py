@@ -219,7 +219,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.eroute_
     read_selector,
     read_target,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt import IN, Key
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt import Key
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt_plan import (
     Plan,
     Seen,
@@ -229,6 +229,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt_p
 )
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunts import perform, preview, show
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.values import IN
 
 EROUTE: dict[str, dict[str, Any]] = {
     "source": {"type": "str"},
@@ -314,7 +315,9 @@ def changes(plan: Plan) -> list[dict[str, Any]]:
     """What changed, for the result."""
     found = []
     for change in plan.changes:
-        shunt = change.after or change.before
+        shunt = change.after if change.after is not None else change.before
+        if shunt is None:
+            continue
         if change.after is None:
             verb = "removed"
         elif change.before is None:

@@ -198,7 +198,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.klips i
     read_eroutes,
     read_groups,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.views import read_tables
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.views import Tables, read_tables
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
@@ -217,7 +217,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     eroute_path = proc_files.path_of(params["path"], proc_files.EROUTES)
     group_path = proc_files.path_of(params["spigrp_path"], proc_files.GROUPS)
     unreadable: list[dict[str, Any]] = []
-    tables = read_tables(params["runtime_dir"]) if not (eroute_path and group_path) else None
+    tables = read_tables(params["runtime_dir"]) if not (eroute_path and group_path) else Tables([], [])
     if eroute_path:
         lines, problems = read_eroutes(proc_files.read_file("path", eroute_path))
         unreadable += [{"path": eroute_path, **problem._asdict()} for problem in problems]

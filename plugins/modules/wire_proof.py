@@ -299,7 +299,7 @@ def main() -> None:
         module.fail_json(msg=f"cannot prove anything here: {error}")
     esp = own_esp(shown_esp(sight), known)
     clear = shown_clear(sight)
-    result = {
+    result: dict[str, Any] = {
         "pings": pings,
         "esp": esp,
         "ike": sight.ike,

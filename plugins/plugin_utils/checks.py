@@ -45,7 +45,7 @@ def host_pings(roster: Roster, host: str) -> list[dict[str, Any]]:
 
 
 def _next_spoke(community: Mapping[str, Any], host: str) -> str | None:
-    spokes = community["spokes"]
+    spokes: list[str] = community["spokes"]
     if host not in spokes or len(spokes) < 2:
         return None
     return spokes[(spokes.index(host) + 1) % len(spokes)]
@@ -67,7 +67,7 @@ def _ends(mine: Mapping[str, Any], other: Mapping[str, Any], transport: bool) ->
 
 def _answering(member: Mapping[str, Any], version: int) -> str | None:
     """Who answers a ping behind a member: whom it names, else the first address of its first network."""
-    named = member["check_address"]
+    named: str | None = member["check_address"]
     if named and ipaddress.ip_address(named).version == version:
         return named
     networks = [ipaddress.ip_network(text) for text in member["networks"]]

@@ -70,7 +70,7 @@ def _read(given: Any, variable: str, resolve: Resolve, problems: Problems) -> Co
     for key, known in (("ike", IKE_KEYS), ("child", CHILD_KEYS)):
         if isinstance(given.get(key), Mapping):
             _check_keys(f"{what}: {key}", given[key], known, problems)
-    community = {
+    community: Community = {
         "name": name,
         "profile": given.get("profile"),
         "ike": dict(given.get("ike") or {}),
@@ -161,16 +161,16 @@ def _pairs(what: str, given: Mapping[str, Any], resolve: Resolve, problems: Prob
         if not isinstance(pair, Mapping) or set(pair) != {"left", "right"}:
             problems.add(f"{what}: {pair!r} is not a pair", "write {left: HOST, right: HOST}", pair, given)
             continue
-        ends = [_one(what, side, pair, resolve, problems) for side in ("left", "right")]
-        if None in ends:
+        left, right = (_one(what, side, pair, resolve, problems) for side in ("left", "right"))
+        if left is None or right is None:
             continue
-        if ends[0] == ends[1]:
-            problems.add(f"{what}: {ends[0]} is paired with itself", "name two different hosts", pair["left"], pair)
+        if left == right:
+            problems.add(f"{what}: {left} is paired with itself", "name two different hosts", pair["left"], pair)
             continue
-        if sorted(ends) in cliques:
-            problems.add(f"{what}: the pair {ends[0]} – {ends[1]} is listed twice", "list it once", pair["left"], pair)
+        if sorted((left, right)) in cliques:
+            problems.add(f"{what}: the pair {left} – {right} is listed twice", "list it once", pair["left"], pair)
             continue
-        cliques.append(sorted(ends))
+        cliques.append(sorted((left, right)))
     return {"cliques": cliques}
 
 

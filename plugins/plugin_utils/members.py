@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.bypass import read_bypass
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.options import CHILD, DEFINITION
@@ -40,7 +40,28 @@ AUTH_KEYS = tuple(DEFINITION["properties"]["auth"]["properties"])
 # Whom a child protects comes of the networks.
 CHILD_KEYS = tuple(key for key in CHILD["properties"] if key not in ("name", "local", "remote"))
 
-Member = dict[str, Any]
+
+class Member(TypedDict):
+    """A gateway or an external peer in canonical form, as a play keeps it: texts and plain values.
+
+    :ivar address: that peers reach it by, None where it has no fixed one; ``local_address``: that it has itself.
+    :ivar moving: whether nobody can reach it before it speaks.
+    :ivar bypass: what passes by its tunnels, None where nothing was said.
+    """
+
+    name: str
+    external: bool
+    address: str | None
+    local_address: str | None
+    id: str
+    networks: list[str]
+    moving: bool
+    port: int | None
+    check_address: str | None
+    profile: Any
+    ike: dict[str, Any]
+    child: dict[str, Any]
+    bypass: list[str] | None
 
 
 def member_networks(members: Mapping[str, Member], names: Iterable[str]) -> list[Network]:

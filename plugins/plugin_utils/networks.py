@@ -8,9 +8,10 @@ from __future__ import annotations
 import bisect
 import ipaddress
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+N = TypeVar("N", ipaddress.IPv4Network, ipaddress.IPv6Network)
 
 
 class Owned(NamedTuple):
@@ -28,7 +29,11 @@ def family_of(networks: Iterable[Network], version: int) -> list[Network]:
 
 def union(networks: Iterable[Network]) -> list[Network]:
     """The fewest networks of one IP version with the same addresses, in order."""
-    return list(ipaddress.collapse_addresses(networks))
+    given = list(networks)
+    return [
+        *ipaddress.collapse_addresses(each for each in given if isinstance(each, ipaddress.IPv4Network)),
+        *ipaddress.collapse_addresses(each for each in given if isinstance(each, ipaddress.IPv6Network)),
+    ]
 
 
 class Union:
@@ -47,13 +52,20 @@ class Union:
         pieces: dict[int, list[Network]] = {}
         for part in parts:
             place = bisect.bisect_right(self._first, int(part.network_address)) - 1
-            if place >= 0 and part.subnet_of(self.networks[place]):
+            if place >= 0 and holds(self.networks[place], part):
                 held = pieces.get(place, [self.networks[place]])
                 pieces[place] = list(_less(held, part))
         return [piece for place, network in enumerate(self.networks) for piece in sorted(pieces.get(place, [network]))]
 
 
 def _less(networks: Iterable[Network], part: Network) -> Iterator[Network]:
+    """What ``part`` leaves of networks of its IP version."""
+    if isinstance(part, ipaddress.IPv4Network):
+        return _rests((each for each in networks if isinstance(each, ipaddress.IPv4Network)), part)
+    return _rests((each for each in networks if isinstance(each, ipaddress.IPv6Network)), part)
+
+
+def _rests(networks: Iterable[N], part: N) -> Iterator[N]:
     for network in networks:
         if part.subnet_of(network):
             yield from network.address_exclude(part)
@@ -78,12 +90,15 @@ def nested(owned: Iterable[Owned]) -> list[tuple[Owned, Owned]]:
     held: list[Owned] = []
     found = []
     for each in sorted(owned, key=lambda o: (o.network.version, int(o.network.network_address), o.network.prefixlen)):
-        while held and not _holds(held[-1].network, each.network):
+        while held and not holds(held[-1].network, each.network):
             held.pop()
         found += [(other, each) for other in held if other.owner != each.owner and other.network != each.network]
         held.append(each)
     return found
 
 
-def _holds(outer: Network, inner: Network) -> bool:
-    return outer.version == inner.version and inner.subnet_of(outer)
+def holds(outer: Network, inner: Network) -> bool:
+    """Whether a network, or all of another, lies in ``outer``; never one of the other IP version."""
+    if isinstance(outer, ipaddress.IPv4Network):
+        return isinstance(inner, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(inner, ipaddress.IPv6Network) and inner.subnet_of(outer)

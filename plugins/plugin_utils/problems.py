@@ -9,10 +9,13 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+Origin: Any
 try:
-    from ansible._internal._datatag._tags import Origin
+    from ansible._internal._datatag import _tags
 except ImportError:  # ansible-core 2.18 keeps the position on the value itself
     Origin = None
+else:
+    Origin = _tags.Origin
 
 _SHOWN = 20
 

@@ -22,10 +22,8 @@ from .problems import PlanError, Problems
 from .published import published
 from .rehearsal import rehearse
 from .secrets import MINIMUM_SEED
-from .topology import epoch_of
+from .topology import Roster, epoch_of
 from .variables import misspelt
-
-Roster = dict[str, Any]
 
 VARIABLE = "fleet_ipsec"
 # A traffic selector payload counts its selectors in one octet (RFC 7296 section 3.13); taking one network out of a
@@ -97,7 +95,7 @@ def make_roster(
     _check_external_secrets(externals, members, problems)
     _check_epochs(found, variables, epoch, problems)
     problems.stop_if_any()
-    roster = {"members": members, "communities": found}
+    roster = Roster(members=members, communities=found)
     # Only now: it makes definitions, for which all of the above has to be sound.
     rehearse(roster, given, externals, problems)
     problems.stop_if_any()
@@ -123,16 +121,15 @@ def _check_no_community(communities: Any, allow_empty: Any, problems: Problems) 
 
 def _check_members(members: Mapping[str, Member], given: Mapping[str, Any], problems: Problems) -> list[Owned]:
     """What has to be unique in the fleet: identities, fixed addresses, networks; the networks and whose they are."""
-    for key, fold in (("id", str.lower), ("address", str)):
+    ids = {name: member["id"] for name, member in members.items()}
+    fixed = {name: member["address"] for name, member in members.items() if member["address"] and not member["moving"]}
+    for key, word, fold, values in (("id", "identity", str.lower, ids), ("address", "address", str, fixed)):
         seen: dict[str, str] = {}
-        for name, member in members.items():
-            if member[key] is None or (key == "address" and member["moving"]):
-                continue
-            other = seen.setdefault(fold(member[key]), name)
+        for name, value in values.items():
+            other = seen.setdefault(fold(value), name)
             if other != name:
-                word = "identity" if key == "id" else key
                 problems.add(
-                    f"duplicate {word}: {other} and {name} both have {member[key]}",
+                    f"duplicate {word}: {other} and {name} both have {value}",
                     f"change {key} in {VARIABLE} of one of them",
                     given[other].get(key),
                     given[name].get(key),
@@ -142,12 +139,12 @@ def _check_members(members: Mapping[str, Member], given: Mapping[str, Any], prob
         for name, member in members.items()
         for place, network in enumerate(member["networks"])
     ]
-    for one, other in duplicates(owned):
+    for first, second in duplicates(owned):
         problems.add(
-            f"duplicate network: {one.owner} and {other.owner} both have {one.network}",
+            f"duplicate network: {first.owner} and {second.owner} both have {first.network}",
             f"change networks in {VARIABLE} of one of them; a network within the other's is fine",
-            one.value,
-            other.value,
+            first.value,
+            second.value,
         )
     return owned
 

@@ -8,19 +8,25 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.bypass import NONE
 
 from . import agreement
 from .communities import Community, interface_name, peers, tunnel_name
 from .members import Member, member_networks
-from .networks import Network, Union, family_of
+from .networks import Network, Union, family_of, holds
 from .problems import PlanError, Problems
 from .published import published
 from .secrets import extract, pair_secret
 
-Roster = dict[str, Any]
+
+class Roster(TypedDict):
+    """Who is in the fleet and how they are joined, without secrets; a play keeps it."""
+
+    members: dict[str, Member]
+    communities: list[Community]
+
 
 CHILD_NAMES = {4: "lan", 6: "lan6"}
 TRANSPORT_CHILD = "host"
@@ -34,7 +40,7 @@ def host_peers(roster: Roster, host: str) -> list[dict[str, Any]]:
             "host": peer,
             "tunnel": tunnel_name(community, peer),
             "community": community["name"],
-            **{key: roster["members"][peer][key] for key in shown},
+            **{key: value for key, value in roster["members"][peer].items() if key in shown},
         }
         for community in roster["communities"]
         for peer in peers(community, host)
@@ -104,7 +110,7 @@ class Pairs:
         mine, other, community = self._members[host], self._members[peer], self._community
         settings = agreement.settings(community, mine, other)
         remote = {"address": other["address"], "id": other["id"], "port": other["port"]}
-        definition = {
+        definition: dict[str, Any] = {
             "name": tunnel_name(community, peer),
             "local": _given_only({"address": mine["local_address"], "id": mine["id"]}),
             "remote": _given_only(remote),
@@ -171,9 +177,7 @@ def _bypass(words: list[str], children: list[dict[str, Any]]) -> list[str]:
 
 
 def _is_part(network: Network, remotes: list[Network]) -> bool:
-    return any(
-        network.version == remote.version and network != remote and network.subnet_of(remote) for remote in remotes
-    )
+    return any(network != remote and holds(remote, network) for remote in remotes)
 
 
 def _given_only(values: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Union
 
 from ..child_sa import ChildSa
 from ..errors import EngineError
@@ -25,12 +26,14 @@ from ..ike.actions import (
     ResetPolicies,
     Send,
 )
-from ..newer_python import pairwise
+from ..newer_python import zip
 from .desired_policies import CLOSING, LEFT, POINTED, RECEIVES, SENDS, Claimant, DesiredPolicies
 from .host import KernelHost
 from .log import Log
 from .sockets import Ports
 from .trap_policies import TrapPolicies
+
+KernelAction = Union[InstallInbound, InstallOutbound, PointPolicies, RemoveSas, ResetPolicies, RemovePolicies]
 
 
 class ActionExecutor:
@@ -63,7 +66,7 @@ class ActionExecutor:
         self._unsent = unsent
         self.sent = 0
         self._dead: list[ChildSa] = []
-        self._verbs = {
+        self._verbs: dict[type[KernelAction], Callable[[ChildSa], None]] = {
             InstallInbound: self._install_inbound,
             InstallOutbound: self._install_outbound,
             PointPolicies: self._point_policies,
@@ -75,7 +78,8 @@ class ActionExecutor:
     def perform(self, actions: Iterable[Action]) -> list[InstallFailed]:
         """Do all of them; what the protocol engine has to be told of those that failed."""
         failures: dict[int, InstallFailed] = {}
-        for action, following in pairwise([*actions, None]):
+        todo = list(actions)
+        for action, following in zip(todo, [*todo[1:], None], strict=False):
             if isinstance(action, PointPolicies) and isinstance(following, PointPolicies):
                 self._prefer(action.child)  # nothing is sent by it where the next one stands before it
             elif isinstance(action, Send):
@@ -93,9 +97,9 @@ class ActionExecutor:
         self._bury()
         return list(failures.values())
 
-    def _kernel(self, action: Action) -> str:
+    def _kernel(self, action: KernelAction) -> str:
         """What went wrong, empty if nothing did."""
-        child: ChildSa = action.child  # type: ignore[union-attr]
+        child = action.child
         try:
             self._verbs[type(action)](child)
         except EngineError as exc:

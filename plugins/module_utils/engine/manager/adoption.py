@@ -162,13 +162,10 @@ def _carry_on(successor: Successor, rows: Mapping[str, Stored], kept: Kept) -> N
     for name, old in again.items():
         put = Put(rows[name].owner, rows[name].wanted, rows[name].definition, rows[name].asked)
         tunnels.rename(old, Step(name, "created", "none", None, put), rows[name])
-    for name in gone:
-        if name in again.values():
-            fresh[name] = None
-        else:
-            before = gone[name]
-            tunnels.carry_out(Step(name, "removed", "none", before, None), None)
-            fresh[name] = None
+    for name, last in gone.items():
+        if name not in again.values():
+            tunnels.carry_out(Step(name, "removed", "none", last, None), None)
+        fresh[name] = None
     for name, row in rows.items():
         before = kept.rows.get(again.get(name, name))
         if before is None or before == row or name in again or row.unreadable:

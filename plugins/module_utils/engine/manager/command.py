@@ -25,7 +25,8 @@ def main(arguments: list[str]) -> int:
     """Run one command; the exit status: 0, 1 for a failure said on stderr, 2 for a wrong command line."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        status: int = options.run(options)
+        return status
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

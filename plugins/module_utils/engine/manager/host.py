@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from ..child_sa import ChildSa
 from ..errors import KernelError, MissingError
@@ -29,6 +29,8 @@ from ..kernel.values import ESP
 from .child_routes import ChildRoutes
 from .sockets import Port
 from .standing_rules import StandingRules
+
+T = TypeVar("T")
 
 # Addresses that nobody has (RFC 6890): the way to them is the way to anybody.
 _ANYBODY = ("192.88.99.1", "100::1")
@@ -207,6 +209,6 @@ class KernelHost:
             for feature in found
         }
 
-    def _route(self, verb: Callable[..., Any], *arguments: Any) -> Any:
+    def _route(self, verb: Callable[..., T], *arguments: Any) -> T:
         """Do one thing about routes and wait for it: a question or an order to the kernel, which answers at once."""
         return self._routing.submit(verb, *arguments).result()

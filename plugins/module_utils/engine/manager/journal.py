@@ -16,8 +16,8 @@ import errno
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Union
 
 from ..definition.parsing import parse_stored
 from ..errors import EngineError, MissingError
@@ -37,8 +37,17 @@ _SLACK = 1 << 20  # octets that the file may have beyond twice what is true
 _FRAME_LINES = 500  # in one frame of a journal begun anew
 _ROW = "tunnel"
 
-Key = tuple["str | int", ...]  # of a tunnel, its kind and name; of anything else a RecordKey
 _encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+
+
+class RowKey(NamedTuple):
+    """What the record of a tunnel in operation is of."""
+
+    kind: str
+    name: str
+
+
+Key = Union[RowKey, RecordKey]
 
 
 class Kept(NamedTuple):
@@ -104,7 +113,7 @@ class Journal:
         except OSError as exc:
             raise MissingError(f"cannot write {self._path} ({exc.strerror})", "make room, or run as root") from None
         self._undone = bool(undone)
-        held = [_row(value, rows.get(key[1])) for key, value in found.items() if not isinstance(key, RecordKey)]
+        held = [_row(value, rows.get(key.name)) for key, value in found.items() if isinstance(key, RowKey)]
         records = {key: value for key, value in found.items() if isinstance(key, RecordKey)}
         return Kept({row.name: row for row in held if row is not None}, records, undone)
 
@@ -173,9 +182,9 @@ class Journal:
         One whose definition cannot be read is in no operation that anybody could go on with.
         """
         known = {name: None if row is None or row.unreadable else row for name, row in rows.items()}
-        self._append([((_ROW, name), row and _row_record(row)) for name, row in known.items()], [])
+        self._append([(RowKey(_ROW, name), row and _row_record(row)) for name, row in known.items()], [])
 
-    def _append(self, lines: list[tuple[Key, Any]], todo: list[list[Any]]) -> None:
+    def _append(self, lines: Sequence[tuple[Key, Any]], todo: list[list[Any]]) -> None:
         if self._file < 0:
             return
         texts = [_encode([*key, value]).encode() + b"\n" for key, value in lines]
@@ -269,7 +278,7 @@ def _key(kind: Any, names: list[Any]) -> Key:
     :raises ValueError: nothing that we write of.
     """
     if kind == _ROW and len(names) == 1 and isinstance(names[0], str):
-        return _ROW, names[0]
+        return RowKey(_ROW, names[0])
     if kind != _ROW and isinstance(kind, str) and len(names) in (1, 2) and all(map(_is_number, names)):
         return RecordKey(kind, *names)
     raise ValueError(kind)

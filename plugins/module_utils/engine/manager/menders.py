@@ -18,10 +18,11 @@ from ..ike.endpoint import Endpoint
 from ..ike.views import ChildStage, ChildView
 from ..kernel.routes import Route
 from ..kernel.values import Policy
-from .desired_policies import DesiredPolicies, Place
+from .desired_policies import DesiredPolicies
 from .host import KernelHost
 from .log import Log
 from .losses import Loss, Name, ends_of, lost_policies
+from .nesting import Place
 from .repairs import Outcome
 from .tunnel_interfaces import TunnelInterfaces
 

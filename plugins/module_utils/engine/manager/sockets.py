@@ -9,7 +9,7 @@ import errno
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -199,11 +199,11 @@ class Ports:
             raise
         self._by_address = {(port.natt, port.address): port for port in self._all}
         wildcards = {4: "0.0.0.0", 6: "::"}
-        self._by_family = {
+        self._by_family: dict[tuple[bool, int], Port] = {
             (port.natt, port.family): port for port in reversed(self._all) if port.address == wildcards[port.family]
         }
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Port]:
         return iter(self._all)
 
     def close(self) -> None:

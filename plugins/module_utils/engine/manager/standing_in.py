@@ -72,15 +72,18 @@ class StandIns:
         """The places of other children of the peer within those of this one."""
         peer = peer_of(claim.child)
         for nesting in (self._idle.get(peer), self._carried.get(peer)):
-            for place in claim.policies if nesting is not None else ():
-                yield from nesting.within(place)
+            if nesting is not None:
+                for place in claim.policies:
+                    yield from nesting.within(place)
 
     def around(self, claim: Claim, place: Place) -> Iterator[tuple[Claim, Policy]]:
         """Those that carry what a place of this claim is for, each with its own policy."""
         peer = peer_of(claim.child)
-        for wide in carried.around(place) if (carried := self._carried.get(peer)) is not None else ():
-            for other in self._at[peer, wide].values():
-                yield other, other.policies[wide]
+        carried = self._carried.get(peer)
+        if carried is not None:
+            for wide in carried.around(place):
+                for other in self._at[peer, wide].values():
+                    yield other, other.policies[wide]
 
     def find(self, claim: Claim, place: Place) -> tuple[Claim, Policy] | None:
         """Who stands in for a claim at a place, with its own policy: the narrowest, of several the newest."""

@@ -211,10 +211,10 @@ class Store:
         text = json.dumps(change.definition.stored(), separators=(",", ":"), ensure_ascii=False)
         held = execute("SELECT number FROM tunnel WHERE name = ?", (name,)).fetchone()
         if held is None:
-            number = execute(
+            number = self._insert(
                 "INSERT INTO tunnel (name, owner, wanted, definition) VALUES (?, ?, ?, ?)",
                 (name, change.owner, change.wanted, text),
-            ).lastrowid
+            )
         else:
             number = held[0]
             execute(
@@ -227,12 +227,19 @@ class Store:
             execute("DELETE FROM child WHERE number = ?", (known[child],))
         for child in wanted:
             if child not in known:
-                known[child] = execute("INSERT INTO child (tunnel, name) VALUES (?, ?)", (number, child)).lastrowid
+                known[child] = self._insert("INSERT INTO child (tunnel, name) VALUES (?, ?)", (number, child))
         execute("UPDATE child SET asked = NULL WHERE tunnel = ? AND asked IS NOT NULL", (number,))
         for child, up in change.asked.items():
             execute("UPDATE child SET asked = ? WHERE number = ?", (up, known[child]))
         children = {child: known[child] for child in wanted}
         return Stored(number, name, change.owner, change.wanted, change.definition, children, change.asked)
+
+    def _insert(self, statement: str, values: tuple[str | int, ...]) -> int:
+        """Put in one row; its number."""
+        self._connection.execute(statement, values)
+        number: int
+        (number,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
+        return number
 
     def _read(self, tunnels: list[tuple[int, str, str, str, bytes]]) -> dict[str, Stored]:
         children: dict[int, dict[str, int]] = {}

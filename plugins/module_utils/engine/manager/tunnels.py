@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from functools import partial
 
 from ..definition.build import connection_of
 from ..definition.difference import changes
@@ -271,9 +272,9 @@ class Tunnels:
         """
         names = self._host.registry.names(event.reqid)
         row = self.rows.get(names.tunnel) if names else None
-        if row is None or row.wanted == "inactive" or row.unreadable or row.name not in self._connections:
+        if names is None or row is None or row.name not in self._connections:
             return
-        if not _answers(row, names.child):
+        if row.wanted == "inactive" or row.unreadable or not _answers(row, names.child):
             return
         # Only a further child in the IKE SA that there is may be asked for by whoever waits for the peer otherwise.
         if row.definition.document["role"] == "responder" and names.child not in self.condition(row.name).up:
@@ -483,7 +484,7 @@ class Tunnels:
         for child in connection.children if connection else ():
             self.modes.pop(child.reqid, None)
             # As long as there is a policy of it, it has to be known for ours.
-            self._policies.afterwards(lambda reqid=child.reqid, child=child: self._forget(name, child.name, reqid))
+            self._policies.afterwards(partial(self._forget, name, child.name, child.reqid))
 
     def _forget(self, tunnel: str, child: str, reqid: int) -> None:
         names = self._host.registry.names(reqid)
@@ -524,7 +525,7 @@ class Tunnels:
         except EngineError as exc:
             self._log.error(str(exc), tunnel=name)
 
-    def _coming(self, row: Stored, connection: Connection) -> list[str]:
+    def _coming(self, row: Stored, connection: Connection) -> Collection[str]:
         """The children that come up without a packet that asks for them; none where a former peer still has SAs."""
         sas = self._endpoint.of_tunnel(row.name)
         peer = connection.remote_id

@@ -204,6 +204,11 @@ def test_what_another_file_sets_at_boot_is_not_put_back(tmp_path: Path) -> None:
     assert restored["changed_files"] == ["/etc/sysctl.d/60-fleet-ipsec.conf"]
 
 
+def test_a_record_without_a_name_restores_nothing() -> None:
+    result = run_module("gateway_config", {"sysctl_record": "", "sysctl_state": "absent"})
+    assert result["failed"] and result["msg"].startswith("sysctl_record: names no file")
+
+
 def test_a_broken_record_is_named(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     record.write_text("not json")
