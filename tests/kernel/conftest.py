@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,50 +18,11 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "unit" / "engine" /
 
 from engine.errors import EngineError
 from engine.kernel.client import XfrmClient
-from engine.kernel.features import require_esp
-
-CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _call(name: str, *arguments: int) -> None:
-    if getattr(_libc, name)(*arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
-
-
-class Namespace:
-    """A network namespace with its loopback up. ``with space.entered():`` does what is inside in it."""
-
-    def __init__(self) -> None:
-        home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _call("unshare", CLONE_NEWNET)
-            self.fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        finally:
-            _call("setns", home, CLONE_NEWNET)
-            os.close(home)
-
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        _call("setns", self.fd, CLONE_NEWNET)
-        try:
-            yield
-        finally:
-            _call("setns", home, CLONE_NEWNET)
-            os.close(home)
-
-    def run(self, script: str) -> str:
-        """Run a shell script inside; fails the test when it fails."""
-        with self.entered():
-            done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    def close(self) -> None:
-        os.close(self.fd)
+from engine.kernel.features import probe, require_esp
+from esp_site import Site, make_site
+from manager_site import Manager
+from namespaces import Namespace, connect
+from shunt_host import Host
 
 
 def _obstacle() -> str:
@@ -104,12 +63,6 @@ def space(namespaces_work: None) -> Iterator[Namespace]:
     made.close()
 
 
-def connect(a: Namespace, b: Namespace, near: str = "v0", far: str = "v1") -> None:
-    """Join two namespaces by a veth pair: ``near`` in ``a``, ``far`` in ``b``."""
-    me = os.getpid()
-    a.run(f"ip link add {near} type veth peer name {far}; ip link set {far} netns /proc/{me}/fd/{b.fd}")
-
-
 @pytest.fixture
 def pair(namespaces_work: None) -> Iterator[tuple[Namespace, Namespace]]:
     """Two gateways, 192.0.2.1 and .2 (2001:db8::1 and ::2), with 10.1.0.1/24 and 10.2.0.1/24 behind them."""
@@ -127,3 +80,56 @@ def pair(namespaces_work: None) -> Iterator[tuple[Namespace, Namespace]]:
     yield a, b
     a.close()
     b.close()
+
+
+@pytest.fixture
+def sites(pair: tuple[Namespace, Namespace], tmp_path) -> Iterator[tuple[Site, Site]]:
+    """The two gateways, each with what is installed and seen there."""
+    pair[0].run("ping -c1 -W2 192.0.2.2 >/dev/null; ping -6 -c1 -W2 2001:db8::2 >/dev/null")  # neighbours known
+    a = make_site(pair[0], str(tmp_path / "a"), 1, "v0")
+    b = make_site(pair[1], str(tmp_path / "b"), 2, "v1")
+    yield a, b
+    for site in (a, b):
+        site.gateway.close()
+        for sock in (site.wire, *site.sockets.values()):
+            sock.close()
+
+
+@pytest.fixture
+def managers(pair: tuple[Namespace, Namespace], tmp_path: Path) -> Iterator[tuple[Manager, Manager]]:
+    """A manager that runs on each of the two gateways."""
+    a, b = (Manager(space, tmp_path / str(number), number) for number, space in enumerate(pair, 1))
+    try:
+        a.start()
+        b.start()
+        yield a, b
+        for manager in (a, b):
+            assert "internal error" not in (manager.folder / "log").read_text()
+    finally:
+        for manager in (a, b):
+            if getattr(manager, "process", None) is not None and manager.process.poll() is None:
+                manager.process.kill()
+                manager.process.wait(20)
+
+
+@pytest.fixture
+def site(namespaces_work: None, tmp_path: Path) -> Iterator[Host]:
+    """A host for eroutes by hand."""
+    made = Host(str(tmp_path / "run"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def whole_ipsec(namespaces_work: None) -> None:
+    """For tests whose packets need all that a kernel can have of IPsec."""
+    space = Namespace()
+    try:
+        with space.entered():
+            client = XfrmClient()
+            lacking = [feature.problem for feature in probe(client) if not feature.available]
+            client.close()
+    finally:
+        space.close()
+    if lacking:
+        pytest.skip("; ".join(lacking))

@@ -9,14 +9,11 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-import test_managers
-from conftest import Namespace, connect
 from engine.classic.views import read_tables
-from test_managers import Manager, kernel, ping
+from manager_site import Manager, kernel, ping
+from namespaces import Namespace, connect
 
 from tests.waiting import eventually
-
-managers = test_managers.managers
 
 pytestmark = pytest.mark.usefixtures("esp")
 

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Namespace
 from keeper import Keeper
-from test_managers import Manager
+from manager_site import Manager
+from namespaces import Namespace
 
 from tests.packet_watch import Flood, Watch, watching
 

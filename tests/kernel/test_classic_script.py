@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import pytest
-import test_esp
-from conftest import Namespace
 from engine.cli.ipsec import main as ipsec
 from engine.kernel.values import AH, ESP
-from test_esp import Site
-from test_groups_data import INNER, OUTER, PAYLOADS, exchange
+from esp_site import Site
+from group_site import INNER, OUTER, PAYLOADS, exchange
+from namespaces import Namespace
 
 pytestmark = pytest.mark.usefixtures("esp")
 
-sites = test_esp.sites
 
 SPIS = ("0x12345678", "0x12345679")  # from A to B, from B to A
 

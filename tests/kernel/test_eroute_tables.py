@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Namespace
 from engine.classic.klips import format_eroute, parse_eroute
 from engine.classic.views import read_tables
 from engine.errors import MissingError
 from engine.kernel.client import XfrmClient
 from engine.kernel.features import probe, require_esp
+from namespaces import Namespace
 
 MODULE_UTILS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 KEY = "c0ffee" * 6 + "c0de"

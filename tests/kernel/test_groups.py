@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import Namespace
 from engine.classic import groups
 from engine.classic.groups import Plan, carry_out, perform, plan_group, plan_ungroup, preview, read_listing
 from engine.cli import spigrp
@@ -24,6 +23,7 @@ from engine.kernel.client import Operation, XfrmClient
 from engine.kernel.gateway import Gateway
 from engine.kernel.registry import REQID_FIRST, Child, Registry, RegistryView
 from engine.said import Said, parse_said
+from namespaces import Namespace
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 ESP, AH, COMP = "esp.115@192.0.2.2", "ah.116@192.0.2.2", "comp.117@192.0.2.2"

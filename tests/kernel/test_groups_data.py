@@ -6,50 +6,22 @@
 from __future__ import annotations
 
 import itertools
-import socket
-import time
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import pytest
-import test_esp
-from conftest import Namespace
 from engine.classic.groups import perform, plan_group, plan_ungroup
 from engine.errors import InputError
 from engine.kernel.client import XfrmClient, add_sa, create_policy, delete_sa
-from engine.kernel.features import probe
 from engine.kernel.policies import kernel_selectors, policies, priority
-from engine.kernel.values import AH, ESP, IPCOMP, Aead, Auth, Sa, Template
+from engine.kernel.values import ESP, IPCOMP, Sa, Template
 from engine.said import Said
-from engine.secret import Secret
 from engine.selector import parse_selector
-from test_esp import Site
+from esp_site import Site
+from group_site import INNER, OUTER, PAYLOADS, PROTOCOLS, REQID, exchange, real_sa
 
-sites = test_esp.sites  # the fixture: two gateways on a wire
-
-TUN = 4
-IPV6_FRAGMENT = 44
-REQID = 77
-PROTOCOLS = {"tun": TUN, "esp": ESP, "ah": AH, "comp": IPCOMP}
-OUTER = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
-INNER = {4: ("10.1.0.1", "10.2.0.1"), 6: ("fd00:1::1", "fd00:2::1")}
-# What does not shrink travels without IPComp, what does shrink with it.
-PAYLOADS = [b"clear text", b"clear text " * 100]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def whole_ipsec(namespaces_work: None) -> None:
-    space = Namespace()
-    try:
-        with space.entered():
-            client = XfrmClient()
-            lacking = [feature.problem for feature in probe(client) if not feature.available]
-            client.close()
-    finally:
-        space.close()
-    if lacking:
-        pytest.skip("; ".join(lacking))
+pytestmark = pytest.mark.usefixtures("whole_ipsec")
 
 
 class Member(NamedTuple):
@@ -70,19 +42,6 @@ def members(names: str, source: str, destination: str, way: int, any_family: boo
         sa = None if name == "tun" else real_sa(name, spi, source, destination, mode, any_family or after_tunnel)
         made.append(Member(Said(PROTOCOLS[name], spi, destination), sa))
     return made
-
-
-def real_sa(name: str, spi: int, source: str, destination: str, mode: str, any_family: bool = False) -> Sa:
-    key = Secret(bytes([spi & 0xFF]) * 36)
-    integrity = Auth("hmac(sha256)", Secret(bytes([spi & 0xFF]) * 32), 128)
-    return Sa(
-        source, destination, spi, PROTOCOLS[name], mode, REQID,
-        aead=Aead("rfc4106(gcm(aes))", key, 128) if name == "esp" else None,
-        integrity=integrity if name == "ah" else None,
-        compression="deflate" if name == "comp" else None,
-        replay_window=0 if name == "comp" else 32,
-        af_unspec=any_family,
-    )  # fmt: skip
 
 
 def lay_out(sites: tuple[Site, Site], names: str, outer: int, inner: int) -> list[list[Member]]:
@@ -114,66 +73,6 @@ def group(site: Site, directory: str, way: list[Member]) -> bool:
 def ungroup(site: Site, directory: str, way: list[Member]) -> bool:
     with site.space.entered():
         return perform(directory, partial(plan_ungroup, (way[-1].said,))).changed
-
-
-def headers(packet: bytes) -> list[tuple[int, int]]:
-    """(protocol, SPI) of each IPsec header of an IP packet that is not encrypted, outermost first."""
-    at, protocol = (20, packet[9]) if packet[0] >> 4 == 4 else (40, packet[6])
-    found = []
-    if protocol == IPV6_FRAGMENT:  # the kernel puts one, alone, around tunnels in tunnels
-        protocol, at = packet[at], at + 8
-    while protocol in (AH, ESP, IPCOMP):
-        if protocol == AH:
-            found.append((AH, int.from_bytes(packet[at + 4 : at + 8], "big")))
-            protocol, at = packet[at], at + (packet[at + 1] + 2) * 4
-        elif protocol == IPCOMP:
-            found.append((IPCOMP, int.from_bytes(packet[at + 2 : at + 4], "big")))
-            protocol, at = packet[at], at + 4
-        else:
-            found.append((ESP, int.from_bytes(packet[at : at + 4], "big")))
-            break
-    return found
-
-
-def sockets_for(sites: tuple[Site, Site], addresses: tuple[str, str]) -> list[socket.socket]:
-
-    made = []
-    for site, address in zip(sites, addresses, strict=True):
-        with site.space.entered():
-            sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-            sock.bind((address, 7100))
-            sock.setblocking(False)
-            made.append(sock)
-    return made
-
-
-def arrived(sock: socket.socket) -> list[bytes]:
-    found = []
-    while True:
-        try:
-            found.append(sock.recv(4000))
-        except BlockingIOError:
-            return found
-
-
-def exchange(
-    sites: tuple[Site, Site], addresses: tuple[str, str], secret: bool = True
-) -> list[tuple[list[bytes], list[list[tuple[int, int]]]]]:
-    """Payloads both ways: per way what arrived and the headers of what was on the wire."""
-    sockets = sockets_for(sites, addresses)
-    for site in sites:
-        site.frames()
-    results = []
-    for number in (0, 1):
-        for payload in PAYLOADS:
-            sockets[number].sendto(payload, (addresses[1 - number], 7100))
-        time.sleep(0.1)
-        frames = sites[number].frames()
-        assert not secret or not any(b"clear text" in packet for _kind, packet in frames)
-        results.append((arrived(sockets[1 - number]), [headers(packet) for _kind, packet in frames]))
-    for sock in sockets:
-        sock.close()
-    return results
 
 
 def visible(way: list[Member]) -> list[tuple[int, int]]:

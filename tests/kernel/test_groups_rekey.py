@@ -16,10 +16,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pytest
-import test_esp
-import test_managers
 from children import install_outbound, point_policies
-from conftest import Namespace
 from engine.child_sa import ChildSa
 from engine.classic.groups import perform, plan_group, read_listing
 from engine.errors import EngineError, KernelError
@@ -28,14 +25,13 @@ from engine.kernel.policies import kernel_selectors, policies, priority
 from engine.kernel.values import AH, ESP, OUT, Template
 from engine.said import Said
 from engine.selector import parse_selector
-from test_esp import Site, exchange, install, mirrored, spec_for
-from test_groups_data import headers, real_sa
-from test_managers import Manager, ping
+from esp_site import ETH_ALL, ETH_IP, OUTGOING, Site, exchange, install, mirrored, spec_for
+from group_site import headers, real_sa
+from manager_site import Manager, ping
+from namespaces import Namespace
 
 pytestmark = pytest.mark.usefixtures("esp")
 
-sites = test_esp.sites
-managers = test_managers.managers
 
 SO_RCVBUFFORCE = 33
 AH_AWAY, AH_BACK = 0x1999, 0x1998  # from A to B, and from B to A
@@ -273,8 +269,8 @@ def ears(managers: tuple[Manager, Manager]) -> Iterator[list[socket.socket]]:
     made = []
     for manager, device in zip(managers, ("v0", "v1"), strict=True):
         with manager.space.entered():
-            made.append(socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(test_esp.ETH_ALL)))
-        made[-1].bind((device, test_esp.ETH_ALL))
+            made.append(socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_ALL)))
+        made[-1].bind((device, ETH_ALL))
         made[-1].setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 23)
         made[-1].setblocking(False)
     yield made
@@ -289,7 +285,7 @@ def on_the_wire(ears: list[socket.socket]) -> list[tuple[tuple[int, int], ...]]:
         with contextlib.suppress(BlockingIOError):
             while True:
                 packet, (_device, kind, direction, *_rest) = ear.recvfrom(4000)
-                if (kind, direction) == (test_esp.ETH_IP, test_esp.OUTGOING) and packet[9] != socket.IPPROTO_UDP:
+                if (kind, direction) == (ETH_IP, OUTGOING) and packet[9] != socket.IPPROTO_UDP:
                     found.append(tuple(headers(packet)))
     return found
 

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-import test_groups_data
 from engine.classic import groups, manual
 from engine.classic.manual_words import read_said, read_wish
 from engine.cli import spi as spi_command
@@ -17,11 +16,10 @@ from engine.kernel.client import XfrmClient, create_policy, delete_policy
 from engine.kernel.policies import kernel_selectors, policies, priority
 from engine.kernel.values import Sa, Template
 from engine.selector import parse_selector
-from test_esp import Site
-from test_groups_data import INNER, OUTER, PAYLOADS, exchange
+from esp_site import Site
+from group_site import INNER, OUTER, PAYLOADS, exchange
 
-sites = test_groups_data.sites  # the fixture: two gateways on a wire
-whole_ipsec = test_groups_data.whole_ipsec
+pytestmark = pytest.mark.usefixtures("whole_ipsec")
 
 REQIDS = {"esp": 11, "ah": 12, "comp": 13}
 SPIS = {"tun": 0x113, "comp": 0x114, "esp": 0x115, "ah": 0x116}

@@ -5,25 +5,18 @@
 
 from __future__ import annotations
 
-import re
-import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
-from conftest import Namespace
-from test_managers import Manager, managers, ping  # noqa: F401  # pylint: disable=unused-import  # a fixture
+from loss_watch import lost, watching
+from manager_site import Manager, ping
 
 pytestmark = pytest.mark.usefixtures("esp")
 
 LARVAL_DROP = "net.core.xfrm_larval_drop"
-ETH_ALL, ETH_IP, ETH_IPV6, OUTGOING = 3, 0x0800, 0x86DD, 4
 FEATURE = "holding of first packets"
 Pair = tuple[Manager, Manager]
 
 
-def trap(managers: Pair, family: int) -> None:  # noqa: F811
+def trap(managers: Pair, family: int) -> None:
     """Both know the tunnel; a's first packet has to start it."""
     for manager in managers:
         us, them = manager.number, 3 - manager.number
@@ -43,37 +36,8 @@ def trap(managers: Pair, family: int) -> None:  # noqa: F811
         manager.call("tunnels.apply", definitions=[tunnel], state="present")
 
 
-def lost(manager: Manager, target: str, count: int) -> list[int]:
-    """Which pings of ``count``, one a second, got no answer; they are counted from 1."""
-    with manager.space.entered():
-        command = ["ping", "-n", "-c", str(count), "-i", "1", "-W", "3", target]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    answered = {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", done.stdout)}
-    return sorted(set(range(1, count + 1)) - answered)
-
-
-@contextmanager
-def watching(space: Namespace, device: str) -> Iterator[list[str]]:
-    """Where the IP packets were going that arrive at a device meanwhile; the list is filled in the end."""
-    with space.entered():
-        wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_ALL))
-    wire.bind((device, ETH_ALL))
-    wire.settimeout(0.3)
-    seen: list[str] = []
-    yield seen
-    try:
-        while True:
-            octets, (_device, protocol, kind, *_rest) = wire.recvfrom(65536)
-            if kind != OUTGOING and protocol == ETH_IP:
-                seen.append(socket.inet_ntop(socket.AF_INET, octets[16:20]))
-            elif kind != OUTGOING and protocol == ETH_IPV6:
-                seen.append(socket.inet_ntop(socket.AF_INET6, octets[24:40]))
-    except TimeoutError:
-        wire.close()
-
-
 @pytest.mark.parametrize("drop", [0, 1])
-def test_nothing_leaves_in_clear_while_the_peer_is_away(managers: Pair, drop: int) -> None:  # noqa: F811
+def test_nothing_leaves_in_clear_while_the_peer_is_away(managers: Pair, drop: int) -> None:
     """Held packets do not leave in clear either, nor does what comes after the tunnel was up once."""
     a, b = managers
     a.space.run(f"sysctl -qw {LARVAL_DROP}={drop}")
@@ -92,7 +56,7 @@ def test_nothing_leaves_in_clear_while_the_peer_is_away(managers: Pair, drop: in
 
 
 @pytest.mark.parametrize(("family", "target"), [(4, "10.2.0.1"), (6, "fd00:2::1")])
-def test_the_packet_that_starts_a_tunnel_is_held_and_answered(managers: Pair, family: int, target: str) -> None:  # noqa: F811
+def test_the_packet_that_starts_a_tunnel_is_held_and_answered(managers: Pair, family: int, target: str) -> None:
     a, _b = managers
     a.space.run(f"sysctl -qw {LARVAL_DROP}=0")
     assert a.call("manager.info")["features"][FEATURE]["available"]
@@ -103,7 +67,7 @@ def test_the_packet_that_starts_a_tunnel_is_held_and_answered(managers: Pair, fa
 
 
 @pytest.mark.parametrize(("family", "target"), [(4, "10.2.0.1"), (6, "fd00:2::1")])
-def test_where_the_kernel_does_not_hold_it_only_the_first_is_lost(managers: Pair, family: int, target: str) -> None:  # noqa: F811
+def test_where_the_kernel_does_not_hold_it_only_the_first_is_lost(managers: Pair, family: int, target: str) -> None:
     a, _b = managers
     a.space.run(f"sysctl -qw {LARVAL_DROP}=1")
     feature = a.call("manager.info")["features"][FEATURE]

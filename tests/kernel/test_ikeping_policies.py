@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Namespace
+from namespaces import Namespace
 
 ENGINE = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 COMMAND = [sys.executable, "-m", "engine.cli.ikeping"]

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from conftest import Namespace
 from engine.classic.views import read_tables
 from engine.errors import EngineError
 from engine.kernel.interfaces import Interface, Interfaces
 from engine.manager.client import RpcError
-from test_holding import lost, watching
-from test_managers import Manager, managers, ping  # noqa: F401  # pylint: disable=unused-import  # a fixture
+from loss_watch import lost, watching
+from manager_site import Manager, ping
+from namespaces import Namespace
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +39,7 @@ Pair = tuple[Manager, Manager]
 
 
 @pytest.fixture
-def gateways(managers: Pair) -> Pair:  # noqa: F811
+def gateways(managers: Pair) -> Pair:
     """Two managers whose hosts have no other way to the networks behind each other."""
     for manager in managers:
         them = 3 - manager.number

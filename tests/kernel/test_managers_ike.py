@@ -13,10 +13,8 @@ import sys
 import time
 
 import pytest
-import test_managers
-from test_managers import ENGINE, Manager, kernel, ping
+from manager_site import ENGINE, Manager, kernel, ping
 
-managers = test_managers.managers
 pytestmark = pytest.mark.usefixtures("esp")
 LIFETIME = 25  # seconds; a guest is slow
 

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from conftest import Namespace
 from engine.classic import groups
 from engine.classic.manual import Plan, carry_out, perform, plan_absent, plan_present, preview, with_purge
 from engine.classic.manual_show import show_sa
@@ -26,6 +25,7 @@ from engine.errors import EngineError, InputError, KernelError, MissingError
 from engine.kernel.client import Operation, XfrmClient
 from engine.kernel.gateway import Gateway
 from engine.kernel.registry import Child, Registry
+from namespaces import Namespace
 
 pytestmark = pytest.mark.usefixtures("esp")
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import pytest
 from children import delete_policies, hold_place
-from conftest import Namespace
 from engine.child_sa import ChildSa
 from engine.crypto.registry import Kind, by_name
 from engine.errors import EngineError, KernelError
@@ -26,6 +25,7 @@ from engine.kernel.policies import network_text, priority
 from engine.kernel.registry import REQID_FIRST, Child, Registry
 from engine.kernel.values import ESP, KernelSelector, Policy
 from engine.selector import parse_selector
+from namespaces import Namespace
 
 REQID = REQID_FIRST + 7
 SPEC = ChildSa(

@@ -14,9 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_managers import Manager, managers, ping
-
-__all__ = ["managers"]
+from manager_site import Manager, ping
 
 pytestmark = pytest.mark.usefixtures("esp")
 

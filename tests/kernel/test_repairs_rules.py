@@ -14,11 +14,11 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from conftest import Namespace
 from engine.classic import shunts
 from engine.classic.shunt import BOTH, REJECT, Shunt, selector_of
 from engine.classic.shunt_plan import Wish, plan_present
-from test_managers import Manager
+from manager_site import Manager
+from namespaces import Namespace
 
 from tests.waiting import eventually
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import time
 
 import pytest
-import test_managers
-from test_managers import Manager, ping
+from manager_site import Manager, ping
 
-managers = test_managers.managers
 pytestmark = pytest.mark.usefixtures("esp")
 REFUSED = "awk '/XfrmInNoPols|XfrmInTmplMismatch/ { n += $2 } END { print n }' /proc/net/xfrm_stat"
 

@@ -12,112 +12,24 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from conftest import Namespace
 from engine.classic import shunt_rules, shunts
-from engine.classic.eroute_words import Words, build, read_direction, read_selector, read_target
-from engine.classic.eroutes import Eroute
-from engine.classic.klips import format_eroute
 from engine.classic.shunt import number_of
-from engine.classic.shunt_plan import Plan, Wish, plan_absent, plan_present
 from engine.classic.views import read_tables
 from engine.errors import InputError, KernelError, MissingError
 from engine.kernel import nftables
 from engine.kernel.client import XfrmClient
-from engine.kernel.events import AcquireEvent, XfrmEvents
+from engine.kernel.events import AcquireEvent
 from engine.kernel.gateway import Gateway
 from engine.kernel.neighbours import let_neighbours_pass
 from engine.kernel.registry import REQID_FIRST, Child, Registry
-
-MODULE_UTILS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
+from namespaces import Namespace
+from shunt_host import MODULE_UTILS, Host, XfrmEventsIn, ipsec, send, wish
 
 # What packets may meet beside ours, and must still be there afterwards.
 FOREIGN_RULES = "table inet other { chain c { type filter hook forward priority 0; counter accept; }; }"
-
-
-class Site:
-    """Three namespaces: ``near`` 10.1.0.10, ``gateway`` 10.1.0.1 and 10.2.0.1, ``far`` 10.2.0.10; likewise fd00:N::."""
-
-    def __init__(self, runtime: str) -> None:
-        self.runtime = runtime
-        self.near, self.gateway, self.far = Namespace(), Namespace(), Namespace()
-        for host, name, number in ((self.near, "lan", 1), (self.far, "wan", 2)):
-            self.gateway.run(
-                f"ip link add {name} type veth peer name eth0; ip link set eth0 netns /proc/{os.getpid()}/fd/{host.fd};"
-                f"ip addr add 10.{number}.0.1/24 dev {name}; ip addr add fd00:{number}::1/64 dev {name} nodad;"
-                f"ip link set {name} up"
-            )
-            host.run(
-                f"ip addr add 10.{number}.0.10/24 dev eth0; ip addr add fd00:{number}::10/64 dev eth0 nodad;"
-                "ip link set eth0 up;"
-                f"ip route add default via 10.{number}.0.1; ip route add default via fd00:{number}::1"
-            )
-        self.gateway.run(
-            "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding;"
-            # All errors, at once.
-            "echo 0 > /proc/sys/net/ipv4/icmp_ratemask; echo > /proc/sys/net/ipv6/icmp/ratemask || true"
-        )
-
-    def close(self) -> None:
-        for space in (self.near, self.gateway, self.far):
-            space.close()
-
-    def reach(self, target: str) -> None:
-        """Wait until ``near`` reaches a target: links that have just come up take their time with IPv6."""
-        for _unused in range(5):
-            if "1 received" in self.ping(target):
-                return
-        pytest.fail(f"{target} is out of reach from the beginning")
-
-    def present(self, *wishes: Wish, owner: str = "tests", purge: bool = False) -> Plan:
-        with self.gateway.entered():
-            return shunts.perform(self.runtime, partial(plan_present, wishes=wishes, owner=owner, purge=purge))
-
-    def absent(self, *wishes: Wish, owner: str = "tests") -> Plan:
-        keys = [(wish.shunt.key, wish.field) for wish in wishes]
-        with self.gateway.entered():
-            return shunts.perform(self.runtime, partial(plan_absent, keys=keys, owner=owner))
-
-    def table(self) -> list[Eroute]:
-        with self.gateway.entered():
-            return read_tables(self.runtime).eroutes
-
-    def lines(self) -> list[str]:
-        return [" ".join(format_eroute(eroute.line()).split()) for eroute in self.table()]
-
-    def ping(self, target: str, source: str = "", space: Namespace | None = None) -> str:
-        """What ping says of one echo request from ``near``, or from another namespace."""
-        words = ["ping", "-c1", "-W1", *(["-I", source] if source else []), target]
-        with (space or self.near).entered():
-            return subprocess.run(words, capture_output=True, text=True, check=False).stdout
-
-    def blocked(self) -> int:
-        """XfrmOutPolBlock of the gateway."""
-        text = self.gateway.run("cat /proc/net/xfrm_stat")
-        return int(next(line for line in text.splitlines() if line.startswith("XfrmOutPolBlock")).split()[1])
-
-
-def wish(
-    source: str, destination: str, target: str, protocol: str | None = None, port: str | None = None,
-    direction: str | None = None, first: bool | None = None, counted: bool | None = None, owner: str = "tests",
-) -> Wish:  # fmt: skip
-    def name(field: str) -> str:
-        return field
-
-    kind = read_target(target, "said")
-    selector = read_selector(Words(source, destination, protocol, None, port), name)
-    return Wish(build(selector, kind, read_direction(direction, kind[0], "direction"), owner), name, first, counted)
-
-
-@pytest.fixture
-def site(namespaces_work: None, tmp_path: Path) -> Iterator[Site]:
-    made = Site(str(tmp_path / "run"))
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -147,17 +59,10 @@ def errors_of(space: Namespace, family: int, work: Callable[[], object]) -> list
             found.append(struct.unpack_from("BB", data, head))
 
 
-def send(target: str, port: int = 4000, source: str | None = None) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        if source:
-            sock.bind((source, 0))
-        sock.sendto(b"x", (target, port))
-
-
 # %drop
 
 
-def test_drop_refuses_local_programs_and_swallows_what_is_forwarded(site: Site) -> None:
+def test_drop_refuses_local_programs_and_swallows_what_is_forwarded(site: Host) -> None:
     assert "1 received" in site.ping("10.2.0.10")
     site.present(wish("10.1.0.0/24", "10.2.0.0/24", "%drop"))
     before = site.blocked()
@@ -173,7 +78,7 @@ def test_drop_refuses_local_programs_and_swallows_what_is_forwarded(site: Site) 
     assert "1 received" in site.ping("10.2.0.10") and site.lines() == []
 
 
-def test_drop_of_what_arrives(site: Site) -> None:
+def test_drop_of_what_arrives(site: Host) -> None:
     site.present(wish("10.2.0.0/24", "10.1.0.0/24", "%drop", direction="in"))
     assert "0 received" in site.ping("10.2.0.10")  # the answer is dropped
     assert site.blocked() == 0 and site.lines() == []  # no eroute: these are outgoing ones
@@ -181,7 +86,7 @@ def test_drop_of_what_arrives(site: Site) -> None:
     assert "1 received" in site.ping("10.2.0.10")
 
 
-def test_drop_everything_lets_neighbours_find_each_other(site: Site) -> None:
+def test_drop_everything_lets_neighbours_find_each_other(site: Host) -> None:
     site.reach("fd00:2::10")
     with site.gateway.entered():
         let_neighbours_pass(XfrmClient())
@@ -197,7 +102,7 @@ def test_drop_everything_lets_neighbours_find_each_other(site: Site) -> None:
 # %pass
 
 
-def tunnel_over_everything(site: Site) -> None:
+def tunnel_over_everything(site: Host) -> None:
     """Policies as of a tunnel that is down: nothing gets through, and nothing in clear gets in."""
     template = "tmpl src 10.2.0.1 dst 10.2.0.10 proto esp reqid 77 mode tunnel"
     back = "tmpl src 10.2.0.10 dst 10.2.0.1 proto esp reqid 77 mode tunnel"
@@ -208,7 +113,7 @@ def tunnel_over_everything(site: Site) -> None:
     )
 
 
-def test_pass_goes_by_the_tunnel_and_its_answer_comes_back(site: Site) -> None:
+def test_pass_goes_by_the_tunnel_and_its_answer_comes_back(site: Host) -> None:
     tunnel_over_everything(site)
     assert "0 received" in site.ping("10.2.0.10")
     site.present(wish("10.1.0.10", "10.2.0.10", "%pass"))
@@ -219,7 +124,7 @@ def test_pass_goes_by_the_tunnel_and_its_answer_comes_back(site: Site) -> None:
     assert "0 received" in site.ping("10.2.0.10")  # the answer came in clear
 
 
-def test_among_shunts_the_most_specific_one_wins(site: Site) -> None:
+def test_among_shunts_the_most_specific_one_wins(site: Host) -> None:
     site.far.run("ip addr add 10.2.0.11/24 dev eth0")
     site.present(
         wish("10.1.0.0/16", "0/0", "%drop"),
@@ -236,7 +141,7 @@ def test_among_shunts_the_most_specific_one_wins(site: Site) -> None:
             heard.recv(10)
 
 
-def test_a_specific_one_leaves_more_specific_tunnels_alone(site: Site) -> None:
+def test_a_specific_one_leaves_more_specific_tunnels_alone(site: Host) -> None:
     tunnel_over_everything(site)
     with pytest.raises(InputError, match="before every tunnel it would take all packets of the policy out 10.1.0.0/16"):
         site.present(wish("10.0.0.0/8", "0/0", "%pass"))
@@ -264,7 +169,7 @@ def test_a_specific_one_leaves_more_specific_tunnels_alone(site: Site) -> None:
     ],
 )
 def test_reject_tells_the_sender_of_a_forwarded_packet(
-    site: Site, family: int, target: str, source: str, destination: str, answer: tuple[int, int]
+    site: Host, family: int, target: str, source: str, destination: str, answer: tuple[int, int]
 ) -> None:
     site.reach(target)
     site.present(wish(source, destination, "%reject"))
@@ -275,7 +180,7 @@ def test_reject_tells_the_sender_of_a_forwarded_packet(
 
 
 @pytest.mark.usefixtures("rules")
-def test_reject_of_a_connection_ends_it_at_once(site: Site) -> None:
+def test_reject_of_a_connection_ends_it_at_once(site: Host) -> None:
     site.present(wish("10.1.0.0/24", "10.2.0.0/24", "%reject", "tcp"))
     began = time.monotonic()
     with site.near.entered(), pytest.raises(OSError, match="No route to host") as caught:
@@ -287,7 +192,7 @@ def test_reject_of_a_connection_ends_it_at_once(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("rules")
-def test_reject_leaves_packets_for_the_gateway_itself_and_other_shunts_alone(site: Site) -> None:
+def test_reject_leaves_packets_for_the_gateway_itself_and_other_shunts_alone(site: Host) -> None:
     site.present(wish("10.1.0.0/24", "10.2.0.0/24", "%reject"), wish("10.1.0.10", "10.2.0.10", "%pass"))
     assert "1 received" in site.ping("10.2.0.10")
     with site.gateway.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
@@ -299,7 +204,7 @@ def test_reject_leaves_packets_for_the_gateway_itself_and_other_shunts_alone(sit
 
 
 @pytest.mark.usefixtures("rules")
-def test_reject_without_its_rules_drops_and_the_next_run_brings_them_back(site: Site) -> None:
+def test_reject_without_its_rules_drops_and_the_next_run_brings_them_back(site: Host) -> None:
     rejecting = wish("10.1.0.0/24", "10.2.0.0/24", "%reject")
     site.present(rejecting)
     assert not site.present(rejecting).changed
@@ -310,7 +215,7 @@ def test_reject_without_its_rules_drops_and_the_next_run_brings_them_back(site: 
 
 
 @pytest.mark.usefixtures("rules")
-def test_two_rejects_share_what_lets_their_icmp_out(site: Site) -> None:
+def test_two_rejects_share_what_lets_their_icmp_out(site: Host) -> None:
     wide, narrow = wish("10.1.0.0/24", "0/0", "%reject"), wish("10.1.0.0/24", "10.0.0.0/8", "%reject")
     site.present(wide, narrow)
     assert site.gateway.run("ip xfrm policy").count("type 3 code 13") == 1
@@ -321,7 +226,7 @@ def test_two_rejects_share_what_lets_their_icmp_out(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("rules")
-def test_rules_of_others_are_left_alone(site: Site) -> None:
+def test_rules_of_others_are_left_alone(site: Host) -> None:
     site.gateway.run(f"nft '{FOREIGN_RULES}'")
     before = site.gateway.run("nft list ruleset")
     site.present(wish("10.1.0.0/24", "10.2.0.0/24", "%reject"), wish("10.1.0.0/24", "10.3.0.0/24", "%pass"))
@@ -330,7 +235,7 @@ def test_rules_of_others_are_left_alone(site: Site) -> None:
     assert site.gateway.run("nft list ruleset") == before
 
 
-def test_without_nft_reject_is_refused_before_anything_changes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nft_reject_is_refused_before_anything_changes(site: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nftables.shutil, "which", lambda *_words, **_more: None)
     with pytest.raises(MissingError, match="nft is not installed; install nftables"):
         site.present(wish("10.1.0.0/24", "10.2.0.0/24", "%drop"), wish("10.1.0.0/24", "10.3.0.0/24", "%reject"))
@@ -346,7 +251,7 @@ def test_without_nft_reject_is_refused_before_anything_changes(site: Site, monke
 
 
 @pytest.mark.usefixtures("rules")
-def test_packets_are_counted_where_there_are_any(site: Site) -> None:
+def test_packets_are_counted_where_there_are_any(site: Host) -> None:
     tunnel_over_everything(site)
     site.present(
         wish("10.1.0.10", "10.2.0.10", "%pass"),
@@ -374,7 +279,7 @@ def test_packets_are_counted_where_there_are_any(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("rules")
-def test_counters_go_on_while_other_shunts_come_and_go(site: Site) -> None:
+def test_counters_go_on_while_other_shunts_come_and_go(site: Host) -> None:
     site.present(wish("10.1.0.0/24", "10.2.0.0/24", "%drop"))
     with site.near.entered():
         send("10.2.0.10")
@@ -390,22 +295,7 @@ def test_counters_go_on_while_other_shunts_come_and_go(site: Site) -> None:
 # %trap and %hold
 
 
-class XfrmEventsIn:
-    """Somebody who listens for acquires, without whom the kernel holds nothing."""
-
-    def __init__(self, space: Namespace) -> None:
-        self._space = space
-
-    def __enter__(self) -> XfrmEvents:
-        with self._space.entered():
-            self._events = XfrmEvents()
-        return self._events
-
-    def __exit__(self, *_problem: object) -> None:
-        self._events.close()
-
-
-def test_trap_asks_for_an_sa_and_the_packet_becomes_a_hold(site: Site) -> None:
+def test_trap_asks_for_an_sa_and_the_packet_becomes_a_hold(site: Host) -> None:
     site.present(wish("10.1.0.0/24", "10.2.0.0/24", "%trap"))
     assert [line.split(" ", 1)[1] for line in site.lines()] == ["10.1.0.0/24 -> 10.2.0.0/24 => %trap"]
     with XfrmEventsIn(site.gateway) as events:
@@ -421,7 +311,7 @@ def test_trap_asks_for_an_sa_and_the_packet_becomes_a_hold(site: Site) -> None:
     assert trap.endswith("10.1.0.0/24 -> 10.2.0.0/24 => %trap")
 
 
-def policy_of(site: Site):
+def policy_of(site: Host):
     with site.gateway.entered():
         (policy,) = XfrmClient().dump_policies()
     return policy
@@ -432,7 +322,7 @@ def policy_of(site: Site):
 
 @pytest.mark.usefixtures("rules")
 @pytest.mark.parametrize("turn", range(4))
-def test_a_policy_that_fails_midway_leaves_all_as_it_was(site: Site, monkeypatch, turn: int) -> None:
+def test_a_policy_that_fails_midway_leaves_all_as_it_was(site: Host, monkeypatch, turn: int) -> None:
     site.present(wish("10.1.0.0/24", "10.2.0.0/24", "%drop"), wish("10.1.0.0/24", "10.5.0.0/24", "%pass"))
     before = everything(site)
     real = XfrmClient.batch
@@ -453,7 +343,7 @@ def test_a_policy_that_fails_midway_leaves_all_as_it_was(site: Site, monkeypatch
 
 
 @pytest.mark.usefixtures("rules")
-def test_rules_that_fail_leave_no_policy(site: Site, monkeypatch) -> None:
+def test_rules_that_fail_leave_no_policy(site: Host, monkeypatch) -> None:
     def refuse(*_words: object) -> None:
         raise KernelError("set the rules of nftables", errno.EINVAL, "no room")
 
@@ -464,14 +354,14 @@ def test_rules_that_fail_leave_no_policy(site: Site, monkeypatch) -> None:
     assert everything(site) == ([], "", [])
 
 
-def everything(site: Site) -> tuple[list[str], str, list[str]]:
+def everything(site: Host) -> tuple[list[str], str, list[str]]:
     policies = sorted(("\n" + site.gateway.run("ip xfrm policy")).rstrip().split("\nsrc "))
     with site.gateway.entered():
         table = [f"{e.owner} {e.said} {e.source} {e.destination}" for e in read_tables(site.runtime).eroutes]
     return [each for each in policies if each], site.gateway.run("nft list ruleset"), table
 
 
-def test_policies_of_others_are_neither_replaced_nor_removed(site: Site) -> None:
+def test_policies_of_others_are_neither_replaced_nor_removed(site: Host) -> None:
     site.gateway.run("ip xfrm policy add src 10.1.0.0/24 dst 10.2.0.0/24 dir out action block")
     before = site.gateway.run("ip -s xfrm policy")
     with pytest.raises(KernelError, match="another program has a policy") as caught:
@@ -483,7 +373,7 @@ def test_policies_of_others_are_neither_replaced_nor_removed(site: Site) -> None
     assert site.gateway.run("ip -s xfrm policy") == before
 
 
-def test_owners_keep_to_their_own(site: Site) -> None:
+def test_owners_keep_to_their_own(site: Host) -> None:
     ours, theirs = wish("10.1.0.0/24", "10.2.0.0/24", "%drop"), wish("10.1.0.0/24", "10.3.0.0/24", "%drop", owner="b")
     site.present(ours)
     site.present(theirs, owner="b")
@@ -495,7 +385,7 @@ def test_owners_keep_to_their_own(site: Site) -> None:
     assert [(e.owner, e.destination) for e in site.table()] == [("tests", "10.2.0.0/24")]
 
 
-def test_shunts_stay_when_the_manager_cleans_up_behind_itself(site: Site) -> None:
+def test_shunts_stay_when_the_manager_cleans_up_behind_itself(site: Host) -> None:
     site.present(wish("10.1.0.0/24", "10.2.0.0/24", "%trap"), wish("10.1.0.0/24", "10.3.0.0/24", "%drop"))
     before = site.gateway.run("ip -s xfrm policy")
     with site.gateway.entered():
@@ -508,7 +398,7 @@ def test_shunts_stay_when_the_manager_cleans_up_behind_itself(site: Site) -> Non
     assert Registry(site.runtime).allocate("fleet", "hq", "other") == REQID_FIRST + 1
 
 
-def test_what_the_kernel_lost_is_set_again(site: Site) -> None:
+def test_what_the_kernel_lost_is_set_again(site: Host) -> None:
     passing = wish("10.1.0.0/24", "10.2.0.0/24", "%pass")
     site.present(passing)
     assert not site.present(passing).changed
@@ -524,7 +414,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("then", ["again", "delete"])
-def test_what_a_killed_run_left_can_be_set_and_removed(site: Site, monkeypatch, then: str) -> None:
+def test_what_a_killed_run_left_can_be_set_and_removed(site: Host, monkeypatch, then: str) -> None:
     real = XfrmClient.batch
 
     def kill(self: XfrmClient, operations) -> None:
@@ -544,7 +434,7 @@ def test_what_a_killed_run_left_can_be_set_and_removed(site: Site, monkeypatch, 
     assert plan.changed and shunts.show(plan)[0] and site.gateway.run("ip xfrm policy") == ""
 
 
-def test_runs_at_once_do_not_get_into_each_other_s_way(site: Site) -> None:
+def test_runs_at_once_do_not_get_into_each_other_s_way(site: Host) -> None:
     environment = os.environ | {"PYTHONPATH": str(MODULE_UTILS)}
     words = [sys.executable, "-m", "engine.cli.ipsec", "eroute", "--add", "--runtime-dir", site.runtime, "--src", "0/0"]
     with site.gateway.entered():
@@ -558,7 +448,7 @@ def test_runs_at_once_do_not_get_into_each_other_s_way(site: Site) -> None:
     assert not site.present(*same, owner="command").changed
 
 
-def test_thousands_at_once(site: Site) -> None:
+def test_thousands_at_once(site: Host) -> None:
     many = [wish("10.1.0.0/16", f"10.{n >> 8}.{n & 255}.0/24", "%drop", counted=False) for n in range(512, 3512)]
     began = time.monotonic()
     assert len(site.present(*many).changes) == 3000
@@ -575,7 +465,7 @@ def reserve(space: Namespace, spi: int, mode: str = "tunnel", proto: str = "esp"
     space.run(f"ip xfrm state allocspi {ends} proto {proto} reqid 7 mode {mode} min {spi} max {spi}")
 
 
-def test_an_eroute_to_an_sa_demands_it(site: Site) -> None:
+def test_an_eroute_to_an_sa_demands_it(site: Host) -> None:
     reserve(site.gateway, 0x115)
     site.present(
         wish("10.1.0.0/24", "10.9.0.0/24", "esp.115@10.2.0.10"),
@@ -600,22 +490,14 @@ def test_an_eroute_to_an_sa_demands_it(site: Site) -> None:
         ("esp.99@10.2.0.10", "SPIs below 0x100 are reserved"),
     ],
 )
-def test_an_eroute_to_what_is_no_sa_is_refused(site: Site, target: str, problem: str) -> None:
+def test_an_eroute_to_what_is_no_sa_is_refused(site: Host, target: str, problem: str) -> None:
     reserve(site.gateway, 0x115)
     with pytest.raises(InputError, match=problem):
         site.present(wish("10.1.0.0/24", "10.9.0.0/24", target))
     assert site.gateway.run("ip xfrm policy") == ""
 
 
-def ipsec(space: Namespace, runtime: str, *words: str) -> None:
-    environment = os.environ | {"PYTHONPATH": str(MODULE_UTILS)}
-    command = [sys.executable, "-m", "engine.cli.ipsec", *words, "--runtime-dir", runtime]
-    with space.entered():
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_an_eroute_to_a_group_demands_all_of_it(site: Site) -> None:
+def test_an_eroute_to_a_group_demands_all_of_it(site: Host) -> None:
     reserve(site.gateway, 0x115)
     reserve(site.gateway, 0x116, "transport", "ah")
     site.present(wish("10.1.0.0/24", "10.9.0.0/24", "esp.115@10.2.0.10"))
@@ -630,7 +512,7 @@ def test_an_eroute_to_a_group_demands_all_of_it(site: Site) -> None:
         site.present(wish("10.4.0.0/24", "10.9.0.0/24", "ah.116@10.2.0.10"))
 
 
-def test_a_host_without_permission_is_told_so(site: Site) -> None:
+def test_a_host_without_permission_is_told_so(site: Host) -> None:
     words = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", sys.executable, "-m", "engine.cli.ipsec"]
     words += ["eroute", "--add", "--src", "10.1.0.0/24", "--dst", "10.2.0.0/24", "--said", "%drop"]
     environment = os.environ | {"PYTHONPATH": str(MODULE_UTILS)}

@@ -9,16 +9,13 @@ import socket
 from pathlib import Path
 
 import pytest
-import test_shunts
-from conftest import Namespace
 from engine.classic.klips import format_eroute
 from engine.classic.views import read_tables
-from test_managers import Manager
-from test_shunts import Site, XfrmEventsIn, ipsec, send
+from manager_site import Manager
+from namespaces import Namespace
+from shunt_host import Host, XfrmEventsIn, ipsec, send
 
 pytestmark = pytest.mark.usefixtures("esp")
-
-site = test_shunts.site
 
 
 def state_command(source: str, destination: str, spi: int) -> str:
@@ -28,7 +25,7 @@ def state_command(source: str, destination: str, spi: int) -> str:
     )
 
 
-def test_held_packets_are_sent_when_an_sa_replaces_the_trap(site: Site) -> None:
+def test_held_packets_are_sent_when_an_sa_replaces_the_trap(site: Host) -> None:
     site.gateway.run("echo 0 > /proc/sys/net/core/xfrm_larval_drop")
     far_runtime = f"{site.runtime}-far"
     site.far.run(state_command("10.2.0.1", "10.2.0.10", 0x115))

@@ -11,11 +11,9 @@ import sqlite3
 from typing import Any
 
 import pytest
-from test_managers import Manager, in_clear, managers, ping, watched
+from manager_site import Manager, in_clear, ping, watched
 
 from tests.packet_watch import Flood
-
-__all__ = ["managers"]
 
 pytestmark = pytest.mark.usefixtures("esp")
 

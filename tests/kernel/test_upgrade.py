@@ -15,12 +15,10 @@ import time
 from pathlib import Path
 
 import pytest
-import test_managers
-from test_managers import ENGINE, Manager, identity, in_clear, kernel, ping, watched
+from manager_site import ENGINE, Manager, identity, in_clear, kernel, ping, watched
 
 from tests.packet_watch import Flood
 
-managers = test_managers.managers
 pytestmark = pytest.mark.usefixtures("esp")
 RELEASE = "dce5db2cc4a2f5ade5789553184888f00b59ac73"  # 0.1.0
 ROOT = ENGINE.parents[1]

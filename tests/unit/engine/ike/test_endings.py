@@ -20,7 +20,7 @@ from engine.wire.v2.numbers import NotifyType
 
 from tests.seeded_entropy import SeededEntropy
 
-from .test_rekey import spis, two_children
+from .rekeys import spis, two_children
 from .world import EAST, WEST, World, child, east_connection, mirror, pair, straight, up
 
 PATIENT = {"settings": Settings(retransmit=(1000.0,)), "retransmit_timeout": 1000.0}  # a lifetime ends before that

@@ -15,7 +15,7 @@ from engine.ike.v2.sa import Refusal
 from engine.ike.v2.snapshot import freeze
 from engine.selector import parse_selector
 
-from .test_rekey import spis
+from .rekeys import spis, watch
 from .world import Host, World, child, east_connection, mirror, pair, straight
 
 PFS, PLAIN, BOTH = "aes256gcm16-x25519-ecp384", "aes256gcm16", ["aes256gcm16-x25519-ecp384", "aes256gcm16"]
@@ -31,20 +31,6 @@ def ends(east: object, west: object, seconds: float = 100.0, **more: object) -> 
     world.run(1.0)
     world.check()
     return world
-
-
-def watch(world: World, seconds: float, step: float = 0.05) -> None:
-    """Let the time pass and look at every moment: traffic flows both ways, in SAs that both ends have.
-
-    What one end sends with, the other has to be able to receive; that may be another generation than its own newest.
-    """
-    end = world.now + seconds
-    while world.now < end:
-        world.run(step)
-        for sender, receiver in ((world.east, world.west), (world.west, world.east)):
-            out = sender.kernel.sending(1)
-            assert out is not None, f"{sender.address} has nothing to send with at {world.now}"
-            assert out.spi_out in receiver.kernel.inbound, f"{receiver.address} cannot receive at {world.now}"
 
 
 def tidy(world: World) -> None:

@@ -18,7 +18,7 @@ from engine.ike.v2.sa import IkeSa
 
 from . import toy_feature
 from .forge import ike_sa
-from .test_resume import Mortal
+from .mortal import Mortal
 from .world import LATENCY, World, pair, up
 
 HANDLERS = (init, auth, new_child, rekey_child, rekey_ike)

@@ -35,7 +35,7 @@ from engine.wire.v2.vendor import VendorID
 from tests.seeded_entropy import SeededEntropy
 
 from .forge import AUTH, ENTROPY, OFFER, TO_WEST, hand, init_request, notified, opening, sealed, sends
-from .test_hostile_init import any_peer, is_clean, spoofed
+from .strangers import any_peer, is_clean, spoofed
 from .world import World, east_connection, mirror, pair
 
 N = NotifyType

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from engine.crypto.groups import modp_prime
 from engine.crypto.negotiation import offer_ike
 from engine.crypto.proposals import ike_proposals
-from engine.ike.actions import Path, Report, Send
+from engine.ike.actions import Report, Send
 from engine.ike.settings import Settings
 from engine.wire.header import INITIATOR, RESPONSE, Header
 from engine.wire.v2.ke import KE
@@ -41,17 +40,11 @@ from .forge import (
     stories,
     with_header,
 )
-from .world import World, east_connection, mirror, pair, up
+from .strangers import any_peer, is_clean, spoofed
+from .world import World, east_connection, pair, up
 
 N = NotifyType
 AES, PRF, KEX = Transform(1, 20, 256), Transform(2, 6), Transform(4, 31)
-
-
-def is_clean(world: World) -> None:
-    """Nothing is left of a stranger."""
-    registry = world.west.engine.registry
-    assert not registry.by_spi and not registry.openings and not registry.by_tunnel
-    assert not world.west.engine.half_open.total and not world.west.kernel.reserved
 
 
 def faultless(world: World) -> None:
@@ -328,19 +321,6 @@ def test_every_refusal_reports_printable_plain_values() -> None:
 
 
 # 10. Floods
-
-
-def spoofed(number: int) -> Path:
-    return TO_WEST._replace(remote_address=f"203.0.{number // 250}.{number % 250 + 1}", remote_port=1024 + number)
-
-
-def any_peer(settings: Settings | None = None, **more: Any) -> World:
-    """West takes peers from everywhere."""
-    world = World(settings=settings)
-    connection = east_connection(**more)
-    world.east.engine.define(connection)
-    world.west.engine.define(replace(mirror(connection), remote_address=None))
-    return world
 
 
 def test_half_open_ike_sas_of_many_addresses_end_with_cookies_and_pass() -> None:

@@ -13,7 +13,7 @@ from engine.ike.actions import Acquire, Vanished
 from engine.ike.connection import Connection
 from engine.selector import parse_selector
 
-from .test_resume import Mortal
+from .mortal import Mortal
 from .world import EAST, Host, Ranked, World, child, east_connection, mirror, pair, straight
 
 REQIDS = {"lan": 1, "voice": 2}

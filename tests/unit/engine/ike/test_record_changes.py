@@ -23,7 +23,7 @@ from engine.manager.log import Log
 from engine.selector import parse_selector
 
 from .forge import INFORMATIONAL, TO_WEST, sealed
-from .test_rekey import DOINGS
+from .rekeys import DOINGS
 from .world import World, child, pair
 
 MANY = 256

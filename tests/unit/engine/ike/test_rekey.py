@@ -12,32 +12,9 @@ from dataclasses import replace
 import pytest
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.ike.actions import Acquire, Expire, InstallFailed, InstallInbound, InstallOutbound, RemoveSas
-from engine.selector import parse_selector
 
+from .rekeys import DOINGS, settled, spis, two_children
 from .world import EAST, LATENCY, WEST, World, child, east_connection, mirror, pair, straight, up
-
-# What an end may do, as (name, how).
-DOINGS = {
-    "rekey_child": lambda world, host: host.do(host.engine.rekey("t", world.now, ["lan"])),
-    "rekey_ike": lambda world, host: host.do(host.engine.rekey("t", world.now)),
-    "delete_child": lambda world, host: host.stop(children=["lan"]),
-    "delete_ike": lambda world, host: host.stop(),
-    "new_child": lambda world, host: host.start(children=["voice"]),
-}
-
-
-def two_children(**more: object) -> World:
-    """Up with the child lan; a second one, voice, can be asked for."""
-    voice = replace(
-        child("voice", 2, start="manual"),
-        local=(parse_selector("10.3.0.0/16"),),
-        remote=(parse_selector("10.4.0.0/16"),),
-    )
-    return up(children=(child(), voice), **more)
-
-
-def spis(world: World) -> set[int]:
-    return set(world.east.kernel.inbound)
 
 
 def test_a_child_is_rekeyed_in_time_and_the_old_one_goes() -> None:
@@ -153,30 +130,6 @@ def test_collisions_with_loss_and_reordering_end_well(seed: int) -> None:
         world.run(chance.uniform(0.0, 0.1))
     world.run(400.0)
     settled(world, doings)
-
-
-def settled(world: World, doings: set[str]) -> None:
-    """Both ends agree on what is left, nothing is left over, and what should carry traffic does."""
-    east, west = world.east, world.west
-    assert not east.kernel.faults and not west.kernel.faults
-    assert not east.kernel.reserved and not west.kernel.reserved
-    assert {sa.spi_out for sa in east.kernel.outbound.values()} == set(west.kernel.inbound)
-    assert {sa.spi_out for sa in west.kernel.outbound.values()} == set(east.kernel.inbound)
-    assert [sa.state for sa in east.engine.sas()] == [sa.state for sa in west.engine.sas()]
-    if doings == {"delete_ike", "new_child"} and east.sas():
-        world.check(2)  # asked for after the end of the first IKE SA, it came up in a new one
-        return
-    if "delete_ike" in doings:
-        assert not east.kernel.inbound
-        return
-    assert len(east.sas()) == len(west.sas()) == 1
-    names = sorted(c.name for c in east.sas()[0].children)
-    assert names == sorted(c.name for c in west.sas()[0].children)
-    assert len(names) == len(set(names)), names
-    if "delete_child" not in doings:
-        world.check(1)
-    if "new_child" in doings and doings <= {"new_child", "rekey_child", "rekey_ike"}:
-        assert "voice" in names
 
 
 def test_a_stopped_tunnel_leaves_nothing() -> None:

@@ -12,7 +12,7 @@ import pytest
 from engine.ike.actions import Expire, Report
 from engine.selector import parse_selector
 
-from .test_rekey import DOINGS, two_children
+from .rekeys import DOINGS, two_children
 from .world import EAST, World, child, pair, straight, up
 
 

@@ -15,7 +15,7 @@ from engine.wire.v2.numbers import ExchangeType
 
 from tests.seeded_entropy import SeededEntropy
 
-from .test_nat import behind_nat
+from .nat_box import behind_nat
 from .world import EAST, LATENCY, World, child, east_connection, mirror, straight, up
 
 

@@ -14,7 +14,7 @@ from engine.identity import Identity
 from engine.ike.connection import Connection
 from engine.selector import parse_selector
 
-from .test_fallback import watch
+from .rekeys import watch
 from .world import Host, World, child, mirror, up
 
 OLD, NEW = "aes256gcm16", "aes128gcm16"

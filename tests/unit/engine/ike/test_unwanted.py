@@ -12,7 +12,7 @@ import pytest
 from engine.identity import Identity
 from engine.ike.actions import Vanished
 
-from .test_rekey import two_children
+from .rekeys import two_children
 from .world import EAST, World, east_connection, mirror
 
 

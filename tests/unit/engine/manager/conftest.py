@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from manager_lab import Process
+from runtime_world import World
 
 
 @pytest.fixture
@@ -42,3 +43,13 @@ def pair(tmp_path: Path, free_ports: tuple[int, int]) -> Iterator[tuple[Process,
             if manager.process is not None and manager.process.poll() is None:
                 manager.process.kill()
                 manager.process.wait(10)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Two runtimes with a wire between them."""
+    made = World(tmp_path)
+    yield made
+    for runtime in (made.left, made.right):
+        runtime.host.close()
+        runtime.store.close()

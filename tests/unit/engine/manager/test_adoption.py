@@ -10,63 +10,16 @@ from types import SimpleNamespace
 
 import pytest
 from engine.child_sa import ChildSa
-from engine.definition.parsing import parse_definition
 from engine.ike.actions import Path
 from engine.ike.records import RecordKey
-from engine.ike.settings import Settings
 from engine.ike.v2.snapshot import freeze
 from engine.kernel.policies import kernel_selectors
 from engine.manager.plan import Step
-from engine.manager.runtime import Runtime
-from engine.manager.store import Put, Remove, Store
+from engine.manager.store import Remove
 from engine.selector import parse_selector
 from manager_lab import SECRET
-from test_manager_runtime import World, outbound
-
-
-class Restarting(World):
-    """The left end ends without a word, and another one begins."""
-
-    folder = None
-
-    def __init__(self, folder) -> None:
-        super().__init__(folder)
-        self.folder = folder
-        for runtime, wanted, ends in ((self.right, "present", ("2", "1")), (self.left, "active", ("1", "2"))):
-            row = self.store(runtime, wanted, ends)
-            runtime.tunnels.carry_out(Step("t", "created", "none", None, Put("me", "active", row.definition)), row)
-        self.run(5)
-        assert self.state(self.left) == self.state(self.right) == "active"
-
-    def store(self, runtime: Runtime, wanted: str, ends: tuple[str, str] = ("1", "2"), **changes: object):
-        """Commit a definition, and no more."""
-        us, them = ends
-        raw = {
-            "name": "t",
-            "local": {"address": f"10.0.0.{us}"},
-            "remote": {"address": f"10.0.0.{them}"},
-            "auth": {"secret": SECRET},
-            "children": [
-                {"name": "lan", "local": [f"10.{us}.0.0/16"], "remote": [f"10.{them}.0.0/16"]}
-                | changes.pop("child", {})
-            ],
-        } | changes
-        (row,) = runtime.store.commit([Put("me", wanted, parse_definition(raw))]).values()
-        return row
-
-    def restart(self) -> Runtime:
-        old = self.left
-        old.journal.close()
-        old.store.close()
-        path = str(self.folder / "left" / "definitions.sqlite")
-        new = Runtime(Store(path), old.host, self.wire, old.log, Settings(), lambda: self.now)
-        self.wire.at["10.0.0.1"] = self.left = new
-        new.begin()
-        return new
-
-    @property
-    def sas(self) -> dict:
-        return self.left.host.gateway.sas
+from restarting import Restarting
+from runtime_world import outbound
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from engine.manager.sockets import Ports
 from engine.manager.systemd import Systemd
 from keeper import Keeper
 from manager_lab import HERE, Process
-from test_manager_pair import established, eventually, spis
+from manager_pair import established, spis
+
+from tests.waiting import eventually
 
 LOOP = "127.0.0.9"
 

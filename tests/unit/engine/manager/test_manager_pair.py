@@ -18,26 +18,9 @@ from engine.manager.client import Client, RpcError
 from engine.newer_python import zip
 from engine.ping.echo import CORRECT, Echo, parse_echo
 from manager_lab import HERE, SECRET, Process, definition, ends
+from manager_pair import established, spis, tunnel
 
 from tests.waiting import eventually
-
-
-def established(left: Process, right: Process, **changes: object) -> tuple[dict, dict]:
-    ours, theirs = ends(left, right, **changes)
-    right.apply(theirs)
-    left.apply(ours, state="active")
-    assert left.wait("to-right")["reached"]
-    assert right.wait("to-left")["reached"]
-    return ours, theirs
-
-
-def tunnel(manager: Process) -> dict:
-    (found,) = manager.call("tunnels.list", verbose=True)["tunnels"]
-    return found
-
-
-def spis(manager: Process) -> list[tuple[str, str]]:
-    return [(sa["spi_in"], sa["spi_out"]) for child in tunnel(manager)["children"] for sa in child["sas"]]
 
 
 def test_up_list_and_second_run(pair):

@@ -21,10 +21,7 @@ from engine.definition.parsing import parse_definition
 from engine.errors import DamagedError, MissingError
 from engine.manager.store import Put, Remove, Store
 from manager_lab import HERE, SECRET, definition
-
-
-def put(name: str, number: int = 1, wanted: str = "present", **changes: object) -> Put:
-    return Put("fleet", wanted, parse_definition(definition(name, number) | changes))
+from stored_tunnels import put
 
 
 def children(*names: str) -> dict:
@@ -154,7 +151,7 @@ def test_killed_while_writing(tmp_path):
     program = textwrap.dedent(f"""
         import sys
         sys.path[:0] = {[str(HERE), str(HERE.parents[3] / "plugins" / "module_utils")]!r}
-        from test_manager_store import put
+        from stored_tunnels import put
         from engine.manager.store import Remove, Store
         store = Store({str(path)!r})
         have = list(store.load())

@@ -5,24 +5,24 @@
 
 from __future__ import annotations
 
-from test_manager_runtime import World, change, lan, world  # noqa: F401  # pylint: disable=unused-import
+from runtime_world import World, change, lan
 
 OTHER = "other.example.net"
 
 
-def up(world: World, **more: object) -> None:  # noqa: F811
+def up(world: World, **more: object) -> None:
     world.define(world.right, "present")
     world.define(world.left, **more)
     world.run(1)
     assert world.state(world.left) == "active"
 
 
-def told(world: World) -> tuple[str, str]:  # noqa: F811
+def told(world: World) -> tuple[str, str]:
     how = world.left.tunnels.condition("t")
     return how.state, how.reason
 
 
-def test_what_the_peer_does_not_know_is_told(world):  # noqa: F811
+def test_what_the_peer_does_not_know_is_told(world):
     up(world)
     change(world.left, local={"address": "10.0.0.1", "id": OTHER})
     assert told(world) == ("active", ""), "what takes its place is under way"
@@ -35,7 +35,7 @@ def test_what_the_peer_does_not_know_is_told(world):  # noqa: F811
     assert told(world) == ("active", "") and world.left.tunnels.condition("t").ends_at is None
 
 
-def test_a_child_that_the_peer_refuses_is_told_too(world):  # noqa: F811
+def test_a_child_that_the_peer_refuses_is_told_too(world):
     up(world)
     wider = ["10.1.0.0/16", "10.11.0.0/16"]
     change(world.left, children=lan(world.left, local=wider, proposals=["aes128gcm16-ecp256"]))
@@ -46,7 +46,7 @@ def test_a_child_that_the_peer_refuses_is_told_too(world):  # noqa: F811
     assert told(world) == ("active", "")
 
 
-def test_who_only_answers_says_so_until_the_peer_asks(world):  # noqa: F811
+def test_who_only_answers_says_so_until_the_peer_asks(world):
     world.define(world.left, "active", role="responder")
     world.define(world.right)
     world.run(1)
@@ -57,7 +57,7 @@ def test_who_only_answers_says_so_until_the_peer_asks(world):  # noqa: F811
     assert told(world) == ("active", "")
 
 
-def test_a_change_taken_back_leaves_no_reason(world):  # noqa: F811
+def test_a_change_taken_back_leaves_no_reason(world):
     up(world)
     change(world.left, local={"address": "10.0.0.1", "id": OTHER})
     world.run(10)

@@ -31,8 +31,8 @@ from fake_kernel import FakeHost
 from hypothesis import given
 from hypothesis import strategies as st
 from manager_lab import SECRET
-from test_adoption import Restarting
-from test_manager_runtime import outbound
+from restarting import Restarting
+from runtime_world import outbound
 
 LIST = check_params("tunnels.list", {"verbose": True, "names": ["t"]})
 

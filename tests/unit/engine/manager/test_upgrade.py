@@ -22,7 +22,7 @@ from engine.manager.runtime import Runtime
 from engine.manager.store import Store
 from fake_kernel import FakeHost
 from manager_lab import SECRET
-from test_manager_runtime import Wire, World
+from runtime_world import Wire, World
 
 FILES = Path(__file__).resolve().parent / "data" / "release-0.1.0.tar.xz"
 LEFT_AT = 1010.0  # on the clock of the processes that ended

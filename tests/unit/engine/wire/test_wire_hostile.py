@@ -22,7 +22,7 @@ from engine.wire.v2.sealed import Sealed, SealedFragment
 from engine.wire.v2.unknown import Unknown
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_wire_message import CHARON, ONCE, SPI_I, SPI_R, encode_sealed_by_hand
+from message_samples import CHARON, ONCE, SPI_I, SPI_R, encode_sealed_by_hand
 from wire_strategies import chains
 
 UNSUPPORTED_CRITICAL_PAYLOAD = NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD

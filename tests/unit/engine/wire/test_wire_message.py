@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import pytest
 from engine.errors import IkeError
-from engine.identity import Identity
 from engine.wire.header import INITIATOR, RESPONSE
 from engine.wire.reader import INVALID_SYNTAX, Reader
-from engine.wire.v2.auth import AUTH
 from engine.wire.v2.delete import Delete
-from engine.wire.v2.ident import IDi
 from engine.wire.v2.ke import KE
 from engine.wire.v2.message import (
     Message,
@@ -32,22 +29,8 @@ from engine.wire.v2.unknown import Unknown
 from engine.wire.v2.vendor import VendorID
 from hypothesis import given
 from hypothesis import strategies as st
+from message_samples import CHARON, KE_1, ONCE, SPI_I, SPI_R, encode_sealed_by_hand
 from wire_strategies import chains, spi8, u8
-
-SPI_I = bytes(range(1, 9))
-SPI_R = bytes(range(0x11, 0x19))
-
-# What strongSwan 5.9.8 answered to an IKE_SA_INIT.
-CHARON = bytes.fromhex(
-    "0102030405060708325d7b5939243842212022200000000000000188220000300000002c010100040300000c0100000c800e0080"
-    "030000080300000c0300000802000005000000080400000e28000108000e0000c04fd3679fd1b062d1c8c8c9e9653240dd064d76"
-    "da07871eb0a54ac48d503b2a28e10f1bf0f17eca3b74c8009a21c780fced8f49fcb2e5d70d67688b060192c462308c05e20a719f"
-    "c3977e97e5b2abd810368e9465e95e3ff96eb2f80c6804f4fcf8ee7e6079e202574236d888fbff0bf12b09df105dffad10a151b6"
-    "a8d0563416868cbdd3fdde6b67735db6886e35a1c54ac46ae729a72a5a510c060bc53521cffd24ff0e3d474565974a9eb9a626bb"
-    "60be4feb62d88a9862879d689aade9cf5f8552310b4484db4cf057ce86f939ecf83753aa7803841f06514de04f3eb2af0868fd16"
-    "c15f27ab7b5bdc24c21c70d95c961aad26289318eaad66ef5d16e047290000247ea021b0d8782bcf8c107cb9fb15ec3de23023c3"
-    "521892b16ee2a33e6aefe7d429000008000040220000000800004014"
-)
 
 
 def test_a_real_answer_of_another_daemon() -> None:
@@ -205,22 +188,6 @@ def test_plain_payloads_may_stand_before_sk() -> None:
     assert message.sealed_head == encode_sealed_by_hand(payloads)[: 28 + 8 + 4]
 
 
-def encode_sealed_by_hand(payloads: tuple) -> bytes:
-    """A message around payloads that encode_message leaves open: the last one's next payload field is filled in."""
-    first, chain = encode_payloads(payloads)
-    last = payloads[-1]
-    at = len(chain) - len(last.encode()) - 4
-    chain = chain[:at] + bytes((last.inner_next_payload,)) + chain[at + 1 :]
-    return (
-        encode_message(SPI_I, SPI_R, 35, INITIATOR, 1, ())[:16]
-        + bytes((first,))
-        + (bytes.fromhex("20 23 08 00000001") + (28 + len(chain)).to_bytes(4, "big") + chain)
-    )
-
-
-KE_1, NONCE_1, IDI_1 = KE(31, b"k"), Nonce(bytes(16)), IDi(Identity(2, b"a"))
-
-
 def test_payloads_are_found_by_class_and_notify_type() -> None:
     values = (KE_1, Notify(16388, b"1"), Notify(16389, b"2"), Notify(16388, b"3"), Notify(14), VendorID(b"x"))
     payloads = Payloads(values)
@@ -242,9 +209,6 @@ def test_a_missing_payload_is_named() -> None:
     with pytest.raises(IkeError, match="Nonce payload is missing") as caught:
         Payloads((KE_1,)).need(Nonce)
     assert caught.value.notify == INVALID_SYNTAX
-
-
-ONCE = [SA(()), KE_1, NONCE_1, IDI_1, AUTH(2, b"a"), Sealed(0, b"a")]
 
 
 @pytest.mark.parametrize("payload", ONCE, ids=lambda found: type(found).__name__)
