@@ -222,11 +222,11 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.eroute_
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt import Key
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt_plan import (
     Plan,
-    Seen,
-    Wish,
     plan_absent,
     plan_present,
 )
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt_snapshot import Seen
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt_wish import Wish
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunts import perform, preview, show
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.values import IN

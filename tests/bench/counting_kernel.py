@@ -23,7 +23,8 @@ from engine.kernel.events import AcquireEvent
 from engine.kernel.gateway import child_policies
 from engine.kernel.registry import Registry
 from engine.kernel.values import Policy
-from engine.manager.desired_policies import Place, place_of
+from engine.manager.nesting import Place
+from engine.manager.policy_claims import place_of
 
 
 class CountingGateway:

@@ -17,7 +17,8 @@ from engine.classic import shunts
 from engine.classic.eroute_words import Words, build, read_direction, read_selector, read_target
 from engine.classic.eroutes import Eroute
 from engine.classic.klips import format_eroute
-from engine.classic.shunt_plan import Plan, Wish, plan_absent, plan_present
+from engine.classic.shunt_plan import Plan, plan_absent, plan_present
+from engine.classic.shunt_wish import Wish
 from engine.classic.views import read_tables
 from engine.kernel.events import XfrmEvents
 from namespaces import Namespace

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from engine.classic import shunts
 from engine.classic.shunt import BOTH, REJECT, Shunt, selector_of
-from engine.classic.shunt_plan import Wish, plan_present
+from engine.classic.shunt_plan import plan_present
+from engine.classic.shunt_wish import Wish
 from manager_site import Manager
 from namespaces import Namespace
 

@@ -7,35 +7,19 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple, NoReturn
 
-from ..errors import InputError, KernelError, MissingError
+from ..errors import InputError, KernelError
 from ..kernel.client import describe
 from ..kernel.policies import covers, is_pass, network
-from ..kernel.registry import Child
-from ..kernel.values import FWD, IN, OUT, KernelSelector, Policy
+from ..kernel.values import IN, KernelSelector, Policy
 from . import shunt_rules
-from .group_snapshot import Snapshot
-from .shunt import (
-    DROP,
-    IPSEC,
-    NUMBERS,
-    PASS,
-    REJECT,
-    TRAP,
-    Key,
-    Shunt,
-    answers,
-    is_answer,
-    number_of,
-    number_of_address,
-    overlap,
-)
+from .shunt import DROP, NUMBERS, PASS, REJECT, TRAP, Key, Shunt, answers, is_answer, number_of, overlap
+from .shunt_snapshot import Seen, name_of_policy, stray_number
 from .shunt_templates import with_templates
+from .shunt_wish import Wish, settle
 
 Place = tuple[KernelSelector, str]
 
@@ -45,62 +29,6 @@ class PolicyChange(NamedTuple):
 
     held: Policy | None
     wanted: Policy | None
-
-
-class Wish(NamedTuple):
-    """A shunt as somebody wants it.
-
-    :ivar field: what the user calls it, for errors: names of its fields are put behind.
-    :ivar first: as :class:`Shunt` has it; None: before every tunnel, unless that would take a tunnel's packets.
-    :ivar counted: None: where this host can.
-    """
-
-    shunt: Shunt
-    field: Callable[[str], str]
-    first: bool | None = None
-    counted: bool | None = None
-
-
-@dataclass
-class Seen:
-    """What there is.
-
-    :ivar problem: why this host cannot have rules of nftables; None when it can.
-    :ivar addresses: those of this host.
-    """
-
-    kernel: Snapshot
-    shunts: Mapping[int, Shunt]
-    children: Mapping[int, Child]
-    rules: shunt_rules.State | None
-    problem: Callable[[], MissingError | None]
-    addresses: Callable[[], Sequence[str]] = tuple
-
-    @cached_property
-    def by_key(self) -> dict[Key, int]:
-        """The number of each shunt by its key."""
-        return {shunt.key: number for number, shunt in self.shunts.items()}
-
-    @cached_property
-    def strays(self) -> dict[Key, int]:
-        """Numbers of shunts that the kernel has and the registry has not, because a run was killed, by their keys."""
-        return {
-            (policy.selector, policy.direction == IN): number
-            for policy in self.kernel.policies
-            if policy.direction != FWD and (number := stray_number(policy, self)) is not None
-        }
-
-    @cached_property
-    def tunnels(self) -> dict[tuple[str, int], tuple[list[int], list[Policy]]]:
-        """The policies that lead to SAs and are none of ours, but for those of interfaces, by direction and family:
-        their source addresses as numbers, in order, and themselves likewise."""
-        found: dict[tuple[str, int], list[Policy]] = {}
-        for policy in self.kernel.policies:
-            if policy.templates and not policy.if_id and number_of(policy) is None:
-                found.setdefault((policy.direction, policy.selector.family), []).append(policy)
-        for each in found.values():
-            each.sort(key=lambda policy: policy.selector.source)
-        return {key: ([number_of_address(p.selector.source) for p in each], each) for key, each in found.items()}
 
 
 class Change(NamedTuple):
@@ -156,7 +84,7 @@ def plan_present(seen: Seen, wishes: Sequence[Wish], owner: str, purge: bool = F
         number = next(free, None) if number is None else number
         if number is None:
             raise KernelError("add an eroute", errno.ENOSPC, "all numbers of our range are in use")
-        after[number], numbers[number] = _settle(wish, held, seen), wish
+        after[number], numbers[number] = settle(wish, held, seen), wish
     gone = [n for n, s in seen.shunts.items() if purge and s.owner == owner and n not in numbers]
     for number in gone:
         del after[number]
@@ -236,61 +164,6 @@ def _check_owner(held: Shunt | None, owner: str, name: Callable[[str], str]) -> 
             name("owner"), owner, f"the eroute {held.line} belongs to {held.owner!r}",
             "name that owner, or let it remove the eroute first",
         )  # fmt: skip
-
-
-def _settle(wish: Wish, held: Shunt | None, seen: Seen) -> Shunt:
-    """The shunt with what was left open decided."""
-    shunt, name = wish.shunt, wish.field
-    first = True if wish.first is None else wish.first
-    if shunt.action == IPSEC:
-        first = False
-    elif wish.first is None and not (held and held.first):
-        _check_exposed(shunt, seen, name)
-    shunt = shunt._replace(first=first)
-    if shunt.action == REJECT and not first:
-        raise InputError(
-            name("precedence"), "specific",
-            "a %reject stands before every tunnel, for its ICMP is sent before the kernel looks at any policy",
-            "write first, or drop instead of reject",
-        )  # fmt: skip
-    if wish.counted and not shunt_rules.countable(shunt):
-        raise InputError(
-            name("count"), wish.counted, "its packets cannot be told from those of SAs or of other directions",
-            "leave it out; an SA counts by itself",
-        )  # fmt: skip
-    if shunt.action == REJECT or wish.counted:
-        _require_rules(seen)
-    counted = wish.counted if wish.counted is not None else shunt_rules.countable(shunt) and _rules_work(seen)
-    return shunt._replace(counted=counted)
-
-
-def _rules_work(seen: Seen) -> bool:
-    # Where the table stands, trying is not needed.
-    return seen.rules is not None or seen.problem() is None
-
-
-def _require_rules(seen: Seen) -> None:
-    if seen.rules is None and (problem := seen.problem()):
-        raise problem
-
-
-def _check_exposed(shunt: Shunt, seen: Seen, name: Callable[[str], str]) -> None:
-    """There may be thousands of both: only tunnels that begin where the shunt does are compared with it."""
-    s = shunt.selector
-    addresses, tunnels = seen.tunnels.get((IN if shunt.direction == IN else OUT, s.family), ([], []))
-    low = number_of_address(s.source)
-    high = low | (1 << len(s.source) * 8 - s.source_prefix) - 1
-    for policy in tunnels[bisect_left(addresses, low) : bisect_right(addresses, high)]:
-        if covers(s, policy.selector):
-            raise InputError(
-                name("precedence"), None, f"before every tunnel it would take all packets of {_whose(policy, seen)}",
-                "write specific, which lets the most specific one win as the classic table did, or first, to mean it",
-            )  # fmt: skip
-
-
-def _whose(policy: Policy, seen: Seen) -> str:
-    names = seen.children.get(policy.reqid)
-    return f"tunnel {names.tunnel} (child {names.child})" if names else f"the policy {describe(policy)}"
 
 
 def _plan(
@@ -388,18 +261,12 @@ def _differs(held: Policy, wanted: Policy) -> bool:
     return any(getattr(held, name) != getattr(wanted, name) for name in fields)
 
 
-def stray_number(policy: Policy, seen: Seen) -> int | None:
-    """The number of the shunt that a policy is of, if the registry does not have that."""
-    number = number_of(policy)
-    return None if number is None or number in seen.shunts or is_answer(policy) else number
-
-
 def _refuse(held: Policy, wanted: Policy, seen: Seen) -> NoReturn:
     number = number_of(held)
     if number is not None and number in seen.shunts:
         whose = f"the eroute {seen.shunts[number].words} has these selectors already"
     elif held.reqid in seen.children:
-        whose = f"{_whose(held, seen)} has these selectors already; choose narrower ones"
+        whose = f"{name_of_policy(held, seen)} has these selectors already; choose narrower ones"
     else:
         whose = "another program has a policy with these selectors already; remove it, or choose other selectors"
     raise KernelError(f"set the policy {describe(wanted)}", errno.EEXIST, whose)

@@ -23,7 +23,8 @@ from ..kernel.registry import Registry, RegistryView
 from ..kernel.routes import Routes
 from . import group_snapshot, shunt_rules
 from .shunt import number_of, of_shape
-from .shunt_plan import Plan, PolicyChange, Seen
+from .shunt_plan import Plan, PolicyChange
+from .shunt_snapshot import Seen
 from .transaction import Transaction, attempt
 
 Decide = Callable[[Seen], Plan]

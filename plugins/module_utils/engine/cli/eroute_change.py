@@ -11,7 +11,9 @@ from functools import partial
 
 from ..classic.eroute_words import Words, build, check_owner, check_spi, read_direction, read_selector, read_target
 from ..classic.positional import parse_positional
-from ..classic.shunt_plan import Plan, Seen, Wish, plan_add, plan_clear, plan_delete, plan_present
+from ..classic.shunt_plan import Plan, plan_add, plan_clear, plan_delete, plan_present
+from ..classic.shunt_snapshot import Seen
+from ..classic.shunt_wish import Wish
 from ..classic.shunts import perform, show
 from ..kernel.values import IN
 from .common import UsageError, complain, show_json

@@ -27,9 +27,10 @@ from ..ike.actions import (
     Send,
 )
 from ..newer_python import zip
-from .desired_policies import CLOSING, LEFT, POINTED, RECEIVES, SENDS, Claimant, DesiredPolicies
+from .desired_policies import DesiredPolicies
 from .host import KernelHost
 from .log import Log
+from .policy_claims import CLOSING, LEFT, POINTED, RECEIVES, SENDS, Claimant
 from .sockets import Ports
 from .trap_policies import TrapPolicies
 

@@ -26,12 +26,13 @@ from ..kernel.policies import packet_selectors
 from ..kernel.registry import Child
 from ..kernel.values import Policy, SaState
 from .action_executor import ActionExecutor, claimant, closes, sends
-from .desired_policies import RECEIVES, DesiredPolicies, place_of
+from .desired_policies import DesiredPolicies
 from .host import KernelHost
 from .journal import Journal, Kept
 from .log import Log
 from .losses import Name, ends_of, inbound, lost_policies, outbound
 from .plan import Step
+from .policy_claims import RECEIVES, place_of
 from .renames import renames
 from .repairs import Repairs
 from .states import needed
@@ -240,12 +241,12 @@ def _keep_what_is_left(successor: Successor, rows: Mapping[str, Stored]) -> None
         if row is not None and row.unreadable and row.wanted != "inactive":
             _hold_found(successor, policy, names)
         else:
-            successor.tunnels.traps.leave(names.tunnel, [names.child])
+            successor.tunnels.places.traps.leave(names.tunnel, [names.child])
 
 
 def _hold_found(successor: Successor, policy: Policy, names: Child) -> None:
     try:
-        successor.tunnels.found.hold(policy, names)
+        successor.tunnels.places.found.hold(policy, names)
     except EngineError as exc:
         successor.log.error(f"what was found in the kernel cannot be held: {exc}", tunnel=names.tunnel)
 

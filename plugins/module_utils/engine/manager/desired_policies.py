@@ -14,64 +14,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..child_sa import ChildSa
 from ..errors import EngineError
 from ..kernel.registry import rest_reqid
 from ..kernel.values import OUT, Policy
-from ..newer_python import dataclass
 from .host import KernelHost
 from .log import Log
 from .nesting import Place
+from .policy_claims import LEFT, RECEIVES, SENDS, YIELDS, Claim, Claimant, Standing, Way, place_of, way_of
 from .standing_in import StandIns, let_in, peer_of
 
-Way = tuple[int, frozenset[object]]
-
-# Whoever claims: ("trap", tunnel, child) or ("child", number of the Child SA), or what another file makes up.
-Claimant = tuple[object, ...]
-
-# Ranks; the second number decides among equals. What only receives lets its packets in and never stands. What yields
-# holds a place as well, but has its packets go where a wider child of the same tunnel takes them.
-RECEIVES, LEFT, YIELDS, HOLDS, SENDS = range(5)
 _FRESH_AUDITS = 2  # of everything, each minute, for which the peer may still send by a wider child
-CLOSING = 1 << 62  # above every number of a Child SA: how far those that are being closed rank behind
-POINTED = 1000  # ranks between a Child SA and the next newer one, for those that are told to send in their place
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What one claimant wants.
-
-    :ivar rank: the highest stands; ``policies``: what then stands.
-    :ivar child: the child; its request ID says whose the policies are, and SAs are named by its SPIs.
-    :ivar lives: whether it has an SA whose packets are to be let in.
-    """
-
-    claimant: Claimant
-    rank: tuple[int, int]
-    child: ChildSa
-    policies: dict[Place, Policy] = field(repr=False)
-    lives: bool = False
-
-    @property
-    def carries(self) -> bool:
-        """Whether it has an SA that sends."""
-        return self.lives and self.rank[0] == SENDS
-
-    @property
-    def narrowed(self) -> bool:
-        """Whether it sends a part of what its definition is for."""
-        return self.carries and self.child.defined is not None
-
-
-class Standing(NamedTuple):
-    """Whose policy is to stand at a place, which, and the child whose SA it points to."""
-
-    claim: Claim
-    policy: Policy
-    child: ChildSa
 
 
 class Refusal(NamedTuple):
@@ -87,16 +43,6 @@ class Repair(NamedTuple):
     place: Place
     held: Policy | None
     wanted: Policy | None
-
-
-def place_of(policy: Policy) -> Place:
-    """Where a policy stands: the kernel has one there."""
-    return policy.selector, policy.direction, policy.if_id
-
-
-def way_of(child: ChildSa) -> Way:
-    """What routes of a child are kept by."""
-    return child.reqid, frozenset(child.remote_selectors)
 
 
 class DesiredPolicies:

@@ -17,7 +17,8 @@ from ..kernel.policies import network
 from ..kernel.registry import Child, child_reqid
 from ..kernel.values import OUT, KernelSelector, Policy
 from ..selector import Selector
-from .desired_policies import HOLDS, Claimant, DesiredPolicies, Refusal
+from .desired_policies import DesiredPolicies, Refusal
+from .policy_claims import HOLDS, Claimant
 
 _ICMP = (1, 58)
 

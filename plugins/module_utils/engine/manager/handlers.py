@@ -137,7 +137,7 @@ class Methods:
         rows = dict(tunnels.rows)
         # A plan is a pure function, and thousands of definitions take a while.
         plan = await asyncio.to_thread(make_plan, params, rows, lambda name: conditions[name].running(), repaired)
-        await asyncio.to_thread(tunnels.interfaces.vet, plan.steps)
+        await asyncio.to_thread(tunnels.places.interfaces.vet, plan.steps)
         defined = [step.after.definition for step in plan.steps if step.after is not None]
         return replace(plan, warnings=plan.warnings + self._runtime.bypass.warnings(defined)), conditions
 

@@ -12,7 +12,8 @@ from ..child_sa import ChildSa
 from ..ike.views import ChildStage, ChildView
 from ..kernel.client import describe
 from ..kernel.values import Policy
-from .desired_policies import Claimant, DesiredPolicies, Repair
+from .desired_policies import DesiredPolicies, Repair
+from .policy_claims import Claimant
 
 Name = tuple[str, int, int]  # of an SA: destination, IP protocol, SPI
 

@@ -97,7 +97,7 @@ class Runtime:
         around = self.interfaces, self.repairs, self
         self.tunnels = Tunnels(self.endpoint, host, self.policies, log, self.act, clock, *around)
         told = self._owner_of, self._report, self._unsent
-        self.executor = ActionExecutor(host, ports, self.policies, self.tunnels.traps, log, *told)
+        self.executor = ActionExecutor(host, ports, self.policies, self.tunnels.places.traps, log, *told)
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
         self._told = Bucket(TOLD_RATE, TOLD_BURST)
         self._keepalive_at = clock() + KEEPALIVE_SECONDS
@@ -245,7 +245,7 @@ class Runtime:
 
     def _reserve(self, local: str, remote: str, protocol: int, reqid: int) -> int:
         try:
-            return self.host.gateway.reserve(local, remote, protocol, self.tunnels.modes[reqid], reqid)
+            return self.host.gateway.reserve(local, remote, protocol, self.tunnels.connections.modes[reqid], reqid)
         except KernelError as exc:
             self.log.error(f"cannot reserve an SPI: {exc}")
             raise

@@ -13,15 +13,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ..child_sa import ChildSa
 from ..kernel.policies import covers
 from ..kernel.values import Policy, Template
 from .nesting import Nesting, Place
-
-if TYPE_CHECKING:
-    from .desired_policies import Claim, Claimant
+from .policy_claims import Claim, Claimant
 
 Peer = tuple[str, str]
 _ANY = {4: "0.0.0.0", 6: "::"}

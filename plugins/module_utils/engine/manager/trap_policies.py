@@ -12,9 +12,10 @@ from dataclasses import replace
 from ..child_sa import ChildSa
 from ..errors import EngineError, KernelError
 from ..ike.connection import ChildConfig, Connection
-from .desired_policies import HOLDS, YIELDS, Claimant, DesiredPolicies, Refusal
+from .desired_policies import DesiredPolicies, Refusal
 from .desired_state import answers_packets, holds_place
 from .host import KernelHost, trap_of
+from .policy_claims import HOLDS, YIELDS, Claimant
 from .store import Stored
 
 

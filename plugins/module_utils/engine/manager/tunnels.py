@@ -6,28 +6,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
-from ..definition.build import connection_of
 from ..definition.difference import changes
-from ..definition.interface import if_id_of
-from ..errors import EngineError
 from ..ike.actions import Acquire, Action, Path, Report
-from ..ike.connection import Connection
 from ..ike.endpoint import Endpoint
-from ..ike.reasons import REASONS
-from ..kernel.registry import Child
 from ..selector import Selector
 from .action_executor import claimant
 from .desired_policies import DesiredPolicies
 from .desired_state import answers_packets
-from .found_places import FoundPlaces
+from .hindrances import Hindrances
 from .host import KernelHost
 from .log import Log
 from .numbers import Numbers
-from .peer_errors import PeerErrors
+from .packet_requests import PacketRequests
 from .plan import Step
 from .repairs import Record
 from .retry import Retry
@@ -44,13 +38,10 @@ from .states import (
 )
 from .store import Stored
 from .surroundings import KernelState, TunnelListener
-from .trap_policies import TrapPolicies
+from .tunnel_connections import TunnelConnections
 from .tunnel_interfaces import TunnelInterfaces
+from .tunnel_places import TunnelPlaces
 
-# Reports after which a tunnel looks different.
-_SETBACKS = ("ike_failed", "ike_down", "child_failed", "child_down", "setback", "rejected")
-# Unanswered sendings of a request after which a waiting operator is told.
-_TRIES_TO_TELL = 3
 # For which one turn of the loop starts tunnels.
 _STARTS_SECONDS = 0.01
 
@@ -63,6 +54,7 @@ class Tunnels:
     :param act: performs the actions of the protocol engine.
     :param clock: the time in seconds, monotonic.
     :param listener: is told what becomes of them.
+    :ivar connections: what the protocol engine has of each; ``places``: what the kernel has of it, up or not.
     :ivar numbers: the numbers of those that run.
     """
 
@@ -80,10 +72,7 @@ class Tunnels:
     ) -> None:
         self.rows: dict[str, Stored] = {}
         self.retry = Retry(random.random)
-        self.modes: dict[int, str] = {}
-        self.traps = TrapPolicies(host, policies)
-        self.found = FoundPlaces(policies)
-        self.interfaces = interfaces
+        self.connections = TunnelConnections(host.registry)
         self.numbers = Numbers(host.registry.directory)
         self._endpoint = endpoint
         self._host = host
@@ -93,12 +82,9 @@ class Tunnels:
         self._clock = clock
         self._kernel_state = kernel_state
         self._listener = listener
-        self._connections: dict[str, Connection] = {}
-        self._notices: dict[str, Notice] = {}
-        self._acquired: dict[str, float] = {}
-        self._left_out: dict[str, Notice] = {}
-        self._further: set[tuple[str, str]] = set()
-        self._peers = PeerErrors()
+        self._hindrances = Hindrances()
+        self._packets = PacketRequests(endpoint, host.gateway, log)
+        self.places = TunnelPlaces(endpoint, host, policies, interfaces, self.connections, self._hindrances, log)
 
     # What is wanted
 
@@ -106,7 +92,7 @@ class Tunnels:
         """Put a row into operation, new or in the place of the one of that name."""
         self.rows[row.name] = row
         # It stands before a packet can come through it, and while nothing does.
-        self._stand(row)
+        self.places.stand(row)
         if row.unreadable:
             self._end_unreadable(row)
             return
@@ -114,8 +100,8 @@ class Tunnels:
             self._retract(row.name)
             return
         self._define(row)
-        self._lay_traps(row)
-        self._let_go_found(row.name)
+        self.places.hold(row)
+        self.places.let_go_found(row.name)
         if starts_itself(row):
             if row.name not in self.retry:
                 self.retry.want(row.name, self._clock())
@@ -134,32 +120,18 @@ class Tunnels:
             self._policies.of(claimant(child.sa)) for sa in self._endpoint.of_tunnel(row.name) for child in sa.children
         ]
         if row.wanted != "inactive":
-            self.found.keep(claim.child for claim in claims if claim is not None)
+            self.places.found.keep(claim.child for claim in claims if claim is not None)
         self._act(self._endpoint.stop(row.name, self._clock()))
         if row.wanted == "inactive":
             self._retract(row.name)
             return
         self._endpoint.undefine(row.name)
         self.retry.forget(row.name)
-        self._connect(row)
-        self._lay_traps(row)
-
-    def _let_go_found(self, name: str) -> None:
-        """What was found of a tunnel is not needed: what holds its places now is known."""
-        for refusal in self.found.let_go(name):
-            self._log.error(str(refusal.problem), tunnel=name)
+        self.connections.make(row)
+        self.places.hold(row)
 
     def _define(self, row: Stored) -> None:
-        self._endpoint.define(self._connect(row))
-
-    def _connect(self, row: Stored) -> Connection:
-        connection = connection_of(row.definition, self._reqids(row), if_id_of(row.definition.document, row.number))
-        self._forget_peer(row.name)
-        self._connections[row.name] = connection
-        self._peers.enter(row.name, connection.remote_address)
-        for child in connection.children:
-            self.modes[child.reqid] = child.mode
-        return connection
+        self._endpoint.define(self.connections.make(row))
 
     def carry_out(self, step: Step, row: Stored | None) -> None:
         """Do one step of a plan; ``row`` is what the database now holds, None once it is removed."""
@@ -171,8 +143,7 @@ class Tunnels:
             if step.nudges and row is not None and starts_itself(row):
                 self._nudge(step.name)
             return
-        self._notices.pop(step.name, None)
-        self._left_out.pop(step.name, None)
+        self._hindrances.forget(step.name)
         if row is None:
             self._remove(step.name)
         else:
@@ -186,16 +157,13 @@ class Tunnels:
         new, before = row.name, self.rows.pop(old)
         with self._policies.together():
             self._endpoint.rename(old, new)
-            self.traps.rename(old, new)
+            self.places.traps.rename(old, new)
             for child in self._endpoint.child_sas(new):
                 self._policies.rename(claimant(child), new)
-            self._forget_peer(old)
-            if old in self._connections:
-                self._connections[new] = self._connections.pop(old)
-                self._peers.enter(new, self._connections[new].remote_address)
+            self.connections.rename(old, new)
             self.retry.forget(old)
-            self._notices.pop(old, None)
-            self._acquired.pop(old, None)
+            self._hindrances.forget(old)
+            self._packets.forget(old)
             self.rows[new] = before
             running = self.condition(new).running()
             differences = tuple(changes(before.definition, row.definition, running.children))
@@ -224,12 +192,12 @@ class Tunnels:
         if step.halts:
             self._halt(step, row)
         manual = {child["name"] for child in row.definition.document["children"] if child["start"] == "manual"}
-        self.traps.leave(step.name, before.children - manual)
+        self.places.traps.leave(step.name, before.children - manual)
         self.adopt(row)
         if any(change.path == "bypass" for change in step.changes):
             self._policies.renew(step.name)
             for refusal in self._policies.settle():
-                self._refused(step.name, refusal.problem)
+                self.places.refused(step.name, refusal.problem)
         if step.halts and step.only is None:
             return
         if "" in anew:
@@ -237,7 +205,7 @@ class Tunnels:
         elif anew | gone:
             self._act(self._endpoint.supersede(step.name, now, anew | gone))
         if (anew or gone) and row.wanted != "inactive":
-            self._lay_traps(row)  # what takes over is asked for, whether a packet comes or not
+            self.places.hold(row)  # what takes over is asked for, whether a packet comes or not
         self._renew_keys(step)
         opens = row.wanted != "inactive" and row.definition.document["role"] != "responder"
         if starts_itself(row) or (opens and self._endpoint.awaited(step.name)):
@@ -267,31 +235,26 @@ class Tunnels:
     def acquired(self, event: Acquire) -> None:
         """A packet wants a child: start it.
 
-        Not where the peer has to start, and not more than once a second: a sender without patience or an
-        acquire storm must not get around the back-off.
+        Not where the peer has to start, and not more than once a second.
         """
         names = self._host.registry.names(event.reqid)
         row = self.rows.get(names.tunnel) if names else None
-        if names is None or row is None or row.name not in self._connections:
+        if names is None or row is None or row.name not in self.connections:
             return
         if row.wanted == "inactive" or row.unreadable or not _answers(row, names.child):
             return
         # Only a further child in the IKE SA that there is may be asked for by whoever waits for the peer otherwise.
         if row.definition.document["role"] == "responder" and names.child not in self.condition(row.name).up:
             return
-        now = self._clock()
-        if now - self._acquired.get(row.name, now - 1.0) < 1.0:
-            return
-        self._acquired[row.name] = now
-        self._further.add((row.name, names.child))
-        packet = (event.local, event.remote) if event.local and event.remote else None
-        self._start(row.name, [names.child], packet)
+        if self._packets.hear(row.name, names.child, self._clock()):
+            packet = (event.local, event.remote) if event.local and event.remote else None
+            self._start(row.name, [names.child], packet)
 
     def withdraw_all(self) -> None:
         """Close every tunnel, telling the peers, and take all policies and interfaces back; the rows stay."""
         for name in list(self.rows):
             self._withdraw(name)
-            self._take_interface(name)
+            self.places.take_interface(name)
 
     # What became of it
 
@@ -302,14 +265,10 @@ class Tunnels:
             return UNKNOWN
         if row.unreadable:
             return of_unreadable(row)
-        sas, notice = self._endpoint.of_tunnel(name), self._notices.get(name)
-        how = condition(row, sas, self.traps.of(name), notice, self._kernel_state.disturbance(name))
+        sas, notice = self._endpoint.of_tunnel(name), self._hindrances.of(name)
+        how = condition(row, sas, self.places.traps.of(name), notice, self._kernel_state.disturbance(name))
         how = on_old_terms(row, how, bool(self._endpoint.awaited(name)), notice)
-        left_out = self._left_out.get(name)
-        if how.state != "active" or how.reason or left_out is None:
-            return how
-        reason = left_out.reason if left_out.reason in REASONS else "protocol_error"
-        return how._replace(reason=reason, story=left_out.story, remedy=REASONS[reason].remedy)
+        return self._hindrances.explain(name, how)
 
     def record(self, name: str) -> Record:
         """What was put back of a tunnel."""
@@ -321,9 +280,9 @@ class Tunnels:
         row = self.rows.get(name)
         if row is None:
             return
-        self._remember(report)
+        self._hindrances.take(report)
         if report.kind in ("child_up", "child_failed"):
-            self._forget_hold(name, report.data.get("child", ""))
+            self._packets.decided(name, report.data.get("child", ""))
         how = self._go_on(row, report) if self._endpoint.connections.get(name) is not None else self.condition(name)
         self.settle_numbers(name, how)
         self._listener.tunnel_changed(name)
@@ -350,10 +309,10 @@ class Tunnels:
         """Hold the place of what went, and see to it that what is wanted is tried again; how the tunnel is now."""
         name, now = row.name, self._clock()
         if report.kind == "child_down":
-            self._lay_traps(row)
+            self.places.hold(row)
         how = self.condition(name)
         if how.state == "active" and not self._endpoint.awaited(name):
-            self._notices.pop(name, None)
+            self._hindrances.clear(name)
             self.retry.succeeded(name)
             if not starts_itself(row):
                 self.retry.forget(name)
@@ -373,11 +332,11 @@ class Tunnels:
         :param local: our address, where it is about those tunnels only that are to leave from it.
         """
         notice = Notice(reason, story)
-        for name in self._peers.to_tell(address, reason, local, self._clock()):
-            if local is not None and self._connections[name].local_address != local:
+        for name in self.connections.peers.to_tell(address, reason, local, self._clock()):
+            if local is not None and self.connections[name].local_address != local:
                 continue
-            if self._notices.get(name) != notice and self.condition(name).phase1 != "active":
-                self._notices[name] = notice
+            if self._hindrances.of(name) != notice and self.condition(name).phase1 != "active":
+                self._hindrances.note(name, notice)
                 self._listener.tunnel_changed(name)
 
     # Parts
@@ -392,73 +351,22 @@ class Tunnels:
         # Beside one that is up another may be under way, with what takes its place.
         return self._endpoint.negotiates(name) or any(sa.begun for sa in self._endpoint.of_tunnel(name))
 
-    def _reqids(self, row: Stored) -> dict[str, int]:
-        """Request IDs of the children; they stay the same when a tunnel changes its owner."""
-        found = {}
-        before = self._connections.get(row.name)
-        old = {child.name: child.reqid for child in before.children} if before else {}
-        for child in row.children:
-            if child in old:
-                self._host.registry.record(old[child], Child(row.owner, row.name, child))
-                found[child] = old[child]
-            else:
-                found[child] = self._host.registry.allocate(row.owner, row.name, child)
-        return found
-
-    def _forget_hold(self, name: str, child: str) -> None:
-        """What packets asked for is decided; others that no Child SA takes may ask now."""
-        if (name, child) not in self._further:
-            return
-        self._further.discard((name, child))
-        living = self._endpoint.child_sas(name)
-        for sa in [sa for sa in living if sa.child == child and sa.defined is not None][:1]:
-            ends = sa.local_address, sa.remote_address
-            try:
-                self._host.gateway.forget_hold(*ends, sa.protocol, sa.mode, sa.reqid)
-            except EngineError as exc:
-                self._log.debug(f"what waits for an SA stays until it expires: {exc}", tunnel=name)
-
-    def _remember(self, report: Report) -> None:
-        name, kind, data = report.tunnel, report.kind, report.data
-        if kind == "child_failed" and "packet" in data:
-            self._left_out[name] = Notice(data["reason"], data["story"], data["child"])
-        elif kind in _SETBACKS:
-            if kind in ("ike_down", "child_down"):
-                self._left_out.pop(name, None)
-            if data.get("reason") not in ("replaced", "stopped"):
-                child = data.get("child", "")
-                if data.get("reason") == "no_answer" and self._unsendable(name):
-                    return
-                self._notices[name] = Notice(data.get("reason", "protocol_error"), data.get("story", ""), child)
-        elif kind == "retransmit":
-            if data["tries"] >= _TRIES_TO_TELL and name not in self._notices:
-                story = f"{data['exchange']} was sent {data['tries']} times without an answer"
-                self._notices[name] = Notice("no_answer", story)
-        elif kind in ("ike_established", "child_up"):
-            notice = self._notices.get(name)
-            if notice is not None and notice.child == data.get("child", ""):
-                del self._notices[name]
-
-    def _unsendable(self, name: str) -> bool:
-        """Whether the peer never heard of us, so that its silence is not the reason."""
-        notice = self._notices.get(name)
-        return notice is not None and notice.reason == "no_local_address"
-
     def _start(
         self, name: str, children: Iterable[str] | None, packet: tuple[Selector, Selector] | None = None
     ) -> None:
-        connection = self._connections[name]
-        self._stand(self.rows[name])
+        connection = self.connections[name]
+        self.places.stand(self.rows[name])
         path = None
         if connection.local_address is None and connection.remote_address is not None:
             source = self._host.source_address(connection.remote_address)
             if source is None:
-                self._notices[name] = Notice("no_answer", f"this host has no route to {connection.remote_address}")
+                story = f"this host has no route to {connection.remote_address}"
+                self._hindrances.note(name, Notice("no_answer", story))
                 self.retry.failed(name, self._clock())
                 return
             ports = self._endpoint.settings
             path = Path(source, ports.ike_port, connection.remote_address, connection.remote_port)
-            self._lay_traps(self.rows[name])
+            self.places.hold(self.rows[name])
         self._act(self._endpoint.start(name, self._clock(), path, children, packet))
 
     def _renew_keys(self, step: Step) -> None:
@@ -475,26 +383,18 @@ class Tunnels:
 
     def _remove(self, name: str) -> None:
         self._withdraw(name)
-        self._take_interface(name)
+        self.places.take_interface(name)
         del self.rows[name]
-        self._acquired.pop(name, None)
-        self._left_out.pop(name, None)
-        self._forget_peer(name)
-        connection = self._connections.pop(name, None)
-        for child in connection.children if connection else ():
-            self.modes.pop(child.reqid, None)
+        self._packets.forget(name)
+        self._hindrances.forget(name)
+        for child, reqid in self.connections.drop(name).items():
             # As long as there is a policy of it, it has to be known for ours.
-            self._policies.afterwards(partial(self._forget, name, child.name, child.reqid))
+            self._policies.afterwards(partial(self._forget, name, child, reqid))
 
     def _forget(self, tunnel: str, child: str, reqid: int) -> None:
         names = self._host.registry.names(reqid)
         if names is not None and names[1:] == (tunnel, child) and tunnel not in self.rows:
             self._host.registry.forget(reqid)
-
-    def _forget_peer(self, name: str) -> None:
-        before = self._connections.get(name)
-        if before is not None:
-            self._peers.leave(name, before.remote_address)
 
     def _withdraw(self, name: str) -> None:
         """Take a tunnel out of operation: SAs, policies, and the definition that peers could use."""
@@ -504,52 +404,9 @@ class Tunnels:
     def _retract(self, name: str) -> None:
         """Let nobody start a tunnel; a retired IKE SA stays with its children."""
         self._endpoint.undefine(name)
-        self._let_go_found(name)
         self.retry.forget(name)
-        self._notices.pop(name, None)
-        try:
-            self.traps.take(name)
-        except EngineError as exc:
-            self._log.error(str(exc), tunnel=name)
-
-    def _stand(self, row: Stored) -> None:
-        """Have the tunnel's interface stand, if it is to have one."""
-        try:
-            self.interfaces.stand(row)
-        except EngineError as exc:
-            self._refused(row.name, exc)
-
-    def _take_interface(self, name: str) -> None:
-        try:
-            self.interfaces.take(name)
-        except EngineError as exc:
-            self._log.error(str(exc), tunnel=name)
-
-    def _coming(self, row: Stored, connection: Connection) -> Collection[str]:
-        """The children that come up without a packet that asks for them; none where a former peer still has SAs."""
-        sas = self._endpoint.of_tunnel(row.name)
-        peer = connection.remote_id
-        if any(sa.children and peer is not None and not (sa.peer and peer.matches(sa.peer)) for sa in sas):
-            return []
-        if row.unreadable:
-            return []
-        if row.definition.document["role"] == "responder":
-            return row.children
-        return [*needed(row), *self._endpoint.awaited(row.name)]
-
-    def _refused(self, name: str, problem: EngineError) -> None:
-        self._notices[name] = Notice("kernel_refused", str(problem))
-        self._log.error(str(problem), tunnel=name)
-
-    def _lay_traps(self, row: Stored) -> None:
-        connection = self._connections[row.name]
-        local = connection.local_address
-        if local is None and connection.remote_address is not None:
-            local = self._host.source_address(connection.remote_address)
-        try:
-            self.traps.lay(row, connection, local, self._coming(row, connection))
-        except EngineError as exc:
-            self._refused(row.name, exc)
+        self._hindrances.clear(name)
+        self.places.let_go(name)
 
 
 def _answers(row: Stored, child: str) -> bool:

@@ -27,7 +27,7 @@ from engine.kernel.link_networks import LinkNetwork
 from engine.kernel.policies import is_pass, network_text
 from engine.kernel.registry import Registry
 from engine.kernel.values import Policy, Usage
-from engine.manager.desired_policies import place_of
+from engine.manager.policy_claims import place_of
 
 
 def verb(method):

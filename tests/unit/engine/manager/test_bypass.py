@@ -17,9 +17,10 @@ from engine.errors import InputError
 from engine.kernel.link_networks import LinkNetwork
 from engine.kernel.policies import combine, covers, is_pass, passes, priority
 from engine.manager.bypass_selectors import pieces, shut_in
-from engine.manager.desired_policies import HOLDS, SENDS, DesiredPolicies
+from engine.manager.desired_policies import DesiredPolicies
 from engine.manager.link_bypass import LinkBypass
 from engine.manager.log import Log
+from engine.manager.policy_claims import HOLDS, SENDS
 from engine.selector import parse_selector
 from fake_kernel import FakeHost
 from manager_lab import definition

@@ -13,8 +13,9 @@ from engine.child_sa import ChildSa
 from engine.crypto.registry import Kind, by_name
 from engine.kernel.registry import rest_reqid
 from engine.kernel.values import OUT, Policy
-from engine.manager.desired_policies import HOLDS, RECEIVES, SENDS, YIELDS, DesiredPolicies, place_of
+from engine.manager.desired_policies import DesiredPolicies
 from engine.manager.log import Log
+from engine.manager.policy_claims import HOLDS, RECEIVES, SENDS, YIELDS, place_of
 from engine.selector import parse_selector
 from fake_kernel import FakeHost
 

@@ -63,14 +63,14 @@ class World:
 
         self.runtime.tunnels.condition = counted
         self.told = 0
-        to_tell = self.runtime.tunnels._peers.to_tell
+        to_tell = self.runtime.tunnels.connections.peers.to_tell
 
         def told(*asked):
             names = to_tell(*asked)
             self.told += len(names)
             return names
 
-        self.runtime.tunnels._peers.to_tell = told
+        self.runtime.tunnels.connections.peers.to_tell = told
 
     def want(self, peer=None) -> None:
         """Have :data:`COUNT` tunnels wanted, all to ``peer`` if one is given, and all that is due started."""

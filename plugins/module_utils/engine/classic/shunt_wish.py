@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A shunt as somebody wants it, and what is decided where nothing was said: its precedence, and whether it counts."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..errors import InputError
+from ..kernel.policies import covers
+from ..kernel.values import IN, OUT
+from . import shunt_rules
+from .shunt import IPSEC, REJECT, Shunt, number_of_address
+from .shunt_snapshot import Seen, name_of_policy
+
+
+class Wish(NamedTuple):
+    """A shunt as somebody wants it.
+
+    :ivar field: what the user calls it, for errors: names of its fields are put behind.
+    :ivar first: as :class:`Shunt` has it; None: before every tunnel, unless that would take a tunnel's packets.
+    :ivar counted: None: where this host can.
+    """
+
+    shunt: Shunt
+    field: Callable[[str], str]
+    first: bool | None = None
+    counted: bool | None = None
+
+
+def settle(wish: Wish, held: Shunt | None, seen: Seen) -> Shunt:
+    """The shunt with what was left open decided."""
+    shunt, name = wish.shunt, wish.field
+    first = True if wish.first is None else wish.first
+    if shunt.action == IPSEC:
+        first = False
+    elif wish.first is None and not (held and held.first):
+        _check_exposed(shunt, seen, name)
+    shunt = shunt._replace(first=first)
+    if shunt.action == REJECT and not first:
+        raise InputError(
+            name("precedence"), "specific",
+            "a %reject stands before every tunnel, for its ICMP is sent before the kernel looks at any policy",
+            "write first, or drop instead of reject",
+        )  # fmt: skip
+    if wish.counted and not shunt_rules.countable(shunt):
+        raise InputError(
+            name("count"), wish.counted, "its packets cannot be told from those of SAs or of other directions",
+            "leave it out; an SA counts by itself",
+        )  # fmt: skip
+    if shunt.action == REJECT or wish.counted:
+        _require_rules(seen)
+    counted = wish.counted if wish.counted is not None else shunt_rules.countable(shunt) and _rules_work(seen)
+    return shunt._replace(counted=counted)
+
+
+def _rules_work(seen: Seen) -> bool:
+    # Where the table stands, trying is not needed.
+    return seen.rules is not None or seen.problem() is None
+
+
+def _require_rules(seen: Seen) -> None:
+    if seen.rules is None and (problem := seen.problem()):
+        raise problem
+
+
+def _check_exposed(shunt: Shunt, seen: Seen, name: Callable[[str], str]) -> None:
+    """There may be thousands of both: only tunnels that begin where the shunt does are compared with it."""
+    s = shunt.selector
+    addresses, tunnels = seen.tunnels.get((IN if shunt.direction == IN else OUT, s.family), ([], []))
+    low = number_of_address(s.source)
+    high = low | (1 << len(s.source) * 8 - s.source_prefix) - 1
+    for policy in tunnels[bisect_left(addresses, low) : bisect_right(addresses, high)]:
+        if covers(s, policy.selector):
+            raise InputError(
+                name("precedence"), None,
+                f"before every tunnel it would take all packets of {name_of_policy(policy, seen)}",
+                "write specific, which lets the most specific one win as the classic table did, or first, to mean it",
+            )  # fmt: skip

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Definitions as the protocol engine takes them, of the tunnels in operation: with request IDs, and by their peers."""
+
+from __future__ import annotations
+
+from ..definition.build import connection_of
+from ..definition.interface import if_id_of
+from ..ike.connection import Connection
+from ..kernel.registry import Child, Registry
+from .peer_errors import PeerErrors
+from .store import Stored
+
+
+class TunnelConnections:
+    """The connection of each tunnel that was put into operation, by name.
+
+    :ivar modes: of encapsulation, by the request ID of a child.
+    :ivar peers: which of them lead to which address.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.modes: dict[int, str] = {}
+        self.peers = PeerErrors()
+        self._registry = registry
+        self._by_name: dict[str, Connection] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def __getitem__(self, name: str) -> Connection:
+        return self._by_name[name]
+
+    def make(self, row: Stored) -> Connection:
+        """The connection of a row, in the place of the one that its tunnel had."""
+        connection = connection_of(row.definition, self._reqids(row), if_id_of(row.definition.document, row.number))
+        self._leave_peer(row.name)
+        self._by_name[row.name] = connection
+        self.peers.enter(row.name, connection.remote_address)
+        for child in connection.children:
+            self.modes[child.reqid] = child.mode
+        return connection
+
+    def rename(self, old: str, new: str) -> None:
+        """The tunnel goes by another name."""
+        self._leave_peer(old)
+        if old in self._by_name:
+            self._by_name[new] = self._by_name.pop(old)
+            self.peers.enter(new, self._by_name[new].remote_address)
+
+    def drop(self, name: str) -> dict[str, int]:
+        """Forget the connection of a tunnel; the request IDs that its children had, by name."""
+        self._leave_peer(name)
+        connection = self._by_name.pop(name, None)
+        reqids = {child.name: child.reqid for child in connection.children} if connection else {}
+        for reqid in reqids.values():
+            self.modes.pop(reqid, None)
+        return reqids
+
+    def _reqids(self, row: Stored) -> dict[str, int]:
+        """Request IDs of the children; they stay the same when a tunnel changes its owner."""
+        found = {}
+        before = self._by_name.get(row.name)
+        old = {child.name: child.reqid for child in before.children} if before else {}
+        for child in row.children:
+            if child in old:
+                self._registry.record(old[child], Child(row.owner, row.name, child))
+                found[child] = old[child]
+            else:
+                found[child] = self._registry.allocate(row.owner, row.name, child)
+        return found
+
+    def _leave_peer(self, name: str) -> None:
+        before = self._by_name.get(name)
+        if before is not None:
+            self.peers.leave(name, before.remote_address)
