@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.bypass import NONE
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.credentials import Preshared
 
 from . import agreement
 from .communities import Community, interface_name, peers, tunnel_name
@@ -129,9 +130,9 @@ class Pairs:
 
     def _auth(self, mine: Member, other: Member) -> dict[str, Any]:
         if other["external"]:
-            return {"method": "psk", **self._externals[other["name"]]["auth"]}
+            return {"method": Preshared.method, **self._externals[other["name"]]["auth"]}
         ids, name = (mine["id"], other["id"]), self._community["name"]
-        auth: dict[str, Any] = {"method": "psk", "secret": pair_secret(self._key, name, ids, self._epoch)}
+        auth: dict[str, Any] = {"method": Preshared.method, "secret": pair_secret(self._key, name, ids, self._epoch)}
         if self._epoch > 1:
             auth["also_accept"] = [pair_secret(self._key, name, ids, self._epoch - 1)]
         return auth

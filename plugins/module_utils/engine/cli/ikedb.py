@@ -137,13 +137,13 @@ def _put(given: Given) -> int:
     refused = "leave out -s, or write a tunnel for each member" if given.s else ""
     found = ikedb.convert(sources, report, keys, given.ikev2, refused)
     if given.s:
-        tunnels = (Tunnel(_turned(tunnel), tunnel.secret, tunnel.also_accept) for tunnel in found.tunnels)
+        tunnels = (Tunnel(_turned(tunnel), tunnel.credential) for tunnel in found.tunnels)
         found = Conversion(found.format, tuple(tunnels), found.notes)
     return _define(given, found)
 
 
 def _turned(tunnel: Tunnel) -> dict[str, Any]:
-    return {**swapped(ikedb_write.canonical(tunnel.document)), "auth": {"method": "psk"}}
+    return {**swapped(ikedb_write.canonical(tunnel.document)), "auth": tunnel.document["auth"]}
 
 
 def _convert(given: Given) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..definition.credentials import METHODS
 from ..errors import InputError
 from ..identity import ID_DER_ASN1_DN, ID_FQDN, ID_IPV4_ADDR, ID_IPV6_ADDR, ID_KEY_ID, ID_RFC822_ADDR, Identity
 from ..newer_python import zip
@@ -199,7 +200,7 @@ def _integrity(entry: Entry) -> str | None:
     return _sa(entry, "integrity") or "with Encryption Alg"
 
 
-_AUTH = {"psk": "Preshared Key", "pubkey": "Signatures"}
+_AUTH = {method: kind.title for method, kind in METHODS.items()}
 _UNLIMITED = "no limit"
 _YES = {True: "Yes", False: "No"}
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..definition.credentials import Preshared, without_secrets
 from ..definition.options import DEFINITION
 from ..definition.parsing import parse_definition
 from ..definition.schema import Problems
@@ -131,7 +132,7 @@ def _finished(draft: Draft, keyring: Keyring, names: Names) -> Tunnel | None:
         elif not draft.skipped:
             draft.tell(draft.place, SKIPPED, "none of its children could be made", "see the notes about them")
         return None
-    document.setdefault("auth", {"method": "psk"})
+    document["auth"] = without_secrets(document.get("auth", {}))
     _rename(draft, document, names)
     try:
         canonical = _checked(document)
@@ -141,7 +142,7 @@ def _finished(draft: Draft, keyring: Keyring, names: Names) -> Tunnel | None:
             draft.tell(where, SKIPPED, problem.problem, problem.remedy)
         return None
     secret = draft.secret or settle(draft, keyring.choose(ends_of(canonical)))
-    return Tunnel(document, secret)
+    return Tunnel(document, None if secret is None else Preshared(secret))
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any]:
@@ -210,7 +211,7 @@ def _merged(first: Tunnel, second: Tunnel, draft: Draft, canonical: dict[str, An
     else:
         draft.tell(draft.place, IGNORED, instead)
     document = {**first.document, "children": [*first.document["children"], *children]}
-    return Tunnel(document, first.secret or second.secret, first.also_accept)
+    return Tunnel(document, first.credential or second.credential)
 
 
 def psk_only(text: str, tell: Tell) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, field
 from typing import Any
 
+from ..definition.credentials import Credential
 from ..errors import InputError
 from ..newer_python import dataclass
-from ..secret import Secret
 
 IGNORED = "ignored"  # nothing changes by leaving it out
 LOST = "lost"  # the tunnel is made, but behaves otherwise
@@ -101,15 +101,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """A definition whose secret is kept apart.
+    """A definition whose secrets are kept apart.
 
     :ivar document: options as ``ipsec_tunnel`` takes them, with ``auth`` but without any secret.
-    :ivar secret: the pre-shared key, None where the file had none.
+    :ivar credential: what its ends authenticate with, None where the file had none.
     """
 
     document: dict[str, Any]
-    secret: Secret | None = None
-    also_accept: tuple[Secret, ...] = ()
+    credential: Credential | None = None
 
     @property
     def name(self) -> str:
@@ -119,12 +118,9 @@ class Tunnel:
 
     def complete(self) -> dict[str, Any]:
         """The document with its secrets, for the manager and nothing else."""
-        auth = dict(self.document["auth"])
-        if self.secret is not None:
-            auth["secret"] = self.secret.reveal().decode()
-        if self.also_accept:
-            auth["also_accept"] = [other.reveal().decode() for other in self.also_accept]
-        return {**self.document, "auth": auth}
+        secrets = self.credential.revealed() if self.credential is not None else {}
+        given = {option: value for option, value in secrets.items() if value}
+        return {**self.document, "auth": {**self.document["auth"], **given}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +136,8 @@ class Conversion:
 
     @property
     def missing_secrets(self) -> list[str]:
-        """Names of tunnels without a pre-shared key."""
-        return [tunnel.name for tunnel in self.tunnels if tunnel.secret is None]
+        """Names of tunnels without a credential."""
+        return [tunnel.name for tunnel in self.tunnels if tunnel.credential is None]
 
     @property
     def skipped(self) -> list[str]:

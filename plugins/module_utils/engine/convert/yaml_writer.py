@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..definition.credentials import without_secrets
 from .paths import tidy
 
 VARIABLE = "ipsec_tunnels"
@@ -47,8 +48,7 @@ def secret_of(name: str) -> Reference:
 
 
 def _referring(document: dict[str, Any]) -> dict[str, Any]:
-    auth = {key: value for key, value in document.get("auth", {}).items() if key not in ("secret", "also_accept")}
-    return {"method": "psk", **auth, "secret": secret_of(document["name"])}
+    return {**without_secrets(document.get("auth", {})), "secret": secret_of(document["name"])}
 
 
 def _printable(text: str) -> str:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, Union
 
-from ..crypto.auth import PresharedKey
+from ..crypto.auth import Authenticator, PresharedKey
 from ..crypto.proposals import EspProposal, IkeProposal, esp_proposals, ike_proposals, legacy_names
 from ..errors import InputError
 from ..identity import Identity
 from ..ike.connection import ChildConfig, Connection
 from ..newer_python import zip
+from .credentials import Preshared
 from .parsing import Definition
 from .schema import Problems
 
@@ -92,7 +93,7 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
         name=definition.name,
         answers=document["role"] != "initiator",
         local_id=Identity.parse(local["id"]),
-        auth=PresharedKey(definition.secret, definition.also_accept),
+        auth=_AUTHENTICATORS[definition.credential.method](definition.credential),
         proposals=_ike(_key(ike["proposals"])),
         children=children,
         local_address=local["address"],
@@ -108,6 +109,14 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
         encapsulation=document["encapsulation"],
         fragment_size=ike["fragment_size"] if ike["fragmentation"] == "auto" else 0,
     )
+
+
+def _preshared_key(credential: Preshared) -> Authenticator:
+    return PresharedKey(credential.secret, credential.also_accept)
+
+
+# What the protocol authenticates with, by the method of a credential.
+_AUTHENTICATORS: dict[str, Callable[[Any], Authenticator]] = {Preshared.method: _preshared_key}
 
 
 def has_pfs(child: Mapping[str, Any]) -> bool:

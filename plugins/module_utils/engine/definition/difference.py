@@ -46,13 +46,7 @@ def changes(before: Definition, after: Definition, running: frozenset[str]) -> I
     :param running: the children that are up; what differs in the others touches nothing that runs.
     """
     for path, impact in _TUNNEL.items():
-        if path == "auth.secret":
-            same = before.secret == after.secret
-        elif path == "auth.also_accept":
-            same = before.also_accept == after.also_accept
-        else:
-            same = _at(before.document, path) == _at(after.document, path)
-        if not same:
+        if _at(before, path) != _at(after, path):
             yield Change(path, impact)
     old = {child["name"]: child for child in before.document["children"]}
     new = {child["name"]: child for child in after.document["children"]}
@@ -73,8 +67,12 @@ def worst(found: Iterable[Change]) -> str:
     return max((change.impact for change in found), key=IMPACTS.index, default="none")
 
 
-def _at(document: dict[str, Any], path: str) -> Any:
-    value: Any = document
+def _at(definition: Definition, path: str) -> Any:
+    section, _dot, option = path.partition(".")
+    secret = definition.credential.option(option) if section == "auth" else None
+    if secret is not None:
+        return secret
+    value: Any = definition.document
     for key in path.split("."):
         value = value and value.get(key)  # a tunnel may have no interface, and not what belongs to another method
     return value

@@ -18,14 +18,12 @@ from typing import Any
 from ..errors import InputError
 from ..identity import Identity
 from ..newer_python import dataclass, zip
-from ..secret import Secret
 from ..selector import Selector, parse_selector
 from . import bypass, interface
-from .formats import FORMATS, HIDDEN
+from .credentials import Credential, credential_of, without_secrets
+from .formats import FORMATS
 from .options import DEFINITION, STORED
 from .schema import Problems, Schema, conform
-
-SHORT_SECRET = 16  # octets; below it a dictionary attack on a recorded IKEv2 exchange gets practical
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +31,25 @@ class Definition:
     """One checked tunnel.
 
     :ivar document: canonical and complete, without any secret; durations in seconds.
-    :ivar secret: the pre-shared key; ``also_accept`` those taken besides.
+    :ivar credential: what its ends authenticate with.
     :ivar selectors: per child, in order: (local, remote) traffic selectors.
     """
 
     name: str
     document: dict[str, Any]
-    secret: Secret
-    also_accept: tuple[Secret, ...]
+    credential: Credential
     selectors: tuple[tuple[tuple[Selector, ...], tuple[Selector, ...]], ...]
 
     def public(self) -> dict[str, Any]:
         """A copy of the document to show: that there are secrets is told, not what they are."""
         shown = copy.deepcopy(self.document)
-        shown["auth"] |= {"secret": HIDDEN, "also_accept": [HIDDEN] * len(self.also_accept)}
+        shown["auth"] |= self.credential.shown()
         return shown
 
     def stored(self) -> dict[str, Any]:
         """The document with its secrets, for the database and nothing else."""
         full = copy.deepcopy(self.document)
-        # Secrets come from texts, so they are UTF-8.
-        full["auth"] |= {
-            "secret": self.secret.reveal().decode(),
-            "also_accept": [other.reveal().decode() for other in self.also_accept],
-        }
+        full["auth"] |= self.credential.revealed()
         return full
 
     def without(self, names: Collection[str]) -> Definition:
@@ -65,17 +58,9 @@ class Definition:
         document = self.document | {"children": [self.document["children"][position] for position in kept]}
         return replace(self, document=document, selectors=tuple(self.selectors[position] for position in kept))
 
-    def same_secrets(self, other: Definition) -> bool:
-        """Whether both authenticate with the same keys, compared in constant time."""
-        return self.secret == other.secret and self.also_accept == other.also_accept
-
     def warnings(self) -> list[str]:
         """What is allowed but unwise."""
-        found = interface.warnings(self.document)
-        if any(len(secret) < SHORT_SECRET for secret in (self.secret, *self.also_accept)):
-            danger = "who records one exchange can try words offline: use a random one of 32"
-            found.append(f"tunnel {self.name}: auth.secret is shorter than {SHORT_SECRET} octets; {danger}")
-        return found
+        return [*interface.warnings(self.document), *self.credential.warnings(self.name)]
 
 
 def parse_definition(raw: Any, field: str = "") -> Definition:
@@ -120,9 +105,9 @@ def _parse(raw: Any, field: str, schema: Schema) -> Definition:
     if problems:
         raise Problems(problems)
     interface.settle(document, selectors)
-    secret = document["auth"].pop("secret")
-    also_accept = tuple(document["auth"].pop("also_accept"))
-    return Definition(document["name"], document, secret, also_accept, selectors)
+    credential = credential_of(document["auth"])
+    document["auth"] = without_secrets(document["auth"])
+    return Definition(document["name"], document, credential, selectors)
 
 
 def _duplicate(field: str, name: str) -> InputError:

@@ -80,6 +80,8 @@ def _duration(default: int, minimum: int) -> dict[str, Any]:
     return {"type": ["integer", "string"], "format": "duration", "default": default, **limits}
 
 
+PSK = "psk"
+
 _SECTION: dict[str, Any] = {"type": "object"}
 _NAME = _text("name", remedy="give each a name")
 _NETWORKS = _texts("selector", minItems=1, remedy="list at least one network, such as 10.1.0.0/16")
@@ -116,9 +118,9 @@ OPTIONS = (
         "How the two ends prove who they are.",
         required=True,
     ),
-    Option("auth.method", _choice("psk"), "re-establish", "0.1.0", "How both ends prove who they are."),
+    Option("auth.method", _choice(PSK), "re-establish", "0.1.0", "How both ends prove who they are."),
     # The next authentication uses the keys, so that a rotation loses nothing.
-    Option("auth.secret", _SECRET, "hot", "0.1.0", "Pre-shared key.", required=True, only=("psk",)),
+    Option("auth.secret", _SECRET, "hot", "0.1.0", "Pre-shared key.", required=True, only=(PSK,)),
     Option(
         "auth.also_accept",
         {
@@ -130,7 +132,7 @@ OPTIONS = (
         "hot",
         "0.1.0",
         "Keys taken from the peer besides, while a rotation is under way.",
-        only=("psk",),
+        only=(PSK,),
     ),
     Option(
         "role",

@@ -117,7 +117,7 @@ def test_an_import_without_a_key_keeps_the_key_that_is_there(gateway, process):
     stored = rows.load()["hq-b1"].definition
     rows.close()
     process.start()
-    assert stored.secret.reveal() == SECRET.encode()
+    assert stored.credential.secret.reveal() == SECRET.encode()
 
 
 def test_a_new_tunnel_without_a_key_is_refused(gateway):

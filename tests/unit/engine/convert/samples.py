@@ -39,7 +39,7 @@ def read_text(text: str, format: str, secrets: str | None = None, **wishes: Any)
 def manager_takes(tunnel: Tunnel) -> Definition:
     """The definition, checked as the manager does."""
     complete = tunnel.complete()
-    if tunnel.secret is None:
+    if tunnel.credential is None:
         complete["auth"] = {**complete["auth"], "secret": SECRET}
     definition = parse_definition(complete)
     check_proposals(definition)

@@ -111,7 +111,7 @@ def test_what_an_aix_host_exports_becomes_a_tunnel():
     assert (child["local"], child["remote"]) == (["10.1.0.0/16"], ["10.9.0.10-10.9.0.20[6/443]"])
     assert child["proposals"] == "aes128-sha256-modp2048"
     assert (child["lifetime"], child["lifetime_bytes"]) == (3600, 50000 * 1024)
-    assert tunnel.secret.reveal() == b"more than sixteen"
+    assert tunnel.credential.secret.reveal() == b"more than sixteen"
     assert "IPSecAHProtocol" in [note.option for note in found.notes]
     assert told(found, "IKE_KeyOverlap") == [("ignored", "P1_office")]
     assert all(note.line and note.file.endswith("aix.xml") for note in found.notes)

@@ -50,15 +50,15 @@ def test_a_hub_of_strongswan():
     (child,) = spoke1["children"]
     assert (child["local"], child["remote"]) == (["10.0.0.0/16", "10.1.0.0/16"], ["10.11.0.0/16"])
     assert (child["start"], child["lifetime"], child["proposals"]) == ("trap", 50 * 60, "aes128gcm16-modp2048")
-    assert tunnels["spoke1"].secret.reveal() == b"first of all"
+    assert tunnels["spoke1"].credential.secret.reveal() == b"first of all"
     assert tunnels["spoke2"].document["remote"]["address"] is None
     assert tunnels["spoke2"].document["remote"]["id"] == "dn:C=DE, O=Example Net, CN=spoke2"
-    assert tunnels["spoke2"].secret.reveal() == b"secret of spoke two"
+    assert tunnels["spoke2"].credential.secret.reveal() == b"secret of spoke two"
     l2tp = tunnels["l2tp"].document["children"][0]
     assert (l2tp["mode"], l2tp["local"], l2tp["remote"]) == (
         "transport", ["192.0.2.0/32[17/1701]".replace("192.0.2.0", "198.51.100.1")], ["203.0.113.40/32[17]"]
     )  # fmt: skip
-    assert tunnels["l2tp"].secret.reveal() == b"l2tp it is"
+    assert tunnels["l2tp"].credential.secret.reveal() == b"l2tp it is"
     assert set(found.skipped) == {"certs", "lan-bypass", "lan-bypass/lan-bypass"}
     for option, severity, tunnel in (
         ("charondebug", IGNORED, ""),
@@ -94,19 +94,19 @@ def test_a_mesh_of_libreswan_from_either_end():
     assert (mesh["encapsulation"], mesh["children"][0]["start"]) == ("force", "trap")
     assert (mesh["children"][0]["lifetime"], mesh["ike"]["lifetime"]) == (7200, 6 * 3600)
     assert west["pfs-off"].document["children"][0]["proposals"] == "aes128-sha256"
-    assert west["mesh"].secret.reveal() == b"east and west"
-    assert west["pfs-off"].secret.reveal() == b"no pfs here"
+    assert west["mesh"].credential.secret.reveal() == b"east and west"
+    assert west["pfs-off"].credential.secret.reveal() == b"no pfs here"
     east = named(read("libreswan.ipsec.conf", "libreswan.ipsec.secrets", local_addresses=["192.0.2.20"]))["mesh"]
     assert east.document["local"] == {"address": "192.0.2.20", "id": "east.example.org"}
     assert east.document["children"][1]["local"] == ["10.5.0.0/16"]
-    assert east.secret == west["mesh"].secret
+    assert east.credential.secret == west["mesh"].credential.secret
 
 
 def test_an_old_peer_is_told_and_can_become_ikev2():
     found = read("libreswan.ipsec.conf", "libreswan.ipsec.secrets")
     assert (SKIPPED, "oldpeer") in told(found, "ikev2")
     upgraded = named(read("libreswan.ipsec.conf", "libreswan.ipsec.secrets", upgrade=True))
-    assert upgraded["oldpeer"].secret.reveal() == b"for everybody else"
+    assert upgraded["oldpeer"].credential.secret.reveal() == b"for everybody else"
 
 
 def test_a_tunnel_of_freeswan():
@@ -274,7 +274,7 @@ def test_a_broken_file_is_refused_with_its_line(text, line, what):
 )
 def test_pre_shared_keys(text, key):
     (tunnel,) = minimal(secrets=text).tunnels
-    assert tunnel.secret.reveal() == key
+    assert tunnel.credential.secret.reveal() == key
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,9 @@ def test_a_site_is_carried_over_with_a_report():
     )  # fmt: skip
     # another connection between the same ends is another child
     assert (voice["name"], voice["start"]) == ("voice", "manual")
-    assert office.secret.reveal() == b'Tr0ub4dor "and" three # more words'
+    assert office.credential.secret.reveal() == b'Tr0ub4dor "and" three # more words'
     assert phone.document["children"][0]["local"] == ["10.20.5.0/24[17/5060-5070]"]
-    assert phone.secret.reveal() == b"Correct Horse Battery"
+    assert phone.credential.secret.reveal() == b"Correct Horse Battery"
     assert set(found.skipped) == {"office/shunt", "roadwarriors", "old-router"}
     assert not found.missing_secrets
     for option, severity, tunnel in (
@@ -206,9 +206,9 @@ def test_the_key_that_fits_best_is_taken():
                   secret = "for another peer" }
     }"""
     text = MINIMAL.format(connection="", local="", child="").partition("secrets {")[0]
-    assert read_text(text + keys, "swanctl").tunnels[0].secret.reveal() == b"for both"
+    assert read_text(text + keys, "swanctl").tunnels[0].credential.secret.reveal() == b"for both"
     without = keys.replace("id-2 = 192.0.2.9\n", "id-2 = 192.0.2.88\n")
-    assert read_text(text + without, "swanctl").tunnels[0].secret.reveal() == b"for the peer"
+    assert read_text(text + without, "swanctl").tunnels[0].credential.secret.reveal() == b"for the peer"
 
 
 def test_the_keyring_chooses_as_a_look_at_every_key_would():

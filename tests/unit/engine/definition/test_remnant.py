@@ -80,7 +80,7 @@ def test_one_value_that_cannot_be_read_costs_that_value(path, value, problem, lo
             assert document[section] == expected
     assert found.definition.selectors == WHOLE.selectors and document["children"] == WHOLE.document["children"]
     assert document["interface"] is None and found.definition.name == document["name"] == "t"
-    assert found.definition.secret.reveal().decode() != SECRET
+    assert found.definition.credential.secret.reveal().decode() != SECRET
 
 
 @pytest.mark.parametrize(

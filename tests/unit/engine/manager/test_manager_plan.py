@@ -423,7 +423,7 @@ def test_a_definition_without_a_secret_keeps_the_stored_one_where_that_is_wanted
     bare = definition() | {"auth": {"method": "psk"}, "ike": {"lifetime": "1h"}}
     found = step(bare, have=[row(definition())], keep_secrets=True)
     assert [change.path for change in found.changes] == ["ike.lifetime"]
-    assert found.after.definition.secret == parse_definition(definition()).secret
+    assert found.after.definition.credential.secret == parse_definition(definition()).credential.secret
     with pytest.raises(Problems, match="secret"):
         step(bare, have=[row(definition())])
     with pytest.raises(Problems, match="secret"):

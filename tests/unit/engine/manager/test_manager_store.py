@@ -44,7 +44,7 @@ def test_everything_comes_back(store, tmp_path):
     rows = again.load()
     again.close()
     assert list(rows) == ["a", "b"] and rows["b"].wanted == "active" and rows["b"].owner == "fleet"
-    assert rows["a"].definition.same_secrets(stored["a"].definition)
+    assert rows["a"].definition.credential == stored["a"].definition.credential
     assert rows["a"].definition.document == stored["a"].definition.document
     assert rows["a"].number == stored["a"].number and rows["a"].children == stored["a"].children
 
@@ -172,4 +172,4 @@ def test_killed_while_writing(tmp_path):
         store.close()
         generations = {int(name[1:].split("-")[0]) for name in rows}
         assert len(rows) == 3 and len(generations) == 1 and generations.pop() in (promised, promised + 1)
-        assert all(row.definition.secret.reveal().decode() == SECRET for row in rows.values())
+        assert all(row.definition.credential.secret.reveal().decode() == SECRET for row in rows.values())

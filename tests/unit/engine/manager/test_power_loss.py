@@ -40,7 +40,7 @@ def put(number: int, text: str) -> Put:
 
 
 def content(store: Store) -> dict[str, tuple[int, bytes]]:
-    return {name: (row.number, row.definition.secret.reveal()) for name, row in store.load().items()}
+    return {name: (row.number, row.definition.credential.secret.reveal()) for name, row in store.load().items()}
 
 
 def disk(folder: Path) -> Disk:
@@ -115,7 +115,7 @@ def after_power_loss(folder: Path, left: Disk, goes_on: bool) -> dict[str, tuple
         found = content(store)
         if goes_on:
             row = store.commit([put(99, "the next one")])["t99"]
-            assert content(store) == found | {"t99": (row.number, row.definition.secret.reveal())}
+            assert content(store) == found | {"t99": (row.number, row.definition.credential.secret.reveal())}
         return found
     finally:
         store.close()
