@@ -91,6 +91,8 @@ options:
         description:
           - A profile (V(modern), V(compat), V(legacy)) or a list of proposals such as V(aes256gcm16-sha384-x25519), the
             preferred one first. V(modern) when left out.
+          - More key exchanges beside the first one are written V(ke1_mlkem768) to V(ke7_mlkem768), as in
+            V(aes256gcm16-sha384-x25519-ke1_mlkem768); ML-KEM needs C(cryptography) 48 or newer on the gateway.
         type: list
         elements: str
       lifetime:
@@ -205,6 +207,7 @@ options:
             left out.
           - A proposal with a key exchange has each rekey make one (perfect forward secrecy), one without has it made out of
             the secrets of the IKE SA. With both, and in the profiles V(compat) and V(legacy), the peer may choose.
+          - More key exchanges are written as in O(ike.proposals), V(aes256gcm16-x25519-ke1_mlkem768).
         type: list
         elements: str
       lifetime:

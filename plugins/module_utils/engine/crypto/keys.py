@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..errors import IkeError
 from ..newer_python import dataclass
 from ..secret import Secret
@@ -74,17 +76,22 @@ def rederive_ike(
     nonce_r: bytes,
     spi_i: bytes,
     spi_r: bytes,
+    more: Sequence[Secret] = (),
 ) -> IkeKeys:
     """Keys of an IKE SA that replaces another: SKEYSEED comes from the old SA's PRF and SK_d (section 2.18).
 
-    The roles, nonces and SPIs are those of the rekeying exchange and of the new SA.
+    The roles, nonces and SPIs are those of the rekeying exchange and of the new SA. Likewise fresh keys of an IKE SA
+    that has its nonces and SPIs already, after each additional key exchange of its handshake (RFC 9370 section 2.2.2).
+
+    :param more: of the additional key exchanges of the rekey (RFC 9370 section 2.2.4).
 
     :raises IkeError: as :func:`derive_ike`.
     """
     function = _prf_of(choice)
     _check_nonces(function, nonce_i, nonce_r)
     nonces = nonce_i + nonce_r
-    seed = old_prf.primitive.digest(old_d.reveal(), shared.reveal() + nonces)
+    secrets = b"".join([secret.reveal() for secret in more])
+    seed = old_prf.primitive.digest(old_d.reveal(), shared.reveal() + nonces + secrets)
     return _expand(choice, function, seed, nonces + spi_i + spi_r)
 
 
@@ -95,17 +102,20 @@ def child_keys(
     nonce_i: bytes,
     nonce_r: bytes,
     shared: Secret | None = None,
+    more: Sequence[Secret] = (),
 ) -> ChildKeys:
-    """Keys of a Child SA (section 2.17).
+    """Keys of a Child SA (section 2.17, RFC 9370 section 2.2.4).
 
     :param prf_row: PRF of the IKE SA; ``d`` its SK_d.
-    :param shared: ``g^ir`` of the exchange's own key exchange, None without one.
+    :param shared: ``g^ir`` of the exchange's own key exchange, None without one; ``more``: of the additional ones.
     :raises IkeError: as :func:`derive_ike`.
     """
     function = prf_row.primitive
     _check_nonces(function, nonce_i, nonce_r)
     encr, integ = _key_sizes(choice)
     seed = nonce_i + nonce_r if shared is None else shared.reveal() + nonce_i + nonce_r
+    if more:
+        seed += b"".join([secret.reveal() for secret in more])
     stream = prf_plus(function, d.reveal(), seed, 2 * (encr + integ))
     half = encr + integ
     return ChildKeys(

@@ -10,11 +10,12 @@ from itertools import islice
 from typing import Any, Optional, TypeVar
 
 from ..errors import CHILD, MESSAGE, IkeError
-from ..newer_python import dataclass
+from ..newer_python import dataclass, zip
 from ..wire.v2.numbers import NotifyType, ProtocolId
 from ..wire.v2.sa import SA, Proposal, Transform
-from .proposals import EspProposal, IkeProposal, Slots
+from .proposals import EspProposal, IkeProposal, Slots, word_of
 from .registry import (
+    ADDITIONAL,
     ALGORITHMS,
     Algorithm,
     Encryption,
@@ -27,6 +28,10 @@ from .registry import (
 
 _T = TypeVar("_T")
 _TRANSFORMS = {row: Transform(int(row.kind), row.transform_id, row.key_length) for row in ALGORITHMS}
+_OF_ADDITIONAL = {
+    kind: {row: Transform(int(kind), row.transform_id) for row in ALGORITHMS if row.kind == Kind.KE}
+    for kind in ADDITIONAL
+}
 _KIND_WORDS = {
     Kind.ENCR: "encryption",
     Kind.PRF: "PRF",
@@ -34,6 +39,7 @@ _KIND_WORDS = {
     Kind.KE: "key exchange",
     Kind.ESN: "sequence numbers",
 }
+_KIND_WORDS |= {kind: f"additional key exchange {number}" for number, kind in enumerate(ADDITIONAL, 1)}
 # A story is a sentence, not a dump of what a peer thought up; nor is looking for it to cost more than refusing.
 _NAMES_IN_STORY = 8
 _PAIRS_IN_STORY = 32
@@ -47,6 +53,7 @@ class Choice:
     :ivar spi: SPI in the peer's proposal, octets; empty for the first IKE SA.
     :ivar integ: None with an AEAD; ``prf`` is None for a Child SA; ``ke`` None without a key exchange.
     :ivar esn: extended sequence numbers.
+    :ivar more: of the additional key exchanges, in order; the slots of a proposal have all of them or none.
     :ivar proposal: the peer's proposal with just these transforms; the responder answers with it, its own SPI put in.
     """
 
@@ -59,10 +66,17 @@ class Choice:
     ke: KeyExchangeMethod | None
     esn: bool
     proposal: Proposal
+    more: tuple[KeyExchangeMethod, ...] = ()
+
+    @property
+    def key_exchanges(self) -> str:
+        """All of them in words, empty for none."""
+        additional = [word_of(kind, row) for kind, row in zip(ADDITIONAL, self.more, strict=False)]
+        return "-".join([self.ke.name, *additional]) if self.ke is not None else ""
 
     def __str__(self) -> str:
-        rows = (self.encr, self.integ, self.prf, self.ke)
-        words = [f"prf{row}" if row.kind == Kind.PRF else row.name for row in rows if row is not None]
+        words = [word_of(row.kind, row) for row in (self.encr, self.integ, self.prf) if row is not None]
+        words += [self.key_exchanges] if self.ke is not None else []
         return "-".join([*words, "esn"] if self.esn else words)
 
 
@@ -90,7 +104,11 @@ def offer_esp(proposals: Sequence[EspProposal], spi: bytes, with_ke: bool) -> tu
 
 
 def _transforms(slots: Slots) -> tuple[Transform, ...]:
-    return tuple([_TRANSFORMS[row] for _kind, rows in slots for row in rows])
+    return tuple([_transform(kind, row) for kind, rows in slots for row in rows])
+
+
+def _transform(kind: Kind, row: Algorithm) -> Transform:
+    return _TRANSFORMS[row] if kind < Kind.ADDKE1 else _OF_ADDITIONAL[kind][row]
 
 
 def _esp_slots(proposal: EspProposal, with_ke: bool) -> Slots:
@@ -147,6 +165,8 @@ def _choose(wanted: _Wanted, offered: Sequence[Proposal], scope: str) -> Choice:
             if proposal.protocol != protocol:
                 continue
             rows = _match(slots, types)
+            if rows is None and max(types, default=0) >= Kind.ADDKE1:
+                rows = _match(slots, _needed(slots, types))
             if rows is not None:
                 return _choice(proposal, rows, _answer_transforms(slots, rows, types))
     raise _refusal("no proposal of the peer is acceptable: " + _difference(wanted, offers), scope)
@@ -177,6 +197,16 @@ def _match(slots: Slots, types: _Offered) -> _Chosen | None:
     return chosen if known == len(types) else None
 
 
+def _needed(slots: Slots, types: _Offered) -> _Offered:
+    """What is on offer without the additional key exchanges that we know nothing of and the peer can do without."""
+    wanted = {kind for kind, _rows in slots}
+    return {
+        number: choices
+        for number, choices in types.items()
+        if number in wanted or number not in ADDITIONAL or NONE not in choices
+    }
+
+
 def _first(rows: Sequence[Algorithm], choices: dict[tuple[int, int | None], Transform] | None) -> Algorithm | None:
     if choices is not None:
         for row in rows:
@@ -192,9 +222,13 @@ def _may_be_absent(rows: Sequence[Algorithm], choices: dict[tuple[int, int | Non
 
 def _answer_transforms(slots: Slots, rows: _Chosen, types: _Offered) -> tuple[Transform, ...]:
     """Exactly one of each type on offer, a NONE included (section 3.3.6)."""
-    return tuple(
-        [_TRANSFORMS[rows[kind]] if kind in rows else types[kind][NONE] for kind, _rows in slots if kind in types]
-    )
+    answer = [
+        _transform(kind, rows[kind]) if kind in rows else types[kind][NONE] for kind, _rows in slots if kind in types
+    ]
+    if len(answer) < len(types):
+        named = {transform.type for transform in answer}
+        answer += [choices[NONE] for number, choices in types.items() if number not in named]
+    return tuple(answer)
 
 
 def _choice(proposal: Proposal, rows: _Chosen, transforms: tuple[Transform, ...]) -> Choice:
@@ -209,6 +243,7 @@ def _choice(proposal: Proposal, rows: _Chosen, transforms: tuple[Transform, ...]
         rows.get(Kind.KE),
         esn is not None and esn.transform_id == 1,
         Proposal(proposal.number, proposal.protocol, proposal.spi, transforms),
+        tuple([rows[kind] for kind in ADDITIONAL if kind in rows]),
     )
 
 
@@ -285,6 +320,6 @@ def _name(kind: Kind, transform_id: int, key_length: int | None) -> str:
     row = by_transform(kind, transform_id, key_length)
     if row is not None:
         return row.name
-    if transform_id == 0 and kind in (Kind.INTEG, Kind.KE):
+    if transform_id == 0 and kind in (Kind.INTEG, Kind.KE, *ADDITIONAL):
         return "none"
     return f"number {transform_id}" + ("" if key_length is None else f" with {key_length} bits")

@@ -16,9 +16,9 @@ from ..wire.v2.numbers import ProtocolId
 from ..wire.v2.sa import Proposal
 from .negotiation import NONE, by_type
 from .proposals import IkeProposal
-from .registry import Kind
+from .registry import ADDITIONAL, Kind
 
-_KINDS = (Kind.ENCR, Kind.PRF, Kind.INTEG, Kind.KE)  # of the slots of an IkeProposal
+_KINDS = (Kind.ENCR, Kind.PRF, Kind.INTEG, Kind.KE, *ADDITIONAL)  # of the slots of an IkeProposal
 _ABSENT = None  # a type of transform that is not on offer
 
 _Key = tuple[int, Optional[tuple[int, Optional[int]]]]
@@ -78,7 +78,9 @@ _NOTHING = (_ABSENT,)
 
 def _keys(proposal: IkeProposal) -> Iterator[_Key]:
     """What it takes, by type: its transforms, or where it wants none of a type NONE and their absence."""
-    for kind, rows in proposal.slots:
+    slots = dict(proposal.slots)
+    for kind in _KINDS:
+        rows = slots.get(kind, ())
         for row in rows:
             yield kind, (row.transform_id, row.key_length)
         if not rows:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..errors import InputError
-from ..newer_python import dataclass
-from .registry import Algorithm, Encryption, Kind, Status, by_name, names
+from ..newer_python import dataclass, zip
+from .registry import ADDITIONAL, Algorithm, Encryption, Kind, Status, by_name, names
 
 Rows = tuple[Algorithm, ...]
 Slots = tuple[tuple[Kind, Rows], ...]
@@ -23,17 +25,21 @@ class IkeProposal:
     """Algorithms for an IKE SA; of each kind the first that the peer has too is taken.
 
     Either every cipher is an AEAD and ``integ`` is empty, or none is and it is not.
+
+    :ivar more: methods of each additional key exchange (RFC 9370), in order; none stands in two places.
     """
 
     encr: Rows
     integ: Rows
     prf: Rows
     ke: Rows
+    more: tuple[Rows, ...] = ()
 
     @property
     def slots(self) -> Slots:
         """The rows by kind, in the order in which transforms are sent."""
-        return ((Kind.ENCR, self.encr), (Kind.PRF, self.prf), (Kind.INTEG, self.integ), (Kind.KE, self.ke))
+        slots = ((Kind.ENCR, self.encr), (Kind.PRF, self.prf), (Kind.INTEG, self.integ), (Kind.KE, self.ke))
+        return slots + _additional(self.more) if self.more else slots
 
     def __str__(self) -> str:
         return _words(self.slots)
@@ -46,6 +52,7 @@ class EspProposal:
     :ivar ke: key exchange methods of a rekey or of a further child (perfect forward secrecy);
         empty for none. The child made with the IKE SA itself never has one of its own.
     :ivar protocol: 3, ESP.
+    :ivar more: as :attr:`IkeProposal.more`, of the key exchange ``ke``.
     """
 
     encr: Rows
@@ -53,11 +60,18 @@ class EspProposal:
     ke: Rows
     esn: Rows
     protocol: int = ESP
+    more: tuple[Rows, ...] = ()
 
     @property
     def slots(self) -> Slots:
         """As :attr:`IkeProposal.slots`."""
-        return ((Kind.ENCR, self.encr), (Kind.INTEG, self.integ), (Kind.KE, self.ke), (Kind.ESN, self.esn))
+        slots = ((Kind.ENCR, self.encr), (Kind.INTEG, self.integ), (Kind.KE, self.ke), (Kind.ESN, self.esn))
+        return slots + _additional(self.more) if self.more else slots
+
+    @property
+    def without_ke(self) -> EspProposal:
+        """The same without any key exchange."""
+        return replace(self, ke=(), more=())
 
     @property
     def slots_without_ke(self) -> Slots:
@@ -68,8 +82,19 @@ class EspProposal:
         return _words(self.slots)
 
 
+def _additional(more: Sequence[Rows]) -> Slots:
+    return tuple(zip(ADDITIONAL, more, strict=False))
+
+
+def word_of(kind: Kind, row: Algorithm) -> str:
+    """What an operator writes for an algorithm of that transform type."""
+    if kind == Kind.PRF:
+        return f"prf{row}"
+    return row.name if kind < Kind.ADDKE1 else f"ke{kind - Kind.ADDKE1 + 1}_{row}"
+
+
 def _words(slots: Slots) -> str:
-    return "-".join(f"prf{row}" if row.kind == Kind.PRF else row.name for _kind, rows in slots for row in rows)
+    return "-".join(word_of(kind, row) for kind, rows in slots for row in rows)
 
 
 _ESN = "esn-noesn"
@@ -115,6 +140,8 @@ _PRF_WORDS = tuple(f"prf{name}" for name in names(Kind.PRF))
 IKE_WORDS = (*_IKE_ENCR, *names(Kind.INTEG), *_PRF_WORDS, *names(Kind.KE))
 ESP_WORDS = (*names(Kind.ENCR), *names(Kind.INTEG), *names(Kind.KE), *names(Kind.ESN))
 
+_ADDITIONAL_WORD = re.compile(r"ke([1-7])_(.+)")
+
 # The number of a proposal is one octet (RFC 7296 section 3.3.1).
 MAX_PROPOSALS = 255
 
@@ -124,7 +151,8 @@ def ike_proposals(spec: str | Sequence[str], field: str = "ike.proposals") -> tu
 
     :param spec: the name of a profile (``modern``, ``compat``, ``legacy``) or words joined by ``-``; several
         of them in a list or joined by ``,``. A hash is the integrity algorithm and the PRF beside CBC, the PRF
-        beside an AEAD; ``prfsha384`` names the PRF alone.
+        beside an AEAD; ``prfsha384`` names the PRF alone. ``ke1_mlkem768`` names the method of an additional key
+        exchange, up to ``ke7_``.
     :raises InputError: naming ``field``, the bad word and the valid ones.
     :raises MissingError: when there is no crypto library.
     """
@@ -205,15 +233,16 @@ def _ike_proposal(text: str, field: str, from_profile: bool) -> IkeProposal:
     ke = _usable(found[Kind.KE], text, field, from_profile)
     _need(encr, text, field, "an encryption algorithm", _IKE_ENCR)
     _need(ke, text, field, "a key exchange method", names(Kind.KE))
+    more = _more(found, text, field, from_profile)
     hashes, functions = found[Kind.INTEG], found[Kind.PRF]
     if not _all_aead(encr, text, field):
         _need(hashes, text, field, "an integrity algorithm", names(Kind.INTEG))
-        return IkeProposal(encr, hashes, functions or _as_prf(hashes), ke)
+        return IkeProposal(encr, hashes, functions or _as_prf(hashes), ke, more)
     if hashes and functions:
         problem = f"an AEAD takes no integrity algorithm, so {hashes[0]} beside prf{functions[0]} has no meaning"
         raise InputError(field, text, problem, "name only the PRF")
     _need(hashes or functions, text, field, "a PRF", _PRF_WORDS)
-    return IkeProposal(encr, (), functions or _as_prf(hashes), ke)
+    return IkeProposal(encr, (), functions or _as_prf(hashes), ke, more)
 
 
 def _esp_proposal(text: str, field: str, from_profile: bool) -> EspProposal:
@@ -228,21 +257,43 @@ def _esp_proposal(text: str, field: str, from_profile: bool) -> EspProposal:
     elif integ:
         raise InputError(field, text, f"an AEAD takes no integrity algorithm such as {integ[0]}", "leave it out")
     esn = found[Kind.ESN] or _sort_words(_ESN, field, (), ESP_WORDS)[Kind.ESN]
-    return EspProposal(encr, integ, ke, esn)
+    return EspProposal(encr, integ, ke, esn, more=_more(found, text, field, from_profile))
+
+
+def _more(found: Mapping[Kind, Rows], text: str, field: str, from_profile: bool) -> tuple[Rows, ...]:
+    """The methods of additional key exchanges."""
+    known = set(found[Kind.KE])
+    more: list[Rows] = []
+    for kind, before in zip(ADDITIONAL, (Kind.KE, *ADDITIONAL), strict=False):
+        if not found[kind]:
+            continue
+        row = found[kind][0]
+        if not found[before]:
+            lacking = "a key exchange" if before == Kind.KE else word_of(before, row)
+            problem = f"{word_of(kind, row)} is one more key exchange, but there is none before it"
+            raise InputError(field, text, problem, f"add {lacking}")
+        twice = known.intersection(found[kind])
+        if twice:
+            problem = f"{min(map(str, twice))} is named for two of the key exchanges"
+            raise InputError(field, text, problem, "name another method for one of them")
+        known.update(found[kind])
+        more.append(_usable(found[kind], text, field, from_profile))
+    return tuple(more)
 
 
 def _sort_words(text: str, field: str, ciphers: tuple[str, ...], valid: tuple[str, ...]) -> dict[Kind, Rows]:
     """The words of a proposal as rows, by kind; a kind that no word names is empty."""
     found: dict[Kind, list[Algorithm]] = {kind: [] for kind in Kind}
     for word in text.split("-"):
-        if word not in valid:
+        additional = _ADDITIONAL_WORD.fullmatch(word)
+        if (additional[2] if additional else word) not in (names(Kind.KE) if additional else valid):
             problem = f"{word!r} is no algorithm"
-            raise InputError(
-                field, text, problem, f"use the words {', '.join(valid)}, or a profile: {', '.join(PROFILES)}"
-            )
-        row = _row_of(word)
-        if row not in found[row.kind]:
-            found[row.kind].append(row)
+            words = f"{', '.join(valid)}, ke1_… to ke7_… for additional key exchanges"
+            raise InputError(field, text, problem, f"use the words {words}, or a profile: {', '.join(PROFILES)}")
+        row = _row_of(additional[2] if additional else word)
+        kind = ADDITIONAL[int(additional[1]) - 1] if additional else row.kind
+        if row not in found[kind]:
+            found[kind].append(row)
     return {kind: tuple(rows) for kind, rows in found.items()}
 
 

@@ -25,13 +25,24 @@ from .primitive import Primitive
 
 
 class Kind(IntEnum):
-    """Transform types (RFC 7296 section 3.3.2; RFC 9370 renamed type 4)."""
+    """Transform types (RFC 7296 section 3.3.2; RFC 9370 renamed type 4 and added those of additional key exchanges)."""
 
     ENCR = 1
     PRF = 2
     INTEG = 3
     KE = 4
     ESN = 5
+    ADDKE1 = 6
+    ADDKE2 = 7
+    ADDKE3 = 8
+    ADDKE4 = 9
+    ADDKE5 = 10
+    ADDKE6 = 11
+    ADDKE7 = 12
+
+
+# Of these types, too, the rows are those of KE: one method more each, in this order.
+ADDITIONAL = tuple(kind for kind in Kind if kind >= Kind.ADDKE1)
 
 
 class Status(Enum):
@@ -256,6 +267,8 @@ def by_name(kind: Kind, name: str) -> Algorithm | None:
 
 def by_transform(kind: int, transform_id: int, key_length: int | None = None) -> Algorithm | None:
     """The row of a transform on the wire, or None; ``key_length`` in bits, None when the attribute is absent."""
+    if kind >= Kind.ADDKE1:
+        kind = Kind.KE if kind in ADDITIONAL else kind
     return _BY_TRANSFORM.get((kind, transform_id, key_length))
 
 

@@ -91,6 +91,7 @@ LIMITS = Codec(
 )
 ENCR, PRF, INTEG = row_of(Transform.ENCR), row_of(Transform.PRF), row_of(Transform.INTEG)
 KE, ESN = row_of(Transform.KE), row_of(Transform.ESN)
+MORE = tuple_of(tuple_of(KE))
 
 
 class Shape:
@@ -146,11 +147,19 @@ def shape_codec(shape: Shape) -> Codec:
 
 
 IKE_PROPOSAL = Shape(
-    IkeProposal, {"encr": tuple_of(ENCR), "integ": tuple_of(INTEG), "prf": tuple_of(PRF), "ke": tuple_of(KE)}
+    IkeProposal,
+    {"encr": tuple_of(ENCR), "integ": tuple_of(INTEG), "prf": tuple_of(PRF), "ke": tuple_of(KE), "more": MORE},
 )
 ESP_PROPOSAL = Shape(
     EspProposal,
-    {"encr": tuple_of(ENCR), "integ": tuple_of(INTEG), "ke": tuple_of(KE), "esn": tuple_of(ESN), "protocol": PLAIN},
+    {
+        "encr": tuple_of(ENCR),
+        "integ": tuple_of(INTEG),
+        "ke": tuple_of(KE),
+        "esn": tuple_of(ESN),
+        "protocol": PLAIN,
+        "more": MORE,
+    },
 )
 CONFIG = Shape(
     ChildConfig,

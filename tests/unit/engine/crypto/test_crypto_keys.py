@@ -68,6 +68,20 @@ def test_ike_keys_after_a_rekey(words, hashed, sizes, old):
     assert joined(keys) == expand.derive(seed)
 
 
+def test_keys_after_additional_key_exchanges():
+    """RFC 9370 section 2.2.4: what each of them yields stands behind the nonces, in order."""
+    more = [Secret(b"first"), Secret(b"second")]
+    choice, row, d = ike_choice("aes256gcm16-sha384-x25519"), by_name(Kind.PRF, "sha384"), Secret(b"SK_d" * 12)
+    keys = rederive_ike(row, d, choice, SHARED, NI, NR, SPI_I, SPI_R, more)
+    seed = hmac.new(d.reveal(), SHARED.reveal() + NI + NR + b"firstsecond", hashlib.sha384).digest()
+    length = len(joined(keys))
+    expand = HKDFExpand(algorithm=hashes.SHA384(), length=length, info=NI + NR + SPI_I + SPI_R)
+    assert joined(keys) == expand.derive(seed)
+    child = child_keys(row, d, esp_choice("aes256gcm16"), NI, NR, SHARED, more)
+    info = SHARED.reveal() + NI + NR + b"firstsecond"
+    assert joined(child) == HKDFExpand(algorithm=hashes.SHA384(), length=72, info=info).derive(d.reveal())
+
+
 @pytest.mark.parametrize(
     ("words", "encr", "integ"),
     [

@@ -356,4 +356,69 @@ def test_a_bomb_of_proposals_is_cheap(calls):
 
 
 def test_kinds_are_the_wires_transform_types():
-    assert [int(kind) for kind in Kind] == [ENCR, PRF, INTEG, KE, ESN]
+    assert [int(kind) for kind in Kind] == [ENCR, PRF, INTEG, KE, ESN, *range(FIRST, 13)]
+
+
+# Additional key exchanges (RFC 9370)
+
+
+HYBRID = ike_proposals("aes256gcm16-prfsha384-x25519-ke1_ecp384-ke1_ecp521-ke2_modp2048")
+PLAIN = ike_proposals("aes256gcm16-prfsha384-x25519")
+FIRST, SECOND = 6, 7
+
+
+def test_additional_key_exchanges_are_agreed():
+    (offered,) = offer_ike(HYBRID)
+    assert offered.transforms == (
+        GCM256, SHA384, X25519, Transform(FIRST, 20), Transform(FIRST, 21), Transform(SECOND, 14),
+    )  # fmt: skip
+    choice = choose_ike(HYBRID, [offered])
+    assert [row.name for row in choice.more] == ["ecp384", "modp2048"]
+    assert str(choice) == "aes256gcm16-prfsha384-x25519-ke1_ecp384-ke2_modp2048"
+    assert check_answer_ike(HYBRID, SA((choice.proposal,))) == choice
+
+
+def test_additional_key_exchanges_of_a_child_are_left_out_with_the_first_one():
+    proposals = esp_proposals("aes256gcm16-x25519-ke1_ecp384")
+    (with_all,), (without,) = offer_esp(proposals, SPI, with_ke=True), offer_esp(proposals, SPI, with_ke=False)
+    assert {transform.type for transform in with_all.transforms} == {ENCR, KE, ESN, FIRST}
+    assert {transform.type for transform in without.transforms} == {ENCR, ESN}
+    assert choose_esp(proposals, [without], with_ke=False).more == ()
+    assert [row.name for row in choose_esp(proposals, [with_all]).more] == ["ecp384"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "more", "story"),
+    [
+        (PLAIN, [Transform(FIRST, 20)], "transform type 6 is not supported here"),
+        (HYBRID, [], "additional key exchange 1 differs"),
+        (HYBRID, [Transform(FIRST, 31), Transform(SECOND, 14)], "additional key exchange 1 differs .offered: x25519"),
+        (HYBRID, [Transform(FIRST, 0), Transform(SECOND, 14)], "additional key exchange 1 differs .offered: none"),
+        (HYBRID, [Transform(FIRST, 20), Transform(SECOND, 0)], "additional key exchange 2 differs"),
+    ],
+)
+def test_who_wants_other_key_exchanges_is_refused(ours, more, story):
+    exc = refused(choose_ike, ours, [ike(GCM256, SHA384, X25519, *more)])
+    assert story.replace(".offered", "(offered") in exc.story
+
+
+def test_a_peer_that_can_do_without_is_told_so():
+    """Exactly one transform of each type that is on offer (RFC 9370 section 2.2.1)."""
+    offered = ike(GCM256, SHA384, X25519, Transform(FIRST, 36), Transform(FIRST, 0), Transform(SECOND, 0))
+    choice = choose_ike(PLAIN, [offered])
+    assert choice.more == ()
+    assert choice.proposal.transforms == (GCM256, SHA384, X25519, Transform(FIRST, 0), Transform(SECOND, 0))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [Transform(FIRST, 20)],
+        [Transform(FIRST, 20), Transform(SECOND, 0)],
+        [Transform(FIRST, 20), Transform(FIRST, 21), Transform(SECOND, 14)],
+        [Transform(FIRST, 31), Transform(SECOND, 14)],
+        [Transform(FIRST, 20), Transform(SECOND, 14), Transform(8, 0)],
+    ],
+)
+def test_an_answer_has_all_of_them_as_offered(more):
+    refused(check_answer_ike, HYBRID, SA((ike(GCM256, SHA384, X25519, *more),)))

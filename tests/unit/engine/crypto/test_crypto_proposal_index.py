@@ -22,6 +22,8 @@ WORDS = (
     "aes128-aes256-sha384-sha256-prfsha256-x25519",
     "3des-sha1-modp1024",
     "aes256-sha1-prfsha1-modp2048-modp1536",
+    "aes256gcm16-prfsha384-x25519-ke1_ecp256-ke1_ecp384",
+    "aes256gcm16-prfsha384-x25519-ke1_ecp384-ke2_modp2048",
 )
 PROPOSALS = [ike_proposals(words)[0] for words in WORDS]
 TRANSFORMS = [transform for proposal in PROPOSALS for transform in offer_ike([proposal])[0].transforms]
@@ -32,6 +34,8 @@ STRANGE = [
     Transform(5, 0),
     Transform(77, 1),
     Transform(1, 20, 256, True),
+    Transform(6, 0),
+    Transform(7, 20),
 ]
 
 offers = st.lists(

@@ -217,3 +217,43 @@ def test_what_the_library_lacks(monkeypatch):
     assert "3des" not in legacy_names(ike_proposals("legacy"))
     # ESP's ciphers are the kernel's.
     assert names(esp_proposals("3des-sha1")[0].encr) == ["3des"]
+
+
+@pytest.mark.parametrize("parse", [ike_proposals, esp_proposals])
+def test_additional_key_exchanges(parse):
+    hashed = "prfsha384-" if parse is ike_proposals else ""
+    words = f"aes256gcm16-{hashed}x25519-ke1_ecp384-ke1_ecp521-ke2_modp2048"
+    (proposal,) = parse(words)
+    assert [names(rows) for rows in proposal.more] == [["ecp384", "ecp521"], ["modp2048"]]
+    assert words.split("-") == [word for word in str(proposal).split("-") if word not in ("esn", "noesn")]
+    assert parse(str(proposal)) == (proposal,)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("aes256gcm16-sha384-x25519-ke2_ecp384", "ke2_ecp384 is one more key exchange, but there is none before it"),
+        ("aes256gcm16-sha384-x25519-ke1_x25519", "x25519 is named for two"),
+        ("aes256gcm16-sha384-x25519-ke1_ecp384-ke2_ecp384", "ecp384 is named for two"),
+        ("aes256gcm16-sha384-x25519-ke8_ecp384", "'ke8_ecp384' is no algorithm"),
+        ("aes256gcm16-sha384-x25519-ke1_aes256", "'ke1_aes256' is no algorithm"),
+        ("aes256gcm16-sha384-x25519-ke1_", "'ke1_' is no algorithm"),
+        ("aes256gcm16-sha384-x25519-ke1_mlkem512", "offers no mlkem512"),
+    ],
+)
+def test_mistakes_with_additional_key_exchanges(words, problem):
+    with pytest.raises(InputError, match=problem):
+        ike_proposals(words)
+
+
+def test_an_additional_key_exchange_needs_one_before_it():
+    with pytest.raises(InputError, match="add a key exchange"):
+        esp_proposals("aes256gcm16-ke1_ecp384")
+
+
+def test_what_the_library_lacks_is_named(monkeypatch):
+    row = by_name(Kind.KE, "mlkem768")
+    monkeypatch.setattr(row.primitive, "available", False)
+    monkeypatch.setattr(proposals, "_known", {})
+    with pytest.raises(InputError, match="offers no mlkem768.*install python3-cryptography 48 or newer"):
+        ike_proposals("aes256gcm16-sha384-x25519-ke1_mlkem768")

@@ -14,7 +14,7 @@ from engine.manager import states
 from engine.manager.methods import METHODS
 
 PHASE1 = {
-    "negotiating": [State.START, State.INIT_SENT, State.INIT_ANSWERED, State.AUTH_SENT],
+    "negotiating": [State.START, State.INIT_SENT, State.INIT_ANSWERED, State.INTERMEDIATE, State.AUTH_SENT],
     "active": [State.ESTABLISHED],
     "expired": [State.REKEYED, State.DELETING],
     "dormant": [State.REFUSED, State.GONE],

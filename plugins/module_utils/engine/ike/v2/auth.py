@@ -10,16 +10,15 @@ from functools import lru_cache
 from typing import Any
 
 from ...crypto.auth import Authenticator, Proof, signed_octets
-from ...crypto.negotiation import check_answer_esp, choose_esp, choose_ike, offer_esp
+from ...crypto.negotiation import Choice, check_answer_esp, choose_esp, choose_ike, offer_esp
 from ...crypto.proposals import EspProposal
 from ...errors import CHILD, IKE, IkeError
 from ...identity import Identity
-from ...secret import Secret
 from ...wire.v2.auth import AUTH
 from ...wire.v2.ident import IDi, IDr
 from ...wire.v2.ke import KE
 from ...wire.v2.notify import Notify
-from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.numbers import ExchangeType, NotifyType, notify_name
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
@@ -29,7 +28,6 @@ from . import children, fallback, key_exchange, lifecycle
 from .features import rows
 from .features.feature import Role, Talk
 from .incoming import Incoming
-from .init import notify_name
 from .sa import Child, Handshake, IkeSa, Kind, Request, Task
 from .traffic import Narrowed, check_answer, covers_packet, narrow
 
@@ -52,6 +50,7 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     if connection.remote_id is not None:
         payloads.append(IDr(connection.remote_id))
     octets = signed_octets(sa.choice.prf, handshake.sent, handshake.nonce_r, sa.keys.pi, mine.encode())
+    octets += rows.FEATURES.signed(sa, sa.next_id)
     payloads.append(AUTH(*connection.auth.prove(sa.choice.prf, octets)))
     payloads += rows.FEATURES.offers(Talk(context, sa), Kind.AUTH, Role.INITIATOR)
     if handshake.wanted:
@@ -76,6 +75,7 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
         story = f"the peer is {remote.identity}, not {connection.remote_id}"
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
     octets = signed_octets(sa.choice.prf, handshake.received, handshake.nonce_i, sa.keys.pr, remote.encode())
+    octets += rows.FEATURES.signed(sa, request.message_id)
     _proven(connection, sa, octets, proof, remote.identity)
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
     lifecycle.establish(context, sa)
@@ -108,12 +108,15 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """
     handshake, payloads = sa.handshake, got.payloads
     remote, proof, wish = payloads.one(IDi), payloads.one(AUTH), payloads.one(IDr)
-    connection, authenticator = _authenticate(context, sa, remote, proof, wish.identity if wish else None)
+    besides = rows.FEATURES.signed(sa, got.header.message_id)
+    octets = signed_octets(sa.choice.prf, handshake.received, handshake.nonce_r, sa.keys.pi, remote.encode()) + besides
+    wished = wish.identity if wish else None
+    connection, authenticator = _authenticate(context, sa, octets, remote.identity, proof, wished)
     lifecycle.drop_siblings(context, sa)
     context.registry.admit(sa, connection)
     mine = IDr(connection.local_id)
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
-    octets = signed_octets(sa.choice.prf, handshake.sent, handshake.nonce_i, sa.keys.pr, mine.encode())
+    octets = signed_octets(sa.choice.prf, handshake.sent, handshake.nonce_i, sa.keys.pr, mine.encode()) + besides
     reply: list[Any] = [mine, AUTH(*authenticator.prove(sa.choice.prf, octets))]
     context.half_open.leave(sa.path.remote_address)
     sa.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
@@ -132,11 +135,12 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
 
 
 def _authenticate(
-    context: Context, sa: IkeSa, remote: IDi, proof: AUTH | None, wish: Identity | None
+    context: Context, sa: IkeSa, octets: bytes, peer: Identity, proof: AUTH | None, wish: Identity | None
 ) -> tuple[Connection, Authenticator]:
-    """The tunnel that the peer proves to belong to, and what to prove ourselves with."""
-    handshake, peer = sa.handshake, remote.identity
-    octets = signed_octets(sa.choice.prf, handshake.received, handshake.nonce_r, sa.keys.pi, remote.encode())
+    """The tunnel that the peer proves to belong to, and what to prove ourselves with.
+
+    :param octets: what the peer has signed.
+    """
     failure: IkeError | None = None
     for tried, connection in enumerate(context.connections.for_identities(sa.path, peer, wish)):
         if tried == CANDIDATES:
@@ -193,28 +197,26 @@ def _first_child(context: Context, sa: IkeSa, handshake: Handshake, payloads: Pa
     asked = rows.FEATURES.asked_child(sa, payloads, tsr.selectors, tsi.selectors)
     narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
     choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals, with_ke=False)
-    child = answer_child(context, sa, narrowed, choice, (handshake.nonce_i, handshake.nonce_r), None)
+    spi = reserve(context, sa, narrowed, choice)
+    nonces = (handshake.nonce_i, handshake.nonce_r)
+    child = children.make(context, sa, narrowed, choice, spi, nonces, (), started_exchange=False)
     children.take_up(context, sa, child)
     children.report_up(context, sa, child)
-    return child_payloads(child, choice)
+    return child_payloads(narrowed, choice, spi)
 
 
-def answer_child(
-    context: Context, sa: IkeSa, narrowed: Narrowed, choice: Any, nonces: tuple[bytes, bytes], shared: Secret | None
-) -> Child:
-    """Responder: make the child that the peer asked for."""
+def reserve(context: Context, sa: IkeSa, narrowed: Narrowed, choice: Choice) -> bytes:
+    """Responder: our SPI for the child that the peer asked for, whose own is good."""
     children.check_spi(sa, choice)
-    spi = children.reserve_spi(context, sa, narrowed.config)
-    return children.make(context, sa, narrowed, choice, spi, nonces, shared, started_exchange=False)
+    return children.reserve_spi(context, sa, narrowed.config)
 
 
-def child_payloads(child: Child, choice: Any) -> list[Any]:
+def child_payloads(narrowed: Narrowed, choice: Choice, spi: bytes) -> list[Any]:
     """Responder: the SA, selectors and mode of the child."""
-    proposal = children.answer_proposal(choice, child.sa.spi_in.to_bytes(4, "big"))
     return [
-        *rows.FEATURES.child_offers(child.config),
-        SA((proposal,)),
-        *children.selector_payloads(child.sa.local_selectors, child.sa.remote_selectors, False),
+        *rows.FEATURES.child_offers(narrowed.config),
+        SA((children.answer_proposal(choice, spi),)),
+        *children.selector_payloads(narrowed.local, narrowed.remote, False),
     ]
 
 
@@ -271,7 +273,7 @@ def child_from_answer(
         story = f"the peer chose {asked.mode} mode, {config.name} is defined in {config.mode} mode"
         raise IkeError(0, story, CHILD, reason="mode_refused")
     choice = check_answer_esp(offered, answer, with_ke=task.exchange is not None)
-    shared = key_exchange.finish(task.exchange, choice.ke, payloads.one(KE))
+    secrets = key_exchange.finish(task, choice, payloads.one(KE))
     if choice.spi in task.closed:
         raise IkeError(0, f"the peer has already closed {config.name} again", CHILD, reason="peer_deleted")
     narrowed = Narrowed(config, asked.local, asked.remote)
@@ -279,7 +281,7 @@ def child_from_answer(
     if task.packet is not None and not covers_packet(narrowed, task.packet):
         story = f"the peer made another Child SA of {config.name} than the packet needs"
         raise IkeError(0, story, CHILD, reason="selectors_refused")
-    return children.make(context, sa, narrowed, choice, task.spi, nonces, shared, started_exchange=True)
+    return children.make(context, sa, narrowed, choice, task.spi, nonces, secrets, started_exchange=True)
 
 
 def child_refusal(config: ChildConfig, number: int) -> IkeError:
@@ -289,6 +291,7 @@ def child_refusal(config: ChildConfig, number: int) -> IkeError:
         NotifyType.TS_UNACCEPTABLE: "selectors_refused",
         NotifyType.INVALID_KE_PAYLOAD: "invalid_key_exchange",
         NotifyType.TEMPORARY_FAILURE: "peer_busy",
+        NotifyType.STATE_NOT_FOUND: "peer_busy",  # it has forgotten what was begun, which is to be begun again
     }.get(number, "protocol_error")
     # A peer that found our request malformed has ended the IKE SA with it (section 2.21.3).
     scope = IKE if number == NotifyType.INVALID_SYNTAX else CHILD

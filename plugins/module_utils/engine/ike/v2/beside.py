@@ -16,7 +16,8 @@ from . import initiation, twins
 from .sa import ChildState, IkeSa, Kind, State, Task
 from .tunnel_sas import sas_of
 
-_AFTER_AUTH = 2  # Message ID that a responder expects when the first two exchanges are over
+# Message ID that a responder expects when IKE_SA_INIT and IKE_AUTH are over; each additional key exchange is one more.
+_AFTER_AUTH = 2
 _OVER = (ChildState.REKEYED, ChildState.DELETING, ChildState.GONE)
 _CARRIES = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.ANSWERED)
 
@@ -97,7 +98,7 @@ def proven(sa: IkeSa) -> bool:
 
     Whoever answers IKE_AUTH does not know whether the answer arrives.
     """
-    return sa.initiator or sa.next_id > 0 or sa.expected_id > _AFTER_AUTH or bool(sa.lowest_nonce)
+    return sa.initiator or sa.next_id > 0 or sa.expected_id > _AFTER_AUTH + len(sa.choice.more) or bool(sa.lowest_nonce)
 
 
 def living(sa: IkeSa) -> IkeSa | None:

@@ -31,7 +31,7 @@ from ..connection import ChildConfig
 from ..context import Context
 from . import child_wanted, supersede, twins
 from .features import nat
-from .sa import Child, ChildState, IkeSa, Kind, Task
+from .sa import Child, ChildState, IkeSa, Kind, Making, Task
 from .traffic import Narrowed
 from .tunnel_sas import sas_of
 
@@ -127,18 +127,18 @@ def make(
     choice: Choice,
     spi_in: bytes,
     nonces: tuple[bytes, bytes],
-    shared: Secret | None,
+    secrets: Sequence[Secret],
     started_exchange: bool,
 ) -> Child:
     """Derive the keys and enter the child into the IKE SA; nothing is installed yet.
 
     :param nonces: of the exchange's initiator and responder.
-    :param shared: of the exchange's own key exchange, None without one.
+    :param secrets: of the exchange's own key exchange and of additional ones, empty without one.
     :param started_exchange: whether we sent the request of this exchange: its initiator's keys are ours to send with.
     """
     config = narrowed.config
     spi_out = check_spi(sa, choice)
-    keys = child_keys(sa.choice.prf, sa.keys.d, choice, nonces[0], nonces[1], shared)
+    keys = child_keys(sa.choice.prf, sa.keys.d, choice, *nonces, secrets[0] if secrets else None, secrets[1:])
     initiator, responder = (keys.encr_i, keys.integ_i), (keys.encr_r, keys.integ_r)
     outgoing, incoming = (initiator, responder) if started_exchange else (responder, initiator)
     number = context.registry.number()
@@ -158,6 +158,14 @@ def make(
     adopt(context, sa, child)
     twins.look_later(context, sa, child)
     return child
+
+
+def answer(context: Context, sa: IkeSa, making: Making) -> Child:
+    """The child that the peer asked for."""
+    if making.narrowed is None:
+        raise ValueError("an IKE SA is no child")
+    terms = making.narrowed, making.choice, making.spi, making.nonces, making.secrets
+    return make(context, sa, *terms, started_exchange=False)
 
 
 def _defined(narrowed: Narrowed) -> tuple[tuple[Selector, ...], tuple[Selector, ...]] | None:

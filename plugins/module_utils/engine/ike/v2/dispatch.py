@@ -17,12 +17,12 @@ from ...wire.v2.payloads import Payloads
 from ..actions import Path
 from ..context import Context
 from ..sa import AnySa
-from . import lifecycle, proof, table
+from . import follow_up, lifecycle, proof, table
 from .exchange import last_word, opened, repeats_answer, send_answer, send_request, unprotected
 from .features import rows
 from .features.feature import Role, Talk
 from .incoming import Incoming
-from .sa import AUTHENTICATED, IkeSa, Kind, State, Task
+from .sa import AUTHENTICATED, HALF_OPEN, IkeSa, Kind, State, Task
 
 # What nobody does on an IKE SA that lost a collision.
 WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.REKEY_IKE)
@@ -89,7 +89,7 @@ def new_peer(context: Context, header: Header, datagram: bytes, path: Path) -> N
             unprotected(context, header, path, [Notify(exc.notify, exc.data)])
         return
     if sa is not None:
-        sa.state = row.next
+        _move(sa, State.START, row.next)
         sa.answered_digest = hashlib.sha256(datagram).digest()
 
 
@@ -127,7 +127,8 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
     if before in AUTHENTICATED:
         lifecycle.heard(context, sa, path)
         proof.prove(context, sa)  # it asks the next thing when it has the answer to the one before
-    got = Incoming(header, Payloads(()), whole.datagram, path)
+    got = Incoming(header, Payloads(()), whole.datagram, path, whole.chain)
+    served: Kind | None = None
     try:
         got = got._replace(payloads=Payloads(parse_payloads(whole.first, whole.chain)))
         kind = table.request_kind(header.exchange, got.payloads)
@@ -147,10 +148,13 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
             talk = Talk(context, sa, got.payloads)
             rows.FEATURES.take(talk, kind, Role.RESPONDER)
             answer += rows.FEATURES.offers(talk, kind, Role.RESPONDER)
+        served = kind
     except IkeError as exc:
         answer = _refusal(context, sa, exc)
     if answer is not None:
         send_answer(context, sa, got, answer)
+        if served is not None:
+            rows.FEATURES.sealed(Talk(context, sa, got.payloads), served, Role.RESPONDER, sa.answer[0], answer)
         if sa.state is State.REFUSED:
             lifecycle.keep_answer(context, sa)
 
@@ -171,9 +175,9 @@ def _refuse(sa: IkeSa, header: Header) -> None:
 def _refusal(context: Context, sa: IkeSa, exc: IkeError) -> list[Notify] | None:
     """The answer to a request that could not be served; None: drop it without an answer."""
     context.reject(sa.path, exc.reason, exc.story, sa.connection.name)
-    if not exc.notify or sa.state not in (State.INIT_ANSWERED, *AUTHENTICATED):
+    if not exc.notify or sa.state not in (*HALF_OPEN, *AUTHENTICATED):
         return None
-    if sa.state is State.INIT_ANSWERED:
+    if sa.state in HALF_OPEN:
         # Authentication failed: answer, then only repeat that answer until the half-open time is over, counted so long.
         context.report("ike_failed", sa, reason=exc.reason, story=exc.story)
         sa.state = State.REFUSED
@@ -192,7 +196,8 @@ def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
     if request is None or header.message_id != request.message_id:
         return
     kind = request.task.kind
-    if header.exchange != table.exchange_type(kind):
+    step = Kind.FOLLOW_UP if request.task.answer else kind
+    if header.exchange != table.exchange_type(step):
         return
     if kind is Kind.INIT:
         context.touch(sa)
@@ -207,11 +212,14 @@ def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
     sa.next_id += 1
     lifecycle.heard(context, sa, path)
     try:
-        payloads = Payloads(parse_payloads(whole.first, whole.chain))
+        said = Payloads(parse_payloads(whole.first, whole.chain))
+        payloads = follow_up.step(context, sa, request.task, said)
+        if payloads is None:
+            return
         row = table.answer_row(sa.state, kind, payloads)
         if row is None:
             raise IkeError(NotifyType.INVALID_SYNTAX, f"the answer to {kind.value} lacks what it must have")
-        row.handler(context, sa, Incoming(header, payloads, datagram, path), request)
+        row.handler(context, sa, Incoming(header, payloads, whole.datagram, path, whole.chain), request)
         _move(sa, before, row.next)
         if kind not in OWN_ORDER and row.notify is None:
             rows.FEATURES.take(Talk(context, sa, payloads), kind, Role.INITIATOR)
@@ -254,11 +262,12 @@ def fail(context: Context, sa: IkeSa, task: Task, exc: IkeError) -> None:
 def pump(context: Context, sa: IkeSa) -> None:
     """Begin the next piece of queued work, if nothing is outstanding."""
     while sa.queue and sa.request is None and sa.state is not State.GONE:
-        task = next((t for t in sa.queue if t.not_before <= context.now), None)
+        due = (task for task in sa.queue if task.not_before <= context.now and not follow_up.holds(sa, task))
+        task = next(due, None)
         if task is None:
             return
         sa.queue.remove(task)
-        purpose = table.PURPOSES[task.kind]
+        purpose = table.PURPOSES[Kind.FOLLOW_UP if task.answer else task.kind]
         if sa.state not in purpose.states:
             continue
         try:
@@ -272,6 +281,9 @@ def pump(context: Context, sa: IkeSa) -> None:
         if task.kind not in OWN_ORDER:
             payloads += rows.FEATURES.offers(Talk(context, sa), task.kind, Role.INITIATOR)
         send_request(context, sa, exchange, payloads, task)
+        if sa.request is not None:
+            datagram = sa.request.datagrams[0]
+            rows.FEATURES.sealed(Talk(context, sa), task.kind, Role.INITIATOR, datagram, payloads)
         sa.state = purpose.next or sa.state
 
 

@@ -44,7 +44,7 @@ def offer(sa: IkeSa, task: Task) -> tuple[EspProposal, ...]:
 
 def first_offer(config: ChildConfig) -> tuple[EspProposal, ...]:
     """The proposals of IKE_AUTH, where a child has no key exchange of its own; what differs in that alone once."""
-    return tuple(dict.fromkeys(replace(proposal, ke=()) for proposal in config.proposals))
+    return tuple(dict.fromkeys(proposal.without_ke for proposal in config.proposals))
 
 
 def _offers(sa: IkeSa, proposals: tuple[EspProposal, ...]) -> list[tuple[EspProposal, ...]]:

@@ -13,9 +13,13 @@ from ..actions import Path
 
 
 class Incoming(NamedTuple):
-    """A message of the peer, opened: its header, payloads, octets as received, and the way it came."""
+    """A message of the peer, opened: its header, payloads, octets as received, and the way it came.
+
+    :ivar datagram: the first one, of a message in fragments; ``chain``: the payloads in clear, of a protected one.
+    """
 
     header: Header
     payloads: Payloads
     datagram: bytes
     path: Path
+    chain: bytes = b""

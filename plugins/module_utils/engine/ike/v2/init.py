@@ -10,7 +10,6 @@ from typing import Any
 
 from ...crypto.keys import check_nonces, derive_ike
 from ...crypto.negotiation import Choice, check_answer_ike, choose_ike, offer_ike
-from ...crypto.sealer import Sealer
 from ...errors import IkeError
 from ...wire.header import RESPONSE
 from ...wire.header import SIZE as HEADER_OCTETS
@@ -18,7 +17,7 @@ from ...wire.v2.ke import KE
 from ...wire.v2.message import encode_message
 from ...wire.v2.nonce import Nonce
 from ...wire.v2.notify import Notify
-from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.numbers import ExchangeType, NotifyType, notify_name
 from ...wire.v2.sa import SA
 from ..actions import Path, Send
 from ..connection import Connection
@@ -27,7 +26,7 @@ from .exchange import unprotected
 from .features import rows
 from .features.feature import Place, Role, Talk
 from .incoming import Incoming
-from .initiation import NONCE_OCTETS, handshake_of, restart
+from .initiation import NONCE_OCTETS, handshake_of, install_sealers, restart
 from .sa import Handshake, IkeSa, Kind, Request, State, Task
 
 PAYLOAD_HEAD = 4
@@ -58,6 +57,7 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
         raise IkeError(0, "the responder's SPI is zero")
     choice = _without_spi(check_answer_ike(handshake.offered, got.payloads.one(SA)))
     ke = got.payloads.one(KE)
+    rows.FEATURES.agree(choice, got.payloads)
     if choice.ke is None or ke.group != choice.ke.transform_id or ke.group != handshake.group:
         raise IkeError(0, f"the key exchange is of group {ke.group}, not of the chosen one")
     shared = handshake.exchange.finish(ke.data)
@@ -66,9 +66,9 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     (handshake.sent,), handshake.received = request.datagrams, got.datagram
     _install_keys(sa, choice, shared)
     handshake.exchange = None
-    rows.FEATURES.take(Talk(context, sa, got.payloads), Kind.INIT, Role.INITIATOR)
     sa.next_id = 1
     sa.queue.insert(0, Task(Kind.AUTH))
+    rows.FEATURES.take(Talk(context, sa, got.payloads), Kind.INIT, Role.INITIATOR)
 
 
 def with_group(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
@@ -89,14 +89,6 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
     error = got.payloads.error()
     reason = "no_proposal_chosen" if error.type == NotifyType.NO_PROPOSAL_CHOSEN else "protocol_error"
     raise IkeError(0, f"the peer refused IKE_SA_INIT with {notify_name(error.type)}", reason=reason)
-
-
-def notify_name(number: int) -> str:
-    """The registered name of a notify type, or its number."""
-    try:
-        return NotifyType(number).name
-    except ValueError:
-        return f"notify {number}"
 
 
 def respond(context: Context, got: Incoming) -> IkeSa | None:
@@ -124,18 +116,19 @@ def _demanded(context: Context, got: Incoming, room: int) -> bool:
 
 def _open(context: Context, got: Incoming) -> IkeSa | None:
     """The half-open IKE SA that this request opens; what is cheap to refuse is refused before anything dear is done."""
-    header, payloads, datagram, path = got
+    header, payloads, path = got.header, got.payloads, got.path
     ke, nonce = payloads.need(KE), payloads.need(Nonce)
     connection, choice = _choose(context, payloads.need(SA), path)
     check_nonces(choice, nonce.data)
+    rows.FEATURES.agree(choice, payloads)
     if choice.ke is None or ke.group != choice.ke.transform_id:
         wanted = choice.ke.transform_id if choice.ke else 0
         unprotected(context, header, path, [Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))])
         return None
-    handshake = Handshake(nonce_i=nonce.data, received=datagram)
+    handshake = Handshake(nonce_i=nonce.data, received=got.datagram)
     sa = IkeSa(
         0, connection, False, State.START, path, header.initiator_spi, bytes(8), context.now,
-        handshake=handshake, expected_id=1,
+        handshake=handshake, choice=choice, expected_id=1,
     )  # fmt: skip
     talk = Talk(context, sa, payloads)
     rows.FEATURES.take(talk, Kind.INIT, Role.RESPONDER)
@@ -155,7 +148,7 @@ def _open(context: Context, got: Incoming) -> IkeSa | None:
     sa.answer, sa.answer_to = (handshake.sent,), 0
     context.actions.append(Send(handshake.sent, path))
     sa.expires_at = context.now + context.settings.half_open_lifetime
-    context.registry.open(sa, path, datagram)
+    context.registry.open(sa, path, got.datagram)
     context.half_open.enter(path.remote_address)
     context.touch(sa)
     return sa
@@ -212,11 +205,3 @@ def _install_keys(sa: IkeSa, choice: Choice, shared: Any) -> None:
     keys = derive_ike(choice, shared, handshake.nonce_i, handshake.nonce_r, sa.spi_i, sa.spi_r)
     sa.choice, sa.keys = choice, keys
     install_sealers(sa)
-
-
-def install_sealers(sa: IkeSa) -> None:
-    """Make the two sealers out of the keys; ``seal`` is for what we send."""
-    choice, keys = sa.choice, sa.keys
-    from_initiator = Sealer(choice.encr, choice.integ, keys.ei, keys.ai)
-    from_responder = Sealer(choice.encr, choice.integ, keys.er, keys.ar)
-    sa.seal, sa.open = (from_initiator, from_responder) if sa.initiator else (from_responder, from_initiator)

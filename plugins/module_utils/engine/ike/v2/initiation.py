@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How an IKE SA of ours begins, and begins once more while its first answer is awaited."""
+"""How an IKE SA of ours begins, and begins once more while its first answer is awaited; what any has of its keys."""
 
 from __future__ import annotations
 
+from ...crypto.sealer import Sealer
 from ...errors import IkeError
 from ..actions import Path
 from ..connection import Connection
@@ -47,3 +48,13 @@ def handshake_of(sa: IkeSa) -> Handshake:
     if sa.handshake is None:
         raise ValueError("the handshake of this IKE SA is over")
     return sa.handshake
+
+
+def install_sealers(sa: IkeSa) -> None:
+    """Make the two sealers out of the keys; ``seal`` is for what we send."""
+    choice, keys = sa.choice, sa.keys
+    if choice is None or keys is None:
+        raise ValueError("an IKE SA without keys")
+    from_initiator = Sealer(choice.encr, choice.integ, keys.ei, keys.ai)
+    from_responder = Sealer(choice.encr, choice.integ, keys.er, keys.ar)
+    sa.seal, sa.open = (from_initiator, from_responder) if sa.initiator else (from_responder, from_initiator)

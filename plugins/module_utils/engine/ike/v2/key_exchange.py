@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...crypto.exchange import KeyExchange
-from ...crypto.registry import Algorithm
+from ...crypto.negotiation import Choice
+from ...crypto.registry import Algorithm, KeyExchangeMethod
 from ...errors import CHILD, IkeError
 from ...secret import Secret
 from ...wire.v2.ke import KE
 from ...wire.v2.numbers import NotifyType
 from ..context import Context
 from .initiation import NONCE_OCTETS
-from .sa import Child, IkeSa
+from .sa import Child, IkeSa, Task
 
 
 def guess(
@@ -39,32 +40,46 @@ def guess(
     return rows[0] if rows else None
 
 
-def finish(exchange: KeyExchange | None, chosen: Algorithm | None, ke: KE | None) -> Secret | None:
-    """Initiator: the shared secret of an exchange we started, None when the peer chose a proposal without one.
+def finish(task: Task, choice: Choice, ke: KE | None) -> tuple[Secret, ...]:
+    """Initiator: the shared secrets of an exchange we started, none when the peer chose a proposal without one.
 
-    :param chosen: the group in the proposal that the peer chose, which was ours.
+    :param choice: what the peer chose of ours.
+    :param ke: of the first answer; where additional key exchanges followed on it, all of them are over.
     :raises IkeError: scope child, when the KE payload of the answer does not go with that proposal or the request.
     """
+    if task.secrets:
+        return task.secrets
+    if choice.ke is None and ke is None:
+        return ()
+    return finish_one(task.exchange, choice.ke, ke)
+
+
+def finish_one(exchange: KeyExchange | None, chosen: KeyExchangeMethod | None, ke: KE | None) -> tuple[Secret]:
+    """Initiator: the shared secret of one key exchange.
+
+    :param chosen: its method, as agreed.
+    :raises IkeError: as :func:`finish`.
+    """
     group = chosen.transform_id if chosen is not None else 0
-    if not group and ke is None:
-        return None
     if exchange is None or ke is None or not ke.group == exchange.group == group:
         raise IkeError(0, "the key exchange of the answer is not that of the request", CHILD)
-    return exchange.finish(ke.data)
+    return (exchange.finish(ke.data),)
 
 
-def answer(context: Context, chosen: Algorithm | None, ke: KE | None) -> tuple[bytes, Secret | None, list[Any]]:
+def answer(
+    context: Context, chosen: KeyExchangeMethod | None, ke: KE | None
+) -> tuple[bytes, tuple[Secret, ...], list[Any]]:
     """Responder: our nonce, the shared secret if there is a key exchange, and the KE payload to answer with.
 
     :raises IkeError: INVALID_KE_PAYLOAD with the group we chose, when the peer's is of another one or lacking.
     """
     nonce = context.entropy.octets(NONCE_OCTETS)
     if chosen is None or not chosen.transform_id:
-        return nonce, None, []
+        return nonce, (), []
     if ke is None or ke.group != chosen.transform_id:
         raise IkeError(
             NotifyType.INVALID_KE_PAYLOAD, f"the key exchange has to be of group {chosen.name}", CHILD,
             chosen.transform_id.to_bytes(2, "big"), reason="invalid_key_exchange",
         )  # fmt: skip
     public, shared = context.entropy.answer(chosen.transform_id, ke.data)
-    return nonce, shared, [KE(chosen.transform_id, public)]
+    return nonce, (shared,), [KE(chosen.transform_id, public)]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from ..actions import Path
 from ..context import Context
-from . import beside, children
+from . import beside, children, follow_up
 from .exchange import send
 from .features import nat
-from .sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
+from .sa import AUTHENTICATED, HALF_OPEN, ChildState, IkeSa, Kind, State, Task
 from .tunnel_sas import half_open_of, sas_of
 
 STAYS = (Kind.REKEY_IKE, Kind.DELETE_IKE, Kind.INFORM)  # queued work that is about the old IKE SA itself
@@ -126,7 +126,7 @@ def drop_older(context: Context, sa: IkeSa) -> None:
 def drop_siblings(context: Context, sa: IkeSa) -> None:
     """The initiator goes on with this version of its first message: forget the others."""
     for other in siblings(context, sa):
-        if other.state is State.INIT_ANSWERED:
+        if other.state in HALF_OPEN:
             other.replaced_by = sa
             end(context, other, "replaced", "the initiator goes on with another version of its first message")
 
@@ -199,6 +199,7 @@ def inherit(context: Context, old: IkeSa, new: IkeSa) -> None:
         return
     context.touch(old)
     context.touch(new)
+    follow_up.drop(context, old)
     for child in list(old.children.values()):
         del old.children[child.number]
         children.adopt(context, new, child)
@@ -243,7 +244,7 @@ def end(context: Context, sa: IkeSa, reason: str, story: str, answered: Task | N
         else:
             children.remove(context, sa, child, reason, story)
     _release(context, sa, under_way)
-    if sa.state in (State.INIT_ANSWERED, State.REFUSED):
+    if sa.state in (*HALF_OPEN, State.REFUSED):
         context.half_open.leave(sa.path.remote_address)
     quiet = sa.state is State.REFUSED or sa.replaced_by is not None
     sa.state = State.GONE
@@ -262,5 +263,6 @@ def _release(context: Context, sa: IkeSa, under_way: Task | None) -> None:
         config = task.config or (task.child.config if task.child else None)
         if config is not None and task.kind in (Kind.NEW_CHILD, Kind.REKEY_CHILD):
             children.release_spi(context, sa, config, task.spi)
+    follow_up.drop(context, sa)
     sa.request = None
     sa.queue.clear()

@@ -18,11 +18,11 @@ from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
 from ..context import Context
-from . import auth, children, fallback, key_exchange, twins
+from . import auth, children, fallback, follow_up, key_exchange, twins
 from .features import rows
 from .incoming import Incoming
 from .initiation import MAX_RESTARTS, NONCE_OCTETS
-from .sa import IkeSa, Kind, Request, State, Task
+from .sa import IkeSa, Kind, Making, Request, State, Task
 from .traffic import narrow
 
 
@@ -92,7 +92,7 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
     if retry_with_group(context, sa, got.payloads, task):
         return
     error = got.payloads.error()
-    if error.type == NotifyType.TEMPORARY_FAILURE:
+    if error.type in (NotifyType.TEMPORARY_FAILURE, NotifyType.STATE_NOT_FOUND):
         children.release_spi(context, sa, task.config, task.spi)
         fallback.put_off(context, sa, task)
         return
@@ -123,6 +123,24 @@ def retry_with_group(context: Context, sa: IkeSa, payloads: Payloads, task: Task
 
 def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer asks for one more child."""
+    _check(context, sa)
+    payloads = got.payloads
+    asked = rows.FEATURES.asked_child(sa, payloads, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
+    narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
+    choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
+    nonce = payloads.one(Nonce).data
+    ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
+    spi = auth.reserve(context, sa, narrowed, choice)
+    making = Making(choice, (nonce, ours), spi, secrets, _check_again, _make, narrowed)
+    more = follow_up.proceed(context, sa, making)
+    return [*auth.child_payloads(narrowed, choice, spi), Nonce(ours), *extra, *more]
+
+
+def _check(context: Context, sa: IkeSa) -> None:
+    """Whether the peer may have one more child.
+
+    :raises IkeError: scope child.
+    """
     if being_replaced(sa):
         raise IkeError(NotifyType.TEMPORARY_FAILURE, "the IKE SA is being rekeyed", CHILD, reason="peer_busy")
     children.refuse_in_retired(sa)
@@ -131,17 +149,19 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
         raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="replaced")
     if len(sa.children) >= context.settings.max_children:
         raise IkeError(NotifyType.NO_ADDITIONAL_SAS, "the IKE SA has all the children it may have", CHILD)
-    payloads = got.payloads
-    asked = rows.FEATURES.asked_child(sa, payloads, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
-    narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
-    choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
-    nonce = payloads.one(Nonce).data
-    ours, shared, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
-    child = auth.answer_child(context, sa, narrowed, choice, (nonce, ours), shared)
+
+
+def _check_again(context: Context, sa: IkeSa, making: Making) -> None:
+    _check(context, sa)
+    if making.narrowed is None or making.narrowed.config not in sa.connection.children:
+        raise IkeError(NotifyType.TEMPORARY_FAILURE, "the definition of the child changed", CHILD, reason="replaced")
+
+
+def _make(context: Context, sa: IkeSa, making: Making) -> None:
+    child = children.answer(context, sa, making)
     children.take_up(context, sa, child)
     children.report_up(context, sa, child)
     twins.settle_crossed(sa, child)
-    return [*auth.child_payloads(child, choice), Nonce(ours), *extra]
 
 
 def respond_busy(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:

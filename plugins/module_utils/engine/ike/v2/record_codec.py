@@ -8,12 +8,15 @@ What has no row is in :data:`OWN_WAY` or :data:`NOT_KEPT`, and why.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 from ...child_sa import ChildSa
 from ...crypto.exchange import key_exchange_from
 from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice
+from ...wire.v2.message import encode_payloads, parse_payloads
 from ..actions import Path
 from ..record_codec import (
     CHILD_SA,
@@ -41,6 +44,13 @@ from ..record_codec import (
 )
 from .sa import Child, ChildState, IkeSa, Kind, Refusal, Request, State, Task
 
+
+def _freeze_payloads(payloads: Sequence[Any]) -> tuple[int, str]:
+    """As they were on the wire."""
+    first, chain = encode_payloads(payloads)
+    return first, chain.hex()
+
+
 # One is kept as text, several as a list.
 DATAGRAMS = Codec(
     lambda datagrams: datagrams[0].hex() if len(datagrams) == 1 else [datagram.hex() for datagram in datagrams],
@@ -54,9 +64,20 @@ EXCHANGE = Codec(
     lambda exchange: [exchange.group, exchange.private.reveal().hex()],
     lambda data: key_exchange_from(data[0], bytes.fromhex(data[1])),
 )
+PAYLOADS = Codec(_freeze_payloads, lambda data: parse_payloads(data[0], bytes.fromhex(data[1])))
 CHILD, IKE = Reference("child"), Reference("ike")
 
-CHOICE = Shape(Choice, {"encr": ENCR, "integ": optional(INTEG), "prf": optional(PRF), "ke": optional(KE), "esn": PLAIN})
+CHOICE = Shape(
+    Choice,
+    {
+        "encr": ENCR,
+        "integ": optional(INTEG),
+        "prf": optional(PRF),
+        "ke": optional(KE),
+        "esn": PLAIN,
+        "more": tuple_of(KE),
+    },
+)
 KEYS = Shape(IkeKeys, {field.name: SECRET for field in fields(IkeKeys)})
 CHILD_SHAPE = Shape(
     Child,
@@ -97,6 +118,9 @@ TASK = Shape(
         "times": PLAIN,
         "restarts": PLAIN,
         "packet": optional(SELECTORS),
+        "answer": PAYLOADS,
+        "link": OCTETS,
+        "secrets": tuple_of(SECRET),
     },
 )
 REQUEST = Shape(Request, {"message_id": PLAIN, "datagrams": DATAGRAMS})
@@ -164,6 +188,7 @@ NOT_KEPT: dict[type, dict[str, str]] = {
         "opening": "a late copy of the first message may open an IKE SA that comes to nothing",
         "wake": "the timers are set anew",
         "partials": "the peer sends the whole message again",
+        "making": "the peer is told to begin again when it goes on",
     },
     Child: {"changed": "tells whether its record is still true"},
     ChildSa: {

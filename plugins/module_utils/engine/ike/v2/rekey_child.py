@@ -23,10 +23,10 @@ from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
 from ..context import Context
-from . import auth, child_wanted, children, fallback, key_exchange, new_child, supersede
+from . import auth, child_wanted, children, fallback, follow_up, key_exchange, new_child, supersede
 from .features import rows
 from .incoming import Incoming
-from .sa import Child, ChildState, IkeSa, Kind, Request, Task
+from .sa import Child, ChildState, IkeSa, Kind, Making, Request, Task
 from .traffic import narrow
 
 
@@ -118,11 +118,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     if current is None:
         _refuse_unless_known_to_be_gone(sa)
         return [Notify(NotifyType.CHILD_SA_NOT_FOUND, protocol=rekey.protocol, spi=rekey.spi)]
-    busy = current.state in (ChildState.DELETING, ChildState.REKEYED, ChildState.ANSWERED)
-    if busy or children.has_successor(current) or new_child.being_replaced(sa):
-        story = "the child is being closed or replaced already"
-        raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="peer_busy")
-    children.refuse_in_retired(sa)
+    _check(sa, current)
     asked = rows.FEATURES.asked_child(sa, payloads, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
     narrowed = narrow([supersede.terms(current)], asked.local, asked.remote, asked.mode)
     try:
@@ -131,8 +127,49 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
         fallback.asked_in_vain(context, current)
         raise
     nonce = payloads.one(Nonce).data
-    ours, shared, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
-    successor = auth.answer_child(context, sa, narrowed, choice, (nonce, ours), shared)
+    if current.state is ChildState.REKEYING and (choice.more or _in_steps(sa)):
+        raise _busy()
+    ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
+    spi = auth.reserve(context, sa, narrowed, choice)
+    making = Making(choice, (nonce, ours), spi, secrets, _check_again, _make, narrowed, current)
+    more = follow_up.proceed(context, sa, making)
+    return [*auth.child_payloads(narrowed, choice, spi), Nonce(ours), *extra, *more]
+
+
+def _check(sa: IkeSa, current: Child) -> None:
+    """Whether a child may be rekeyed now.
+
+    :raises IkeError: scope child.
+    """
+    gone = current.state in (ChildState.DELETING, ChildState.REKEYED, ChildState.ANSWERED, ChildState.GONE)
+    if gone or children.has_successor(current) or new_child.being_replaced(sa):
+        raise _busy()
+    children.refuse_in_retired(sa)
+
+
+def _busy() -> IkeError:
+    story = "the child is being closed or replaced already"
+    return IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="peer_busy")
+
+
+def _in_steps(sa: IkeSa) -> bool:
+    """Whether our own rekey may have more than one key exchange."""
+    return sa.request is not None and any(proposal.more for proposal in fallback.offer(sa, sa.request.task))
+
+
+def _check_again(context: Context, sa: IkeSa, making: Making) -> None:
+    current, narrowed = making.child, making.narrowed
+    if current is None or narrowed is None or current.state is ChildState.REKEYING:
+        raise _busy()
+    _check(sa, current)
+    if supersede.terms(current) != narrowed.config:
+        raise IkeError(NotifyType.TEMPORARY_FAILURE, "the definition of the child changed", CHILD, reason="replaced")
+
+
+def _make(context: Context, sa: IkeSa, making: Making) -> None:
+    current, successor = making.child, children.answer(context, sa, making)
+    if current is None:
+        raise ValueError("a rekey of nothing")
     successor.state = ChildState.ANSWERED
     supersede.follow(successor, current)
     context.actions.append(InstallInbound(successor.sa))
@@ -141,7 +178,6 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
         sa.request.task.theirs = successor
     else:
         _settle(context, sa, current, successor)
-    return [*auth.child_payloads(successor, choice), Nonce(ours), *extra]
 
 
 def _refuse_unless_known_to_be_gone(sa: IkeSa) -> None:

@@ -10,6 +10,7 @@ with *current* until the verdict, then move to the winner.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...crypto.keys import rederive_ike
@@ -18,14 +19,13 @@ from ...errors import CHILD, IKE, IkeError
 from ...secret import Secret
 from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
-from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.numbers import ExchangeType, NotifyType, notify_name
 from ...wire.v2.sa import SA
 from ..context import Context
-from . import children, fallback, key_exchange, lifecycle, new_child
+from . import children, fallback, follow_up, key_exchange, lifecycle, new_child
 from .incoming import Incoming
-from .init import install_sealers, notify_name
-from .initiation import NONCE_OCTETS
-from .sa import IkeSa, Kind, Request, State, Task
+from .initiation import NONCE_OCTETS, install_sealers
+from .sa import IkeSa, Kind, Making, Request, State, Task
 
 CHILD_WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD)
 
@@ -48,12 +48,12 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     try:
         choice = check_answer_ike(task.offered, payloads.one(SA))
         _check_spi(choice)
-        shared = key_exchange.finish(task.exchange, choice.ke, payloads.one(KE))
+        secrets = key_exchange.finish(task, choice, payloads.one(KE))
     except IkeError as exc:
         # For the peer the children have moved to an IKE SA that we cannot have.
         raise IkeError(NotifyType.INVALID_SYNTAX, exc.story, IKE, reason=exc.reason) from exc
     nonces = (task.nonce, payloads.one(Nonce).data)
-    mine = _successor(context, sa, True, choice, shared, nonces, (task.spi, choice.spi))
+    mine = _successor(context, sa, True, choice, secrets, nonces, (task.spi, choice.spi))
     theirs = _theirs(task)
     if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
         mine.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
@@ -86,6 +86,7 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
     story = f"the peer refused to rekey the IKE SA with {notify_name(error.type)}"
     reason = {
         NotifyType.TEMPORARY_FAILURE: "peer_busy",
+        NotifyType.STATE_NOT_FOUND: "peer_busy",
         NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
     }.get(error.type, "protocol_error")
     raise IkeError(0, story, IKE if error.type == NotifyType.INVALID_SYNTAX else CHILD, reason=reason)
@@ -102,21 +103,46 @@ def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> 
 
 def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer rekeys the IKE SA."""
-    own = sa.request.task if sa.request else None
-    if own is not None and (own.kind in CHILD_WORK or own.their_sa is not None):
-        raise IkeError(NotifyType.TEMPORARY_FAILURE, "a child is being negotiated", CHILD, reason="peer_busy")
+    own = _check(sa)
     payloads = got.payloads
     choice = choose_ike(sa.connection.proposals, payloads.one(SA).proposals)
     _check_spi(choice)
+    if own is not None and (choice.more or any(proposal.more for proposal in own.offered)):
+        raise _busy()
     nonce = payloads.one(Nonce).data
-    ours, shared, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
+    ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
     spi = context.entropy.octets(8)
-    theirs = _successor(context, sa, False, choice, shared, (nonce, ours), (choice.spi, spi))
-    if own is not None and own.kind is Kind.REKEY_IKE:
+    more = follow_up.proceed(context, sa, Making(choice, (nonce, ours), spi, secrets, _check_again, _make))
+    return [SA((children.answer_proposal(choice, spi),)), Nonce(ours), *extra, *more]
+
+
+def _check(sa: IkeSa) -> Task | None:
+    """Our own rekey of the IKE SA, if there is one.
+
+    :raises IkeError: scope child, where something else of ours does not go together with the peer's.
+    """
+    own = sa.request.task if sa.request is not None else None
+    if own is not None and (own.kind in CHILD_WORK or own.their_sa is not None):
+        raise _busy()
+    return own if own is not None and own.kind is Kind.REKEY_IKE else None
+
+
+def _busy() -> IkeError:
+    return IkeError(NotifyType.TEMPORARY_FAILURE, "a child is being negotiated", CHILD, reason="peer_busy")
+
+
+def _check_again(context: Context, sa: IkeSa, making: Making) -> None:
+    if _check(sa) is not None:
+        raise _busy()
+
+
+def _make(context: Context, sa: IkeSa, making: Making) -> None:
+    own, choice = _check(sa), making.choice
+    theirs = _successor(context, sa, False, choice, making.secrets, making.nonces, (choice.spi, making.spi))
+    if own is not None:
         own.their_sa, theirs.claims = theirs, sa
     else:
         lifecycle.inherit(context, sa, theirs)
-    return [SA((children.answer_proposal(choice, spi),)), Nonce(ours), *extra]
 
 
 def _check_spi(choice: Choice) -> None:
@@ -129,7 +155,7 @@ def _successor(
     old: IkeSa,
     initiator: bool,
     choice: Choice,
-    shared: Secret | None,
+    secrets: Sequence[Secret],
     nonces: tuple[bytes, bytes],
     spis: tuple[bytes, bytes],
 ) -> IkeSa:
@@ -138,7 +164,7 @@ def _successor(
         choice=choice, local_id=old.local_id, remote_id=old.remote_id, nat=old.nat,
         slots=old.slots, lowest_nonce=min(nonces),
     )  # fmt: skip
-    new.keys = rederive_ike(old.choice.prf, old.keys.d, choice, shared, *nonces, *spis)
+    new.keys = rederive_ike(old.choice.prf, old.keys.d, choice, secrets[0], *nonces, *spis, secrets[1:])
     install_sealers(new)
     context.registry.add(new)
     lifecycle.start_clocks(context, new)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from enum import Enum
 from types import MappingProxyType
@@ -16,13 +16,17 @@ from ...crypto.exchange import KeyExchange
 from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice
 from ...crypto.proposals import IkeProposal
+from ...crypto.registry import KeyExchangeMethod
 from ...crypto.sealer import Sealer
 from ...identity import Identity
 from ...newer_python import dataclass
+from ...secret import Secret
 from ...selector import Selector
 from ..actions import Path
 from ..connection import ChildConfig, Connection
+from ..context import Context
 from ..views import Refusal
+from .traffic import Narrowed
 
 NO_SLOTS: Mapping[str, Any] = MappingProxyType({})
 
@@ -33,6 +37,7 @@ class State(Enum):
     START = "start"  # nothing sent or received yet
     INIT_SENT = "init_sent"  # initiator: IKE_SA_INIT is out
     INIT_ANSWERED = "init_answered"  # responder: keys exist, the peer is not authenticated
+    INTERMEDIATE = "intermediate"  # responder: likewise, and more key exchanges come first
     AUTH_SENT = "auth_sent"  # initiator: IKE_AUTH is out
     ESTABLISHED = "established"
     REKEYED = "rekeyed"  # another IKE SA took over, waits for its Delete
@@ -52,6 +57,8 @@ class ChildState(Enum):
     GONE = "gone"
 
 
+# What strangers may bring about.
+HALF_OPEN = (State.INIT_ANSWERED, State.INTERMEDIATE)
 # Where both ends know each other: requests are answered, and what they do lasts.
 AUTHENTICATED = (State.ESTABLISHED, State.REKEYED, State.DELETING)
 
@@ -60,6 +67,7 @@ class Kind(Enum):
     """What a request is for; finer than exchange types, which carry several purposes."""
 
     INIT = "IKE_SA_INIT"
+    INTERMEDIATE = "IKE_INTERMEDIATE"
     AUTH = "IKE_AUTH"
     NEW_CHILD = "CREATE_CHILD_SA (new child)"
     REKEY_CHILD = "CREATE_CHILD_SA (rekey child)"
@@ -67,6 +75,7 @@ class Kind(Enum):
     DELETE_CHILD = "INFORMATIONAL (delete child)"
     DELETE_IKE = "INFORMATIONAL (delete IKE SA)"
     INFORM = "INFORMATIONAL"
+    FOLLOW_UP = "IKE_FOLLOWUP_KE"
 
 
 @dataclass(slots=True, eq=False)
@@ -117,6 +126,8 @@ class Task:
     :ivar rung: which of the offers for a child it makes (``fallback.py``); ``times``: how often it was put off.
     :ivar packet: (local, remote) of the packet that a further child is for, where there is one that does not take it.
     :ivar closed: SPIs that the peer closed while this was out: its answer may have been about one of them.
+    :ivar answer: payloads of the answer that additional key exchanges follow on (``follow_up.py``), ``link`` what the
+        next one has to name, and ``secrets`` of those that are over.
 
     The optional parts are what the handler of the answer needs.
 
@@ -142,6 +153,37 @@ class Task:
     times: int = 0
     restarts: int = 0
     packet: tuple[Selector, Selector] | None = None
+    answer: tuple[Any, ...] = ()
+    link: bytes = b""
+    secrets: tuple[Secret, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Making:
+    """What the peer asked for, and which key exchanges are over; it is made when none is left.
+
+    :ivar nonces: the peer's and ours; ``spi``: ours of what is to be made.
+    :ivar secrets: of the key exchanges that are over, the first one included.
+    :ivar check: raises IkeError where it is not to be made any more; ``make`` makes it.
+    :ivar narrowed: the child, None for an IKE SA; ``child``: the one that it takes over from.
+    :ivar link: by which the peer names it; ``expires``: when it is given up.
+    """
+
+    choice: Choice
+    nonces: tuple[bytes, bytes]
+    spi: bytes
+    secrets: tuple[Secret, ...]
+    check: Callable[[Context, IkeSa, Making], None]
+    make: Callable[[Context, IkeSa, Making], None]
+    narrowed: Narrowed | None = None
+    child: Child | None = None
+    link: bytes = b""
+    expires: float = 0.0
+
+    @property
+    def left(self) -> tuple[KeyExchangeMethod, ...]:
+        """The methods still to come."""
+        return self.choice.more[max(0, len(self.secrets) - 1) :]
 
 
 @dataclass(slots=True, eq=False)
@@ -223,6 +265,7 @@ class IkeSa:
     :ivar settle_at: when to look whether another IKE SA of the tunnel is one too many, 0 for never.
     :ivar superseded: its definition has changed since in what an IKE SA cannot change; see supersede.py.
     :ivar partials: what has come in fragments of the peer's request (False) and of its answer (True) so far.
+    :ivar making: what the peer asked for and goes on with.
     :ivar wake: when its next deadline is due, as entered in the timer heap.
     """
 
@@ -267,6 +310,7 @@ class IkeSa:
     superseded: bool = False
     slots: Mapping[str, Any] = field(default_factory=lambda: NO_SLOTS)
     partials: dict[bool, Partial] = field(default_factory=dict)
+    making: Making | None = None
 
     @property
     def local_spi(self) -> bytes:

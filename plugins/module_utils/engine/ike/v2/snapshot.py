@@ -27,7 +27,7 @@ from ..record_codec import Links, Unreadable
 from ..records import RecordKey, Records
 from ..version import Thawed
 from .features import rows
-from .init import install_sealers
+from .initiation import install_sealers
 from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, TASK, WINDOW
 from .sa import Child, ChildState, IkeSa, State
 

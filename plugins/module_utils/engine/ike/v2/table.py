@@ -22,8 +22,8 @@ from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
-from . import auth, inform, init, new_child, rekey_child, rekey_ike
-from .features import cookies
+from . import auth, follow_up, inform, init, new_child, rekey_child, rekey_ike
+from .features import cookies, intermediate
 from .sa import Kind, State
 
 ERRORS = -1  # stands for every notify type below 16384
@@ -68,6 +68,14 @@ NEW = (SA, Nonce, TSi, TSr)  # what makes a child
 
 REQUESTS = (
     Request(S.START, K.INIT, (SA, KE, Nonce), init.respond, S.INIT_ANSWERED, "the peer asks for an IKE SA"),
+    Request(
+        S.INTERMEDIATE,
+        K.INTERMEDIATE,
+        (KE,),
+        intermediate.respond,
+        S.INTERMEDIATE,
+        "one more key exchange; after the last one it is as without them",
+    ),
     Request(S.INIT_ANSWERED, K.AUTH, (IDi,), auth.respond, S.ESTABLISHED, "the peer proves who it is"),
     Request(S.ESTABLISHED, K.NEW_CHILD, NEW, new_child.respond, S.ESTABLISHED, "the peer wants a child"),
     Request(S.ESTABLISHED, K.REKEY_CHILD, NEW, rekey_child.respond, S.ESTABLISHED, "the peer rekeys a child"),
@@ -77,15 +85,18 @@ REQUESTS = (
     Request(S.ESTABLISHED, K.DELETE_CHILD, (Delete,), inform.respond_close, S.ESTABLISHED, "the peer closes a child"),
     Request(S.ESTABLISHED, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "the peer closes the IKE SA"),
     Request(S.ESTABLISHED, K.INFORM, (), inform.respond, S.ESTABLISHED, "the peer checks whether we live"),
+    Request(S.ESTABLISHED, K.FOLLOW_UP, (KE,), follow_up.respond, S.ESTABLISHED, "the peer's next key exchange"),
     Request(S.REKEYED, K.NEW_CHILD, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
     Request(S.REKEYED, K.REKEY_CHILD, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
     Request(S.REKEYED, K.REKEY_IKE, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
+    Request(S.REKEYED, K.FOLLOW_UP, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
     Request(S.REKEYED, K.DELETE_CHILD, (Delete,), inform.respond_close, S.REKEYED, "nothing left to close here"),
     Request(S.REKEYED, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "the peer closes the replaced one"),
     Request(S.REKEYED, K.INFORM, (), inform.respond, S.REKEYED, "the peer checks whether we live"),
     Request(S.DELETING, K.NEW_CHILD, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
     Request(S.DELETING, K.REKEY_CHILD, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
     Request(S.DELETING, K.REKEY_IKE, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
+    Request(S.DELETING, K.FOLLOW_UP, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
     Request(S.DELETING, K.DELETE_CHILD, (Delete,), inform.respond_close, S.DELETING, "both close at once"),
     Request(S.DELETING, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "both close at once"),
     Request(S.DELETING, K.INFORM, (), inform.respond, S.DELETING, "the peer checks whether we live"),
@@ -98,6 +109,8 @@ ANSWERS = (
     Answer(S.INIT_SENT, K.INIT, INVALID_KE, (), init.with_group, S.INIT_SENT, "the peer wants another group"),
     Answer(S.INIT_SENT, K.INIT, ERRORS, (), init.refused, S.INIT_SENT, "the peer refuses; noted, not believed yet"),
     Answer(S.INIT_SENT, K.INIT, None, (SA, KE, Nonce), init.answered, S.INIT_SENT, "keys are agreed"),
+    Answer(S.INIT_SENT, K.INTERMEDIATE, ERRORS, (), intermediate.refused, S.GONE, "the peer refuses us"),
+    Answer(S.INIT_SENT, K.INTERMEDIATE, None, (KE,), intermediate.answered, S.INIT_SENT, "one more key exchange"),
     Answer(S.AUTH_SENT, K.AUTH, None, (IDr, AUTH), auth.answered, S.ESTABLISHED, "the peer proves who it is"),
     Answer(S.AUTH_SENT, K.AUTH, ERRORS, (), auth.refused, S.GONE, "the peer refuses us"),
     Answer(S.ESTABLISHED, K.NEW_CHILD, ERRORS, (), new_child.refused, S.ESTABLISHED, "the peer refuses the child"),
@@ -118,10 +131,12 @@ PURPOSES = {
     row.kind: row
     for row in (
         Purpose(K.INIT, (S.START, S.INIT_SENT), init.begin, None, S.INIT_SENT, "ask for an IKE SA"),
+        Purpose(K.INTERMEDIATE, (S.INIT_SENT,), intermediate.begin, None, S.INIT_SENT, "one more key exchange"),
         Purpose(K.AUTH, (S.INIT_SENT,), auth.begin, None, S.AUTH_SENT, "prove who we are"),
         Purpose(K.NEW_CHILD, (S.ESTABLISHED,), new_child.begin, new_child.failed, None, "ask for a child"),
         Purpose(K.REKEY_CHILD, (S.ESTABLISHED,), rekey_child.begin, rekey_child.failed, None, "rekey a child"),
         Purpose(K.REKEY_IKE, (S.ESTABLISHED,), rekey_ike.begin, rekey_ike.failed, None, "rekey the IKE SA"),
+        Purpose(K.FOLLOW_UP, (S.ESTABLISHED,), follow_up.begin, None, None, "go on with the next key exchange"),
         Purpose(K.DELETE_CHILD, (S.ESTABLISHED,), inform.begin_delete_child, inform.failed, None, "close a child"),
         Purpose(K.DELETE_IKE, (S.ESTABLISHED, S.REKEYED), inform.begin_delete_ike, None, S.DELETING, "close it"),
         Purpose(K.INFORM, (S.ESTABLISHED,), inform.begin_liveness, inform.failed, None, "does the peer live?"),
@@ -133,7 +148,12 @@ _ANSWERS: dict[tuple[State, Kind], list[Answer]] = {}
 for _row in ANSWERS:
     _ANSWERS.setdefault((_row.state, _row.kind), []).append(_row)
 
-_BY_EXCHANGE = {ExchangeType.IKE_SA_INIT: K.INIT, ExchangeType.IKE_AUTH: K.AUTH}
+_BY_EXCHANGE = {
+    ExchangeType.IKE_SA_INIT: K.INIT,
+    ExchangeType.IKE_INTERMEDIATE: K.INTERMEDIATE,
+    ExchangeType.IKE_AUTH: K.AUTH,
+    ExchangeType.IKE_FOLLOWUP_KE: K.FOLLOW_UP,
+}
 
 
 def request_kind(exchange: int, payloads: Payloads) -> Kind | None:

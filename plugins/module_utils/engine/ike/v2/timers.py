@@ -9,15 +9,17 @@ from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
 from ..context import Context
 from ..timers import NEVER
-from . import beside, children, lifecycle, proof, twins
+from . import beside, children, follow_up, lifecycle, proof, twins
 from .exchange import last_word, retransmit
 from .features import fragmentation, nat
-from .sa import Child, ChildState, IkeSa, Kind, State, Task
+from .sa import HALF_OPEN, Child, ChildState, IkeSa, Kind, State, Task
 
 
 def deadline(context: Context, sa: IkeSa) -> float:
     """When this IKE SA has to be looked at next; infinity for never."""
-    due = [sa.request.deadline] if sa.request else [task.not_before for task in sa.queue]
+    due = [sa.request.deadline] if sa.request else _queued(sa)
+    if sa.making is not None:
+        due.append(sa.making.expires)
     if sa.partials:
         due.append(fragmentation.expires(sa))
     if _ends_by_itself(sa):
@@ -32,6 +34,10 @@ def deadline(context: Context, sa: IkeSa) -> float:
             due.append(sa.last_heard + _delay(context, sa))
         due.append(_first_of_children(sa))
     return min(due, default=NEVER)
+
+
+def _queued(sa: IkeSa) -> list[float]:
+    return [task.not_before for task in sa.queue if not follow_up.holds(sa, task)]
 
 
 def _first_of_children(sa: IkeSa) -> float:
@@ -53,6 +59,8 @@ def wake(context: Context, sa: IkeSa) -> None:
     context.touch(sa)
     if sa.partials:
         fragmentation.drop_expired(sa, now)
+    if sa.making is not None and now >= sa.making.expires:
+        follow_up.drop(context, sa)
     if _ends_by_itself(sa) and now >= sa.expires_at:
         _expire(context, sa)
         return
@@ -129,7 +137,7 @@ def _opening_ends(context: Context, sa: IkeSa) -> float:
 
 
 def _expire(context: Context, sa: IkeSa) -> None:
-    if sa.state is State.INIT_ANSWERED:
+    if sa.state in HALF_OPEN:
         sa.replaced_by = next(iter(lifecycle.siblings(context, sa)), None)
         address, port = sa.path.remote_address, sa.path.remote_port
         story = f"{address}/{port} asked for an IKE SA but did not go on to IKE_AUTH; does UDP {port} and 4500 pass?"
@@ -163,7 +171,7 @@ def _give_up(context: Context, sa: IkeSa) -> None:
     """No answer to all the retransmissions: the peer is gone, and the IKE SA with it (section 2.4)."""
     tries, kind = sa.request.tries, sa.request.task.kind
     story = f"{sa.path.remote_address}/{sa.path.remote_port} did not answer {kind.value} sent {tries} times"
-    reason = "no_answer" if kind in (Kind.INIT, Kind.AUTH) else "peer_unreachable"
+    reason = "no_answer" if kind in (Kind.INIT, Kind.INTERMEDIATE, Kind.AUTH) else "peer_unreachable"
     if kind is Kind.INIT:
         if sa.handshake is not None and sa.handshake.setback is not None:
             reason, story = sa.handshake.setback

@@ -14,6 +14,7 @@ STAGES = {
     State.START: Stage.OPENING,
     State.INIT_SENT: Stage.OPENING,
     State.INIT_ANSWERED: Stage.OPENING,
+    State.INTERMEDIATE: Stage.OPENING,
     State.AUTH_SENT: Stage.OPENING,
     State.ESTABLISHED: Stage.ESTABLISHED,
     State.REKEYED: Stage.ENDING,
@@ -61,8 +62,8 @@ def _algorithms(sa: IkeSa) -> tuple[str, str, str, str]:
     choice = sa.choice
     if choice is None:
         return _NOTHING
-    encr, integ, prf, ke = [row.name if row else "" for row in (choice.encr, choice.integ, choice.prf, choice.ke)]
-    return encr, integ, prf, ke
+    encr, integ, prf = [row.name if row else "" for row in (choice.encr, choice.integ, choice.prf)]
+    return encr, integ, prf, choice.key_exchanges
 
 
 def _coming(sa: IkeSa) -> Iterator[str]:

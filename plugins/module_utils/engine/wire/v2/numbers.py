@@ -279,3 +279,11 @@ class NotifyType(IntEnum):
     SA_RESOURCE_INFO = 16444
     USE_PPK_INT = 16445
     PPK_IDENTITY_KEY = 16446
+
+
+def notify_name(number: int) -> str:
+    """The registered name of a notify type, or its number."""
+    try:
+        return NotifyType(number).name
+    except ValueError:
+        return f"notify {number}"

@@ -14,7 +14,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from ....crypto.negotiation import Choice
 from ....selector import Selector
+from ....wire.v2.message import encode_payloads
 from ....wire.v2.payloads import Payloads
 from ...connection import ChildConfig
 from ...context import Context
@@ -85,11 +87,21 @@ def ignores(_talk: Talk) -> None:
     """Of a feature that only speaks."""
 
 
+class Sent(NamedTuple):
+    """A message of ours as it went out.
+
+    :ivar datagram: all of it, or its first fragment; ``chain``: its payloads in clear.
+    """
+
+    datagram: bytes
+    chain: bytes
+
+
 class Part(NamedTuple):
     """A feature's part in the exchanges of one kind, at one end.
 
     :ivar offer: its payloads in our message; a responder takes the request first.
-    :ivar take: what it does about the other end's message.
+    :ivar take: what it does about the other end's message; ``sealed``: about ours, once it is protected.
     """
 
     kind: Kind
@@ -97,6 +109,7 @@ class Part(NamedTuple):
     offer: Callable[[Talk], Sequence[Any]] = says_nothing
     take: Callable[[Talk], None] = ignores
     place: Place = Place.BEHIND
+    sealed: Callable[[Talk, Sent], None] | None = None
 
 
 class Asked(NamedTuple):
@@ -122,12 +135,16 @@ class Feature(NamedTuple):
 
     :ivar demand: what a stranger's first message is answered with, instead of being served, for it has this much room
         for the answer (octets, negative where that is longer): nothing, mostly.
+    :ivar agree: raises IkeError where the choice for a new IKE SA does not go with what the peer said beside it.
+    :ivar signed: octets that both ends sign besides in IKE_AUTH; asked for with its Message ID.
     """
 
     name: str
     parts: tuple[Part, ...] = ()
     child: ChildPart | None = None
     demand: Callable[[Context, Incoming, int], Sequence[Any]] | None = None
+    agree: Callable[[Choice, Payloads], None] | None = None
+    signed: Callable[[IkeSa, int], bytes] | None = None
     slot: Slot[Any] | None = None
 
 
@@ -138,6 +155,8 @@ class Features:
         self.slots = tuple(row.slot for row in rows if row.slot is not None)
         self._children = tuple(row.child for row in rows if row.child is not None)
         self._demands = tuple(row.demand for row in rows if row.demand is not None)
+        self._agree = tuple(row.agree for row in rows if row.agree is not None)
+        self._signed = tuple(row.signed for row in rows if row.signed is not None)
         self._parts: dict[tuple[Kind, Role], list[Part]] = {}
         for row in rows:
             for part in row.parts:
@@ -152,6 +171,24 @@ class Features:
         """Have all of them hear the other end's message."""
         for part in self._parts.get((kind, role), ()):
             part.take(talk)
+
+    def sealed(self, talk: Talk, kind: Kind, role: Role, datagram: bytes, payloads: Sequence[Any]) -> None:
+        """Tell all of them that our message is protected."""
+        for part in self._parts.get((kind, role), ()):
+            if part.sealed is not None:
+                part.sealed(talk, Sent(datagram, encode_payloads(payloads)[1]))
+
+    def agree(self, choice: Choice, said: Payloads) -> None:
+        """Ask all of them about the choice for a new IKE SA.
+
+        :raises IkeError: one of them has something against it.
+        """
+        for agree in self._agree:
+            agree(choice, said)
+
+    def signed(self, sa: IkeSa, message_id: int) -> bytes:
+        """What both ends sign besides in the IKE_AUTH exchange of that Message ID."""
+        return b"".join([signed(sa, message_id) for signed in self._signed])
 
     def demand(self, context: Context, got: Incoming, room: int) -> Sequence[Any]:
         """What a stranger's first message is answered with instead of being served; nothing where it is."""

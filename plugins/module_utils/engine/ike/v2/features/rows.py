@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import childless, cookies, fragmentation, initial_contact, nat, transport
+from . import childless, cookies, fragmentation, initial_contact, intermediate, nat, transport
 from .feature import Features
 
 # In the order in which they speak.
@@ -13,6 +13,7 @@ ROWS = (
     cookies.FEATURE,
     nat.FEATURE,
     fragmentation.FEATURE,
+    intermediate.FEATURE,
     childless.FEATURE,
     initial_contact.FEATURE,
     transport.FEATURE,

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Additional key exchanges of CREATE_CHILD_SA, in IKE_FOLLOWUP_KE (RFC 9370 section 2.2.4), at either end.
+
+What was asked for is made when the last of them is over. Until then the end that asked goes on with the same task,
+whose request is of another exchange; the other end keeps a :class:`.sa.Making`, one for each IKE SA.
+
+While both ends replace the same SA in several steps neither can tell whose is to stay, so the second one is put off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...crypto.negotiation import Choice, check_answer_esp, check_answer_ike
+from ...errors import CHILD, IKE, IkeError
+from ...wire.v2.ke import KE
+from ...wire.v2.notify import Notify
+from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.payloads import Payloads
+from ...wire.v2.sa import SA
+from ..context import Context
+from . import children, fallback, key_exchange
+from .incoming import Incoming
+from .sa import IkeSa, Kind, Making, Task
+
+LIFETIME = 60.0  # seconds for which the peer may take its time
+LINK_OCTETS = 8
+_NUMBER = int(NotifyType.ADDITIONAL_KEY_EXCHANGE)
+_MAKES = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE)
+_MOVES = (*_MAKES, Kind.DELETE_CHILD)  # what does not go together with another IKE SA being made
+
+
+# The end that asked
+
+
+def step(context: Context, sa: IkeSa, task: Task, payloads: Payloads) -> Payloads | None:
+    """An answer to our request for an SA: what it comes to, or None when one more key exchange has been queued.
+
+    :raises IkeError: what the peer sent is not the key exchange that was agreed on.
+    """
+    if task.kind not in _MAKES or payloads.error() is not None:
+        return payloads
+    if task.answer:
+        return _one_more(context, sa, task, payloads)
+    choice = _choice(sa, task, payloads)
+    if choice is None or not choice.more:
+        return payloads
+    task.secrets = key_exchange.finish(task, choice, payloads.one(KE))
+    task.answer = payloads.values
+    _queue(context, sa, task, choice, payloads)
+    return None
+
+
+def _choice(sa: IkeSa, task: Task, payloads: Payloads) -> Choice | None:
+    """What the peer chose; None where it cannot be used, of which whoever handles the answer tells."""
+    answer = payloads.one(SA)
+    try:
+        if answer is None:
+            return None
+        if task.kind is Kind.REKEY_IKE:
+            return check_answer_ike(task.offered, answer)
+        return check_answer_esp(fallback.offer(sa, task), answer, with_ke=task.exchange is not None)
+    except IkeError:
+        return None
+
+
+def _one_more(context: Context, sa: IkeSa, task: Task, payloads: Payloads) -> Payloads | None:
+    first = Payloads(task.answer)
+    choice = _choice(sa, task, first)
+    if choice is None:
+        raise IkeError(0, "what was agreed on is not on offer any more", CHILD)
+    done = len(task.secrets)
+    try:
+        task.secrets += key_exchange.finish_one(task.exchange, choice.more[done - 1], payloads.one(KE))
+    except IkeError as exc:
+        if done == len(choice.more):
+            _undo_at_peer(sa, task, exc)
+        raise
+    if done == len(choice.more):
+        return first
+    _queue(context, sa, task, choice, payloads)
+    return None
+
+
+def _undo_at_peer(sa: IkeSa, task: Task, exc: IkeError) -> None:
+    """With its last answer the peer has made what we cannot have."""
+    if task.kind is Kind.REKEY_IKE:
+        raise IkeError(NotifyType.INVALID_SYNTAX, exc.story, IKE, reason=exc.reason) from exc
+    children.close_at_peer(sa, task)
+
+
+def _queue(context: Context, sa: IkeSa, task: Task, choice: Choice, payloads: Payloads) -> None:
+    """Have the next key exchange begun, before anything else."""
+    link = payloads.notify(_NUMBER)
+    if link is None or not sa.alive:
+        raise IkeError(0, "the peer does not go on with the additional key exchanges that it chose", CHILD)
+    task.link = link.data
+    task.exchange = context.entropy.key_exchange(choice.more[len(task.secrets) - 1].transform_id)
+    sa.queue.insert(0, task)
+
+
+def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+    """The next key exchange of a task that has its first answer."""
+    if task.exchange is None:
+        raise ValueError("a key exchange that nobody began")
+    payloads = [KE(task.exchange.group, task.exchange.public), Notify(_NUMBER, task.link)]
+    return ExchangeType.IKE_FOLLOWUP_KE, payloads
+
+
+# The other end
+
+
+def proceed(context: Context, sa: IkeSa, making: Making) -> Sequence[Notify]:
+    """Make what the peer asked for, if no key exchange lacks; else have it come back for the next one."""
+    if not making.left:
+        making.make(context, sa, making)
+        return ()
+    drop(context, sa)
+    making.link, making.expires = context.entropy.octets(LINK_OCTETS), context.now + LIFETIME
+    sa.making = making
+    context.touch(sa)
+    return [Notify(_NUMBER, making.link)]
+
+
+def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
+    """The peer comes with its next key exchange.
+
+    :raises IkeError: STATE_NOT_FOUND, where it took too long, or somebody else was here when it began.
+    """
+    making, link, ke = sa.making, got.payloads.notify(_NUMBER), got.payloads.need(KE)
+    if making is None or link is None or link.data != making.link:
+        story = "the peer goes on with what it has not begun, or too late"
+        raise IkeError(NotifyType.STATE_NOT_FOUND, story, CHILD, reason="peer_busy")
+    method = making.left[0]
+    try:
+        making.check(context, sa, making)
+        if ke.group != method.transform_id:
+            story = f"the additional key exchange is of method {ke.group}, agreed is {method}"
+            raise IkeError(NotifyType.INVALID_SYNTAX, story)
+        public, secret = context.entropy.answer(method.transform_id, ke.data)
+        making.secrets += (secret,)
+        sa.making = None
+        more = proceed(context, sa, making)
+    except IkeError:
+        sa.making = making
+        drop(context, sa)
+        raise
+    return [KE(method.transform_id, public), *more]
+
+
+def drop(context: Context, sa: IkeSa) -> None:
+    """What the peer did not come back for is not made."""
+    making, sa.making = sa.making, None
+    if making is not None and making.narrowed is not None:
+        children.release_spi(context, sa, making.narrowed.config, making.spi)
+
+
+def holds(sa: IkeSa, task: Task) -> bool:
+    """Whether a task of ours waits for what the peer is about to make."""
+    making = sa.making
+    if making is None:
+        return False
+    if making.narrowed is None:
+        return task.kind in _MOVES
+    return task.kind is Kind.REKEY_CHILD and task.child is making.child
