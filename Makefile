@@ -111,6 +111,7 @@ uml-kernel: setup ## build a guest kernel with what Debian's lacks (minutes, onc
 
 peers: setup
 	@sh $(SETUP)/unpack.sh $(PEERS) requirements/debian-interop.txt
+	@sh $(SETUP)/newer-peers.sh .cache/newer-peers requirements/debian-newer-peers.txt
 
 clean: lab-down ## remove what was set up here (Debian packages stay)
 	@python3 $(SETUP)/sanity.py --clean

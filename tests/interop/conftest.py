@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,27 @@ def charon(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[strongswa
     """strongSwan at the right site; its parameter are further lines of strongswan.conf."""
     options = getattr(request, "param", "")
     with strongswan.running(sites.RIGHT, tmp_path / "strongswan", options) as running:
+        yield running
+        _show_on_failure(request, running.log)
+
+
+@pytest.fixture
+def manager_with_ml_kem(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ours.Manager]:
+    """Our manager at the left site, on the Python that runs the tests: the machine's own library may have no ML-KEM."""
+    pytest.importorskip("cryptography.hazmat.primitives.asymmetric.mlkem", reason="cryptography before 48")
+    with ours.running(sites.LEFT, tmp_path / "ours", sys.executable) as running:
+        yield running
+        _show_on_failure(request, running.log)
+
+
+@pytest.fixture
+def newer_charon(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[strongswan.StrongSwan]:
+    """A newer strongSwan at the right site, which fragments what is larger than a packet of 600 octets."""
+    tree, lacking = strongswan.NEWER, strongswan.NEWER / "lacking"
+    if not (tree / ".stamp").exists():
+        why = lacking.read_text(encoding="utf-8").strip() if lacking.exists() else "make peers gets it"
+        pytest.skip(f"there is no newer strongSwan here: {why}")
+    with strongswan.running(sites.RIGHT, tmp_path / "strongswan", "fragment_size = 600", tree) as running:
         yield running
         _show_on_failure(request, running.log)
 

@@ -42,8 +42,9 @@ def definition(local: Site, remote: Site, secret: str, family: int = 4, **child:
 class Manager:
     """A running manager; made by :func:`running`."""
 
-    def __init__(self, site: Site, folder: Path) -> None:
+    def __init__(self, site: Site, folder: Path, python: str = PYTHON) -> None:
         self.site = site
+        self.python = python
         self.folder = folder
         self.log = folder / "manager.log"
         self.control = folder / "control.sock"
@@ -52,7 +53,7 @@ class Manager:
     def start(self) -> None:
         """Start it, the first time or again."""
         self.control.unlink(missing_ok=True)
-        command = [PYTHON, "-m", "engine", "manager", "--database", str(self.folder / "definitions.sqlite")]
+        command = [self.python, "-m", "engine", "manager", "--database", str(self.folder / "definitions.sqlite")]
         command += ["--runtime-dir", str(self.folder / "run"), "--control", str(self.control)]
         command += ["--log-format", "text", "--log-level", "debug"]
         self._process = self.site.start(command, self.log, ENVIRONMENT)
@@ -87,10 +88,13 @@ class Manager:
 
 
 @contextmanager
-def running(site: Site, folder: Path) -> Iterator[Manager]:
-    """Start the manager at a site and end it afterwards: it must end cleanly and leave no SA behind."""
+def running(site: Site, folder: Path, python: str = PYTHON) -> Iterator[Manager]:
+    """Start the manager at a site and end it afterwards: it must end cleanly and leave no SA behind.
+
+    :param python: the interpreter, with its libraries.
+    """
     folder.mkdir()
-    manager = Manager(site, folder)
+    manager = Manager(site, folder, python)
     manager.start()
     try:
         yield manager

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""strongSwan's IKE daemon at one site, run by hand from Debian's packages."""
+"""strongSwan's IKE daemon at one site, run by hand from Debian's packages: the machine's suite, or a newer one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from pathlib import Path
 from .sites import Site, end, wait_until
 
 DAEMON = "/usr/sbin/charon-systemd"
+SWANCTL = "/usr/sbin/swanctl"
+NEWER = Path(__file__).resolve().parents[2] / ".cache/newer-peers"  # tests/setup/newer-peers.sh
+# Runs a program of a folder that holds all of a system's /usr that it needs.
+WITHIN = 'mount --make-rprivate / && mount --bind "$0/usr" /usr && exec "$@"'
 # What IKEv2 with pre-shared keys needs; the default list costs seconds to load.
 PLUGINS = "nonce openssl random kdf hmac kernel-netlink socket-default vici"
 
@@ -90,10 +94,12 @@ class StrongSwan:
     """The daemon at a site; :func:`running` makes one that runs.
 
     :param options: further lines of strongswan.conf, such as ``send_vendor_id = yes``.
+    :param tree: a folder with another release than the machine's.
     """
 
-    def __init__(self, site: Site, folder: Path, options: str = "") -> None:
+    def __init__(self, site: Site, folder: Path, options: str = "", tree: Path | None = None) -> None:
         self.site = site
+        self._within = ["unshare", "-m", "sh", "-c", WITHIN, str(tree)] if tree is not None else []
         self.folder = folder
         self.socket = f"unix://{folder}/vici"
         self.log = folder / "charon.log"
@@ -106,7 +112,7 @@ class StrongSwan:
         (self.folder / "vici").unlink(missing_ok=True)
         configuration = self.folder / "strongswan.conf"
         environment = {**os.environ, "STRONGSWAN_CONF": str(configuration), "SWANCTL_DIR": str(self.folder)}
-        self._process = self.site.start([DAEMON], self.folder / "output.log", environment)
+        self._process = self.site.start([*self._within, DAEMON], self.folder / "output.log", environment)
         wait_until("strongSwan's control socket", (self.folder / "vici").exists)
 
     def kill(self) -> None:
@@ -121,7 +127,7 @@ class StrongSwan:
 
     def swanctl(self, *words: str) -> str:
         """Run swanctl against this daemon; fails the test when it fails."""
-        return self.site.run("swanctl", *words, "--uri", self.socket)
+        return self.site.run(*self._within, SWANCTL, *words, "--uri", self.socket)
 
     def load(self, peer: Peer) -> None:
         """Load a connection and its secret."""
@@ -131,7 +137,8 @@ class StrongSwan:
 
     def initiate(self) -> subprocess.CompletedProcess[str]:
         """Set the tunnel up from this side; returns what swanctl said and its status."""
-        return self.site.attempt("swanctl", "--initiate", "--child", "net", "--timeout", "20", "--uri", self.socket)
+        words = ["--initiate", "--child", "net", "--timeout", "20", "--uri", self.socket]
+        return self.site.attempt(*self._within, SWANCTL, *words)
 
     def sas(self) -> str:
         """Its IKE SAs and Child SAs, as text."""
@@ -173,9 +180,9 @@ charon-systemd {{
 
 
 @contextmanager
-def running(site: Site, folder: Path, options: str = "") -> Iterator[StrongSwan]:
-    """Start the daemon at a site and end it afterwards; for the options see :class:`StrongSwan`."""
-    daemon = StrongSwan(site, folder, options)
+def running(site: Site, folder: Path, options: str = "", tree: Path | None = None) -> Iterator[StrongSwan]:
+    """Start the daemon at a site and end it afterwards; for options and tree see :class:`StrongSwan`."""
+    daemon = StrongSwan(site, folder, options, tree)
     try:
         daemon.start()
         yield daemon
