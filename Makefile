@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down test unit unit-debian unit-oldest unit-oldest-whole kernel sanity lint molecule interop bench long recorded crash leaks days days-short nightly clean peers interfaces uml-kernel
+.PHONY: help setup demo lab-up lab-down test unit unit-debian unit-oldest unit-oldest-whole kernel sanity lint molecule interop bench long recorded coverage crash leaks days days-short nightly clean peers interfaces uml-kernel
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -87,6 +87,10 @@ long: setup ## tests that take minutes, and twenty rounds of new generated examp
 recorded: setup ## a thousand simulations: the engine returns what it returned before, octet for octet
 	@$(PYTHON) -m tests.recorded compare
 
+# Histories and recorded simulations go where other tests have been, and cost minutes.
+coverage: setup ## how much of the engine its unit tests reach: a list, pages in build/coverage, and a floor
+	@sh $(SETUP)/coverage.sh tests/unit/engine $(HISTORIES)
+
 crash: setup ## managers killed at 600 random moments while packets pass: nothing may be lost
 	@$(PYTHON) -m tests.lab.guest --timeout 14400 $(PYTHON) -m tests.crash --kills 600
 
@@ -100,9 +104,9 @@ leaks: setup ## fifty random changes of definitions at either end under a flood:
 	@FLEET_CHANGES=50 FLEET_SEED=$${FLEET_SEED:-$$(date +%s)} $(PYTHON) -m tests.lab.guest --timeout 3600 \
 		$(PYTEST) -s tests/kernel/test_changes.py
 
-nightly: setup ## everything of "make test", then long, recorded, crash, leaks, days-short and, on its own, bench
+nightly: setup ## everything of "make test", then long, recorded, coverage, crash, leaks, days-short and, on its own, bench
 	@status=0; \
-	$(PYTHON) -m tests.setup.stages recorded crash leaks days-short interop unit kernel interfaces molecule unit-debian unit-oldest-whole sanity lint long \
+	$(PYTHON) -m tests.setup.stages recorded coverage crash leaks days-short interop unit kernel interfaces molecule unit-debian unit-oldest-whole sanity lint long \
 	    || status=1; \
 	$(MAKE) --no-print-directory bench || status=1; exit $$status
 
