@@ -41,11 +41,13 @@ test: setup ## everything that must pass before a change lands
 unit: setup ## unit tests, and two engines against each other without sockets
 	@$(PYTEST) tests/unit
 
-# Long simulations of what no library has a part in: "make unit" runs them.
-HISTORIES := $(addprefix --ignore tests/unit/engine/,recorded ike/test_one_of_each.py manager/test_killed_managers.py)
+# What no library has a part in, long simulations and generated examples: "make unit" runs them.
+ALIKE := $(addprefix --ignore tests/unit/engine/,convert ground recorded ike/test_one_of_each.py \
+    manager/test_killed_managers.py)
 unit-debian: setup ## the engine's unit tests on Debian's own Python and libraries, as on a gateway
 	@sh $(SETUP)/venv-debian.sh .cache/venv-debian requirements/unit-debian.txt
-	@.cache/venv-debian/bin/python -m pytest -q -rs -p no:cacheprovider tests/unit/engine $(HISTORIES)
+	@.cache/venv-debian/bin/python -m pytest -q -rs -p no:cacheprovider \
+	    -m "not hypothesis and not nightly" tests/unit/engine $(ALIKE)
 
 OLDEST := sh $(SETUP)/unit-oldest.sh
 unit-oldest: setup ## what an old library or Python could break, on Python 3.9 and the oldest libraries

@@ -30,7 +30,7 @@ def canonical(tunnel) -> dict:
     return parse_definition({**tunnel.document, "auth": {"secret": SECRET}}).document
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_import_of_an_export_is_the_same(document):
     found = back(ikedb_write.write([document]))
@@ -60,7 +60,7 @@ def test_every_kind_of_identity_goes_round():
         assert canonical(tunnel) == document
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_a_tool_that_knows_the_grammar_alone_reads_the_same_elements(document):
     """Without our remarks, and with the DTD inside of the file, as a checking reader sees it."""
@@ -119,7 +119,7 @@ def test_what_an_aix_host_exports_becomes_a_tunnel():
 
 
 def test_swapped_twice_is_the_same():
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(documents())
     def swaps(document):
         try:
@@ -271,7 +271,7 @@ def test_an_export_has_no_secrets():
         assert "auth" not in text.lower().replace("authentication", "")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents(), st.sampled_from(["IKETunnel", "IPSecTunnel"]))
 def test_elements_can_be_picked_by_type(document, tag):
     found = [block for block in ikedb_write.blocks([document]) if block.tag == tag]

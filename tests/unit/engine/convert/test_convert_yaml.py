@@ -37,7 +37,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(VALUES)
 def test_what_is_written_is_read_alike(value):
     assert load(yaml_writer.dump(value)) == value
@@ -60,7 +60,7 @@ def test_templates_from_outside_are_marked_unsafe(text):
     assert not yaml_writer.scalar(yaml_writer.Reference(text)).startswith("!")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(documents())
 def test_definitions_are_ready_for_the_module(document):
     text = yaml_writer.playable(

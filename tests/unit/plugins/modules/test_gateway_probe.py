@@ -135,7 +135,7 @@ MANAGER = "import socket, sys\ns = socket.socket(type=socket.SOCK_DGRAM)\ns.bind
 
 def test_a_manager_of_ours_that_does_not_answer_is_no_other_program(tmp_path: Path) -> None:
     (tmp_path / "engine.py").write_text(MANAGER + "print(flush=True)\nsys.stdin.read()\n")
-    script = f'cd {tmp_path}; sleep 60 | {sys.executable} -m engine manager & sleep 1; "$@"; kill $!'
+    script = f'cd {tmp_path}; sleep 10 | {sys.executable} -m engine manager & sleep 1; "$@"; kill $!'
     result = run_module("gateway_probe", {}, wrapper=[*ALONE, "sh", "-c", script, "sh"])
     assert "UDP port" not in result.get("msg", "")
 
