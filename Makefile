@@ -15,7 +15,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down test unit unit-debian unit-oldest unit-oldest-whole kernel sanity lint molecule interop bench long recorded coverage crash leaks days days-short nightly clean peers interfaces uml-kernel
+.PHONY: help setup demo lab-up lab-down test unit unit-debian unit-oldest unit-oldest-whole kernel kernel-long \
+    interop interop-long sanity sanity-short lint molecule bench long recorded coverage crash leaks days days-short \
+    nightly clean peers interfaces uml-kernel
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -36,7 +38,7 @@ lab-down: ## end the lab, leaving nothing behind
 	@python3 -m tests.lab down
 
 test: setup ## everything that must pass before a change lands
-	@$(PYTHON) -m tests.setup.stages interop unit kernel molecule unit-debian unit-oldest sanity lint
+	@$(PYTHON) -m tests.setup.stages kernel interop unit sanity-short molecule unit-debian unit-oldest lint
 
 unit: setup ## unit tests, and two engines against each other without sockets
 	@$(PYTEST) tests/unit
@@ -57,11 +59,16 @@ unit-oldest: setup ## what an old library or Python could break, on Python 3.9 a
 unit-oldest-whole: setup ## all of the engine's unit tests there
 	@$(OLDEST) tests/unit/engine
 
+NEED_NFTABLES := $(addprefix tests/kernel/,test_shunts.py test_repairs_rules.py)
 kernel: setup ## the kernel floor on a kernel with ESP
-	@$(PYTHON) -m tests.lab.guest --timeout 2400 $(PYTEST) tests/kernel --ignore tests/kernel/test_shunts.py \
-	    --ignore tests/kernel/test_repairs_rules.py
-	@$(PYTEST) tests/kernel/test_shunts.py tests/kernel/test_eroute_tables.py \
-	    tests/kernel/test_repairs_rules.py  # here: no ESP, but nftables
+	@$(PYTHON) -m tests.lab.guest --timeout 2400 $(PYTEST) tests/kernel $(addprefix --ignore ,$(NEED_NFTABLES))
+	@$(PYTEST) $(NEED_NFTABLES) tests/kernel/test_eroute_tables.py  # here: no ESP, but nftables
+
+kernel-long: setup ## what "make kernel" leaves out, because another test says nearly the same or it takes long
+	@$(PYTHON) -m tests.lab.guest --timeout 2400 $(PYTEST) -m nightly tests/kernel
+
+interop-long: setup peers ## what "make interop" leaves out for the same reasons
+	@$(PYTHON) -m tests.lab.guest --timeout 2400 --layer $(PEERS) $(PYTEST) -m nightly tests/interop
 
 interop: setup peers ## against strongSwan and Libreswan, both ways, with a ping over ESP
 	@$(PYTHON) -m tests.lab.guest --timeout 2400 --layer $(PEERS) $(PYTEST) tests/interop
@@ -75,6 +82,9 @@ molecule: setup ## the demo's gateways by Molecule: idempotence and check mode i
 
 sanity: setup ## ansible-test sanity on the oldest and the newest ansible-core
 	@$(PYTHON) $(SETUP)/sanity.py
+
+sanity-short: setup ## the same, style on the newest alone
+	@$(PYTHON) $(SETUP)/sanity.py --short
 
 lint: setup ## ruff, mypy, ansible-lint, shellcheck, documentation, changelog, systemd units
 	@sh $(SETUP)/lint.sh
@@ -108,7 +118,8 @@ leaks: setup ## fifty random changes of definitions at either end under a flood:
 
 nightly: setup ## everything of "make test", then long, recorded, coverage, crash, leaks, days-short and, on its own, bench
 	@status=0; \
-	$(PYTHON) -m tests.setup.stages recorded coverage crash leaks days-short interop unit kernel interfaces molecule unit-debian unit-oldest-whole sanity lint long \
+	$(PYTHON) -m tests.setup.stages recorded coverage crash leaks days-short interop interop-long unit kernel kernel-long \
+	    interfaces molecule unit-debian unit-oldest-whole sanity lint long \
 	    || status=1; \
 	$(MAKE) --no-print-directory bench || status=1; exit $$status
 

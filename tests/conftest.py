@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests marked ``nightly`` take long, or say again what another one says: they run when asked for with ``-m nightly``."""
+"""Tests marked ``nightly`` take long, or say what another nearly says: they run when asked for by ``-m nightly``."""
 
 from __future__ import annotations
 

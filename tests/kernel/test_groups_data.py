@@ -113,7 +113,7 @@ def test_the_list_of_groups_is_whole() -> None:
     assert {frozenset(names.split()) for names in GROUPS} == {names for names in sets if len(names) > 1}
 
 
-@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize("outer", [4, pytest.param(6, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("names", GROUPS)
 def test_packets_go_through_every_sa_of_the_group(sites, tmp_path, names: str, outer: int) -> None:
     check(sites, tmp_path, names, outer, outer)

@@ -65,8 +65,11 @@ def test_a_packet_starts_a_trapped_transport_child(managers: tuple[Manager, Mana
     assert sa["mode"] == "transport" and sa["out"]["packets"] >= 10
 
 
+ONE_END = ("initiator", "responder")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("ends", ["initiator", "responder", "both"])
+@pytest.mark.parametrize("ends", [*(pytest.param(one, marks=pytest.mark.nightly) for one in ONE_END), "both"])
 def test_a_restart_loses_no_packet_and_no_sa(managers: tuple[Manager, Manager], number: int, ends: str) -> None:
     a, b = managers
     b.apply("present")

@@ -39,8 +39,11 @@ def spoil(manager: Manager, change: Any) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("journal", ["journal", "no journal"])
-@pytest.mark.parametrize("change", [newer_option, networks, peer])
+@pytest.mark.parametrize("journal", ["journal", pytest.param("no journal", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "change",
+    [newer_option, pytest.param(networks, marks=pytest.mark.nightly), pytest.param(peer, marks=pytest.mark.nightly)],
+)
 def test_nothing_leaves_in_clear_until_it_is_defined_anew(
     managers: tuple[Manager, Manager], change: Any, journal: str
 ) -> None:

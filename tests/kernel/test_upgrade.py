@@ -50,6 +50,7 @@ def go_back(manager: Manager) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.nightly
 def test_an_upgrade_loses_no_packet_and_the_way_back_is_open(managers: tuple[Manager, Manager], released: Path) -> None:
     a, b = managers
     for manager in managers:

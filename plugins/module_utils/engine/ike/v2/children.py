@@ -250,7 +250,7 @@ def switch_to(context: Context, child: Child) -> None:
     if child.state is ChildState.ANSWERED:
         child.state, child.proof_at = ChildState.INSTALLED, 0.0
         context.actions.append(InstallOutbound(child.sa))
-        closing = [other for other in _generations(context, child) if other.state is ChildState.DELETING]
+        closing = [other for other in generations(context, child) if other.state is ChildState.DELETING]
         if any(other.number > child.number for other in closing):
             # By itself the newest one stands, but the peer does not receive on that any more.
             context.actions.append(PointPolicies(child.sa))
@@ -386,10 +386,11 @@ def clear(context: Context, sa: IkeSa, child: Child) -> None:
 
 def _heirs(context: Context, child: Child) -> list[Child]:
     """The other living generations of the same child, in whatever IKE SA of the tunnel."""
-    return [other for other in _generations(context, child) if other.state is not ChildState.DELETING]
+    return [other for other in generations(context, child) if other.state is not ChildState.DELETING]
 
 
-def _generations(context: Context, child: Child) -> list[Child]:
+def generations(context: Context, child: Child) -> list[Child]:
+    """The other children of the same definition, in whatever IKE SA of the tunnel, those that are being closed too."""
     return [
         other
         for sa in sas_of(context, child.sa.tunnel)

@@ -144,7 +144,7 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
             lifecycle.inherit(context, sa.claims, sa)
         answer = row.handler(context, sa, got)
         _move(sa, before, row.next)
-        if kind not in OWN_ORDER:
+        if answer is not None and kind not in OWN_ORDER:
             talk = Talk(context, sa, got.payloads)
             rows.FEATURES.take(talk, kind, Role.RESPONDER)
             answer += rows.FEATURES.offers(talk, kind, Role.RESPONDER)

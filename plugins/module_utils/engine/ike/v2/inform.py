@@ -10,7 +10,7 @@ from typing import Any
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from ..context import Context
-from . import beside, children, handover, lifecycle, proof, rekey_child, supersede
+from . import beside, children, crossed, handover, lifecycle, proof, rekey_child, supersede
 from .incoming import Incoming
 from .sa import ChildState, IkeSa, Kind, Request, Task
 
@@ -74,24 +74,32 @@ def child_deleted(context: Context, sa: IkeSa, got: Incoming, request: Request) 
         children.clear(context, sa, task.child)
     else:
         proof.doubt_successor(context, task.child)
+        if task.reason == "replaced":
+            crossed.choose(context, task.child)
         children.remove(context, sa, task.child, task.reason or "replaced", "closed by us")
 
 
-def respond_close(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
-    """The peer closed children: remove ours and name them, but those whose own Delete is under way (section 2.25.1)."""
+def respond_close(context: Context, sa: IkeSa, got: Incoming) -> list[Any] | None:
+    """The peer closed children: remove ours and name them, but those whose own Delete is under way (section 2.25.1).
+
+    None, no answer yet, where the peer and we each close what the other end keeps.
+    """
+    named = [(delete.protocol, spi) for delete in got.payloads.all(Delete) for spi in delete.spis]
+    there = [child for child in (rekey_child.find(sa, *each) for each in named) if child is not None]
+    if any(crossed.is_kept(context, sa, child) for child in there):
+        return None
     closed: dict[int, list[bytes]] = {}
-    for delete in got.payloads.all(Delete):
-        for spi in delete.spis:
-            child = rekey_child.find(sa, delete.protocol, spi)
-            if child is None:
-                if sa.request is not None:
-                    sa.request.task.closed += (spi,)
-                continue
-            if child.state is not ChildState.DELETING:
-                closed.setdefault(delete.protocol, []).append(child.sa.spi_in.to_bytes(4, "big"))
-            children.remove(context, sa, child, "peer_deleted", "the peer closed this child")
-            if not child.superseded:
-                supersede.ask_again(context, sa)
+    for protocol, spi in named:
+        child = rekey_child.find(sa, protocol, spi)
+        if child is None:
+            if sa.request is not None:
+                sa.request.task.closed += (spi,)
+            continue
+        if child.state is not ChildState.DELETING:
+            closed.setdefault(protocol, []).append(child.sa.spi_in.to_bytes(4, "big"))
+        children.remove(context, sa, child, "peer_deleted", "the peer closed this child")
+        if not child.superseded:
+            supersede.ask_again(context, sa)
     return [Delete(protocol, tuple(spis)) for protocol, spis in closed.items()]
 
 

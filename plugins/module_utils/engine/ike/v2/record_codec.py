@@ -190,7 +190,11 @@ NOT_KEPT: dict[type, dict[str, str]] = {
         "partials": "the peer sends the whole message again",
         "making": "the peer is told to begin again when it goes on",
     },
-    Child: {"changed": "tells whether its record is still true"},
+    Child: {
+        "changed": "tells whether its record is still true",
+        "chosen_until": "what was under way is long here when another process goes on",
+        "kept_until": "the peer closes it once more",
+    },
     ChildSa: {
         "owner": "the definition's, of whoever keeps definitions",
         "passes": "likewise",

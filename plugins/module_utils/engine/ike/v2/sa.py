@@ -78,6 +78,9 @@ class Kind(Enum):
     FOLLOW_UP = "IKE_FOLLOWUP_KE"
 
 
+_NOT_KEPT = ("chosen_until", "kept_until")  # what is in no record
+
+
 @dataclass(slots=True, eq=False)
 class Child:
     """One Child SA within its IKE SA.
@@ -91,6 +94,8 @@ class Child:
     :ivar superseded: made of a definition that has changed since; see supersede.py.
     :ivar before: the definition before it changed last; that of a superseded one, None where it is ``config``.
     :ivar group: transform ID of the key exchange of its own that it was made with, 0 for none.
+    :ivar chosen_until: when the peer closes it, how long that may be because it does not know yet that we have closed
+        others for it; ``kept_until``: how long it goes on then (crossed.py). Neither is in its record.
     :ivar changed: whether any of this was set since its record was given, which sets it back (``record_changes.py``).
     """
 
@@ -109,12 +114,15 @@ class Child:
     superseded: bool = False
     before: ChildConfig | None = None
     group: int = 0
+    chosen_until: float = 0.0
+    kept_until: float = 0.0
     changed: bool = True
 
     def __setattr__(self, name: str, value: object) -> None:
         # Here, where nobody who changes anything can forget it.
         object.__setattr__(self, name, value)
-        object.__setattr__(self, "changed", name != "changed" or value)
+        if name not in _NOT_KEPT:
+            object.__setattr__(self, "changed", name != "changed" or value)
 
 
 @dataclass(slots=True, eq=False)

@@ -20,6 +20,7 @@ from .tunnel_sas import sas_of
 
 _USED = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED)
 _CARRY = (*_USED, ChildState.ANSWERED)
+_THERE = (*_USED, ChildState.DELETING)  # at the peer's end, as far as we know
 Pair = tuple[Selector, Selector]
 
 
@@ -187,21 +188,23 @@ def _covers(child: Child, pair: Pair) -> bool:
 
 def older_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether older children of the same peer carry packets that are also this one's."""
-    return any(other.number < child.number and _overlap(other, child) for other in _in_use_beside(context, sa, child))
+    older = (other for other in _beside(context, sa, child) if other.number < child.number)
+    return any(other.state in _THERE and _overlap(other, child) for other in older)
 
 
 def newer_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether a newer child of the same peer carries all packets of this one."""
+    newer = (other for other in _beside(context, sa, child) if other.number > child.number)
     # pylint: disable-next=arguments-out-of-order
-    return any(other.number > child.number and covers(other, child) for other in _in_use_beside(context, sa, child))
+    return any(other.state in _USED and covers(other, child) for other in newer)
 
 
-def _in_use_beside(context: Context, sa: IkeSa, child: Child) -> Iterator[Child]:
-    """Other children of the same peer that send, of the same definition or of one before."""
+def _beside(context: Context, sa: IkeSa, child: Child) -> Iterator[Child]:
+    """Other children of the same peer, of the same definition or of one before."""
     for one in sas_of(context, sa.connection.name):
         for other in one.children.values():
             related = other.superseded or (other.config.reqid == child.config.reqid and one.remote_id == sa.remote_id)
-            if other is not child and related and other.state in _USED:
+            if other is not child and related:
                 yield other
 
 
