@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Optional, TypeVar
 
@@ -28,7 +29,8 @@ from .registry import (
 
 _T = TypeVar("_T")
 _TRANSFORMS = {row: Transform(int(row.kind), row.transform_id, row.key_length) for row in ALGORITHMS}
-_OF_ADDITIONAL = {
+_FIRST = int(Kind.ADDKE1)  # of the types that stand for one more key exchange
+_BY_KIND = {
     kind: {row: Transform(int(kind), row.transform_id) for row in ALGORITHMS if row.kind == Kind.KE}
     for kind in ADDITIONAL
 }
@@ -103,12 +105,13 @@ def offer_esp(proposals: Sequence[EspProposal], spi: bytes, with_ke: bool) -> tu
     )
 
 
+@lru_cache(maxsize=256)  # of what is defined, which is a few different proposals
 def _transforms(slots: Slots) -> tuple[Transform, ...]:
-    return tuple([_transform(kind, row) for kind, rows in slots for row in rows])
-
-
-def _transform(kind: Kind, row: Algorithm) -> Transform:
-    return _TRANSFORMS[row] if kind < Kind.ADDKE1 else _OF_ADDITIONAL[kind][row]
+    transforms: list[Transform] = []
+    for kind, rows in slots:
+        table = _TRANSFORMS if kind < _FIRST else _BY_KIND[kind]
+        transforms += [table[row] for row in rows]
+    return tuple(transforms)
 
 
 def _esp_slots(proposal: EspProposal, with_ke: bool) -> Slots:
@@ -165,7 +168,7 @@ def _choose(wanted: _Wanted, offered: Sequence[Proposal], scope: str) -> Choice:
             if proposal.protocol != protocol:
                 continue
             rows = _match(slots, types)
-            if rows is None and max(types, default=0) >= Kind.ADDKE1:
+            if rows is None and max(types, default=0) >= _FIRST:
                 rows = _match(slots, _needed(slots, types))
             if rows is not None:
                 return _choice(proposal, rows, _answer_transforms(slots, rows, types))
@@ -223,7 +226,9 @@ def _may_be_absent(rows: Sequence[Algorithm], choices: dict[tuple[int, int | Non
 def _answer_transforms(slots: Slots, rows: _Chosen, types: _Offered) -> tuple[Transform, ...]:
     """Exactly one of each type on offer, a NONE included (section 3.3.6)."""
     answer = [
-        _transform(kind, rows[kind]) if kind in rows else types[kind][NONE] for kind, _rows in slots if kind in types
+        (_TRANSFORMS if kind < _FIRST else _BY_KIND[kind])[rows[kind]] if kind in rows else types[kind][NONE]
+        for kind, _rows in slots
+        if kind in types
     ]
     if len(answer) < len(types):
         named = {transform.type for transform in answer}
@@ -243,7 +248,7 @@ def _choice(proposal: Proposal, rows: _Chosen, transforms: tuple[Transform, ...]
         rows.get(Kind.KE),
         esn is not None and esn.transform_id == 1,
         Proposal(proposal.number, proposal.protocol, proposal.spi, transforms),
-        tuple([rows[kind] for kind in ADDITIONAL if kind in rows]),
+        tuple([row for kind, row in rows.items() if kind >= _FIRST]),
     )
 
 

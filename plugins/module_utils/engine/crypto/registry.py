@@ -27,6 +27,8 @@ from .primitive import Primitive
 class Kind(IntEnum):
     """Transform types (RFC 7296 section 3.3.2; RFC 9370 renamed type 4 and added those of additional key exchanges)."""
 
+    __hash__ = int.__hash__  # that of Enum is a function of Python's
+
     ENCR = 1
     PRF = 2
     INTEG = 3

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ast
-import itertools
 import json
 from pathlib import Path
 
@@ -93,5 +92,3 @@ def test_names_in_the_journal_are_unique() -> None:
     own = [name for shape in shapes for name in shape.rows]
     assert len(own) == len(set(own))
     assert not set(own) & {*snapshot.STANDING.rows, *snapshot.WINDOW.rows, "format", "tunnel", "choice"}
-    for one, other in itertools.combinations(rows.FEATURES.slots, 2):
-        assert one.name != other.name

@@ -23,7 +23,7 @@ class Heard:
     heard: int = 0
 
 
-HEARD: Slot[Heard] = Slot("toy", Heard(), Shape(Heard, {"heard": PLAIN}))
+HEARD: Slot[Heard] = Slot(Heard(), Shape(Heard, {"heard": PLAIN}))
 
 
 def offer(talk: Talk) -> list[Notify]:

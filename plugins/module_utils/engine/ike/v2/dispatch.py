@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from ...errors import CHILD, IKE, IkeError
 from ...wire.header import Header
@@ -20,7 +21,7 @@ from ..sa import AnySa
 from . import follow_up, lifecycle, proof, table
 from .exchange import last_word, opened, repeats_answer, send_answer, send_request, unprotected
 from .features import rows
-from .features.feature import Role, Talk
+from .features.feature import OWN_ORDER, Role, Talk
 from .incoming import Incoming
 from .sa import AUTHENTICATED, HALF_OPEN, IkeSa, Kind, State, Task
 
@@ -29,9 +30,6 @@ WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.REKEY_IKE)
 
 # What a peer that is authenticated has us make, as often as it likes.
 MAKING = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE)
-
-# Whose handlers let the optional features speak themselves: what is said has its place among other payloads there.
-OWN_ORDER = (Kind.INIT, Kind.AUTH)
 
 # Octets of a first message: several times what anybody has to say, and kept until the peer is authenticated.
 LARGEST = 8192
@@ -128,7 +126,7 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
         lifecycle.heard(context, sa, path)
         proof.prove(context, sa)  # it asks the next thing when it has the answer to the one before
     got = Incoming(header, Payloads(()), whole.datagram, path, whole.chain)
-    served: Kind | None = None
+    talk: Talk | None = None
     try:
         got = got._replace(payloads=Payloads(parse_payloads(whole.first, whole.chain)))
         kind = table.request_kind(header.exchange, got.payloads)
@@ -144,17 +142,17 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
             lifecycle.inherit(context, sa.claims, sa)
         answer = row.handler(context, sa, got)
         _move(sa, before, row.next)
-        if answer is not None and kind not in OWN_ORDER:
+        if answer is not None and kind in rows.FEATURES.kinds:
             talk = Talk(context, sa, got.payloads)
-            rows.FEATURES.take(talk, kind, Role.RESPONDER)
-            answer += rows.FEATURES.offers(talk, kind, Role.RESPONDER)
-        served = kind
+            if kind not in OWN_ORDER:
+                rows.FEATURES.take(talk, kind, Role.RESPONDER)
+                answer += rows.FEATURES.offers(talk, kind, Role.RESPONDER)
     except IkeError as exc:
         answer = _refusal(context, sa, exc)
     if answer is not None:
         send_answer(context, sa, got, answer)
-        if served is not None:
-            rows.FEATURES.sealed(Talk(context, sa, got.payloads), served, Role.RESPONDER, sa.answer[0], answer)
+        if talk is not None:
+            rows.FEATURES.sealed(talk, kind, Role.RESPONDER, sa.answer[0], answer)
         if sa.state is State.REFUSED:
             lifecycle.keep_answer(context, sa)
 
@@ -221,7 +219,7 @@ def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
             raise IkeError(NotifyType.INVALID_SYNTAX, f"the answer to {kind.value} lacks what it must have")
         row.handler(context, sa, Incoming(header, payloads, whole.datagram, path, whole.chain), request)
         _move(sa, before, row.next)
-        if kind not in OWN_ORDER and row.notify is None:
+        if kind in rows.FEATURES.kinds and kind not in OWN_ORDER and row.notify is None:
             rows.FEATURES.take(Talk(context, sa, payloads), kind, Role.INITIATOR)
     except IkeError as exc:
         fail(context, sa, request.task, exc)
@@ -262,7 +260,7 @@ def fail(context: Context, sa: IkeSa, task: Task, exc: IkeError) -> None:
 def pump(context: Context, sa: IkeSa) -> None:
     """Begin the next piece of queued work, if nothing is outstanding."""
     while sa.queue and sa.request is None and sa.state is not State.GONE:
-        due = (task for task in sa.queue if task.not_before <= context.now and not follow_up.holds(sa, task))
+        due = (t for t in sa.queue if t.not_before <= context.now and (sa.making is None or not follow_up.holds(sa, t)))
         task = next(due, None)
         if task is None:
             return
@@ -278,13 +276,20 @@ def pump(context: Context, sa: IkeSa) -> None:
         if begun is None:
             continue
         exchange, payloads = begun
-        if task.kind not in OWN_ORDER:
-            payloads += rows.FEATURES.offers(Talk(context, sa), task.kind, Role.INITIATOR)
-        send_request(context, sa, exchange, payloads, task)
-        if sa.request is not None:
-            datagram = sa.request.datagrams[0]
-            rows.FEATURES.sealed(Talk(context, sa), task.kind, Role.INITIATOR, datagram, payloads)
+        _send(context, sa, exchange, payloads, task)
         sa.state = purpose.next or sa.state
+
+
+def _send(context: Context, sa: IkeSa, exchange: int, payloads: list[Any], task: Task) -> None:
+    """Send our request, with what optional features have to say in it."""
+    if task.kind not in rows.FEATURES.kinds:
+        send_request(context, sa, exchange, payloads, task)
+        return
+    talk = Talk(context, sa)
+    if task.kind not in OWN_ORDER:
+        payloads += rows.FEATURES.offers(talk, task.kind, Role.INITIATOR)
+    request = send_request(context, sa, exchange, payloads, task)
+    rows.FEATURES.sealed(talk, task.kind, Role.INITIATOR, request.datagrams[0], payloads)
 
 
 def _require(payloads: Payloads, required: tuple[type, ...]) -> None:

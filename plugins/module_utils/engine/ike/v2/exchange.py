@@ -25,7 +25,7 @@ from .sa import IkeSa, Kind, Request, Task
 _ENDS_WITH_IT = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.INFORM)
 
 
-def send_request(context: Context, sa: IkeSa, exchange: int, payloads: Sequence[Any], task: Task) -> None:
+def send_request(context: Context, sa: IkeSa, exchange: int, payloads: Sequence[Any], task: Task) -> Request:
     """Send our next request and remember it until its answer comes."""
     flags = INITIATOR if sa.initiator else 0
     if exchange == ExchangeType.IKE_SA_INIT:
@@ -36,6 +36,7 @@ def send_request(context: Context, sa: IkeSa, exchange: int, payloads: Sequence[
     sa.request = Request(sa.next_id, datagrams, task, 1, context.now + pause)
     send(context, datagrams, sa.path)
     context.touch(sa)
+    return sa.request
 
 
 def send(context: Context, datagrams: Sequence[bytes], path: Path) -> None:

@@ -45,10 +45,10 @@ def step(context: Context, sa: IkeSa, task: Task, payloads: Payloads) -> Payload
         return payloads
     if task.answer:
         return _one_more(context, sa, task, payloads)
-    choice = _choice(sa, task, payloads)
+    choice = _choice(sa, task, payloads) if payloads.notify(_NUMBER) is not None else None
     if choice is None or not choice.more:
         return payloads
-    task.secrets = key_exchange.finish(task, choice, payloads.one(KE))
+    task.secrets = key_exchange.finish_one(task.exchange, choice.ke, payloads.one(KE))
     task.answer = payloads.values
     _queue(context, sa, task, choice, payloads)
     return None

@@ -96,7 +96,7 @@ def respond(context: Context, got: Incoming) -> IkeSa | None:
 
     :raises IkeError: whose notify is to be sent unprotected.
     """
-    if _demanded(context, got, 0) or _full(context, got.path):
+    if _demanded(context, got) or _full(context, got.path):
         return None
     try:
         return _open(context, got)
@@ -106,7 +106,7 @@ def respond(context: Context, got: Incoming) -> IkeSa | None:
         raise
 
 
-def _demanded(context: Context, got: Incoming, room: int) -> bool:
+def _demanded(context: Context, got: Incoming, room: int | None = None) -> bool:
     """Whether the initiator has to do something else first, and was told so."""
     demand = rows.FEATURES.demand(context, got, room)
     if demand:
@@ -132,14 +132,18 @@ def _open(context: Context, got: Incoming) -> IkeSa | None:
     )  # fmt: skip
     talk = Talk(context, sa, payloads)
     rows.FEATURES.take(talk, Kind.INIT, Role.RESPONDER)
-    room = header.length - HEADER_OCTETS - _octets(_answer(talk, choice, ke.data, bytes(NONCE_OCTETS)))
+    # What comes before what is made for this answer alone; the peer's value stands for ours of the same size.
+    head, besides = SA((choice.proposal,)), connection.auth.requests
+    certain = [head, ke, *besides, *rows.FEATURES.offers(talk, Kind.INIT, Role.RESPONDER)]
+    room = header.length - HEADER_OCTETS - _octets(certain) - PAYLOAD_HEAD - NONCE_OCTETS
     if _demanded(context, got, room):
         return None
     public, shared = context.entropy.answer(ke.group, ke.data)
     sa.number, sa.spi_r = context.registry.number(), context.entropy.octets(8)
     handshake.nonce_r = context.entropy.octets(NONCE_OCTETS)
     _install_keys(sa, choice, shared)
-    answer = _answer(talk, choice, public, handshake.nonce_r)
+    offers = rows.FEATURES.offers(talk, Kind.INIT, Role.RESPONDER)
+    answer = [head, KE(ke.group, public), Nonce(handshake.nonce_r), *besides, *offers]
     for payload in rows.FEATURES.offers(talk, Kind.INIT, Role.RESPONDER, Place.IF_ROOM):
         room -= _octets([payload])
         if room >= 0:
@@ -152,17 +156,6 @@ def _open(context: Context, got: Incoming) -> IkeSa | None:
     context.half_open.enter(path.remote_address)
     context.touch(sa)
     return sa
-
-
-def _answer(talk: Talk, choice: Choice, public: bytes, nonce: bytes) -> list[Any]:
-    """The payloads of the responder's answer but for those that may be left out; of the same size with other octets."""
-    return [
-        SA((choice.proposal,)),
-        KE(choice.ke.transform_id, public),
-        Nonce(nonce),
-        *talk.sa.connection.auth.requests,
-        *rows.FEATURES.offers(talk, Kind.INIT, Role.RESPONDER),
-    ]
 
 
 def _octets(payloads: Sequence[Any]) -> int:

@@ -49,6 +49,8 @@ def finish(task: Task, choice: Choice, ke: KE | None) -> tuple[Secret, ...]:
     """
     if task.secrets:
         return task.secrets
+    if choice.more:
+        raise IkeError(0, "the peer does not go on with the additional key exchanges that it chose", CHILD)
     if choice.ke is None and ke is None:
         return ()
     return finish_one(task.exchange, choice.ke, ke)

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import field
 from enum import Enum
-from types import MappingProxyType
 from typing import Any
 
 from ...child_sa import ChildSa
@@ -28,11 +27,11 @@ from ..context import Context
 from ..views import Refusal
 from .traffic import Narrowed
 
-NO_SLOTS: Mapping[str, Any] = MappingProxyType({})
-
 
 class State(Enum):
     """States of an IKE SA."""
+
+    __hash__ = object.__hash__  # rows are looked up by them all the time, and that of Enum is a function of Python's
 
     START = "start"  # nothing sent or received yet
     INIT_SENT = "init_sent"  # initiator: IKE_SA_INIT is out
@@ -65,6 +64,8 @@ AUTHENTICATED = (State.ESTABLISHED, State.REKEYED, State.DELETING)
 
 class Kind(Enum):
     """What a request is for; finer than exchange types, which carry several purposes."""
+
+    __hash__ = object.__hash__
 
     INIT = "IKE_SA_INIT"
     INTERMEDIATE = "IKE_INTERMEDIATE"
@@ -245,7 +246,7 @@ class Handshake:
     offered: tuple[IkeProposal, ...] = ()
     wanted: tuple[ChildConfig, ...] = ()
     first: Task | None = None
-    slots: Mapping[str, Any] = field(default_factory=lambda: NO_SLOTS)
+    slots: tuple[tuple[Any, Any], ...] = ()
     setback: tuple[str, str] | None = None
 
 
@@ -260,7 +261,7 @@ class IkeSa:
         ours to it, repeated on a retransmission; ``answer_to``: its Message ID, -1 before the first.
     :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
     :ivar nat: whether ESP travels in UDP.
-    :ivar slots: by name, what the optional features keep (``features/feature.py``).
+    :ivar slots: what the optional features keep, each under a slot of its own (``features/feature.py``).
     :ivar opening: under which key the registry has it while the peer may repeat its IKE_SA_INIT request.
     :ivar packets: by child, the packet (its local and remote selector) for which it is going to be asked.
     :ivar replaced_by: the IKE SA that took over; ``claims``: the one that this may take over while a collision
@@ -316,7 +317,7 @@ class IkeSa:
     unfit: tuple[str, ...] = ()
     settle_at: float = 0.0
     superseded: bool = False
-    slots: Mapping[str, Any] = field(default_factory=lambda: NO_SLOTS)
+    slots: tuple[tuple[Any, Any], ...] = ()
     partials: dict[bool, Partial] = field(default_factory=dict)
     making: Making | None = None
 

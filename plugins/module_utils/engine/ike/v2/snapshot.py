@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ...child_sa import ChildSa
@@ -27,6 +26,7 @@ from ..record_codec import Links, Unreadable
 from ..records import RecordKey, Records
 from ..version import Thawed
 from .features import rows
+from .features.feature import Slot
 from .initiation import install_sealers
 from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, TASK, WINDOW
 from .sa import Child, ChildState, IkeSa, State
@@ -55,9 +55,9 @@ def freeze_standing(sa: IkeSa) -> dict[str, Any]:
     record["format"] = FORMAT
     record["tunnel"] = sa.connection.name
     record["choice"] = CHOICE.freeze(sa.choice)
-    for slot in rows.FEATURES.slots:
-        if slot.shape is not None and slot.name in sa.slots:
-            record |= slot.shape.freeze(slot.of(sa))
+    for slot, value in sa.slots:
+        if slot.shape is not None:
+            record |= slot.shape.freeze(value)
     return record
 
 
@@ -173,13 +173,13 @@ def _thaw_one(
     return sa, loose, links
 
 
-def _thaw_slots(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    slots: dict[str, Any] = {}
+def _thaw_slots(record: Mapping[str, Any]) -> tuple[tuple[Slot[Any], Any], ...]:
+    slots = []
     for slot in rows.FEATURES.slots:
         if slot.shape is not None:
             own = {name: record[name] for name in slot.shape.rows if name in record}
-            slots[slot.name] = slot.shape.thaw(own, [])
-    return MappingProxyType(slots)
+            slots.append((slot, slot.shape.thaw(own, [])))
+    return tuple(slots)
 
 
 def _thaw_child(data: Mapping[str, Any], configs: Mapping[str, ChildConfig], links: Links) -> Child:

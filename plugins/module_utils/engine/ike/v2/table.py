@@ -156,6 +156,11 @@ _BY_EXCHANGE = {
 }
 
 
+_EXCHANGES = {
+    kind: ExchangeType.CREATE_CHILD_SA if "CREATE" in kind.value else ExchangeType.INFORMATIONAL for kind in Kind
+} | {kind: exchange for exchange, kind in _BY_EXCHANGE.items()}
+
+
 def request_kind(exchange: int, payloads: Payloads) -> Kind | None:
     """What a request of the peer is for; None for an exchange we do not know."""
     if exchange in _BY_EXCHANGE:
@@ -174,10 +179,7 @@ def request_kind(exchange: int, payloads: Payloads) -> Kind | None:
 
 def exchange_type(kind: Kind) -> int:
     """The exchange that carries a kind."""
-    for exchange, found in _BY_EXCHANGE.items():
-        if found is kind:
-            return exchange
-    return ExchangeType.CREATE_CHILD_SA if "CREATE" in kind.value else ExchangeType.INFORMATIONAL
+    return _EXCHANGES[kind]
 
 
 def request_row(state: State, kind: Kind) -> Request | None:

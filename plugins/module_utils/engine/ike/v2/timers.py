@@ -17,7 +17,7 @@ from .sa import HALF_OPEN, Child, ChildState, IkeSa, Kind, State, Task
 
 def deadline(context: Context, sa: IkeSa) -> float:
     """When this IKE SA has to be looked at next; infinity for never."""
-    due = [sa.request.deadline] if sa.request else _queued(sa)
+    due = [sa.request.deadline] if sa.request else _waiting(sa)
     if sa.making is not None:
         due.append(sa.making.expires)
     if sa.partials:
@@ -36,7 +36,10 @@ def deadline(context: Context, sa: IkeSa) -> float:
     return min(due, default=NEVER)
 
 
-def _queued(sa: IkeSa) -> list[float]:
+def _waiting(sa: IkeSa) -> list[float]:
+    """When each of the tasks may begin that wait for nothing else."""
+    if sa.making is None:
+        return [task.not_before for task in sa.queue]
     return [task.not_before for task in sa.queue if not follow_up.holds(sa, task)]
 
 

@@ -23,7 +23,7 @@ COSTLY_OCTETS = 512  # a key exchange with MODP values from here on takes many m
 COSTLY_WEIGHT = 10
 
 _NUMBER = int(NotifyType.COOKIE)
-_RETURNED: Slot[bytes] = Slot("cookie", b"")
+_RETURNED: Slot[bytes] = Slot(b"")
 
 
 # The initiator
@@ -46,13 +46,14 @@ def demanded(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
 # The responder
 
 
-def _demand(context: Context, got: Incoming, room: int) -> Sequence[Notify]:
+def _demand(context: Context, got: Incoming, room: int | None) -> Sequence[Notify]:
     """A cookie under load, and where a forged source would be sent more octets through us than the forger spent."""
-    spi, nonce, path = got.header.initiator_spi, got.payloads.need(Nonce).data, got.path
+    path = got.path
+    if room >= 0 if room is not None else not _under_load(context, got.payloads.need(KE), path):
+        return ()
+    spi, nonce = got.header.initiator_spi, got.payloads.need(Nonce).data
     returned = got.payloads.notify(_NUMBER)
     if returned is not None and context.cookies.valid(returned.data, nonce, spi, path, context.now):
-        return ()
-    if room >= 0 and not _under_load(context, got.payloads.need(KE), path):
         return ()
     return [Notify(_NUMBER, context.cookies.make(nonce, spi, path, context.now))]
 

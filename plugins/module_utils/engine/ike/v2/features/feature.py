@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ....crypto.negotiation import Choice
@@ -26,6 +25,9 @@ from ..sa import Handshake, IkeSa, Kind
 
 NOTHING = Payloads(())
 
+# Whose handlers let the features speak themselves: what is said has its place among other payloads there.
+OWN_ORDER = (Kind.INIT, Kind.AUTH)
+
 V = TypeVar("V")
 
 
@@ -37,23 +39,28 @@ class Slot(Generic[V]):
         unique; None for what is not kept.
     """
 
-    def __init__(self, name: str, empty: V, shape: Shape | None = None) -> None:
-        self.name = name
+    def __init__(self, empty: V, shape: Shape | None = None) -> None:
         self.empty = empty
         self.shape = shape
 
     def of(self, holder: IkeSa | Handshake) -> V:
         """What was put last."""
-        value: V = holder.slots.get(self.name, self.empty)
-        return value
+        value: V
+        for slot, value in holder.slots:
+            if slot is self:
+                return value
+        return self.empty
 
     def put(self, holder: IkeSa | Handshake, value: V) -> None:
         """Put another value."""
-        holder.slots = MappingProxyType({**holder.slots, self.name: value})
+        others = [pair for pair in holder.slots if pair[0] is not self]
+        holder.slots = (*others, (self, value))
 
 
 class Role(Enum):
     """The ends of an exchange."""
+
+    __hash__ = object.__hash__  # as that of ``Kind``
 
     INITIATOR = "initiator"
     RESPONDER = "responder"
@@ -61,6 +68,8 @@ class Role(Enum):
 
 class Place(Enum):
     """Where in a message the payloads of a feature stand."""
+
+    __hash__ = object.__hash__
 
     FIRST = "first"  # before all others
     BEHIND = "behind"  # behind what the exchange is about; in IKE_AUTH before the child
@@ -76,15 +85,6 @@ class Talk(NamedTuple):
     context: Context
     sa: IkeSa
     said: Payloads = NOTHING
-
-
-def says_nothing(_talk: Talk) -> Sequence[Any]:
-    """Of a feature that only listens."""
-    return ()
-
-
-def ignores(_talk: Talk) -> None:
-    """Of a feature that only speaks."""
 
 
 class Sent(NamedTuple):
@@ -106,8 +106,8 @@ class Part(NamedTuple):
 
     kind: Kind
     role: Role
-    offer: Callable[[Talk], Sequence[Any]] = says_nothing
-    take: Callable[[Talk], None] = ignores
+    offer: Callable[[Talk], Sequence[Any]] | None = None
+    take: Callable[[Talk], None] | None = None
     place: Place = Place.BEHIND
     sealed: Callable[[Talk, Sent], None] | None = None
 
@@ -133,8 +133,8 @@ class ChildPart(NamedTuple):
 class Feature(NamedTuple):
     """One optional feature.
 
-    :ivar demand: what a stranger's first message is answered with, instead of being served, for it has this much room
-        for the answer (octets, negative where that is longer): nothing, mostly.
+    :ivar demand: what a stranger's first message is answered with, instead of being served: nothing, mostly. Asked
+        first without, then with the room that it has for the answer (octets, negative where that is longer).
     :ivar agree: raises IkeError where the choice for a new IKE SA does not go with what the peer said beside it.
     :ivar signed: octets that both ends sign besides in IKE_AUTH; asked for with its Message ID.
     """
@@ -142,41 +142,53 @@ class Feature(NamedTuple):
     name: str
     parts: tuple[Part, ...] = ()
     child: ChildPart | None = None
-    demand: Callable[[Context, Incoming, int], Sequence[Any]] | None = None
+    demand: Callable[[Context, Incoming, int | None], Sequence[Any]] | None = None
     agree: Callable[[Choice, Payloads], None] | None = None
     signed: Callable[[IkeSa, int], bytes] | None = None
     slot: Slot[Any] | None = None
 
 
 class Features:
-    """The rows, composed."""
+    """The rows, composed.
+
+    :ivar kinds: the exchanges in which any of them has a part that no handler looks after.
+    """
 
     def __init__(self, rows: Sequence[Feature]) -> None:
         self.slots = tuple(row.slot for row in rows if row.slot is not None)
+        parts = [part for row in rows for part in row.parts]
+        self.kinds = frozenset(p.kind for p in parts if p.kind not in OWN_ORDER or p.sealed is not None)
         self._children = tuple(row.child for row in rows if row.child is not None)
         self._demands = tuple(row.demand for row in rows if row.demand is not None)
         self._agree = tuple(row.agree for row in rows if row.agree is not None)
         self._signed = tuple(row.signed for row in rows if row.signed is not None)
-        self._parts: dict[tuple[Kind, Role], list[Part]] = {}
-        for row in rows:
-            for part in row.parts:
-                self._parts.setdefault((part.kind, part.role), []).append(part)
+        self._offers: dict[tuple[Kind, Role, Place], list[Callable[[Talk], Sequence[Any]]]] = {}
+        self._takes: dict[tuple[Kind, Role], list[Callable[[Talk], None]]] = {}
+        self._sealed: dict[tuple[Kind, Role], list[Callable[[Talk, Sent], None]]] = {}
+        for part in parts:
+            if part.offer is not None:
+                self._offers.setdefault((part.kind, part.role, part.place), []).append(part.offer)
+            if part.take is not None:
+                self._takes.setdefault((part.kind, part.role), []).append(part.take)
+            if part.sealed is not None:
+                self._sealed.setdefault((part.kind, part.role), []).append(part.sealed)
 
     def offers(self, talk: Talk, kind: Kind, role: Role, place: Place = Place.BEHIND) -> list[Any]:
         """What all of them say in our message."""
-        parts = self._parts.get((kind, role), ())
-        return [payload for part in parts if part.place is place for payload in part.offer(talk)]
+        payloads: list[Any] = []
+        for offer in self._offers.get((kind, role, place), ()):
+            payloads += offer(talk)
+        return payloads
 
     def take(self, talk: Talk, kind: Kind, role: Role) -> None:
         """Have all of them hear the other end's message."""
-        for part in self._parts.get((kind, role), ()):
-            part.take(talk)
+        for take in self._takes.get((kind, role), ()):
+            take(talk)
 
     def sealed(self, talk: Talk, kind: Kind, role: Role, datagram: bytes, payloads: Sequence[Any]) -> None:
         """Tell all of them that our message is protected."""
-        for part in self._parts.get((kind, role), ()):
-            if part.sealed is not None:
-                part.sealed(talk, Sent(datagram, encode_payloads(payloads)[1]))
+        for sealed in self._sealed.get((kind, role), ()):
+            sealed(talk, Sent(datagram, encode_payloads(payloads)[1]))
 
     def agree(self, choice: Choice, said: Payloads) -> None:
         """Ask all of them about the choice for a new IKE SA.
@@ -188,9 +200,12 @@ class Features:
 
     def signed(self, sa: IkeSa, message_id: int) -> bytes:
         """What both ends sign besides in the IKE_AUTH exchange of that Message ID."""
-        return b"".join([signed(sa, message_id) for signed in self._signed])
+        octets = b""
+        for signed in self._signed:
+            octets += signed(sa, message_id)
+        return octets
 
-    def demand(self, context: Context, got: Incoming, room: int) -> Sequence[Any]:
+    def demand(self, context: Context, got: Incoming, room: int | None = None) -> Sequence[Any]:
         """What a stranger's first message is answered with instead of being served; nothing where it is."""
         for demand in self._demands:
             payloads = demand(context, got, room)

@@ -60,7 +60,8 @@ class Agreed:
     fragmentation: bool = False
 
 
-AGREED: Slot[Agreed] = Slot("fragmentation", Agreed(), Shape(Agreed, {"fragmentation": PLAIN}))
+YES = Agreed(True)
+AGREED: Slot[Agreed] = Slot(Agreed(), Shape(Agreed, {"fragmentation": PLAIN}))
 
 
 def _ask(talk: Talk) -> Sequence[Notify]:
@@ -69,8 +70,8 @@ def _ask(talk: Talk) -> Sequence[Notify]:
 
 def _take(talk: Talk) -> None:
     """The other end has spoken."""
-    said = talk.said.notify(SUPPORTED.type) is not None
-    AGREED.put(talk.sa, Agreed(bool(talk.sa.connection.fragment_size) and said))
+    if talk.sa.connection.fragment_size and talk.said.notify(SUPPORTED.type) is not None:
+        AGREED.put(talk.sa, YES)
 
 
 def _answer(talk: Talk) -> Sequence[Notify]:
@@ -110,7 +111,7 @@ def seal_message(
     first, chain = encode_payloads(payloads)
     outline = sa.spi_i, sa.spi_r, exchange, flags, message_id
     room = _room(sa)
-    if not agreed(sa) or HEADER_OCTETS + _PAYLOAD_HEAD + sealer.sealed_length(len(chain)) <= room:
+    if HEADER_OCTETS + _PAYLOAD_HEAD + sealer.sealed_length(len(chain)) <= room or not agreed(sa):
         return (encode_sealed(*outline, first, chain, sealer.sealed_length, seal),)
     share = _share(sealer.sealed_length, room)
     chunks = [chain[at : at + share] for at in range(0, len(chain), share)]

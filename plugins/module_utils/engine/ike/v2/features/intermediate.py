@@ -52,7 +52,7 @@ class Progress:
     shared: Secret | None = None
 
 
-PROGRESS: Slot[Progress] = Slot("intermediate", Progress())
+PROGRESS: Slot[Progress] = Slot(Progress())
 
 
 # IKE_SA_INIT: both ends say that they can do it
@@ -69,14 +69,14 @@ def _agree(choice: Choice, said: Payloads) -> None:
 
 
 def _begun(talk: Talk) -> None:
-    _prepare(talk.sa)
-    if _more(talk.sa):
+    if more := _more(talk.sa):
+        PROGRESS.put(handshake_of(talk.sa), Progress(more))
         talk.sa.queue.insert(0, Task(Kind.INTERMEDIATE))
 
 
 def _asked(talk: Talk) -> None:
-    _prepare(talk.sa)
-    if _more(talk.sa):
+    if more := _more(talk.sa):
+        PROGRESS.put(handshake_of(talk.sa), Progress(more))
         talk.sa.state = State.INTERMEDIATE
 
 
@@ -86,10 +86,6 @@ def _answer(talk: Talk) -> Sequence[Notify]:
 
 def _more(sa: IkeSa) -> tuple[KeyExchangeMethod, ...]:
     return sa.choice.more if sa.choice is not None else ()
-
-
-def _prepare(sa: IkeSa) -> None:
-    PROGRESS.put(handshake_of(sa), Progress(_more(sa)))
 
 
 # IKE_INTERMEDIATE: one for each of them
@@ -195,9 +191,10 @@ def _covered(sa: IkeSa, sender: Role, before: bytes, datagram: bytes, chain: byt
 
 def _signed(sa: IkeSa, message_id: int) -> bytes:
     """IntAuth; nothing where there was no such exchange."""
+    if not _more(sa):
+        return b""
     progress = PROGRESS.of(handshake_of(sa))
-    both = progress.by_initiator + progress.by_responder
-    return both + message_id.to_bytes(4, "big") if both else b""
+    return progress.by_initiator + progress.by_responder + message_id.to_bytes(4, "big")
 
 
 FEATURE = Feature(

@@ -35,7 +35,11 @@ class Found:
     nat_remote: bool = False
 
 
-FOUND: Slot[Found] = Slot("nat", Found(), Shape(Found, {"nat_local": PLAIN, "nat_remote": PLAIN}))
+NOBODY = Found()
+FOUND: Slot[Found] = Slot(NOBODY, Shape(Found, {"nat_local": PLAIN, "nat_remote": PLAIN}))
+
+
+_NO_SPI = bytes(8)
 
 
 @lru_cache(maxsize=4096)
@@ -68,11 +72,13 @@ def detect(payloads: Payloads, spi_i: bytes, spi_r: bytes, path: Path) -> Found:
     A peer that sends neither does not do NAT traversal, hence nobody is behind one.
     """
     if not does_traversal(payloads):
-        return Found()
+        return NOBODY
     sources = [notify.data for notify in payloads.notifies(SOURCE)]
     destinations = [notify.data for notify in payloads.notifies(DESTINATION)]
     ours = _digest(spi_i, spi_r, path.local_address, path.local_port)
     theirs = _digest(spi_i, spi_r, path.remote_address, path.remote_port)
+    if ours in destinations and theirs in sources:
+        return NOBODY
     return Found(ours not in destinations, theirs not in sources)
 
 
@@ -94,7 +100,7 @@ def encapsulation(sa: IkeSa) -> tuple[int, int] | None:
 
 
 def _ask(talk: Talk) -> Sequence[Notify]:
-    return notifies(talk.sa.spi_i, bytes(8), talk.sa.path, talk.sa.connection.encapsulation)
+    return notifies(talk.sa.spi_i, _NO_SPI, talk.sa.path, talk.sa.connection.encapsulation)
 
 
 def _answered(talk: Talk) -> None:
@@ -113,15 +119,20 @@ def _asked(talk: Talk) -> None:
 
 
 def _answer(talk: Talk) -> Sequence[Notify]:
-    sa = talk.sa
-    return notifies(sa.spi_i, sa.spi_r, sa.path, sa.connection.encapsulation) if does_traversal(talk.said) else ()
+    sa, source, destination = talk.sa, talk.said.notify(SOURCE), talk.said.notify(DESTINATION)
+    if source is None or destination is None:
+        return ()
+    if sa.spi_r == _NO_SPI:
+        return source, destination  # who asks how much room they take is shown some of the same size
+    return notifies(sa.spi_i, sa.spi_r, sa.path, sa.connection.encapsulation)
 
 
 def _note(talk: Talk) -> None:
     sa = talk.sa
     found = detect(talk.said, sa.spi_i, sa.spi_r, sa.path)
-    FOUND.put(sa, found)
-    sa.nat = found.nat_local or found.nat_remote
+    sa.nat = found is not NOBODY
+    if sa.nat:
+        FOUND.put(sa, found)
 
 
 FEATURE = Feature(
