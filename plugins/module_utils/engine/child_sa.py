@@ -25,12 +25,16 @@ class KernelAlgorithm(Protocol):
         """The kernel's name: ``rfc4106(gcm(aes))``, ``hmac(sha256)``."""
 
     @property
-    def aead(self) -> bool:
-        """Whether it proves integrity, too."""
-
-    @property
     def icv_bits(self) -> int:
         """Bits of the integrity check value that travel."""
+
+
+class KernelCipher(KernelAlgorithm, Protocol):
+    """What encrypts."""
+
+    @property
+    def aead(self) -> bool:
+        """Whether it proves integrity, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class ChildSa:
     spi_out: int
     local_selectors: tuple[Selector, ...]
     remote_selectors: tuple[Selector, ...]
-    encryption: KernelAlgorithm | None
+    encryption: KernelCipher | None
     integrity: KernelAlgorithm | None
     encryption_in: Secret = field(default_factory=_no_key)
     encryption_out: Secret = field(default_factory=_no_key)

@@ -17,6 +17,7 @@ from .actions import (
     Action,
     InstallInbound,
     InstallOutbound,
+    KernelAction,
     Path,
     PointPolicies,
     ReleaseSpi,
@@ -38,7 +39,7 @@ def freeze_actions(actions: Iterable[Action]) -> list[list[Any]]:
     return [_freeze(action) for action in actions if not isinstance(action, Report)]
 
 
-def _freeze(action: Action) -> list[Any]:
+def _freeze(action: Send | KernelAction | ReleaseSpi) -> list[Any]:
     name = type(action).__name__
     if isinstance(action, Send):
         return [name, action.datagram.hex(), list(action.path)]

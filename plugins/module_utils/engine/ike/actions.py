@@ -109,17 +109,9 @@ class Report:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-Action = Union[
-    Send,
-    InstallInbound,
-    InstallOutbound,
-    PointPolicies,
-    RemoveSas,
-    ResetPolicies,
-    RemovePolicies,
-    ReleaseSpi,
-    Report,
-]
+# About a Child SA, for the kernel.
+KernelAction = Union[InstallInbound, InstallOutbound, PointPolicies, RemoveSas, ResetPolicies, RemovePolicies]
+Action = Union[Send, KernelAction, ReleaseSpi, Report]
 
 
 # What the caller feeds back: Endpoint.kernel_event(event, now).

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Union
 
 from ..child_sa import ChildSa
 from ..errors import EngineError
@@ -17,6 +16,7 @@ from ..ike.actions import (
     InstallFailed,
     InstallInbound,
     InstallOutbound,
+    KernelAction,
     Path,
     PointPolicies,
     ReleaseSpi,
@@ -33,8 +33,6 @@ from .log import Log
 from .policy_claims import CLOSING, LEFT, POINTED, RECEIVES, SENDS, Claimant
 from .sockets import Ports
 from .trap_policies import TrapPolicies
-
-KernelAction = Union[InstallInbound, InstallOutbound, PointPolicies, RemoveSas, ResetPolicies, RemovePolicies]
 
 
 class ActionExecutor:

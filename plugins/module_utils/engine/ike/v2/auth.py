@@ -28,11 +28,26 @@ from . import children, fallback, key_exchange, lifecycle
 from .features import rows
 from .features.feature import Role, Talk
 from .incoming import Incoming
+from .initiation import handshake_of
 from .sa import Child, Handshake, IkeSa, Kind, Request, Task
 from .traffic import Narrowed, check_answer, covers_packet, narrow
 
 NAME_IN_STORY = 200  # characters
 CANDIDATES = 64  # definitions whose secrets are tried for one peer; nobody can tell by name which of more is meant
+
+# What an error in the answer means: to IKE_AUTH, and in place of a child.
+_REASONS: dict[int, str] = {
+    NotifyType.AUTHENTICATION_FAILED: "authentication_failed",
+    NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
+    NotifyType.TS_UNACCEPTABLE: "selectors_refused",
+}
+_REASONS_OF_CHILDREN: dict[int, str] = {
+    NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
+    NotifyType.TS_UNACCEPTABLE: "selectors_refused",
+    NotifyType.INVALID_KE_PAYLOAD: "invalid_key_exchange",
+    NotifyType.TEMPORARY_FAILURE: "peer_busy",
+    NotifyType.STATE_NOT_FOUND: "peer_busy",  # it has forgotten what was begun, which is to be begun again
+}
 
 
 @lru_cache(maxsize=16)
@@ -44,14 +59,14 @@ def _name(identity: Identity) -> str:
 
 def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """The initiator's request: who we are, the proof, and the first child if one is wanted."""
-    connection, handshake = sa.connection, sa.handshake
+    connection, handshake = sa.connection, handshake_of(sa)
     mine = IDi(connection.local_id)
     payloads: list[Any] = [mine, *connection.auth.requests]
     if connection.remote_id is not None:
         payloads.append(IDr(connection.remote_id))
-    octets = signed_octets(sa.choice.prf, handshake.sent, handshake.nonce_r, sa.keys.pi, mine.encode())
+    octets = signed_octets(sa.prf, handshake.sent, handshake.nonce_r, sa.secrets.pi, mine.encode())
     octets += rows.FEATURES.signed(sa, sa.next_id)
-    payloads.append(AUTH(*connection.auth.prove(sa.choice.prf, octets)))
+    payloads.append(AUTH(*connection.auth.prove(sa.prf, octets)))
     payloads += rows.FEATURES.offers(Talk(context, sa), Kind.AUTH, Role.INITIATOR)
     if handshake.wanted:
         config = handshake.wanted[0]
@@ -68,35 +83,30 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
 
 def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The responder proved itself: the IKE SA is up, and its child unless it was refused."""
-    handshake, connection = sa.handshake, sa.connection
+    handshake, connection = handshake_of(sa), sa.connection
     payloads = got.payloads
-    remote, proof = payloads.one(IDr), payloads.one(AUTH)
+    remote, proof = payloads.need(IDr), payloads.one(AUTH)
     if connection.remote_id is not None and not connection.remote_id.matches(remote.identity):
         story = f"the peer is {remote.identity}, not {connection.remote_id}"
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
-    octets = signed_octets(sa.choice.prf, handshake.received, handshake.nonce_i, sa.keys.pr, remote.encode())
+    octets = signed_octets(sa.prf, handshake.received, handshake.nonce_i, sa.secrets.pr, remote.encode())
     octets += rows.FEATURES.signed(sa, request.message_id)
     _proven(connection, sa, octets, proof, remote.identity)
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
     lifecycle.establish(context, sa)
     rows.FEATURES.take(Talk(context, sa, payloads), Kind.AUTH, Role.INITIATOR)
-    if handshake.first is not None:
-        _first_child_answered(context, sa, handshake, payloads)
+    _first_child_answered(context, sa, handshake, payloads)
     first = handshake.first
     for config in handshake.wanted:
         # Asked for, stopped and asked for again: the first one is on its way out by now.
-        if first is None or first.config.name != config.name or first.reason == "stopped":
+        if first is None or first.terms.name != config.name or first.reason == "stopped":
             sa.queue.append(Task(Kind.NEW_CHILD, config=config))
 
 
 def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """An error answer without AUTH ends the attempt (section 2.21.2)."""
-    error = got.payloads.error().type
-    reason = {
-        NotifyType.AUTHENTICATION_FAILED: "authentication_failed",
-        NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
-        NotifyType.TS_UNACCEPTABLE: "selectors_refused",
-    }.get(error, "protocol_error")
+    error = got.payloads.need_error().type
+    reason = _REASONS.get(error, "protocol_error")
     us = f"{sa.connection.local_id} to {sa.connection.remote_id or sa.path.remote_address}"
     raise IkeError(0, f"the peer answered IKE_AUTH from {us} with {notify_name(error)}", IKE, reason=reason)
 
@@ -106,18 +116,18 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
 
     :raises IkeError: AUTHENTICATION_FAILED; the same for an unknown identity and for a wrong secret.
     """
-    handshake, payloads = sa.handshake, got.payloads
-    remote, proof, wish = payloads.one(IDi), payloads.one(AUTH), payloads.one(IDr)
+    handshake, payloads = handshake_of(sa), got.payloads
+    remote, proof, wish = payloads.need(IDi), payloads.one(AUTH), payloads.one(IDr)
     besides = rows.FEATURES.signed(sa, got.header.message_id)
-    octets = signed_octets(sa.choice.prf, handshake.received, handshake.nonce_r, sa.keys.pi, remote.encode()) + besides
+    octets = signed_octets(sa.prf, handshake.received, handshake.nonce_r, sa.secrets.pi, remote.encode()) + besides
     wished = wish.identity if wish else None
     connection, authenticator = _authenticate(context, sa, octets, remote.identity, proof, wished)
     lifecycle.drop_siblings(context, sa)
     context.registry.admit(sa, connection)
     mine = IDr(connection.local_id)
     sa.local_id, sa.remote_id = connection.local_id, remote.identity
-    octets = signed_octets(sa.choice.prf, handshake.sent, handshake.nonce_i, sa.keys.pr, mine.encode()) + besides
-    reply: list[Any] = [mine, AUTH(*authenticator.prove(sa.choice.prf, octets))]
+    octets = signed_octets(sa.prf, handshake.sent, handshake.nonce_i, sa.secrets.pr, mine.encode()) + besides
+    reply: list[Any] = [mine, AUTH(*authenticator.prove(sa.prf, octets))]
     context.half_open.leave(sa.path.remote_address)
     sa.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
     lifecycle.establish(context, sa)
@@ -166,7 +176,7 @@ def _check_choice(connection: Connection, sa: IkeSa, peer: Identity) -> None:
     if connection is sa.connection:
         return
     try:
-        choose_ike(connection.proposals, (sa.choice.proposal,))
+        choose_ike(connection.proposals, (sa.agreed.proposal,))
     except IkeError as exc:
         story = f"peer {_name(peer)} belongs to {connection.name}: {exc.story}"
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="no_proposal_chosen") from exc
@@ -183,7 +193,7 @@ def _proven(connection: Connection, sa: IkeSa, octets: bytes, proof: AUTH | None
     elif not auth.takes(proof.method):
         story = f"peer {_name(peer)} authenticates with method {proof.method}, defined here is {auth.defined}"
     else:
-        answering = auth.verify(sa.choice.prf, octets, Proof(proof.method, proof.data))
+        answering = auth.verify(sa.prf, octets, Proof(proof.method, proof.data))
         if answering is not None:
             return answering
         story = f"the {auth.credential} of peer {_name(peer)} is not the one defined here for {connection.name}"
@@ -196,7 +206,7 @@ def _first_child(context: Context, sa: IkeSa, handshake: Handshake, payloads: Pa
         raise IkeError(NotifyType.INVALID_SYNTAX, "a child without traffic selectors", CHILD)
     asked = rows.FEATURES.asked_child(sa, payloads, tsr.selectors, tsi.selectors)
     narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
-    choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals, with_ke=False)
+    choice = choose_esp(narrowed.config.proposals, payloads.need(SA).proposals, with_ke=False)
     spi = reserve(context, sa, narrowed, choice)
     nonces = (handshake.nonce_i, handshake.nonce_r)
     child = children.make(context, sa, narrowed, choice, spi, nonces, (), started_exchange=False)
@@ -222,15 +232,17 @@ def child_payloads(narrowed: Narrowed, choice: Choice, spi: bytes) -> list[Any]:
 
 def _first_child_answered(context: Context, sa: IkeSa, handshake: Handshake, payloads: Payloads) -> None:
     task = handshake.first
-    offered = fallback.first_offer(task.config)
+    if task is None:
+        return
+    offered = fallback.first_offer(task.terms)
     try:
         child = child_from_answer(context, sa, task, offered, payloads, (handshake.nonce_i, handshake.nonce_r))
     except IkeError as exc:
         if payloads.one(SA) is not None:
             children.close_at_peer(sa, task)
-        children.release_spi(context, sa, task.config, task.spi)
-        sa.unfit += (task.config.name,)
-        context.report("child_failed", sa, child=task.config.name, reason=exc.reason, story=exc.story)
+        children.release_spi(context, sa, task.terms, task.spi)
+        sa.unfit += (task.terms.name,)
+        context.report("child_failed", sa, child=task.terms.name, reason=exc.reason, story=exc.story)
         return
     new_child_up(context, sa, task, child)
 
@@ -243,7 +255,7 @@ def new_child_up(context: Context, sa: IkeSa, task: Task, child: Child) -> None:
         sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
     if task.reason == "superseded":
         child.superseded = True
-        config = next((one for one in sa.connection.children if one.name == task.config.name), None)
+        config = next((one for one in sa.connection.children if one.name == task.terms.name), None)
         if config is not None and not sa.outgoing:
             sa.queue.append(Task(Kind.NEW_CHILD, config=config))
 
@@ -261,7 +273,7 @@ def child_from_answer(
     :param task: without a key exchange in IKE_AUTH, where the child has none of its own; ``offered``: its proposals.
     :raises IkeError: scope child, when it refused or answered outside of our offer.
     """
-    config = task.config
+    config = task.terms
     error = payloads.error()
     if error is not None:
         raise child_refusal(config, error.type)
@@ -286,13 +298,7 @@ def child_from_answer(
 
 def child_refusal(config: ChildConfig, number: int) -> IkeError:
     """What a notify in place of a child means."""
-    reason = {
-        NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
-        NotifyType.TS_UNACCEPTABLE: "selectors_refused",
-        NotifyType.INVALID_KE_PAYLOAD: "invalid_key_exchange",
-        NotifyType.TEMPORARY_FAILURE: "peer_busy",
-        NotifyType.STATE_NOT_FOUND: "peer_busy",  # it has forgotten what was begun, which is to be begun again
-    }.get(number, "protocol_error")
+    reason = _REASONS_OF_CHILDREN.get(number, "protocol_error")
     # A peer that found our request malformed has ended the IKE SA with it (section 2.21.3).
     scope = IKE if number == NotifyType.INVALID_SYNTAX else CHILD
     return IkeError(0, f"the peer refused child {config.name} with {notify_name(number)}", scope, reason=reason)

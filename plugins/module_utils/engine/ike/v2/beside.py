@@ -36,7 +36,7 @@ def begin(context: Context, old: IkeSa, first: str = "") -> bool:
     configs = {child.name: child for child in connection.children}
     # Along the path that works: a NAT on it stays where it is, and port 4500 is as good as 500 (section 2.23).
     new = initiation.new_initiator(context, connection, old.path)
-    new.handshake.wanted = tuple(configs[name] for name in wanted if name in configs)
+    initiation.handshake_of(new).wanted = tuple(configs[name] for name in wanted if name in configs)
     new.replaces = old
     return True
 
@@ -98,7 +98,7 @@ def proven(sa: IkeSa) -> bool:
 
     Whoever answers IKE_AUTH does not know whether the answer arrives.
     """
-    return sa.initiator or sa.next_id > 0 or sa.expected_id > _AFTER_AUTH + len(sa.choice.more) or bool(sa.lowest_nonce)
+    return sa.initiator or sa.next_id > 0 or sa.expected_id > _AFTER_AUTH + len(sa.agreed.more) or bool(sa.lowest_nonce)
 
 
 def living(sa: IkeSa) -> IkeSa | None:
@@ -112,4 +112,4 @@ def living(sa: IkeSa) -> IkeSa | None:
 
 def asked_for(sa: IkeSa) -> list[str]:
     """Names of the children that this IKE SA is asked for, or going to be."""
-    return [task.config.name for task in sa.tasks if task.kind is Kind.NEW_CHILD and task.reason != "stopped"]
+    return [task.terms.name for task in sa.tasks if task.kind is Kind.NEW_CHILD and task.reason != "stopped"]

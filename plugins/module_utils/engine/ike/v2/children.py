@@ -138,7 +138,7 @@ def make(
     """
     config = narrowed.config
     spi_out = check_spi(sa, choice)
-    keys = child_keys(sa.choice.prf, sa.keys.d, choice, *nonces, secrets[0] if secrets else None, secrets[1:])
+    keys = child_keys(sa.prf, sa.secrets.d, choice, *nonces, secrets[0] if secrets else None, secrets[1:])
     initiator, responder = (keys.encr_i, keys.integ_i), (keys.encr_r, keys.integ_r)
     outgoing, incoming = (initiator, responder) if started_exchange else (responder, initiator)
     number = context.registry.number()
@@ -213,7 +213,8 @@ def take_up(context: Context, sa: IkeSa, child: Child) -> None:
     child.state, child.proof_at = ChildState.ANSWERED, context.now + context.settings.switch_pause
     for older in _heirs(context, child):
         # Of several that may not be there at the peer's end, the newest is the one that it closes others for.
-        free = not has_successor(older) or older.successor.proof_at
+        heir = older.successor
+        free = heir is None or heir.state is ChildState.GONE or heir.proof_at
         if older.number not in sa.children and older.state in SENDING and free:
             older.successor = child
             _touch_owner(context, older)
@@ -275,7 +276,7 @@ def is_needed_yet(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether what is to take its place is not there yet, here or as far as we know at the peer's end."""
     heirs = _heirs(context, child)
     if not heirs:
-        return any(task.kind is Kind.NEW_CHILD and task.config.reqid == child.config.reqid for task in sa.tasks)
+        return any(task.kind is Kind.NEW_CHILD and task.terms.reqid == child.config.reqid for task in sa.tasks)
     return child.state in SENDING and any(h.proof_at for h in heirs) and not any(h.state in SENDING for h in heirs)
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, NoReturn
 
 from ...errors import CHILD, IKE, IkeError
 from ...wire.header import Header
@@ -73,6 +73,8 @@ def _opens(header: Header) -> bool:
 def new_peer(context: Context, header: Header, datagram: bytes, path: Path) -> None:
     """An IKE_SA_INIT request that belongs to no IKE SA yet."""
     row = table.request_row(State.START, Kind.INIT)
+    if row is None:
+        raise ValueError("no row opens an IKE SA")
     try:
         if header.length > LARGEST:
             raise IkeError(
@@ -115,23 +117,23 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
         return
     if header.message_id != sa.expected_id or header.exchange == ExchangeType.IKE_SA_INIT:
         return
-    if sa.state is State.REFUSED:
+    before = sa.state
+    if before is State.REFUSED:
         return
     whole = opened(context, sa, header, datagram)
     if whole is None:
         return
     context.touch(sa)
-    before = sa.state
     if before in AUTHENTICATED:
         lifecycle.heard(context, sa, path)
         proof.prove(context, sa)  # it asks the next thing when it has the answer to the one before
     got = Incoming(header, Payloads(()), whole.datagram, path, whole.chain)
-    talk: Talk | None = None
+    served: tuple[Talk, Kind] | None = None
     try:
         got = got._replace(payloads=Payloads(parse_payloads(whole.first, whole.chain)))
         kind = table.request_kind(header.exchange, got.payloads)
         row = table.request_row(sa.state, kind) if kind else None
-        if row is None:
+        if kind is None or row is None:
             _refuse(sa, header)
         _require(got.payloads, row.required)
         if kind in MAKING and not context.allowances.take(sa.connection.name, context.now):
@@ -147,12 +149,13 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
             if kind not in OWN_ORDER:
                 rows.FEATURES.take(talk, kind, Role.RESPONDER)
                 answer += rows.FEATURES.offers(talk, kind, Role.RESPONDER)
+            served = talk, kind
     except IkeError as exc:
         answer = _refusal(context, sa, exc)
     if answer is not None:
         send_answer(context, sa, got, answer)
-        if talk is not None:
-            rows.FEATURES.sealed(talk, kind, Role.RESPONDER, sa.answer[0], answer)
+        if served is not None:
+            rows.FEATURES.sealed(*served, Role.RESPONDER, sa.answer[0], answer)
         if sa.state is State.REFUSED:
             lifecycle.keep_answer(context, sa)
 
@@ -163,7 +166,7 @@ def _move(sa: IkeSa, before: State, after: State) -> None:
         sa.state = after
 
 
-def _refuse(sa: IkeSa, header: Header) -> None:
+def _refuse(sa: IkeSa, header: Header) -> NoReturn:
     if sa.state in AUTHENTICATED:
         story = f"exchange {header.exchange} is not expected in state {sa.state.value}"
         raise IkeError(NotifyType.INVALID_SYNTAX, story)

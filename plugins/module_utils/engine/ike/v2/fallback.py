@@ -17,15 +17,19 @@ All of them in a row, and again after a while for as long as the child lives. A 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from ...child_sa import KernelAlgorithm
 from ...crypto.proposals import EspProposal
+from ...crypto.registry import Algorithm
 from ..connection import ChildConfig
 from ..context import Context
+from ..views import Refusal
 from . import beside, child_wanted, supersede
 from .children import serves
-from .sa import Child, IkeSa, Kind, Refusal, Task
+from .sa import Child, IkeSa, Kind, Task
 
 # Refusals that another offer may mend.
 _OF_THE_OFFER = ("no_proposal_chosen", "invalid_key_exchange")
@@ -39,7 +43,7 @@ _PATIENCE = 4
 
 def offer(sa: IkeSa, task: Task) -> tuple[EspProposal, ...]:
     """The proposals of this attempt at a child."""
-    return _offers(sa, task.config.proposals)[task.rung]
+    return _offers(sa, task.terms.proposals)[task.rung]
 
 
 def first_offer(config: ChildConfig) -> tuple[EspProposal, ...]:
@@ -48,15 +52,17 @@ def first_offer(config: ChildConfig) -> tuple[EspProposal, ...]:
 
 
 def _offers(sa: IkeSa, proposals: tuple[EspProposal, ...]) -> list[tuple[EspProposal, ...]]:
-    group = sa.choice.ke
-    proven = tuple(replace(proposal, ke=(group,)) for proposal in proposals if group in proposal.ke)
+    group = sa.agreed.ke
+    proven = tuple(
+        replace(proposal, ke=(group,)) for proposal in proposals if group is not None and group in proposal.ke
+    )
     plain = tuple(proposal for proposal in proposals if not proposal.ke)
     return list(dict.fromkeys(offer for offer in (proposals, proven, plain) if offer or offer is proposals))
 
 
 def child_refused(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """The peer gives a living child no fresh keys: say so, and do what comes next."""
-    child = task.child
+    child = task.current
     child.refusal = _note(child.refusal, reason, story)
     left = child.expires_at - context.now
     _tell(context, sa, child, child.refusal, left)
@@ -104,16 +110,16 @@ def new_child_refused(context: Context, sa: IkeSa, task: Task, reason: str, stor
     if task.packet is not None:
         # The others go on as they are.
         packet = " === ".join(map(str, task.packet))
-        story = f"packets such as {packet} are of child {task.config.name}, but it has no SA for them: {story}"
-        context.report("child_failed", sa, child=task.config.name, reason=reason, story=story, packet=packet)
+        story = f"packets such as {packet} are of child {task.terms.name}, but it has no SA for them: {story}"
+        context.report("child_failed", sa, child=task.terms.name, reason=reason, story=story, packet=packet)
         return
     if reason in _OF_THE_OFFER:
-        story += _about_pfs(sa, task.config)
-    context.report("child_failed", sa, child=task.config.name, reason=reason, story=story)
+        story += _about_pfs(sa, task.terms)
+    context.report("child_failed", sa, child=task.terms.name, reason=reason, story=story)
     if sa.replaces is not None:
-        sa.unfit += (task.config.name,)
+        sa.unfit += (task.terms.name,)
     # IKE_AUTH makes a child on other terms. Where others live in this IKE SA, it is not given up for one more.
-    name = task.config.name
+    name = task.terms.name
     if reason in _OF_THE_OFFER and not _serves(sa) and name not in sa.unfit and task.reason != "stopped":
         beside.begin(context, sa, name)
 
@@ -185,16 +191,21 @@ def _as_agreed(child: Child) -> bool:
     """
     encryption, integrity = child.sa.encryption, child.sa.integrity
     return any(
-        encryption in proposal.encr and (integrity is None or integrity in proposal.integ)
+        _has(proposal.encr, encryption) and (integrity is None or _has(proposal.integ, integrity))
         for proposal in child.config.proposals
     )
+
+
+def _has(rows: Iterable[Algorithm], wanted: KernelAlgorithm | None) -> bool:
+    """Whether an algorithm is among these, which are all of its kind."""
+    return wanted is not None and any(row.name == wanted.name for row in rows)
 
 
 def _another_offer(sa: IkeSa, task: Task, reason: str) -> bool:
     """Ask again at once with the next offer, if there is one that may be taken."""
     rung = task.rung + 1
     idle = sa.retired or (sa.superseded and task.kind is Kind.NEW_CHILD)
-    if reason not in _OF_THE_OFFER or idle or rung >= len(_offers(sa, task.config.proposals)):
+    if reason not in _OF_THE_OFFER or idle or rung >= len(_offers(sa, task.terms.proposals)):
         return False
     again = Task(task.kind, config=task.config, child=task.child, reason=task.reason, rung=rung, packet=task.packet)
     again.times = task.times

@@ -44,7 +44,7 @@ def begin_delete_child(context: Context, sa: IkeSa, task: Task) -> tuple[int, li
     """Tell the peer that a child is closed: by our inbound SPI."""
     child = task.child
     if child is None:
-        spi, config = task.spi, task.config
+        spi, config = task.spi, task.terms
     elif child.number not in sa.children:
         return None
     else:

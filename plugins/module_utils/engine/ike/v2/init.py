@@ -55,14 +55,15 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     handshake = handshake_of(sa)
     if got.header.responder_spi == bytes(8):
         raise IkeError(0, "the responder's SPI is zero")
-    choice = _without_spi(check_answer_ike(handshake.offered, got.payloads.one(SA)))
-    ke = got.payloads.one(KE)
+    choice = _without_spi(check_answer_ike(handshake.offered, got.payloads.need(SA)))
+    ke = got.payloads.need(KE)
     rows.FEATURES.agree(choice, got.payloads)
-    if choice.ke is None or ke.group != choice.ke.transform_id or ke.group != handshake.group:
+    exchange = handshake.exchange
+    if exchange is None or choice.ke is None or not ke.group == choice.ke.transform_id == handshake.group:
         raise IkeError(0, f"the key exchange is of group {ke.group}, not of the chosen one")
-    shared = handshake.exchange.finish(ke.data)
+    shared = exchange.finish(ke.data)
     sa.spi_r = got.header.responder_spi
-    handshake.nonce_r = got.payloads.one(Nonce).data
+    handshake.nonce_r = got.payloads.need(Nonce).data
     (handshake.sent,), handshake.received = request.datagrams, got.datagram
     _install_keys(sa, choice, shared)
     handshake.exchange = None
@@ -73,7 +74,7 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
 
 def with_group(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The responder wants another key exchange group (section 1.2); only one that we offer is taken."""
-    data = got.payloads.notify(NotifyType.INVALID_KE_PAYLOAD).data
+    data = got.payloads.need_notify(NotifyType.INVALID_KE_PAYLOAD).data
     group = int.from_bytes(data, "big") if len(data) == 2 else 0
     offered = {row.transform_id for proposal in handshake_of(sa).offered for row in proposal.ke}
     if group not in offered or group == handshake_of(sa).group:
@@ -86,7 +87,7 @@ def with_group(context: Context, sa: IkeSa, got: Incoming, request: Request) -> 
 
 def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """Any other error answer. It is not authenticated, so anybody could have sent it: note it and keep trying."""
-    error = got.payloads.error()
+    error = got.payloads.need_error()
     reason = "no_proposal_chosen" if error.type == NotifyType.NO_PROPOSAL_CHOSEN else "protocol_error"
     raise IkeError(0, f"the peer refused IKE_SA_INIT with {notify_name(error.type)}", reason=reason)
 

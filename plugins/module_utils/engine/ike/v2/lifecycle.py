@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ...identity import Identity
 from ..actions import Path
 from ..context import Context
 from . import beside, children, follow_up
@@ -112,8 +113,8 @@ def _loser(context: Context, sa: IkeSa, other: IkeSa) -> IkeSa:
     return ours if (_rank(ours.local_id), ours.spi_i) > (_rank(ours.remote_id), theirs.spi_i) else theirs
 
 
-def _rank(identity: object) -> tuple[int, bytes]:
-    return identity.type, identity.data  # type: ignore[attr-defined]
+def _rank(identity: Identity | None) -> tuple[int, bytes]:
+    return (identity.type, identity.data) if identity is not None else (0, b"")
 
 
 def drop_older(context: Context, sa: IkeSa) -> None:

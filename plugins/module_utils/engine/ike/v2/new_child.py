@@ -28,12 +28,12 @@ from .traffic import narrow
 
 def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     """Ask for one more child; None when it is up already."""
-    config = task.config
+    config = task.terms
     living = [c for c in sa.children.values() if c.config.name == config.name and children.serves(c)]
     if living and (task.packet is None or any(children.takes(c, task.packet) for c in living)):
         return None
     task.spi = children.reserve_spi(context, sa, config)
-    if living:
+    if living and task.packet is not None:
         local, remote = children.rest_selectors(config, living, task.packet)
     else:
         local, remote = children.asked_selectors(sa, config)
@@ -78,7 +78,7 @@ def from_answer(context: Context, sa: IkeSa, payloads: Payloads, task: Task) -> 
 
     :raises IkeError: scope child.
     """
-    nonces = (task.nonce, payloads.one(Nonce).data)
+    nonces = (task.nonce, payloads.need(Nonce).data)
     try:
         return auth.child_from_answer(context, sa, task, fallback.offer(sa, task), payloads, nonces)
     except IkeError:
@@ -91,12 +91,12 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
     task = request.task
     if retry_with_group(context, sa, got.payloads, task):
         return
-    error = got.payloads.error()
+    error = got.payloads.need_error()
     if error.type in (NotifyType.TEMPORARY_FAILURE, NotifyType.STATE_NOT_FOUND):
-        children.release_spi(context, sa, task.config, task.spi)
+        children.release_spi(context, sa, task.terms, task.spi)
         fallback.put_off(context, sa, task)
         return
-    raise auth.child_refusal(task.config, error.type)
+    raise auth.child_refusal(task.terms, error.type)
 
 
 def retry_with_group(context: Context, sa: IkeSa, payloads: Payloads, task: Task) -> bool:
@@ -114,7 +114,7 @@ def retry_with_group(context: Context, sa: IkeSa, payloads: Payloads, task: Task
     if group not in {row.transform_id for proposal in proposals for row in proposal.ke}:
         return False
     if task.config is not None:
-        children.release_spi(context, sa, task.config, task.spi)
+        children.release_spi(context, sa, task.terms, task.spi)
     again = Task(task.kind, config=task.config, child=task.child, group=group, reason=task.reason, rung=task.rung)
     again.packet, again.times, again.restarts = task.packet, task.times, task.restarts + 1
     sa.queue.insert(0, again)
@@ -125,10 +125,10 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer asks for one more child."""
     _check(context, sa)
     payloads = got.payloads
-    asked = rows.FEATURES.asked_child(sa, payloads, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
+    asked = rows.FEATURES.asked_child(sa, payloads, payloads.need(TSr).selectors, payloads.need(TSi).selectors)
     narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
-    choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
-    nonce = payloads.one(Nonce).data
+    choice = choose_esp(narrowed.config.proposals, payloads.need(SA).proposals)
+    nonce = payloads.need(Nonce).data
     ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
     spi = auth.reserve(context, sa, narrowed, choice)
     making = Making(choice, (nonce, ours), spi, secrets, _check_again, _make, narrowed)
@@ -177,6 +177,6 @@ def being_replaced(sa: IkeSa) -> bool:
 
 def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """A new child was refused or its answer was unusable."""
-    children.release_spi(context, sa, task.config, task.spi)
+    children.release_spi(context, sa, task.terms, task.spi)
     fallback.new_child_refused(context, sa, task, reason, story)
     fallback.ask_later(context, sa, task, reason)

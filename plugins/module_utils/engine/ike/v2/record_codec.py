@@ -42,7 +42,8 @@ from ..record_codec import (
     shape_codec,
     tuple_of,
 )
-from .sa import Child, ChildState, IkeSa, Kind, Refusal, Request, State, Task
+from ..views import Refusal
+from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
 
 
 def _freeze_payloads(payloads: Sequence[Any]) -> tuple[int, str]:

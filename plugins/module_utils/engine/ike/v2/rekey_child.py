@@ -4,7 +4,7 @@
 """Rekeying a Child SA without losing a packet (RFC 7296 sections 1.3.3, 2.8, 2.25.1).
 
 When both ends rekey the same child at once there are three of them for a moment:
-*current* (``task.child``), *mine* (made by the answer to our request) and *theirs*
+*current* (``task.current``), *mine* (made by the answer to our request) and *theirs*
 (``task.theirs``, made by our answer to the peer's). The exchange with the lowest of the
 four nonces loses; whoever started it deletes what it made, the other deletes *current*.
 """
@@ -31,8 +31,8 @@ from .traffic import narrow
 
 
 def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
-    """Ask for a successor of ``task.child``; None when it needs none any more."""
-    child = task.child
+    """Ask for a successor of ``task.current``; None when it needs none any more."""
+    child = task.current
     if child.state is not ChildState.INSTALLED or children.has_successor(child):
         return None
     task.config = config = supersede.terms(child)
@@ -46,7 +46,7 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | No
 def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """The successor exists at the peer; settle a collision, then let it carry the traffic."""
     task = request.task
-    current, theirs = task.child, task.theirs
+    current, theirs = task.current, task.theirs
     mine = new_child.from_answer(context, sa, got.payloads, task)
     if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
         children.forget(context, sa, mine)
@@ -68,42 +68,42 @@ def _settle(context: Context, sa: IkeSa, current: Child, winner: Child) -> None:
 
 
 def _delete_unused(context: Context, sa: IkeSa, task: Task) -> None:
-    children.release_spi(context, sa, task.config, task.spi)
+    children.release_spi(context, sa, task.terms, task.spi)
     sa.queue.append(Task(Kind.DELETE_CHILD, config=task.config, spi=task.spi, reason="replaced"))
 
 
 def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
     """An error notify in place of the successor."""
     task = request.task
-    task.child.state = ChildState.INSTALLED if task.child.state is ChildState.REKEYING else task.child.state
+    task.current.state = ChildState.INSTALLED if task.current.state is ChildState.REKEYING else task.current.state
     if task.theirs is not None and task.theirs.state is not ChildState.GONE:
         # The peer's own rekey, which we answered meanwhile, is the one that counts.
-        children.release_spi(context, sa, task.config, task.spi)
-        _settle(context, sa, task.child, task.theirs)
+        children.release_spi(context, sa, task.terms, task.spi)
+        _settle(context, sa, task.current, task.theirs)
         return
     if new_child.retry_with_group(context, sa, got.payloads, task):
         return
-    error = got.payloads.error()
+    error = got.payloads.need_error()
     if error.type == NotifyType.CHILD_SA_NOT_FOUND and task.theirs is None:
         _start_afresh(context, sa, task)
         return
-    raise auth.child_refusal(task.config, error.type)
+    raise auth.child_refusal(task.terms, error.type)
 
 
 def _start_afresh(context: Context, sa: IkeSa, task: Task) -> None:
     """The peer does not know the child any more, so neither do we; its policies keep the traffic inside."""
-    children.release_spi(context, sa, task.config, task.spi)
-    if task.child.state is not ChildState.GONE:
-        children.remove(context, sa, task.child, "peer_deleted", "the peer does not know this Child SA any more")
+    children.release_spi(context, sa, task.terms, task.spi)
+    if task.current.state is not ChildState.GONE:
+        children.remove(context, sa, task.current, "peer_deleted", "the peer does not know this Child SA any more")
         config = child_wanted.still_wanted(sa, task)
-        if config is not None and not task.child.superseded:
+        if config is not None and not task.current.superseded:
             sa.queue.append(Task(Kind.NEW_CHILD, config=config))
 
 
 def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
     """The rekey came to nothing; the child lives on, and what else may give it fresh keys is tried."""
-    children.release_spi(context, sa, task.config, task.spi)
-    child = task.child
+    children.release_spi(context, sa, task.terms, task.spi)
+    child = task.current
     if task.theirs is not None or child.state is ChildState.GONE:
         return
     child.state = ChildState.INSTALLED
@@ -113,20 +113,20 @@ def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> 
 def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer rekeys a child: make the successor, receive on it at once, send on it when the old one is deleted."""
     payloads = got.payloads
-    rekey = payloads.notify(NotifyType.REKEY_SA)
+    rekey = payloads.need_notify(NotifyType.REKEY_SA)
     current = find(sa, rekey.protocol, rekey.spi)
     if current is None:
         _refuse_unless_known_to_be_gone(sa)
         return [Notify(NotifyType.CHILD_SA_NOT_FOUND, protocol=rekey.protocol, spi=rekey.spi)]
     _check(sa, current)
-    asked = rows.FEATURES.asked_child(sa, payloads, payloads.one(TSr).selectors, payloads.one(TSi).selectors)
+    asked = rows.FEATURES.asked_child(sa, payloads, payloads.need(TSr).selectors, payloads.need(TSi).selectors)
     narrowed = narrow([supersede.terms(current)], asked.local, asked.remote, asked.mode)
     try:
-        choice = choose_esp(narrowed.config.proposals, payloads.one(SA).proposals)
+        choice = choose_esp(narrowed.config.proposals, payloads.need(SA).proposals)
     except IkeError:
         fallback.asked_in_vain(context, current)
         raise
-    nonce = payloads.one(Nonce).data
+    nonce = payloads.need(Nonce).data
     if current.state is ChildState.REKEYING and (choice.more or _in_steps(sa)):
         raise _busy()
     ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
@@ -174,7 +174,7 @@ def _make(context: Context, sa: IkeSa, making: Making) -> None:
     supersede.follow(successor, current)
     context.actions.append(InstallInbound(successor.sa))
     current.successor = successor
-    if current.state is ChildState.REKEYING:
+    if current.state is ChildState.REKEYING and sa.request is not None:
         sa.request.task.theirs = successor
     else:
         _settle(context, sa, current, successor)

@@ -28,6 +28,12 @@ from .initiation import NONCE_OCTETS, install_sealers
 from .sa import IkeSa, Kind, Making, Request, State, Task
 
 CHILD_WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD)
+# What an error in place of the new IKE SA means.
+_REASONS: dict[int, str] = {
+    NotifyType.TEMPORARY_FAILURE: "peer_busy",
+    NotifyType.STATE_NOT_FOUND: "peer_busy",
+    NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
+}
 
 
 def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
@@ -35,7 +41,10 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | No
     proposals = sa.connection.proposals
     task.spi = context.entropy.octets(8)
     task.nonce = context.entropy.octets(NONCE_OCTETS)
-    group = key_exchange.guess(sa, (row for proposal in proposals for row in proposal.ke), task.group).transform_id
+    guess = key_exchange.guess(sa, (row for proposal in proposals for row in proposal.ke), task.group)
+    if guess is None:
+        raise ValueError("proposals of an IKE SA without a key exchange")
+    group = guess.transform_id
     task.exchange = context.entropy.key_exchange(group)
     task.offered = proposals
     payloads = [SA(offer_ike(proposals, task.spi)), Nonce(task.nonce), KE(group, task.exchange.public)]
@@ -46,13 +55,13 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     """The new IKE SA exists at the peer; settle a collision and move the children."""
     task, payloads = request.task, got.payloads
     try:
-        choice = check_answer_ike(task.offered, payloads.one(SA))
+        choice = check_answer_ike(task.offered, payloads.need(SA))
         _check_spi(choice)
         secrets = key_exchange.finish(task, choice, payloads.one(KE))
     except IkeError as exc:
         # For the peer the children have moved to an IKE SA that we cannot have.
         raise IkeError(NotifyType.INVALID_SYNTAX, exc.story, IKE, reason=exc.reason) from exc
-    nonces = (task.nonce, payloads.one(Nonce).data)
+    nonces = (task.nonce, payloads.need(Nonce).data)
     mine = _successor(context, sa, True, choice, secrets, nonces, (task.spi, choice.spi))
     theirs = _theirs(task)
     if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
@@ -82,13 +91,9 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
     # Where the peer has made its own successor meanwhile, that one counts: nothing is asked for once more.
     if _theirs(request.task) is None and new_child.retry_with_group(context, sa, got.payloads, request.task):
         return
-    error = got.payloads.error()
+    error = got.payloads.need_error()
     story = f"the peer refused to rekey the IKE SA with {notify_name(error.type)}"
-    reason = {
-        NotifyType.TEMPORARY_FAILURE: "peer_busy",
-        NotifyType.STATE_NOT_FOUND: "peer_busy",
-        NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
-    }.get(error.type, "protocol_error")
+    reason = _REASONS.get(error.type, "protocol_error")
     raise IkeError(0, story, IKE if error.type == NotifyType.INVALID_SYNTAX else CHILD, reason=reason)
 
 
@@ -105,11 +110,11 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     """The peer rekeys the IKE SA."""
     own = _check(sa)
     payloads = got.payloads
-    choice = choose_ike(sa.connection.proposals, payloads.one(SA).proposals)
+    choice = choose_ike(sa.connection.proposals, payloads.need(SA).proposals)
     _check_spi(choice)
     if own is not None and (choice.more or any(proposal.more for proposal in own.offered)):
         raise _busy()
-    nonce = payloads.one(Nonce).data
+    nonce = payloads.need(Nonce).data
     ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
     spi = context.entropy.octets(8)
     more = follow_up.proceed(context, sa, Making(choice, (nonce, ours), spi, secrets, _check_again, _make))
@@ -164,7 +169,7 @@ def _successor(
         choice=choice, local_id=old.local_id, remote_id=old.remote_id, nat=old.nat,
         slots=old.slots, lowest_nonce=min(nonces),
     )  # fmt: skip
-    new.keys = rederive_ike(old.choice.prf, old.keys.d, choice, secrets[0], *nonces, *spis, secrets[1:])
+    new.keys = rederive_ike(old.prf, old.secrets.d, choice, secrets[0], *nonces, *spis, secrets[1:])
     install_sealers(new)
     context.registry.add(new)
     lifecycle.start_clocks(context, new)

@@ -15,7 +15,7 @@ from ...crypto.exchange import KeyExchange
 from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice
 from ...crypto.proposals import IkeProposal
-from ...crypto.registry import KeyExchangeMethod
+from ...crypto.registry import KeyExchangeMethod, PseudorandomFunction
 from ...crypto.sealer import Sealer
 from ...identity import Identity
 from ...newer_python import dataclass
@@ -165,6 +165,20 @@ class Task:
     answer: tuple[Any, ...] = ()
     link: bytes = b""
     secrets: tuple[Secret, ...] = ()
+
+    @property
+    def terms(self) -> ChildConfig:
+        """The definition of the child that it is about, of a task that has one."""
+        if self.config is None:
+            raise ValueError(f"{self.kind.value} is about no definition of a child")
+        return self.config
+
+    @property
+    def current(self) -> Child:
+        """The child that it is about, of a task that has one."""
+        if self.child is None:
+            raise ValueError(f"{self.kind.value} is about no child")
+        return self.child
 
 
 @dataclass(slots=True, eq=False)
@@ -320,6 +334,28 @@ class IkeSa:
     slots: tuple[tuple[Any, Any], ...] = ()
     partials: dict[bool, Partial] = field(default_factory=dict)
     making: Making | None = None
+
+    @property
+    def agreed(self) -> Choice:
+        """The algorithms of an IKE SA whose IKE_SA_INIT is over."""
+        if self.choice is None:
+            raise ValueError("nothing has been agreed on in this IKE SA")
+        return self.choice
+
+    @property
+    def prf(self) -> PseudorandomFunction:
+        """The PRF of an IKE SA whose IKE_SA_INIT is over."""
+        prf = self.agreed.prf
+        if prf is None:
+            raise ValueError("an IKE SA without a PRF")
+        return prf
+
+    @property
+    def secrets(self) -> IkeKeys:
+        """The keys of an IKE SA whose IKE_SA_INIT is over."""
+        if self.keys is None:
+            raise ValueError("this IKE SA has no keys")
+        return self.keys
 
     @property
     def local_spi(self) -> bytes:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from ...child_sa import ChildSa
+from ...child_sa import ChildSa, KernelAlgorithm
 from ...crypto.auth import Unknown
 from ...crypto.proposals import EspProposal
+from ...crypto.registry import Algorithm, Kind, by_name
 from ...errors import EngineError
 from ...identity import Identity
 from ...wire.v2.numbers import ProtocolId
@@ -184,23 +185,31 @@ def _thaw_slots(record: Mapping[str, Any]) -> tuple[tuple[Slot[Any], Any], ...]:
 
 def _thaw_child(data: Mapping[str, Any], configs: Mapping[str, ChildConfig], links: Links) -> Child:
     own = {name: value for name, value in data.items() if name != "config"}
-    child = CHILD_SHAPE.thaw(own, links, config=_NO_CONFIG)
+    child: Child = CHILD_SHAPE.thaw(own, links, config=_NO_CONFIG)
     child.config = configs.get(data["config"]) or _config_of(child.sa)
     return child
 
 
 def _config_of(sa: ChildSa) -> ChildConfig:
     """A child that is defined no more: what it takes to close it."""
-    encr, integ = (tuple(row for row in (one,) if row is not None) for one in (sa.encryption, sa.integrity))
+    encr, integ = _rows(Kind.ENCR, sa.encryption), _rows(Kind.INTEG, sa.integrity)
     proposal = EspProposal(encr, integ, (), (), int(ProtocolId.ESP if sa.protocol == 50 else ProtocolId.AH))
     selectors = sa.local_selectors, sa.remote_selectors
     return ChildConfig(sa.child, sa.reqid, *selectors, (proposal,), sa.mode, "manual", if_id=sa.if_id)
 
 
+def _rows(kind: Kind, algorithm: KernelAlgorithm | None) -> tuple[Algorithm, ...]:
+    row = by_name(kind, algorithm.name) if algorithm is not None else None
+    return () if row is None else (row,)
+
+
 def _stand_in(name: str, sa: IkeSa) -> Connection:
     """A tunnel that is not in operation any more: what it takes to close its IKE SA."""
-    ends = {"local_address": sa.path.local_address, "remote_address": sa.path.remote_address}
-    return Connection(name, sa.local_id, Unknown(), (), (), **ends, remote_id=sa.remote_id, answers=False)
+    local_id, path = sa.local_id or _NOBODY.local_id, sa.path
+    return Connection(
+        name, local_id, Unknown(), (), (),
+        local_address=path.local_address, remote_address=path.remote_address, remote_id=sa.remote_id, answers=False,
+    )  # fmt: skip
 
 
 def _gone(number: int, sa: IkeSa) -> IkeSa:

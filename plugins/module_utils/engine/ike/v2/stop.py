@@ -38,13 +38,13 @@ def stop_children(context: Context, sa: IkeSa, names: Collection[str]) -> None:
     """End the children of these names, up, being negotiated or only wanted; the IKE SA stays."""
     if sa.handshake is not None:
         first = sa.handshake.first
-        if first is not None and first.config.name in names:
+        if first is not None and first.terms.name in names:
             first.reason = "stopped"
         sa.handshake.wanted = tuple(child for child in sa.handshake.wanted if child.name not in names)
-    for task in [t for t in sa.queue if t.kind is Kind.NEW_CHILD and t.config.name in names]:
+    for task in [t for t in sa.queue if t.kind is Kind.NEW_CHILD and t.terms.name in names]:
         sa.queue.remove(task)
     asked = sa.request.task if sa.request else None
-    if asked is not None and asked.kind is Kind.NEW_CHILD and asked.config.name in names:
+    if asked is not None and asked.kind is Kind.NEW_CHILD and asked.terms.name in names:
         asked.reason = "stopped"
     for child in list(sa.children.values()):
         if child.config.name in names and child.state is not ChildState.DELETING:

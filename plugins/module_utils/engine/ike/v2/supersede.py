@@ -43,7 +43,7 @@ def supersede_children(context: Context, sa: IkeSa, names: Collection[str] | Non
     if sa.handshake is not None and sa.handshake.first is not None:
         under_way.append(sa.handshake.first)
     for task in under_way:
-        if task.kind is Kind.NEW_CHILD and task.reason != "stopped" and (names is None or task.config.name in names):
+        if task.kind is Kind.NEW_CHILD and task.reason != "stopped" and (names is None or task.terms.name in names):
             task.reason = "superseded"
     context.touch(sa)
 
@@ -78,7 +78,7 @@ def ask_again(context: Context, sa: IkeSa) -> None:
     """What took over is closed by the peer before what it was to replace: ask for another one, if nobody does."""
     if sa.outgoing or not sa.alive:
         return
-    asked = {task.config.name for task in sa.tasks if task.kind is Kind.NEW_CHILD}
+    asked = {task.terms.name for task in sa.tasks if task.kind is Kind.NEW_CHILD}
     wanted = [config for config in awaited(context, sa.connection.name) if config.name not in asked]
     sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in wanted)
 

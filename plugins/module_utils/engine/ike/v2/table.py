@@ -148,7 +148,7 @@ _ANSWERS: dict[tuple[State, Kind], list[Answer]] = {}
 for _row in ANSWERS:
     _ANSWERS.setdefault((_row.state, _row.kind), []).append(_row)
 
-_BY_EXCHANGE = {
+_BY_EXCHANGE: dict[int, Kind] = {
     ExchangeType.IKE_SA_INIT: K.INIT,
     ExchangeType.IKE_INTERMEDIATE: K.INTERMEDIATE,
     ExchangeType.IKE_AUTH: K.AUTH,

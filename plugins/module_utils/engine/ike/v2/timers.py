@@ -12,7 +12,7 @@ from ..timers import NEVER
 from . import beside, children, follow_up, lifecycle, proof, twins
 from .exchange import last_word, retransmit
 from .features import fragmentation, nat
-from .sa import HALF_OPEN, Child, ChildState, IkeSa, Kind, State, Task
+from .sa import HALF_OPEN, Child, ChildState, IkeSa, Kind, Request, State, Task
 
 
 def deadline(context: Context, sa: IkeSa) -> float:
@@ -69,9 +69,9 @@ def wake(context: Context, sa: IkeSa) -> None:
         return
     if sa.request is not None and now >= sa.request.deadline:
         if not retransmit(context, sa):
-            _give_up(context, sa)
+            _give_up(context, sa, sa.request)
             return
-        if _is_suspicious(context, sa) and sa.connection.starts and beside.names(sa):
+        if _is_suspicious(context, sa, sa.request) and sa.connection.starts and beside.names(sa):
             _relieve(context, sa)
     if sa.state is not State.ESTABLISHED:
         return
@@ -96,10 +96,10 @@ def suspect(context: Context, sa: IkeSa) -> None:
         context.touch(sa)
 
 
-def _is_suspicious(context: Context, sa: IkeSa) -> bool:
+def _is_suspicious(context: Context, sa: IkeSa, request: Request) -> bool:
     """Whether a request was sent often enough without an answer, and nothing else was heard meanwhile."""
     tries = context.settings.suspicious_tries
-    return sa.request.tries >= tries and context.now >= sa.last_heard + sum(context.settings.retransmit[: tries - 1])
+    return request.tries >= tries and context.now >= sa.last_heard + sum(context.settings.retransmit[: tries - 1])
 
 
 def _relieve(context: Context, sa: IkeSa) -> None:
@@ -170,16 +170,16 @@ def start_rekey(sa: IkeSa, child: Child) -> None:
     sa.queue.append(Task(Kind.REKEY_CHILD, child=child))
 
 
-def _give_up(context: Context, sa: IkeSa) -> None:
+def _give_up(context: Context, sa: IkeSa, request: Request) -> None:
     """No answer to all the retransmissions: the peer is gone, and the IKE SA with it (section 2.4)."""
-    tries, kind = sa.request.tries, sa.request.task.kind
+    tries, kind = request.tries, request.task.kind
     story = f"{sa.path.remote_address}/{sa.path.remote_port} did not answer {kind.value} sent {tries} times"
     reason = "no_answer" if kind in (Kind.INIT, Kind.INTERMEDIATE, Kind.AUTH) else "peer_unreachable"
     if kind is Kind.INIT:
         if sa.handshake is not None and sa.handshake.setback is not None:
             reason, story = sa.handshake.setback
     elif kind is Kind.DELETE_IKE:
-        reason = sa.request.task.reason or "stopped"
+        reason = request.task.reason or "stopped"
     elif sa.alive and beside.stand_in(context, sa) is not None:
         reason = "replaced"
     lifecycle.end(context, sa, reason, story)

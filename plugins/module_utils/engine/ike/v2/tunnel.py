@@ -40,7 +40,7 @@ def start(
     sa = current(context, connection.name)
     if sa is None:
         sa = initiation.new_initiator(context, connection, path or default_path(connection, context.settings))
-        sa.handshake.wanted = tuple(wanted)
+        initiation.handshake_of(sa).wanted = tuple(wanted)
     else:
         sa.retired = False
         wanted = _want(context, sa, children)
@@ -82,9 +82,9 @@ def supersede_children(context: Context, tunnel: str, names: Collection[str]) ->
     """See :class:`..version.Version`."""
     for sa in sas_of(context, tunnel):
         supersede.supersede_children(context, sa, names)
-    sa = current(context, tunnel)
-    if sa is not None:
-        _want(context, sa, supersede.awaited(context, tunnel))
+    working = current(context, tunnel)
+    if working is not None:
+        _want(context, working, supersede.awaited(context, tunnel))
 
 
 def negotiates(context: Context, tunnel: str) -> bool:
@@ -105,10 +105,10 @@ def redefine(sa: IkeSa, connection: Connection) -> None:
         wanted = sa.handshake.wanted
         sa.handshake.wanted = tuple(configs[child.name] for child in wanted if child.name in configs)
     for task in [task for task in sa.queue if task.kind is Kind.NEW_CHILD]:
-        if task.config.name in configs:
-            if task.config != configs[task.config.name]:
+        if task.terms.name in configs:
+            if task.terms != configs[task.terms.name]:
                 task.not_before, task.times = 0.0, 0  # what was refused was another one
-            task.config = configs[task.config.name]
+            task.config = configs[task.terms.name]
         else:
             sa.queue.remove(task)
 
@@ -116,7 +116,7 @@ def redefine(sa: IkeSa, connection: Connection) -> None:
 def _want(context: Context, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
     """Have children negotiated; those that are neither up nor asked for already."""
     known = {child.config.name for child in sa.children.values() if serves(child)}
-    known |= {task.config.name for task in sa.tasks if task.kind is Kind.NEW_CHILD and not task.reason}
+    known |= {task.terms.name for task in sa.tasks if task.kind is Kind.NEW_CHILD and not task.reason}
     if sa.handshake is not None:
         known |= {config.name for config in sa.handshake.wanted}
     missing = [config for config in wanted if config.name not in known]
@@ -132,6 +132,6 @@ def _want_more(sa: IkeSa, configs: Iterable[ChildConfig], packet: Packet) -> Non
     """Have a further child negotiated for a packet that the peer did not let into those that are up."""
     for config in configs:
         living = [child for child in sa.children.values() if child.config.name == config.name and serves(child)]
-        pending = any(task.kind is Kind.NEW_CHILD and task.config.name == config.name for task in sa.tasks)
+        pending = any(task.kind is Kind.NEW_CHILD and task.terms.name == config.name for task in sa.tasks)
         if living and not pending and not any(takes(child, packet) for child in living):
             sa.queue.append(Task(Kind.NEW_CHILD, config=config, packet=packet))

@@ -82,6 +82,26 @@ class Payloads:
         """All notifies of this type, in order."""
         return tuple(self._notifies.get(number, ()))
 
+    def need_notify(self, number: int) -> Notify:
+        """The first notify of this type.
+
+        :raises IkeError: INVALID_SYNTAX when there is none.
+        """
+        return _there(self.notify(number))
+
+    def need_error(self) -> Notify:
+        """The first notify that reports an error.
+
+        :raises IkeError: INVALID_SYNTAX when there is none.
+        """
+        return _there(self.error())
+
     def error(self) -> Notify | None:
         """The first notify that reports an error, None when there is none."""
         return next((found for found in self.all(Notify) if found.is_error), None)
+
+
+def _there(notify: Notify | None) -> Notify:
+    if notify is None:
+        raise IkeError(INVALID_SYNTAX, "the notify is missing")
+    return notify

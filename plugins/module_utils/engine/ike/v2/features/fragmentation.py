@@ -9,7 +9,7 @@ is kept of a message that is not whole is bounded in octets and in time: the pee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ....errors import IkeError
@@ -128,7 +128,7 @@ def _room(sa: IkeSa) -> int:
     return sa.connection.fragment_size - around
 
 
-def _share(sealed_length: Any, room: int) -> int:
+def _share(sealed_length: Callable[[int], int], room: int) -> int:
     """Octets of payloads that a fragment has room for."""
     body = room - HEADER_OCTETS - _PAYLOAD_HEAD - FRAGMENT_HEAD.size
     share = body - sealed_length(0)
