@@ -26,7 +26,7 @@ own_apt() {
         -o Dir::State::status="$scratch/apt/status" -o Dir::Cache="$scratch/apt" \
         -o Dir::Etc::sourcelist="$scratch/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
         -o Dir::Etc::preferencesparts=/dev/null -o APT::Sandbox::User=root -o APT::Install-Recommends=false \
-        -o Debug::NoLocking=1 "$@"
+        -o Debug::NoLocking=1 -o Acquire::http::Timeout=20 -o Acquire::Retries=1 "$@"
 }
 
 fetch() {
