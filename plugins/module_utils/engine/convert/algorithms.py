@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..crypto.registry import Kind
+from ..crypto.registry import ADDITIONAL, Kind, by_name
 from .report import IGNORED, LOST, SKIPPED, Unfit
 from .rows import Reader, Tell
 
@@ -52,14 +52,20 @@ _GROUPS = {
     2: "modp1024", 5: "modp1536", 14: "modp2048", 15: "modp3072", 16: "modp4096", 17: "modp6144", 18: "modp8192",
     19: "ecp256", 20: "ecp384", 21: "ecp521", 31: "x25519",
 }  # fmt: skip
+_LATER = ("mlkem768", "mlkem1024")  # methods that not every library has
+_METHODS = {**{name: name for name in (*_GROUPS.values(), *_LATER)}, "curve25519": "x25519"}
 GROUP_NUMBERS = {name: number for number, name in _GROUPS.items()}
 _WORDS: Words = {
     **{word: (Kind.ENCR, names) for word, names in _CIPHERS.items()},
     **{word: (Kind.INTEG, (name,)) for word, name in _HASHES.items()},
     **{f"prf{word}": (Kind.PRF, (f"prf{name}",)) for word, name in _HASHES.items()},
     **{f"dh{number}": (Kind.KE, (name,)) for number, name in _GROUPS.items()},
-    **{name: (Kind.KE, (name,)) for name in _GROUPS.values()},
-    "curve25519": (Kind.KE, ("x25519",)),
+    **{word: (Kind.KE, (name,)) for word, name in _METHODS.items()},
+    **{
+        f"ke{number}{word}": (kind, (f"ke{number}_{name}",))
+        for number, kind in enumerate(ADDITIONAL, 1)
+        for word, name in _METHODS.items()
+    },
     "esn": (Kind.ESN, ("esn",)),
     "noesn": (Kind.ESN, ("noesn",)),
 }
@@ -131,7 +137,7 @@ def _sort(proposal: str, words: Words) -> tuple[Found, dict[str, None]]:
         plain = word.strip().replace("_", "")
         if plain in _NONE:
             continue
-        if plain not in words:
+        if plain not in words or _is_lacking(words[plain][1]):
             unknown[word.strip()] = None
             continue
         kind, names = words[plain]
@@ -140,6 +146,12 @@ def _sort(proposal: str, words: Words) -> tuple[Found, dict[str, None]]:
         # Beside such a cipher the word says that there is no integrity algorithm.
         found[Kind.ENCR] = [name for name in found[Kind.ENCR] if name != "null"]
     return found, unknown
+
+
+def _is_lacking(names: tuple[str, ...]) -> bool:
+    """Whether it is a method that the library of this host is too old for."""
+    row = by_name(Kind.KE, names[0].split("_")[-1])
+    return row is not None and row.name in _LATER and row.lacking != ""
 
 
 def _is_aead(name: str) -> bool:
@@ -157,7 +169,7 @@ def _ike(found: Found, damaged: bool, tell: Tell) -> list[str]:
     hashes = found[Kind.INTEG]
     if damaged and not all((found[Kind.ENCR], hashes or found[Kind.PRF] or _only_aead(found), found[Kind.KE])):
         return []
-    groups = found[Kind.KE] or _DEFAULT_GROUPS
+    groups = [*(found[Kind.KE] or _DEFAULT_GROUPS), *_additional(found)]
     made = []
     for aead, ciphers in _split(found):
         if aead:
@@ -168,6 +180,10 @@ def _ike(found: Found, damaged: bool, tell: Tell) -> list[str]:
     return made
 
 
+def _additional(found: Found) -> list[str]:
+    return [name for kind in ADDITIONAL for name in found[kind]]
+
+
 def _only_aead(found: Found) -> bool:
     return all(flag for flag, _names in _split(found))
 
@@ -176,7 +192,7 @@ def _esp(found: Found, damaged: bool, tell: Tell) -> list[str]:
     if damaged and not (found[Kind.ENCR] and (found[Kind.INTEG] or _only_aead(found))):
         return []
     made = []
-    rest = [*found[Kind.KE], *found[Kind.ESN]]
+    rest = [*found[Kind.KE], *(_additional(found) if found[Kind.KE] else ()), *found[Kind.ESN]]
     for aead, ciphers in _split(found):
         if aead:
             if found[Kind.INTEG] and _only_aead(found):

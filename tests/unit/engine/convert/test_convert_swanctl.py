@@ -8,10 +8,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from engine.convert import keys, words
+from engine.convert import algorithms, keys, words
 from engine.convert import swanctl_options as options
 from engine.convert.keys import SharedKey
 from engine.convert.report import IGNORED, LOST, SKIPPED, Entry, Unfit
+from engine.crypto.registry import Kind, by_name
 from engine.errors import InputError
 from engine.secret import Secret
 from samples import DATA, manager_takes, read, read_text, told
@@ -132,6 +133,8 @@ def test_every_option_of_the_manual_page_has_a_row():
         ("proposals = aes128gcm16-prfsha256-x25519", "ike.proposals", "aes128gcm16-prfsha256-x25519"),
         ("proposals = aes128gcm16-aes256-sha256-curve25519", "ike.proposals",
          ["aes128gcm16-prfsha256-x25519", "aes256-sha256-x25519"]),
+        ("proposals = aes256gcm16-prfsha384-x25519-ke1_ecp384-ke2_curve448", "ike.proposals",
+         "aes256gcm16-prfsha384-x25519-ke1_ecp384"),
         ("proposals = default", "ike.proposals", "compat"),
         ("local_addrs = %any", "local.address", None),
     ],
@@ -281,3 +284,14 @@ def test_fragmentation_is_agreed_with_the_peer_or_never_used(word, value):
         assert words.fragmentation(word, lambda *_told: None) == value
     except Unfit as unfit:
         assert value is None and "the default is taken" in str(unfit)
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+def test_additional_key_exchanges_are_carried_where_the_library_has_them(monkeypatch, lacking):
+    row = by_name(Kind.KE, "mlkem768")
+    monkeypatch.setattr(row.primitive, "available", not lacking)
+    notes = []
+    read = algorithms.esp()
+    found = read("aes256gcm16-x25519-ke1_mlkem768,aes128gcm16", lambda *told: notes.append(told[:2]))
+    assert found == ["aes256gcm16-x25519" + ("" if lacking else "-ke1_mlkem768"), "aes128gcm16"]
+    assert bool(notes) == lacking
