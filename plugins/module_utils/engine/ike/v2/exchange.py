@@ -51,6 +51,7 @@ def send_answer(context: Context, sa: IkeSa, got: Incoming, payloads: Sequence[A
     sa.answer = seal_message(context, sa, header.exchange, flags, header.message_id, payloads)
     sa.answer_to, sa.answered_digest = header.message_id, hashlib.sha256(got.datagram).digest()
     sa.expected_id = header.message_id + 1
+    sa.answered_under = sa.open
     send(context, sa.answer, got.path)
 
 

@@ -224,7 +224,7 @@ def inherit(context: Context, old: IkeSa, new: IkeSa) -> None:
 def keep_answer(context: Context, sa: IkeSa) -> None:
     """Keep of an IKE SA whose peer failed to authenticate no more than it takes to repeat the answer."""
     context.registry.turn_away(sa)
-    sa.handshake = sa.choice = sa.keys = sa.seal = sa.open = sa.local_id = sa.remote_id = None
+    sa.handshake = sa.choice = sa.keys = sa.seal = sa.open = sa.answered_under = sa.local_id = sa.remote_id = None
 
 
 def end(context: Context, sa: IkeSa, reason: str, story: str, answered: Task | None = None) -> None:

@@ -185,6 +185,7 @@ OWN_WAY: dict[type, dict[str, str]] = {
 NOT_KEPT: dict[type, dict[str, str]] = {
     IkeSa: {
         "open": "made of the keys",
+        "answered_under": "no keys change any more in the states that are kept",
         "handshake": "none any more in the states that are kept",
         "opening": "a late copy of the first message may open an IKE SA that comes to nothing",
         "wake": "the timers are set anew",

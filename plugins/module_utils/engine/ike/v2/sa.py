@@ -272,7 +272,8 @@ class IkeSa:
     :ivar initiator: whether we were its original initiator (the I flag of our messages).
     :ivar next_id: Message ID of our next request; ``expected_id`` of the peer's next request.
     :ivar answered_digest: SHA-256 of the peer's last request, or of its first fragment; ``answer``: the datagrams of
-        ours to it, repeated on a retransmission; ``answer_to``: its Message ID, -1 before the first.
+        ours to it, repeated on a retransmission; ``answer_to``: its Message ID, -1 before the first;
+        ``answered_under``: what opened it, where that is known.
     :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
     :ivar nat: whether ESP travels in UDP.
     :ivar slots: what the optional features keep, each under a slot of its own (``features/feature.py``).
@@ -313,6 +314,7 @@ class IkeSa:
     answered_digest: bytes = b""
     answer: tuple[bytes, ...] = ()
     answer_to: int = -1
+    answered_under: Sealer | None = None
     lowest_nonce: bytes = b""
     queue: list[Task] = field(default_factory=list)
     children: dict[int, Child] = field(default_factory=dict)

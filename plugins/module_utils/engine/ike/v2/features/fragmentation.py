@@ -194,9 +194,10 @@ def repeats(sa: IkeSa, message: Message) -> bool:
     :raises IkeError: with notify 0: it is forged.
     """
     sealed = message.sealed
-    if not isinstance(sealed, SealedFragment) or sealed.number > 1 or not agreed(sa) or sa.open is None:
+    opener = sa.answered_under or sa.open
+    if not isinstance(sealed, SealedFragment) or sealed.number > 1 or not agreed(sa) or opener is None:
         return False
-    sa.open.open(message.sealed_head, sealed.body)
+    opener.open(message.sealed_head, sealed.body)
     return True
 
 
