@@ -33,7 +33,7 @@ def start(manager: Manager, child: str) -> None:
 @pytest.mark.parametrize(
     ("ike", "esp"),
     [
-        ("aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519"),
+        pytest.param("aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519", marks=pytest.mark.nightly),
         ("aes128-sha256-modp2048,aes256-sha512-ecp384", "aes128-sha256-modp2048-noesn,aes256-sha512"),
         ("default", "default"),
     ],

@@ -32,7 +32,7 @@ def fragments(charon: StrongSwan) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("charon", [f"fragment_size = {SIZE}"], indirect=True)
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [pytest.param(True, marks=pytest.mark.nightly), False])
 def test_large_messages_go_in_fragments_both_ways(manager: Manager, charon: StrongSwan, ours_starts: bool) -> None:
     left = [LEFT.network, *(f"10.201.{number}.0/24" for number in range(MORE))]
     wide = f"remote_ts = {','.join(left)}"

@@ -36,7 +36,7 @@ def test_strongswan_initiates(manager: Manager, charon: StrongSwan) -> None:
     prove_esp()
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [pytest.param(True, marks=pytest.mark.nightly), False])
 def test_over_ipv6(manager: Manager, charon: StrongSwan, ours_starts: bool) -> None:
     charon.load(Peer(RIGHT, LEFT, SECRET, family=6))
     tunnel = definition(LEFT, RIGHT, SECRET, family=6)
@@ -77,7 +77,7 @@ def test_esp_in_udp(manager: Manager, charon: StrongSwan) -> None:
     prove_esp()
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [pytest.param(True, marks=pytest.mark.nightly), False])
 def test_transport_mode(manager: Manager, charon: StrongSwan, ours_starts: bool) -> None:
     charon.load(Peer(RIGHT, LEFT, SECRET, mode="transport"))
     tunnel = definition(LEFT, RIGHT, SECRET) | {"children": [{"name": "net", "mode": "transport"}]}

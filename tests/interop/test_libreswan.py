@@ -27,7 +27,7 @@ def start(manager: Manager, pluto: Libreswan, tunnel: dict, ours_starts: bool) -
     wait_until("Libreswan's Child SA", pluto.established)
 
 
-@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("family", [4, pytest.param(6, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("ours_starts", [True, False])
 def test_either_side_starts(manager: Manager, pluto: Libreswan, ours_starts: bool, family: int) -> None:
     pluto.load(Peer(RIGHT, LEFT, SECRET, family=family))
@@ -60,7 +60,7 @@ def test_algorithms(
     prove_esp()
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_esp_in_udp(manager: Manager, pluto: Libreswan, ours_starts: bool) -> None:
     pluto.load(Peer(RIGHT, LEFT, SECRET, encapsulated=True))
     start(manager, pluto, definition(LEFT, RIGHT, SECRET) | {"encapsulation": "force"}, ours_starts)
@@ -68,7 +68,7 @@ def test_esp_in_udp(manager: Manager, pluto: Libreswan, ours_starts: bool) -> No
     prove_esp()
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_transport_mode(manager: Manager, pluto: Libreswan, ours_starts: bool) -> None:
     pluto.load(Peer(RIGHT, LEFT, SECRET, mode="transport"))
     tunnel = definition(LEFT, RIGHT, SECRET) | {"children": [{"name": "net", "mode": "transport"}]}
@@ -80,7 +80,7 @@ def test_transport_mode(manager: Manager, pluto: Libreswan, ours_starts: bool) -
     assert packets(LEFT) - before == 12
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_libreswan_rekeys_both(manager: Manager, pluto: Libreswan, ours_starts: bool) -> None:
     pluto.load(Peer(RIGHT, LEFT, SECRET))
     start(manager, pluto, definition(LEFT, RIGHT, SECRET), ours_starts)
@@ -116,7 +116,7 @@ def received(manager: Manager) -> int:
     return manager.call("manager.info")["counts"]["datagrams"]
 
 
-@pytest.mark.parametrize("ours_asks", [True, False])
+@pytest.mark.parametrize("ours_asks", [pytest.param(True, marks=pytest.mark.nightly), False])
 def test_liveness(manager: Manager, pluto: Libreswan, ours_asks: bool) -> None:
     theirs = () if ours_asks else ("dpddelay=1", "dpdtimeout=5", "dpdaction=clear")
     pluto.load(Peer(RIGHT, LEFT, SECRET, extra=theirs))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from . import libreswan, strongswan
 from .libreswan import Libreswan
 from .ours import Manager, definition
@@ -62,6 +64,7 @@ def test_strongswan_goes_on_until_phase_2_is_over(manager: Manager, charon: Stro
     wait_until("strongSwan's IKE SA to go", lambda: "ESTABLISHED" not in charon.sas())
 
 
+@pytest.mark.nightly
 def test_libreswan_goes_on_until_phase_2_is_over(manager: Manager, pluto: Libreswan) -> None:
     pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET))
     began = retire(manager)
