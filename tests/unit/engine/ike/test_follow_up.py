@@ -114,21 +114,22 @@ def test_of_two_at_once_each_puts_the_other_off(asks: Asks) -> None:
 
 
 @EITHER
-def test_work_of_ours_waits_for_what_the_peer_has_begun(asks: Asks) -> None:
+@pytest.mark.parametrize("ours", [rekey_child, rekey_ike])
+def test_work_of_ours_waits_for_what_the_peer_has_begun(asks: Asks, ours: Asks) -> None:
     wire = Wire(asked(FOLLOW_UP))
     world = up(wire)
     asks(world, world.east)
     world.run(0.1)
     assert ike_sa(world.west).making is not None
     count = len(wire.seen)
-    rekey_child(world, world.west)
+    ours(world, world.west)
     world.run(0.05)
     assert [one for one in wire.seen[count:] if asked(CREATE)(one)] == []
     wire.lost = lambda _datagram: False
     world.run(30.0)
     world.check()
-    assert not world.west.reasons("setback") and not world.east.reasons("setback")
-    assert "child_rekeyed" in world.west.kinds()
+    assert not world.east.reasons("setback"), "what it began comes to its end"
+    assert ("child_rekeyed" if ours is rekey_child else "ike_rekeyed") in world.west.kinds()
 
 
 @EITHER

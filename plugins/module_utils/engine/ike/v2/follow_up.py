@@ -165,4 +165,4 @@ def holds(sa: IkeSa, task: Task) -> bool:
         return False
     if making.narrowed is None:
         return task.kind in _MOVES
-    return task.kind is Kind.REKEY_CHILD and task.child is making.child
+    return task.kind is Kind.REKEY_IKE or (task.kind is Kind.REKEY_CHILD and task.child is making.child)
