@@ -31,7 +31,8 @@ attributes:
 options:
   targets:
     description:
-      - Hosts to ping, each C(HOST) or C(HOST/PORT); C(HOST) is a name, an IPv4 or an IPv6 address.
+      - Hosts to ping, each C(HOST) or C(HOST/PORT); C(HOST) is a name, an IPv4 or an IPv6 address, a link-local one with its
+        zone (C(fe80::1%eth0)). C(HOST:PORT), C([IPV6]) and C([IPV6]:PORT) mean the same.
       - The port is 500, or 4500 with O(natt=true).
       - Messages to port 4500 carry the non-ESP marker that is expected there.
       - A name that cannot be resolved counts as a target that did not answer.
@@ -104,8 +105,10 @@ options:
     default: any
   natt:
     description:
-      - NAT traversal - let the kernel take ESP in UDP off the socket, put the non-ESP marker in front of messages to
-        every port but 500, and use port 4500 where none is given.
+      - NAT traversal - put the non-ESP marker in front of messages to every port but 500, and use port 4500 where none is
+        given.
+      - With O(listen=true), let the kernel take ESP in UDP off the socket, too. A socket that pings does without, because it is
+        then told when a port is closed.
     type: bool
     default: false
     aliases: [nat_t]
@@ -228,7 +231,7 @@ targets:
       type: bool
       sample: true
     sent:
-      description: Pings sent. What O(probe=auto) tries, and retries, are one ping.
+      description: Pings sent, none to a name that was not found. What O(probe=auto) tries, and retries, are one ping.
       type: int
       sample: 1
     received:
@@ -248,7 +251,9 @@ targets:
       type: int
       sample: 2
     rtt_ms:
-      description: Round-trip times in milliseconds, C(min), C(avg), C(max) and C(mdev); null without an answer.
+      description:
+        - Round-trip times in milliseconds, C(min), C(avg), C(max) and C(mdev); null without an answer.
+        - An answer has arrived when the kernel took it off the network.
       type: dict
       sample: {min: 0.412, avg: 0.412, max: 0.412, mdev: 0.0}
     probe:
@@ -322,10 +327,10 @@ targets:
           elements: str
           sample: [vendor ID strongSwan, answers ikev2 like strongSwan]
 summary:
-  description: Totals over all targets.
+  description: Totals over all targets; C(not_found) are those that had no address to send to.
   returned: when pinging
   type: dict
-  sample: {alive: 3, datagrams: 5, duplicates: 0, lost: 0, lost_percent: 0, received: 3, sent: 3, targets: 3}
+  sample: {alive: 3, datagrams: 5, duplicates: 0, lost: 0, lost_percent: 0, not_found: 0, received: 3, sent: 3, targets: 3}
 local_port:
   description: The port used, for each address family.
   returned: always

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from ..ping.echo import ECHO_REQUEST, HEADER_SIZE
 from ..ping.pinger import Plan, strip_marker
 from ..ping.probes import PLANS, PROBES
 from ..ping.run import Options, ping, serve
+from ..ping.score import TIMEOUT
 from .common import UNAVAILABLE, USAGE, Parser, UsageError, complain, guarded, say, show_json
 
 VERSION = "ikeping of fleet.ipsec"
@@ -33,6 +35,8 @@ _NAMES = {
     34: "IKE_SA_INIT",
     37: "INFORMATIONAL",
 }
+_NEGATIVE = re.compile(r"-(?![46]+$)[0-9.]")
+_VALUED = re.compile(r"--[a-z][a-z-]+|-[Epb]")
 # What the engine calls by another name than the command line.
 _OPTIONS = {
     "exchange": "--exchangenum",
@@ -55,7 +59,8 @@ examples:
   ipsec ikeping --probe auto --fingerprint gw2      whose software is it (takes up to a minute)
 
 exit status:
-  0 everything was answered; 1 to {_MOST_LOST} so many packets were lost ({_MOST_LOST} stands for more);
+  0 everything was answered; 1 to {_MOST_LOST} so many packets were lost or names not found
+  ({_MOST_LOST} stands for more);
   {USAGE} wrong arguments, or a local port or address that cannot be had;
   {UNAVAILABLE} this host cannot do it (no permission, no IPv6, ...)
 
@@ -91,7 +96,10 @@ def _parser() -> Parser:
     family.add_argument("--inet", "-4", action="store_const", dest="family", const="inet", help="IPv4 only")
     family.add_argument("--inet6", "-6", action="store_const", dest="family", const="inet6", help="IPv6 only")
     parser.add_argument(
-        "--natt", "--nat-t", action="store_true", help="NAT traversal: non-ESP marker, ESP in UDP on the socket"
+        "--natt",
+        "--nat-t",
+        action="store_true",
+        help="NAT traversal: non-ESP marker; with --listen, ESP in UDP on the socket",
     )
     parser.add_argument("--version", action="version", version=VERSION, help="say what this is")
     more = parser.add_argument_group("more than the classic command had")
@@ -132,8 +140,23 @@ def _parser() -> Parser:
     return parser
 
 
+def _joined(words: list[str]) -> list[str]:
+    """The words, with a negative number as the value of the option before it, so that its range is complained of.
+
+    argparse would take it for an option of its own, as -4 and -6 are.
+    """
+    found: list[str] = []
+    for word in words:
+        option = found[-1] if found else ""
+        if _NEGATIVE.match(word) and _VALUED.fullmatch(option):
+            found[-1] = f"{option}={word}" if option.startswith("--") else option + word
+        else:
+            found.append(word)
+    return found
+
+
 def _run(words: list[str]) -> int:
-    given = _parser().parse_args(words)
+    given = _parser().parse_args(_joined(words))
     plan = Plan(
         probe=given.probe,
         exchange=given.exchangenum,
@@ -152,7 +175,7 @@ def _run(words: list[str]) -> int:
     try:
         return _listen(given, options) if given.listen else _ping(given, options)
     except InputError as error:
-        field = _OPTIONS.get(error.field, error.field)
+        field = "HOST" if error.field.startswith("targets[") else _OPTIONS.get(error.field, error.field)
         raise InputError(field, error.value, error.problem, error.remedy) from None
 
 
@@ -171,10 +194,11 @@ def _ping(given: argparse.Namespace, options: Options) -> int:
         show_json(report)
     else:
         _show_report(report)
-        if given.probe == "echo" and summary["lost"]:
+        # Other answers than silence say by themselves what is wrong.
+        if given.probe == "echo" and any(target["reason"] == TIMEOUT for target in report["targets"]):
             complain("ikeping: hardly any IKE daemon replies to an echo; ask with --probe auto")
     needed = {"all": True, "any": not summary["alive"], "none": False}[given.require]
-    return min(summary["lost"], _MOST_LOST) if needed else 0
+    return min(summary["lost"] + summary["not_found"], _MOST_LOST) if needed else 0
 
 
 def _show_received(address: str, port: int, datagram: bytes) -> None:
@@ -193,7 +217,7 @@ def _show_received(address: str, port: int, datagram: bytes) -> None:
 
 def _show_report(report: dict[str, Any]) -> None:
     for target in report["targets"]:
-        place = f"{target['address'] or target['target']}/{target['port']}"
+        place = f"{target['address'] or target['target'].strip().partition('/')[0]}/{target['port']}"
         if target["alive"]:
             times = "/".join(f"{target['rtt_ms'][key]:.3f}" for key in ("min", "avg", "max", "mdev"))
             say(f"{place} is alive: {target['answered_by']}, rtt min/avg/max/mdev = {times} ms")
@@ -202,7 +226,9 @@ def _show_report(report: dict[str, Any]) -> None:
         else:
             say(f"{place} did not answer: {target['reason']} ({target['detail']})")
     sent, received, lost = (report["summary"][key] for key in ("sent", "received", "lost_percent"))
-    say(f"{sent} packets sent, {received} packets received. {lost}% packet loss")
+    nowhere = report["summary"]["not_found"]
+    also = f", {nowhere} {'name' if nowhere == 1 else 'names'} not found" if nowhere else ""
+    say(f"{sent} packets sent, {received} packets received. {lost}% packet loss{also}")
 
 
 def _extras(target: dict[str, Any]) -> list[str]:

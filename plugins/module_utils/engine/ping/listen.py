@@ -14,6 +14,7 @@ from ..newer_python import dataclass
 from .echo import HEADER_SIZE, REQUESTS
 from .pinger import strip_marker
 from .responder import answer
+from .targets import address_text
 from .udp import unicast_reply
 
 _LARGEST = 65535
@@ -85,7 +86,7 @@ def _serve(sock: socket.socket, exchanges: frozenset[int], counts: Counts, trace
             kind = "ignored"  # nobody there to answer to
     setattr(counts, kind, getattr(counts, kind) + 1)
     if trace is not None:
-        trace(kind, source[0], source[1], datagram)
+        trace(kind, address_text(source), source[1], datagram)
 
 
 def _kind(datagram: bytes, message: bytes) -> str:

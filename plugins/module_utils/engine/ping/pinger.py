@@ -83,6 +83,7 @@ class Outgoing(NamedTuple):
     target: Target
     datagram: bytes
     ping: Any
+    request: Any
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class _Request:
 class Pinger:
     """The state of one run.
 
-    :param targets: whom to ping; those with a ``problem`` count as lost without a datagram.
+    :param targets: whom to ping; to those with a ``problem`` nothing is sent.
     :param now: a monotonic time in seconds, as in all methods.
     :param entropy: number of octets to random octets.
     """
@@ -147,11 +148,7 @@ class Pinger:
         self._open = 0
         for score in self._scores:
             if score.target.problem:
-                score.reason, score.detail, score.sent = (
-                    NAME_NOT_FOUND,
-                    score.target.problem,
-                    plan.count,
-                )
+                score.reason, score.detail = NAME_NOT_FOUND, score.target.problem
             else:
                 self._open += plan.count
                 self._push(now, _Ping(score, 0))
@@ -217,7 +214,11 @@ class Pinger:
         target = ping.score.target
         self._by_address[target.address, target.port] = request
         ping.score.datagrams += 1
-        return Outgoing(target, (bytes(4) if target.marker else b"") + request.datagram, ping)
+        return Outgoing(target, (bytes(4) if target.marker else b"") + request.datagram, ping, request)
+
+    def leaving(self, outgoing: Outgoing, now: float) -> None:
+        """The datagram leaves now: building it, which may take a key exchange, is no part of the round trip."""
+        outgoing.request.sent = now
 
     def _request(self, ping: _Ping, probe: Probe) -> _Request:
         cookies = new_cookies(self._entropy)
@@ -237,7 +238,7 @@ class Pinger:
 
         :returns: whether it is an answer to one of our requests.
         """
-        self._last_activity = now
+        self._last_activity = max(self._last_activity, now)
         message = strip_marker(datagram)
         if len(message) < HEADER_SIZE:
             self.short += 1
@@ -282,7 +283,8 @@ class Pinger:
             return  # a duplicate, or a late answer to an earlier probe
         ping.answered = True
         if ping.number is not None:
-            score.times.append(now - request.sent)
+            # Clocks may be set while an answer is on its way.
+            score.times.append(max(0.0, now - request.sent))
         if score.answer is None:
             score.answer, score.probe, score.answered_from = (
                 answer,

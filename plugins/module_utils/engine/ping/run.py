@@ -50,7 +50,7 @@ class Options:
     :ivar family: any, inet or inet6.
     :ivar local_address: address or name of this host to send from, None for any.
     :ivar local_port: 0 for any free one; None for 500 (4500 with natt), or any when that one cannot be had.
-    :ivar natt: ESP in UDP on the socket, the non-ESP marker on messages, port 4500 by default.
+    :ivar natt: ESP in UDP on a socket that listens, the non-ESP marker on messages, port 4500 by default.
     :ivar prepare: what else is done to each socket before anything is sent, such as letting it pass by IPsec policies.
     """
 
@@ -144,7 +144,8 @@ def _ping(texts: Sequence[str], options: Options, trace: Trace | None) -> dict[s
     targets = resolve_targets(texts, family, options.natt)
     families = sorted({target.family for target in targets if not target.problem})
     port = default_port(options.natt) if options.local_port is None else options.local_port
-    with sockets(families, local, port, options.natt, fallback=options.local_port is None) as opened:
+    # A socket that takes ESP is not told of ICMP errors. One that pings needs those, and passes ESP over.
+    with sockets(families, local, port, natt=False, fallback=options.local_port is None) as opened:
         _prepare(opened, options)
         started = time.monotonic()
         pinger = Pinger(targets, options.plan, started)
@@ -213,6 +214,7 @@ class _Loop:
         problem, unexplained = "", 0
         for _attempt in range(_SEND_ATTEMPTS):
             try:
+                self._pinger.leaving(outgoing, time.monotonic())
                 sock.sendto(outgoing.datagram, target.sockaddr)
                 return
             except BlockingIOError:
@@ -234,10 +236,10 @@ class _Loop:
             arrived = receive(sock)
             if arrived is None:
                 return
-            datagram, address, port = arrived
+            when = time.monotonic() - arrived.age
             if self._trace is not None:
-                self._trace("received", address, port, datagram)
-            self._pinger.received(datagram, address, port, time.monotonic())
+                self._trace("received", arrived.address, arrived.port, arrived.datagram)
+            self._pinger.received(arrived.datagram, arrived.address, arrived.port, when)
 
     def _errors(self, sock: socket.socket) -> int:
         reports = list(undelivered(sock))

@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .targets import NAME_NOT_FOUND
+
 
 def round_trips(seconds: Sequence[float]) -> dict[str, float] | None:
     """Smallest, mean, largest and mean deviation in milliseconds (three decimals); None without any."""
@@ -34,10 +36,11 @@ def lost_percent(sent: int, received: int) -> int:
 
 
 def summary(targets: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Totals over results of targets: counts, and the loss over all."""
+    """Totals over results of targets: counts, the loss over all, and how many had no address to send to."""
     totals = {name: sum(target[name] for target in targets) for name in ("sent", "received", "duplicates", "datagrams")}
     totals["lost"] = totals["sent"] - totals["received"]
     totals["lost_percent"] = lost_percent(totals["sent"], totals["received"])
+    totals["not_found"] = sum(target["reason"] == NAME_NOT_FOUND for target in targets)
     totals["targets"] = len(targets)
     totals["alive"] = sum(target["alive"] for target in targets)
     return totals

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,7 @@ SocketAddress = tuple[Any, ...]  # host, port, and what else the family has
 _FAMILY_NAMES: dict[int, str] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 _RESOLVERS = 32
 NAME_NOT_FOUND = "name not found"
+_BRACKETED = re.compile(r"\[([^\[\]/]*:[^\[\]/]*)\](?:[:/](.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Target:
 
     :ivar text: as the user wrote it.
     :ivar family: AF_INET or AF_INET6; AF_UNSPEC when the name could not be resolved.
-    :ivar address: numeric address without scope, empty when not resolved.
+    :ivar address: numeric address, with the zone of a link-local one; empty when not resolved.
     :ivar port: UDP port, 1..65535.
     :ivar sockaddr: what ``sendto`` takes.
     :ivar marker: whether the non-ESP marker (RFC 3948 section 2.2) goes in front.
@@ -46,13 +49,15 @@ class Target:
 
 
 def split_target(text: str, default_port: int, field: str = "targets") -> tuple[str, int]:
-    """Split ``HOST[/PORT]`` at its only slash.
+    """Split ``HOST[/PORT]`` at its only slash; ``HOST:PORT``, ``[IPV6]`` and ``[IPV6]:PORT`` mean the same.
 
     :raises InputError: naming ``field``.
     """
-    host, slash, port = text.strip().partition("/")
+    host, slash, port = _as_classic(text.strip()).partition("/")
     if host.split() != [host] or not host.isprintable():
         raise InputError(field, text, "there is no host", "write HOST or HOST/PORT")
+    if host.count(":") == 1 or set(host) & set("[]"):
+        raise InputError(field, text, "is neither a name nor an address", "write HOST/PORT, or [IPV6]:PORT")
     if not slash:
         return host, default_port
     if not (port.isascii() and port.isdigit()) or not 1 <= int(port) <= 65535:
@@ -63,6 +68,27 @@ def split_target(text: str, default_port: int, field: str = "targets") -> tuple[
             "write HOST/PORT with a port of 1 to 65535",
         )
     return host, int(port)
+
+
+def _as_classic(text: str) -> str:
+    """``HOST/PORT`` of what other programs write; no name and no IPv4 address has a colon of its own."""
+    bracketed = _BRACKETED.fullmatch(text)
+    if bracketed:
+        return bracketed[1] + (f"/{bracketed[2]}" if bracketed[2] is not None else "")
+    host, colon, port = text.partition(":")
+    return f"{host}/{port}" if colon and "/" not in text and ":" not in port else text
+
+
+def address_text(sockaddr: SocketAddress) -> str:
+    """The address of a socket address; a link-local one says nothing without its zone (RFC 4007 section 11)."""
+    address = str(sockaddr[0]).partition("%")[0]
+    scope = sockaddr[3] if len(sockaddr) > 3 else 0
+    if not scope or not ipaddress.ip_address(address).is_link_local:
+        return address
+    try:
+        return f"{address}%{socket.if_indextoname(scope)}"
+    except OSError:  # the interface has just gone
+        return f"{address}%{scope}"
 
 
 def resolve_targets(texts: Iterable[str], family: int, natt: bool, field: str = "targets") -> list[Target]:
@@ -124,6 +150,9 @@ def _named(text: str, host: str, port: int, family: int, natt: bool) -> Target:
     except (OSError, UnicodeError) as exc:
         kind = _FAMILY_NAMES.get(family, "")
         story = f"{host} has no {kind + ' ' if kind else ''}address: {getattr(exc, 'strerror', None) or exc}"
+        zone = host.partition("%")[2] if ":" in host else ""
+        if zone and zone not in (name for _number, name in socket.if_nameindex()):
+            story = f"{zone} is no interface of this host"
         return Target(text, socket.AF_UNSPEC, "", port, (), problem=story)
     return _target(text, found[0], found[4], port, natt)
 
@@ -132,7 +161,7 @@ def _target(text: str, family: int, sockaddr: SocketAddress, port: int, natt: bo
     return Target(
         text,
         family,
-        sockaddr[0].partition("%")[0],
+        address_text(sockaddr),
         port,
         sockaddr,
         _marker(port, natt),

@@ -9,12 +9,13 @@ import errno
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from ..errors import InputError, MissingError
-from .targets import FAMILIES, IKE_PORT, NATT_PORT, SocketAddress
+from .targets import FAMILIES, IKE_PORT, NATT_PORT, SocketAddress, address_text
 
 # Linux numbers that Python's socket module has not in every version.
 _IP_RECVERR = 11
@@ -24,6 +25,10 @@ _UDP_ENCAP = 100
 _UDP_ENCAP_ESPINUDP = 2  # RFC 3948 section 2.1
 _RECEIVE_BUFFER = 4 << 20
 _LARGEST = 65535
+# When the kernel took a datagram off the network: asked for and told by one number (asm-generic/socket.h).
+_STAMP = 35
+_OLDEST = 10.0  # what has waited longer has not: the clock was set
+_TIMESPEC = struct.Struct("@ll")
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")  # struct sock_extended_err of linux/errqueue.h
 
 _RECVERR: dict[int, tuple[int, int]] = {
@@ -77,7 +82,7 @@ def sockets(
     """Bound, non-blocking sockets, one for each family; closed at the end.
 
     :param local: socket address to bind, None for every address.
-    :param natt: let the kernel take ESP in UDP (RFC 3948) off the sockets.
+    :param natt: let the kernel take ESP in UDP (RFC 3948) off the sockets; it then keeps ICMP errors from them.
     :param fallback: take any free port when ``port`` cannot be had.
     :raises InputError: the port is taken, or the address not this host's.
     :raises MissingError: no permission, or the kernel cannot do what ``natt`` asks.
@@ -104,6 +109,8 @@ def _open(family: int, local: SocketAddress | None, port: int, natt: bool, fallb
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         sock.setsockopt(*_RECVERR[family], 1)
+        with suppress(OSError):  # our own clock is nearly as good
+            sock.setsockopt(socket.SOL_SOCKET, _STAMP, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
@@ -165,15 +172,32 @@ def _bind(sock: socket.socket, local: SocketAddress, port: int, fallback: bool) 
     sock.bind((address, 0, *local[2:]))
 
 
-def receive(sock: socket.socket) -> tuple[bytes, str, int] | None:
-    """The next datagram with its source address and port, or None when there is none now."""
+class Arrived(NamedTuple):
+    """A datagram, its source, and how many seconds ago the kernel took it off the network."""
+
+    datagram: bytes
+    address: str
+    port: int
+    age: float
+
+
+def receive(sock: socket.socket) -> Arrived | None:
+    """The next datagram, or None when there is none now."""
     try:
-        datagram, source = sock.recvfrom(_LARGEST)[:2]
-    except BlockingIOError:
-        return None
+        datagram, ancillary, _flags, source = sock.recvmsg(_LARGEST, 256)
     except OSError:
-        return None  # an error of a datagram sent before; the error queue has it with all details
-    return datagram, source[0], source[1]
+        return None  # none, or an error of a datagram sent before; the error queue has that with all details
+    return Arrived(datagram, address_text(source), source[1], _age(ancillary))
+
+
+def _age(ancillary: list[tuple[int, int, bytes]]) -> float:
+    now = time.time()
+    for level, kind, octets in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _STAMP) and len(octets) >= _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(octets)
+            age = now - seconds - nanoseconds / 1e9
+            return age if 0 < age < _OLDEST else 0.0
+    return 0.0
 
 
 def undelivered(sock: socket.socket) -> Iterator[Undelivered]:
@@ -186,7 +210,7 @@ def undelivered(sock: socket.socket) -> Iterator[Undelivered]:
         for level, kind, octets in ancillary:
             if (level, kind) == _RECVERR[sock.family] and len(octets) >= _EXTENDED_ERROR.size:
                 number = _EXTENDED_ERROR.unpack_from(octets)[0]
-                yield Undelivered(number, quoted, destination[0], destination[1])
+                yield Undelivered(number, quoted, address_text(destination), destination[1])
 
 
 def unicast_reply(

@@ -71,7 +71,21 @@ def test_exit_status_counts_the_lost_and_does_not_wrap(lost, peer, capsys):
     assert main(["-p", "0", "--rate", "0", f"127.0.0.1/{peer}", *[closed] * lost]) == min(lost, 63)
     captured = capsys.readouterr()
     assert f"{closed} did not answer: port closed" in captured.out
-    assert "--probe auto" in captured.err
+    assert captured.err == ""  # a closed port needs no other probe
+
+
+def test_silence_alone_suggests_another_probe(silent, capsys):
+    assert main(["-p", "0", "--wait", "0.1", silent]) == 1
+    assert "ask with --probe auto" in capsys.readouterr().err
+    assert main(["-p", "0", "--wait", "0.1", "no-such-host.invalid"]) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_a_name_not_found_is_lost_but_was_not_sent(peer, capsys):
+    assert main(["-p", "0", f"127.0.0.1/{peer}", "no-such-host.invalid/9", "--count", "3", "--interval", "0"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "no-such-host.invalid/9 did not answer: name not found" in lines[-2]
+    assert lines[-1] == "3 packets sent, 3 packets received. 0% packet loss, 1 name not found"
 
 
 def test_order_of_options_does_not_matter(peer, capsys):
@@ -160,14 +174,16 @@ def test_help_and_version_succeed(words, capsys):
         ([], "there is nobody to ping"),
         (["--wait", "x", "::1"], "--wait"),
         (["--wait", "0", "::1"], "--wait: is out of range"),
+        (["--wait", "-1", "::1"], "--wait: is out of range (got -1.0)"),
+        (["-p", "-1", "::1"], "--ikeport: is out of range (got -1)"),
         (["--frobnicate", "::1"], "--frobnicate"),
         (["-E", "255", "::1"], "--exchangenum: is out of range (got 255)"),
         (["-E", "0", "::1"], "--exchangenum"),
         (["-E", "x", "::1"], "--exchangenum"),
         (["--inet", "--inet6", "::1"], "not allowed with"),
-        (["--inet", "::1"], "targets[0]: is not an IPv4 address"),
+        (["--inet", "::1"], "HOST: is not an IPv4 address (got '::1')"),
         (["127.0.0.1/70000"], "bad port '70000'"),
-        (["127.0.0.1/"], "bad port ''"),
+        (["127.0.0.1/"], "HOST: bad port ''"),
         (["--ikeport", "70000", "127.0.0.1"], "--ikeport"),
         (["--ikeaddress", "192.0.2.77", "127.0.0.1"], "--ikeaddress: is not an address of this host"),
         (["--listen", "127.0.0.1"], "--listen"),

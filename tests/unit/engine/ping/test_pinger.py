@@ -224,11 +224,19 @@ def test_marker_is_sent_and_stripped():
     assert run.received(bytes(4) + answer(outgoing.datagram[4:]), "127.0.0.1", 5000, 0.1)
 
 
-def test_name_not_found_is_lost_without_a_datagram():
+def test_building_a_datagram_is_no_part_of_the_round_trip():
+    run = pinger(Plan(probe="echo"))
+    outgoing = run.due(0.0)
+    run.leaving(outgoing, 2.0)
+    run.received(answer(outgoing.datagram), "127.0.0.1", 5000, 2.25)
+    assert run.results(3.0)[0]["rtt_ms"]["avg"] == 250.0
+
+
+def test_name_not_found_is_no_packet_sent():
     run = Pinger(resolve_targets(["no-such-host.invalid"], socket.AF_UNSPEC, False), Plan(count=2), 0.0)
     assert run.due(0.0) is None and run.finished(0.0)
     (result,) = run.results(0.0)
-    assert (result["reason"], result["sent"], result["datagrams"]) == ("name not found", 2, 0)
+    assert (result["reason"], result["sent"], result["datagrams"]) == ("name not found", 0, 0)
 
 
 def test_our_own_socket_is_nobody():

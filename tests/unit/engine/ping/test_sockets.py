@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 import time
@@ -15,7 +16,7 @@ from engine.errors import InputError, MissingError
 from engine.ping.pinger import Plan
 from engine.ping.responder import answer
 from engine.ping.run import Options, ping, serve
-from engine.ping.udp import sockets
+from engine.ping.udp import receive, sockets
 
 Behaviour = Callable[[bytes, int], "list[bytes]"]
 
@@ -25,7 +26,7 @@ class Peer:
 
     def __init__(self, behaviour: Behaviour, address: str = "127.0.0.1") -> None:
         self.sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind((address, 0))
+        self.sock.bind(socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0][4])
         self.sock.settimeout(0.1)
         self.port = self.sock.getsockname()[1]
         self.target = f"{address}/{self.port}"
@@ -154,6 +155,62 @@ def test_closed_port_is_told_at_once(address, family):
     report = run([f"{address}/{port}"], Plan(wait=5), family=family)
     assert report["elapsed"] < 1
     assert report["targets"][0]["reason"] == "port closed"
+
+
+@pytest.mark.parametrize(("address", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_closed_port_is_told_to_one_that_pings_with_natt(address, family):
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.bind((address, 0))
+        port = sock.getsockname()[1]
+    report = run([f"{address}/{port}"], Plan(probe="echo", wait=5), natt=True)
+    assert report["elapsed"] < 1 and report["targets"][0]["reason"] == "port closed"
+
+
+@pytest.mark.parametrize(("address", "family"), [("127.0.0.1", "inet"), ("::1", "inet6")])
+def test_a_listener_is_reached_in_its_family_alone(address, family, monkeypatch):
+    def resolve(host, port, family=0, flags=0, **_rest):
+        """A name that has an address of one family, that of the listener."""
+        own = socket.AF_INET6 if ":" in address else socket.AF_INET
+        if flags & socket.AI_NUMERICHOST or family not in (0, own):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(own, socket.SOCK_DGRAM, 17, "", (address, port) if own == socket.AF_INET else (address, port, 0, 0))]
+
+    other = "inet" if family == "inet6" else "inet6"
+    with Peer(echo, address) as peer:
+        monkeypatch.setattr("engine.ping.targets.socket.getaddrinfo", resolve)
+        there = run([f"gw.example/{peer.port}"], family=family)["targets"][0]
+        elsewhere = run([f"gw.example/{peer.port}"], family=other)["targets"][0]
+    assert (there["alive"], there["address"], len(peer.got)) == (True, address, 1)
+    assert elsewhere["reason"] == "name not found"
+    assert elsewhere["detail"].startswith(f"gw.example has no {'IPv4' if other == 'inet' else 'IPv6'} address")
+
+
+def test_a_link_local_address_keeps_its_zone():
+    with open("/proc/net/if_inet6", encoding="ascii") as stream:
+        rows = [line.split() for line in stream]
+    zones = [(row[0], row[5]) for row in rows if row[3] == "20"]
+    if not zones:
+        pytest.skip("this host has no link-local address")
+    address = f"{ipaddress.IPv6Address(bytes.fromhex(zones[0][0]))}%{zones[0][1]}"
+    seen = []
+    with Peer(echo, address) as peer:
+        plan = Plan(probe="echo", wait=0.5)
+        report = ping([peer.target], Options(local_port=0, plan=plan), lambda *packet: seen.append(packet))
+    (result,) = report["targets"]
+    assert (result["alive"], result["address"], result["answer"]["from"]) == (True, address, address)
+    assert [(way, where) for way, where, _port, _datagram in seen] == [("sent", address), ("received", address)]
+
+
+def test_an_answer_has_arrived_when_the_kernel_took_it():
+    with (
+        sockets([socket.AF_INET], ("127.0.0.1", 0), 0, natt=False, fallback=False) as opened,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+    ):
+        sock = opened[socket.AF_INET]
+        other.sendto(b"x", sock.getsockname())
+        time.sleep(0.2)
+        arrived = receive(sock)
+    assert arrived is not None and 0.19 < arrived.age < 2
 
 
 def test_closed_ports_beside_living_ones():
@@ -384,12 +441,10 @@ def test_natt_lets_the_kernel_take_esp_and_keepalives_off_the_socket():
 
 def test_kernel_that_takes_no_esp_in_udp_is_a_clear_error(monkeypatch):
     monkeypatch.setattr("engine.ping.udp._UDP_ENCAP_ESPINUDP", 77)  # a kind that no kernel knows
-    with Peer(echo) as peer, pytest.raises(MissingError, match="the kernel refuses ESP in UDP on an IPv4 socket"):
-        run([peer.target], natt=True)
-    assert peer.got == []
+    with pytest.raises(MissingError, match="the kernel refuses ESP in UDP on an IPv4 socket"):
+        serve(Options(family="inet", local_port=0, natt=True), 0.1, 1)
 
 
-@pytest.mark.usefixtures("takes_esp")
 def test_natt_pings_with_the_marker():
     def marked(datagram: bytes, number: int) -> list[bytes]:
         return [bytes(4) + reply for reply in echo(datagram[4:], number)] if datagram[:4] == bytes(4) else []

@@ -10,7 +10,7 @@ import socket
 import pytest
 from engine.errors import InputError
 from engine.ping.statistics import lost_percent, round_trips, summary
-from engine.ping.targets import resolve_targets, split_target
+from engine.ping.targets import address_text, resolve_targets, split_target
 
 
 def one(text: str, family: int = socket.AF_UNSPEC, natt: bool = False):
@@ -25,6 +25,13 @@ def one(text: str, family: int = socket.AF_UNSPEC, natt: bool = False):
         ("::1/5000", "::1", 5000),
         ("2001:db8::1", "2001:db8::1", 500),
         (" gw2/65535 ", "gw2", 65535),
+        ("gw2:4500", "gw2", 4500),
+        ("192.0.2.1:4500", "192.0.2.1", 4500),
+        ("[2001:db8::1]", "2001:db8::1", 500),
+        ("[2001:db8::1]:4500", "2001:db8::1", 4500),
+        ("[2001:db8::1]/4500", "2001:db8::1", 4500),
+        ("[fe80::1%eth0]:4500", "fe80::1%eth0", 4500),
+        ("::", "::", 500),
     ],
 )
 def test_host_and_port(text, host, port):
@@ -41,6 +48,12 @@ def test_host_and_port(text, host, port):
         "h/0",
         "h/0x10",
         "h/5/6",
+        "h:5/6",
+        "h:",
+        "192.0.2.1:70000",
+        "[2001:db8::1]:",
+        "[2001:db8::1",
+        "[gw2]",
         "h/٥",
         "",
         "/500",
@@ -61,6 +74,24 @@ def test_names_are_resolved_in_the_family_asked_for():
     assert one("localhost/7", socket.AF_INET).address == "127.0.0.1"
     target = one("no-such-host.invalid")
     assert target.problem.startswith("no-such-host.invalid has no address")
+
+
+@pytest.mark.parametrize(
+    ("sockaddr", "text"),
+    [
+        (("192.0.2.1", 500), "192.0.2.1"),
+        (("2001:db8::1", 500, 0, 0), "2001:db8::1"),
+        (("fe80::1", 500, 0, 1), f"fe80::1%{socket.if_indextoname(1)}"),
+        (("fe80::1%ignored", 500, 0, 1), f"fe80::1%{socket.if_indextoname(1)}"),
+        (("fe80::1", 500, 0, 0x7FFFFFFF), f"fe80::1%{0x7FFFFFFF}"),
+    ],
+)
+def test_a_link_local_address_is_shown_with_its_zone(sockaddr, text):
+    assert address_text(sockaddr) == text
+
+
+def test_a_zone_that_no_interface_has_is_named():
+    assert one("fe80::1%nosuch0").problem == "nosuch0 is no interface of this host"
 
 
 def test_label_too_long_for_dns_is_a_problem_of_that_target():
@@ -104,10 +135,11 @@ def test_round_trip_statistics():
 
 def test_summary_adds_up():
     rows = [
-        {"sent": 2, "received": 1, "duplicates": 3, "datagrams": 4, "alive": True},
-        {"sent": 1, "received": 0, "duplicates": 0, "datagrams": 1, "alive": False},
+        {"sent": 2, "received": 1, "duplicates": 3, "datagrams": 4, "alive": True, "reason": None},
+        {"sent": 1, "received": 0, "duplicates": 0, "datagrams": 1, "alive": False, "reason": "timeout"},
+        {"sent": 0, "received": 0, "duplicates": 0, "datagrams": 0, "alive": False, "reason": "name not found"},
     ]
     assert summary(rows) == {
         "sent": 3, "received": 1, "duplicates": 3, "datagrams": 5, "lost": 2, "lost_percent": 67,
-        "targets": 2, "alive": 1,
+        "targets": 3, "alive": 1, "not_found": 1,
     }  # fmt: skip
