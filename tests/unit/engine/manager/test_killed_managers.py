@@ -16,7 +16,7 @@ from killed_managers import hunt
 
 
 @pytest.mark.parametrize(
-    ("seed", "kills"), [*((seed, 6) for seed in range(8)), (1336, 12), (1776, 12), (2088, 12), (2105, 12)]
+    ("seed", "kills"), [*((seed, 6) for seed in range(8)), (1336, 12), (1776, 12), (2088, 12), (2105, 12), (3503, 12)]
 )
 def test_nothing_is_lost_whenever_managers_are_killed(tmp_path: Path, seed: int, kills: int) -> None:
     world = hunt(tmp_path, seed, kills)

@@ -317,12 +317,22 @@ def _hand_on(context: Context, child: Child) -> None:
 def remove(context: Context, sa: IkeSa, child: Child, reason: str, story: str) -> None:
     """Take a child down; its successor, if it has one, takes over without a gap."""
     heirs, policies = _withdraw(context, sa, child)
+    _go_back(context, child, heirs)
     if isinstance(policies, PointPolicies):
         context.actions += [policies, RemoveSas(child.sa)]
     else:
         context.actions += [RemoveSas(child.sa), *([policies] if policies else ())]
     if not heirs:
         context.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
+
+
+def _go_back(context: Context, child: Child, heirs: Sequence[Child]) -> None:
+    """What took over is gone before those that it replaced: where nothing else is left, they are to stay."""
+    if all(heir.state is ChildState.REKEYED and heir.successor is child for heir in heirs):
+        for heir in heirs:
+            heir.state, heir.successor = ChildState.INSTALLED, None
+            heir.rekey_at = max(heir.rekey_at, context.now + context.settings.switch_pause)
+            _touch_owner(context, heir)
 
 
 def _withdraw(context: Context, sa: IkeSa, child: Child) -> tuple[list[Child], Policies]:
