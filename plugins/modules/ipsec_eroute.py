@@ -214,6 +214,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.eroute_words import (
     Words,
     build,
+    check_family,
     check_owner,
     read_direction,
     read_selector,
@@ -280,6 +281,7 @@ def wish(entry: Mapping[str, Any], name: Name, owner: str) -> Wish:
         raise InputError(name("action"), entry["action"], problem, "give either action or said")
     selector = read_selector(words_of(entry), name)
     target = read_target(entry["said"] or f"%{entry['action']}", name("said"))
+    check_family(entry["said"], selector, name("said"))
     direction = read_direction(entry["direction"], target[0], name("direction"))
     precedence = entry["precedence"]
     first = None if precedence is None else precedence == "first"

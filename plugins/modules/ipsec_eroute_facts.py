@@ -115,7 +115,8 @@ ansible_facts:
         said:
           description:
             - The first SA of the group, or V(%pass), V(%drop), V(%reject), V(%trap), V(%hold).
-            - A classic table may also have V(%trapsubnet), V(%passthrough4), V(%passthrough6) and V(%unk-N), N being a number.
+            - A classic table may also have V(%trapsubnet), V(%passthrough), V(%passthrough4), V(%passthrough6) and
+              V(%unk-N), N being a number.
           type: str
           sample: esp.c0de1001@198.51.100.2
         sas:

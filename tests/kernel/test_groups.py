@@ -462,7 +462,7 @@ def test_the_command_names_what_is_wrong_and_exits_1(host: Host, capsys) -> None
     before = host.state()
     assert command(host, "--label", "nightly", "--said", ESP, "ah.999@192.0.2.2") == 1
     assert capsys.readouterr().err == (
-        "spigrp --label nightly: SA[1]: the kernel has no such SA (got 'ah.999@192.0.2.2'); "
+        "spigrp --label nightly: SA: the kernel has no such SA (got 'ah.999@192.0.2.2'); "
         "create it first, or see ip xfrm state\n"
     )
     assert host.state() == before

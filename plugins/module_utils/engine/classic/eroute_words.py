@@ -146,6 +146,15 @@ def read_target(text: str, field: str) -> tuple[str, str]:
     return check_spi(said, field)
 
 
+def check_family(text: str | None, selector: KernelSelector, field: str) -> None:
+    """Refuse the pass-through of one family for packets of the other.
+
+    :raises InputError: naming ``field``.
+    """
+    if {"%passthrough4": 4, "%passthrough6": 6}.get(text or "", selector.family) != selector.family:
+        raise InputError(field, text, "is of another family than the networks", "write %pass")
+
+
 def check_spi(said: Said, field: str) -> tuple[str, str]:
     """(action, SAID) of an SA.
 

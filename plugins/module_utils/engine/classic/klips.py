@@ -26,7 +26,10 @@ class Masked(NamedTuple):
         return f"{self.address}/{self.mask}"
 
 
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network, Masked]
+# An interface is a network with the host that was written before its mask.
+Network = Union[
+    ipaddress.IPv4Network, ipaddress.IPv6Network, ipaddress.IPv4Interface, ipaddress.IPv6Interface, Masked
+]  # fmt: skip
 
 # KLIPS printed a signed number of 32 bits; a length that is no number of it must not even be read.
 _COUNT = re.compile(r"(-?[0-9]{1,20})\s+(?=\S)")
@@ -42,6 +45,7 @@ _BRACKETED = re.compile(r"(.+@)\[([0-9a-fA-F:.]+)\](?::([0-9]{1,9}))?")
 _TRANSPORT = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
 _EVERYTHING = ("0:0/0", "0/0")
 _REMEDY = "write COUNT SOURCE -> DESTINATION => SAID"
+_PASSTHROUGH = {"%passthrough4": 4, "%passthrough6": 6}
 _WRAP = 1 << 32
 _SHOWN = 100
 
@@ -52,7 +56,8 @@ class ErouteLine:
 
     :ivar packets: the count, None where the line has none; a negative one (it wraps at 2^31) is turned back.
     :ivar source_port: 0 for every port.
-    :ivar target: SAID text in its canonical form, ``%trap`` and the like included; ``%unk-N`` as it stands.
+    :ivar target: SAID text in its canonical form, ``%trap`` and the like included; ``%unk-N`` and ``%passthrough`` as
+        they stand.
     :ivar protocol: transport protocol number, 0 for all.
     :ivar source_identity: without its parentheses; None when the line has none, empty for ``()``.
     :ivar group: of an ``ipsec look`` line, every SAID; else just the target.
@@ -148,12 +153,17 @@ def parse_eroute(line: str) -> ErouteLine:
         packets, target = int(look[1]), target[: look.start()]
     source, source_port = _subnet(left.strip(), right, line)
     destination, destination_port = _subnet(right.strip(), left, line)
+    if source.version != destination.version:
+        problem = f"{source} and {destination} are of two families"
+        raise InputError("eroute", line, problem, "both networks of an eroute are IPv4, or both are IPv6")
     words = target.split()
     if not words:
         raise InputError("eroute", line, "nothing after =>", _REMEDY)
     if len(words) > 1 and not look:
         raise InputError("eroute", line, f"{words[1]!r} is too much", "several SAIDs are for ipsec look, with (COUNT)")
     first, protocol = _target(words[0], line)
+    if _PASSTHROUGH.get(first, source.version) != source.version:
+        raise InputError("eroute", line, f"{first} is of another family than the networks", "write %pass")
     group = (first, *(_target(word, line)[0] for word in words[1:]))
     if packets is not None and packets < 0:
         packets += _WRAP
@@ -183,7 +193,8 @@ def _subnet(text: str, other: str, line: str) -> tuple[Network, int]:
     if number > 65535:
         raise InputError("eroute", line, f"port {number} is out of range", "ports are 0 to 65535")
     try:
-        return ipaddress.ip_network(network, strict=False), number
+        written = ipaddress.ip_interface(network)
+        return (written.network if written.ip == written.network.network_address else written), number
     except ValueError as exc:
         masked = _masked(network)
         if masked is None:
@@ -219,8 +230,13 @@ def _target(word: str, line: str) -> tuple[str, int]:
         return str(_said(bracketed[1] + bracketed[2], line)), _protocol(bracketed[3], line)
     ended = _TRANSPORT.fullmatch(word)
     if ended and (word.startswith("%") or not _is_address(word.partition("@")[2])):
-        return str(_said(ended[1], line)), _protocol(ended[2], line)
-    return str(_said(word, line)), 0
+        return _canonical(ended[1], line), _protocol(ended[2], line)
+    return _canonical(word, line), 0
+
+
+def _canonical(word: str, line: str) -> str:
+    # As a SAID it is that of %passthrough4, in the words of a table that of either family.
+    return word if word == "%passthrough" else str(_said(word, line))
 
 
 def _is_address(text: str) -> bool:
@@ -271,7 +287,8 @@ def _format_subnet(network: Network, port: int) -> str:
 
 
 def _proc(target: str) -> str:
-    return target if _UNKNOWN_MAGIC.fullmatch(target) else _said(target, target).proc
+    as_it_stands = target == "%passthrough" or _UNKNOWN_MAGIC.fullmatch(target)
+    return target if as_it_stands else _said(target, target).proc
 
 
 def read_groups(text: str) -> tuple[list[tuple[Said, ...]], list[Problem]]:

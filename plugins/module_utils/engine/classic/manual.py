@@ -49,6 +49,7 @@ class Seen:
 
     :ivar noted: every SA that was made here. ``keys_hidden``: whether the kernel shows zeros for keys.
     :ivar tunnelled: those in tunnel mode because a group had them so.
+    :ivar demanded: the request IDs that policies name, where there are groups whose end they would outlast.
     """
 
     installed: Mapping[Said, Installed]
@@ -57,10 +58,17 @@ class Seen:
     children: Mapping[int, Child]
     keys_hidden: bool = False
     tunnelled: frozenset[Said] = frozenset()
+    demanded: frozenset[int] = frozenset()
 
     def group_of(self, said: Said) -> Members:
         """The group that an SA is in; empty when it is in none."""
         return next((members for members in self.groups if said in members), ())
+
+    def is_demanded(self, members: Members) -> bool:
+        """Whether a policy goes on demanding an SA of a group that ends."""
+        reqids = {self.noted[said].reqid for said in members if said in self.noted}
+        reqids |= {self.installed[said].sa.reqid for said in members if said in self.installed}
+        return not reqids.isdisjoint(self.demanded)
 
     def is_noted(self, said: Said, note: Manual) -> bool:
         """Whether nobody else has taken the name of an SA since it was noted."""
@@ -128,9 +136,12 @@ def look(client: XfrmClient, registry: RegistryView, saids: Iterable[Said]) -> S
     noted = registry.manual_sas()
     real = [said for said in dict.fromkeys((*saids, *noted)) if said.protocol != sa_chains.TUN]
     found = ((said, client.read_sa(said.destination, said.spi, said.protocol)) for said in real)
+    groups = registry.groups()
+    policies = client.dump_policies() if groups else ()
+    demanded = frozenset(template.reqid for policy in policies for template in policy.templates if template.reqid)
     return Seen(
         {said: sa for said, sa in found if sa is not None},
-        noted, registry.groups(), registry.children(), _keys_hidden(), registry.tunnelled(),
+        noted, groups, registry.children(), _keys_hidden(), registry.tunnelled(), demanded,
     )  # fmt: skip
 
 
@@ -204,7 +215,7 @@ def plan_absent(saids: Sequence[Said], owner: str, places: Sequence[str], seen: 
             steps.append(Step(said, NONE))
     warnings = [
         f"the group {_text(members)} ended; policies go on demanding all of it, so that nothing leaves with less: "
-        "group again, or change them" for members in dissolved
+        "group again, or change them" for members in dissolved if seen.is_demanded(members)
     ]  # fmt: skip
     return Plan(tuple(steps), tuple(dissolved), tuple(warnings))
 

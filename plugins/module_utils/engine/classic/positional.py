@@ -21,7 +21,7 @@ _HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9.-]*")
 _SHAPE = "write FAMILY DESTINATION SPI PROTOCOL for each SA, such as inet 192.0.2.1 0x113 esp"
 
 
-def parse_positional(words: Sequence[str], field: str = "words") -> tuple[Said, ...]:
+def parse_positional(words: Sequence[str], field: str = "SA") -> tuple[Said, ...]:
     """Read four words for each SA. A name is resolved in the family given.
 
     :raises InputError: naming the word.

@@ -46,8 +46,12 @@ def guarded(name: str, work: Callable[[], int], usage: int, failure: int) -> int
 
 def program_of(name: str, words: Sequence[str]) -> str:
     """What the messages of a classic command begin with: they repeat its label, so that scripts tell runs apart."""
-    label = words[words.index("--label") + 1 :][:1] if "--label" in words else []
-    return " ".join([name, *(["--label", *label] if label else [])])
+    for number, word in enumerate(words):
+        option, equals, text = word.partition("=")
+        if option == "--label":
+            label = [text] if equals else words[number + 1 :][:1]
+            return " ".join([name, *(["--label", *label] if label else [])])
+    return name
 
 
 def check_label(label: str | None) -> None:

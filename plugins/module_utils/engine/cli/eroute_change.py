@@ -9,7 +9,16 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
-from ..classic.eroute_words import Words, build, check_owner, check_spi, read_direction, read_selector, read_target
+from ..classic.eroute_words import (
+    Words,
+    build,
+    check_family,
+    check_owner,
+    check_spi,
+    read_direction,
+    read_selector,
+    read_target,
+)
 from ..classic.positional import parse_positional
 from ..classic.shunt_plan import Plan, plan_add, plan_clear, plan_delete, plan_present
 from ..classic.shunt_snapshot import Seen
@@ -77,6 +86,7 @@ def _decision(action: str, given: argparse.Namespace, owner: str) -> Decide:
         line = f"{given.src} -> {given.dst}"
         return partial(plan_delete, key=(selector, action in INBOUND), line=line, owner=owner)
     target = _target(given)
+    check_family(given.said, selector, "--said")
     direction = _direction(action, target[0], given)
     first = True if given.first else False if given.specific else None
     wish = Wish(build(selector, target, direction, owner), option, first, True if given.count else None)

@@ -26,7 +26,7 @@ from .common import (
     show_json,
     write_numbers,
 )
-from .tunnels import long_form, short_form
+from .tunnels import LIVE, defined, long_form, short_form
 
 _USAGE_ERROR = 2
 _FAILURE = 1
@@ -180,7 +180,8 @@ def _list(client: Client, words: dict[str, str], how: _How) -> None:
     if how.json:
         show_json({"tunnels": tunnels})
     elif "verbose" in words:
-        sys.stdout.write(long_form(tunnels, phase))
+        listed = (defined(tunnels), phase, LIVE) if source == "database" else (tunnels, phase)
+        sys.stdout.write(long_form(*listed))
     else:
         sys.stdout.write(short_form(tunnels, phase, with_status=source == "manager"))
 
@@ -228,6 +229,8 @@ def _remove(client: Client, words: dict[str, str], how: _How) -> None:
             if unknown:
                 what = "tunnels" if len(unknown) > 1 else "tunnel"
                 say(f"phase {phase or 1} {what} {write_numbers(unknown)}: not in the {_PLACES[source][0]}")
+                if not chosen:
+                    return
     # A definition goes with its phase 2 tunnels, so there phase 1 is all of it.
     _apply(client, chosen, state, None if state == "absent" and phase == 1 else phase, how)
 

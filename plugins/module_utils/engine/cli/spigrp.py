@@ -144,7 +144,11 @@ def _print(groups: Sequence[Group], given: argparse.Namespace) -> None:
 
 def _change(members: tuple[Said, ...], given: argparse.Namespace, program: str) -> int:
     decide = _ungroup if len(members) == 1 else plan_group
-    plan = perform(given.runtime_dir, partial(decide, members, name="SA"))
+    try:
+        plan = perform(given.runtime_dir, partial(decide, members, name="SA"))
+    except InputError as error:
+        # Which of the SAs it is, its name tells.
+        raise InputError(error.field.partition("[")[0], error.value, error.problem, error.remedy) from None
     if given.debug:
         for sign, text in zip("-+", show(plan, members), strict=True):
             for line in text.splitlines():

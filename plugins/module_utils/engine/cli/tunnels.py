@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from ..definition.credentials import METHODS
@@ -22,6 +22,8 @@ _STATUS = {
     "active": "Active",
     "expired": "Expired",
 }
+# Why a tunnel is down that is as it should be.
+_AT_REST = ("", "not_started", "started_by_hand", "stopped", "waiting_for_peer", "waiting_for_traffic")
 _ID_TYPES = {
     ID_IPV4_ADDR: "IPv4_Address",
     ID_IPV6_ADDR: "IPv6_Address",
@@ -49,20 +51,38 @@ def _lines(tunnels: list[Entry], phase: str) -> Iterator[tuple[int, Entry, Entry
 
 
 def short_form(tunnels: list[Entry], phase: str, with_status: bool) -> str:
-    """The table of phase, number, status, local ID and remote ID; the database has no status.
+    """The table of phase, number, status, local ID and remote ID, and below a tunnel what hinders it.
+
+    The database has no status.
 
     :param tunnels: answer of ``tunnels.list``; ``phase``: 1, 1+ or 2.
     """
     rows: list[tuple[str, ...]] = [("Phase", "Tun Id", "Status", "Local Id", "Remote Id")]
-    for number, _tunnel, entry in _lines(tunnels, phase):
-        status = _STATUS[entry["phase1"] if number == 1 else entry["state"]]
+    reasons = [""]
+    for number, tunnel, entry in _lines(tunnels, phase):
+        status = _status(tunnel, number, entry)
         rows.append((str(number), str(entry["number"]), status, *(_end(entry, side) for side in ("local", "remote"))))
+        reasons.append(f"\t{tunnel['story']}\n" if number == 1 and with_status and _is_hindered(tunnel) else "")
     if len(rows) == 1:
         return "no tunnels\n"
     if not with_status:
         rows = [row[:2] + row[3:] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+    return "".join(line + reason for line, reason in zip(lines, reasons, strict=True))
+
+
+def _status(tunnel: Entry, number: int, entry: Entry) -> str:
+    """The classic word. What failed and is tried again is being negotiated, also in the pause before the next try."""
+    state = entry["phase1"] if number == 1 else entry["state"]
+    retried = tunnel["state"] in ("down", "degraded") and _is_hindered(tunnel)
+    if state == "dormant" and retried and (number == 1 or entry["start"] == "auto"):
+        state = "negotiating"
+    return _STATUS[state]
+
+
+def _is_hindered(tunnel: Entry) -> bool:
+    return bool(tunnel["story"]) and tunnel["reason"] not in _AT_REST
 
 
 def _end(entry: Entry, side: str) -> str:
@@ -230,7 +250,7 @@ _PHASE1: list[Field] = [
     ("Tun Rem Lifetime", lambda tunnel, _unused: _tunnel_left(tunnel)),
     ("Tun Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
     ("Refreshed", lambda tunnel, _unused: _YES[tunnel["refresh"]]),
-    ("Status", lambda tunnel, _unused: _STATUS[tunnel["phase1"]]),
+    ("Status", lambda tunnel, _unused: _status(tunnel, 1, tunnel)),
     ("Reason", lambda tunnel, _unused: tunnel["story"] or None),
     ("Remedy", lambda tunnel, _unused: tunnel["remedy"] or None),
 ]
@@ -264,20 +284,39 @@ _PHASE2: list[Field] = [
     ("Start", lambda _unused, child: child["start"]),
     ("Assoc P1 Tunnel", lambda tunnel, _unused: tunnel["number"]),
     ("Encap Mode", lambda _unused, child: _encapsulation(child)),
-    ("Status", lambda _unused, child: _STATUS[child["state"]]),
+    ("Status", lambda tunnel, child: _status(tunnel, 2, child)),
 ]
 _OPTIONAL = {"Reason", "Remedy", "Traffic In", "Traffic Out"}
 
 
-def long_form(tunnels: list[Entry], phase: str) -> str:
+_LIVE1 = ("Role", "Algorithms", "Encryption Alg", "Hash Alg", "Integrity Alg", "Key Exchange", "Initiator SPI",
+          "Responder SPI", "Key Rem Lifetime", "Key Rem Lifesize", "Tun Rem Lifetime", "Tun Rem Lifesize", "Refreshed",
+          "Status", "Reason", "Remedy")  # fmt: skip
+_LIVE2 = ("Role", "Algorithms", "Encryption Alg", "AH Transform", "Auth Alg", "SPI In", "SPI Out", "Traffic In",
+          "Traffic Out", "SA Rem Lifetime", "SA Rem Lifesize", "Tun Rem Lifetime", "Tun Rem Lifesize", "Refreshed",
+          "Status")  # fmt: skip
+# (phase, label) of what only a tunnel that runs has.
+LIVE = frozenset([*((1, label) for label in _LIVE1), *((2, label) for label in _LIVE2)])
+
+
+def defined(tunnels: list[Entry]) -> list[Entry]:
+    """The tunnels without their SAs, so that what is shown of addresses and modes is what was defined."""
+    return [
+        {**tunnel, "ike_sas": [], "children": [{**child, "sas": []} for child in tunnel.get("children", ())]}
+        for tunnel in tunnels
+    ]
+
+
+def long_form(tunnels: list[Entry], phase: str, without: Collection[tuple[int, str]] = ()) -> str:
     """Everything about each tunnel, one field a line; times in seconds, sizes in kilobytes, overlap in percent.
 
     :param tunnels: answer of ``tunnels.list`` with ``verbose``; ``phase``: 1, 1+ or 2.
+    :param without: (phase, label) of fields that are left out.
     """
     blocks = []
     for number, tunnel, entry in _lines(tunnels, phase):
         fields = _PHASE1 if number == 1 else _PHASE2
-        shown = [(label, show(tunnel, entry)) for label, show in fields]
+        shown = [(label, show(tunnel, entry)) for label, show in fields if (number, label) not in without]
         blocks.append(
             "".join(
                 f"{label + ':':<22}{_text(value)}\n"

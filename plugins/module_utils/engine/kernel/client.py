@@ -34,7 +34,7 @@ _BATCH = 64
 _DUMP_ATTEMPTS = 5
 _RECEIVE = 1 << 17
 
-_MODULES = {ESP: "esp", AH: "ah", IPCOMP: "ipcomp"}
+_MODULES = {ESP: ("esp4", "esp6"), AH: ("ah4", "ah6"), IPCOMP: ("ipcomp", "ipcomp6")}
 _OPTIONS = {ESP: "ESP", AH: "AH", IPCOMP: "IPCOMP"}
 
 T = TypeVar("T")
@@ -345,13 +345,13 @@ def _read_error(data: bytes, flags: int, at: int, end: int) -> tuple[int, str] |
 
 def _problem(operation: Operation, code: int, words: str) -> EngineError:
     if code == errno.EPERM:
-        return MissingError("no permission to change the kernel's IPsec tables", "run as root (become: true)")
+        return MissingError("no permission to read or change the kernel's IPsec tables", "run as root (become: true)")
     if code == errno.EPROTONOSUPPORT and operation.protocol in _MODULES:
         version = 6 if operation.family == socket.AF_INET6 else 4
         option = f"CONFIG_INET{'6' if version == 6 else ''}_{_OPTIONS[operation.protocol]}"
         return MissingError(
             f"this kernel has no {PROTOCOL_NAMES[operation.protocol]} for IPv{version}",
-            f"load it: modprobe {_MODULES[operation.protocol]}{version} (kernel option {option})",
+            f"load it: modprobe {_MODULES[operation.protocol][version == 6]} (kernel option {option})",
         )
     if code == errno.ENOSYS:
         return MissingError(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from engine.classic.eroute_words import Words, check_owner, read_direction, read_selector, read_target
+from engine.classic.eroute_words import Words, check_family, check_owner, read_direction, read_selector, read_target
 from engine.classic.shunt import Shunt
 from engine.errors import InputError
 
@@ -90,6 +90,26 @@ def test_what_is_refused(words: tuple, problem: str) -> None:
 )
 def test_targets(text: str, target: tuple[str, str]) -> None:
     assert read_target(text, "said") == target
+
+
+@pytest.mark.parametrize(
+    ("text", "networks", "fits"),
+    [
+        ("%passthrough", ("fd00::/8", "fd01::/16"), True),
+        ("%passthrough6", ("fd00::/8", "fd01::/16"), True),
+        ("%passthrough4", ("fd00::/8", "fd01::/16"), False),
+        ("%passthrough4", ("10.0.0.0/8", "0/0"), True),
+        ("%passthrough6", ("10.0.0.0/8", "0/0"), False),
+        (None, ("10.0.0.0/8", "0/0"), True),
+    ],
+)
+def test_a_pass_through_is_of_the_family_of_its_networks(text: str | None, networks: tuple, fits: bool) -> None:
+    selector = read_selector(Words(*networks), name)
+    if fits:
+        check_family(text, selector, "--said")
+        return
+    with pytest.raises(InputError, match="--said: is of another family than the networks"):
+        check_family(text, selector, "--said")
 
 
 @pytest.mark.parametrize(

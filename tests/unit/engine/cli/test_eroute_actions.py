@@ -198,6 +198,7 @@ def test_a_shunt_that_would_take_a_tunnels_packets_has_to_say_so(ipsec: Command)
         (f"--add --del {ENDS}", "not allowed with argument --add"),
         (f"--del {ENDS} --first", "--first: means nothing to --del"),
         (f"--clear {ENDS}", "--src: means nothing to --clear"),
+        ("--add --src fd00::/8 --dst fd01::/16 --said %passthrough4", "--said: is of another family than the networks"),
         ("--ad", "unrecognized arguments: --ad"),
         ("--said", "expected"),
     ],

@@ -164,11 +164,11 @@ def test_empty_table_prints_nothing(monkeypatch, capsys, tmp_path):
         (["--said", "%drop"], "is an action and no SA"),
         (["--said", "ah.114@192.0.2.2", "inet", "192.0.2.2", "0x113", "esp"], "inet: cannot stand beside --said"),
         (["--label", ""], "--label: is empty"),
-        (["inet", "192.0.2.2", "-5", "esp"], "words: not decimal (got '-5'); write 0x and hexadecimal digits"),
+        (["inet", "192.0.2.2", "-5", "esp"], "SA: not decimal (got '-5'); write 0x and hexadecimal digits"),
         (["--said", *(f"esp.11{number}@192.0.2.2" for number in range(5))], "--said: a group has at most 4 SAs"),
         (
             ["inet", "192.0.2.2", "0x113", "esp"] * 5,
-            "words: a group has at most 4 SAs in the words of the classic command",
+            "SA: a group has at most 4 SAs in the words of the classic command",
         ),
         (["--said", "esp.113@192.0.2.2", "--json"], "--json: is for the listing"),
         (["--file", "/nonexistent"], "--file: No such file or directory"),
@@ -178,6 +178,13 @@ def test_wrong_words_are_named_and_exit_1(runtime, capsys, words, problem):
     assert spigrp.main(["--runtime-dir", runtime, *words]) == 1
     out, err = capsys.readouterr()
     assert out == "" and problem in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["--label", "Y"], ["--label=Y"]])
+@pytest.mark.parametrize("command", ["spigrp", "spi", "eroute"])
+def test_a_label_begins_messages_however_it_is_written(command, words, capsys):
+    assert ipsec([command, *words, "--said", "%refuse"]) != 0
+    assert capsys.readouterr().err.startswith(f"{command} --label Y: ")
 
 
 def test_help_tells_the_forms_and_statuses(capsys):

@@ -279,7 +279,7 @@ def test_facts_of_a_classic_file_name_the_lines_that_cannot_be_read(task: Task, 
     )
     found = facts(task, path=str(path))
     assert [(e["said"], e["action"], e["packets"], e["sas"]) for e in found["ipsec_eroutes"]] == [
-        ("%passthrough4", "pass", 5, []),
+        ("%passthrough", "pass", 5, []),
         ("%trapsubnet", "trap", 9, []),
         ("%unk-300", "unknown", 1, []),
         ("%hold", "hold", 2, []),
