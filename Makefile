@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab-up lab-down test unit unit-debian unit-oldest unit-oldest-whole kernel kernel-long \
-    interop interop-long sanity sanity-short lint molecule bench long recorded coverage crash leaks days days-short \
+    interop interop-long sanity sanity-short lint molecule bench long recorded coverage integration crash leaks days days-short \
     nightly clean peers interfaces uml-kernel
 
 help: ## show this list
@@ -103,6 +103,9 @@ recorded: setup ## a thousand simulations: the engine returns what it returned b
 coverage: setup ## how much of the engine its unit tests reach: a list, pages in build/coverage, and a floor
 	@sh $(SETUP)/coverage.sh tests/unit/engine $(HISTORIES)
 
+integration: setup ## ansible-test integration in a lab host: modules as a play runs them (TARGETS="…" for some of them)
+	@$(PYTHON) -m tests.setup.integration $(TARGETS)
+
 crash: setup ## managers killed at 600 random moments while packets pass: nothing may be lost
 	@$(PYTHON) -m tests.lab.guest --timeout 14400 $(PYTHON) -m tests.crash --kills 600
 
@@ -116,9 +119,9 @@ leaks: setup ## fifty random changes of definitions at either end under a flood:
 	@FLEET_CHANGES=50 FLEET_SEED=$${FLEET_SEED:-$$(date +%s)} $(PYTHON) -m tests.lab.guest --timeout 3600 \
 		$(PYTEST) -s tests/kernel/test_changes.py
 
-nightly: setup ## everything of "make test", then long, recorded, coverage, crash, leaks, days-short and, on its own, bench
+nightly: setup ## everything of "make test", then long, recorded, coverage, integration, crash, leaks, days-short and, on its own, bench
 	@status=0; \
-	$(PYTHON) -m tests.setup.stages recorded coverage crash leaks days-short interop interop-long unit kernel kernel-long \
+	$(PYTHON) -m tests.setup.stages recorded coverage integration crash leaks days-short interop interop-long unit kernel kernel-long \
 	    interfaces molecule unit-debian unit-oldest-whole sanity lint long \
 	    || status=1; \
 	$(MAKE) --no-print-directory bench || status=1; exit $$status
