@@ -19,8 +19,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from engine.child_sa import ChildSa
+from engine.kernel.child_values import child_policies
 from engine.kernel.events import AcquireEvent
-from engine.kernel.gateway import child_policies
 from engine.kernel.registry import Registry
 from engine.kernel.values import Policy
 from engine.manager.nesting import Place

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "plugins" / "module
 
 from engine.errors import KernelError, MissingError
 from engine.kernel.changes import Foreign
-from engine.kernel.gateway import child_policies
+from engine.kernel.child_values import child_policies
 from engine.kernel.interfaces import Link
 from engine.kernel.link_networks import LinkNetwork
 from engine.kernel.policies import is_pass, network_text
