@@ -58,7 +58,8 @@ options:
         group that lost an SA does not count, and ends.
       - V(ungrouped) dissolves the whole groups that the SAs are in.
       - V(listed) changes nothing and takes no SAs.
-      - Left out it is what the command does - one SA is ungrouped, several are grouped, and none lists.
+      - Left out, several SAs are grouped, and none lists. For one SA it is needed, so that no list that came out shorter than
+        was meant ends a group.
     type: str
     choices: [grouped, ungrouped, listed]
   file:
@@ -268,11 +269,14 @@ def members(params: dict[str, Any]) -> tuple[Said, ...]:
 
 
 def settle_state(params: dict[str, Any], sas: tuple[Said, ...]) -> str:
-    """The state asked for; the number of SAs tells where it was left out.
+    """The state asked for; where it was left out, several SAs are to be grouped, and none lists.
 
-    :raises InputError: SAs without use, or none where some are needed.
+    :raises InputError: one SA without a state, SAs without use, or none where some are needed.
     """
-    state = params["state"] or ("listed" if not sas else "ungrouped" if len(sas) == 1 else "grouped")
+    if params["state"] is None and len(sas) == 1:
+        problem = "is needed for one SA, which makes no group"
+        raise InputError("state", None, problem, "write state: ungrouped to end the group that it is in")
+    state = params["state"] or ("grouped" if sas else "listed")
     if state == "listed" and sas:
         raise InputError("state", state, "takes no SAs", "leave out sas and positional")
     if state != "listed" and not sas:

@@ -20,6 +20,8 @@ USAGE = 64
 UNAVAILABLE = 69
 INTERRUPTED = 130
 
+VERSION = "0.2.0"
+
 
 def guarded(name: str, work: Callable[[], int], usage: int, failure: int) -> int:
     """Run ``work`` and turn what goes wrong into one line on stderr and an exit status.
@@ -76,6 +78,11 @@ class Parser(argparse.ArgumentParser):
         :raises UsageError: always.
         """
         raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def version_of(name: str) -> str:
+    """What ``--version`` says."""
+    return f"{name} of fleet.ipsec {VERSION}"
 
 
 def say(text: str) -> None:

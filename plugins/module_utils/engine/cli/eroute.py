@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from collections.abc import Sequence
 
@@ -14,8 +15,21 @@ from ..classic.eroutes import Eroute
 from ..classic.klips import format_eroute, read_eroutes
 from ..classic.views import read_tables
 from ..errors import KernelError
+from ..kernel import neighbours
 from ..manager.client import DEFAULT_RUNTIME_DIR
-from .common import UNAVAILABLE, USAGE, Parser, UsageError, check_label, complain, guarded, program_of, say, show_json
+from .common import (
+    UNAVAILABLE,
+    USAGE,
+    Parser,
+    UsageError,
+    check_label,
+    complain,
+    guarded,
+    program_of,
+    say,
+    show_json,
+    version_of,
+)
 from .eroute_change import ACTIONS, change, first_of_change
 
 _REFUSED = 1
@@ -36,7 +50,8 @@ the first SA that such packets go through (protocol, SPI in hexadecimal, where i
   %reject  they are dropped, and the sender of a forwarded packet is told by ICMP (needs nftables)
   %trap    the next one asks for an SA
   %hold    one has asked, and waits for its SA
-A number behind a network's colon is a port, one behind the SAID's colon a transport protocol.
+A number behind a network's colon is a port, one behind the SAID's colon a transport protocol. Eroutes to the same SA
+show its packets each; --verbose says where that is so.
 
 %pass, %drop, %reject and %trap stand before every tunnel, the most specific of them first; with --specific they stand
 among the tunnels, and the most specific of all wins, as the classic table had it. Eroutes to an SA always do. The SA,
@@ -124,7 +139,7 @@ def _parser() -> Parser:
     parser.add_argument("--debug", action="store_true", help="say on stderr what changed")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--verbose", action="store_true", help="say below each line whose it is, and its priority")
-    parser.add_argument("--version", action="version", version="eroute of fleet.ipsec", help="say what this is")
+    parser.add_argument("--version", action="version", version=version_of("eroute"), help="say what this is")
     parser.add_argument(
         "--runtime-dir",
         metavar="DIR",
@@ -167,11 +182,16 @@ def _list_file(path: str, given: argparse.Namespace, program: str) -> int:
 def _whose(eroute: Eroute) -> str:
     if eroute.tunnel:
         return f"child {eroute.child} of tunnel {eroute.tunnel}"
-    return f"set by {eroute.owner}" if eroute.owner else "not of a tunnel of ours"
+    if eroute.owner:
+        return f"set by {eroute.owner}"
+    if (eroute.priority, eroute.protocol) == (neighbours.PRIORITY, socket.IPPROTO_ICMPV6):
+        return "of the tunnel manager, lets neighbour discovery pass"
+    return "not of a tunnel of ours"
 
 
 def _group(eroute: Eroute) -> str:
-    return f", group {' '.join(eroute.sas)}" if len(eroute.sas) > 1 else ""
+    group = f", group {' '.join(eroute.sas)}" if len(eroute.sas) > 1 else ""
+    return f"{group}, packets of all eroutes to it" if eroute.packets_shared else group
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ from .common import (
     read_words,
     say,
     show_json,
+    version_of,
     write_numbers,
 )
 from .tunnels import LIVE, defined, long_form, short_form
 
 _USAGE_ERROR = 2
 _FAILURE = 1
-_VERSION = "ike of fleet.ipsec"
 _PHASES = {"1": 1, "2": 2}
 _ROLES = {"i": "initiator", "r": "responder"}
 _PLACES = {"database": ("database", " db"), "manager": ("tunnel manager", "")}
@@ -129,7 +129,7 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.write(_HELP)
         return 0
     if given.version:
-        say(_VERSION)
+        say(version_of("ike"))
         return 0
     command, words = _command(given.words)
     if given.check and not command.changes:

@@ -18,12 +18,11 @@ from ..convert.mirror import swapped
 from ..convert.report import Conversion, Report, Tunnel, summary
 from ..errors import InputError, MissingError, a_few
 from ..manager.client import DEFAULT_CONTROL, Client
-from .common import Parser, UsageError, complain, guarded, say, show_json
+from .common import Parser, UsageError, complain, guarded, say, show_json, version_of
 from .files import own_addresses, read_source, write_private
 
 _USAGE_ERROR = 2
 _FAILURE = 1
-_VERSION = "ikedb of fleet.ipsec"
 _LINUX_FILE, _SECRETS_FILE = "/etc/ipsec.conf", "/etc/ipsec.secrets"
 _TYPES = ("IKETunnel", "IPSecTunnel", "IKEProtection", "IPSecProposal", "IPSecProtection")
 _NEVER = ("IKEGroup", "IKEPresharedKey")
@@ -108,7 +107,7 @@ def _run(words: list[str]) -> int:
         sys.stdout.write(_HELP)
         return 0
     if given.version:
-        say(_VERSION)
+        say(version_of("ikedb"))
         return 0
     if given.ldap:
         raise InputError("-R", given.ldap, "policies are not kept in LDAP", "leave it out, the database is here")

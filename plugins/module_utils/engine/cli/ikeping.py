@@ -19,9 +19,8 @@ from ..ping.pinger import Plan, strip_marker
 from ..ping.probes import PLANS, PROBES
 from ..ping.run import Options, ping, serve
 from ..ping.score import TIMEOUT
-from .common import UNAVAILABLE, USAGE, Parser, UsageError, complain, guarded, say, show_json
+from .common import UNAVAILABLE, USAGE, Parser, UsageError, complain, guarded, say, show_json, version_of
 
-VERSION = "ikeping of fleet.ipsec"
 # The exit status counts lost packets; beyond this it would be taken for another kind of failure.
 _MOST_LOST = USAGE - 1
 _NAMES = {
@@ -101,7 +100,7 @@ def _parser() -> Parser:
         action="store_true",
         help="NAT traversal: non-ESP marker; with --listen, ESP in UDP on the socket",
     )
-    parser.add_argument("--version", action="version", version=VERSION, help="say what this is")
+    parser.add_argument("--version", action="version", version=version_of("ikeping"), help="say what this is")
     more = parser.add_argument_group("more than the classic command had")
     more.add_argument("--probe", choices=list(PLANS), default="echo", help="what to send (default echo), see below")
     more.add_argument("--count", type=int, default=1, metavar="N", help="pings for each host (default 1)")

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from .common import USAGE, complain, nearest, say
-
-_VERSION = "ipsec of fleet.ipsec"
+from .common import USAGE, complain, nearest, say, version_of
 
 
 class _Command(NamedTuple):
@@ -36,6 +34,10 @@ _ELSEWHERE = {
     "auto": "ike starts, lists and ends tunnels",
     "whack": "ike starts, lists and ends tunnels",
     "tncfg": "packets need no ipsec0 to be protected; a tunnel with an interface of its own has the option interface",
+    "manual": "ipsec eroute sets shunts, ipsec spi keys SAs by hand, ipsec spigrp groups them",
+    "pf_key": "ip xfrm monitor shows what the kernel asks for and what it is told",
+    "barf": "ike cmd=list verbose tells why a tunnel is down, ipsec eroute --verbose and ipsec spi what the kernel has",
+    "setup": "the service fleet-ipsec-manager runs the tunnels: systemctl status fleet-ipsec-manager",
     "klipsdebug": "ike cmd=log level=debug has the tunnel manager tell more",
 }
 
@@ -47,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell = say if words else complain
         tell(_help())
         return 0 if words else USAGE
-    if words[0] == "--version":
-        say(_VERSION)
+    if words[0] in ("--version", "version"):
+        say(version_of("ipsec"))
         return 0
     command = COMMANDS.get(words[0])
     if command is None and words[0] in _ELSEWHERE:

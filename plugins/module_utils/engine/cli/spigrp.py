@@ -20,7 +20,7 @@ from ..kernel.sa_chains import TUN
 from ..manager.client import DEFAULT_RUNTIME_DIR
 from ..newer_python import zip
 from ..said import Said
-from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json
+from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json, version_of
 
 _FAILED = 1  # whatever it was: the classic command has no other status
 
@@ -70,7 +70,7 @@ def _run(words: list[str]) -> int:
         "--file", metavar="FILE", help="list a classic table, such as /proc/net/ipsec_spigrp; - for stdin"
     )
     parser.add_argument("--json", action="store_true", help="list one JSON array of arrays instead of text")
-    parser.add_argument("--version", action="version", version="spigrp of fleet.ipsec", help="say what this is")
+    parser.add_argument("--version", action="version", version=version_of("spigrp"), help="say what this is")
     parser.add_argument(
         "--runtime-dir",
         metavar="DIR",

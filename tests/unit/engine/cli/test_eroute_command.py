@@ -16,6 +16,7 @@ import pytest
 from engine.classic import views
 from engine.cli import eroute
 from engine.errors import MissingError
+from engine.kernel import neighbours
 from engine.kernel.registry import REQID_FIRST, Child, Registry
 from engine.kernel.values import OUT, KernelSelector, Policy, SaState, Template
 
@@ -67,6 +68,9 @@ def selector(source: str, destination: str) -> KernelSelector:
     )
 
 
+_NEIGHBOURS = KernelSelector(6, bytes(16), 0, bytes(16), 0, 58, 135, 0xFFFF)
+
+
 class Kernel:
     """One tunnel with its SA, as the kernel would dump them."""
 
@@ -96,6 +100,21 @@ def test_sa_with_its_count_and_whose_it_is(monkeypatch, capsys, tmp_path):
         "100        10.1.0.0/16        -> 10.9.0.0/24        => esp0xc0ffee00@192.0.2.2\n"
         "\tchild lan of tunnel hq-b1, priority 1000\n"
     )
+
+
+def test_shared_counts_and_neighbour_discovery_are_told(monkeypatch, capsys, tmp_path):
+    class Two(Kernel):
+        def dump_outbound_policies(self) -> list[Policy]:
+            (one,) = super().dump_outbound_policies()
+            other = one._replace(selector=selector("10.1.0.0/16", "10.8.0.0/24"))
+            return [one, other, Policy(_NEIGHBOURS, OUT, neighbours.PRIORITY)]
+
+    monkeypatch.setattr(views, "XfrmClient", Two)
+    assert eroute.main(["--verbose", "--runtime-dir", str(tmp_path)]) == 0
+    *others, _policy, neighbour = capsys.readouterr().out.splitlines()
+    assert neighbour == f"\tof the tunnel manager, lets neighbour discovery pass, priority {neighbours.PRIORITY}"
+    assert [line.split()[0] for line in others[::2]] == ["100", "100"]
+    assert all(line.endswith(", priority 1000, packets of all eroutes to it") for line in others[1::2])
 
 
 def test_no_registry_is_no_error(monkeypatch, capsys, tmp_path):

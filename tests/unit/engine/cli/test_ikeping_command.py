@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from engine.cli.common import VERSION
 from engine.cli.ikeping import hexdump, main
 from engine.cli.ipsec import main as ipsec
 from engine.ping.responder import answer
@@ -222,6 +223,18 @@ def test_listening_answers_and_reports(capsys):
     assert "received 244(echo-request) packet from 127.0.0.1" in captured.out
     assert captured.out.splitlines()[-1] == "1 packets sent, 2 packets received."
     assert "read short packet (20) from 127.0.0.1" in captured.err
+
+
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_ipsec_tells_its_version(word, capsys):
+    assert ipsec([word]) == 0
+    assert capsys.readouterr().out == f"ipsec of fleet.ipsec {VERSION}\n"
+
+
+@pytest.mark.parametrize("word", ["look", "auto", "whack", "tncfg", "klipsdebug", "manual", "pf_key", "barf", "setup"])
+def test_ipsec_says_what_does_the_work_of_a_command_it_has_not(word, capsys):
+    assert ipsec([word]) == 64
+    assert capsys.readouterr().err.startswith(f"ipsec: {word!r} is no command here; ")
 
 
 def test_ipsec_finds_its_commands(peer, capsys):

@@ -11,6 +11,7 @@ import json
 import pytest
 from engine.classic import groups
 from engine.cli import spigrp
+from engine.cli.common import VERSION
 from engine.cli.ipsec import main as ipsec
 from engine.kernel.registry import Manual, Registry
 from engine.kernel.values import KernelSelector, Policy, SaState
@@ -210,7 +211,7 @@ def test_commands_of_old_lead_to_those_of_today(word, instead, capsys):
 def test_its_version_is_told(capsys):
     with pytest.raises(SystemExit) as caught:
         spigrp.main(["--version"])
-    assert caught.value.code == 0 and capsys.readouterr().out == "spigrp of fleet.ipsec\n"
+    assert caught.value.code == 0 and capsys.readouterr().out == f"spigrp of fleet.ipsec {VERSION}\n"
 
 
 def test_a_tun_in_no_group_stands_alone(runtime, capsys):

@@ -108,7 +108,7 @@ def test_one_sa_ungroups_and_none_lists(task) -> None:
             "line": "tun0x113@192.0.2.2 esp0x115@192.0.2.2 ah0x116@192.0.2.2",
         }
     ]
-    gone = task(sas=[ESP])
+    gone = task(sas=[ESP], state="ungrouped")
     assert gone["changed"] and gone["dissolved"] == [list(GROUP)] and "proto ah" not in kernel()
     assert not task(sas=[TUN], state="ungrouped")["changed"]
     assert task(state="listed")["groups"] == []
@@ -136,6 +136,7 @@ def test_a_classic_table_is_read(task, tmp_path) -> None:
         ({"sas": [ESP, "ah.zz@192.0.2.2"]}, "sas[1]: not hexadecimal"),
         ({"sas": [ESP], "state": "grouped"}, "a group has two SAs or more"),
         ({"state": "grouped"}, "sas: no SA to be grouped"),
+        ({"sas": [ESP]}, "state: is needed for one SA"),
         ({"state": "ungrouped", "sas": []}, "sas: no SA to be ungrouped"),
         ({"state": "listed", "sas": [ESP]}, "state: takes no SAs"),
         ({"state": "joined"}, "value of state must be one of: grouped, ungrouped, listed"),
