@@ -14,6 +14,7 @@ from ..manager.client import DEFAULT_CONTROL, Client
 from ..manager.log import PRIORITIES
 from .choose import CHOOSERS, Chosen, Entry, unknown_numbers, with_numbers
 from .common import (
+    USAGE,
     Parser,
     UsageError,
     complain,
@@ -29,7 +30,6 @@ from .common import (
 )
 from .tunnels import LIVE, defined, long_form, short_form
 
-_USAGE_ERROR = 2
 _FAILURE = 1
 _PHASES = {"1": 1, "2": 2}
 _ROLES = {"i": "initiator", "r": "responder"}
@@ -84,7 +84,7 @@ Examples:
   ike cmd=list verbose                   all about it, and why a tunnel is not up
   ike cmd=remove phase=2 numlist=7       end one phase 2 tunnel
 
-exit status: 0 done, or nothing to do; 1 the manager refused or is not there; 2 wrong words, and nothing was changed.
+exit status: 0 done, or nothing to do; 1 the manager refused or is not there; 64 wrong words, and nothing was changed.
 """
 
 
@@ -115,7 +115,7 @@ class _Command(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    return guarded("ike", lambda: _run(words), _USAGE_ERROR, _FAILURE)
+    return guarded("ike", lambda: _run(words), USAGE, _FAILURE)
 
 
 def _run(arguments: list[str]) -> int:

@@ -18,10 +18,9 @@ from ..convert.mirror import swapped
 from ..convert.report import Conversion, Report, Tunnel, summary
 from ..errors import InputError, MissingError, a_few
 from ..manager.client import DEFAULT_CONTROL, Client
-from .common import Parser, UsageError, complain, guarded, say, show_json, version_of
+from .common import USAGE, Parser, UsageError, complain, guarded, say, show_json, version_of
 from .files import own_addresses, read_source, write_private
 
-_USAGE_ERROR = 2
 _FAILURE = 1
 _LINUX_FILE, _SECRETS_FILE = "/etc/ipsec.conf", "/etc/ipsec.secrets"
 _TYPES = ("IKETunnel", "IPSecTunnel", "IKEProtection", "IPSecProposal", "IPSecProtection")
@@ -58,7 +57,7 @@ a file such as ipsec.secrets; a tunnel that is there already keeps its key where
 What a file says that cannot be carried over is reported line by line: "ignored" changes nothing, "lost" makes the
 tunnel behave otherwise, "skipped" means that a tunnel, or a phase 2 tunnel, was not made.
 
-exit status: 0 done, 1 the manager or a file could not be used, nothing could be converted, 2 wrong words or values.
+exit status: 0 done, 1 the manager or a file could not be used, nothing could be converted, 64 wrong words or values.
 """
 
 Given = argparse.Namespace
@@ -67,7 +66,7 @@ Given = argparse.Namespace
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    return guarded("ikedb", lambda: _run(words), _USAGE_ERROR, _FAILURE)
+    return guarded("ikedb", lambda: _run(words), USAGE, _FAILURE)
 
 
 _ACTIONS = {"p": "put", "g": "get", "d": "delete", "c": "convert", "x": "drop", "o": "grammar"}

@@ -160,9 +160,9 @@ def test_role(letter, role):
 def test_list_by_numbers(capsys):
     assert ike.main(["cmd=list", "numlist=4-5"]) == 0
     assert Manager.asked[0][1]["numbers"] == [4, 5]
-    assert ike.main(["cmd=list", "numlist=4,9"]) == 2
+    assert ike.main(["cmd=list", "numlist=4,9"]) == 64
     assert "numlist: is no number of a phase 1 tunnel in the tunnel manager (got '9')" in capsys.readouterr().err
-    assert ike.main(["cmd=list", "numlist=4-90000"]) == 2
+    assert ike.main(["cmd=list", "numlist=4-90000"]) == 64
     assert "(got '6-90000'); see" in capsys.readouterr().err
 
 
@@ -331,7 +331,7 @@ def test_activate_chooses_from_the_database(words, meant, phase, capsys, monkeyp
     status = ike.main(["cmd=activate", *words])
     assert Manager.asked[0] == ("tunnels.list", {"source": "database"})
     if not meant:
-        assert status == 2 and "no tunnel to this identity" in capsys.readouterr().err
+        assert status == 64 and "no tunnel to this identity" in capsys.readouterr().err
         return
     assert status == 0 and chosen() == meant
     # What starts by itself is started; the children beside it are left to their own start.
@@ -527,7 +527,7 @@ def test_log_level(capsys):
 )
 def test_bad_words_change_nothing(words, message, capsys):
     Manager.asked = []
-    assert ike.main(words) == 2
+    assert ike.main(words) == 64
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.startswith("ike: ")
     assert message in captured.err and len(captured.err.splitlines()) == 1

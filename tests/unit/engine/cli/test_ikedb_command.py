@@ -96,7 +96,7 @@ def test_out_and_in_again_changes_nothing(gateway, tmp_path):
 def test_an_existing_name_is_refused_without_force_and_nothing_is_changed(gateway):
     xml = gateway.run("-g").replace('KeyRefreshMinutes="60"', 'KeyRefreshMinutes="30"')
     before = gateway.documents()
-    gateway.run("-p", stdin=xml.replace("hq-b2", "new"), status=2)
+    gateway.run("-p", stdin=xml.replace("hq-b2", "new"), status=64)
     assert "hq-b1" in gateway.err and "-F" in gateway.err
     assert gateway.documents() == before
     out = gateway.run("-p", "-F", stdin=xml)
@@ -158,7 +158,7 @@ def test_swapped_for_the_peer(gateway, process):
 def test_a_dangling_reference_is_refused_before_anything_is_changed(gateway):
     xml = gateway.run("-g").replace('IKE_TunnelName="hq-b2" IPSec', 'IKE_TunnelName="gone" IPSec')
     before = gateway.documents()
-    gateway.run("-pF", stdin=xml, status=2)
+    gateway.run("-pF", stdin=xml, status=64)
     assert "names IKETunnel gone" in gateway.err
     assert gateway.documents() == before
 
@@ -175,12 +175,12 @@ def test_check_tells_and_changes_nothing(gateway):
 def test_delete_a_tunnel_and_a_phase_2_tunnel(gateway):
     gateway.run("-d", "-t", "IPSecTunnel", "-n", "hq-b1:dmz")
     assert [child["name"] for child in gateway.documents()["hq-b1"]["children"]] == ["lan"]
-    gateway.run("-d", "-t", "IPSecTunnel", "-n", "lan", status=2)
+    gateway.run("-d", "-t", "IPSecTunnel", "-n", "lan", status=64)
     assert "several" in gateway.err
     gateway.run("-d", "-t", "IKETunnel", "-n", "hq-b2")
     assert gateway.names() == ["hq-b1"]
-    gateway.run("-d", "-t", "IKETunnel", "-n", "hq-b2", status=2)
-    gateway.run("-d", "-t", "IKEProtection", "-n", "hq-b1", status=2)
+    gateway.run("-d", "-t", "IKETunnel", "-n", "hq-b2", status=64)
+    gateway.run("-d", "-t", "IKEProtection", "-n", "hq-b1", status=64)
 
 
 def test_written_files_are_for_root_alone(gateway, tmp_path):
@@ -188,7 +188,7 @@ def test_written_files_are_for_root_alone(gateway, tmp_path):
     gateway.run("-g", "-f", str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert SECRET not in path.read_text()
-    gateway.run("-g", "-f", str(path), status=2)
+    gateway.run("-g", "-f", str(path), status=64)
     path.chmod(0o644)
     gateway.run("-g", "-F", "--yaml", "-f", str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -209,7 +209,7 @@ def test_convert_an_ipsec_conf_into_the_database(gateway):
     assert gateway.documents()["mesh"]["local"]["id"] == "east.example.org"
     assert "oldpeer" in gateway.err and "skipped" in gateway.err
     assert "east and west" not in gateway.err
-    gateway.run("-c", "-l", conf, "-k", secrets, "--local", "192.0.2.20", status=2)
+    gateway.run("-c", "-l", conf, "-k", secrets, "--local", "192.0.2.20", status=64)
 
 
 def test_convert_a_swanctl_conf_into_a_file(gateway, tmp_path):
@@ -271,7 +271,7 @@ def test_the_grammar_and_the_help_need_no_manager(capsys):
     ],
 )
 def test_wrong_words(words, what, capsys):
-    assert ikedb.main(words) == 2
+    assert ikedb.main(words) == 64
     out, err = capsys.readouterr()
     assert what in err
     assert not out and err.count("\n") == 1

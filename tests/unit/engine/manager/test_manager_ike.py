@@ -207,11 +207,11 @@ def test_numbers_to_activate_are_those_of_the_database(pair, command):
     right.apply(theirs)
     left.apply(ours)
     assert command.rows("db")[0][:2] == ["1", "2"]
-    assert "no number of a phase 1 tunnel in the database (got '1')" in command("cmd=activate", "numlist=1", status=2)
+    assert "no number of a phase 1 tunnel in the database (got '1')" in command("cmd=activate", "numlist=1", status=64)
     assert command("cmd=activate", "numlist=2").startswith("tunnel 1 (to-right)")
     assert left.wait("to-right")["reached"]
     assert command.rows("numlist=1")[0][:3] == ["1", "1", "Active"]
-    assert "(got '1')" in command("cmd=activate", "numlist=1", status=2), "known to the manager, not to the database"
+    assert "(got '1')" in command("cmd=activate", "numlist=1", status=64), "known to the manager, not to the database"
 
 
 def test_activate_returns_at_once_and_says_the_second_time_that_it_is_there(command, silent):
@@ -237,7 +237,7 @@ def test_addresses_find_no_tunnel_that_goes_by_names(pair, command):
     ours, theirs = ends(left, right)
     left.apply(ours)
     addresses = f"ipaddr={left.address},{right.address}"
-    assert "no tunnel is defined between these identities" in command("cmd=activate", addresses, status=2)
+    assert "no tunnel is defined between these identities" in command("cmd=activate", addresses, status=64)
     by_address = {"local": {"address": left.address}, "remote": {"address": right.address, **_ports(right)}}
     left.apply(ours | by_address)
     right.apply(theirs | {"local": {"address": right.address}, "remote": {"address": left.address, **_ports(left)}})
@@ -388,7 +388,7 @@ def test_the_manager_lists_what_runs_and_the_database_what_is_defined(pair, comm
     assert [row[0] for row in command.rows("phase=2")] == ["1", "2"]
     assert command.rows("phase=2", "numlist=1")[1][-2:] == list(LAN)
     assert "no number of a phase 2 tunnel in the tunnel manager" in command(
-        "cmd=list", "phase=2", "numlist=2", status=2
+        "cmd=list", "phase=2", "numlist=2", status=64
     )
     there = Command(right, capsys)
     assert command.rows("role=i") == command.rows() and command("cmd=list", "role=r") == "no tunnels\n"
@@ -539,7 +539,7 @@ def test_remove_db_deletes_definitions(pair, command):
     left.start()
     assert [row[:2] for row in command.rows("db")] == [["1", "1"]], "and can be read again"
     eventually(lambda: [row[:3] for row in command.rows()] == [["1", "1", "Active"]])
-    assert "has no phase 2 tunnel" in command("cmd=activate", "phase=2", "namelist=to-right", status=2)
+    assert "has no phase 2 tunnel" in command("cmd=activate", "phase=2", "namelist=to-right", status=64)
     assert command.json("cmd=remove", "db", "phase=2")["changed"] is False
     assert command("cmd=remove", "db", "phase=1", "numlist=1") == "tunnel 1 (to-right): deleted\n"
     assert command("cmd=list", "db") == command("cmd=list") == "no tunnels\n"
@@ -583,7 +583,7 @@ def test_cmd_log_changes_what_is_logged(pair, command):
     command("cmd=remove")
     eventually(lambda: "ike down" in left.log.read_text())
     assert command("cmd=log") == "log level info\n"
-    assert "level=error|warning|info|debug" in command("cmd=log", "level=warn", status=2)
+    assert "level=error|warning|info|debug" in command("cmd=log", "level=warn", status=64)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to do without it")
