@@ -230,6 +230,20 @@ def test_a_useless_answer_in_a_rekey_leaves_what_there_is(payloads: list[Any], a
     assert all(one.state.value == "installed" for sa in (east,) for one in sa.children.values())
 
 
+@EITHER
+def test_what_is_to_be_sent_back_has_to_fit_into_a_message(asks: Asks) -> None:
+    world = up(Wire(asked(FOLLOW_UP)), esp=f"{ESP}-ke2_ecp521", fragment_size=0, dpd_delay=0.0)
+    asks(world, world.east)
+    world.run(0.1)
+    east, west = ike_sa(world.east), ike_sa(world.west)
+    value, _secret = ENTROPY.answer(ECP384, east.request.task.exchange.public)
+    large = [KE(ECP384, value), Notify(ADDITIONAL, bytes(65_360))]
+    hand(world, world.east, sealed(west, FOLLOW_UP, east.request.message_id, large, response=True), TO_EAST)
+    assert east.alive and east.request is None
+    assert not world.east.kernel.reserved and world.east.kernel.sending(1) is not None
+    assert world.east.reasons("rekey_refused") == ["protocol_error"]
+
+
 def test_a_first_answer_that_does_not_say_how_to_go_on_makes_nothing() -> None:
     world = up(Wire(asked(CREATE)))
     rekey_child(world, world.east)

@@ -28,6 +28,7 @@ from .sa import IkeSa, Kind, Making, Task
 
 LIFETIME = 60.0  # seconds for which the peer may take its time
 LINK_OCTETS = 8
+MOST_LINK_OCTETS = 256  # of a peer's: it comes back beside a value of ours, in a message that has to hold both
 _NUMBER = int(NotifyType.ADDITIONAL_KEY_EXCHANGE)
 _MAKES = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE)
 _MOVES = (*_MAKES, Kind.DELETE_CHILD)  # what does not go together with another IKE SA being made
@@ -97,6 +98,9 @@ def _queue(context: Context, sa: IkeSa, task: Task, choice: Choice, payloads: Pa
     link = payloads.notify(_NUMBER)
     if link is None or not sa.alive:
         raise IkeError(0, "the peer does not go on with the additional key exchanges that it chose", CHILD)
+    if len(link.data) > MOST_LINK_OCTETS:
+        story = f"the peer wants {len(link.data)} octets back to go on with, not {MOST_LINK_OCTETS} at most"
+        raise IkeError(0, story, CHILD)
     task.link = link.data
     task.exchange = context.entropy.key_exchange(choice.more[len(task.secrets) - 1].transform_id)
     sa.queue.insert(0, task)
