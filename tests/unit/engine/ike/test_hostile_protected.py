@@ -320,6 +320,22 @@ def test_deletes_of_what_is_not_there(delete: Any) -> None:
         world.check()
 
 
+def test_deletes_of_what_is_not_there_are_not_piled_up_while_a_request_is_out(calls: Any) -> None:
+    world = up()
+    world.fate = lambda _number, _datagram: []
+    world.east.do(world.east.engine.rekey("t", world.now, ["lan"]))
+    east, west = ike_sa(world.east), ike_sa(world.west)
+
+    def close(first: int) -> int:
+        spis = tuple((first + number).to_bytes(4, "big") for number in range(1000))
+        datagram = sealed(west, INFORMATIONAL, east.expected_id, [Delete(3, spis), Delete(3, spis[:20])])
+        return calls(hand, world, world.east, datagram, TO_EAST)
+
+    costs = [close(first) for first in range(5_000_000, 5_020_000, 1000)]
+    assert east.request.task.closed == tuple(number.to_bytes(4, "big") for number in range(5_019_744, 5_020_000))
+    assert max(costs) < costs[0] + 1000
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -14,6 +14,10 @@ from . import beside, children, crossed, handover, lifecycle, proof, rekey_child
 from .incoming import Incoming
 from .sa import ChildState, IkeSa, Kind, Request, Task
 
+# SPIs that a request of ours remembers as closed meanwhile: a peer may name any number of them while it has no answer,
+# and only what it has made of that request, a moment ago, counts.
+MOST_CLOSED = 256
+
 
 def begin_liveness(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     """An empty request: is the peer alive (section 2.4)?"""
@@ -84,22 +88,24 @@ def respond_close(context: Context, sa: IkeSa, got: Incoming) -> list[Any] | Non
 
     None, no answer yet, where the peer and we each close what the other end keeps.
     """
-    named = [(delete.protocol, spi) for delete in got.payloads.all(Delete) for spi in delete.spis]
+    named = dict.fromkeys((delete.protocol, spi) for delete in got.payloads.all(Delete) for spi in delete.spis)
     there = [child for child in (rekey_child.find(sa, *each) for each in named) if child is not None]
     if any(crossed.is_kept(context, sa, child) for child in there):
         return None
     closed: dict[int, list[bytes]] = {}
+    strange: list[bytes] = []
     for protocol, spi in named:
         child = rekey_child.find(sa, protocol, spi)
         if child is None:
-            if sa.request is not None:
-                sa.request.task.closed += (spi,)
+            strange.append(spi)
             continue
         if child.state is not ChildState.DELETING:
             closed.setdefault(protocol, []).append(child.sa.spi_in.to_bytes(4, "big"))
         children.remove(context, sa, child, "peer_deleted", "the peer closed this child")
         if not child.superseded:
             supersede.ask_again(context, sa)
+    if sa.request is not None and strange:
+        sa.request.task.closed = (*sa.request.task.closed, *strange)[-MOST_CLOSED:]
     return [Delete(protocol, tuple(spis)) for protocol, spis in closed.items()]
 
 
