@@ -544,6 +544,17 @@ def test_an_answer_that_was_not_offered_is_not_taken() -> None:
     world.check()
 
 
+def test_a_forged_answer_of_which_no_keys_are_made_leaves_room_for_the_peers() -> None:
+    world = pair(proposals=ike_proposals("aes256gcm16-prfsha384-x25519"))
+    world.east.start()
+    sa, request = ike_sa(world.east, "init_sent"), world.wire[0][2]
+    payloads = [SA(offer_ike(sa.connection.proposals)), KE(31, X25519), Nonce(bytes(16))]
+    hand(world, world.east, unprotected_answer(request, payloads, b"\1" * 8))
+    assert world.east.reasons("setback") == ["protocol_error"] and sa.spi_r == bytes(8)
+    world.run(1.0)
+    world.check()
+
+
 def test_a_definition_that_changes_while_the_first_message_is_out_does_not_confuse_the_answer() -> None:
     world = pair(proposals=ike_proposals("aes256gcm16-sha384-x25519", "p"))
     world.east.start()

@@ -61,9 +61,11 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     exchange = handshake.exchange
     if exchange is None or choice.ke is None or not ke.group == choice.ke.transform_id == handshake.group:
         raise IkeError(0, f"the key exchange is of group {ke.group}, not of the chosen one")
+    nonce = got.payloads.need(Nonce).data
+    check_nonces(choice, nonce)
     shared = exchange.finish(ke.data)
-    sa.spi_r = got.header.responder_spi
-    handshake.nonce_r = got.payloads.need(Nonce).data
+    # From here on nothing fails: what an answer of no use left here would keep the one of the peer out.
+    sa.spi_r, handshake.nonce_r = got.header.responder_spi, nonce
     (handshake.sent,), handshake.received = request.datagrams, got.datagram
     _install_keys(sa, choice, shared)
     handshake.exchange = None
