@@ -303,6 +303,21 @@ def test_a_stranger_gets_less_room() -> None:
     assert not west.partials
 
 
+def test_an_ike_sa_that_was_replaced_has_less_room_and_keeps_nothing_of_before() -> None:
+    """A peer may leave any number of them behind."""
+    world = established(pair(fragment_size=1280))
+    sa, west = ike_sa(world.east), ike_sa(world.west)
+    for one in fragments_of(sa, (41, bytes(fragmentation.MOST_OCTETS - 8)), sa.next_id, 3)[:2]:
+        give(world, one)
+    assert west.partials
+    world.east.do(world.east.engine.rekey("t", world.now))
+    world.run(LATENCY + 0.001)
+    assert west.state.value == "rekeyed" and not west.partials, "the message of that number came in one piece"
+    for one in fragments_of(sa, (41, bytes(fragmentation.MOST_OCTETS_OF_STRANGERS + 1)), west.expected_id, 2):
+        assert give(world, one) == []
+    assert not west.partials
+
+
 def test_what_never_becomes_whole_is_dropped_after_a_while() -> None:
     world, sa = ready()
     west = ike_sa(world.west)

@@ -136,4 +136,6 @@ def opened(context: Context, sa: IkeSa, header: Header, datagram: bytes) -> Whol
         return fragmentation.take(context, sa, header, message, datagram)
     if not isinstance(sealed, Sealed) or sa.open is None:
         raise IkeError(0, "a message that must be protected is not")
-    return Whole(sealed.inner_next_payload, sa.open.open(message.sealed_head, sealed.body), datagram)
+    chain = sa.open.open(message.sealed_head, sealed.body)
+    sa.partials.pop(header.is_response, None)  # whatever came of it in fragments, this is all of it
+    return Whole(sealed.inner_next_payload, chain, datagram)

@@ -22,14 +22,15 @@ from ....wire.v2.numbers import NotifyType
 from ....wire.v2.sealed import FRAGMENT_HEAD, SealedFragment
 from ...context import Context
 from ...record_codec import PLAIN, Shape
-from ..sa import AUTHENTICATED, IkeSa, Kind, Partial
+from ..sa import IkeSa, Kind, Partial
 from .feature import Feature, Part, Role, Slot, Talk
 
 SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 
 LIFETIME = 30.0  # seconds for which a message may be incomplete
 MOST_FRAGMENTS = 128
-# Octets of payloads that are kept of a message. A stranger has agreed on keys by then, and may be anybody all the same.
+# Octets of payloads that are kept of a message. A stranger has agreed on keys by then, and may be anybody all the same;
+# a peer may leave behind as many IKE SAs that are replaced as it likes, in which there is no more to say than that.
 MOST_OCTETS = 65_535
 MOST_OCTETS_OF_STRANGERS = 16_384
 
@@ -177,7 +178,7 @@ def _is_old(partial: Partial, sealed: SealedFragment) -> bool:
 def _keep(
     sa: IkeSa, is_response: bool, partial: Partial, sealed: SealedFragment, chunk: bytes, datagram: bytes
 ) -> None:
-    most = MOST_OCTETS if sa.state in AUTHENTICATED else MOST_OCTETS_OF_STRANGERS
+    most = MOST_OCTETS if sa.alive else MOST_OCTETS_OF_STRANGERS
     if partial.octets + len(chunk) > most:
         del sa.partials[is_response]
         raise IkeError(0, f"a message in fragments has more than {most} octets")
