@@ -5,32 +5,38 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.ike.actions import Action, Path, Report, Send
 from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
-from engine.ike.v2.sa import IkeSa
+from engine.ike.v2.sa import AUTHENTICATED, IkeSa
+from engine.ike.v2.snapshot import freeze
 from engine.selector import parse_selector
 from engine.wire.header import INITIATOR, RESPONSE
 from engine.wire.v2.message import Message
 
+from tests.seeded_entropy import SeededEntropy
+
 from .forge import AUTH, CREATE, INFORMATIONAL, TO_EAST, TO_WEST, opened, sealed
+from .hybrid import ESP, FOLLOW_UP, IKE, INTERMEDIATE
 from .world import Host, World, child, east_connection, mirror
 
 Prepare = Callable[[World], None]
 
 
-def rekey(*children: str) -> Prepare:
+def rekey(*children: str, ends: str = "east west", seconds: float = 0.015) -> Prepare:
     def begin(world: World) -> None:
         world.run(1.0)
         names = list(children) or None
-        world.east.do(world.east.engine.rekey("t", world.now, names))
-        world.west.do(world.west.engine.rekey("t", world.now, names))
-        world.run(0.015)
+        for host in (getattr(world, end) for end in ends.split()):
+            host.do(host.engine.rekey("t", world.now, names))
+        world.run(seconds)
 
     return begin
 
@@ -64,19 +70,38 @@ STATES: dict[str, tuple[Prepare, bool]] = {
 }
 
 
+# Likewise where there are additional key exchanges.
+STEPS: dict[str, Prepare] = {
+    "half-open": lambda world: world.run(0.015),
+    "IKE_INTERMEDIATE sent": lambda world: world.run(0.025),
+    "IKE_INTERMEDIATE answered": lambda world: world.run(0.035),
+    "the last one answered": lambda world: world.run(0.055),
+    "IKE_AUTH sent": lambda world: world.run(0.065),
+    "the child's first answer under way": rekey("lan", ends="east"),
+    "IKE_FOLLOWUP_KE sent for the child": rekey("lan", ends="east", seconds=0.025),
+    "the IKE SA's first answer under way": rekey(ends="east"),
+    "the second IKE_FOLLOWUP_KE sent for the IKE SA": rekey(ends="east", seconds=0.045),
+    "both rekey the child": rekey("lan", seconds=0.025),
+    "both rekey the IKE SA": rekey(seconds=0.025),
+}
+
+
 class Recording(World):
     """Keeps every datagram that was sent, and forgets no action."""
 
-    def __init__(self) -> None:
+    def __init__(self, ike: str = "modern", esp: str = "modern") -> None:
         super().__init__(settings=Settings(half_open_per_peer=40))
         self.sent: list[bytes] = []
         self.acted: list[Action] = []
+        proposals = esp_proposals(esp)
         second = replace(
             child("voice", 2, start="manual"),
             local=(parse_selector("10.3.0.0/16"),),
             remote=(parse_selector("10.4.0.0/16"),),
+            proposals=proposals,
         )
-        connection = east_connection(children=(child(), second))
+        children = replace(child(), proposals=proposals), second
+        connection = east_connection(children=children, proposals=ike_proposals(ike))
         self.east.engine.define(connection)
         self.west.engine.define(mirror(connection))
 
@@ -165,11 +190,25 @@ def test_many_mutated_datagrams_of_strangers(state: str) -> None:
 
 
 def insiders(state: str, seed: int, count: int) -> None:
-    """A peer with the keys seals mutated payloads: it may lose its own IKE SA, but nothing raises and nothing leaks."""
     chance = random.Random(f"{state} {seed}")
-    world = Recording()
+    peers_with_keys(Recording(), STATES[state][0], chance, [AUTH, CREATE, CREATE, INFORMATIONAL, 34, 99], count)
+
+
+def insiders_in_steps(state: str, seed: int, count: int) -> None:
+    chance = random.Random(f"{state} {seed}")
+    exchanges = [AUTH, CREATE, INFORMATIONAL, INTERMEDIATE, FOLLOW_UP, FOLLOW_UP]
+    peers_with_keys(Recording(IKE, ESP), STEPS[state], chance, exchanges, count)
+
+
+def peers_with_keys(
+    world: Recording, prepare: Prepare, chance: random.Random, exchanges: list[int], count: int
+) -> None:
+    """A peer with the keys seals mutated payloads: it may lose its own IKE SA, but nothing raises and nothing leaks.
+
+    What is kept of the IKE SAs, where there is one to keep, can be read by another process at any moment.
+    """
     world.east.start()
-    STATES[state][0](world)
+    prepare(world)
     chains = [chain for host in (world.east, world.west) for chain in plaintexts(world, host)]
     for _unused in range(count):
         host, other, path = chance.choice([(world.west, world.east, TO_WEST), (world.east, world.west, TO_EAST)])
@@ -183,11 +222,12 @@ def insiders(state: str, seed: int, count: int) -> None:
         response = chance.random() < 0.4
         message_id = message_id_for(host, sa, response, chance)
         octets = mutated_chain(octets, chance)
-        exchange = chance.choice([AUTH, CREATE, CREATE, INFORMATIONAL, 34, 99])
+        exchange = chance.choice(exchanges)
         datagram = sealed(sa, exchange, message_id, [], chain=(first, octets), response=response)
         world.forge(host, datagram, path)
         if chance.random() < 0.1:
             world.run(chance.choice([0.01, 1.0]))
+            resumes(world, host)
         bounded(host.engine)
     for host in (world.east, world.west):
         host.stop()
@@ -201,6 +241,16 @@ def insiders(state: str, seed: int, count: int) -> None:
     nothing_leaks(world)
 
 
+def resumes(world: Recording, host: Host) -> None:
+    fresh = Endpoint(SeededEntropy(1), host.engine.spis, host.engine.settings)
+    for connection in host.engine.connections:
+        fresh.define(connection)
+    kept = [sa for sa in host.engine.registry.by_spi.values() if sa.state in AUTHENTICATED]
+    records = {key: json.loads(json.dumps(record)) for sa in kept for key, record in freeze(sa).items()}
+    _actions, problems = fresh.resume(records, world.now)
+    assert not problems
+
+
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("state", list(STATES)[2:])
 def test_mutated_payloads_of_a_peer_with_keys(state: str, seed: int) -> None:
@@ -212,6 +262,19 @@ def test_mutated_payloads_of_a_peer_with_keys(state: str, seed: int) -> None:
 def test_many_mutated_payloads_of_a_peer_with_keys(state: str) -> None:
     for seed in range(1000, 3000):
         insiders(state, seed, 100)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("state", STEPS)
+def test_mutated_payloads_between_additional_key_exchanges(state: str, seed: int) -> None:
+    insiders_in_steps(state, seed, 60)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("state", STEPS)
+def test_many_mutated_payloads_between_additional_key_exchanges(state: str) -> None:
+    for seed in range(1000, 2000):
+        insiders_in_steps(state, seed, 100)
 
 
 def message_id_for(host: Host, sa: IkeSa, response: bool, chance: random.Random) -> int:
