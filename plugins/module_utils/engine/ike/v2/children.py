@@ -211,7 +211,7 @@ def take_up(context: Context, sa: IkeSa, child: Child) -> None:
         install(context, sa, child)
         return
     child.state, child.proof_at = ChildState.ANSWERED, context.now + context.settings.switch_pause
-    for older in _heirs(context, child):
+    for older in heirs_of(context, child):
         # Of several that may not be there at the peer's end, the newest is the one that it closes others for.
         heir = older.successor
         free = heir is None or heir.state is ChildState.GONE or heir.proof_at
@@ -268,13 +268,13 @@ def _touch_owner(context: Context, child: Child) -> None:
 def is_replaced(context: Context, child: Child) -> bool:
     """Whether it is still to go: it was rekeyed or superseded, or another one of its definition is there, which the
     peer may have closed meanwhile."""
-    fresh = any(not heir.superseded for heir in _heirs(context, child))
+    fresh = any(not heir.superseded for heir in heirs_of(context, child))
     return fresh or child.state is not ChildState.INSTALLED or child.superseded
 
 
 def is_needed_yet(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether what is to take its place is not there yet, here or as far as we know at the peer's end."""
-    heirs = _heirs(context, child)
+    heirs = heirs_of(context, child)
     if not heirs:
         return any(task.kind is Kind.NEW_CHILD and task.terms.reqid == child.config.reqid for task in sa.tasks)
     return child.state in SENDING and any(h.proof_at for h in heirs) and not any(h.state in SENDING for h in heirs)
@@ -290,14 +290,14 @@ def step_aside(context: Context, closing: Collection[Child]) -> None:
 
 
 def _relieve(context: Context, child: Child) -> None:
-    heirs = _heirs(context, child)
+    heirs = [*heirs_of(context, child), *_newer_definitions(context, child)]
     sending = [heir for heir in heirs if heir.state in SENDING] or [heir for heir in heirs if _sends(heir)]
     if not sending:
         # One that only receives so far may not be there at the peer's end yet.
         waiting = [heir for heir in heirs if heir.number > child.number or heir.state is not ChildState.REKEYED]
         if waiting:
             switch_to(context, max(waiting, key=lambda one: one.number))
-    for heir in sorted(sending, key=lambda one: one.number):
+    for heir in sorted(sending, key=lambda one: (not one.superseded, one.number)):
         context.actions.append(PointPolicies(heir.sa))
 
 
@@ -310,7 +310,7 @@ def _sends(child: Child) -> bool:
 def _hand_on(context: Context, child: Child) -> None:
     """It goes: its successor sends, unless that may not be there at the peer's end yet and others send."""
     heir = child.successor
-    if heir is not None and not (heir.proof_at and any(other.state in SENDING for other in _heirs(context, child))):
+    if heir is not None and not (heir.proof_at and any(other.state in SENDING for other in heirs_of(context, child))):
         switch_to(context, heir)
 
 
@@ -322,7 +322,7 @@ def remove(context: Context, sa: IkeSa, child: Child, reason: str, story: str) -
         context.actions += [policies, RemoveSas(child.sa)]
     else:
         context.actions += [RemoveSas(child.sa), *([policies] if policies else ())]
-    if not heirs:
+    if not _staying(context, child):
         context.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
 
 
@@ -340,7 +340,7 @@ def _withdraw(context: Context, sa: IkeSa, child: Child) -> tuple[list[Child], P
     _hand_on(context, child)
     forget(context, sa, child)
     _let_send(context, sa)
-    heirs = _heirs(context, child)
+    heirs = heirs_of(context, child)
     return heirs, _what_becomes_of_policies(sa, child, heirs)
 
 
@@ -367,7 +367,7 @@ def make_anew(context: Context, sa: IkeSa, child: Child) -> None:
 def not_installed(context: Context, sa: IkeSa, child: Child, problem: str) -> None:
     """The kernel refused a child and has rolled it back: so do we, and the peer is told."""
     forget(context, sa, child)
-    policies = _what_becomes_of_policies(sa, child, _heirs(context, child))
+    policies = _what_becomes_of_policies(sa, child, heirs_of(context, child))
     if policies is not None:
         context.actions.append(policies)
     sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
@@ -395,8 +395,27 @@ def clear(context: Context, sa: IkeSa, child: Child) -> None:
     context.report("child_down", sa, child, child=child.config.name, reason="stopped", story="stopped by an operator")
 
 
-def _heirs(context: Context, child: Child) -> list[Child]:
-    """The other living generations of the same child, in whatever IKE SA of the tunnel."""
+def heirs_of(context: Context, child: Child) -> list[Child]:
+    """The other children of the same definition that stay and carry packets of this one too.
+
+    There may be some with all other packets, where the peer divides what it is asked for.
+    """
+    return [other for other in _staying(context, child) if supersede.overlap(other, child)]
+
+
+def _newer_definitions(context: Context, child: Child) -> list[Child]:
+    """Children of other names that took packets over from a superseded one."""
+    if not child.superseded:
+        return []
+    return [
+        other
+        for sa in sas_of(context, child.sa.tunnel)
+        for other in sa.children.values()
+        if other.config.reqid != child.config.reqid and serves(other) and supersede.overlap(other, child)
+    ]
+
+
+def _staying(context: Context, child: Child) -> list[Child]:
     return [other for other in generations(context, child) if other.state is not ChildState.DELETING]
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from ..context import Context
 from . import children, supersede
-from .sa import Child, ChildState, IkeSa, Kind
+from .sa import Child, IkeSa, Kind
 
 
 def is_kept(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether a child that the peer closes goes on for a moment, since nothing else would be left."""
-    if sa.initiator or child.state not in children.SENDING or _others(context, child):
+    if sa.initiator or child.state not in children.SENDING or children.heirs_of(context, child):
         return False
     if not child.kept_until and (_closes_another(sa, child) or context.now < child.chosen_until):
         child.kept_until = context.now + context.settings.switch_pause
@@ -33,13 +33,10 @@ def choose(context: Context, child: Child) -> None:
         other.chosen_until = context.now + context.settings.switch_pause / 4
 
 
-def _others(context: Context, child: Child) -> bool:
-    return any(other.state is not ChildState.DELETING for other in children.generations(context, child))
-
-
 def _closes_another(sa: IkeSa, child: Child) -> bool:
     """Whether our own Delete of another one of its definition is out."""
     task = sa.request.task if sa.request is not None else None
     if task is None or task.kind is not Kind.DELETE_CHILD or task.reason != "replaced" or task.child is None:
         return False
-    return task.child is not child and task.child.config.reqid == child.config.reqid
+    other = task.child
+    return other is not child and other.config.reqid == child.config.reqid and supersede.overlap(other, child)

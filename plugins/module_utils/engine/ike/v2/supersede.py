@@ -189,7 +189,7 @@ def _covers(child: Child, pair: Pair) -> bool:
 def older_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether older children of the same peer carry packets that are also this one's."""
     older = (other for other in _beside(context, sa, child) if other.number < child.number)
-    return any(other.state in _THERE and _overlap(other, child) for other in older)
+    return any(other.state in _THERE and overlap(other, child) for other in older)
 
 
 def newer_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
@@ -208,7 +208,8 @@ def _beside(context: Context, sa: IkeSa, child: Child) -> Iterator[Child]:
                 yield other
 
 
-def _overlap(one: Child, other: Child) -> bool:
+def overlap(one: Child, other: Child) -> bool:
+    """Whether some packets may be carried by either."""
     return any(a.intersect(b) for a in one.sa.local_selectors for b in other.sa.local_selectors) and any(
         a.intersect(b) for a in one.sa.remote_selectors for b in other.sa.remote_selectors
     )
