@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import pytest
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.ike.v2 import follow_up
+from engine.ike.v2.snapshot import freeze_window
 from engine.selector import parse_selector
 from engine.wire.v2.ke import KE
 from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import NotifyType
+from engine.wire.v2.vendor import VendorID
 
-from .forge import ENTROPY, TO_EAST, hand, ike_sa, opened, sealed, sends
+from .forge import ENTROPY, TO_EAST, Raw, hand, ike_sa, opened, sealed, sends
 from .hybrid import (
     ADDITIONAL,
     CREATE,
@@ -242,6 +245,24 @@ def test_what_is_to_be_sent_back_has_to_fit_into_a_message(asks: Asks) -> None:
     assert east.alive and east.request is None
     assert not world.east.kernel.reserved and world.east.kernel.sending(1) is not None
     assert world.east.reasons("rekey_refused") == ["protocol_error"]
+
+
+@EITHER
+def test_what_a_first_answer_has_besides_is_not_kept(asks: Asks) -> None:
+    wire = Wire(asked(CREATE))
+    world = up(wire, dpd_delay=0.0)
+    asks(world, world.east)
+    east, west = ike_sa(world.east), ike_sa(world.west)
+    (answer,) = sends(hand(world, world.west, east.request.datagrams[0]))
+    message_id, besides = east.request.message_id, [VendorID(bytes(20_000)), Raw(200, bytes(20_000))]
+    large = [*opened(east, answer), *besides, Notify(40_000, bytes(20_000))]
+    wire.lost = lambda _datagram: False
+    actions = world.east.engine.receive(sealed(west, CREATE, message_id, large, response=True), TO_EAST, world.now)
+    assert len(json.dumps(freeze_window(east))) < 5_000
+    world.east.do(actions)
+    world.run(1.0)
+    world.check()
+    assert ("child_rekeyed" if asks is rekey_child else "ike_rekeyed") in world.east.kinds()
 
 
 def test_a_first_answer_that_does_not_say_how_to_go_on_makes_nothing() -> None:

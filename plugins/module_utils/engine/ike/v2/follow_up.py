@@ -17,10 +17,12 @@ from typing import Any
 from ...crypto.negotiation import Choice, check_answer_esp, check_answer_ike
 from ...errors import CHILD, IKE, IkeError
 from ...wire.v2.ke import KE
+from ...wire.v2.nonce import Nonce
 from ...wire.v2.notify import Notify
 from ...wire.v2.numbers import ExchangeType, NotifyType
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
+from ...wire.v2.ts import TSi, TSr
 from ..context import Context
 from . import children, fallback, key_exchange
 from .incoming import Incoming
@@ -30,6 +32,7 @@ LIFETIME = 60.0  # seconds for which the peer may take its time
 LINK_OCTETS = 8
 MOST_LINK_OCTETS = 256  # of a peer's: it comes back beside a value of ours, in a message that has to hold both
 _NUMBER = int(NotifyType.ADDITIONAL_KEY_EXCHANGE)
+_COUNT = (SA, KE, Nonce, TSi, TSr)  # payloads that an SA is made of
 _MAKES = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE)
 _MOVES = (*_MAKES, Kind.DELETE_CHILD)  # what does not go together with another IKE SA being made
 
@@ -50,9 +53,14 @@ def step(context: Context, sa: IkeSa, task: Task, payloads: Payloads) -> Payload
     if choice is None or not choice.more:
         return payloads
     task.secrets = key_exchange.finish_one(task.exchange, choice.ke, payloads.one(KE))
-    task.answer = payloads.values
+    task.answer = tuple(payload for payload in payloads if _counts(payload))
     _queue(context, sa, task, choice, payloads)
     return None
+
+
+def _counts(payload: Any) -> bool:
+    """Whether a payload of the first answer is looked at when all is over: it is kept in the journal till then."""
+    return isinstance(payload, _COUNT) or (isinstance(payload, Notify) and len(payload.data) <= MOST_LINK_OCTETS)
 
 
 def _choice(sa: IkeSa, task: Task, payloads: Payloads) -> Choice | None:
