@@ -25,6 +25,11 @@ def identities(connection: Connection) -> Connection:
     return replace(connection, local_id=Identity.parse("e2.example"), remote_id=Identity.parse("w2.example"))
 
 
+def encapsulation(connection: Connection) -> Connection:
+    """Likewise; the peer takes it without a change of its own."""
+    return replace(connection, encapsulation="force")
+
+
 def algorithms(connection: Connection) -> Connection:
     """The child is to have a network more, and algorithms that the peer does not have."""
     (lan,) = connection.children
@@ -51,7 +56,7 @@ def change(world: World, host: Host, how: Callable[[Connection], Connection], tu
     old = turn(host.engine.connections.get("t"))
     new = how(old)
     host.engine.define(turn(new))
-    names = None if how is identities else [child.name for child in old.children]
+    names = None if how in (identities, encapsulation) else [child.name for child in old.children]
     host.do(host.engine.supersede("t", world.now, names))
 
 
@@ -108,3 +113,24 @@ def test_it_does_so_where_both_ends_have_changed_to_different_things() -> None:
     world.east.stop()
     world.run(1.0)
     assert world.east.kernel.inbound == {} == world.west.kernel.inbound, "an operator ends it at once"
+
+
+def test_an_end_that_begins_nothing_makes_new_children_in_what_the_peer_made_already() -> None:
+    """The initiator changes first, and all that it makes anew fits what the responder had before, too."""
+    world = up()
+    world.west.engine.define(replace(world.west.engine.connections.get("t"), starts=False))
+    for host, turn in ((world.east, lambda one: one), (world.west, mirror)):
+        change(world, host, encapsulation, turn)
+        for _unused in range(10):
+            watch(world, 1.0, 0.1)
+            attempt(world, world.east)
+    (lan,) = world.east.engine.connections.get("t").children
+    more = replace(lan, name="more", reqid=2, local=(parse_selector("10.7.0.0/16"),))
+    for host, turn in ((world.east, lambda one: one), (world.west, mirror)):
+        change(world, host, lambda one: replace(one, children=(lan, more)), turn)
+    world.east.start(children=["more"])
+    world.run(10.0)
+    for host in (world.east, world.west):
+        (sa,) = host.engine.registry.of_tunnel("t")
+        assert sorted(each.config.name for each in sa.children.values()) == ["lan", "more"]
+        assert "child_down" not in host.kinds()
