@@ -22,8 +22,8 @@ _STATUS = {
     "active": "Active",
     "expired": "Expired",
 }
-# Why a tunnel is down that is as it should be.
-_AT_REST = ("", "not_started", "started_by_hand", "stopped", "waiting_for_peer", "waiting_for_traffic")
+# Why a tunnel is as it is where somebody wants it so.
+_AT_REST = ("", "not_started", "started_by_hand", "stopped", "retiring", "waiting_for_peer", "waiting_for_traffic")
 _ID_TYPES = {
     ID_IPV4_ADDR: "IPv4_Address",
     ID_IPV6_ADDR: "IPv6_Address",
