@@ -76,7 +76,7 @@ def _status(tunnel: Entry, number: int, entry: Entry) -> str:
     """The classic word. What failed and is tried again is being negotiated, also in the pause before the next try."""
     state = entry["phase1"] if number == 1 else entry["state"]
     retried = tunnel["state"] in ("down", "degraded") and _is_hindered(tunnel)
-    if state == "dormant" and retried and (number == 1 or entry["start"] == "auto"):
+    if state in ("dormant", "trapped") and retried and (number == 1 or entry["start"] == "auto"):
         state = "negotiating"
     return _STATUS[state]
 
