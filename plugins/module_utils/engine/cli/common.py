@@ -14,13 +14,12 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from ..errors import EngineError, InputError, a_few
+from ..release import VERSION
 
 # sysexits.h, beyond what counts lost packets.
 USAGE = 64
 UNAVAILABLE = 69
 INTERRUPTED = 130
-
-VERSION = "0.2.0"
 
 
 def guarded(name: str, work: Callable[[], int], usage: int, failure: int) -> int:

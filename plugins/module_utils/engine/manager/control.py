@@ -16,6 +16,7 @@ from typing import Any
 
 from ..definition.schema import Problems, nearest
 from ..errors import EngineError, InputError, KernelError, MissingError
+from ..release import VERSION
 from .client import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -27,7 +28,7 @@ from .client import (
     RpcError,
 )
 from .log import Log
-from .methods import METHODS, VERSION, check_params
+from .methods import METHODS, check_params
 
 Json = Any
 # What serves a method: checked parameters, and the connection for those that stream.

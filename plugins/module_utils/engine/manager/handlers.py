@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 
 from ..definition.schema import nearest
 from ..errors import InputError
+from ..release import VERSION
 from .control import Connection, Handler
 from .listing import listing, look, select, shown_repairs
-from .methods import API, VERSION
+from .methods import API
 from .plan import Plan, make_plan, stored_changes
 from .renames import renames
 from .repairs import Told

@@ -15,7 +15,6 @@ from ..definition.options import DEFINITION, NAME
 from ..definition.schema import Problems, Schema, conform
 from ..errors import InputError
 
-VERSION = "0.2.0"
 API = 1
 
 LEVELS = ["error", "warning", "info", "debug"]

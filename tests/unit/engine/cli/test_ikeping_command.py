@@ -11,10 +11,10 @@ import threading
 import time
 
 import pytest
-from engine.cli.common import VERSION
 from engine.cli.ikeping import hexdump, main
 from engine.cli.ipsec import main as ipsec
 from engine.ping.responder import answer
+from engine.release import VERSION
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import json
 import pytest
 from engine.classic import groups
 from engine.cli import spigrp
-from engine.cli.common import VERSION
 from engine.cli.ipsec import main as ipsec
 from engine.kernel.registry import Manual, Registry
 from engine.kernel.values import KernelSelector, Policy, SaState
+from engine.release import VERSION
 from engine.said import parse_said
 
 ANY = KernelSelector(4, bytes(4), 0, bytes(4), 0)

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine import release
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.formats import FORMATS
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.options import tree
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.schema import Problems, conform
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.table import OPTIONS
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager import control, methods
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager import control
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import beyond
 
 from ..running import run_module
@@ -92,7 +93,7 @@ def test_an_option_that_the_manager_does_not_know_asks_for_an_upgrade(manager, l
     result = run_module("ipsec_tunnel", TASK | {"control_socket": manager(refusal(without(*lacking)))})
     assert result["failed"] and told in result["msg"]
     assert result["msg"].startswith(
-        f"upgrade the gateway first: its tunnel manager (version {methods.VERSION}) is older"
+        f"upgrade the gateway first: its tunnel manager (version {release.VERSION}) is older"
     )
     assert "fleet.ipsec.gateway" in result["msg"] and SECRET not in json.dumps(result)
 
