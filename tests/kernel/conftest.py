@@ -20,7 +20,7 @@ from engine.errors import EngineError
 from engine.kernel.client import XfrmClient
 from engine.kernel.features import probe, require_esp
 from esp_site import Site, make_site
-from manager_site import Manager
+from manager_site import Manager, running
 from namespaces import Namespace, connect
 from shunt_host import Host
 
@@ -99,17 +99,8 @@ def sites(pair: tuple[Namespace, Namespace], tmp_path) -> Iterator[tuple[Site, S
 def managers(pair: tuple[Namespace, Namespace], tmp_path: Path) -> Iterator[tuple[Manager, Manager]]:
     """A manager that runs on each of the two gateways."""
     a, b = (Manager(space, tmp_path / str(number), number) for number, space in enumerate(pair, 1))
-    try:
-        a.start()
-        b.start()
+    with running(a, b):
         yield a, b
-        for manager in (a, b):
-            assert "internal error" not in (manager.folder / "log").read_text()
-    finally:
-        for manager in (a, b):
-            if getattr(manager, "process", None) is not None and manager.process.poll() is None:
-                manager.process.kill()
-                manager.process.wait(20)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import MissingError
@@ -81,6 +83,22 @@ class Manager:
     def sas(self) -> list[dict]:
         (tunnel,) = self.call("tunnels.list", names=["t"], verbose=True)["tunnels"]
         return tunnel["children"][0]["sas"]
+
+
+@contextmanager
+def running(*managers: Manager) -> Iterator[None]:
+    """They run until the end of the block, and nothing happened in any of them that nobody had thought of."""
+    try:
+        for manager in managers:
+            manager.start()
+        yield
+        for manager in managers:
+            assert "internal error" not in (manager.folder / "log").read_text()
+    finally:
+        for manager in managers:
+            if getattr(manager, "process", None) is not None and manager.process.poll() is None:
+                manager.process.kill()
+                manager.process.wait(20)
 
 
 def ping(space: Namespace, target: str, count: int = 3, wait: float = 0.05) -> int:

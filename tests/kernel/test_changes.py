@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from keeper import Keeper
-from manager_site import Manager
+from manager_site import Manager, running
 from namespaces import Namespace
 
 from tests.packet_watch import Flood, Watch, watching
@@ -217,17 +217,10 @@ def scene(pair: tuple[Namespace, Namespace], tmp_path: Path) -> Iterator[Scene]:
         (manager.folder / "notify").mkdir()
         manager.keeper = Keeper(manager.folder / "notify")
     try:
-        a.start()
-        b.start()
-        made = Scene(a, b)
-        yield made
-        for manager in (a, b):
-            assert "internal error" not in (manager.folder / "log").read_text()
+        with running(a, b):
+            yield Scene(a, b)
     finally:
         for manager in (a, b):
-            if getattr(manager, "process", None) is not None and manager.process.poll() is None:
-                manager.process.kill()
-                manager.process.wait(20)
             manager.keeper.close()
 
 

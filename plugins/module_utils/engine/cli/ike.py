@@ -28,7 +28,7 @@ from .common import (
     version_of,
     write_numbers,
 )
-from .tunnels import LIVE, defined, long_form, short_form
+from .tunnels import long_form, long_form_of_definitions, short_form
 
 _FAILURE = 1
 _PHASES = {"1": 1, "2": 2}
@@ -180,8 +180,8 @@ def _list(client: Client, words: dict[str, str], how: _How) -> None:
     if how.json:
         show_json({"tunnels": tunnels})
     elif "verbose" in words:
-        listed = (defined(tunnels), phase, LIVE) if source == "database" else (tunnels, phase)
-        sys.stdout.write(long_form(*listed))
+        form = long_form_of_definitions if source == "database" else long_form
+        sys.stdout.write(form(tunnels, phase))
     else:
         sys.stdout.write(short_form(tunnels, phase, with_status=source == "manager"))
 

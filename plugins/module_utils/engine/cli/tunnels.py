@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from ..definition.credentials import METHODS
 from ..errors import InputError
@@ -92,9 +92,22 @@ def _end(entry: Entry, side: str) -> str:
     return ",".join(end) or NOTHING
 
 
-# Long form: (label, what to show) by rows; a row that shows None is left out.
+# Long form
 
-Field = tuple[str, Callable[[Entry, Entry], Any]]
+
+class Field(NamedTuple):
+    """One line of the long form; what may be left out where it shows None is in ``_OPTIONAL``.
+
+    :ivar show: its value, by the tunnel and what the block is about; ``live``: whether only a tunnel that runs has it.
+    """
+
+    label: str
+    show: Callable[[Entry, Entry], Any]
+    live: bool = False
+
+
+def _live(label: str, show: Callable[[Entry, Entry], Any]) -> Field:
+    return Field(label, show, live=True)
 
 
 def _sa(entry: Entry, key: str) -> Any:
@@ -158,20 +171,20 @@ def _protocol(selector: Selector) -> str:
 def _side1(side: str) -> list[Field]:
     word = side.title()
     return [
-        (f"{word} ID Type", lambda tunnel, _unused: _id_type(tunnel[side]["id"])),
-        (f"{word} ID", lambda tunnel, _unused: tunnel[side]["id"]),
-        (f"{word} Address", lambda tunnel, _unused: _sa(tunnel, side) or tunnel[side]["address"]),
+        Field(f"{word} ID Type", lambda tunnel, _unused: _id_type(tunnel[side]["id"])),
+        Field(f"{word} ID", lambda tunnel, _unused: tunnel[side]["id"]),
+        Field(f"{word} Address", lambda tunnel, _unused: _sa(tunnel, side) or tunnel[side]["address"]),
     ]
 
 
 def _side2(side: str) -> list[Field]:
     word = side.title()
     return [
-        (f"{word} ID Type", lambda _unused, child: _of_selectors(child, side, _shape)),
-        (f"{word} ID", lambda _unused, child: _of_selectors(child, side, _place)),
-        (f"{word} Subnet Mask", lambda _unused, child: _of_selectors(child, side, _mask)),
-        (f"{word} Port", lambda _unused, child: _of_selectors(child, side, _ports)),
-        (f"{word} Protocol", lambda _unused, child: _of_selectors(child, side, _protocol)),
+        Field(f"{word} ID Type", lambda _unused, child: _of_selectors(child, side, _shape)),
+        Field(f"{word} ID", lambda _unused, child: _of_selectors(child, side, _place)),
+        Field(f"{word} Subnet Mask", lambda _unused, child: _of_selectors(child, side, _mask)),
+        Field(f"{word} Port", lambda _unused, child: _of_selectors(child, side, _ports)),
+        Field(f"{word} Protocol", lambda _unused, child: _of_selectors(child, side, _protocol)),
     ]
 
 
@@ -225,98 +238,93 @@ _UNLIMITED = "no limit"
 _YES = {True: "Yes", False: "No"}
 
 _PHASE1: list[Field] = [
-    ("Phase 1 Tunnel ID", lambda tunnel, _unused: tunnel["number"]),
-    ("Name", lambda tunnel, _unused: tunnel["name"]),
+    Field("Phase 1 Tunnel ID", lambda tunnel, _unused: tunnel["number"]),
+    Field("Name", lambda tunnel, _unused: tunnel["name"]),
     *_side1("local"),
     *_side1("remote"),
-    ("Mode", lambda tunnel, _unused: f"IKEv{tunnel['definition']['ike']['version']}"),
-    ("Security Policy", lambda tunnel, _unused: _text(tunnel["definition"]["ike"]["proposals"])),
-    ("Role", lambda tunnel, _unused: tunnel["role"].title()),
-    ("Algorithms", lambda tunnel, _unused: _text(_sa(tunnel, "algorithms"))),
-    ("Encryption Alg", lambda tunnel, _unused: _sa(tunnel, "encryption")),
-    ("Auth Alg", lambda tunnel, _unused: _AUTH.get(tunnel["definition"]["auth"]["method"])),
-    ("Hash Alg", lambda tunnel, _unused: _sa(tunnel, "prf")),
-    ("Integrity Alg", lambda tunnel, _unused: _integrity(tunnel)),
-    ("Key Exchange", lambda tunnel, _unused: _sa(tunnel, "key_exchange")),
-    ("Initiator SPI", lambda tunnel, _unused: _sa(tunnel, "initiator_spi")),
-    ("Responder SPI", lambda tunnel, _unused: _sa(tunnel, "responder_spi")),
-    ("Key Lifetime", lambda tunnel, _unused: tunnel["definition"]["ike"]["lifetime"]),
-    ("Key Lifesize", lambda _tunnel, _unused: _UNLIMITED),
-    ("Key Rem Lifetime", lambda tunnel, _unused: _sa(tunnel, "expires_in")),
-    ("Key Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
-    ("Key Refresh Overlap", lambda tunnel, _unused: _overlap(tunnel)),
-    ("Tunnel Lifetime", lambda _tunnel, _unused: _UNLIMITED),
-    ("Tunnel Lifesize", lambda _tunnel, _unused: _UNLIMITED),
-    ("Tun Rem Lifetime", lambda tunnel, _unused: _tunnel_left(tunnel)),
-    ("Tun Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
-    ("Refreshed", lambda tunnel, _unused: _YES[tunnel["refresh"]]),
-    ("Status", lambda tunnel, _unused: _status(tunnel, 1, tunnel)),
-    ("Reason", lambda tunnel, _unused: tunnel["story"] or None),
-    ("Remedy", lambda tunnel, _unused: tunnel["remedy"] or None),
+    Field("Mode", lambda tunnel, _unused: f"IKEv{tunnel['definition']['ike']['version']}"),
+    Field("Security Policy", lambda tunnel, _unused: _text(tunnel["definition"]["ike"]["proposals"])),
+    _live("Role", lambda tunnel, _unused: tunnel["role"].title()),
+    _live("Algorithms", lambda tunnel, _unused: _text(_sa(tunnel, "algorithms"))),
+    _live("Encryption Alg", lambda tunnel, _unused: _sa(tunnel, "encryption")),
+    Field("Auth Alg", lambda tunnel, _unused: _AUTH.get(tunnel["definition"]["auth"]["method"])),
+    _live("Hash Alg", lambda tunnel, _unused: _sa(tunnel, "prf")),
+    _live("Integrity Alg", lambda tunnel, _unused: _integrity(tunnel)),
+    _live("Key Exchange", lambda tunnel, _unused: _sa(tunnel, "key_exchange")),
+    _live("Initiator SPI", lambda tunnel, _unused: _sa(tunnel, "initiator_spi")),
+    _live("Responder SPI", lambda tunnel, _unused: _sa(tunnel, "responder_spi")),
+    Field("Key Lifetime", lambda tunnel, _unused: tunnel["definition"]["ike"]["lifetime"]),
+    Field("Key Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    _live("Key Rem Lifetime", lambda tunnel, _unused: _sa(tunnel, "expires_in")),
+    _live("Key Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    Field("Key Refresh Overlap", lambda tunnel, _unused: _overlap(tunnel)),
+    Field("Tunnel Lifetime", lambda _tunnel, _unused: _UNLIMITED),
+    Field("Tunnel Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    _live("Tun Rem Lifetime", lambda tunnel, _unused: _tunnel_left(tunnel)),
+    _live("Tun Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    _live("Refreshed", lambda tunnel, _unused: _YES[tunnel["refresh"]]),
+    _live("Status", lambda tunnel, _unused: _status(tunnel, 1, tunnel)),
+    _live("Reason", lambda tunnel, _unused: tunnel["story"] or None),
+    _live("Remedy", lambda tunnel, _unused: tunnel["remedy"] or None),
 ]
 _PHASE2: list[Field] = [
-    ("Phase 2 Tunnel ID", lambda _unused, child: child["number"]),
-    ("Name", lambda _unused, child: child["name"]),
+    Field("Phase 2 Tunnel ID", lambda _unused, child: child["number"]),
+    Field("Name", lambda _unused, child: child["name"]),
     *_side2("local"),
     *_side2("remote"),
-    ("Mode", lambda tunnel, _unused: f"IKEv{tunnel['definition']['ike']['version']}"),
-    ("Security Policy", lambda tunnel, child: _text(_defined(tunnel, child, "proposals"))),
-    ("Role", lambda _unused, child: child["role"].title()),
-    ("Algorithms", lambda _unused, child: _text(_sa(child, "algorithms"))),
-    ("Encryption Alg", lambda _unused, child: _sa(child, "encryption")),
-    ("AH Transform", lambda _unused, child: _sa(child, "integrity") if _sa(child, "protocol") == "ah" else None),
-    ("Auth Alg", lambda _unused, child: _integrity(child)),
-    ("PFS", lambda _unused, child: _YES[child["pfs"]]),
-    ("SPI In", lambda _unused, child: _sa(child, "spi_in")),
-    ("SPI Out", lambda _unused, child: _sa(child, "spi_out")),
-    ("Traffic In", lambda _unused, child: _traffic(child, "in")),
-    ("Traffic Out", lambda _unused, child: _traffic(child, "out")),
-    ("SA Lifetime", lambda tunnel, child: _defined(tunnel, child, "lifetime")),
-    ("SA Lifesize", lambda tunnel, child: _size(tunnel, child) // 1024 or _UNLIMITED),
-    ("SA Rem Lifetime", lambda _unused, child: _sa(child, "expires_in")),
-    ("SA Rem Lifesize", lambda tunnel, child: _traffic_left(child, _size(tunnel, child))),
-    ("Key Refresh Overlap", lambda tunnel, _unused: _overlap(tunnel)),
-    ("Tunnel Lifetime", lambda _tunnel, _unused: _UNLIMITED),
-    ("Tunnel Lifesize", lambda _tunnel, _unused: _UNLIMITED),
-    ("Tun Rem Lifetime", lambda _unused, child: _left_unless_renewed(child)),
-    ("Tun Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
-    ("Refreshed", lambda _unused, child: _YES[child["refresh"]]),
-    ("Start", lambda _unused, child: child["start"]),
-    ("Assoc P1 Tunnel", lambda tunnel, _unused: tunnel["number"]),
-    ("Encap Mode", lambda _unused, child: _encapsulation(child)),
-    ("Status", lambda tunnel, child: _status(tunnel, 2, child)),
+    Field("Mode", lambda tunnel, _unused: f"IKEv{tunnel['definition']['ike']['version']}"),
+    Field("Security Policy", lambda tunnel, child: _text(_defined(tunnel, child, "proposals"))),
+    _live("Role", lambda _unused, child: child["role"].title()),
+    _live("Algorithms", lambda _unused, child: _text(_sa(child, "algorithms"))),
+    _live("Encryption Alg", lambda _unused, child: _sa(child, "encryption")),
+    _live("AH Transform", lambda _unused, child: _sa(child, "integrity") if _sa(child, "protocol") == "ah" else None),
+    _live("Auth Alg", lambda _unused, child: _integrity(child)),
+    Field("PFS", lambda _unused, child: _YES[child["pfs"]]),
+    _live("SPI In", lambda _unused, child: _sa(child, "spi_in")),
+    _live("SPI Out", lambda _unused, child: _sa(child, "spi_out")),
+    _live("Traffic In", lambda _unused, child: _traffic(child, "in")),
+    _live("Traffic Out", lambda _unused, child: _traffic(child, "out")),
+    Field("SA Lifetime", lambda tunnel, child: _defined(tunnel, child, "lifetime")),
+    Field("SA Lifesize", lambda tunnel, child: _size(tunnel, child) // 1024 or _UNLIMITED),
+    _live("SA Rem Lifetime", lambda _unused, child: _sa(child, "expires_in")),
+    _live("SA Rem Lifesize", lambda tunnel, child: _traffic_left(child, _size(tunnel, child))),
+    Field("Key Refresh Overlap", lambda tunnel, _unused: _overlap(tunnel)),
+    Field("Tunnel Lifetime", lambda _tunnel, _unused: _UNLIMITED),
+    Field("Tunnel Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    _live("Tun Rem Lifetime", lambda _unused, child: _left_unless_renewed(child)),
+    _live("Tun Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
+    _live("Refreshed", lambda _unused, child: _YES[child["refresh"]]),
+    Field("Start", lambda _unused, child: child["start"]),
+    Field("Assoc P1 Tunnel", lambda tunnel, _unused: tunnel["number"]),
+    Field("Encap Mode", lambda _unused, child: _encapsulation(child)),
+    _live("Status", lambda tunnel, child: _status(tunnel, 2, child)),
 ]
 _OPTIONAL = {"Reason", "Remedy", "Traffic In", "Traffic Out"}
 
 
-_LIVE1 = ("Role", "Algorithms", "Encryption Alg", "Hash Alg", "Integrity Alg", "Key Exchange", "Initiator SPI",
-          "Responder SPI", "Key Rem Lifetime", "Key Rem Lifesize", "Tun Rem Lifetime", "Tun Rem Lifesize", "Refreshed",
-          "Status", "Reason", "Remedy")  # fmt: skip
-_LIVE2 = ("Role", "Algorithms", "Encryption Alg", "AH Transform", "Auth Alg", "SPI In", "SPI Out", "Traffic In",
-          "Traffic Out", "SA Rem Lifetime", "SA Rem Lifesize", "Tun Rem Lifetime", "Tun Rem Lifesize", "Refreshed",
-          "Status")  # fmt: skip
-# (phase, label) of what only a tunnel that runs has.
-LIVE = frozenset([*((1, label) for label in _LIVE1), *((2, label) for label in _LIVE2)])
-
-
-def defined(tunnels: list[Entry]) -> list[Entry]:
-    """The tunnels without their SAs, so that what is shown of addresses and modes is what was defined."""
-    return [
-        {**tunnel, "ike_sas": [], "children": [{**child, "sas": []} for child in tunnel.get("children", ())]}
-        for tunnel in tunnels
-    ]
-
-
-def long_form(tunnels: list[Entry], phase: str, without: Collection[tuple[int, str]] = ()) -> str:
+def long_form(tunnels: list[Entry], phase: str) -> str:
     """Everything about each tunnel, one field a line; times in seconds, sizes in kilobytes, overlap in percent.
 
     :param tunnels: answer of ``tunnels.list`` with ``verbose``; ``phase``: 1, 1+ or 2.
-    :param without: (phase, label) of fields that are left out.
     """
+    return _blocks(tunnels, phase, {1: _PHASE1, 2: _PHASE2})
+
+
+def long_form_of_definitions(tunnels: list[Entry], phase: str) -> str:
+    """As :func:`long_form`, without what only a tunnel that runs has."""
+    # Without their SAs, what is shown of addresses and modes is what was defined.
+    defined = [
+        {**tunnel, "ike_sas": [], "children": [{**child, "sas": []} for child in tunnel.get("children", ())]}
+        for tunnel in tunnels
+    ]
+    fields = {1: _PHASE1, 2: _PHASE2}
+    return _blocks(defined, phase, {number: [field for field in fields[number] if not field.live] for number in fields})
+
+
+def _blocks(tunnels: list[Entry], phase: str, fields: dict[int, list[Field]]) -> str:
     blocks = []
     for number, tunnel, entry in _lines(tunnels, phase):
-        fields = _PHASE1 if number == 1 else _PHASE2
-        shown = [(label, show(tunnel, entry)) for label, show in fields if (number, label) not in without]
+        shown = [(field.label, field.show(tunnel, entry)) for field in fields[number]]
         blocks.append(
             "".join(
                 f"{label + ':':<22}{_text(value)}\n"

@@ -33,7 +33,7 @@ from . import child_wanted, supersede, twins
 from .features import nat
 from .sa import Child, ChildState, IkeSa, Kind, Making, Task
 from .traffic import Narrowed
-from .tunnel_sas import sas_of
+from .tunnel_sas import children_of, sas_of
 
 SENDING = (ChildState.INSTALLED, ChildState.REKEYING)
 Policies = Union[PointPolicies, ResetPolicies, RemovePolicies, None]  # what becomes of those of a child that goes
@@ -213,8 +213,8 @@ def take_up(context: Context, sa: IkeSa, child: Child) -> None:
     child.state, child.proof_at = ChildState.ANSWERED, context.now + context.settings.switch_pause
     for older in heirs_of(context, child):
         # Of several that may not be there at the peer's end, the newest is the one that it closes others for.
-        heir = older.successor
-        free = heir is None or heir.state is ChildState.GONE or heir.proof_at
+        heir = successor_of(older)
+        free = heir is None or heir.proof_at
         if older.number not in sa.children and older.state in SENDING and free:
             older.successor = child
             _touch_owner(context, older)
@@ -231,9 +231,10 @@ def _let_send(context: Context, sa: IkeSa) -> None:
                 context.touch(other)
 
 
-def has_successor(child: Child) -> bool:
-    """Whether another one is going to take over when it goes."""
-    return child.successor is not None and child.successor.state is not ChildState.GONE
+def successor_of(child: Child) -> Child | None:
+    """Who is going to take over when it goes."""
+    heir = child.successor
+    return heir if heir is not None and heir.state is not ChildState.GONE else None
 
 
 def serves(child: Child) -> bool:
@@ -409,8 +410,7 @@ def _newer_definitions(context: Context, child: Child) -> list[Child]:
         return []
     return [
         other
-        for sa in sas_of(context, child.sa.tunnel)
-        for other in sa.children.values()
+        for _sa, other in children_of(context, child.sa.tunnel)
         if other.config.reqid != child.config.reqid and serves(other) and supersede.overlap(other, child)
     ]
 
@@ -423,8 +423,7 @@ def generations(context: Context, child: Child) -> list[Child]:
     """The other children of the same definition, in whatever IKE SA of the tunnel, those that are being closed too."""
     return [
         other
-        for sa in sas_of(context, child.sa.tunnel)
-        for other in sa.children.values()
+        for _sa, other in children_of(context, child.sa.tunnel)
         if other is not child and other.config.reqid == child.config.reqid
     ]
 

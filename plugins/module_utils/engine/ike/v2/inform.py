@@ -88,14 +88,13 @@ def respond_close(context: Context, sa: IkeSa, got: Incoming) -> list[Any] | Non
 
     None, no answer yet, where the peer and we each close what the other end keeps.
     """
-    named = dict.fromkeys((delete.protocol, spi) for delete in got.payloads.all(Delete) for spi in delete.spis)
-    there = [child for child in (rekey_child.find(sa, *each) for each in named) if child is not None]
-    if any(crossed.is_kept(context, sa, child) for child in there):
+    named = ((delete.protocol, spi) for delete in got.payloads.all(Delete) for spi in delete.spis)
+    found = {each: rekey_child.find(sa, *each) for each in named}
+    if any(child is not None and crossed.is_kept(context, sa, child) for child in found.values()):
         return None
     closed: dict[int, list[bytes]] = {}
     strange: list[bytes] = []
-    for protocol, spi in named:
-        child = rekey_child.find(sa, protocol, spi)
+    for (protocol, spi), child in found.items():
         if child is None:
             strange.append(spi)
             continue

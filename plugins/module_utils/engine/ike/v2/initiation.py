@@ -52,9 +52,7 @@ def handshake_of(sa: IkeSa) -> Handshake:
 
 def install_sealers(sa: IkeSa) -> None:
     """Make the two sealers out of the keys; ``seal`` is for what we send."""
-    choice, keys = sa.choice, sa.keys
-    if choice is None or keys is None:
-        raise ValueError("an IKE SA without keys")
+    choice, keys = sa.agreed, sa.secrets
     from_initiator = Sealer(choice.encr, choice.integ, keys.ei, keys.ai)
     from_responder = Sealer(choice.encr, choice.integ, keys.er, keys.ar)
     sa.seal, sa.open = (from_initiator, from_responder) if sa.initiator else (from_responder, from_initiator)

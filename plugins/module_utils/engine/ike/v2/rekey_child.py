@@ -33,7 +33,7 @@ from .traffic import narrow
 def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
     """Ask for a successor of ``task.current``; None when it needs none any more."""
     child = task.current
-    if child.state is not ChildState.INSTALLED or children.has_successor(child):
+    if child.state is not ChildState.INSTALLED or children.successor_of(child) is not None:
         return None
     task.config = config = supersede.terms(child)
     task.spi = children.reserve_spi(context, sa, config)
@@ -142,7 +142,7 @@ def _check(sa: IkeSa, current: Child) -> None:
     :raises IkeError: scope child.
     """
     gone = current.state in (ChildState.DELETING, ChildState.REKEYED, ChildState.ANSWERED, ChildState.GONE)
-    if gone or children.has_successor(current) or new_child.being_replaced(sa):
+    if gone or children.successor_of(current) is not None or new_child.being_replaced(sa):
         raise _busy()
     children.refuse_in_retired(sa)
 

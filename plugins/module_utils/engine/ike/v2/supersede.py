@@ -16,7 +16,7 @@ from ...selector import Selector
 from ..connection import ChildConfig
 from ..context import Context
 from .sa import Child, ChildState, IkeSa, Kind, Task
-from .tunnel_sas import sas_of
+from .tunnel_sas import children_of
 
 _USED = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED)
 _CARRY = (*_USED, ChildState.ANSWERED)
@@ -52,12 +52,7 @@ def superseded(context: Context, tunnel: str) -> list[tuple[IkeSa, Child]]:
     """The superseded children of a tunnel that still carry packets."""
     if tunnel not in context.registry.superseded:
         return []
-    return [
-        (sa, child)
-        for sa in sas_of(context, tunnel)
-        for child in sa.children.values()
-        if child.superseded and child.state in _CARRY
-    ]
+    return [each for each in children_of(context, tunnel) if each[1].superseded and each[1].state in _CARRY]
 
 
 def awaited(context: Context, tunnel: str) -> list[ChildConfig]:
@@ -150,10 +145,9 @@ def _closing(sa: IkeSa, child: Child) -> bool:
 
 
 def _fresh(context: Context, tunnel: str) -> Iterator[Child]:
-    for sa in sas_of(context, tunnel):
-        for child in sa.children.values():
-            if not child.superseded and child.state in _CARRY:
-                yield child
+    for _sa, child in children_of(context, tunnel):
+        if not child.superseded and child.state in _CARRY:
+            yield child
 
 
 def _depended_on(old: Child, configs: Iterable[ChildConfig], fresh: Collection[Child]) -> bool:
@@ -201,11 +195,10 @@ def newer_in_use(context: Context, sa: IkeSa, child: Child) -> bool:
 
 def _beside(context: Context, sa: IkeSa, child: Child) -> Iterator[Child]:
     """Other children of the same peer, of the same definition or of one before."""
-    for one in sas_of(context, sa.connection.name):
-        for other in one.children.values():
-            related = other.superseded or (other.config.reqid == child.config.reqid and one.remote_id == sa.remote_id)
-            if other is not child and related:
-                yield other
+    for one, other in children_of(context, sa.connection.name):
+        related = other.superseded or (other.config.reqid == child.config.reqid and one.remote_id == sa.remote_id)
+        if other is not child and related:
+            yield other
 
 
 def overlap(one: Child, other: Child) -> bool:

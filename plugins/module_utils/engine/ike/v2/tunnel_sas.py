@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ..context import Context
-from .sa import IkeSa
+from .sa import Child, IkeSa
 
 
 def sas_of(context: Context, tunnel: str) -> list[IkeSa]:
     """Those that we began, and those whose peer is authenticated, oldest first."""
     return [sa for sa in context.registry.by_tunnel.get(tunnel, ()) if isinstance(sa, IkeSa)]
+
+
+def children_of(context: Context, tunnel: str) -> Iterator[tuple[IkeSa, Child]]:
+    """The children of all of those, each with the IKE SA that has it."""
+    return ((sa, child) for sa in sas_of(context, tunnel) for child in sa.children.values())
 
 
 def half_open_of(context: Context, tunnel: str) -> list[IkeSa]:

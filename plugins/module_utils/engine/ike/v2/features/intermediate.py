@@ -162,11 +162,9 @@ def _answer_sealed(talk: Talk, sent: Sent) -> None:
 
 def _make_keys(sa: IkeSa, shared: Secret) -> None:
     """The keys of what comes next (RFC 9370 section 2.2.2)."""
-    handshake, choice, keys = handshake_of(sa), sa.choice, sa.keys
-    if choice is None or choice.prf is None or keys is None:
-        raise ValueError("an IKE SA without keys")
+    handshake = handshake_of(sa)
     nonces = handshake.nonce_i, handshake.nonce_r
-    sa.keys = rederive_ike(choice.prf, keys.d, choice, shared, *nonces, sa.spi_i, sa.spi_r)
+    sa.keys = rederive_ike(sa.prf, sa.secrets.d, sa.agreed, shared, *nonces, sa.spi_i, sa.spi_r)
     install_sealers(sa)
 
 
@@ -178,15 +176,13 @@ def _covered(sa: IkeSa, sender: Role, before: bytes, datagram: bytes, chain: byt
 
     :param datagram: the message, or its first fragment; ``chain``: its payloads in clear.
     """
-    if sa.choice is None or sa.choice.prf is None or sa.keys is None:
-        raise ValueError("an IKE SA without keys")
     # The heads as they were of one message with no more than its payloads.
     head = bytearray(datagram[: HEADER_OCTETS + _HEAD])
     head[_NEXT_PAYLOAD] = PayloadType.SK
     head[_LENGTH] = (HEADER_OCTETS + _HEAD + len(chain)).to_bytes(4, "big")
     head[_PAYLOAD_LENGTH] = (_HEAD + len(chain)).to_bytes(2, "big")
-    key = sa.keys.pi if sender is Role.INITIATOR else sa.keys.pr
-    return sa.choice.prf.primitive.digest(key.reveal(), before + bytes(head) + chain)
+    key = sa.secrets.pi if sender is Role.INITIATOR else sa.secrets.pr
+    return sa.prf.primitive.digest(key.reveal(), before + bytes(head) + chain)
 
 
 def _signed(sa: IkeSa, message_id: int) -> bytes:
