@@ -19,6 +19,8 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.crypto.negotiat
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.crypto.proposals import esp_proposals, ike_proposals
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, IkeError
 
+from .communities import Community
+from .members import Member
 from .problems import Problems
 
 DEFAULT_PROFILE = "modern"
@@ -37,15 +39,15 @@ class Settings(NamedTuple):
         return _spec(self.ike["proposals"]), _spec(self.child["proposals"])
 
 
-def settings(community: Mapping[str, Any], mine: Mapping[str, Any], other: Mapping[str, Any]) -> Settings:
+def settings(community: Community, mine: Member, other: Member) -> Settings:
     """What this end uses: the community's, where this end says nothing else; what an external peer needs goes first."""
     own = other if other["external"] else mine
-    found = []
-    for key in ("ike", "child"):
-        general = community["profile"] or DEFAULT_PROFILE
-        special = {"proposals": own["profile"]} if own["profile"] else {}
-        found.append({"proposals": general, **community[key], **special, **own[key]})
-    return Settings(*found)
+    general = {"proposals": community["profile"] or DEFAULT_PROFILE}
+    special = {"proposals": own["profile"]} if own["profile"] else {}
+    return Settings(
+        ike={**general, **community["ike"], **special, **own["ike"]},
+        child={**general, **community["child"], **special, **own["child"]},
+    )
 
 
 def _spec(given: Any) -> Spec:
@@ -53,9 +55,9 @@ def _spec(given: Any) -> Spec:
 
 
 def check(
-    community: Mapping[str, Any],
+    community: Community,
     sides: Iterable[tuple[list[str], list[str]]],
-    members: Mapping[str, Mapping[str, Any]],
+    members: Mapping[str, Member],
     given: Mapping[str, Any],
     problems: Problems,
 ) -> None:
@@ -78,10 +80,10 @@ def check(
 
 
 def _combinations(
-    community: Mapping[str, Any],
+    community: Community,
     left: list[str],
     right: list[str],
-    members: Mapping[str, Mapping[str, Any]],
+    members: Mapping[str, Member],
 ) -> Iterable[tuple[tuple[str, tuple[Spec, Spec]], tuple[str, tuple[Spec, Spec]]]]:
     """One pair of hosts for every two different settings that meet; the number of hosts does not multiply."""
     kinds: list[dict[tuple[Spec, Spec], str]] = [{}, {}]

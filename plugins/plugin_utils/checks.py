@@ -9,7 +9,8 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .communities import peers, tunnel_name
+from .communities import Community, peers, tunnel_name
+from .members import Member
 from .networks import Network
 from .topology import Roster
 
@@ -44,18 +45,20 @@ def host_pings(roster: Roster, host: str) -> list[dict[str, Any]]:
     return found
 
 
-def _next_spoke(community: Mapping[str, Any], host: str) -> str | None:
-    spokes: list[str] = community["spokes"]
+def _next_spoke(community: Community, host: str) -> str | None:
+    spokes = community["spokes"]
     if host not in spokes or len(spokes) < 2:
         return None
     return spokes[(spokes.index(host) + 1) % len(spokes)]
 
 
-def _ends(mine: Mapping[str, Any], other: Mapping[str, Any], transport: bool) -> list[dict[str, Any]]:
+def _ends(mine: Member, other: Member, transport: bool) -> list[dict[str, Any]]:
     """Whom to ping at a member, and the networks to do it from, for each IP version that both have."""
     if transport:
         own = mine["local_address"] or mine["address"]
-        return [{"destination": other["address"], "sources": [str(ipaddress.ip_network(own))]}]
+        # The roster refuses transport mode at an end that has no address; without one the kernel would choose.
+        sources = [str(ipaddress.ip_network(own))] if own else []
+        return [{"destination": other["address"], "sources": sources}]
     found = []
     for version in (4, 6):
         sources = [text for text in mine["networks"] if ipaddress.ip_network(text).version == version]
@@ -65,9 +68,9 @@ def _ends(mine: Mapping[str, Any], other: Mapping[str, Any], transport: bool) ->
     return found
 
 
-def _answering(member: Mapping[str, Any], version: int) -> str | None:
+def _answering(member: Member, version: int) -> str | None:
     """Who answers a ping behind a member: whom it names, else the first address of its first network."""
-    named: str | None = member["check_address"]
+    named = member["check_address"]
     if named and ipaddress.ip_address(named).version == version:
         return named
     networks = [ipaddress.ip_network(text) for text in member["networks"]]

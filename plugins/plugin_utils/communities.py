@@ -13,14 +13,46 @@ import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from .booleans import flag
 from .members import CHILD_KEYS, IKE_KEYS
 from .problems import Problems, unknown_keys
 
-Community = dict[str, Any]
 Resolve = Callable[[Any], list[str] | None]
+
+
+class Joined(TypedDict):
+    """Who is joined with whom, by names of members.
+
+    :ivar cliques: everybody in one with everybody else; ``hubs``, ``spokes``: each hub with each spoke.
+    :ivar via_hub: whether spokes reach each other through the first hub.
+    :ivar networks: what sums up what they reach there, as the inventory writes it.
+    """
+
+    cliques: list[list[str]]
+    hubs: list[str]
+    spokes: list[str]
+    via_hub: bool
+    networks: list[Any]
+
+
+class Community(Joined):
+    """A community with what its tunnels have in common, as a play keeps it.
+
+    :ivar interfaces: whether its tunnels are route-based.
+    :ivar reach: the networks that spokes reach through the first hub; the roster finds them.
+    """
+
+    name: str
+    profile: Any
+    ike: dict[str, Any]
+    child: dict[str, Any]
+    encapsulation: Any
+    epoch: Any
+    interfaces: bool
+    reach: list[str]
+
 
 VIA_HUB, DIRECT, NONE = "via_hub", "direct", "none"
 _COMMON_KEYS = ("name", "topology", "profile", "ike", "child", "encapsulation", "epoch", "interfaces", "allow_empty")
@@ -70,6 +102,9 @@ def _read(given: Any, variable: str, resolve: Resolve, problems: Problems) -> Co
     for key, known in (("ike", IKE_KEYS), ("child", CHILD_KEYS)):
         if isinstance(given.get(key), Mapping):
             _check_keys(f"{what}: {key}", given[key], known, problems)
+    interfaces = _interfaces(what, given, problems)
+    before = problems.count
+    allowed = flag(what, "allow_empty", given, problems)
     community: Community = {
         "name": name,
         "profile": given.get("profile"),
@@ -77,16 +112,10 @@ def _read(given: Any, variable: str, resolve: Resolve, problems: Problems) -> Co
         "child": dict(given.get("child") or {}),
         "encapsulation": given.get("encapsulation"),
         "epoch": given.get("epoch"),
-        "interfaces": _interfaces(what, given, problems),
-        "cliques": [],
-        "hubs": [],
-        "spokes": [],
-        "via_hub": False,
-        "networks": [],
+        "interfaces": interfaces,
+        **_TOPOLOGIES[topology](what, given, resolve, problems),
+        "reach": [],
     }
-    before = problems.count
-    allowed = flag(what, "allow_empty", given, problems)
-    community |= _TOPOLOGIES[topology](what, given, resolve, problems)
     if problems.count == before and not allowed and not _joins_anybody(community):
         problems.add(
             f"{what} joins nobody: it has {len(nodes(community))} member(s)",
@@ -115,11 +144,16 @@ def _check_keys(what: str, given: Mapping[Any, Any], known: tuple[str, ...], pro
         problems.add(f"{what} has an unknown key {key!r}", remedy, key, given)
 
 
-def _mesh(what: str, given: Mapping[str, Any], resolve: Resolve, problems: Problems) -> Community:
-    return {"cliques": [sorted(_members(what, "members", given, resolve, problems))]}
+def _cliques(cliques: list[list[str]]) -> Joined:
+    """Nothing but cliques."""
+    return {"cliques": cliques, "hubs": [], "spokes": [], "via_hub": False, "networks": []}
 
 
-def _hub_spoke(what: str, given: Mapping[str, Any], resolve: Resolve, problems: Problems) -> Community:
+def _mesh(what: str, given: Mapping[str, Any], resolve: Resolve, problems: Problems) -> Joined:
+    return _cliques([sorted(_members(what, "members", given, resolve, problems))])
+
+
+def _hub_spoke(what: str, given: Mapping[str, Any], resolve: Resolve, problems: Problems) -> Joined:
     hubs = _members(what, "hubs", given, resolve, problems)
     spokes = sorted(_members(what, "spokes", given, resolve, problems))
     both = sorted(set(hubs) & set(spokes))
@@ -151,12 +185,12 @@ def _hub_spoke(what: str, given: Mapping[str, Any], resolve: Resolve, problems: 
     }
 
 
-def _pairs(what: str, given: Mapping[str, Any], resolve: Resolve, problems: Problems) -> Community:
+def _pairs(what: str, given: Mapping[str, Any], resolve: Resolve, problems: Problems) -> Joined:
     cliques: list[list[str]] = []
     pairs = given.get("pairs")
     if not isinstance(pairs, (list, tuple)):
         problems.add(f"{what}: pairs is not a list", "write pairs: [{left: HOST, right: HOST}, …]", pairs, given)
-        return {}
+        return _cliques([])
     for pair in pairs:
         if not isinstance(pair, Mapping) or set(pair) != {"left", "right"}:
             problems.add(f"{what}: {pair!r} is not a pair", "write {left: HOST, right: HOST}", pair, given)
@@ -171,7 +205,7 @@ def _pairs(what: str, given: Mapping[str, Any], resolve: Resolve, problems: Prob
             problems.add(f"{what}: the pair {left} – {right} is listed twice", "list it once", pair["left"], pair)
             continue
         cliques.append(sorted((left, right)))
-    return {"cliques": cliques}
+    return _cliques(cliques)
 
 
 _TOPOLOGIES = {"mesh": _mesh, "hub_spoke": _hub_spoke, "pairs": _pairs}

@@ -51,7 +51,7 @@ def rehearse(roster: Roster, given: Mapping[str, Any], externals: Mapping[str, A
                 _check(made, community, given, (host, peer), problems)
 
 
-def _ends(community: Community, members: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _ends(community: Community, members: Mapping[str, Member]) -> Iterator[tuple[str, str]]:
     """(host, peer) such that every host of ours is one, every external peer, and every spoke with the first hub."""
     for clique in community["cliques"]:
         own = [name for name in clique if not members[name]["external"]]

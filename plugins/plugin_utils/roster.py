@@ -353,13 +353,11 @@ def _joins_own(community: Community, members: Mapping[str, Member]) -> bool:
 
 def _set_reach(community: Community, members: Mapping[str, Member], problems: Problems) -> None:
     """What the spokes reach through the first hub: its networks, theirs, and the summaries; without other hubs'."""
-    community["reach"] = []
-    texts = community.pop("networks")
     if not community["via_hub"] or not community["hubs"]:
         return
     what = f"community {community['name']}"
     summaries = []
-    for text in texts:
+    for text in community["networks"]:
         try:
             summaries.append(ipaddress.ip_network(str(text).strip()))
         except ValueError as error:
