@@ -14,7 +14,8 @@ version_added: 0.2.0
 author:
   - fleet.ipsec contributors (@fleet-ipsec)
 description:
-  - Makes, changes and deletes IPsec SAs whose keys an operator chose, and lists all SAs - what C(ipsec spi) does.
+  - Makes, changes and deletes IPsec SAs whose keys an operator chose - what C(ipsec spi) does. M(fleet.ipsec.ipsec_sa_info)
+    lists all SAs.
   - It is meant for tests, and for peers that speak no IKE. Keys that nobody changes are no protection for long (RFC 8221
     section 3), and the module says so each time; tunnels in production are for M(fleet.ipsec.ipsec_tunnel).
   - An SA alone protects nothing. What packets go through it is said by policies, which
@@ -141,7 +142,9 @@ options:
         what it has.
     type: int
   sas:
-    description: Many SAs in one task, each with the options above. One list of all is much faster than a loop.
+    description:
+      - Many SAs in one task, each with the options above. One list of all is much faster than a loop.
+      - An empty list changes nothing, unless O(purge=true).
     type: list
     elements: dict
     suboptions:
@@ -173,9 +176,8 @@ options:
       - V(present) makes SAs, or lets them be as described.
       - V(absent) deletes them. A group that one of them is in ends; policies go on demanding all of the group, so that no
         packet leaves with less.
-      - V(listed) changes nothing and tells of every SA that this host has, whoever made it.
     type: str
-    choices: [present, absent, listed]
+    choices: [present, absent]
     default: present
   runtime_dir:
     description: Directory where the registry of SAs keyed by hand is on the gateway.
@@ -189,6 +191,7 @@ notes:
   - Where the kernel is locked down (integrity of secrets, C(lockdown=confidentiality)) it shows no keys, and they are not compared.
   - Manual SAs do not outlive a reboot.
 seealso:
+  - module: fleet.ipsec.ipsec_sa_info
   - module: fleet.ipsec.ipsec_spigrp
   - module: fleet.ipsec.ipsec_eroute
   - module: fleet.ipsec.ipsec_tunnel
@@ -235,17 +238,11 @@ EXAMPLES = r"""
   fleet.ipsec.ipsec_sa:
     sas: []
     purge: true
-
-- name: See every SA
-  fleet.ipsec.ipsec_sa:
-    state: listed
-  register: found
 """
 
 RETURN = r"""
 sas:
-  description:
-    - With O(state=listed) every SA, by destination. Otherwise what became of each SA that was named, and of each that was purged.
+  description: What became of each SA that was named, and of each that was purged.
   returned: success
   type: list
   elements: dict
@@ -255,17 +252,16 @@ sas:
       type: str
       sample: esp.187a101b@192.0.2.2
     action:
-      description: V(none), V(created), V(updated), V(recreated) or V(deleted). Not with O(state=listed).
+      description: V(none), V(created), V(updated), V(recreated) or V(deleted).
       type: str
       sample: recreated
     impact:
-      description:
-        - V(none), V(hot) (nothing is lost), V(re-create) (packets of that moment, counters and the replay window are) or V(delete). Not
-          with O(state=listed).
+      description: V(none), V(hot) (nothing is lost), V(re-create) (packets of that moment, counters and the replay window are) or
+        V(delete).
       type: str
       sample: re-create
     differs:
-      description: The options that differed from what the kernel had. Not with O(state=listed).
+      description: The options that differed from what the kernel had.
       type: list
       elements: str
       sample: [integrity.key]
@@ -273,27 +269,14 @@ sas:
       description: Request ID, by which policies find the SA; none for a V(tun).
       type: int
       sample: 1715470336
-    direction:
-      description: V(in) when the SA ends at this host, else V(out). With O(state=listed).
-      type: str
-      sample: out
-    owner:
-      description: Who keyed the SA by hand, null when nobody did. With O(state=listed).
-      type: str
-      sample: ansible
-    line:
-      description: The line of the classic listing. With O(state=listed).
-      type: str
-      sample: "esp0x187a101b@192.0.2.2 ESP_AES_HMAC_SHA2_256: dir=out src=192.0.2.1 iv_bits=128bits alen=256 aklen=256 eklen=256"
 dissolved:
   description: The groups that ended, or would in check mode.
-  returned: with O(state=present) and O(state=absent)
+  returned: success
   type: list
   elements: list
   sample: []
 """
 
-import time
 from functools import partial
 from typing import Any
 
@@ -313,9 +296,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.manual_
     read_said,
     read_wish,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.spi import read_entries
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.addresses import is_local
 
 NOT_FOR_PRODUCTION = (
     "keys set by hand never change by themselves: use them for tests and for peers without IKE, not in production "
@@ -354,7 +335,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     },
     "owner": {"type": "str", "default": "ansible"},
     "purge": {"type": "bool", "default": False},
-    "state": {"type": "str", "choices": ["present", "absent", "listed"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "runtime_dir": {"type": "path", "default": "/run/fleet-ipsec"},
 }
 
@@ -364,12 +345,6 @@ def named(params: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     if params["sas"] is not None:
         return [(f"sas[{number}].", words) for number, words in enumerate(params["sas"])]
     return [("", {name: params[name] for name in sa_options()})] if params["said"] is not None else []
-
-
-def listed(runtime_dir: str) -> dict[str, Any]:
-    """The result of a listing."""
-    now = time.time()
-    return {"changed": False, "sas": [entry.plain(now) for entry in read_entries(runtime_dir, is_local)]}
 
 
 def decide_present(items: list[tuple[str, dict[str, Any]]], owner: str, purge: bool, seen: Seen) -> Plan:
@@ -411,13 +386,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     """
     params = module.params
     state, items, owner = params["state"], named(params), params["owner"]
-    given = [name for name in (*sa_options(), "sas") if params[name] is not None]
-    if state == "listed":
-        if given or params["purge"]:
-            raise InputError("state", state, f"takes no {given[0] if given else 'purge'}", "leave it out")
-        return listed(params["runtime_dir"])
-    if not items and not (params["purge"] and params["sas"] is not None):
-        raise InputError("said", None, f"no SA to be {state}", "name one in said, or several in sas")
+    if params["purge"] and params["sas"] is None:
+        raise InputError("purge", True, "needs the list of SAs that stay", "write them in sas")
     if not owner:
         raise InputError("owner", owner, "is empty", "name one, or leave the option out")
     proceed = preview if module.check_mode else perform
@@ -442,6 +412,7 @@ def main() -> None:
     """Entry point."""
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC,
+        required_one_of=[("said", "sas")],
         mutually_exclusive=[(name, "sas") for name in sa_options()],
         supports_check_mode=True,
     )

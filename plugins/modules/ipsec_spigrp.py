@@ -14,7 +14,8 @@ version_added: 0.1.0
 author:
   - fleet.ipsec contributors (@fleet-ipsec)
 description:
-  - Makes several SAs that exist a group, dissolves groups, and lists them - what C(ipsec spigrp) does.
+  - Makes several SAs that exist a group, and dissolves groups - what C(ipsec spigrp) does. M(fleet.ipsec.ipsec_spigrp_info)
+    lists them.
   - The SAs stand in the order in which they are applied to an outgoing packet, the innermost first. What comes in goes
     through them in reverse.
   - The kernel has no groups. The policies that led to the first SA alone demand all of them from then on - outgoing
@@ -57,18 +58,12 @@ options:
       - V(grouped) makes the SAs one group. They must not be in another one, nor in the same in another order; a
         group that lost an SA does not count, and ends.
       - V(ungrouped) dissolves the whole groups that the SAs are in.
-      - V(listed) changes nothing and takes no SAs.
-      - Left out, several SAs are grouped, and none lists. For one SA it is needed, so that no list that came out shorter than
-        was meant ends a group.
+      - V(listed) changes nothing and takes no SAs. It is deprecated, and so is a task without SAs and without state, which does
+        the same; use M(fleet.ipsec.ipsec_spigrp_info).
+      - Left out, SAs are grouped. For one SA it is needed, so that no list that came out shorter than was meant ends a
+        group.
     type: str
     choices: [grouped, ungrouped, listed]
-  file:
-    version_added: 0.2.0
-    description:
-      - A classic table on the gateway to list instead of what the kernel has, such as V(/proc/net/ipsec_spigrp) of a KLIPS
-        kernel, or a copy of one. With V(listed) only.
-      - Tables with a line per group and tables with a line per SA are read alike.
-    type: path
   label:
     description: Text to begin every message with.
     type: str
@@ -82,6 +77,7 @@ notes:
     tunnel manager rekeys an SA, the SA that follows takes its place in the group and in the policies.
   - A policy that is made later joins its group when the same task runs again.
 seealso:
+  - module: fleet.ipsec.ipsec_spigrp_info
   - module: fleet.ipsec.ipsec_sa
   - module: fleet.ipsec.ipsec_eroute_facts
 """
@@ -110,20 +106,6 @@ EXAMPLES = r"""
   fleet.ipsec.ipsec_spigrp:
     sas: [esp.115@192.0.2.2]
     state: ungrouped
-
-- name: See what is grouped
-  fleet.ipsec.ipsec_spigrp:
-    state: listed
-  register: spigrp
-
-- name: See what a KLIPS kernel had, from a copy of its table
-  fleet.ipsec.ipsec_spigrp:
-    state: listed
-    file: /root/ipsec_spigrp.saved
-
-- name: Notice groups that lost an SA
-  ansible.builtin.assert:
-    that: spigrp.groups | selectattr('missing') | length == 0
 """
 
 RETURN = r"""
@@ -167,22 +149,6 @@ lines_per_sa:
   type: list
   elements: str
   sample: [tun0x113@192.0.2.2 esp0x115@192.0.2.2, esp0x115@192.0.2.2]
-problems:
-  description: Lines of O(file) that could not be read.
-  returned: with O(file)
-  type: list
-  elements: dict
-  contains:
-    number:
-      description: Number of the line, from 1.
-      type: int
-    line:
-      description: The line itself.
-      type: str
-    reason:
-      description: What is wrong with it.
-      type: str
-  sample: []
 sas:
   description: The SAs that were named, in their canonical form.
   returned: when grouping or ungrouping
@@ -222,37 +188,30 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.groups import (
-    Group,
     perform,
     plan_group,
     plan_ungroup,
     preview,
-    read_file,
     read_listing,
     show,
     template_words,
-)
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.klips import (
-    format_group,
-    group_lines,
-    sa_lines,
 )
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.positional import (
     parse_named,
     parse_positional,
 )
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.addresses import is_local
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.client import describe
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.said import Said
+from ansible_collections.fleet.ipsec.plugins.module_utils.groups import listed
 
+LISTING_MOVED = "ipsec_spigrp no longer lists in a later release; fleet.ipsec.ipsec_spigrp_info does"
 _DECIDE = {"grouped": plan_group, "ungrouped": plan_ungroup}
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "sas": {"type": "list", "elements": "str", "aliases": ["said"]},
     "positional": {"type": "list", "elements": "str"},
     "state": {"type": "str", "choices": ["grouped", "ungrouped", "listed"]},
-    "file": {"type": "path"},
     "label": {"type": "str"},
     "runtime_dir": {"type": "path", "default": "/run/fleet-ipsec"},
 }
@@ -269,56 +228,21 @@ def members(params: dict[str, Any]) -> tuple[Said, ...]:
 
 
 def settle_state(params: dict[str, Any], sas: tuple[Said, ...]) -> str:
-    """The state asked for; where it was left out, several SAs are to be grouped, and none lists.
+    """The state asked for; where it was left out SAs are to be grouped, and a task that names no list of them lists.
 
     :raises InputError: one SA without a state, SAs without use, or none where some are needed.
     """
     if params["state"] is None and len(sas) == 1:
         problem = "is needed for one SA, which makes no group"
         raise InputError("state", None, problem, "write state: ungrouped to end the group that it is in")
-    state = params["state"] or ("grouped" if sas else "listed")
+    named = params["sas"] is not None or params["positional"] is not None
+    state = params["state"] or ("grouped" if named else "listed")
     if state == "listed" and sas:
         raise InputError("state", state, "takes no SAs", "leave out sas and positional")
-    if state != "listed" and not sas:
+    # Of an empty list nothing is to be ungrouped; but no SAs are no group, and a forgotten list is a mistake.
+    if not sas and (state == "grouped" or (state == "ungrouped" and not named)):
         raise InputError("sas", params["sas"], f"no SA to be {state}", "name the SAs in sas or in positional")
     return state
-
-
-def listed(groups: list[Group]) -> dict[str, Any]:
-    """The result of a listing."""
-    members_of_all = [group.sas for group in groups]
-    return {
-        "changed": False,
-        "groups": [
-            {
-                "said": str(group.sas[0]),
-                "sas": [str(said) for said in group.sas],
-                "missing": [str(said) for said in group.missing],
-                "direction": group.direction,
-                "line": format_group(group.sas),
-            }
-            for group in groups
-        ],
-        "lines": group_lines(members_of_all),
-        "lines_per_sa": sa_lines(members_of_all),
-    }
-
-
-def listed_file(module: AnsibleModule, path: str) -> dict[str, Any]:
-    """The result of listing a classic table.
-
-    :raises InputError: it cannot be read.
-    """
-    try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read()
-    except (OSError, UnicodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "is no text"
-        raise InputError("file", path, str(reason), "name a table such as /proc/net/ipsec_spigrp") from None
-    groups, problems = read_file(text, is_local)
-    for problem in problems:
-        module.warn(f"{path}, line {problem.number}: {problem.reason}")
-    return {**listed(groups), "problems": [problem._asdict() for problem in problems]}
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -331,12 +255,9 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         raise InputError("label", "", "is empty", "give a text, or leave the option out")
     sas = members(params)
     state = settle_state(params, sas)
-    if params["file"] and state != "listed":
-        raise InputError("file", params["file"], "is for listing", "leave out the SAs, or the file")
-    if params["file"]:
-        return listed_file(module, params["file"])
     if state == "listed":
-        return listed(read_listing(params["runtime_dir"]))
+        module.deprecate(LISTING_MOVED, version="1.0.0", collection_name="fleet.ipsec")
+        return {"changed": False, **listed(read_listing(params["runtime_dir"]))}
     proceed = preview if module.check_mode else perform
     plan = proceed(params["runtime_dir"], partial(_DECIDE[state], sas))
     for warning in plan.warnings:

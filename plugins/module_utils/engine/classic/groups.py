@@ -181,7 +181,7 @@ def _protects_nothing(policy: Policy) -> bool:
 def show(plan: Plan, members: Members) -> tuple[str, str]:
     """Before and after in lines: the groups and SAs concerned, as the classic listing has them, then the policies."""
     concerned = dict.fromkeys(said for each in (*plan.dissolved, plan.made or members) for said in each)
-    stays = () if plan.made or plan.dissolved else (members,)
+    stays = () if plan.made or plan.dissolved or not members else (members,)
     before, after = (*plan.dissolved, *stays), (plan.made,) if plan.made else stays
     modes = [
         "".join(f"{said} is in {mode} mode\n" for mode, saids in pairs for said in saids)

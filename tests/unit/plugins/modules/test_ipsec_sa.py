@@ -21,6 +21,7 @@ NAMESPACE = f"fleet-sa-{os.getpid()}"
 INSIDE = ["ip", "netns", "exec", NAMESPACE]
 NOBODY = [*INSIDE, "setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
 
+INFO = "ipsec_sa_info"
 KEY = "0x" + "5a" * 32
 BASE64_KEY = "0s" + "WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo="
 ESP = {
@@ -40,9 +41,11 @@ def task(tmp_path) -> Iterator[Task]:
     subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
     subprocess.run([*INSIDE, "ip", "link", "set", "lo", "up"], check=True)
 
-    def run(check: bool = False, wrapper: list[str] | None = None, **arguments: Any) -> dict[str, Any]:
+    def run(
+        check: bool = False, wrapper: list[str] | None = None, module: str = "ipsec_sa", **arguments: Any
+    ) -> dict[str, Any]:
         arguments = {"runtime_dir": str(tmp_path / "run"), **arguments}
-        result = run_module("ipsec_sa", arguments, check, INSIDE if wrapper is None else wrapper)
+        result = run_module(module, arguments, check, INSIDE if wrapper is None else wrapper)
         assert "5a5a" not in json.dumps({name: value for name, value in result.items() if name != "invocation"})
         assert "WlpaWlpa" not in json.dumps(result) and KEY not in json.dumps(result)
         return result
@@ -80,7 +83,7 @@ def test_an_sa_is_made_changed_and_deleted(task) -> None:
     if made.get("failed"):
         # A kernel without ESP names what it lacks, and nothing is left behind.
         assert "this kernel has no ESP for IPv4; load it: modprobe esp4" in made["msg"] and kernel() == ""
-        assert task(state="listed")["sas"] == []
+        assert task(module=INFO)["sas"] == []
         pytest.skip(made["msg"])
     assert made["changed"] and made["sas"][0]["action"] == "created"
     assert not task(**ESP | {"encryption": {"algorithm": "aes256", "key": BASE64_KEY}})["changed"]
@@ -91,7 +94,7 @@ def test_an_sa_is_made_changed_and_deleted(task) -> None:
     assert done["diff"]["before"][ESP["said"]]["mode"] == "transport"
     changed = task(**ESP | {"integrity": {"algorithm": "sha256", "key": "0x" + "77" * 32}})
     assert changed["diff"]["after"][ESP["said"]]["integrity"] == {"algorithm": "sha256", "key": "another one"}
-    (listed,) = task(state="listed")["sas"]
+    (listed,) = task(module=INFO)["sas"]
     assert listed["owner"] == "ansible" and listed["direction"] == "out" and listed["mode"] == "tunnel"
     assert listed["line"].startswith("esp0x115@192.0.2.2 ESP_AES_HMAC_SHA2_256: dir=out src=192.0.2.1 iv_bits=128bits")
     assert task(check=True, said=ESP["said"], state="absent")["changed"] and kernel() != ""
@@ -106,12 +109,12 @@ def test_a_tun_needs_no_kernel(task) -> None:
         {"said": TUN["said"], "action": "created", "impact": "none", "differs": []}
     ]
     assert not task(**TUN)["changed"]
-    (listed,) = task(state="listed")["sas"]
+    (listed,) = task(module=INFO)["sas"]
     assert listed["line"].startswith("tun0x113@192.0.2.2 IPIP: dir=out src=192.0.2.1 life(c,s,h)=")
     assert not task(sas=[TUN], purge=True)["changed"]
     gone = task(sas=[], purge=True)
     assert gone["changed"] and gone["sas"][0]["action"] == "deleted" and "warnings" not in gone
-    assert task(state="listed")["sas"] == []
+    assert task(module=INFO)["sas"] == []
 
 
 def bad(**changes: Any) -> dict[str, Any]:
@@ -121,9 +124,11 @@ def bad(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({}, "said: no SA to be present"),
-        ({"state": "absent"}, "said: no SA to be absent"),
-        ({"state": "listed", "said": ESP["said"]}, "state: takes no said"),
+        ({}, "one of the following is required: said, sas"),
+        ({"state": "absent"}, "one of the following is required: said, sas"),
+        ({"state": "listed", "sas": []}, "value of state must be one of: present, absent"),
+        ({**ESP, "purge": True}, "purge: needs the list of SAs that stay"),
+        ({"module": INFO, "saids": ["esp.115"]}, "saids[0]: no @"),
         ({"state": "absent", "sas": [ESP], "purge": True}, "purge: is nothing for state absent"),
         (bad(said="esp.115"), "said: no @"),
         (bad(source="gw1"), "source: is not an address"),
@@ -140,10 +145,33 @@ def bad(**changes: Any) -> dict[str, Any]:
 def test_what_is_wrong_is_named_and_nothing_changes(task, arguments: dict[str, Any], problem: str) -> None:
     result = task(**arguments)
     assert result["failed"] and problem in result["msg"] and "\n" not in result["msg"], result["msg"]
-    assert kernel() == "" and task(state="listed")["sas"] == []
+    assert kernel() == "" and task(module=INFO)["sas"] == []
 
 
-@pytest.mark.parametrize("arguments", [ESP, ESP | {"check": True}, {"state": "listed"}])
+@pytest.mark.parametrize("arguments", [ESP, ESP | {"check": True}, {"module": INFO}])
 def test_without_permission_it_says_so(task, arguments: dict[str, Any]) -> None:
     result = task(wrapper=NOBODY, **arguments)
     assert result["failed"] and "no permission" in result["msg"] and "run as root" in result["msg"]
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_an_empty_list_changes_nothing(task, state: str) -> None:
+    task(**TUN)
+    nothing = task(sas=[], state=state)
+    assert not nothing["changed"] and nothing["sas"] == [] and "warnings" not in nothing
+    assert len(task(module=INFO)["sas"]) == 1
+
+
+def test_the_listing_tells_of_single_sas_and_of_those_of_an_owner(task) -> None:
+    other = {"said": "tun.114@192.0.2.3", "source": "192.0.2.1"}
+    task(**TUN)
+    task(**other, owner="script")
+
+    def listed(**choice: Any) -> list[str]:
+        result = task(module=INFO, **choice)
+        assert not result["changed"]
+        return [sa["said"] for sa in result["sas"]]
+
+    assert listed() == [TUN["said"], other["said"]] == listed(check=True)
+    assert listed(saids=["tun0x114@192.0.2.3", "esp.999@192.0.2.2"]) == [other["said"]] == listed(owner="script")
+    assert listed(saids=[]) == listed(owner="nobody") == listed(owner="script", saids=[TUN["said"]]) == []
