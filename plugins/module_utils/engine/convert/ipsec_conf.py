@@ -48,7 +48,8 @@ def convert(
     top = Part("", Entry("file", "", file, 1), report)
     setup = found.of("config").get("setup")
     for option, entry in (setup.options if setup else {}).items():
-        top.take(options.SETUP, option, entry)
+        if entry.value.strip():
+            top.take(options.SETUP, option, entry)
     for section in found.of("ca").values():
         top.tell(section.place, IGNORED, "authorities have no meaning with pre-shared keys")
     connections = found.of("conn")
@@ -76,6 +77,8 @@ def _connection(
 ) -> Draft:
     draft = Draft(section.name, section.place, report)
     child = draft.child(section.name, section.place)
+    # An empty value is the default.
+    given = {option: entry for option, entry in given.items() if entry.value.strip()}
     local = _local_side(draft, given, ours)
     rest = dict(given)
     _version(draft, rest, section, upgrade)

@@ -19,6 +19,7 @@ MAX_INHERITED = 2_000_000  # options that sections take from others, in all
 DEFAULT = "%default"
 
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
+_OF_AN_END = re.compile(r"^(left|right)-(?=[a-z])")  # Libreswan reads left-subnet as leftsubnet
 _SETTING = re.compile(r"([A-Za-z0-9_.-]+)\s*=\s*(.*)", re.DOTALL)
 
 
@@ -108,7 +109,7 @@ def _option(section: Section | None, line: str, place: Entry) -> None:
         raise refuse(place, "is no option", "write OPTION=VALUE")
     if section is None:
         raise refuse(place, "belongs to no section", "write it, indented, under conn NAME or config setup")
-    option = match[1].lower()
+    option = _OF_AN_END.sub(r"\1", match[1].lower())
     entry = Entry(match[1], _unquoted(match[2].strip()), place.file, place.line, is_secret(option))
     if option == "also":
         section.also.append(entry)

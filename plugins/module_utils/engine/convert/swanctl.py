@@ -53,7 +53,11 @@ def convert(
 def _connection(name: str, section: Section, report: Report, upgrade: bool) -> Draft:
     draft = Draft(name, section.place, report)
     draft.document["ike"] = {"proposals": list(IKE_DEFAULT)}
-    for option, entry in section.settings.items():
+    given = _given(section)
+    reauthentication = given.get("reauth_time")
+    if reauthentication and reauthentication.value not in options.NEVER and "rekey_time" not in given:
+        draft.take(options.REAUTHENTICATED, "reauth_time", reauthentication)
+    for option, entry in given.items():
         if option == "version":
             _version(entry, draft, upgrade)
         else:
@@ -67,6 +71,11 @@ def _connection(name: str, section: Section, report: Report, upgrade: bool) -> D
         elif not option.startswith(_SIDES):
             draft.take(options.CONNECTION, option, inner.place)
     return draft
+
+
+def _given(section: Section) -> dict[str, Entry]:
+    """The settings of a section without those that are empty: these have their defaults."""
+    return {option: entry for option, entry in section.settings.items() if entry.value.strip()}
 
 
 def _version(entry: Entry, draft: Draft, upgrade: bool) -> None:
@@ -83,12 +92,12 @@ def _end(side: str, section: Section, draft: Draft) -> None:
     rounds = [inner for name, inner in section.sections.items() if name.startswith(side)]
     if len(rounds) > 1:
         draft.tell(rounds[1].place, SKIPPED, "there is one round of authentication", "agree on a pre-shared key alone")
-    if not any("auth" in inner.settings for inner in rounds):
+    if not any("auth" in _given(inner) for inner in rounds):
         place = rounds[0].place if rounds else section.place
         where = Entry(f"{side}.auth", "pubkey, the default", place.file, place.line)
         draft.take(options.END, "auth", where, side)
     for inner in rounds[:1]:
-        for option, entry in inner.settings.items():
+        for option, entry in _given(inner).items():
             draft.take(options.END, option, entry, side)
         for option, nested in inner.sections.items():
             row = "certs" if re.match("(ca)?cert", option) else option
@@ -98,10 +107,23 @@ def _end(side: str, section: Section, draft: Draft) -> None:
 def _child(name: str, section: Section, draft: Draft) -> None:
     child = draft.child(name, section.place)
     child.document["proposals"] = list(ESP_DEFAULT)
-    for option, entry in section.settings.items():
+    for option, entry in _limited(_given(section), child).items():
         child.take(options.CHILD, option, entry)
     for option, inner in section.sections.items():
         child.take(options.CHILD, option, inner.place)
+
+
+def _limited(given: dict[str, Entry], child: Part) -> dict[str, Entry]:
+    """The options of a child, of which one alone says how much it carries: ``rekey_…``, or ``life_…`` without that."""
+    for limit in ("time", "bytes", "packets"):
+        rekey, life = f"rekey_{limit}", f"life_{limit}"
+        if rekey not in given or life not in given:
+            continue
+        if given[rekey].value in options.NEVER:
+            child.tell(given.pop(rekey), LOST, f"it is rekeyed before its {life} is over")
+        else:
+            child.tell(given.pop(life), IGNORED, "the engine chooses its own margin")
+    return given
 
 
 def _keys(section: Section | None, top: Part) -> list[SharedKey]:
@@ -116,7 +138,7 @@ def _keys(section: Section | None, top: Part) -> list[SharedKey]:
             top.tell(inner.place, LOST, "it has no secret", "give it one")
             continue
         try:
-            owners = tuple(owner(entry.value) for option, entry in inner.settings.items() if option.startswith("id"))
+            owners = tuple(owner(entry.value) for option, entry in _given(inner).items() if option.startswith("id"))
             keys.append(SharedKey(secret, owners, decoded(secret.value)))
         except Unfit as unfit:
             top.tell(secret, unfit.severity, unfit.instead, unfit.remedy)

@@ -15,6 +15,7 @@ _YES = words.TRUE
 _CERTIFICATES = "it has no meaning with pre-shared keys"
 _OTHER_AUTH = "agree on a pre-shared key with the peer"
 _SCRIPT = "do it in a play, or in a unit that starts after the tunnel manager"
+NEVER = tuple(f"0{unit}" for unit in ("", "s", "m", "h", "d"))
 
 
 def _start(text: str, tell: Tell) -> str:
@@ -63,7 +64,7 @@ CONNECTION: dict[str, Row] = {
     "ppk_required": Left(SKIPPED, "no post-quantum pre-shared key can be mixed in", "take it out at both ends", _NO),
     "keyingtries": Left(IGNORED, "the manager keeps trying"),
     "unique": Left(LOST, "a new IKE SA of the same peer replaces the old one", "", ("no", "replace")),
-    "reauth_time": Left(LOST, "IKE SAs are rekeyed, not authenticated again", "", ("0", "0s")),
+    "reauth_time": Left(LOST, "IKE SAs are rekeyed, not authenticated again", "", NEVER),
     "over_time": Left(IGNORED, "the engine chooses its own margin"),
     "rand_time": Left(IGNORED, "the engine chooses its own margin"),
     "if_id_in": Carried("device.if_id_in", route_based.raw),
@@ -72,6 +73,9 @@ CONNECTION: dict[str, Row] = {
     "mediated_by": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
     "mediation_peer": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
 }
+
+# Where nothing says when the IKE SA is rekeyed: it is authenticated anew instead.
+REAUTHENTICATED: dict[str, Row] = {"reauth_time": Carried("ike.lifetime", words.duration())}
 
 END: dict[str, Row] = {
     "auth": Carried("auth.method", psk_only),
@@ -101,13 +105,15 @@ CHILD: dict[str, Row] = {
     "replay_window": Carried("replay_window", words.number(0, 4096)),
     "ah_proposals": Left(SKIPPED, "AH is not negotiated", "use ESP at both ends"),
     "sha256_96": Left(SKIPPED, "truncation to 96 bits is not supported", "update the peer that needs it", _NO),
-    "life_time": Left(IGNORED, "the engine chooses its own margin"),
-    "life_bytes": Left(IGNORED, "the engine chooses its own margin"),
-    "life_packets": Left(IGNORED, "the engine chooses its own margin"),
+    # Taken where there is no rekey_….
+    "life_time": Carried("lifetime", words.duration()),
+    "life_bytes": Carried("lifetime_bytes", words.size),
+    "life_packets": Carried("lifetime_packets", words.number(0, 10**11)),
     "rand_time": Left(IGNORED, "the engine chooses its own margin"),
     "rand_bytes": Left(IGNORED, "the engine chooses its own margin"),
     "rand_packets": Left(IGNORED, "the engine chooses its own margin"),
     "updown": Left(LOST, "no script is run", _SCRIPT),
+    "icmp": Left(LOST, "errors from hosts outside of the networks do not pass", "", _NO),
     "hostaccess": Left(IGNORED, "no script is run that would open the firewall"),
     "policies": Carried("policies", route_based.no_policies),
     "policies_fwd_out": Left(LOST, "no outbound forward policy is made", "", _NO),

@@ -74,7 +74,9 @@ class _Reader:
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._count += 1
-        element = Element(tag, self.file, self.parser.CurrentLineNumber, attributes)
+        # An empty attribute is as good as none.
+        given = {name: value for name, value in attributes.items() if value.strip()}
+        element = Element(tag, self.file, self.parser.CurrentLineNumber, given)
         if self._count > MAX_ELEMENTS or len(self._open) >= MAX_DEPTH:
             raise refuse(element.entry(), "is one element too many, or too deep", "divide the file")
         if self._open:

@@ -135,6 +135,14 @@ def test_every_option_of_the_manual_pages_has_a_row():
         if name not in elsewhere and not of_end and name not in options.CONNECTION and name not in options.CHILD:
             missing.append(name)
     assert not missing
+    setup = (DATA / "ipsec_setup_options.txt").read_text(encoding="utf-8").split()
+    assert not [name for name in setup if name not in options.SETUP]
+
+
+@pytest.mark.parametrize("option", ["ah", "rightsourceip", "leftupdown", "leftid", "auto", "ike", "esn", "pfs", "mark"])
+def test_an_option_with_an_empty_value_has_its_default(option):
+    plain, empty = minimal("rightid=@peer.example"), minimal("rightid=@peer.example", f"{option}=")
+    assert empty.tunnels == plain.tunnels and empty.notes == plain.notes
 
 
 @pytest.mark.parametrize(
@@ -170,6 +178,7 @@ def test_options_of_a_tunnel(lines, path, value):
         (["lifepackets=7"], "lifetime_packets", 7), (["replay-window=64"], "replay_window", 64),
         (["leftprotoport=tcp/22"], "local", ["10.1.0.0/16[6/22]"]),
         (["rightsubnet=10.2.0.1/16"], "remote", ["10.2.0.0/16"]),
+        (["left-protoport=tcp/22"], "local", ["10.1.0.0/16[6/22]"]),
         (["esp=aes256-sha1;modp1536"], "proposals", "aes256-sha1-modp1536"),
         (["esp=aes128gcm16", "esn=yes"], "proposals", "aes128gcm16-esn"),
         (["esp=aes128gcm16", "pfs=yes", "ike=aes256-sha256-dh14"], "proposals", "aes128gcm16-modp2048"),

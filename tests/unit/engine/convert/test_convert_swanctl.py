@@ -127,6 +127,9 @@ def test_every_option_of_the_manual_page_has_a_row():
     [
         ("rekey_time = 1d", "ike.lifetime", 86400),
         ("rekey_time = 90", "ike.lifetime", 90),
+        ("reauth_time = 3h", "ike.lifetime", 10800),
+        ("reauth_time = 3h\nrekey_time = 2h", "ike.lifetime", 7200),
+        ("reauth_time = 0", "ike.lifetime", 14400),
         ("dpd_delay = 0s", "ike.dpd_delay", 0),
         ("encap = yes", "encapsulation", "force"),
         ("remote_port = 5500", "remote.natt_port", 5500),
@@ -157,6 +160,12 @@ def test_options_of_a_connection(option, path, value):
         ("rekey_time = 30m", "lifetime", 1800),
         ("rekey_bytes = 1g", "lifetime_bytes", 1 << 30),
         ("rekey_packets = 5", "lifetime_packets", 5),
+        ("life_time = 20m", "lifetime", 1200),
+        ("life_bytes = 1g", "lifetime_bytes", 1 << 30),
+        ("life_packets = 700000", "lifetime_packets", 700000),
+        ("rekey_time = 30m\nlife_time = 33m", "lifetime", 1800),
+        ("rekey_time = 0\nlife_time = 33m", "lifetime", 1980),
+        ("life_bytes = 1m\nrekey_bytes = 900k", "lifetime_bytes", 900 << 10),
         ("replay_window = 0\nesp_proposals = aes128gcm16-noesn", "replay_window", 0),
         ("local_ts = dynamic[udp/53]", "local", ["192.0.2.1/32[17/53]"]),
         ("remote_ts = 10.3.0.1-10.3.0.9", "remote", ["10.3.0.1-10.3.0.9"]),
@@ -182,6 +191,31 @@ def test_what_is_told_of_a_connection(option, severity):
     found = minimal(option)
     assert (severity, "t") in told(found, option.split()[0])
     assert bool(found.tunnels) == (severity != SKIPPED)
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"connection": "pools =\nvips =\nproposals =\nppk_id =\nremote_port ="},
+        {"local": "eap_id =\nid =\ncerts =\nxauth_id ="},
+        {"child": "updown =\nah_proposals =\nrekey_time =\nstart_action =\nset_mark_in =\nlabel ="},
+    ],
+)
+def test_an_option_with_an_empty_value_has_its_default(empty):
+    plain, found = minimal(), minimal(**empty)
+    assert found.tunnels == plain.tunnels and not found.notes
+
+
+def test_an_empty_value_takes_what_was_inherited_back():
+    text = "base { pools = office }\n" + MINIMAL.format(connection="pools =", local="", child="")
+    assert read_text(text.replace("  t {", "  t : base {"), "swanctl").tunnels
+    assert not read_text(text.replace("  t {", "  t : base {").replace("pools =\n", "\n"), "swanctl").tunnels
+
+
+def test_what_a_lifetime_is_made_of_is_told():
+    found = minimal(child="rekey_time = 0\nlife_time = 33m\nrekey_bytes = 1m\nlife_bytes = 2m")
+    assert told(found, "rekey_time") == [(LOST, "t/c")] and told(found, "life_bytes") == [(IGNORED, "t/c")]
+    assert not told(found, "life_time") and not told(found, "rekey_bytes")
 
 
 def test_a_skipped_child_leaves_the_others():
