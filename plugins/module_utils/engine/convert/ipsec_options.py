@@ -233,8 +233,8 @@ SETUP: dict[str, Row] = {
         ("strictcrlpolicy", "crl-strict", "crl_strict", "crlcheckinterval", "cachecrls", "nocrsend", "ocsp-enable",
          "ocsp_enable", "ocsp-strict", "ocsp_strict", "ocsp-uri", "ocsp_uri", "ocsp-timeout", "ocsp_timeout",
          "ocsp-trustname", "ocsp_trust_name", "ocsp-cache-size", "ocsp-cache-min-age", "ocsp-cache-max-age",
-         "ocsp-method", "curl-iface", "curl_iface", "curl-timeout", "curl_timeout", "crl-timeout", "nssdir", "pkcs11module", "pkcs11initargs", "pkcs11keepstate",
-         "pkcs11proxy"), Left(IGNORED, _CERTIFICATES),
+         "ocsp-method", "curl-iface", "curl_iface", "curl-timeout", "curl_timeout", "crl-timeout",
+         "nssdir", "pkcs11module", "pkcs11initargs", "pkcs11keepstate", "pkcs11proxy"), Left(IGNORED, _CERTIFICATES),
     ),
     **dict.fromkeys(("overridemtu", "fragicmp", "hidetos"), Left(LOST, "the kernel decides")),
     **dict.fromkeys(
