@@ -109,7 +109,7 @@ def settle(context: Context, tunnel: str) -> None:
             sa.settle_at = sa.settle_at or context.now + context.settings.duplicate_pause
         else:
             sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
-            context.touch(sa)
+        context.touch(sa)
 
 
 def _stays_beside(context: Context, fresh: Child, old: Child) -> bool:
