@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.fleet.ipsec.plugins.plugin_utils import checks, roster, topology
+from ansible_collections.fleet.ipsec.plugins.plugin_utils import checks, eroutes, findings, roster, topology
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.files import gateway_files
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import PlanError
 
@@ -41,5 +41,7 @@ class FilterModule:
             "tunnels_at_hand": topology.tunnels_at_hand,
             "protected_networks": checks.protected_networks,
             "pings": checks.host_pings,
-            "eroute_problems": checks.eroute_problems,
+            "eroute_problems": eroutes.eroute_problems,
+            "host_findings": findings.host_findings,
+            "fleet_report": findings.fleet_report,
         }

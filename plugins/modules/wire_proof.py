@@ -55,6 +55,11 @@ options:
         type: list
         elements: str
         default: []
+      must_answer:
+        description: Whether it fails when nobody answers. Else RV(pings) tells.
+        type: bool
+        default: true
+        version_added: 0.2.0
   command:
     description:
       - Words before C(ping), such as V([ssh, lanhost]), to ping from a host behind the gateway.
@@ -101,6 +106,14 @@ pings:
   type: list
   elements: dict
   sample: [{tunnel: hq-branch1, host: branch1, destination: 10.9.0.1, source: 10.1.0.1, received: 3, sent: 3}]
+findings:
+  description: Everything that is not as it should be, each with its C(kind) (V(unanswered), V(no_esp), V(strange_spi) or
+    V(in_clear)), C(tunnel) (null where it is not known), C(problem) and C(remedy).
+  returned: always
+  type: list
+  elements: dict
+  version_added: 0.2.0
+  sample: []
 esp:
   description: ESP packets between the ends of this host's SAs, by direction, addresses and SPI. C(known) tells whether an SA has
     that SPI.
@@ -211,27 +224,49 @@ def own_esp(esp: list[dict[str, Any]], known: set[tuple[str, str, str]]) -> list
     ]
 
 
-def findings(pings: list[dict[str, Any]], esp: list[dict[str, Any]], clear: list[dict[str, Any]]) -> list[str]:
-    """Everything that is not as it should be, in words."""
+def findings(
+    pings: list[dict[str, Any]], esp: list[dict[str, Any]], clear: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Everything that is not as it should be, in words, with what to do."""
     found = []
+    reached = {each["destination"] for each in esp if each["direction"] == "sent"}
     for ping in pings:
         if not ping["received"]:
-            source = f" from {ping['source']}" if ping["source"] else ""
-            found.append(f"{_name(ping)}{source}: {ping['story']}")
-        reached = {each["destination"] for each in esp if each["direction"] == "sent"}
-        if ping["received"] and ping["peer"] and str(ipaddress.ip_address(ping["peer"])) not in reached:
-            found.append(f"{_name(ping)}: was answered, but no ESP went to {ping['peer']}")
+            if ping["must_answer"]:
+                source = f" from {ping['source']}" if ping["source"] else ""
+                problem = f"{_name(ping)}{source}: {ping['story']}"
+                found.append(_finding("unanswered", problem, _UNANSWERED, ping["tunnel"]))
+        elif ping["peer"] and str(ipaddress.ip_address(ping["peer"])) not in reached:
+            problem = f"{_name(ping)}: was answered, but no ESP went to {ping['peer']}"
+            remedy = f"look for a route around the tunnel: ip route get {ping['destination']}"
+            found.append(_finding("no_esp", problem, remedy, ping["tunnel"]))
     found += [
-        f"{each['packets']} ESP packets {each['direction']} from {each['source']} to {each['destination']} with SPI "
-        f"{each['spi']}, which no SA of this host has"
+        _finding(
+            "strange_spi",
+            f"{each['packets']} ESP packets {each['direction']} from {each['source']} to {each['destination']} with SPI "
+            f"{each['spi']}, which no SA of this host has",
+            "find who else sends ESP between the two, or who flushed SAs by hand: ip xfrm monitor",
+        )
         for each in esp
         if not each["known"]
     ]
     found += [
-        f"{each['packets']} packets from {each['source']} to {each['destination']} left in clear on {each['interface']}"
+        _finding(
+            "in_clear",
+            f"{each['packets']} packets from {each['source']} to {each['destination']} left in clear on "
+            f"{each['interface']}",
+            "stop here: look at ip xfrm policy, and set gateway_protected_networks",
+        )
         for each in clear
     ]
     return found
+
+
+_UNANSWERED = "look whether that host runs and has a route back; check_address names somebody else who answers"
+
+
+def _finding(kind: str, problem: str, remedy: str, tunnel: str | None = None) -> dict[str, Any]:
+    return {"kind": kind, "tunnel": tunnel, "problem": problem, "remedy": remedy}
 
 
 def _name(ping: dict[str, Any]) -> str:
@@ -255,6 +290,7 @@ def main() -> None:
                     "tunnel": {"type": "str"},
                     "peer": {"type": "str"},
                     "sources": words,
+                    "must_answer": {"type": "bool", "default": True},
                 },
             },
             "command": words,
@@ -307,9 +343,10 @@ def main() -> None:
         "packets": sight.looked_at,
         "dropped": dropped,
     }
-    found = findings(pings, esp, clear)
+    result["findings"] = found = findings(pings, esp, clear)
     if found:
-        module.fail_json(msg="the proof failed: " + "; ".join(found), changed=False, **result)
+        problems = "; ".join(f"{each['problem']}; {each['remedy']}" for each in found)
+        module.fail_json(msg=f"the proof failed: {problems}", changed=False, **result)
     if dropped:
         module.warn(f"{dropped} packets could not be looked at, because too many came")
     module.exit_json(changed=False, **result)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What to prove of a host's tunnels: which pings go through them, and which eroutes they need."""
+"""What to prove of a host's tunnels: which pings go through them, and what must not leave in clear."""
 
 from __future__ import annotations
 
@@ -14,22 +14,28 @@ from .members import Member
 from .networks import Network
 from .topology import Roster
 
-# What an eroute says that waits for an SA.
-TRAPPED = "trap"
-# Children that start by themselves have an SA whenever their tunnel is up.
-STARTED = "auto"
-# The reason of a tunnel of which other programs remove something from the kernel again and again.
-DISTURBED = "kernel_disturbed"
-
 
 def host_pings(roster: Roster, host: str) -> list[dict[str, Any]]:
     """The pings that prove a host's tunnels, for M(fleet.ipsec.wire_proof).
 
-    One for each tunnel and IP version; through a hub as many again, to the next spoke, which proves the way from spoke
-    to spoke. External peers are pinged where ``check_address`` names somebody who answers.
+    One for each network of each peer; through a hub as many again, to the next spoke, which proves the way between
+    spokes. External peers are pinged where ``check_address`` names somebody who answers.
     """
+    return [ping for ping, _network in _proofs(roster, host) if ping["destination"]]
+
+
+def left_out(roster: Roster, host: str) -> list[dict[str, Any]]:
+    """The networks that no ping of a host goes to, as nobody is known there: ``tunnel``, ``host``, ``network``."""
+    return [
+        {"tunnel": ping["tunnel"], "host": ping["host"], "network": network}
+        for ping, network in _proofs(roster, host)
+        if not ping["destination"]
+    ]
+
+
+def _proofs(roster: Roster, host: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each ping of a host with the network that it proves; without ``destination`` where nobody is known there."""
     members = roster["members"]
-    found: list[dict[str, Any]] = []
     for community in roster["communities"]:
         transport = community["child"].get("mode") == "transport"
         for peer in peers(community, host):
@@ -41,8 +47,7 @@ def host_pings(roster: Roster, host: str) -> list[dict[str, Any]]:
             for target in (peer, beyond):
                 if target is not None:
                     ends = _ends(members[host], members[target], transport)
-                    found += [{**tunnel, "host": target, **end} for end in ends]
-    return found
+                    yield from (({**tunnel, "host": target, **end}, network) for end, network in ends)
 
 
 def _next_spoke(community: Community, host: str) -> str | None:
@@ -52,33 +57,47 @@ def _next_spoke(community: Community, host: str) -> str | None:
     return spokes[(spokes.index(host) + 1) % len(spokes)]
 
 
-def _ends(mine: Member, other: Member, transport: bool) -> list[dict[str, Any]]:
-    """Whom to ping at a member, and the networks to do it from, for each IP version that both have."""
+def _ends(mine: Member, other: Member, transport: bool) -> Iterator[tuple[dict[str, Any], str]]:
+    """Whom to ping at a member and the networks to do it from, each with the network that this proves."""
     if transport:
-        own = mine["local_address"] or mine["address"]
+        own, address = mine["local_address"] or mine["address"], str(other["address"])
         # The roster refuses transport mode at an end that has no address; without one the kernel would choose.
         sources = [str(ipaddress.ip_network(own))] if own else []
-        return [{"destination": other["address"], "sources": sources}]
-    found = []
+        yield {"destination": address, "sources": sources, "must_answer": True}, address
+        return
     for version in (4, 6):
         sources = [text for text in mine["networks"] if ipaddress.ip_network(text).version == version]
-        destination = _answering(other, version)
-        if sources and destination:
-            found.append({"destination": destination, "sources": sources})
-    return found
+        if sources:
+            for destination, network, sure in _answering(other, version):
+                yield {"destination": destination, "sources": sources, "must_answer": sure}, network
 
 
-def _answering(member: Member, version: int) -> str | None:
-    """Who answers a ping behind a member: whom it names, else the first address of its first network."""
-    named = member["check_address"]
-    if named and ipaddress.ip_address(named).version == version:
-        return named
+def _answering(member: Member, version: int) -> Iterator[tuple[str | None, str, bool]]:
+    """Who is to answer behind a member for each of its networks: an address, the network, whether it surely answers.
+
+    Whom the member names surely answers, or where it names nobody, the first address of its first network: by custom
+    the gateway itself has the first address of the network behind it, so that it may answer in the others, too.
+    """
+    named = [ipaddress.ip_address(text) for text in member["check_addresses"]]
+    named = [address for address in named if address.version == version]
     networks = [ipaddress.ip_network(text) for text in member["networks"]]
-    first = next((network for network in networks if network.version == version), None)
-    if member["external"] or first is None:
-        return None
-    # By custom the gateway itself has the first address of the network behind it.
-    return str(next(iter(first.hosts())))
+    networks = [network for network in networks if network.version == version]
+    held = [(address, _home(address, networks)) for address in named]
+    yield from ((str(address), str(network or address), True) for address, network in held)
+    told = {network for _address, network in held}
+    asked = {str(address) for address in named}
+    for place, network in enumerate(networks):
+        if network in told:
+            continue
+        first = None if member["external"] or not network.prefixlen else str(next(iter(network.hosts())))
+        if first not in asked:
+            asked.update([first] if first else [])
+            yield first, str(network), place == 0 and not named
+
+
+def _home(address: Any, networks: list[Network]) -> Network | None:
+    """The smallest network that an address lies in."""
+    return max((each for each in networks if address in each), key=lambda each: each.prefixlen, default=None)
 
 
 def protected_networks(tunnels: Iterable[Mapping[str, Any]], side: str) -> list[str]:
@@ -91,77 +110,3 @@ def protected_networks(tunnels: Iterable[Mapping[str, Any]], side: str) -> list[
                 networks = [str(ipaddress.ip_network(tunnel[side]["address"]))]
             found.update(dict.fromkeys(networks or []))
     return list(found)
-
-
-def eroute_problems(
-    eroutes: Iterable[Mapping[str, Any]],
-    tunnels: Iterable[Mapping[str, Any]],
-    states: Iterable[Mapping[str, Any]] | None = None,
-) -> list[str]:
-    """What the kernel's policies lack of what is defined, in words, and why.
-
-    :param eroutes: ``ipsec_eroutes`` of M(fleet.ipsec.ipsec_eroute_facts).
-    :param tunnels: definitions of :func:`topology.host_tunnels`.
-    :param states: ``tunnels`` of M(fleet.ipsec.ipsec_tunnel_info); None where the manager could not be asked.
-    """
-    held: dict[str, dict[tuple[Network, Network], Mapping[str, Any]]] = {}
-    for eroute in eroutes:
-        if eroute.get("tunnel"):
-            ends = (ipaddress.ip_network(str(eroute["source"])), ipaddress.ip_network(str(eroute["destination"])))
-            held.setdefault(str(eroute["tunnel"]), {})[ends] = eroute
-    known = None if states is None else {str(state["name"]): state for state in states}
-    problems = []
-    defined = set()
-    for tunnel in tunnels:
-        name = tunnel["name"]
-        defined.add(name)
-        there, why = held.get(name, {}), _why(name, known)
-        if not there:
-            problems.append(f"tunnel {name} has no eroute: {why}")
-            continue
-        state = (known or {}).get(name, {})
-        part = _PART if state.get("state") == "active" else why
-        found = [problem for child in tunnel["children"] for problem in _child_problems(name, child, there, part)]
-        if not found and state.get("reason") == DISTURBED:
-            found = [f"tunnel {name}: {why}"]
-        problems += found
-    problems += [f"eroutes of {name}, which the inventory does not have" for name in sorted(set(held) - defined)]
-    return problems
-
-
-_PART = "the gateway has another definition than the inventory (run fleet.ipsec.site), or the peer took less"
-
-
-def _why(name: str, known: Mapping[str, Mapping[str, Any]] | None) -> str:
-    """What the manager says of a tunnel of which the kernel lacks something."""
-    if known is None:
-        return "the tunnel manager does not answer: systemctl start fleet-ipsec-manager"
-    state = known.get(name)
-    if state is None:
-        return "it is not defined on the gateway: run fleet.ipsec.site"
-    if state["state"] != "active":
-        return f"it is {state['state']} [{state['reason']}]: {state['story']}; remedy: {state['remedy']}"
-    last = (state.get("repairs") or {}).get("last")
-    before = f" (before: {last['what']}, by {last['culprit'] or 'nobody knows whom'})" if last else ""
-    return (
-        f"its SAs are up, so that another program has removed its policies{before}; the manager puts them back within "
-        "a second, run this again; if it stays, run fleet.ipsec.site"
-    )
-
-
-def _child_problems(
-    name: str, child: Mapping[str, Any], there: Mapping[tuple[Network, Network], Mapping[str, Any]], why: str
-) -> Iterator[str]:
-    for source, destination in _selector_pairs(child):
-        way = f"tunnel {name}: the eroute from {source} to {destination}"
-        eroute = there.get((source, destination))
-        if eroute is None:
-            yield f"{way} is missing: {why}"
-        elif eroute["action"] == TRAPPED and child.get("start", STARTED) == STARTED:
-            yield f"{way} has no SA: the child is down, its packets are dropped"
-
-
-def _selector_pairs(child: Mapping[str, Any]) -> Iterator[tuple[Network, Network]]:
-    for local in child.get("local", ()):
-        for remote in child.get("remote", ()):
-            yield ipaddress.ip_network(local), ipaddress.ip_network(remote)

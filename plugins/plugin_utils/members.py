@@ -46,6 +46,7 @@ class Member(TypedDict):
 
     :ivar address: that peers reach it by, None where it has no fixed one; ``local_address``: that it has itself.
     :ivar moving: whether nobody can reach it before it speaks.
+    :ivar check_addresses: who answers pings behind it; ``check_address`` the first of them.
     :ivar bypass: what passes by its tunnels, None where nothing was said.
     """
 
@@ -58,6 +59,7 @@ class Member(TypedDict):
     moving: bool
     port: int | None
     check_address: str | None
+    check_addresses: list[str]
     profile: Any
     ike: dict[str, Any]
     child: dict[str, Any]
@@ -122,7 +124,7 @@ def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems:
         problems.add(
             f"{variable}: local_address is not of the family of address", remedy, given["local_address"], given
         )
-    check = _address(variable, "check_address", given, problems)
+    checks = _addresses(variable, "check_address", given, problems)
     identity = _identity(variable, given, address, problems)
     bypass = _bypass(variable, given, problems)
     networks = _networks(variable, given, address, problems)
@@ -138,7 +140,8 @@ def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems:
         "networks": [str(network) for network in networks],
         "moving": nat or dynamic,
         "port": given.get("port"),
-        "check_address": str(check) if check else None,
+        "check_address": checks[0] if checks else None,
+        "check_addresses": checks,
         "profile": given.get("profile"),
         "ike": dict(given.get("ike") or {}),
         "child": dict(given.get("child") or {}),
@@ -161,6 +164,14 @@ def _address(variable: str, key: str, given: Mapping[str, Any], problems: Proble
         remedy = "write an address such as 203.0.113.9 or 2001:db8::9"
         problems.add(f"{variable}.{key} is not an IP address (got {str(value)!r})", remedy, value, given)
         return None
+
+
+def _addresses(variable: str, key: str, given: Mapping[str, Any], problems: Problems) -> list[str]:
+    """One address or a list of them."""
+    value = given.get(key)
+    values = value if isinstance(value, (list, tuple)) else [value]
+    found = (_address(variable, key, {key: each}, problems) for each in values)
+    return [str(address) for address in found if address is not None]
 
 
 def _identity(variable: str, given: Mapping[str, Any], address: Any, problems: Problems) -> str:

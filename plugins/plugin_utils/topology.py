@@ -35,7 +35,7 @@ TRANSPORT_CHILD = "host"
 
 def host_peers(roster: Roster, host: str) -> list[dict[str, Any]]:
     """Whom a host has a tunnel with: ``host``, ``tunnel``, ``community``, and what the roster knows of the peer."""
-    shown = ("external", "address", "moving", "id", "port", "check_address", "networks")
+    shown = ("external", "address", "moving", "id", "port", "check_address", "check_addresses", "networks")
     return [
         {
             "host": peer,

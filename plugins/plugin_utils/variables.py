@@ -41,7 +41,9 @@ _SET = frozenset(
         "verify_alive",
         "verify_eroutes",
         "verify_tunnels",
-        "verify_differences",
+        "verify_expected",
+        "verify_found",
+        "verify_states",
         "verify_wire",
         "verify_rules",
     ]

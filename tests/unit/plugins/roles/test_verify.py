@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Playbook verify where hardly anything works: each check of each host is done all the same, and one table says so."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ..plugin_utils.inventories import SEED, hosts
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own needs root")
+
+ROOT = Path(__file__).resolve().parents[4]
+CHECKS = [
+    "Ask the IKE daemon of every peer whether it is alive",
+    "Read the eroutes of the kernel",
+    "Ask the tunnel manager how they are",
+    "Ping through every tunnel, and watch what leaves the gateway",
+]
+
+
+def play(folder: Path, *options: str, playbook: str = "verify") -> subprocess.CompletedProcess[str]:
+    """Run a playbook for three hosts, of which one is out of reach, without any network."""
+    collections = folder / "ansible_collections" / "fleet"
+    collections.mkdir(parents=True, exist_ok=True)
+    if not (collections / "ipsec").exists():
+        (collections / "ipsec").symlink_to(ROOT)
+    variables = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "fleet_ipsec_seed": SEED,
+        "fleet_ipsec_communities": [{"name": "core", "topology": "mesh", "members": "all"}],
+        "verify_ike_wait": 0.2,
+        "verify_ping_count": 1,
+    }
+    fleet = hosts(3)
+    fleet["g1"] |= {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9}
+    (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": fleet, "vars": variables}}))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.yml", f"fleet.ipsec.{playbook}"]
+    environment = os.environ | {
+        "ANSIBLE_COLLECTIONS_PATH": str(folder),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOME": str(folder / "home"),
+    }
+    return subprocess.run(
+        ["unshare", "--net", *command, *options],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_check_of_every_host_is_done_and_one_table_says_what_is_wrong(tmp_path: Path) -> None:
+    run = play(tmp_path, "-e", "fleet_hosts=all")
+    said = run.stdout
+    assert run.returncode != 0
+    for check in CHECKS:
+        part = said.partition(f"TASK [fleet.ipsec.verify : {check}]")[2].partition("TASK [")[0]
+        assert "[g0]" in part and "[g2]" in part, said
+    assert said.count("WRONG: ") == 1 and "at 3 of 3 hosts" in said
+    for line in (
+        "g1 - out of reach: nothing of it was checked",
+        "g2 - the tunnel manager does not answer: ",
+        "g2 core-g0 the IKE daemon of g0 (198.51.0.0) does not answer: ",
+    ):
+        assert line in re.sub(" +", " ", said), said
+    failed = re.findall(r"^fatal: \[(g\d)\]: FAILED.*findings at this host, see the table", said, re.MULTILINE)
+    assert failed == ["g0", "g2"]
+    assert SEED not in said
+
+
+@pytest.mark.parametrize("playbook", ["verify", "site", "teardown"])
+def test_a_run_without_hosts_fails(tmp_path: Path, playbook: str) -> None:
+    run = play(tmp_path, playbook=playbook)
+    assert run.returncode != 0, run.stdout
+    assert "no host is in vpn_gateways" in run.stdout
+    run = play(tmp_path, "--limit", "g0", playbook=playbook)
+    assert run.returncode != 0 and "no host is in vpn_gateways" in run.stdout
+    assert not re.search(r"^TASK \[fleet", run.stdout, re.MULTILINE)
