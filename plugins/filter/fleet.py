@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.fleet.ipsec.plugins.plugin_utils import checks, eroutes, findings, roster, topology
-from ansible_collections.fleet.ipsec.plugins.plugin_utils.files import gateway_files
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.files import gateway_files, gateway_links
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import PlanError
 
 
@@ -35,6 +35,7 @@ class FilterModule:
         """Names and functions."""
         return {
             "gateway_files": gateway_files,
+            "gateway_links": gateway_links,
             "roster": _clear(roster.make_roster),
             "tunnels": _clear(topology.host_tunnels),
             "peers": topology.host_peers,

@@ -16,6 +16,8 @@ from ansible.module_utils.basic import AnsibleModule
 # Somewhere in the head of each file of ours.
 MARK = "fleet.ipsec"
 _HEAD = 1024  # octets
+# Links of ours lead into the release in use.
+RELEASE = "/current/engine/"
 # Folders that are named so are ours, and go with the last file in them; so do those of drop-ins.
 OWN_FOLDER = "fleet-ipsec"
 _UNITS = "/etc/systemd/system"
@@ -33,8 +35,16 @@ def read(path: str) -> str | None:
         return None
 
 
+def _own_link(path: str) -> str | None:
+    """Where a link of ours leads, be it into nothing; None for all else."""
+    target = os.readlink(path) if os.path.islink(path) else ""
+    return target if RELEASE in target else None
+
+
 def foreign(module: AnsibleModule, path: str) -> str:
     """Why a file is not ours to change, in words; "" if it is ours, masked, or there is none."""
+    if _own_link(path) is not None:
+        return ""
     if os.path.isdir(path):
         return f"{path} is a directory"
     text = read(path)
@@ -100,26 +110,38 @@ def _package(module: AnsibleModule, path: str) -> str:
 
 
 class File:
-    """One file, as it is and as it is to be."""
+    """One file, or link into the release in use, as it is and as it is to be.
 
-    def __init__(self, path: str, content: str | None, mode: str, state: str) -> None:
+    :param link: where it leads; None for a file.
+    """
+
+    def __init__(self, path: str, content: str | None, mode: str, state: str, link: str | None = None) -> None:
         self.path = path
+        self._link = link if state == "present" else None
         self.wanted = content if state == "present" else None
+        # The mode of a link is that of what it leads to.
         self._mode = int(mode, 8)
-        self._text = read(path)
-        self._held_mode = stat.S_IMODE(os.stat(path).st_mode) if self._text is not None else None
+        held = _own_link(path)
+        self._text = read(path) if held is None else _link_text(held)
+        self._held_mode = stat.S_IMODE(os.stat(path).st_mode) if held is None and self._text is not None else None
+        if self._link is not None:
+            self.wanted = _link_text(self._link)
 
     @property
     def changed(self) -> bool:
         """Whether there is something to do."""
-        return self._text != self.wanted or (self.wanted is not None and self._held_mode != self._mode)
+        return self._text != self.wanted or (self._wanted_mode is not None and self._held_mode != self._mode)
+
+    @property
+    def _wanted_mode(self) -> int | None:
+        return None if self.wanted is None or self._link is not None else self._mode
 
     @property
     def diff(self) -> dict[str, str]:
         """What differs, for people."""
         return {
-            "before_header": _header(self.path, self._held_mode),
-            "after_header": _header(self.path, self._mode if self.wanted is not None else None),
+            "before_header": _header(self.path, self._text, self._held_mode),
+            "after_header": _header(self.path, self.wanted, self._wanted_mode),
             "before": self._text or "",
             "after": self.wanted or "",
         }
@@ -130,11 +152,7 @@ class File:
         :raises OSError: it is as it was.
         """
         if self.wanted is None:
-            os.unlink(self.path)
-            folder = os.path.dirname(self.path)
-            if os.path.basename(folder).startswith(OWN_FOLDER) or folder.endswith(_DROP_IN_FOLDERS):
-                with contextlib.suppress(OSError):  # not empty: somebody has files of their own in it
-                    os.rmdir(folder)
+            self._remove()
             return
         folder = os.path.dirname(self.path)
         os.makedirs(folder, mode=0o755, exist_ok=True)
@@ -142,13 +160,31 @@ class File:
         try:
             with os.fdopen(number, "w", encoding="utf-8") as file:
                 file.write(self.wanted)
-            os.chmod(fresh, self._mode)
+            if self._link is not None:
+                os.unlink(fresh)
+                os.symlink(self._link, fresh)
+            else:
+                os.chmod(fresh, self._mode)
             os.replace(fresh, self.path)
         except OSError:
-            os.unlink(fresh)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(fresh)
             raise
         module.set_default_selinux_context(self.path, False)
 
+    def _remove(self) -> None:
+        os.unlink(self.path)
+        folder = os.path.dirname(self.path)
+        if os.path.basename(folder).startswith(OWN_FOLDER) or folder.endswith(_DROP_IN_FOLDERS):
+            with contextlib.suppress(OSError):  # not empty: somebody has files of their own in it
+                os.rmdir(folder)
 
-def _header(path: str, mode: int | None) -> str:
-    return f"{path} (absent)" if mode is None else f"{path} (mode {mode:04o})"
+
+def _link_text(target: str) -> str:
+    return f"link to {target}\n"
+
+
+def _header(path: str, text: str | None, mode: int | None) -> str:
+    if text is None:
+        return f"{path} (absent)"
+    return path if mode is None else f"{path} (mode {mode:04o})"

@@ -39,6 +39,10 @@ options:
       content:
         description: What is in it. C(fleet.ipsec) has to be within its first 1024 characters.
         type: str
+      link:
+        description: Where it leads, as a symbolic link into the release in use (C(…/current/engine/…)), in place of O(files[].content).
+        type: str
+        version_added: 0.2.0
       mode:
         description: Permissions.
         type: str
@@ -131,7 +135,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils import sysctl
-from ansible_collections.fleet.ipsec.plugins.module_utils.files import MARK, File, foreign, masked, read, unwritable
+from ansible_collections.fleet.ipsec.plugins.module_utils.files import (
+    MARK,
+    RELEASE,
+    File,
+    foreign,
+    masked,
+    read,
+    unwritable,
+)
 
 
 class Rules:
@@ -239,10 +251,12 @@ def main() -> None:
                 "options": {
                     "path": {"type": "path", "required": True},
                     "content": {"type": "str"},
+                    "link": {"type": "str"},
                     "mode": {"type": "str", "default": "0644"},
                     "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
                 },
-                "required_if": [["state", "present", ["content"]]],
+                "required_if": [["state", "present", ["content", "link"], True]],
+                "mutually_exclusive": [["content", "link"]],
             },
             "rules_file": {"type": "path"},
             "sysctl": {"type": "dict", "default": {}},
@@ -265,7 +279,9 @@ def main() -> None:
     if problems:
         module.fail_json(msg=f"files: {'; '.join(problems)}; nothing was changed")
     for each in wanted:
-        if MARK not in each["content"][:1024]:
+        if each["link"] is not None and RELEASE not in each["link"]:
+            module.fail_json(msg=f"files: {each['path']}: link leads out of the release; let it lead below …{RELEASE}")
+        if each["link"] is None and MARK not in each["content"][:1024]:
             module.fail_json(msg=f"files: {each['path']}: its head does not name {MARK}; add it in a comment")
     try:
         files = [each for each in (File(**values) for values in module.params["files"]) if each.changed]

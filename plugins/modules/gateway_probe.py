@@ -52,9 +52,12 @@ options:
         type: str
         required: true
       content:
-        description: What is going to be in it. It is going to be absent when empty.
+        description: What is going to be in it. It is going to be absent when this is empty and O(wanted_files[].link), too.
         type: str
         default: ""
+      link:
+        description: Where it is going to lead, as M(fleet.ipsec.gateway_config) has it.
+        type: str
       mode:
         description: Permissions.
         type: str
@@ -318,12 +321,14 @@ def unwritten(wanted: list[dict[str, Any]], there: list[str]) -> tuple[list[str]
         if not each["path"] or each["service_manager"] not in ("", *there):
             continue
         paths.append(each["path"])
-        state = "present" if each["content"] else "absent"
-        problem = masked(each["path"]) if each["content"] else ""
+        there_after = bool(each["content"] or each["link"])
+        problem = masked(each["path"]) if there_after else ""
         if problem:
             problems.append(problem)
             continue
-        if os.path.isdir(each["path"]) or not File(each["path"], each["content"], each["mode"], state).changed:
+        state = "present" if there_after else "absent"
+        file = File(each["path"], each["content"], each["mode"], state, each["link"])
+        if os.path.isdir(each["path"]) or not file.changed:
             continue
         problem = unwritable(each["path"])
         if problem:
@@ -351,6 +356,7 @@ def main() -> None:
                 "options": {
                     "path": {"type": "str", "required": True},
                     "content": {"type": "str", "default": ""},
+                    "link": {"type": "str"},
                     "mode": {"type": "str", "default": "0644"},
                     "service_manager": {"type": "str", "default": ""},
                 },

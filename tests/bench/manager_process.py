@@ -12,7 +12,7 @@ import json
 import os
 import sys
 
-from engine.manager.command import _parser
+from engine.manager.command import parser
 from engine.manager.service import Options, serve
 
 from .counting_kernel import CountingGateway, CountingHost
@@ -23,7 +23,7 @@ def main(order: dict) -> int:
     if order["cpu"] is not None:
         os.sched_setaffinity(0, {order["cpu"]})
     gateway = CountingGateway(tuple(order["pipe"]), order["told"], order["window"], order["batches"])
-    options = Options.of(_parser().parse_args(["manager", *order["options"]]))
+    options = Options.of(parser().parse_args(["manager", *order["options"]]))
     try:
         return serve(options, lambda directory, _guard: CountingHost(directory, gateway))
     finally:

@@ -30,6 +30,10 @@ units() { # where a unit's programs are installed does not exist here: judge eve
     done
 }
 
+pages() { # manual pages, as strictly as mandoc can
+    mandoc -T lint -W warning plugins/module_utils/engine/cli/share/man/man?/*
+}
+
 build() { # builds, installs and documents every module, as a user's machine would
     ansible-galaxy collection build --output-path "$scratch/build" . &&
         ansible-galaxy collection install --offline -p "$scratch/installed" "$scratch"/build/*.tar.gz || return 1
@@ -61,6 +65,7 @@ try "antsibull-docs" documentation
 try "antsibull-changelog" antsibull-changelog lint
 try "collection build, install, documentation" collection
 try "systemd units" units
+try "manual pages" pages
 if [ -n "$failed" ]; then
     echo "lint: FAILED: $failed"
     exit 1

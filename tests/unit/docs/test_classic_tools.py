@@ -60,4 +60,4 @@ def test_every_command_of_the_pages_has_its_equivalent() -> None:
     ],
 )  # fmt: skip
 def test_every_option_of_the_classic_eroute_is_one_here(option: str) -> None:
-    assert f" {option}" in eroute._parser().format_help()
+    assert f" {option}" in eroute.parser().format_help()

@@ -63,6 +63,7 @@ or the group that it names, must exist. %pass also lets in what comes back. All 
 
 exit status: 0 done; nothing has changed with 1 (refused: it is there already, or is not there, or the kernel said no),
 64 (wrong words) and 69 (no permission, no XFRM, no nftables).
+More: man 8 ipsec_eroute, of the listing man 5 ipsec_eroute.
 """
 _ABOUT_ACTIONS = {
     "add": "add an eroute; fails when there is one with these selectors",
@@ -90,7 +91,7 @@ def _unless_refused(words: list[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
-    given = _parser().parse_args(words)
+    given = parser().parse_args(words)
     check_label(given.label)
     program = program_of("eroute", words)
     action = next((name for name in ACTIONS if getattr(given, name)), None)
@@ -103,8 +104,9 @@ def _run(words: list[str]) -> int:
     return _list(given, program)
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser() -> Parser:
+    """What reads the command's words."""
+    built = Parser(
         prog="ipsec eroute",
         usage=_USAGE,
         description="List, add, replace and delete what happens to outgoing packets.",
@@ -112,18 +114,18 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    actions = parser.add_argument_group("actions").add_mutually_exclusive_group()
+    actions = built.add_argument_group("actions").add_mutually_exclusive_group()
     for name, about in _ABOUT_ACTIONS.items():
         actions.add_argument(f"--{name}", action="store_true", help=about)
     actions.add_argument("--file", metavar="FILE", help="list the classic table (or ipsec look) in FILE; - for stdin")
-    packets = parser.add_argument_group("which packets")
+    packets = built.add_argument_group("which packets")
     packets.add_argument("--eraf", metavar="FAMILY", help="inet or inet6, the family of both networks")
     packets.add_argument("--src", metavar="NETWORK", help="where they come from: ADDRESS/BITS, 0/0 for everywhere")
     packets.add_argument("--dst", metavar="NETWORK", help="where they go to")
     packets.add_argument("--transport-proto", metavar="PROTO", help="protocol, name or number (default: every one)")
     packets.add_argument("--src-port", metavar="PORT", help="port, number or name of a service (default: every one)")
     packets.add_argument("--dst-port", metavar="PORT", help="likewise")
-    target = parser.add_argument_group("what happens to them")
+    target = built.add_argument_group("what happens to them")
     target.add_argument("--said", metavar="SAID", help="SAID of the SA, or %%pass, %%drop, %%reject, %%trap")
     target.add_argument("--af", metavar="FAMILY", help="inet or inet6, the family of the SA")
     target.add_argument("--edst", metavar="ADDRESS", help="where the SA ends: an address or a name")
@@ -134,19 +136,19 @@ def _parser() -> Parser:
     order = target.add_mutually_exclusive_group()
     order.add_argument("--first", action="store_true", help="before every tunnel, also where a tunnel is within")
     order.add_argument("--specific", action="store_true", help="the most specific one wins, tunnels among them")
-    parser.add_argument("--owner", metavar="NAME", default="command", help="whose they are (default %(default)s)")
-    parser.add_argument("--label", metavar="TEXT", help="begin every message with it")
-    parser.add_argument("--debug", action="store_true", help="say on stderr what changed")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument("--verbose", action="store_true", help="say below each line whose it is, and its priority")
-    parser.add_argument("--version", action="version", version=version_of("eroute"), help="say what this is")
-    parser.add_argument(
+    built.add_argument("--owner", metavar="NAME", default="command", help="whose they are (default %(default)s)")
+    built.add_argument("--label", metavar="TEXT", help="begin every message with it")
+    built.add_argument("--debug", action="store_true", help="say on stderr what changed")
+    built.add_argument("--json", action="store_true", help="print JSON instead of text")
+    built.add_argument("--verbose", action="store_true", help="say below each line whose it is, and its priority")
+    built.add_argument("--version", action="version", version=version_of("eroute"), help="say what this is")
+    built.add_argument(
         "--runtime-dir",
         metavar="DIR",
         default=DEFAULT_RUNTIME_DIR,
         help="where the names of tunnels and owners are (default %(default)s)",
     )
-    return parser
+    return built
 
 
 def _list(given: argparse.Namespace, program: str) -> int:

@@ -85,6 +85,7 @@ Examples:
   ike cmd=remove phase=2 numlist=7       end one phase 2 tunnel
 
 exit status: 0 done, or nothing to do; 1 the manager refused or is not there; 64 wrong words, and nothing was changed.
+More: man ike.
 """
 
 
@@ -118,20 +119,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded("ike", lambda: _run(words), USAGE, _FAILURE)
 
 
-def _run(arguments: list[str]) -> int:
-    parser = Parser(prog="ike", usage="ike cmd=activate|list|remove|log ...", add_help=False)
-    parser.add_argument("words", nargs="*")
+def parser() -> Parser:
+    """What reads the dashed options; the words are read by the command that they name."""
+    built = Parser(prog="ike", usage="ike cmd=activate|list|remove|log ...", add_help=False, allow_abbrev=False)
+    built.add_argument("words", nargs="*")
     for option in ("--json", "--check", "--help", "-h", "--version"):
-        parser.add_argument(option, action="store_true")
-    parser.add_argument("--control", default=DEFAULT_CONTROL)
-    given = parser.parse_intermixed_args(arguments)
+        built.add_argument(option, action="store_true")
+    built.add_argument("--control", default=DEFAULT_CONTROL)
+    return built
+
+
+def _run(arguments: list[str]) -> int:
+    given = parser().parse_intermixed_args(arguments)
     if given.help or given.h:
         sys.stdout.write(_HELP)
         return 0
     if given.version:
         say(version_of("ike"))
         return 0
-    command, words = _command(given.words)
+    command, words = command_of(given.words)
     if given.check and not command.changes:
         raise UsageError("--check goes with cmd=activate and cmd=remove: the others change no tunnel; see ike --help")
     with Client(given.control) as client:
@@ -139,7 +145,11 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
-def _command(words: list[str]) -> tuple[_Command, dict[str, str]]:
+def command_of(words: list[str]) -> tuple[_Command, dict[str, str]]:
+    """The command that words such as ``cmd=list phase=1`` name, and its own words.
+
+    :raises InputError: words that do not go together; :raises UsageError: no command, or several.
+    """
     named = [word for word in words if word.startswith("cmd=")]
     if len(named) != 1:
         raise UsageError(f"say once what to do: {', '.join(f'cmd={name}' for name in COMMANDS)}; see ike --help")

@@ -58,6 +58,7 @@ What a file says that cannot be carried over is reported line by line: "ignored"
 tunnel behave otherwise, "skipped" means that a tunnel, or a phase 2 tunnel, was not made.
 
 exit status: 0 done, 1 the manager or a file could not be used, nothing could be converted, 64 wrong words or values.
+More: man ikedb.
 """
 
 Given = argparse.Namespace
@@ -81,27 +82,28 @@ _TAKES = {
 }
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="ikedb", add_help=False, allow_abbrev=False)
+def parser() -> Parser:
+    """What reads the command's words."""
+    built = Parser(prog="ikedb", add_help=False, allow_abbrev=False)
     for letter in (*_ACTIONS, "F", "s", "r"):
-        parser.add_argument(f"-{letter}", action="store_true")
+        built.add_argument(f"-{letter}", action="store_true")
     for letter in ("e", "k", "t", "n", "i", "y", "l", "f"):
-        parser.add_argument(f"-{letter}")
-    parser.add_argument("--swanctl")
-    parser.add_argument("--owner", default="")
-    parser.add_argument("--control", default=DEFAULT_CONTROL)
-    parser.add_argument("--local", action="append", default=[])
+        built.add_argument(f"-{letter}")
+    built.add_argument("--swanctl")
+    built.add_argument("--owner", default="")
+    built.add_argument("--control", default=DEFAULT_CONTROL)
+    built.add_argument("--local", action="append", default=[])
     for word in ("yaml", "ikev2", "json", "help", "version"):
-        parser.add_argument(f"--{word}", action="store_true")
-    parser.add_argument("-h", dest="help", action="store_true")
-    parser.add_argument("--check", "--dry-run", action="store_true")
-    parser.add_argument("-R", dest="ldap")
-    parser.add_argument("files", nargs="*")
-    return parser
+        built.add_argument(f"--{word}", action="store_true")
+    built.add_argument("-h", dest="help", action="store_true")
+    built.add_argument("--check", "--dry-run", action="store_true")
+    built.add_argument("-R", dest="ldap")
+    built.add_argument("files", nargs="*")
+    return built
 
 
 def _run(words: list[str]) -> int:
-    given = _parser().parse_intermixed_args(words)
+    given = parser().parse_intermixed_args(words)
     if given.help:
         sys.stdout.write(_HELP)
         return 0

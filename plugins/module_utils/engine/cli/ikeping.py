@@ -64,6 +64,7 @@ exit status:
   {UNAVAILABLE} this host cannot do it (no permission, no IPv6, ...)
 
 An IKE daemon that does not reply to an echo is not dead: hardly any knows it. Ask with --probe auto.
+More: man ipsec_ikeping.
 """
 
 
@@ -73,35 +74,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded("ikeping", lambda: _run(words), USAGE, UNAVAILABLE)
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser() -> Parser:
+    """What reads the command's words."""
+    built = Parser(
         prog="ipsec ikeping",
         description="Ask whether the IKE daemons of other hosts are alive, or answer those who ask.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("targets", metavar="HOST[/PORT]", nargs="*", help="whom to ping (port 500; 4500 with --natt)")
-    parser.add_argument("--listen", action="store_true", help="send nothing, answer echo requests")
-    parser.add_argument("--verbose", action="store_true", help="show every packet in hexadecimal")
-    parser.add_argument("--wait", type=float, default=5.0, metavar="SECONDS", help="wait for answers (default 5)")
-    parser.add_argument(
+    built.add_argument("targets", metavar="HOST[/PORT]", nargs="*", help="whom to ping (port 500; 4500 with --natt)")
+    built.add_argument("--listen", action="store_true", help="send nothing, answer echo requests")
+    built.add_argument("--verbose", action="store_true", help="show every packet in hexadecimal")
+    built.add_argument("--wait", type=float, default=5.0, metavar="SECONDS", help="wait for answers (default 5)")
+    built.add_argument(
         "--exchangenum", "-E", type=int, default=ECHO_REQUEST, metavar="N", help="exchange type, 1 to 254 (default 244)"
     )
-    parser.add_argument(
-        "--ikeport", "-p", type=int, metavar="N", help="local port (default 500; any if that is in use)"
-    )
-    parser.add_argument("--ikeaddress", "-b", metavar="ADDRESS", help="local address (default any)")
-    family = parser.add_mutually_exclusive_group()
+    built.add_argument("--ikeport", "-p", type=int, metavar="N", help="local port (default 500; any if that is in use)")
+    built.add_argument("--ikeaddress", "-b", metavar="ADDRESS", help="local address (default any)")
+    family = built.add_mutually_exclusive_group()
     family.add_argument("--inet", "-4", action="store_const", dest="family", const="inet", help="IPv4 only")
     family.add_argument("--inet6", "-6", action="store_const", dest="family", const="inet6", help="IPv6 only")
-    parser.add_argument(
+    built.add_argument(
         "--natt",
         "--nat-t",
         action="store_true",
         help="NAT traversal: non-ESP marker; with --listen, ESP in UDP on the socket",
     )
-    parser.add_argument("--version", action="version", version=version_of("ikeping"), help="say what this is")
-    more = parser.add_argument_group("more than the classic command had")
+    built.add_argument("--version", action="version", version=version_of("ikeping"), help="say what this is")
+    more = built.add_argument_group("more than the classic command had")
     more.add_argument("--probe", choices=list(PLANS), default="echo", help="what to send (default echo), see below")
     more.add_argument("--count", type=int, default=1, metavar="N", help="pings for each host (default 1)")
     more.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between them (default 1)")
@@ -136,7 +136,7 @@ def _parser() -> Parser:
     )
     more.add_argument("--requests", type=int, metavar="N", help="with --listen: end after so many answers")
     more.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    return parser
+    return built
 
 
 def _joined(words: list[str]) -> list[str]:
@@ -155,7 +155,7 @@ def _joined(words: list[str]) -> list[str]:
 
 
 def _run(words: list[str]) -> int:
-    given = _parser().parse_args(_joined(words))
+    given = parser().parse_args(_joined(words))
     plan = Plan(
         probe=given.probe,
         exchange=given.exchangenum,

@@ -34,7 +34,7 @@ _ELSEWHERE = {
     "auto": "ike starts, lists and ends tunnels",
     "whack": "ike starts, lists and ends tunnels",
     "tncfg": "packets need no ipsec0 to be protected; a tunnel with an interface of its own has the option interface",
-    "manual": "ipsec eroute sets shunts, ipsec spi keys SAs by hand, ipsec spigrp groups them",
+    "manual": "ipsec eroute sets shunts, ipsec spi keys SAs by hand, ipsec spigrp groups them; see man ipsec",
     "pf_key": "ip xfrm monitor shows what the kernel asks for and what it is told",
     "barf": "ike cmd=list verbose tells why a tunnel is down, ipsec eroute --verbose and ipsec spi what the kernel has",
     "setup": "the service fleet-ipsec-manager runs the tunnels: systemctl status fleet-ipsec-manager",
@@ -45,6 +45,9 @@ _ELSEWHERE = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command named first; returns its exit status."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["help"] and words[1:]:
+        # Of a command its own help, whatever it says of one that is not there.
+        words = [words[1], "--help"]
     if not words or words[0] in ("--help", "-h", "help"):
         tell = say if words else complain
         tell(_help())
@@ -72,7 +75,7 @@ def _help() -> str:
             "",
             *lines,
             "",
-            "ipsec COMMAND --help tells more. Tunnels are started and listed by ike.",
+            "ipsec COMMAND --help and man ipsec_COMMAND tell more. Tunnels are started and listed by ike (man ike).",
         ]
     )
 

@@ -55,6 +55,7 @@ _EPILOG = """\
 --clear deletes what was made by this command and its owner, never an SA of IKE or of another program.
 
 exit status: 0 done, 1 not done, and nothing changed.
+More: man 8 ipsec_spi, of the listing man 5 ipsec_spi.
 """
 
 _LIVES = {"bytes": "bytes", "packets": "packets", "addtime": "seconds", "usetime": "use_seconds"}
@@ -89,8 +90,9 @@ class _Parser(Parser):
         super().error(_KEYLIKE.sub("(a key)", message))
 
 
-def _parser() -> Parser:
-    parser = _Parser(
+def parser() -> Parser:
+    """What reads the command's words."""
+    built = _Parser(
         prog="ipsec spi",
         usage=_USAGE,
         description=_DESCRIPTION,
@@ -98,7 +100,7 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
+    add = built.add_argument
     add("--said", metavar="SAID", help="the SA in one word, such as esp.1a2b@192.0.2.2")
     add("--af", metavar="FAMILY", help="inet or inet6")
     add("--edst", metavar="ADDRESS", help="where the SA ends: an address, or a name")
@@ -134,11 +136,11 @@ def _parser() -> Parser:
     add("--json", action="store_true", help="list JSON instead of text")
     add("--version", action="version", version=version_of("spi"), help="say what this is")
     add("--runtime-dir", metavar="DIR", default=DEFAULT_RUNTIME_DIR, help="of the registry (default %(default)s)")
-    return parser
+    return built
 
 
 def _run(words: list[str]) -> int:
-    given = _parser().parse_args(words)
+    given = parser().parse_args(words)
     program = program_of("spi", words)
     check_label(given.label)
     named = [name for name in ("said", "af", "edst", "spi", "proto") if getattr(given, name) is not None]

@@ -42,6 +42,7 @@ but tun must exist; tun is the tunnel mode of the SA after it and needs no SA of
 Each line of the listing is one group. An SA in no group stands alone in its line.
 
 exit status: 0 done, 1 not done, and nothing changed; or a table had lines that could not be read.
+More: man 8 ipsec_spigrp, of the listing man 5 ipsec_spigrp.
 """
 
 
@@ -51,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(program_of("spigrp", words), lambda: _run(words), _FAILED, _FAILED)
 
 
-def _run(words: list[str]) -> int:
-    parser = Parser(
+def parser() -> Parser:
+    """What reads the command's words."""
+    built = Parser(
         prog="ipsec spigrp",
         usage="%(prog)s [options] [FAMILY DESTINATION SPI PROTOCOL]{0,4}\n"
         "       %(prog)s [options] --said SAID [SAID]{0,3}",
@@ -61,23 +63,27 @@ def _run(words: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument("--said", nargs="+", metavar="SAID", help="the SAs, one word each")
-    parser.add_argument("--label", metavar="TEXT", help="begin every message with it")
-    parser.add_argument("--debug", action="store_true", help="say on stderr what changed, groups and policies")
-    parser.add_argument("--each-sa", action="store_true", help="list a line for each SA: it and those outside of it")
-    parser.add_argument(
+    built.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    built.add_argument("--said", nargs="+", metavar="SAID", help="the SAs, one word each")
+    built.add_argument("--label", metavar="TEXT", help="begin every message with it")
+    built.add_argument("--debug", action="store_true", help="say on stderr what changed, groups and policies")
+    built.add_argument("--each-sa", action="store_true", help="list a line for each SA: it and those outside of it")
+    built.add_argument(
         "--file", metavar="FILE", help="list a classic table, such as /proc/net/ipsec_spigrp; - for stdin"
     )
-    parser.add_argument("--json", action="store_true", help="list one JSON array of arrays instead of text")
-    parser.add_argument("--version", action="version", version=version_of("spigrp"), help="say what this is")
-    parser.add_argument(
+    built.add_argument("--json", action="store_true", help="list one JSON array of arrays instead of text")
+    built.add_argument("--version", action="version", version=version_of("spigrp"), help="say what this is")
+    built.add_argument(
         "--runtime-dir",
         metavar="DIR",
         default=DEFAULT_RUNTIME_DIR,
         help="where the registry of groups is (default %(default)s)",
     )
-    given = parser.parse_args(words)
+    return built
+
+
+def _run(words: list[str]) -> int:
+    given = parser().parse_args(words)
     check_label(given.label)
     members = _members(given)
     if not members:

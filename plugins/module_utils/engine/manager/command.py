@@ -10,23 +10,28 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from ..definition.schema import nearest
 from ..errors import EngineError, InputError, MissingError
+from ..release import VERSION
 from .client import DEFAULT_CONTROL, DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR, Client
 from .methods import LEVELS, METHODS, catalogue
 
 # EX_CONFIG of sysexits(3); the service is not started again after it.
 CANNOT_START = 78
+WRONG_WORDS = 64  # EX_USAGE
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; the exit status: 0, 1 for a failure said on stderr, 2 for a wrong command line."""
-    options = _parser().parse_args(arguments)
+    """Run one command; the exit status: 0, 1 for a failure said on stderr, 64 for a wrong command line."""
+    options = parser().parse_args(arguments)
     try:
         status: int = options.run(options)
         return status
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_WORDS
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -38,9 +43,24 @@ def main(arguments: list[str]) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="engine", description="The IPsec engine of fleet.ipsec.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+class _Parser(argparse.ArgumentParser):
+    """One that ends with the status that all commands have for wrong words."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end."""
+        self.exit(WRONG_WORDS, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What reads the command's words."""
+    built = _Parser(
+        prog="fleet-ipsec-manager",
+        description="The tunnel manager of fleet.ipsec: run it, ask it, close its tunnels.",
+        epilog="More: man fleet-ipsec-manager",
+    )
+    version = f"fleet-ipsec-manager of fleet.ipsec {VERSION}"
+    built.add_argument("--version", action="version", version=version, help="say what this is")
+    commands = built.add_subparsers(required=True, metavar="COMMAND")
 
     manager = commands.add_parser(
         "manager", help="run the tunnel manager in the foreground; tunnels stay up when it ends"
@@ -70,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="how long to wait for the answer (default: 30 more than the call's own timeout)",
     )
-    call.add_argument("method", metavar="METHOD", help="see: engine methods")
+    call.add_argument("method", metavar="METHOD", help="see: fleet-ipsec-manager methods")
     call.add_argument(
         "params",
         metavar="JSON",
@@ -83,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     methods = commands.add_parser("methods", help="describe every method")
     methods.add_argument("--json", action="store_true", help="the whole table as JSON, with complete schemas")
     methods.set_defaults(run=_methods)
-    return parser
+    return built
 
 
 def _service_options(parser: argparse.ArgumentParser) -> None:

@@ -356,8 +356,8 @@ class FakeHost:
 
 
 if __name__ == "__main__":
-    from engine.manager.command import _parser
+    from engine.manager.command import parser
     from engine.manager.service import Options, close, serve
 
     run, arguments = (close, sys.argv[2:]) if sys.argv[1] == "close" else (serve, sys.argv[1:])
-    sys.exit(run(Options.of(_parser().parse_args(["manager", *arguments])), FakeHost))
+    sys.exit(run(Options.of(parser().parse_args(["manager", *arguments])), FakeHost))

@@ -226,23 +226,24 @@ def test_call_prints_the_answer_and_takes_stdin(server, capsys, monkeypatch):
 
 
 FAULTS = [
-    (["tunnels.lits"], "did you mean tunnels.list?"),
-    (["manager.info", "{"], "is not JSON"),
-    (["manager.info", "[]"], "is not an object"),
-    (["tunnels.list", '{"names": 5}'], "names: is not of type array"),
+    (["tunnels.lits"], "did you mean tunnels.list?", 64),
+    (["manager.info", "{"], "is not JSON", 64),
+    (["manager.info", "[]"], "is not an object", 64),
+    (["tunnels.list", '{"names": 5}'], "names: is not of type array", 1),
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), FAULTS)
-def test_call_says_what_is_wrong(server, capsys, words, message):
-    assert main(["call", "--control", server.path, *words]) == 1
+@pytest.mark.parametrize(("words", "message", "status"), FAULTS)
+def test_call_says_what_is_wrong(server, capsys, words, message, status):
+    """The manager's refusal is told from wrong words."""
+    assert main(["call", "--control", server.path, *words]) == status
     assert message in capsys.readouterr().err
 
 
 def test_call_never_echoes_a_secret(server, capsys):
     broken = json.dumps({"definitions": [definition()]})[:-1]
     assert SECRET in broken
-    assert main(["call", "--control", server.path, "tunnels.apply", broken]) == 1
+    assert main(["call", "--control", server.path, "tunnels.apply", broken]) == 64
     assert SECRET not in capsys.readouterr().err
 
 
@@ -257,7 +258,7 @@ def test_methods_describes_every_method(capsys):
 
 
 def test_two_ports_are_needed(capsys):
-    assert main(["manager", "--ike-port", "500", "--natt-port", "500"]) == 1
+    assert main(["manager", "--ike-port", "500", "--natt-port", "500"]) == 64
     assert "is also --ike-port" in capsys.readouterr().err
 
 

@@ -77,6 +77,45 @@ def test_a_disk_that_is_full_is_told_with_the_path(tmp_path: Path) -> None:
     assert f"{tmp_path}/one cannot be written: No space left on device" in result["msg"]
 
 
+def test_a_link_into_the_release_in_use(tmp_path: Path) -> None:
+    engine = tmp_path / "engine-of-ours/current/engine"
+    engine.mkdir(parents=True)
+    (engine / "ike.8").write_text("fleet.ipsec\n")
+    path = tmp_path / "man/ike.8"
+    arguments = files({"path": str(path), "link": str(engine / "ike.8")})
+    planned = run_module("gateway_config", arguments, check=True)
+    assert planned["changed"] and planned["diff"][0]["after"] == f"link to {engine}/ike.8\n" and not path.exists()
+    assert run_module("gateway_config", arguments)["changed_files"] == [str(path)]
+    assert os.readlink(path) == f"{engine}/ike.8" and os.listdir(path.parent) == ["ike.8"]
+    assert not run_module("gateway_config", arguments)["changed"]
+    elsewhere = files({"path": str(path), "link": str(engine / "other.8")})
+    assert run_module("gateway_config", elsewhere)["changed"]
+    # It leads into nothing now, and is ours all the same.
+    assert not run_module("gateway_config", elsewhere)["changed"]
+    gone = files({"path": str(path), "state": "absent"})
+    assert run_module("gateway_config", gone)["changed"] and not os.path.lexists(path)
+    assert not run_module("gateway_config", gone)["changed"]
+
+
+def test_a_link_takes_the_place_of_a_file_of_ours_and_a_file_that_of_a_link(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text(TEXT)
+    assert run_module("gateway_config", files({"path": str(path), "link": "/x/current/engine/y"}))["changed"]
+    assert os.readlink(path) == "/x/current/engine/y"
+    assert run_module("gateway_config", files({"path": str(path), "content": TEXT}))["changed"]
+    assert path.read_text() == TEXT and not path.is_symlink()
+
+
+@pytest.mark.parametrize("row", [{"link": "/x/current/engine/y"}, {"state": "absent"}])
+def test_a_link_of_somebody_else_stays(tmp_path: Path, row: dict[str, Any]) -> None:
+    (tmp_path / "other").write_text("theirs\n")
+    path = tmp_path / "link"
+    path.symlink_to(tmp_path / "other")
+    result = run_module("gateway_config", files({"path": str(path), **row}))
+    assert result["failed"] and f"{path} belongs to something else" in result["msg"]
+    assert os.readlink(path) == f"{tmp_path}/other"
+
+
 def test_permissions_alone_are_a_change(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text(TEXT)
@@ -120,6 +159,8 @@ def test_a_file_of_a_package_is_named(tmp_path: Path) -> None:
         ({"content": "no mark\n"}, "does not name fleet.ipsec"),
         ({"content": TEXT, "mode": "rwx"}, "octal"),
         ({}, "content"),
+        ({"link": "/etc/shadow"}, "link leads out of the release; let it lead below …/current/engine/"),
+        ({"link": "/x/current/engine/y", "content": TEXT}, "mutually exclusive: content|link"),
     ],
 )
 def test_bad_rows(tmp_path: Path, row: dict[str, Any], words: str) -> None:

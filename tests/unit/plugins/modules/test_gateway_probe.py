@@ -101,8 +101,11 @@ READ_ONLY = [
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "same").write_text("# fleet.ipsec\n")
     (tmp_path / "same").chmod(0o644)  # whatever the umask of the tests is
+    (tmp_path / "linked").symlink_to("/x/current/engine/ike.8")
     wanted = [
         {"path": f"{tmp_path}/new/file", "content": "# fleet.ipsec\n"},
+        {"path": f"{tmp_path}/man/ike.8", "link": "/x/current/engine/ike.8"},
+        {"path": f"{tmp_path}/linked", "link": "/x/current/engine/ike.8"},
         {"path": f"{tmp_path}/same", "content": "# fleet.ipsec\n"},
         {"path": f"{tmp_path}/gone", "content": ""},
         {"path": f"{tmp_path}/init", "content": "# fleet.ipsec\n", "service_manager": "another"},
@@ -110,13 +113,13 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     ]
     arguments = {"wanted_files": wanted, "writable": [f"{tmp_path}/lib/d"]}
     result = run_module("gateway_probe", arguments, wrapper=[*READ_ONLY, str(tmp_path)])
-    for place in ("new/file", "lib/d"):
+    for place in ("new/file", "man/ike.8", "lib/d"):
         assert f"{tmp_path}/{place} cannot be written: the file system of {tmp_path} is read-only" in result["msg"]
     assert f"remount,rw {tmp_path}" in result["msg"]
-    for place in ("same", "gone", "init"):
+    for place in ("same", "linked", "gone", "init"):
         assert f"{tmp_path}/{place}" not in result["msg"]
     # The same host when nothing has to be written.
-    arguments = {"wanted_files": wanted[1:]}
+    arguments = {"wanted_files": wanted[2:]}
     assert "written" not in run_module("gateway_probe", arguments, wrapper=[*READ_ONLY, str(tmp_path)]).get("msg", "")
 
 
