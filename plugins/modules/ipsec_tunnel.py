@@ -72,6 +72,14 @@ options:
         description: Keys that are taken from the peer besides, while a rotation is under way. None when left out.
         type: list
         elements: str
+      secret_format:
+        version_added: 0.2.0
+        description:
+          - How the keys are written. A key is octets; V(text) is those of its characters in UTF-8. V(hex) is two digits for each
+            octet, and V(base64) what other programs write after C(0s), so that a key of any octets can be given. V(text) when left out.
+          - A C(0x) or C(0s) before the digits is passed over. With V(text) it is a part of the key.
+        type: str
+        choices: [text, hex, base64]
   role: &role
     description:
       - V(both) lets either side start. V(initiator) lets this side alone start; attempts of the peer are refused.

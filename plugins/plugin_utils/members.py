@@ -11,6 +11,8 @@ from typing import Any, TypedDict
 
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.bypass import read_bypass
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.options import CHILD, DEFINITION
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.secret_formats import read_secret
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.table import BASE64, HEX, TEXT
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.identity import Identity
 
@@ -98,7 +100,20 @@ def read_peer(name: str, given: Any, problems: Problems) -> Member | None:
             given,
         )
         return None
+    _check_secret(f"{variable}.auth", auth, problems)
     return {**member, "external": True}
+
+
+def _check_secret(variable: str, auth: Mapping[str, Any], problems: Problems) -> None:
+    """Whether the key of an external peer is written as it says."""
+    form = auth.get("secret_format") or TEXT
+    if form not in (TEXT, HEX, BASE64):
+        problems.add(f"{variable}.secret_format is none that there is", f"write {TEXT}, {HEX} or {BASE64}", form)
+        return
+    try:
+        read_secret(str(auth["secret"]), form, f"{variable}.secret")
+    except InputError as error:
+        problems.add(f"{variable}.secret {error.problem}", error.remedy, auth["secret"])
 
 
 def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems: Problems) -> Member | None:

@@ -55,7 +55,7 @@ OTHER: dict[str, Any] = {
     "children.proposals": ["aes256gcm16-x25519"], "children.lifetime": 999, "children.lifetime_bytes": 1 << 30,
     "children.lifetime_packets": 777, "children.replay_window": 64, "name": "whole",
 }  # fmt: skip
-SECRETS = {"auth.method", "auth.secret", "auth.also_accept"}  # written apart, or not at all
+SECRETS = {"auth.method", "auth.secret", "auth.also_accept", "auth.secret_format"}  # written apart, or not at all
 # What an interface leaves no choice in, or where there is none.
 FIXED = {"bypass", "ike.version", "children.mode"}
 

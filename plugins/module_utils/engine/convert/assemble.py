@@ -13,8 +13,8 @@ from ..definition.credentials import Preshared, without_secrets
 from ..definition.options import DEFINITION
 from ..definition.parsing import parse_definition
 from ..definition.schema import Problems
+from ..definition.table import TEXT
 from ..identity import Identity
-from ..secret import Secret
 from . import route_based
 from .keys import Keyring, SharedKey, ends_of, settle
 from .report import IGNORED, LOST, SKIPPED, Entry, Report, Tunnel, Unfit
@@ -30,14 +30,12 @@ class Draft(Part):
     """A tunnel that is being put together.
 
     :ivar children: its children, in order.
-    :ivar secret: a key that the file gave with the tunnel itself, instead of by identities.
     """
 
     def __init__(self, name: str, place: Entry, report: Report) -> None:
         super().__init__(name, place, report)
         self.document["name"] = name
         self.children: list[Part] = []
-        self.secret: Secret | None = None
         self._about = report
 
     def child(self, name: str, place: Entry) -> Part:
@@ -141,8 +139,15 @@ def _finished(draft: Draft, keyring: Keyring, names: Names) -> Tunnel | None:
             where = Entry(problem.field, "", draft.place.file, draft.place.line)
             draft.tell(where, SKIPPED, problem.problem, problem.remedy)
         return None
-    secret = draft.secret or settle(draft, keyring.choose(ends_of(canonical)))
-    return Tunnel(document, None if secret is None else Preshared(secret))
+    credential = settle(draft, keyring.choose(ends_of(canonical)))
+    return Tunnel(document if credential is None else _told(document, credential), credential)
+
+
+def _told(document: dict[str, Any], credential: Preshared) -> dict[str, Any]:
+    """The document with how its key is written: as the file has it, so that it can be put into a vault like that."""
+    if credential.format == TEXT:
+        return document
+    return {**document, "auth": {**document["auth"], "secret_format": credential.format}}
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +155,8 @@ def _checked(document: dict[str, Any]) -> dict[str, Any]:
 
     :raises Problems: as the manager would.
     """
-    return parse_definition({**document, "auth": {**document["auth"], "secret": _PLACEHOLDER}}).document
+    auth = {**without_secrets(document["auth"]), "secret": _PLACEHOLDER}
+    return parse_definition({**document, "auth": auth}).document
 
 
 def _rename(draft: Draft, document: dict[str, Any], names: Names) -> None:
@@ -211,6 +217,7 @@ def _merged(first: Tunnel, second: Tunnel, draft: Draft, canonical: dict[str, An
     else:
         draft.tell(draft.place, IGNORED, instead)
     document = {**first.document, "children": [*first.document["children"], *children]}
+    document["auth"] = (first if first.credential else second).document["auth"]
     return Tunnel(document, first.credential or second.credential)
 
 

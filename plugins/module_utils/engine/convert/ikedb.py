@@ -335,11 +335,11 @@ def _keys(database: Database, report: Report) -> list[SharedKey]:
         if not owners:
             report.tell(place, IGNORED, "it belongs to nobody, so that it fits every tunnel")
         try:
-            secret = decoded(f"0x{text.removeprefix('0x')}") if is_hex else of_text(text)
+            key = decoded(f"0x{text.removeprefix('0x')}") if is_hex else of_text(text)
         except Unfit as unfit:
             report.tell(place, LOST, unfit.instead, unfit.remedy)
         else:
-            found.append(SharedKey(place, owners, secret))
+            found.append(SharedKey(place, owners, key))
     return found
 
 

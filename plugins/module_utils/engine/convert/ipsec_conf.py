@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from ..secret import Secret
+from ..definition.credentials import Preshared
 from . import ipsec_options as options
 from .algorithms import ESP_DEFAULT, IKE_DEFAULT, groups_of, with_groups
 from .assemble import Draft, finish, psk_only, version
@@ -257,7 +257,7 @@ def read_keys(text: str, file: str, files: Files, report: Report) -> list[Shared
     return keys
 
 
-def _secret(line: SecretLine) -> Secret:
+def _secret(line: SecretLine) -> Preshared:
     if len(line.words) != 1:
         raise Unfit(LOST, "the key is not taken, it is not one word", "put it into quotes")
     word = line.words[0]

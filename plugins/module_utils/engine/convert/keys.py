@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..definition.credentials import Preshared
+from ..definition.secret_formats import read_secret
+from ..definition.table import BASE64, HEX, TEXT
 from ..errors import InputError
 from ..identity import Identity
 from ..secret import Secret
@@ -28,32 +29,37 @@ class SharedKey(NamedTuple):
 
     :ivar place: where it stands.
     :ivar owners: identities; None stands for anybody. No owners at all: everybody.
+    :ivar preshared: the key, and how the file writes it.
     """
 
     place: Entry
     owners: tuple[Key | None, ...]
-    secret: Secret
+    preshared: Preshared
 
 
-def decoded(text: str) -> Secret:
+_MARKS = {"0x": HEX, "0s": BASE64}
+
+
+def decoded(text: str) -> Preshared:
     """A key: ``0x`` and hexadecimal digits, ``0s`` and base64, or the text itself.
 
     :raises Unfit: digits that are none.
     """
-    kind, rest = text[:2].lower(), text[2:]
+    form, rest = _MARKS.get(text[:2].lower()), text[2:]
+    if form is None or not rest:
+        return of_text(text)
     try:
-        if kind == "0x" and rest:
-            return Secret(bytes.fromhex(rest.replace("_", "").replace(":", "")))
-        if kind == "0s" and rest:
-            return Secret(base64.b64decode(rest, validate=True))
-    except (ValueError, binascii.Error):
+        if form == BASE64:
+            rest += "=" * (-len(rest) % 4)
+        return Preshared(read_secret(rest, form, ""), (), form)
+    except InputError:
         raise Unfit(LOST, "the key is not taken, its digits are damaged", "write it anew") from None
-    return of_text(text)
 
 
-def of_text(text: str) -> Secret:
+def of_text(text: str) -> Preshared:
     """A key that is its text."""
-    return Secret(text.encode("utf-8", "surrogateescape"))
+    octets = text.encode("utf-8", "surrogatepass")
+    return Preshared(Secret(octets), (), TEXT if "".join(text.split()).isprintable() else HEX)
 
 
 def owner(text: str) -> Key | None:
@@ -114,20 +120,14 @@ def _score(owners: tuple[Key | None, ...], ours: set[Key], theirs: set[Key]) -> 
     return 8 * peer + 4 * own + 2 * anybody
 
 
-def settle(part: Part, key: SharedKey | None) -> Secret | None:
-    """The secret of a tunnel; what is wrong with it is noted."""
+def settle(part: Part, key: SharedKey | None) -> Preshared | None:
+    """What a tunnel's ends prove with who they are; what is wrong with it is noted."""
     if key is None:
         return None
-    try:
-        key.secret.reveal().decode()
-    except UnicodeDecodeError:
-        instead = "the key is no text and cannot be carried over"
-        part.tell(key.place, LOST, instead, "agree with the peer on a key of letters and digits, and give it")
-        return None
-    if not len(key.secret):
+    if not len(key.preshared.secret):
         part.tell(key.place, LOST, "the key is empty", "give the pre-shared key")
         return None
-    return key.secret
+    return key.preshared
 
 
 def ends_of(document: dict[str, dict[str, str | None]]) -> tuple[set[Key], set[Key]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..definition.credentials import without_secrets
+from ..definition.table import TEXT
 from .paths import tidy
 
 VARIABLE = "ipsec_tunnels"
@@ -17,6 +18,7 @@ SECRETS = "ipsec_tunnel_secrets"
 HEAD = (
     f"Tunnels for the module fleet.ipsec.ipsec_tunnel: tunnels: {{{{ {VARIABLE} }}}}",
     f"Their pre-shared keys belong into a vault, as {SECRETS}: {{NAME: KEY}}",
+    "Where secret_format stands, the digits as the file has them, with or without 0x or 0s before them.",
 )
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./@-]*", re.ASCII)
@@ -48,7 +50,9 @@ def secret_of(name: str) -> Reference:
 
 
 def _referring(document: dict[str, Any]) -> dict[str, Any]:
-    return {**without_secrets(document.get("auth", {})), "secret": secret_of(document["name"])}
+    auth = document.get("auth", {})
+    form = {key: auth[key] for key in ("secret_format",) if auth.get(key, TEXT) != TEXT}
+    return {**without_secrets(auth), **form, "secret": secret_of(document["name"])}
 
 
 def _printable(text: str) -> str:

@@ -9,12 +9,15 @@ A method that is to be added is one more class here, its options in the table, a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Any, ClassVar, Protocol
 
+from ..errors import InputError
 from ..newer_python import dataclass
 from ..secret import Secret
 from .formats import HIDDEN
-from .table import PSK
+from .secret_formats import read_secret, write_secret
+from .table import PSK, TEXT
 
 SHORT_SECRET = 16  # octets; below it a dictionary attack on a recorded IKEv2 exchange gets practical
 
@@ -44,30 +47,51 @@ class Preshared:
     """A key that both ends have.
 
     :ivar secret: the key; ``also_accept`` those taken from the peer besides.
+    :ivar format: how they were written, and are written again.
     """
 
     secret: Secret
     also_accept: tuple[Secret, ...] = ()
+    format: str = field(default=TEXT, compare=False)
 
     method: ClassVar[str] = PSK
     title: ClassVar[str] = "Preshared Key"
     secrets: ClassVar[tuple[str, ...]] = ("secret", "also_accept")
+    forms: ClassVar[tuple[str, ...]] = ("secret_format",)
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Preshared:
-        """The credential that checked options of ``auth`` say."""
-        return cls(options["secret"], tuple(options["also_accept"]))
+    def of(cls, options: Mapping[str, Any], where: str, problems: list[InputError]) -> Preshared:
+        """The credential that checked options of ``auth`` say.
+
+        :param where: what the paths in problems begin with.
+        :param problems: keys that are not written as they should be are appended here.
+        """
+        form = options["secret_format"]
+
+        def read(written: Secret, option: str) -> Secret:
+            try:
+                return read_secret(written.reveal().decode(), form, f"{where}.{option}")
+            except InputError as problem:
+                problems.append(problem)
+                return written
+
+        others = [read(each, f"also_accept[{place}]") for place, each in enumerate(options["also_accept"])]
+        return cls(read(options["secret"], "secret"), tuple(others), form)
 
     def option(self, name: str) -> object:
         return getattr(self, name) if name in self.secrets else None
 
     def shown(self) -> dict[str, Any]:
-        return {"secret": HIDDEN, "also_accept": [HIDDEN] * len(self.also_accept)}
+        hidden = [HIDDEN] * len(self.also_accept)
+        return {"secret": HIDDEN, "also_accept": hidden, "secret_format": self.format}
 
     def revealed(self) -> dict[str, Any]:
-        # Secrets come from texts, so they are UTF-8.
-        also_accept = [other.reveal().decode() for other in self.also_accept]
-        return {"secret": self.secret.reveal().decode(), "also_accept": also_accept}
+        also_accept = [write_secret(other, self.format) for other in self.also_accept]
+        return {
+            "secret": write_secret(self.secret, self.format),
+            "also_accept": also_accept,
+            "secret_format": self.format,
+        }
 
     def warnings(self, tunnel: str) -> list[str]:
         if all(len(secret) >= SHORT_SECRET for secret in (self.secret, *self.also_accept)):
@@ -78,14 +102,17 @@ class Preshared:
 
 # What stands for each method, by its name.
 METHODS = {kind.method: kind for kind in (Preshared,)}
-_SECRETS = frozenset(name for kind in METHODS.values() for name in kind.secrets)
+_HELD = frozenset(name for kind in METHODS.values() for name in (*kind.secrets, *kind.forms))
 
 
-def credential_of(auth: Mapping[str, Any]) -> Credential:
-    """The credential that a checked ``auth`` of a definition says."""
-    return METHODS[auth["method"]].of(auth)
+def credential_of(auth: Mapping[str, Any], where: str, problems: list[InputError]) -> Credential:
+    """The credential that a checked ``auth`` of a definition says.
+
+    :param where: its path, for problems, which are appended there.
+    """
+    return METHODS[auth["method"]].of(auth, where, problems)
 
 
 def without_secrets(auth: Mapping[str, Any]) -> dict[str, Any]:
-    """What of ``auth`` is no secret, with the method that counts where none was written."""
-    return {"method": PSK, **{name: value for name, value in auth.items() if name not in _SECRETS}}
+    """What of ``auth`` no credential holds, with the method that counts where none was written."""
+    return {"method": PSK, **{name: value for name, value in auth.items() if name not in _HELD}}

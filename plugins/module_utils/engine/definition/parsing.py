@@ -102,10 +102,10 @@ def _parse(raw: Any, field: str, schema: Schema) -> Definition:
         if child["name"] in names:
             problems.append(_duplicate(f"{prefix}children[{position}].name", child["name"]))
         names.add(child["name"])
+    credential = credential_of(document["auth"], f"{prefix}auth", problems)
     if problems:
         raise Problems(problems)
     interface.settle(document, selectors)
-    credential = credential_of(document["auth"])
     document["auth"] = without_secrets(document["auth"])
     return Definition(document["name"], document, credential, selectors)
 

@@ -81,6 +81,7 @@ def _duration(default: int, minimum: int) -> dict[str, Any]:
 
 
 PSK = "psk"
+TEXT, HEX, BASE64 = "text", "hex", "base64"
 
 _SECTION: dict[str, Any] = {"type": "object"}
 _NAME = _text("name", remedy="give each a name")
@@ -132,6 +133,15 @@ OPTIONS = (
         "hot",
         "0.1.0",
         "Keys taken from the peer besides, while a rotation is under way.",
+        only=(PSK,),
+    ),
+    # The same octets are the same key, however they are written.
+    Option(
+        "auth.secret_format",
+        _choice(TEXT, HEX, BASE64),
+        "none",
+        "0.2.0",
+        "How the keys are written: as text, or as octets in hexadecimal digits or base64.",
         only=(PSK,),
     ),
     Option(

@@ -98,7 +98,8 @@ def _with_secret(auth: Any, row: Stored) -> Any:
         auth = {}
     if not isinstance(auth, dict) or auth.get("secret") is not None:
         return auth
-    return row.definition.stored()["auth"] | {key: value for key, value in auth.items() if value is not None}
+    given = {key: value for key, value in auth.items() if value is not None and key != "secret_format"}
+    return row.definition.stored()["auth"] | given
 
 
 def _only_children(value: Any, field: str, params: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -154,7 +154,7 @@ def test_a_remark_cannot_smuggle_in_anything_else():
         found = read_text(text.replace("<IKELocalIdentity>", f"<?fleet-ipsec {remark}?><IKELocalIdentity>", 1), "ikedb")
         (tunnel,) = found.tunnels
         assert tunnel.name == "P1_office"
-        assert tunnel.document["auth"] == {"method": "psk"}
+        assert tunnel.document["auth"] == {"method": "psk", "secret_format": "hex"}
         assert "remark" in [note.option for note in found.notes]
 
 

