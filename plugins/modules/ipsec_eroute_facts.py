@@ -137,7 +137,9 @@ ansible_facts:
           description: The kernel's request ID. Null in a classic table.
           type: int
         owner:
-          description: Owner tag of the tunnel, or of the M(fleet.ipsec.ipsec_eroute) that set it; null when it is none of ours.
+          description:
+            - Owner tag of the tunnel, or of the M(fleet.ipsec.ipsec_eroute) that set it; V(fleet-ipsec-manager) for what the
+              tunnel manager needs itself, to let neighbour discovery pass. Null when it is none of ours.
           type: str
         tunnel:
           description: Name of the tunnel, null when it is none of ours.
@@ -149,11 +151,15 @@ ansible_facts:
           description: ID of the XFRM interface whose packets alone it is for, 0 for none. Null in a classic table.
           type: int
         source_identity:
-          description: Identity in a classic table, null elsewhere.
+          description:
+            - Identity of the tunnel's end here, or what a classic table has in its first parentheses; null without.
           type: str
+          sample: hq.example.net
         destination_identity:
-          description: Identity in a classic table, null elsewhere.
+          description:
+            - Identity of the tunnel's peer, or what a classic table has in its second parentheses; null without.
           type: str
+          sample: branch1.example.net
     ipsec_spigrps:
       description: Groups of SAs, each innermost first; an SA in no group stands alone.
       type: list
@@ -225,7 +231,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
         eroutes = [proc_files.row_of(line) for line in lines]
     else:
         lines = [eroute.line() for eroute in tables.eroutes]
-        eroutes = [{**e.row(), "source_identity": None, "destination_identity": None} for e in tables.eroutes]
+        eroutes = [eroute.row() for eroute in tables.eroutes]
     if group_path:
         groups, problems = read_groups(proc_files.read_file("spigrp_path", group_path))
         unreadable += [{"path": group_path, **problem._asdict()} for problem in problems]

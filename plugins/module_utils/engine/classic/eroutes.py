@@ -9,10 +9,11 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..kernel import neighbours
 from ..kernel.policies import is_pass, network_text, owner_of_pass
-from ..kernel.registry import SHUNT_FIRST, Child, child_reqid
+from ..kernel.registry import SHUNT_FIRST, Child, Identities, child_reqid
 from ..kernel.values import OUT, KernelSelector, Policy, SaState, Template, said_of
 from ..newer_python import dataclass, zip
 from ..said import Said, magic
@@ -33,6 +34,8 @@ class Eroute:
     :ivar sas: SAIDs of all SAs, innermost first; empty when ``said`` is an action.
     :ivar action: ``ipsec``, ``pass``, ``drop``, ``reject``, ``trap`` or ``hold``.
     :ivar owner: who installed it, None when it is not ours; ``tunnel`` and ``child`` likewise.
+    :ivar source_identity: of the tunnel's end here, None when it is not one of ours; ``destination_identity`` of its
+        peer, None also where that may be anybody.
     :ivar if_id: of the interface whose packets alone it is for, 0 for the packets of no such interface.
     """
 
@@ -51,6 +54,8 @@ class Eroute:
     owner: str | None = None
     tunnel: str | None = None
     child: str | None = None
+    source_identity: str | None = None
+    destination_identity: str | None = None
     if_id: int = 0
 
     def row(self) -> dict[str, Any]:
@@ -58,7 +63,7 @@ class Eroute:
         return dict(zip(_FIELDS, _VALUES(self), strict=True))
 
     def line(self) -> ErouteLine:
-        """The same in classic words; a port range reads as every port."""
+        """The same in classic words, in which no kernel wrote identities; a port range reads as every port."""
         source, destination = ipaddress.ip_network(self.source), ipaddress.ip_network(self.destination)
         first_ports = [low if low == high else 0 for low, high in (self.source_ports, self.destination_ports)]
         return ErouteLine(
@@ -70,6 +75,19 @@ class Eroute:
 # dataclasses.asdict would copy every value, in ten times the time.
 _FIELDS = tuple(field.name for field in fields(Eroute))
 _VALUES = attrgetter(*_FIELDS)
+
+
+class Names(NamedTuple):
+    """Whose a policy is, in the words of :class:`Eroute`."""
+
+    owner: str | None = None
+    tunnel: str | None = None
+    child: str | None = None
+    source_identity: str | None = None
+    destination_identity: str | None = None
+
+
+_NOBODY, _MANAGER = Names(), Names(neighbours.OWNER)
 
 
 class SaTable:
@@ -114,28 +132,32 @@ def eroutes(
     groups: Iterable[tuple[Said, ...]],
     shunts: Mapping[int, Shunt] | None = None,
     counts: Mapping[int, int] | None = None,
+    identities: Mapping[str, Identities] | None = None,
 ) -> list[Eroute]:
     """The table in the order in which the kernel tries it, holds first.
 
     Policies for a mark, inbound and forward policies are no eroutes.
 
     :param shunts: those that people set, by number; ``counts``: the packets of those that are counted.
+    :param identities: of the ends of tunnels, by name.
     """
+    ends = identities or {}
+    names = {reqid: Names(*child, *ends.get(child.tunnel, ())) for reqid, child in children.items()}
     policies = [policy for policy in policies if policy.direction == OUT and not policy.marked]
     table = SaTable(sas)
     heads = {said: members for members in groups for said in members}
     found = []
     for policy in policies:
         if is_pass(policy):
-            found.append(_of_interface(policy.if_id, _pass(policy, policies, children)))
+            found.append(_of_interface(policy.if_id, _pass(policy, policies, names)))
             continue
-        eroute = _of_interface(policy.if_id, _eroute(policy, table, children, heads))
+        eroute = _of_interface(policy.if_id, _eroute(policy, table, names, heads))
         if policy.index >= SHUNT_FIRST:
             if is_answer(policy):
                 continue
             eroute = _set_by_hand(eroute, number_of(policy), shunts or {}, counts or {})
         found.append(eroute)
-    found += [_of_interface(sa.if_id, _hold(sa, children, shunts or {})) for sa in table.holds]
+    found += [_of_interface(sa.if_id, _hold(sa, names, shunts or {})) for sa in table.holds]
     uses: dict[str, int] = {}
     for eroute in found:
         uses[eroute.said] = uses.get(eroute.said, 0) + 1
@@ -143,23 +165,23 @@ def eroutes(
     return sorted(found, key=lambda e: (e.priority, e.source, e.destination, e.protocol, e.source_ports, e.said))
 
 
-def _pass(policy: Policy, others: Iterable[Policy], children: Mapping[int, Child]) -> Eroute:
+def _pass(policy: Policy, others: Iterable[Policy], names: Mapping[int, Names]) -> Eroute:
     """What passes by a tunnel belongs to that."""
     owner = owner_of_pass(policy, others)
-    return _build(
-        policy.selector, "pass", policy.priority, 0, children.get(child_reqid(owner.reqid)) if owner else None
-    )
+    whose = names.get(child_reqid(owner.reqid), _NOBODY) if owner else _NOBODY
+    return _build(policy.selector, "pass", policy.priority, 0, whose)
 
 
 def _eroute(
-    policy: Policy, table: SaTable, children: Mapping[int, Child], heads: Mapping[Said, tuple[Said, ...]]
+    policy: Policy, table: SaTable, names: Mapping[int, Names], heads: Mapping[Said, tuple[Said, ...]]
 ) -> Eroute:
     if policy.action == "block":
         return _build(policy.selector, "drop", policy.priority)
     if not policy.templates:
-        return _build(policy.selector, "pass", policy.priority)
+        whose = _MANAGER if neighbours.is_ours(policy) else _NOBODY
+        return _build(policy.selector, "pass", policy.priority, 0, whose)
     reqid = policy.templates[0].reqid
-    names = children.get(child_reqid(reqid))
+    whose = names.get(child_reqid(reqid), _NOBODY)
     states: list[SaState] = []
     address = ""
     for template in policy.templates:
@@ -170,11 +192,11 @@ def _eroute(
             states.append(state)
         elif not template.optional:
             # A packet waits for every SA of the chain, not for the first one only.
-            return _build(policy.selector, "trap", policy.priority, reqid, names)
+            return _build(policy.selector, "trap", policy.priority, reqid, whose)
     if not states:
-        return _build(policy.selector, "pass", policy.priority, reqid, names)
+        return _build(policy.selector, "pass", policy.priority, reqid, whose)
     members = heads.get(said_of(states[0])) or tuple(map(said_of, states))
-    return _build(policy.selector, "ipsec", policy.priority, reqid, names, members, states[0].packets)
+    return _build(policy.selector, "ipsec", policy.priority, reqid, whose, members, states[0].packets)
 
 
 def _of_interface(if_id: int, eroute: Eroute) -> Eroute:
@@ -186,7 +208,7 @@ def _set_by_hand(eroute: Eroute, number: int | None, shunts: Mapping[int, Shunt]
         return eroute
     shunt = shunts[number]
     # It is the owner's, whosever the SA is that it leads to.
-    eroute = replace(eroute, owner=shunt.owner, tunnel=None, child=None)
+    eroute = replace(eroute, **Names(shunt.owner)._asdict())
     if eroute.sas:
         return eroute
     if shunt.action == REJECT:
@@ -199,9 +221,9 @@ def _host(selector: KernelSelector) -> str:
     return network_text(selector.destination, selector.destination_prefix).partition("/")[0]
 
 
-def _hold(sa: SaState, children: Mapping[int, Child], shunts: Mapping[int, Shunt]) -> Eroute:
+def _hold(sa: SaState, names: Mapping[int, Names], shunts: Mapping[int, Shunt]) -> Eroute:
     # Before every policy, as the packet it holds waits for its answer already.
-    eroute = _build(sa.selector, "hold", 0, sa.reqid, children.get(child_reqid(sa.reqid)))
+    eroute = _build(sa.selector, "hold", 0, sa.reqid, names.get(child_reqid(sa.reqid), _NOBODY))
     trap = shunts.get(trap_number(sa.reqid))
     return replace(eroute, owner=trap.owner) if trap else eroute
 
@@ -211,7 +233,7 @@ def _build(
     action: str,
     priority: int,
     reqid: int = 0,
-    names: Child | None = None,
+    whose: Names = _NOBODY,
     members: tuple[Said, ...] = (),
     packets: int = 0,
 ) -> Eroute:
@@ -228,7 +250,7 @@ def _build(
         action,
         priority,
         reqid,
-        *(names or (None, None, None)),
+        *whose,
     )
 
 

@@ -35,7 +35,8 @@ def read_tables(runtime_dir: str) -> Tables:
         sas, known = client.dump_sas(), registry.groups()
         shunts = {number: of_shape(*row) for number, row in registry.shunts().items()}
         policies = client.dump_outbound_policies()
-        table = eroutes(policies, sas, registry.children(), known, shunts, _counts(shunts.values()))
+        counts, identities = _counts(shunts.values()), registry.identities()
+        table = eroutes(policies, sas, registry.children(), known, shunts, counts, identities)
         return Tables(table, with_single_sas(known, sas))
     finally:
         registry.close()

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import socket
 import sys
 from collections.abc import Sequence
 
@@ -183,12 +182,12 @@ def _list_file(path: str, given: argparse.Namespace, program: str) -> int:
 
 def _whose(eroute: Eroute) -> str:
     if eroute.tunnel:
-        return f"child {eroute.child} of tunnel {eroute.tunnel}"
-    if eroute.owner:
-        return f"set by {eroute.owner}"
-    if (eroute.priority, eroute.protocol) == (neighbours.PRIORITY, socket.IPPROTO_ICMPV6):
+        # As the classic pages have them, behind the line.
+        ends = f" ({eroute.source_identity}) ({eroute.destination_identity or ''})" if eroute.source_identity else ""
+        return f"child {eroute.child} of tunnel {eroute.tunnel}{ends}"
+    if eroute.owner == neighbours.OWNER:
         return "of the tunnel manager, lets neighbour discovery pass"
-    return "not of a tunnel of ours"
+    return f"set by {eroute.owner}" if eroute.owner else "not of a tunnel of ours"
 
 
 def _group(eroute: Eroute) -> str:

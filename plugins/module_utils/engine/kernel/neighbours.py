@@ -21,6 +21,8 @@ _ICMPV6 = 58
 # Its number is how our own policies are told from others: they have no request ID. It stands before all shunts
 # (shunt.py): who drops all packets does not mean these.
 PRIORITY = 0x0DAD
+# Whose they are, for people.
+OWNER = "fleet-ipsec-manager"
 
 
 _SELECTORS = [

@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS member(grp INTEGER NOT NULL, place INTEGER NOT NULL, 
 CREATE TABLE IF NOT EXISTS manual(said TEXT PRIMARY KEY, owner TEXT NOT NULL, reqid INTEGER NOT NULL,
     source TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tunnelled(said TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS identity(tunnel TEXT PRIMARY KEY, local TEXT NOT NULL, remote TEXT);
 CREATE TABLE IF NOT EXISTS shunt(number INTEGER PRIMARY KEY, owner TEXT NOT NULL, shape TEXT NOT NULL);
 """
 _LOCK_WAIT = 10  # seconds
@@ -54,6 +55,13 @@ class Child(NamedTuple):
     owner: str
     tunnel: str
     child: str
+
+
+class Identities(NamedTuple):
+    """Who the ends of a tunnel say they are; ``remote`` None where anybody is taken."""
+
+    local: str
+    remote: str | None
 
 
 class Manual(NamedTuple):
@@ -137,6 +145,11 @@ class RegistryView:
         rows = self._execute("SELECT reqid, owner, tunnel, child FROM child")
         return {reqid: Child(*names) for reqid, *names in rows}
 
+    def identities(self) -> dict[str, Identities]:
+        """Those of each tunnel in operation, by its name."""
+        rows = self._execute("SELECT tunnel, local, remote FROM identity") if self._has("identity") else ()
+        return {tunnel: Identities(*ends) for tunnel, *ends in rows}
+
     def groups(self) -> list[tuple[Said, ...]]:
         """Every group, members innermost first."""
         found: dict[int, list[Said]] = {}
@@ -178,6 +191,7 @@ class Registry(RegistryView):
         private_directory(directory)
         super().__init__(directory)
         self._names = self.children()
+        self._identities = self.identities()
         self._reqids = {names: reqid for reqid, names in self._names.items()}
 
     def _open(self) -> None:
@@ -239,6 +253,17 @@ class Registry(RegistryView):
     def names(self, reqid: int) -> Child | None:
         """The names behind ``reqid``, or None."""
         return self._names.get(child_reqid(reqid))
+
+    def identify(self, tunnel: str, ends: Identities) -> None:
+        """Note who the ends of a tunnel are."""
+        if self._identities.get(tunnel) != ends:
+            self._execute("INSERT OR REPLACE INTO identity VALUES(?,?,?)", (tunnel, *ends))
+            self._identities[tunnel] = ends
+
+    def forget_identities(self, tunnel: str) -> None:
+        """Forget that."""
+        if self._identities.pop(tunnel, None):
+            self._execute("DELETE FROM identity WHERE tunnel=?", (tunnel,))
 
     # Groups
 

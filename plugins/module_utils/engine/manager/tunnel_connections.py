@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..definition.build import connection_of
 from ..definition.interface import if_id_of
 from ..ike.connection import Connection
-from ..kernel.registry import Child, Registry
+from ..kernel.registry import Child, Identities, Registry
 from .peer_errors import PeerErrors
 from .store import Stored
 
@@ -37,6 +37,8 @@ class TunnelConnections:
         connection = connection_of(row.definition, self._reqids(row), if_id_of(row.definition.document, row.number))
         self._leave_peer(row.name)
         self._by_name[row.name] = connection
+        remote = None if connection.remote_id is None else str(connection.remote_id)
+        self._registry.identify(row.name, Identities(str(connection.local_id), remote))
         self.peers.enter(row.name, connection.remote_address)
         for child in connection.children:
             self.modes[child.reqid] = child.mode
@@ -45,6 +47,7 @@ class TunnelConnections:
     def rename(self, old: str, new: str) -> None:
         """The tunnel goes by another name."""
         self._leave_peer(old)
+        self._registry.forget_identities(old)
         if old in self._by_name:
             self._by_name[new] = self._by_name.pop(old)
             self.peers.enter(new, self._by_name[new].remote_address)
@@ -52,6 +55,7 @@ class TunnelConnections:
     def drop(self, name: str) -> dict[str, int]:
         """Forget the connection of a tunnel; the request IDs that its children had, by name."""
         self._leave_peer(name)
+        self._registry.forget_identities(name)
         connection = self._by_name.pop(name, None)
         reqids = {child.name: child.reqid for child in connection.children} if connection else {}
         for reqid in reqids.values():

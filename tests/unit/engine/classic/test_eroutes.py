@@ -10,7 +10,8 @@ from dataclasses import asdict, replace
 import pytest
 from engine.classic.eroutes import Eroute, eroutes
 from engine.classic.klips import format_eroute
-from engine.kernel.registry import Child
+from engine.kernel import neighbours
+from engine.kernel.registry import Child, Identities
 from engine.kernel.values import KernelSelector, Policy, SaState, Template
 from engine.said import parse_said
 
@@ -65,6 +66,23 @@ def test_a_policy_with_its_sa() -> None:
     assert (found.packets, found.packets_shared, found.priority, found.reqid) == (42, False, 1000, 7)
     assert (found.source, found.destination) == ("10.1.0.0/24", "10.2.0.0/24")
     assert (found.owner, found.tunnel, found.child) == ("lab", "hq", "lan")
+
+
+def test_a_tunnel_has_identities_and_its_classic_line_has_none() -> None:
+    (found,) = eroutes([OUT], [ESP], NAMES, [], identities={"hq": Identities("hq.example", "b1.example")})
+    assert (found.source_identity, found.destination_identity) == ("hq.example", "b1.example")
+    assert found.line().source_identity is None
+
+
+def test_what_lets_neighbours_pass_is_the_managers() -> None:
+    solicitation = KernelSelector(6, bytes(16), 0, bytes(16), 0, 58, neighbours.SOLICITATION, 0xFFFF)
+    ours = Policy(solicitation, "out", neighbours.PRIORITY)
+    found = eroutes([ours, ours._replace(priority=7), ours._replace(selector=LAN)], [], NAMES, [])
+    assert {(e.priority, e.protocol): e.owner for e in found} == {
+        (neighbours.PRIORITY, 58): "fleet-ipsec-manager",
+        (7, 58): None,
+        (neighbours.PRIORITY, 0): None,
+    }
 
 
 @pytest.mark.parametrize(

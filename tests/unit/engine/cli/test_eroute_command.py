@@ -17,7 +17,7 @@ from engine.classic import views
 from engine.cli import eroute
 from engine.errors import MissingError
 from engine.kernel import neighbours
-from engine.kernel.registry import REQID_FIRST, Child, Registry
+from engine.kernel.registry import REQID_FIRST, Child, Identities, Registry
 from engine.kernel.values import OUT, KernelSelector, Policy, SaState, Template
 
 MODULE_UTILS = Path(__file__).resolve().parents[4] / "plugins" / "module_utils"
@@ -100,6 +100,21 @@ def test_sa_with_its_count_and_whose_it_is(monkeypatch, capsys, tmp_path):
         "100        10.1.0.0/16        -> 10.9.0.0/24        => esp0xc0ffee00@192.0.2.2\n"
         "\tchild lan of tunnel hq-b1, priority 1000\n"
     )
+
+
+@pytest.mark.parametrize(("remote", "shown"), [("b1.example", "(hq.example) (b1.example)"), (None, "(hq.example) ()")])
+def test_identities_of_a_tunnel_stand_behind_its_names(monkeypatch, capsys, tmp_path, remote, shown):
+    monkeypatch.setattr(views, "XfrmClient", Kernel)
+    registry = Registry(str(tmp_path))
+    registry.record(REQID_FIRST, Child("fleet", "hq-b1", "lan"))
+    registry.identify("hq-b1", Identities("hq.example", remote))
+    registry.close()
+    assert eroute.main(["--verbose", "--runtime-dir", str(tmp_path)]) == 0
+    line, whose = capsys.readouterr().out.splitlines()
+    assert "(" not in line and whose == f"\tchild lan of tunnel hq-b1 {shown}, priority 1000"
+    assert eroute.main(["--json", "--runtime-dir", str(tmp_path)]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["source_identity"], row["destination_identity"]) == ("hq.example", remote)
 
 
 def test_shared_counts_and_neighbour_discovery_are_told(monkeypatch, capsys, tmp_path):

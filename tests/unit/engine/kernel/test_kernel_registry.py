@@ -12,7 +12,17 @@ import stat
 import pytest
 from engine.errors import DamagedError, KernelError, MissingError
 from engine.kernel import registry as module
-from engine.kernel.registry import FILE_NAME, REQID_FIRST, REQID_LAST, Child, Manual, Registry, RegistryView, is_ours
+from engine.kernel.registry import (
+    FILE_NAME,
+    REQID_FIRST,
+    REQID_LAST,
+    Child,
+    Identities,
+    Manual,
+    Registry,
+    RegistryView,
+    is_ours,
+)
 from engine.said import parse_said
 
 GROUP = tuple(map(parse_said, ("tun.113@192.0.2.2", "esp.115@192.0.2.2", "ah.116@192.0.2.2")))
@@ -46,6 +56,28 @@ def test_a_child_keeps_its_request_id_over_restarts(registry, tmp_path) -> None:
     assert again.names(second) == Child("lab", "hq", "dmz")
     assert again.children() == {first: Child("lab", "hq", "lan"), second: Child("lab", "hq", "dmz")}
     again.close()
+
+
+def test_identities_of_tunnels_are_kept_as_long_as_these(registry, tmp_path) -> None:
+    registry.identify("hq", Identities("hq.example", "b1.example"))
+    registry.identify("any", Identities("hq.example", None))
+    registry.identify("hq", Identities("hq.example", "b2.example"))
+    view = RegistryView(str(tmp_path / "run"))
+    assert view.identities() == {
+        "hq": Identities("hq.example", "b2.example"),
+        "any": Identities("hq.example", None),
+    }
+    registry.forget_identities("hq")
+    registry.forget_identities("unknown")
+    assert list(view.identities()) == ["any"]
+    view.close()
+
+
+def test_a_registry_of_an_earlier_release_has_no_identities(registry, tmp_path) -> None:
+    registry._database.execute("DROP TABLE identity")
+    view = RegistryView(str(tmp_path / "run"))
+    assert view.identities() == {}
+    view.close()
 
 
 def test_a_freed_request_id_is_used_again_when_all_are_taken(registry, monkeypatch) -> None:

@@ -364,6 +364,7 @@ def test_a_tunnel_goes_on_under_another_name(world):
     assert not {"delete_policies", "remove_sas"} & set(calls)
     assert tunnels.condition("u").state == "active" and tunnels.condition("t").state == "unknown"
     assert {reqid: names.tunnel for reqid, names in left.host.registry.children().items()} == dict.fromkeys(reqids, "u")
+    assert left.host.registry.identities() == {"u": ("10.0.0.1", "10.0.0.2")}
     left.journal.close()
     again = Runtime(left.store, left.host, world.wire, left.log, Settings(), lambda: world.now)
     world.wire.at["10.0.0.1"] = world.left = again
