@@ -31,6 +31,7 @@ class IkeError(EngineError):
     :param scope: :data:`MESSAGE`, :data:`CHILD` or :data:`IKE`.
     :param data: notification data to send along (octets).
     :param reason: key of the closed list of reasons (``ike/reasons.py``).
+    :ivar tunnels: names of the tunnels that it may be about, where that is not said by the IKE SA.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class IkeError(EngineError):
         self.scope = scope
         self.data = data
         self.reason = reason
+        self.tunnels: tuple[str, ...] = ()
 
 
 class InputError(EngineError):

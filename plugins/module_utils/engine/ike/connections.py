@@ -19,6 +19,8 @@ Name = tuple[int, bytes]
 Addresses = tuple["str | None", "str | None"]  # the peer's and ours, None for any
 Names = tuple["str | None", "str | None", "Name | None", "Name | None"]  # addresses, then identities, the peer's first
 K = TypeVar("K", bound=Hashable)
+# Tunnels named for a peer that may mean any of them; of more no reader has any use.
+FEW = 4
 
 
 class Connections:
@@ -88,6 +90,16 @@ class Connections:
         """The most specific definition for a peer that is not authenticated yet, whatever it offers."""
         return next((known.first() for known in self._answering(path)), None)
 
+    def candidates(self, path: Path) -> tuple[str, ...]:
+        """Names of the tunnels that such a peer may mean; none of them where they are many."""
+        found: dict[str, None] = {}
+        for known in self._answering(path):
+            for name in known.names():
+                found[name] = None
+                if len(found) > FEW:
+                    return ()
+        return tuple(found)
+
     def fitting(self, path: Path, offered: Sequence[Proposal]) -> Connection | None:
         """The most specific one that something on offer fits; the work grows with the offer alone."""
         fits = self._proposals.fitting(offered)
@@ -134,6 +146,11 @@ class _Answering:
             _discard(self._by_number, number, name)
             if number not in self._by_number:
                 self.fits &= ~(1 << number)
+
+    def names(self) -> Iterator[str]:
+        """Names of the definitions, one that allows several proposals several times."""
+        for connections in self._by_number.values():
+            yield from connections
 
     def first(self) -> Connection:
         """The one that has been there longest, or nearly."""

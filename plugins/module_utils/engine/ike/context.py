@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..crypto.entropy import Entropy
+from ..errors import IkeError
 from .actions import Action, Path, Report
 from .allowance import Allowances
 from .connections import Connections
@@ -73,11 +74,20 @@ class Context:
             data["story"] = _short(data["story"])
         self.actions.append(Report(kind, sa.connection.name, sa.number, child.number if child else 0, data))
 
-    def reject(self, path: Path, reason: str, story: str, tunnel: str = "") -> None:
+    def reject(self, path: Path, exc: IkeError) -> None:
         """Tell the caller of a message that was refused."""
+        self._refuse("rejected", exc, path, 0, exc.tunnels)
+
+    def turn_away(self, sa: AnySa, exc: IkeError) -> None:
+        """Tell the caller of a peer that did not prove to be the one defined, whichever tunnel it means."""
+        self._refuse("ike_failed", exc, sa.path, sa.number, exc.tunnels or self.connections.candidates(sa.path))
+
+    def _refuse(self, kind: str, exc: IkeError, path: Path, ike: int, names: Sequence[str]) -> None:
         peer = f"{path.remote_address}/{path.remote_port}"
-        data = {"reason": reason, "story": _short(story), "peer": peer}
-        self.actions.append(Report("rejected", tunnel, data=data))
+        data: dict[str, Any] = {"reason": exc.reason, "story": _short(exc.story), "peer": peer}
+        if len(names) > 1:
+            data["may_be"] = list(names)
+        self.actions.append(Report(kind, names[0] if len(names) == 1 else "", ike, data=data))
 
     def back_off(self, reason: str, times: int, left: float = float("inf")) -> float:
         """How long to leave a peer alone that refused us, seconds; random, lest both ends meet again and again.

@@ -215,7 +215,7 @@ class Endpoint:
         try:
             header = Header.parse(datagram)
         except IkeError as exc:
-            context.reject(path, exc.reason, exc.story)
+            context.reject(path, exc)
             return context.actions
         version = self._versions.get(header.major)
         if version is None:

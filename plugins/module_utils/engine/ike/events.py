@@ -9,7 +9,7 @@ KINDS: dict[str, str] = {
     "ike_connecting": "negotiation of an IKE SA begins (data: role)",
     "ike_established": "an IKE SA is up",
     "ike_rekeyed": "an IKE SA was replaced by a new one with fresh keys (data: old)",
-    "ike_failed": "an IKE SA could not be set up (data: reason, story)",
+    "ike_failed": "an IKE SA could not be set up (data: reason, story; peer and may_be, as below, where it began it)",
     "ike_down": "an established IKE SA ended (data: reason, story)",
     "child_up": "a Child SA is installed",
     "child_rekeyed": "a Child SA was replaced by a new one with fresh keys (data: old)",
@@ -19,5 +19,5 @@ KINDS: dict[str, str] = {
     "rekey_refused": "the peer refused fresh keys for what lives (data: child, reason, story, ends_in: seconds)",
     "setback": "an attempt met an obstacle but goes on (data: reason, story)",
     "moved": "the peer is now reached along another path (data: path)",
-    "rejected": "a message was refused (data: reason, story, peer)",
+    "rejected": "a message was refused (data: reason, story, peer; may_be: the tunnels it may be about, if several)",
 }

@@ -39,14 +39,16 @@ REASONS: dict[str, Reason] = {
     ),
     "no_proposal_chosen": Reason(
         "the two ends have no algorithm set in common",
-        "make ike.proposals or the child's proposals overlap at both ends",
+        "make ike.proposals or the child's proposals overlap at both ends; ipsec ikeping --probe ikev2 PEER tells "
+        "what the peer takes of what is usual in an IKE SA",
     ),
     "invalid_key_exchange": Reason(
         "the peer insists on a key exchange group that this end does not allow",
         "add the group to the proposals, or remove it there",
     ),
     "authentication_failed": Reason(
-        "the peer refused our identity or secret", "compare the secret and both ids at the two ends"
+        "the peer refused our identity or secret",
+        "compare the secret and both ids at the two ends; is this tunnel defined at the peer?",
     ),
     "peer_not_authenticated": Reason(
         "the peer's identity or secret is not the one defined here", "compare the secret and both ids at the two ends"

@@ -9,8 +9,10 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from ..definition.difference import changes
+from ..errors import a_few
 from ..ike.actions import Acquire, Action, Path, Report
 from ..ike.endpoint import Endpoint
 from ..selector import Selector
@@ -275,7 +277,13 @@ class Tunnels:
         return self._kernel_state.record(name)
 
     def note(self, report: Report) -> None:
-        """Take in what the protocol engine reports of one tunnel."""
+        """Take in what the protocol engine reports of one tunnel, or of each that it may be about."""
+        for name in report.data.get("may_be", ()):
+            self._note(replace(report, tunnel=name, data=_of_several(report.data)))
+        if report.tunnel:
+            self._note(report)
+
+    def _note(self, report: Report) -> None:
         name = report.tunnel
         row = self.rows.get(name)
         if row is None:
@@ -407,6 +415,11 @@ class Tunnels:
         self.retry.forget(name)
         self._hindrances.clear(name)
         self.places.let_go(name)
+
+
+def _of_several(data: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a peer that means one of several tunnels, as one of these has it."""
+    return data | {"story": f"{data['story']} (the peer means one of {a_few(data['may_be'])})"}
 
 
 def _answers(row: Stored, child: str) -> bool:

@@ -98,7 +98,7 @@ def sends(actions: Sequence[Action]) -> list[bytes]:
 
 
 def stories(actions: Sequence[Action]) -> list[str]:
-    return [a.data["story"] for a in actions if isinstance(a, Report) and a.kind == "rejected"]
+    return [a.data["story"] for a in actions if isinstance(a, Report) and a.kind in ("rejected", "ike_failed")]
 
 
 def notified(datagram: bytes) -> list[int]:

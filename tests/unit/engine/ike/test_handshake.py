@@ -128,6 +128,45 @@ def test_no_proposal_in_common_is_named() -> None:
     world.run(100.0)
     assert world.east.reasons("ike_failed") == ["no_proposal_chosen"]
     assert "encryption" in world.west.reports[0].data["story"]
+    assert world.west.reports[0].tunnel == "t", "whoever began, it stands at the tunnel"
+    (setback,) = [report for report in world.east.reports if report.kind == "setback"]
+    assert setback.data["story"].endswith(
+        "; offered was aes256gcm16-chacha20poly1305-prfsha384-prfsha512-x25519-ecp384"
+    ), "the peer does not say what it has"
+
+
+def test_what_is_refused_names_the_tunnels_that_the_peer_may_mean() -> None:
+    world = pair()
+    for name in ("a", "b"):
+        other = mirror(east_connection(proposals=ike_proposals("aes128-sha256-modp2048", "p"), name=name))
+        world.west.engine.define(replace(other, remote_id=Identity.parse(f"{name}.example")))
+    world.west.engine.undefine("t")
+    world.east.start()
+    world.run(0.1)
+    assert {(report.tunnel, *report.data["may_be"]) for report in world.west.reports} == {("", "a", "b")}
+    for name in "cdefgh":
+        world.west.engine.define(replace(other, name=name))
+    world.run(1.0)
+    assert world.west.reports[-1].tunnel == "" and "may_be" not in world.west.reports[-1].data, (
+        "of so many nobody reads"
+    )
+
+
+def test_of_two_tunnels_between_the_same_addresses_the_right_one_is_named() -> None:
+    world = pair()
+    other = mirror(east_connection(auth=PresharedKey(Secret(b"quite another secret"))))
+    world.west.engine.define(replace(other, name="first", remote_id=Identity.parse("first.example")))
+    world.west.engine.undefine("t")
+    world.west.engine.define(replace(other, name="second"))
+    world.east.start()
+    world.run(1.0)
+    (failed,) = [report for report in world.west.reports if report.kind == "ike_failed"]
+    assert failed.tunnel == "second" and failed.data["reason"] == "peer_not_authenticated"
+    world.west.engine.undefine("second")
+    world.east.start()
+    world.run(1.0)
+    failed = world.west.reports[-1]
+    assert failed.tunnel == "first" and failed.data["reason"] == "no_matching_tunnel", "the only one it may mean"
 
 
 def test_a_forged_refusal_does_not_stop_a_good_answer() -> None:
@@ -215,6 +254,18 @@ def test_selectors_that_do_not_meet_leave_the_ike_sa_standing() -> None:
     assert world.east.reasons("child_failed") == ["selectors_refused"]
     assert len(world.east.sas()) == 1 and not world.east.kernel.reserved
     assert "10.77.0.0/16" in [r for r in world.west.reports if r.kind == "child_failed"][0].data["story"]
+    story = [r for r in world.east.reports if r.kind == "child_failed"][0].data["story"]
+    assert story.endswith("; asked for was 10.77.0.0/16 === 10.2.0.0/16 (tunnel mode)")
+
+
+def test_a_refused_child_names_what_was_offered() -> None:
+    world = pair()
+    other = replace(child(), proposals=esp_proposals("aes128gcm16", "p"))
+    world.east.engine.define(east_connection(children=(other,)))
+    world.east.start()
+    world.run(1.0)
+    story = [r for r in world.east.reports if r.kind == "child_failed"][0].data["story"]
+    assert "with NO_PROPOSAL_CHOSEN; offered was aes128gcm16" in story
 
 
 def test_several_children_come_up_one_after_another() -> None:
@@ -242,7 +293,8 @@ def test_modes_that_differ_are_refused() -> None:
     world.east.start()
     world.run(1.0)
     assert world.east.reasons("child_failed") == ["selectors_refused"]
-    assert "transport" in [r for r in world.west.reports if r.kind == "child_failed"][0].data["story"]
+    (told,) = [r for r in world.west.reports if r.kind == "child_failed"]
+    assert told.data["reason"] == "mode_refused" and "transport" in told.data["story"]
 
 
 def test_a_nat_moves_everything_to_the_encapsulating_port() -> None:

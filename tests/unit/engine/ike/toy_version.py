@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.child_sa import ChildSa
 from engine.crypto.registry import Algorithm
+from engine.errors import IkeError
 from engine.ike.actions import (
     Expire,
     InstallInbound,
@@ -115,7 +116,7 @@ class Toy:
             return
         connection = context.connections.for_path(path)
         if connection is None or connection.version != NUMBER:
-            context.reject(path, "no_matching_tunnel", "nobody here speaks to you")
+            context.reject(path, IkeError(0, "nobody here speaks to you", reason="no_matching_tunnel"))
             return
         sa = self._new(context, connection, path, header.initiator_spi, context.entropy.octets(8))
         context.registry.add(sa)
@@ -123,7 +124,7 @@ class Toy:
         self._establish(context, sa, theirs)
 
     def refuse_newer(self, context: Context, header: Header, path: Path) -> None:
-        context.reject(path, "protocol_error", f"version {header.major} is too new")
+        context.reject(path, IkeError(0, f"version {header.major} is too new"))
 
     def start(
         self,

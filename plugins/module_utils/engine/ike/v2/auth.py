@@ -12,7 +12,7 @@ from typing import Any
 from ...crypto.auth import Authenticator, Proof, signed_octets
 from ...crypto.negotiation import Choice, check_answer_esp, choose_esp, choose_ike, offer_esp
 from ...crypto.proposals import EspProposal
-from ...errors import CHILD, IKE, IkeError
+from ...errors import CHILD, IKE, IkeError, a_few
 from ...identity import Identity
 from ...wire.v2.auth import AUTH
 from ...wire.v2.ident import IDi, IDr
@@ -23,6 +23,7 @@ from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig, Connection
+from ..connections import FEW
 from ..context import Context
 from . import children, fallback, key_exchange, lifecycle
 from .features import rows
@@ -30,7 +31,7 @@ from .features.feature import Role, Talk
 from .incoming import Incoming
 from .initiation import handshake_of
 from .sa import Child, Handshake, IkeSa, Kind, Request, Task
-from .traffic import Narrowed, check_answer, covers_packet, narrow
+from .traffic import Narrowed, check_answer, covers_packet, in_words, narrow
 
 NAME_IN_STORY = 200  # characters
 CANDIDATES = 64  # definitions whose secrets are tried for one peer; nobody can tell by name which of more is meant
@@ -152,6 +153,7 @@ def _authenticate(
     :param octets: what the peer has signed.
     """
     failure: IkeError | None = None
+    names: list[str] = []
     for tried, connection in enumerate(context.connections.for_identities(sa.path, peer, wish)):
         if tried == CANDIDATES:
             story = (
@@ -164,10 +166,12 @@ def _authenticate(
             return connection, _proven(connection, sa, octets, proof, peer)
         except IkeError as exc:
             failure = exc
+            names.append(connection.name)
     if failure is None:
         us = f" with us as {_name(wish)}" if wish else ""
         story = f"no tunnel is defined here for peer identity {_name(peer)}{us}"
         failure = IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="no_matching_tunnel")
+    failure.tunnels = tuple(names) if len(names) <= FEW else ()
     raise failure
 
 
@@ -276,7 +280,7 @@ def child_from_answer(
     config = task.terms
     error = payloads.error()
     if error is not None:
-        raise child_refusal(config, error.type)
+        raise child_refusal(config, offered, error.type)
     answer, tsi, tsr = payloads.one(SA), payloads.one(TSi), payloads.one(TSr)
     if answer is None or tsi is None or tsr is None:
         raise IkeError(0, "the answer lacks the SA or the selectors of the child", CHILD)
@@ -296,9 +300,14 @@ def child_from_answer(
     return children.make(context, sa, narrowed, choice, task.spi, nonces, secrets, started_exchange=True)
 
 
-def child_refusal(config: ChildConfig, number: int) -> IkeError:
-    """What a notify in place of a child means."""
+def child_refusal(config: ChildConfig, offered: Sequence[EspProposal], number: int) -> IkeError:
+    """What a notify in place of a child means, and what it was answered to."""
     reason = _REASONS_OF_CHILDREN.get(number, "protocol_error")
+    story = f"the peer refused child {config.name} with {notify_name(number)}"
+    if reason == "no_proposal_chosen":
+        story += f"; offered was {a_few(offered)}"
+    elif reason == "selectors_refused":
+        story += f"; asked for was {in_words(config.local, config.remote, config.mode)}"
     # A peer that found our request malformed has ended the IKE SA with it (section 2.21.3).
     scope = IKE if number == NotifyType.INVALID_SYNTAX else CHILD
-    return IkeError(0, f"the peer refused child {config.name} with {notify_name(number)}", scope, reason=reason)
+    return IkeError(0, story, scope, reason=reason)

@@ -84,7 +84,7 @@ def new_peer(context: Context, header: Header, datagram: bytes, path: Path) -> N
         _require(payloads, row.required)
         sa = row.handler(context, Incoming(header, payloads, datagram, path))
     except IkeError as exc:
-        context.reject(path, exc.reason, exc.story)
+        context.reject(path, exc)
         if exc.notify:
             unprotected(context, header, path, [Notify(exc.notify, exc.data)])
         return
@@ -108,7 +108,16 @@ def receive(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
         else:
             _request(context, sa, header, datagram, path)
     except IkeError as exc:
-        context.reject(path, exc.reason, exc.story, sa.connection.name)
+        _reject(context, sa, path, exc)
+
+
+def _reject(context: Context, sa: IkeSa, path: Path, exc: IkeError) -> None:
+    """Tell of a refused message in an IKE SA; whose that is of a peer that has not proven itself nobody knows yet."""
+    if sa.initiator or sa.state in AUTHENTICATED:
+        exc.tunnels = exc.tunnels or (sa.connection.name,)
+    else:
+        exc.tunnels = exc.tunnels or context.connections.candidates(sa.path)
+    context.reject(path, exc)
 
 
 def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
@@ -175,14 +184,15 @@ def _refuse(sa: IkeSa, header: Header) -> NoReturn:
 
 def _refusal(context: Context, sa: IkeSa, exc: IkeError) -> list[Notify] | None:
     """The answer to a request that could not be served; None: drop it without an answer."""
-    context.reject(sa.path, exc.reason, exc.story, sa.connection.name)
-    if not exc.notify or sa.state not in (*HALF_OPEN, *AUTHENTICATED):
-        return None
-    if sa.state in HALF_OPEN:
+    if exc.notify and sa.state in HALF_OPEN:
         # Authentication failed: answer, then only repeat that answer until the half-open time is over, counted so long.
-        context.report("ike_failed", sa, reason=exc.reason, story=exc.story)
+        context.turn_away(sa, exc)
         sa.state = State.REFUSED
-    elif _fatal(exc):
+        return [Notify(exc.notify, exc.data)]
+    _reject(context, sa, sa.path, exc)
+    if not exc.notify or sa.state not in AUTHENTICATED:
+        return None
+    if _fatal(exc):
         lifecycle.end(context, sa, exc.reason, exc.story)
     return [Notify(exc.notify, exc.data)]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...crypto.keys import check_nonces, derive_ike
 from ...crypto.negotiation import Choice, check_answer_ike, choose_ike, offer_ike
-from ...errors import IkeError
+from ...errors import IkeError, a_few
 from ...wire.header import RESPONSE
 from ...wire.header import SIZE as HEADER_OCTETS
 from ...wire.v2.ke import KE
@@ -91,7 +91,10 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
     """Any other error answer. It is not authenticated, so anybody could have sent it: note it and keep trying."""
     error = got.payloads.need_error()
     reason = "no_proposal_chosen" if error.type == NotifyType.NO_PROPOSAL_CHOSEN else "protocol_error"
-    raise IkeError(0, f"the peer refused IKE_SA_INIT with {notify_name(error.type)}", reason=reason)
+    offered = a_few(handshake_of(sa).offered)
+    raise IkeError(
+        0, f"the peer refused IKE_SA_INIT with {notify_name(error.type)}; offered was {offered}", reason=reason
+    )
 
 
 def respond(context: Context, got: Incoming) -> IkeSa | None:
@@ -103,9 +106,10 @@ def respond(context: Context, got: Incoming) -> IkeSa | None:
         return None
     try:
         return _open(context, got)
-    except IkeError:
+    except IkeError as exc:
         # Nothing is half-open then, and yet there was work, which whoever forges a source is not to get for nothing.
         context.refusals.enter(got.path.remote_address, context.now)
+        exc.tunnels = context.connections.candidates(got.path)
         raise
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ...errors import IkeError
 from ...identity import Identity
 from ..actions import Path
 from ..context import Context
@@ -251,7 +252,9 @@ def end(context: Context, sa: IkeSa, reason: str, story: str, answered: Task | N
     sa.state = State.GONE
     context.registry.remove(sa)
     context.touch(sa)
-    if not quiet:
+    if not quiet and not established and not sa.initiator:
+        context.turn_away(sa, IkeError(0, story, reason=reason))
+    elif not quiet:
         context.report("ike_down" if established else "ike_failed", sa, reason=reason, story=story)
 
 

@@ -96,7 +96,7 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
         children.release_spi(context, sa, task.terms, task.spi)
         fallback.put_off(context, sa, task)
         return
-    raise auth.child_refusal(task.terms, error.type)
+    raise auth.child_refusal(task.terms, fallback.offer(sa, task), error.type)
 
 
 def retry_with_group(context: Context, sa: IkeSa, payloads: Payloads, task: Task) -> bool:

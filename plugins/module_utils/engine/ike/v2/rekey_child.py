@@ -87,7 +87,7 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
     if error.type == NotifyType.CHILD_SA_NOT_FOUND and task.theirs is None:
         _start_afresh(context, sa, task)
         return
-    raise auth.child_refusal(task.terms, error.type)
+    raise auth.child_refusal(task.terms, fallback.offer(sa, task), error.type)
 
 
 def _start_afresh(context: Context, sa: IkeSa, task: Task) -> None:

@@ -57,8 +57,14 @@ def narrow(
         if best is None or rank > best[0]:
             best = (rank, Narrowed(config, ours, theirs))
     if best is None:
-        raise _unacceptable(_story(configs, local, remote, mode))
+        differ = any(config.mode != mode and _meet(config, local, remote) for config in configs)
+        raise _unacceptable(_story(configs, local, remote, mode), "mode_refused" if differ else "selectors_refused")
     return best[1]
+
+
+def _meet(config: ChildConfig, local: Sequence[Selector], remote: Sequence[Selector]) -> bool:
+    """Whether some of what is proposed is of this child."""
+    return bool(overlap(local, config.local) and overlap(remote, config.remote))
 
 
 def check_answer(config: ChildConfig, local: Sequence[Selector], remote: Sequence[Selector]) -> None:
@@ -76,8 +82,13 @@ def covers_packet(narrowed: Narrowed, packet: tuple[Selector, Selector]) -> bool
     return any(s.contains(packet[0]) for s in narrowed.local) and any(s.contains(packet[1]) for s in narrowed.remote)
 
 
-def _unacceptable(story: str) -> IkeError:
-    return IkeError(NotifyType.TS_UNACCEPTABLE, story, CHILD, reason="selectors_refused")
+def _unacceptable(story: str, reason: str = "selectors_refused") -> IkeError:
+    return IkeError(NotifyType.TS_UNACCEPTABLE, story, CHILD, reason=reason)
+
+
+def in_words(local: Iterable[Selector], remote: Iterable[Selector], mode: str) -> str:
+    """What a child is to carry."""
+    return f"{_join(local)} === {_join(remote)} ({mode} mode)"
 
 
 def _join(selectors: Iterable[Selector]) -> str:
@@ -85,6 +96,5 @@ def _join(selectors: Iterable[Selector]) -> str:
 
 
 def _story(configs: Sequence[ChildConfig], local: Sequence[Selector], remote: Sequence[Selector], mode: str) -> str:
-    asked = f"the peer asks for {_join(local)} === {_join(remote)} ({mode} mode)"
-    defined = "; ".join(f"{c.name}: {_join(c.local)} === {_join(c.remote)} ({c.mode} mode)" for c in configs)
-    return f"{asked}, defined here is {defined or 'no child'}"
+    defined = "; ".join(f"{c.name}: {in_words(c.local, c.remote, c.mode)}" for c in configs)
+    return f"the peer asks for {in_words(local, remote, mode)}, defined here is {defined or 'no child'}"
