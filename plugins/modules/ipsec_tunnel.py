@@ -38,8 +38,12 @@ options:
         description: Our address. Any address of this host when left out.
         type: str
       id:
-        description: Our identity - a host name, C(user@host), an address, or V(TYPE:VALUE) with C(fqdn), C(email), C(keyid),
-          C(dn) (a distinguished name such as V(dn:C=DE, O=Fleet, CN=gw)), C(ipv4), C(ipv6). The address when left out.
+        description:
+          - Our identity - a host name, C(user@host), an address, or V(TYPE:VALUE) with C(fqdn), C(email), C(keyid),
+            C(dn) (a distinguished name such as V(dn:C=DE, O=Fleet, CN=gw)), C(ipv4), C(ipv6). The address when left out.
+          - A key ID is text, which may have blanks, or V(keyid:#0a0b0c) in hexadecimal digits.
+          - What other programs write otherwise (V(%any), V(@#0a0b0c), V(@@user@host)) and patterns (V(*.example.net)) are
+            refused with the form that is meant.
         type: str
   remote: &remote
     description: The peer.

@@ -14,6 +14,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.opti
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.secret_formats import read_secret
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.table import BASE64, HEX, TEXT
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.foreign_identities import foreign
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.identity import Identity
 
 from .booleans import flag
@@ -199,6 +200,10 @@ def _identity(variable: str, given: Mapping[str, Any], address: Any, problems: P
         Identity.parse(str(value))
     except InputError as error:
         problems.add(f"{variable}.id: {error.problem} (got {str(value)!r})", error.remedy, value, given)
+    else:
+        found = foreign(str(value))
+        if found is not None:
+            problems.add(f"{variable}.id {found.problem} (got {str(value)!r})", found.remedy, value, given)
     return str(value).strip()
 
 

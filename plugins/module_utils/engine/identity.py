@@ -48,7 +48,8 @@ class Identity:
     def parse(cls, text: str, field: str = "id") -> Identity:
         """Read an address, a host name, ``user@host`` or ``TYPE:VALUE`` (fqdn, email, keyid, dn, ipv4, ipv6).
 
-        A distinguished name is written ``dn:C=DE, O=Fleet, CN=gw``, or as the hexadecimal digits of its DER.
+        A distinguished name is written ``dn:C=DE, O=Fleet, CN=gw``, or as the hexadecimal digits of its DER; a key ID
+        as text, or ``keyid:#0a0b0c`` where it is no text.
 
         :raises InputError: naming ``field``.
         """
@@ -91,13 +92,12 @@ class Identity:
             raise InputError(
                 field, f"{text[:40]}…", "is longer than any identity", f"write no more than {LONGEST} octets"
             )
-        if not value or any(ord(char) < 0x21 or ord(char) == 0x7F or "\ud800" <= char <= "\udfff" for char in value):
-            raise InputError(
-                field,
-                text,
-                "an identity has no blanks or control characters",
-                "write a host name, user@host or address",
-            )
+        if number == ID_KEY_ID and value.startswith("#"):
+            return cls(number, _key_id_octets(value[1:], field))
+        # A key ID is whatever both ends call it.
+        first = " " if number == ID_KEY_ID else "!"
+        if not value or any(char < first or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in value):
+            raise InputError(field, text, "an identity has no blanks or control characters", _instead(number, value))
         return cls(number, value.encode())
 
     def matches(self, other: Identity) -> bool:
@@ -117,8 +117,37 @@ class Identity:
         if self.type in (ID_FQDN, ID_RFC822_ADDR):
             # Peers choose these octets: print nothing a terminal or a log would interpret.
             return "".join(chr(o) if 0x21 <= o < 0x7F else f"\\x{o:02x}" for o in self.data)
+        if self.type == ID_KEY_ID:
+            return f"keyid:{_key_id_text(self.data)}"
         name = dn.text_of(self.data) if self.type == ID_DER_ASN1_DN else None
         return f"{_NAMES.get(self.type, self.type)}:{name or self.data.hex()}"
+
+
+def _instead(number: int, value: str) -> str:
+    """What to write where a name has characters that none has."""
+    if number == ID_KEY_ID:
+        return "write keyid:# and hexadecimal digits"
+    if "=" in value:
+        return f"write dn:{value} if it is a distinguished name"
+    return "write a host name, user@host or address; keyid:TEXT may have blanks"
+
+
+def _key_id_octets(digits: str, field: str) -> bytes:
+    """The octets of a key ID that is given as hexadecimal digits."""
+    try:
+        octets = bytes.fromhex(digits)
+    except ValueError:
+        octets = b""
+    if not octets:
+        remedy = "write an even number of hexadecimal digits after keyid:#, as in keyid:#0a0b0c"
+        raise InputError(field, f"keyid:#{digits}", "is no key ID in hexadecimal digits", remedy)
+    return octets
+
+
+def _key_id_text(octets: bytes) -> str:
+    """A key ID as it is read again: as text where nothing in it could be taken for something else."""
+    plain = all(0x21 <= octet < 0x7F for octet in octets) and not octets.startswith(b"#")
+    return octets.decode("ascii") if plain and octets else f"#{octets.hex()}"
 
 
 def _dn_octets(value: str, field: str) -> bytes:

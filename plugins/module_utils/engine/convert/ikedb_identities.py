@@ -92,6 +92,8 @@ def write_end(end: dict[str, str | None]) -> str:
 def _value(identity: Identity) -> str:
     if identity.type == ID_DER_ASN1_DN:
         return dn.text_of(identity.data) or identity.data.hex()
+    if identity.type == ID_KEY_ID:
+        return str(identity).removeprefix("keyid:")
     return identity.data.decode("utf-8", "replace")
 
 

@@ -253,7 +253,7 @@ def read_keys(text: str, file: str, files: Files, report: Report) -> list[Shared
             owners = tuple(owner(text) for text in line.owners)
             keys.append(SharedKey(line.place, owners, _secret(line)))
         except Unfit as unfit:
-            top.tell(line.place, unfit.severity, unfit.instead, unfit.remedy)
+            top.tell(line.place, LOST, unfit.instead, unfit.remedy)
     return keys
 
 

@@ -13,13 +13,12 @@ from ..definition.credentials import Preshared
 from ..definition.secret_formats import read_secret
 from ..definition.table import BASE64, HEX, TEXT
 from ..errors import InputError
+from ..foreign_identities import ANYBODY
 from ..identity import Identity
 from ..secret import Secret
 from .report import LOST, Entry, Unfit
 from .rows import Part
 from .words import identity
-
-ANYBODY = ("%any", "%any4", "%any6", "0.0.0.0", "::", "*")
 
 Key = tuple[int, bytes]
 

@@ -141,5 +141,5 @@ def _keys(section: Section | None, top: Part) -> list[SharedKey]:
             owners = tuple(owner(entry.value) for option, entry in _given(inner).items() if option.startswith("id"))
             keys.append(SharedKey(secret, owners, decoded(secret.value)))
         except Unfit as unfit:
-            top.tell(secret, unfit.severity, unfit.instead, unfit.remedy)
+            top.tell(secret, LOST, unfit.instead, unfit.remedy)
     return keys

@@ -12,7 +12,8 @@ from typing import Any
 
 from ..definition.table import MAX_SECONDS
 from ..errors import InputError
-from ..identity import Identity
+from ..foreign_identities import ANYBODY, is_pattern
+from ..identity import ID_KEY_ID, Identity
 from ..selector import parse_selector
 from .report import LOST, SKIPPED, Unfit
 from .rows import Reader, Tell
@@ -127,12 +128,14 @@ def address(text: str, tell: Tell) -> str | None:
 def identity(text: str, tell: Tell) -> str | None:
     """An identity in our words, None for any."""
     value = text.strip()
-    if value.lower() in ("%any", "%any4", "%any6", "%none", "*", ""):
+    if value.lower() in (*ANYBODY, "%none", ""):
         tell(LOST, "every tunnel names the peer: its address stands for it", "give the peer's identity")
         return None
     if value.startswith("%"):
         raise Unfit(SKIPPED, "stands for something only that program knows", "write the identity itself")
     wanted = _typed(value)
+    if is_pattern(wanted):
+        raise Unfit(SKIPPED, "a tunnel names one peer, not all that fit", "make a tunnel for each peer")
     try:
         Identity.parse(wanted)
     except InputError as problem:
@@ -162,19 +165,25 @@ def _typed(value: str) -> str:
     if value.startswith("@"):
         return f"fqdn:{value[1:]}" if "@" in value[1:] or ":" in value[1:] else value[1:]
     if "=" in value:
-        if re.search(r"=\s*\*", value):
-            raise Unfit(SKIPPED, "a tunnel names one peer, not all that fit", "make a tunnel for each peer")
         return f"dn:{value}"
-    return value
+    # What is neither an address nor has a type is a key ID to strongSwan.
+    return f"keyid:{value}" if colon and "@" not in value and not _is_address(value) else value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _key_id(digits: str) -> str:
-    """A key ID given in hexadecimal digits, which a definition takes as text only."""
+    """A key ID given in hexadecimal digits: as text where it is one."""
     digits = digits.removeprefix("0x")
-    octets = bytes.fromhex(digits) if _KEY.fullmatch(digits) and len(digits) % 2 == 0 else b""
-    if not octets or not all(0x21 <= octet < 0x7F for octet in octets):
-        raise Unfit(SKIPPED, "a key ID that is no text has no place here", "give both ends an identity that is text")
-    return f"keyid:{octets.decode('ascii')}"
+    if not _KEY.fullmatch(digits) or len(digits) % 2:
+        raise Unfit(SKIPPED, "is no key ID in hexadecimal digits", "write an even number of digits")
+    return str(Identity(ID_KEY_ID, bytes.fromhex(digits)))
 
 
 _BRACKET = re.compile(r"(?P<net>[^\[\]]*)(?:\[(?P<transport>[^\[\]]*)\])?")

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
 from ..errors import InputError
+from ..foreign_identities import foreign
 from ..identity import Identity
 from ..newer_python import dataclass, zip
 from ..selector import Selector, parse_selector
@@ -72,10 +73,18 @@ def parse_definition(raw: Any, field: str = "") -> Definition:
     """
     definition = _parse(raw, field, DEFINITION)
     rest = definition.document, definition.selectors, f"{field}." if field else ""
-    problems = [*interface.check(*rest), *bypass.check(*rest)]
+    problems = [*_foreign_identities(*rest), *interface.check(*rest), *bypass.check(*rest)]
     if problems:
         raise Problems(problems)
     return definition
+
+
+def _foreign_identities(document: dict[str, Any], _selectors: object, prefix: str) -> Iterator[InputError]:
+    """Identities that mean something else elsewhere; what is stored was once defined, and stays."""
+    for side in ("local", "remote"):
+        found = foreign(document[side]["id"])
+        if found is not None:
+            yield InputError(f"{prefix}{side}.id", document[side]["id"], found.problem, found.remedy)
 
 
 def parse_stored(raw: Any) -> Definition:

@@ -59,9 +59,10 @@ _identities = st.one_of(
     _hosts,
     _hosts.map(lambda host: f"fqdn:{host}"),
     _hosts.map(lambda host: f"ops@{host}"),
-    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x2FF, exclude_characters="\x7f"), min_size=1, max_size=20)
-    .filter(lambda text: text.isprintable())
-    .map(lambda text: f"keyid:{text}"),
+    st.text(st.characters(min_codepoint=0x20, max_codepoint=0x2FF, exclude_characters="\x7f"), min_size=1, max_size=20)
+    .filter(lambda text: text.isprintable() and not text.startswith("#") and text.strip())
+    .map(lambda text: f"keyid:{text}".strip()),
+    st.binary(min_size=1, max_size=20).map(lambda octets: f"keyid:#{octets.hex()}"),
     st.tuples(_hosts, _hosts).map(lambda pair: f"dn:C=DE, O={pair[0]} & Söhne <1>, CN={pair[1]}"),
     st.ip_addresses(v=4).map(lambda address: f"ipv4:{address}"),
 )

@@ -155,6 +155,10 @@ def test_an_option_with_an_empty_value_has_its_default(option):
         (["encapsulation=auto"], "encapsulation", "auto"),
         (["leftid=@#7068 6f6e65".replace(" ", "")], "local.id", "keyid:phone"),
         (["rightid=@[group]"], "remote.id", "keyid:group"),
+        (["rightid=@#0x0a0b0c"], "remote.id", "keyid:#0a0b0c"),
+        (["rightid=keyid:#0a0b"], "remote.id", "keyid:#0a0b"),
+        (["rightid=branch:7"], "remote.id", "keyid:branch:7"),
+        (["rightid=0.0.0.0"], "remote.id", "192.0.2.9"),
         (["rightid=@@ops@b1.example"], "remote.id", "email:ops@b1.example"),
         (['rightid="C=DE, O=A \\\\, B, CN=x"'.replace("\\\\", "\\")], "remote.id", "dn:C=DE, O=A \\, B, CN=x"),
         (["rightikeport=5500"], "remote.natt_port", 5500),
@@ -196,7 +200,9 @@ def test_options_of_its_child(lines, key, value):
         ("right=vpn.example.net", SKIPPED), ("leftid=%fromcert", SKIPPED), ("phase2=ah", SKIPPED),
         ("sha2-truncbug=yes", SKIPPED), ("no-such-option=1", LOST), ("x-remark=hello", IGNORED),
         ("leftauth=pubkey", SKIPPED), ("rightsubnet=vhost:%priv", SKIPPED), ("keyexchange=ikev1", SKIPPED),
-        ("leftprotoport=tcp/%opaque", SKIPPED), ("ike=des-md5-modp768", SKIPPED),
+        ("leftprotoport=tcp/%opaque", SKIPPED), ("ike=des-md5-modp768", SKIPPED), ("rightid=*@example.net", SKIPPED),
+        ("rightid=@*.example.net", SKIPPED), ("rightid=@@*@example.net", SKIPPED), ('rightid="C=DE, CN=*"', SKIPPED),
+        ("rightid=%null", SKIPPED), ("rightid=@#0a0", SKIPPED),
     ],
 )  # fmt: skip
 def test_what_is_told(line, severity):

@@ -216,6 +216,13 @@ def test_a_key_that_is_not_written_as_it_says_is_refused_before_anything_changes
     assert words in said and "hush" not in said
 
 
+@pytest.mark.parametrize(("given", "words"), [("%any", "leave it out"), ("@#0a0b", "write keyid:#0a0b")])
+def test_an_identity_in_the_words_of_other_programs_is_refused(given: str, words: str) -> None:
+    pair = {"name": "x", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+    said = refusal([pair], hosts(1), {"px": {**PEER, "id": given}}, None)
+    assert "fleet_ipsec_external_peers.px.id" in said and words in said
+
+
 def test_external_peers_are_not_joined_with_each_other() -> None:
     other = {**PEER, "address": "203.0.113.10", "id": "py.example", "networks": ["172.21.0.0/16"]}
     said = refusal([{**MESH, "members": ["g0", "px", "py"]}], hosts(1), {"px": PEER, "py": other})
