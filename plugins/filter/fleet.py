@@ -39,10 +39,11 @@ class FilterModule:
             "roster": _clear(roster.make_roster),
             "tunnels": _clear(topology.host_tunnels),
             "peers": topology.host_peers,
+            "tunnels_apart": topology.tunnels_apart,
             "tunnels_at_hand": topology.tunnels_at_hand,
             "protected_networks": checks.protected_networks,
             "pings": checks.host_pings,
             "eroute_problems": eroutes.eroute_problems,
-            "host_findings": findings.host_findings,
+            "host_findings": _clear(findings.host_findings),
             "fleet_report": findings.fleet_report,
         }

@@ -84,6 +84,13 @@ options:
           - A C(0x) or C(0s) before the digits is passed over. With V(text) it is a part of the key.
         type: str
         choices: [text, hex, base64]
+      epoch:
+        version_added: 0.2.0
+        description:
+          - Says that the keys were derived from a seed, as role P(fleet.ipsec.fleet#role) does, and which generation this is.
+          - RV(fleet.ipsec.ipsec_tunnel_info#module:tunnels[].key) then has fingerprints, which tell nothing of such keys. Keys
+            shorter than 43 characters are refused, since others could be guessed from a fingerprint.
+        type: int
   role: &role
     description:
       - V(both) lets either side start. V(initiator) lets this side alone start; attempts of the peer are refused.
@@ -293,6 +300,15 @@ options:
         which does not count then.
     type: int
     default: 33
+  keep_keys:
+    version_added: 0.2.0
+    description:
+      - Names of tunnels whose peers do not get a new key at the same time. The task is refused, before anything changes, if it
+        gives one of them a key with which neither end would authenticate to the other.
+      - For all others that is a warning.
+    type: list
+    elements: str
+    default: []
   wait:
     description: Wait until the tunnels are in a state. Not in check mode.
     type: dict
@@ -540,6 +556,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "owner": {"type": "str", "default": "ansible"},
     "purge": {"type": "bool", "default": False},
     "purge_limit": {"type": "int", "default": 33},
+    "keep_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "wait": {
         "type": "dict",
         "options": {
@@ -576,6 +593,7 @@ def change(params: dict[str, Any]) -> dict[str, Any]:
         "phase": params["phase"],
         "purge": params["purge"],
         "purge_limit": params["purge_limit"],
+        **({"keep_keys": params["keep_keys"]} if params["keep_keys"] else {}),
         "owner": params["owner"],
     }
 

@@ -160,6 +160,15 @@ tunnels:
       type: str
       version_added: 0.2.0
       sample: "2026-11-30T12:34:56Z"
+    key:
+      description:
+        - Of a key that was derived from a seed (C(auth.epoch)) its C(epoch), and what the two ends can compare without telling their
+          keys - its C(fingerprint), and those of keys accepted besides (C(also_accept)). V(null) for other keys.
+        - It is the key of the next authentication; what is up may have been authenticated with the one before.
+      returned: success
+      type: dict
+      version_added: 0.2.0
+      sample: {epoch: 2, fingerprint: 9a1c03c57e1f0b2d, also_accept: [4bd27719aa02c8e3]}
     repairs:
       description:
         - What other programs removed of it from the kernel since the manager started, and what was put back - C(count), and of

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.credentials import fingerprint
+
 from .checks import left_out
 from .eroutes import Finding, eroute_findings
 from .topology import Roster, host_peers, host_tunnels
@@ -21,18 +23,22 @@ _SILENT = {
     "name not found": "give an address",
 }
 _UNREACHED = Finding("", "out of reach: nothing of it was checked", "see what ssh says of it, further up")
+_BOTH = "run fleet.ipsec.site for both ends in one run"
 _NAME_SOMEBODY = "name who answers there in check_address, which may be a list"
 
 
-def host_findings(roster: Roster, host: str, owner: str, seen: Mapping[str, Seen]) -> dict[str, Any]:
+def host_findings(
+    roster: Roster, host: str, owner: str, seen: Mapping[str, Seen], seed: Any = None, epoch: Any = 1
+) -> dict[str, Any]:
     """What became of a host's checks: ``wrong``, ``warnings`` and ``unproven`` as rows of tunnel, text and remedy;
-    ``figures`` of what is proven.
+    ``figures`` of what is proven; ``keys``, which tell the keys of its tunnels from others.
 
     :param owner: whose tunnels the inventory means; those of others are left alone.
     :param seen: results of the tasks ``alive``, ``rules``, ``eroutes``, ``states`` and ``wire``. One that failed lacks
         what it returns otherwise, and has the reason in ``msg``.
+    :param seed: what keys are derived from, with ``epoch``; without it they are compared between the ends alone.
     """
-    tunnels = host_tunnels(roster, host)
+    tunnels = host_tunnels(roster, host, seed, epoch)
     states = seen["states"].get("tunnels")
     own = [state for state in states or () if state.get("owner", owner) == owner]
     wrong = [*_manager(seen["states"]), *_silent_peers(roster, host, seen["alive"]), *_guard(seen["rules"])]
@@ -41,13 +47,35 @@ def host_findings(roster: Roster, host: str, owner: str, seen: Mapping[str, Seen
         wrong.append(Finding("", f"its eroutes cannot be read: {_said(seen['eroutes'])}", "run fleet.ipsec.site here"))
     else:
         wrong += eroute_findings(eroutes, tunnels, states, owner)
+    keys = {state["name"]: state["key"] for state in own if state.get("key")}
+    if seed:
+        wrong += _other_keys(tunnels, keys)
     wrong += _wire(seen["wire"], {finding.tunnel for finding in wrong if finding.tunnel})
     return {
         "wrong": [list(finding) for finding in _merged(wrong)],
         "warnings": [list(finding) for state in own for finding in _warnings(state)],
         "unproven": [list(finding) for finding in _unproven(roster, host, seen["wire"])],
         "figures": _figures(seen, eroutes, owner),
+        "keys": [
+            {"tunnel": peer["tunnel"], "peer": peer["host"], "community": peer["community"], **keys[peer["tunnel"]]}
+            for peer in host_peers(roster, host)
+            if peer["tunnel"] in keys
+        ],
     }
+
+
+def _other_keys(tunnels: Iterable[Mapping[str, Any]], keys: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Tunnels that the gateway has another key of than the inventory makes of the seed."""
+    for tunnel in tunnels:
+        key, auth = keys.get(tunnel["name"]), tunnel["auth"]
+        if key is None or "epoch" not in auth or key["fingerprint"] == fingerprint(auth["secret"].encode()):
+            continue
+        if key["epoch"] != auth["epoch"]:
+            what = f"its key is of epoch {key['epoch']}, that of the inventory of epoch {auth['epoch']}"
+            yield Finding(tunnel["name"], what, f"{_BOTH}, which rotates it")
+        else:
+            what = f"its key is another than that of the inventory, though both are of epoch {key['epoch']}"
+            yield Finding(tunnel["name"], what, f"bring back the seed that this gateway has its keys of; else {_BOTH}")
 
 
 def _merged(findings: Iterable[Finding]) -> list[Finding]:
@@ -162,6 +190,7 @@ def fleet_report(found: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -
     """
     rows = {host: [Finding(*row) for row in found[host]["wrong"]] if host in found else [_UNREACHED] for host in hosts}
     wrong = [(host, finding) for host, findings in rows.items() for finding in findings]
+    wrong += list(_apart(found))
     figures = [{"HOST": host, **found[host]["figures"]} for host in rows if host in found]
     lines = _columns([list(figures[0]), *([*row.values()] for row in figures)]) if figures else []
     bad = len({host for host, _finding in wrong})
@@ -174,6 +203,20 @@ def fleet_report(found: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -
         if others:
             lines += ["", f"{title}: {len(others)}", *_table(others)]
     return lines
+
+
+def _apart(found: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Finding]]:
+    """Pairs whose two ends have keys that do not go together, each told once, at the end that is named first."""
+    keys = {(host, key["community"], key["peer"]): key for host, each in found.items() for key in each["keys"]}
+    for (host, community, peer), mine in keys.items():
+        theirs = keys.get((peer, community, host))
+        if theirs is None or host > peer:
+            continue
+        if mine["fingerprint"] in (theirs["fingerprint"], *theirs["also_accept"]):
+            continue
+        if theirs["fingerprint"] not in mine["also_accept"]:
+            what = f"its key here and its key at {peer} differ: the next authentication fails, and cuts the two off"
+            yield host, Finding(mine["tunnel"], what, _BOTH)
 
 
 def _table(rows: list[tuple[str, Finding]]) -> list[str]:

@@ -39,7 +39,8 @@ HOST_KEYS = (
 PEER_KEYS = ("address", "id", "networks", "dynamic", "check_address", "port", "profile", "ike", "child", "auth")
 # Of a tunnel's options those that two ends may agree upon, by the variable that holds them.
 IKE_KEYS = tuple(DEFINITION["properties"]["ike"]["properties"])
-AUTH_KEYS = tuple(DEFINITION["properties"]["auth"]["properties"])
+# What is agreed upon with somebody else is derived from no seed.
+AUTH_KEYS = tuple(key for key in DEFINITION["properties"]["auth"]["properties"] if key != "epoch")
 # Whom a child protects comes of the networks.
 CHILD_KEYS = tuple(key for key in CHILD["properties"] if key not in ("name", "local", "remote"))
 

@@ -53,7 +53,7 @@ def host_tunnels(
 ) -> list[dict[str, Any]]:
     """The definitions of a host's tunnels, as M(fleet.ipsec.ipsec_tunnel) takes them.
 
-    :param externals: ``fleet_ipsec_external_peers``, for their secrets.
+    :param externals: ``fleet_ipsec_external_peers``, for their secrets; None where no secret is needed.
     :raises PlanError: for an epoch that is no number from 1, or a seed that everybody knows.
     """
     if host not in roster["members"]:
@@ -65,7 +65,7 @@ def host_tunnels(
     for community in roster["communities"]:
         others = peers(community, host)
         if others:
-            pairs = Pairs(roster, community, epoch_of(community, epoch), key, externals or {})
+            pairs = Pairs(roster, community, epoch_of(community, epoch), key, externals)
             found += [pairs.definition(host, peer) for peer in others]
     return found
 
@@ -88,10 +88,11 @@ class Pairs:
     """The pairs of one community, each seen from one of its ends.
 
     :param key: for the secrets of pairs of the fleet's own hosts.
+    :param externals: what has the secrets of the others; None leaves them out.
     """
 
     def __init__(
-        self, roster: Roster, community: Community, epoch: int, key: bytes, externals: Mapping[str, Any]
+        self, roster: Roster, community: Community, epoch: int, key: bytes, externals: Mapping[str, Any] | None
     ) -> None:
         self._key = key
         self._externals = externals
@@ -130,9 +131,11 @@ class Pairs:
 
     def _auth(self, mine: Member, other: Member) -> dict[str, Any]:
         if other["external"]:
-            return {"method": Preshared.method, **self._externals[other["name"]]["auth"]}
+            agreed = self._externals[other["name"]]["auth"] if self._externals is not None else {}
+            return {"method": Preshared.method, **agreed}
         ids, name = (mine["id"], other["id"]), self._community["name"]
-        auth: dict[str, Any] = {"method": Preshared.method, "secret": pair_secret(self._key, name, ids, self._epoch)}
+        secret = pair_secret(self._key, name, ids, self._epoch)
+        auth: dict[str, Any] = {"method": Preshared.method, "secret": secret, "epoch": self._epoch}
         if self._epoch > 1:
             auth["also_accept"] = [pair_secret(self._key, name, ids, self._epoch - 1)]
         return auth
@@ -196,6 +199,15 @@ def initiator(community: Community, one: Member, other: Member) -> str:
     ends = sorted((one, other), key=lambda member: member["id"].lower())
     text = "\0".join([community["name"], *(end["id"].lower() for end in ends)])
     return ends[hashlib.sha256(text.encode()).digest()[0] & 1]["name"]
+
+
+def tunnels_apart(roster: Roster, host: str, alive: list[str]) -> list[str]:
+    """The tunnels, by name, of a host to hosts of the inventory that this play does not reach.
+
+    :param alive: ``ansible_play_hosts``.
+    """
+    reached = set(alive)
+    return [peer["tunnel"] for peer in host_peers(roster, host) if not peer["external"] and peer["host"] not in reached]
 
 
 def tunnels_at_hand(

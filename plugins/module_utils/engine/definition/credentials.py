@@ -8,6 +8,8 @@ A method that is to be added is one more class here, its options in the table, a
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Protocol
@@ -18,6 +20,11 @@ from ..secret import Secret
 from .formats import HIDDEN
 from .secret_formats import read_secret, write_secret
 from .table import PSK, TEXT
+
+# Of a key derived from a seed, 32 octets in base64: people's own are shorter, and could be guessed from a hash.
+DERIVED_KEY = 43
+_FINGERPRINT = b"fleet.ipsec fingerprint of a derived key 1"
+_FINGERPRINT_OCTETS = 8
 
 SHORT_SECRET = 16  # octets; below it a dictionary attack on a recorded IKEv2 exchange gets practical
 
@@ -41,6 +48,17 @@ class Credential(Protocol):
     def warnings(self, tunnel: str) -> list[str]:
         """What is allowed but unwise."""
 
+    def meets(self, other: Credential) -> bool:
+        """Whether an end with this one and an end with the other can authenticate, whichever of them begins."""
+
+    def fingerprints(self) -> dict[str, Any] | None:
+        """What the two ends may compare without telling their keys; None where a key could be guessed from that."""
+
+
+def fingerprint(key: bytes) -> str:
+    """What tells derived keys apart and tells nothing of them, as each has 32 octets that nobody can guess."""
+    return hmac.digest(key, _FINGERPRINT, hashlib.sha256)[:_FINGERPRINT_OCTETS].hex()
+
 
 @dataclass(frozen=True, slots=True)
 class Preshared:
@@ -48,11 +66,13 @@ class Preshared:
 
     :ivar secret: the key; ``also_accept`` those taken from the peer besides.
     :ivar format: how they were written, and are written again.
+    :ivar epoch: the generation of a derived key, None for others.
     """
 
     secret: Secret
     also_accept: tuple[Secret, ...] = ()
     format: str = field(default=TEXT, compare=False)
+    epoch: int | None = field(default=None, compare=False)
 
     method: ClassVar[str] = PSK
     title: ClassVar[str] = "Preshared Key"
@@ -64,7 +84,7 @@ class Preshared:
         """The credential that checked options of ``auth`` say.
 
         :param where: what the paths in problems begin with.
-        :param problems: keys that are not written as they should be are appended here.
+        :param problems: what cannot be meant is appended here, such as keys that are not written as they should be.
         """
         form = options["secret_format"]
 
@@ -76,7 +96,11 @@ class Preshared:
                 return written
 
         others = [read(each, f"also_accept[{place}]") for place, each in enumerate(options["also_accept"])]
-        return cls(read(options["secret"], "secret"), tuple(others), form)
+        found = cls(read(options["secret"], "secret"), tuple(others), form, options.get("epoch"))
+        if found.epoch is not None and any(len(key) < DERIVED_KEY for key in (found.secret, *others)):
+            what = f"is for keys derived from a seed, of {DERIVED_KEY} octets or more: others could be guessed"
+            problems.append(InputError(f"{where}.epoch", found.epoch, what, "leave it out"))
+        return found
 
     def option(self, name: str) -> object:
         return getattr(self, name) if name in self.secrets else None
@@ -98,6 +122,17 @@ class Preshared:
             return []
         danger = "who records one exchange can try words offline: use a random one of 32"
         return [f"tunnel {tunnel}: auth.secret is shorter than {SHORT_SECRET} octets; {danger}"]
+
+    def meets(self, other: Credential) -> bool:
+        return isinstance(other, Preshared) and (
+            self.secret in (other.secret, *other.also_accept) or other.secret in self.also_accept
+        )
+
+    def fingerprints(self) -> dict[str, Any] | None:
+        if self.epoch is None:
+            return None
+        accepted = [fingerprint(secret.reveal()) for secret in self.also_accept]
+        return {"epoch": self.epoch, "fingerprint": fingerprint(self.secret.reveal()), "also_accept": accepted}
 
 
 # What stands for each method, by its name.

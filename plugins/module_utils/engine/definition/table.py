@@ -145,6 +145,14 @@ OPTIONS = (
         only=(PSK,),
     ),
     Option(
+        "auth.epoch",
+        _integer(minimum=1),
+        "hot",
+        "0.2.0",
+        "Generation of a key that was derived from a seed: its fingerprint may be shown, which tells nothing of it.",
+        only=(PSK,),
+    ),
+    Option(
         "role",
         _choice("both", "initiator", "responder"),
         "hot",

@@ -131,6 +131,7 @@ def _entry(
         "remedy": how.remedy,
         "ends_at": _moment(how.ends_at, now),
         "repairs": shown_repairs(one.repairs),
+        "key": row.definition.credential.fingerprints(),
     }
     if params["phase"] != "1":
         entry["children"] = [

@@ -82,6 +82,10 @@ _CHANGE = {
         maximum=100,
         default=100,
     ),
+    "keep_keys": _texts(
+        "Tunnels whose key may not be replaced by one with which the peer's of now cannot authenticate."
+    )
+    | {"default": []},
     "owner": _text("Whose tunnels these are; purge keeps to them.", default="", format="owner"),
     "keep_secrets": _flag("A definition without a secret keeps the one that is stored under its name."),
 }
@@ -243,6 +247,10 @@ METHODS: dict[str, Method] = {
                         "description": "When something of it ends, if the peer goes on refusing: date and time, UTC.",
                     },
                     repairs=_REPAIRS,
+                    key={
+                        "type": ["object", "null"],
+                        "description": "Of a derived key what both ends can compare: epoch, fingerprint, also_accept.",
+                    },
                 ),
             },
         ),

@@ -10,6 +10,7 @@ from dataclasses import field, replace
 from typing import Any, NamedTuple
 
 from ..definition.difference import Change, changes, worst
+from ..definition.parsing import Definition
 from ..errors import InputError, a_few
 from ..newer_python import dataclass
 from .desired_state import of_children, of_tunnel, settled
@@ -17,6 +18,8 @@ from .renames import renames
 from .repairs import Told
 from .request_reader import Wish, read_wishes
 from .store import Put, Remove, Stored
+
+_ENDS = ("local", "remote")
 
 
 class Running(NamedTuple):
@@ -124,7 +127,38 @@ def make_plan(
         purged = [row for row in own if row.name not in listed]
         _check_share(purged, len(own), wishes, params)
         steps += [_removal(row) for row in purged]
-    return Plan(tuple(steps), warnings + _opened(steps, params, running))
+    return Plan(tuple(steps), warnings + _cut(steps, params) + _opened(steps, params, running))
+
+
+def _cut(steps: Sequence[Step], params: Mapping[str, Any]) -> list[str]:
+    """What of the steps gives a tunnel a key that its peer cannot know: said, or refused.
+
+    :raises InputError: for tunnels that are to keep theirs.
+    """
+    names = [
+        step.name
+        for step in steps
+        if step.before is not None and step.after is not None and _strangers(step.before, step.after.definition)
+    ]
+    kept = set(params.get("keep_keys", ())).intersection(names)
+    what = (
+        "gets another key than the one defined, and neither end would accept the other's: the next authentication fails"
+    )
+    if kept:
+        told = a_few(name for name in names if name in kept)
+        remedy = (
+            "bring back the seed (or secret) of before, or define both ends in one run; if it is meant, leave them"
+            " out of keep_keys (role fleet: -e fleet_new_keys=true)"
+        )
+        raise InputError("keep_keys", told, f"each of these {len(kept)} {what}", remedy)
+    return [f"the peer of {a_few(names)} has to get the new key, too: each {what} until then"] if names else []
+
+
+def _strangers(before: Stored, after: Definition) -> bool:
+    """Whether one end with the old and one with the new definition would not authenticate, by their keys alone."""
+    if before.unreadable or any(before.definition.document[end]["id"] != after.document[end]["id"] for end in _ENDS):
+        return False  # nobody knows the old key, or who is who changes, which both ends have to be told anyhow
+    return not before.definition.credential.meets(after.credential)
 
 
 def _opened(steps: Sequence[Step], params: Mapping[str, Any], running: Callable[[str], Running]) -> list[str]:

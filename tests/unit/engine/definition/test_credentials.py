@@ -9,7 +9,7 @@ import base64
 
 import pytest
 from engine.definition.build import connection_of
-from engine.definition.credentials import METHODS, Preshared, credential_of, without_secrets
+from engine.definition.credentials import METHODS, Preshared, credential_of, fingerprint, without_secrets
 from engine.definition.difference import changes
 from engine.definition.parsing import parse_definition
 from engine.definition.schema import Problems
@@ -113,3 +113,27 @@ def test_a_key_that_is_not_written_so_is_refused_without_being_shown(form: str, 
         parse_definition(RAW | {"auth": auth})
     assert caught.value.problems[0].field == "auth.also_accept[0]"
     assert written not in str(caught.value)
+
+
+DERIVED = {"secret": "n" * 43, "also_accept": ["o" * 43]}
+
+
+def test_derived_keys_have_fingerprints_that_tell_them_apart() -> None:
+    definition = parse_definition(RAW | {"auth": {**DERIVED, "epoch": 2}})
+    assert definition.document["auth"] == {"method": "psk", "epoch": 2}
+    assert definition.stored()["auth"] == {"method": "psk", "epoch": 2, **DERIVED, "secret_format": "text"}
+    shown = definition.credential.fingerprints()
+    assert shown == {
+        "epoch": 2,
+        "fingerprint": fingerprint(b"n" * 43),
+        "also_accept": [fingerprint(b"o" * 43)],
+    }
+    assert len(shown["fingerprint"]) == 16 and shown["fingerprint"] != shown["also_accept"][0]
+
+
+def test_keys_of_people_have_none() -> None:
+    assert parse_definition(RAW).credential.fingerprints() is None
+    assert parse_definition(RAW | {"auth": DERIVED}).credential.fingerprints() is None
+    for secrets in ({"secret": "x" * 42}, {"secret": "x" * 43, "also_accept": ["short, and thought of"]}):
+        with pytest.raises(Problems, match="auth.epoch: is for keys derived from a seed"):
+            parse_definition(RAW | {"auth": {**secrets, "epoch": 1}})

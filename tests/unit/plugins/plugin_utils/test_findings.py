@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.credentials import fingerprint
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.findings import fleet_report, host_findings
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.topology import host_tunnels
 
-from .inventories import hosts
+from .inventories import SEED, hosts
 from .test_checks import eroutes, made, state
 
 WAYS = [("10.0.1.0/24", "10.0.0.0/24"), ("10.0.1.0/24", "10.0.2.0/24")]
@@ -101,3 +103,43 @@ def test_one_table_for_all_hosts() -> None:
     ]
     assert "NOT PROVEN: 1" in lines and any("nobody answers at 10.9.0.1" in line for line in lines)
     assert any("out of reach" in line for line in fleet_report({}, ["g0"]))
+
+
+def key(seed: str, epoch: int = 1) -> dict[str, Any]:
+    """The key of g1's tunnel, and so of g0's, as a manager tells it."""
+    auth = host_tunnels(made(hosts(3)), "g1", seed, epoch)[0]["auth"]
+    others = [fingerprint(each.encode()) for each in auth.get("also_accept", ())]
+    return {"epoch": epoch, "fingerprint": fingerprint(auth["secret"].encode()), "also_accept": others}
+
+
+def with_key(host: str, there: dict[str, Any], seed: str = SEED, epoch: int = 1) -> dict[str, Any]:
+    peer = {"g0": "g1", "g1": "g0"}[host]
+    states = {"tunnels": [state("active", name=f"c-{peer}", owner="fleet", key=there)]}
+    return host_findings(made(hosts(3)), host, "fleet", seen(states=states), seed, epoch)
+
+
+def keys_of(found: dict[str, Any]) -> list[str]:
+    return [problem for _tunnel, problem, _remedy in found["wrong"] if "key" in problem]
+
+
+def test_a_key_that_is_not_of_the_seed_is_found_at_its_end() -> None:
+    assert keys_of(with_key("g1", key(SEED))) == []
+    (problem,) = keys_of(with_key("g1", key("f" * 64)))
+    assert problem == "its key is another than that of the inventory, though both are of epoch 1"
+    (problem,) = keys_of(with_key("g1", key(SEED), epoch=2))
+    assert problem == "its key is of epoch 1, that of the inventory of epoch 2"
+    assert keys_of(with_key("g1", key(SEED), seed="")) == []
+
+
+def test_keys_of_both_ends_are_compared() -> None:
+    for one, other, cut in (
+        (key(SEED), key(SEED), False),
+        (key(SEED, 2), key(SEED, 1), False),  # half a rotation
+        (key(SEED, 1), key(SEED, 2), False),
+        (key(SEED, 1), key(SEED, 3), True),
+        (key(SEED), key("f" * 64), True),
+    ):
+        found = {"g0": with_key("g0", one, ""), "g1": with_key("g1", other, "")}
+        told = [line for line in fleet_report(found, ["g0", "g1"]) if "its key at g1 differ" in line]
+        assert len(told) == cut and all(line.startswith("g0    c-g1") for line in told)
+    assert "fingerprint" not in str(fleet_report(found, ["g0", "g1"]))

@@ -17,6 +17,7 @@ from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_ros
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.topology import (
     host_peers,
     host_tunnels,
+    tunnels_apart,
     tunnels_at_hand,
 )
 from hypothesis import given, settings
@@ -174,7 +175,28 @@ def test_an_epoch_accepts_the_one_before() -> None:
     first, second = (host_tunnels(made, "g1", SEED, epoch)[0]["auth"] for epoch in (1, 2))
     assert "also_accept" not in first
     assert second["also_accept"] == [first["secret"]]
+    assert (first["epoch"], second["epoch"]) == (1, 2)
     assert second["secret"] != first["secret"]
+
+
+def test_a_peer_of_others_has_no_epoch_and_without_their_secrets_none() -> None:
+    pair = {"name": "p", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+    peers = {
+        "px": {"address": "203.0.113.9", "networks": ["172.20.0.0/16"], "auth": {"secret": "agreed upon by phone"}}
+    }
+    made = roster([pair], hosts(1), externals=peers)
+    assert host_tunnels(made, "g0")[0]["auth"] == {"method": "psk"}
+    assert host_tunnels(made, "g0", SEED, 1, peers)[0]["auth"] == {"method": "psk", "secret": "agreed upon by phone"}
+
+
+def test_tunnels_to_hosts_that_a_play_does_not_reach() -> None:
+    pair = {"name": "p", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+    peers = {
+        "px": {"address": "203.0.113.9", "networks": ["172.20.0.0/16"], "auth": {"secret": "agreed upon by phone"}}
+    }
+    made = roster([HUB_SPOKE, pair], hosts(3), externals=peers)
+    assert tunnels_apart(made, "g0", ["g0", "g2"]) == ["c-g1"]
+    assert tunnels_apart(made, "g0", ["g0", "g1", "g2"]) == []
 
 
 def test_a_community_may_have_its_own_epoch() -> None:
