@@ -10,6 +10,7 @@ import shlex
 import sys
 
 from . import lab, prove, restart
+from .interruptions import leave_on_sigterm
 from .places import LabError, Places
 from .topology import GATEWAYS
 
@@ -44,6 +45,7 @@ def _status(places: Places) -> int:
 def main() -> int:
     """Run one verb; returns the exit status."""
     arguments = _arguments()
+    leave_on_sigterm()  # half of a lab goes with us
     places = Places()
     if arguments.verb == "status":
         return _status(places)

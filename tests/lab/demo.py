@@ -9,7 +9,6 @@ Every step that says "proven" can fail, and then the demo fails.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from . import lab, picture, proof, prove, restart, wire
+from .interruptions import leave_on_sigterm, undisturbed
 from .places import LabError, Places
 from .playbook import LOGS, run_playbook
 
@@ -111,7 +111,7 @@ def main() -> int:
         return 1
     show = Show(console)
     kept = False
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the lab goes with us
+    leave_on_sigterm()  # the lab goes with us
     try:
         run(places, show)
         kept = arguments.keep
@@ -123,10 +123,8 @@ def main() -> int:
         return 130
     finally:
         if not kept:
-            # Whoever is impatient now would leave half of a lab.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            lab.down(places)
+            with undisturbed():
+                lab.down(places)
     seconds = time.monotonic() - show.began
     if kept:
         picture.how_to_look(console, places)

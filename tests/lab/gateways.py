@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from . import machine, network
+from .interruptions import postponed
 from .places import LabError, Places
 from .topology import LAN_PREFIX_V4, LAN_PREFIX_V6, WIRE_PREFIX_V4, WIRE_PREFIX_V6, Gateway
 
@@ -57,13 +58,15 @@ def start(places: Places, gateway: Gateway, kind: str, number: int) -> None:
     if kind == "guests":
         network.add_tap(places, gateway)
         cpus = sorted(os.sched_getaffinity(0))
-        pid = machine.start_guest(directory, places.internet, gateway.name, cpus[number % len(cpus)])
+        with postponed():
+            pid = machine.start_guest(directory, places.internet, gateway.name, cpus[number % len(cpus)])
+            places.note_process(gateway.name, pid)
     else:
         namespace = f"{places.internet}-{gateway.name}"
         network.make_namespace(places, namespace)
         network.add_veth(places, gateway, namespace)
-        pid = machine.start_in_namespaces(directory, namespace)
-    places.note_process(gateway.name, pid)
+        with postponed():
+            places.note_process(gateway.name, machine.start_in_namespaces(directory, namespace))
 
 
 def console_tail(places: Places, gateway: Gateway, lines: int = 15) -> str:

@@ -14,7 +14,6 @@ import argparse
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from threading import Thread
 
 from . import machine
 from .commands import SYSTEM_PATH
+from .interruptions import leave_on_sigterm, undisturbed
 from .places import LabError
 
 TIMEOUT = 1200  # seconds
@@ -87,9 +87,10 @@ def _run_machine(directory: Path, kernel: str, layer: str, timeout: float, optio
     except subprocess.TimeoutExpired as error:
         raise LabError(f"the job did not end in {timeout:.0f} s") from error
     finally:
-        process.kill()
-        process.wait()
-        pump.join()
+        with undisturbed():
+            process.kill()
+            process.wait()
+            pump.join()
 
 
 def run_job(
@@ -114,9 +115,10 @@ def run_job(
             raise LabError(f"the machine that was to run {shlex.join(command)} broke down:\n{log}")
         return int(status.read_text(encoding="ascii"))
     finally:
-        if keep is not None:
-            shutil.copytree(directory / "share", keep, dirs_exist_ok=True)
-        shutil.rmtree(directory)
+        with undisturbed():
+            if keep is not None:
+                shutil.copytree(directory / "share", keep, dirs_exist_ok=True)
+            shutil.rmtree(directory)
 
 
 def main() -> int:
@@ -138,7 +140,7 @@ def main() -> int:
         parser.error("nothing to run")
     if arguments.layer and not os.path.isdir(arguments.layer):
         parser.error(f"there is no folder {arguments.layer}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the machine and its folder go with us
+    leave_on_sigterm()  # the machine and its folder go with us
     layer = os.path.abspath(arguments.layer) if arguments.layer else ""
     return run_job(arguments.command, layer, arguments.timeout, arguments.simulated_time, arguments.keep)
 

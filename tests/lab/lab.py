@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from . import access, gateways, inventory, machine, network
+from .interruptions import undisturbed
 from .places import LabError, Places
 from .topology import GATEWAYS
 
@@ -30,7 +33,8 @@ def up(places: Places, say: Say) -> None:
     try:
         _up(places, say)
     except BaseException:
-        down(places)
+        with undisturbed():
+            down(places)
         raise
 
 
@@ -47,16 +51,37 @@ def _up(places: Places, say: Say) -> None:
         gateways.start(places, gateway, kind, number)
         say(f"{gateway.name} starts: {gateway.address}, {gateway.address6}, before {gateway.network}")
     inventory.write(places, GATEWAYS)
-    with ThreadPoolExecutor(len(GATEWAYS)) as pool:
+    pool = ThreadPoolExecutor(len(GATEWAYS))
+    try:
         for gateway, waiting in [(g, pool.submit(gateways.wait_until_up, places, g)) for g in GATEWAYS]:
             waiting.result()
             say(f"{gateway.name} is up")
+    finally:
+        # When one fails nobody waits for the others: they are taken down.
+        pool.shutdown(wait=False)
 
 
 def down(places: Places) -> None:
     """End everything the lab started and remove everything it made; quiet when there is nothing."""
     if not places.root.exists():
         return
+    with _alone(places):
+        if places.root.exists():
+            _down(places)
+
+
+@contextmanager
+def _alone(places: Places) -> Iterator[None]:
+    """Whoever else takes it down meanwhile waits: one that was interrupted coming up does, and who interrupted it."""
+    folder = os.open(places.root.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _down(places: Places) -> None:
     for gateway in GATEWAYS:
         _close_connection(places, gateway.name)
     for name in list(places.record()["processes"]):

@@ -87,7 +87,8 @@ def guest_command(directory: Path, handover: str, arguments: list[str], cpu: int
         *("sh", "-c", '"$@"; exit $?', "guest"),
         *("taskset", "-c", str(cpu), os.environ.get("LAB_KERNEL") or GUEST_KERNEL),
         *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", f"mem={GUEST_MEMORY}", "quiet"),
-        *("random.trust_cpu=1", "con=null", f"init={directory}/boot.sh"),
+        # Where it notes its process: one that is killed would leave that in our home.
+        *("random.trust_cpu=1", "con=null", f"init={directory}/boot.sh", f"uml_dir={directory}/uml"),
         *(f"NODE={directory}", "KERNEL=guest", f"HANDOVER={handover}"),
         f"MODULES={GUEST_MODULES.replace(' ', ',')}",
         *arguments,

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .interruptions import undisturbed
 from .places import REPOSITORY, LabError, Places
 
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
 LOGS = REPOSITORY / "build/demo"
+PATIENCE = 10  # seconds for one that is interrupted
 TAIL = 40  # lines of a failed run that are shown
 
 
@@ -27,6 +30,16 @@ class Recap:
     hosts: int
     tasks: int
     changed: int
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a playbook with its workers and their connections; it gets time to remove what it keeps meanwhile."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def run_playbook(places: Places, name: str, title: str, on_task: Callable[[str], None], *options: str) -> Recap:
@@ -49,15 +62,21 @@ def run_playbook(places: Places, name: str, title: str, on_task: Callable[[str],
             text=True,
             env=environment,
             cwd=REPOSITORY,
+            start_new_session=True,
         )
         assert process.stdout is not None
-        for line in process.stdout:
-            sink.write(line)
-            lines.append(line)
-            task = re.match(r"TASK \[(?:[\w.]+ : )?(.*?)\] \*", line)
-            if task:
-                on_task(task[1])
-        status = process.wait()
+        try:
+            for line in process.stdout:
+                sink.write(line)
+                lines.append(line)
+                task = re.match(r"TASK \[(?:[\w.]+ : )?(.*?)\] \*", line)
+                if task:
+                    on_task(task[1])
+            status = process.wait()
+        except BaseException:
+            with undisturbed():
+                _end(process)
+            raise
     if status:
         raise LabError(f"{name}.yml failed; the whole log is {log}:\n{''.join(lines[-TAIL:])}")
     rows = [match for match in map(_RECAP.match, lines) if match]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .commands import start
+from .interruptions import postponed
 from .places import LabError, Places
 from .topology import GATEWAYS
 
@@ -42,7 +43,8 @@ def start_capture(places: Places) -> None:
     command = ["nsenter", f"--net=/run/netns/{places.internet}", "tcpdump", "-n", "-i", "any", "-Q", "in", "-U"]
     # In this mode the buffer is cut into places for packets of the largest size: a handful, unless that is bounded.
     command += ["--immediate-mode", "-s", "4096", "-B", "16384", "-Z", "root", "-w", str(capture_file(places))]
-    places.note_process(PROCESS, start(command, log))
+    with postponed():
+        places.note_process(PROCESS, start(command, log))
     deadline = time.monotonic() + START_TIMEOUT
     while "listening on" not in log.read_text(encoding="utf-8"):
         if places.running(PROCESS) is None or time.monotonic() > deadline:

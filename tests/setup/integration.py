@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.lab.guest import run_job
+from tests.lab.interruptions import leave_on_sigterm
 
 from .sanity import COPY, WORK, copy_tree
 
@@ -18,6 +19,7 @@ TIMEOUT = 1800  # seconds
 
 def main() -> int:
     """Run the targets, or all of them; the status of ansible-test."""
+    leave_on_sigterm()  # the lab host goes with us
     copy_tree()
     programs = Path(sys.executable).parent
     version = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -18,6 +18,19 @@ export ANSIBLE_INVENTORY_UNPARSED_WARNING=false ANSIBLE_LOCALHOST_WARNING=false
 # The password is made with the lab; before that there is nothing to open.
 ANSIBLE_VAULT_PASSWORD_FILE=$PWD/../tests/lab/vault-password
 export ANSIBLE_VAULT_PASSWORD_FILE
-if [ $# -eq 0 ]; then set -- test; fi
 [ -t 1 ] || export NO_COLOR=1 PY_COLORS=0 ANSIBLE_FORCE_COLOR=0
-exec molecule "$@"
+[ $# -eq 0 ] || exec molecule "$@"
+
+# In a session of its own, so that an interruption reaches it through us, and the lab goes after it.
+setsid molecule test &
+run=$!
+interrupted() {
+    trap '' INT TERM
+    kill -TERM "-$run"
+    wait "$run" || true
+    cd .. && python3 -m tests.lab down
+    exit "$1"
+}
+trap 'interrupted 130' INT
+trap 'interrupted 143' TERM
+wait "$run"
