@@ -19,8 +19,6 @@ ENGINE = os.path.join(os.path.dirname(os.path.realpath(release.__file__)), relea
 class ActionModule(ActionBase):
     """Controller side of M(fleet.ipsec.engine_deploy)."""
 
-    TRANSFERS_FILES = True
-
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Deploy; the result is the module's."""
         super().run(tmp, task_vars)
@@ -29,17 +27,16 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         if not result.pop("needs_archive", False):
             return result
-        try:
+        # Without pipelining there is one already. Whichever it is goes when the task ends.
+        if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
-            archive = self._connection._shell.join_path(self._connection._shell.tmpdir, "engine.tar.gz")
-            with tempfile.NamedTemporaryFile(suffix=".tar.gz") as packed:
-                packed.write(release.pack(ENGINE, list(files)))
-                packed.flush()
-                self._transfer_file(packed.name, archive)
-            self._fixup_perms2((self._connection._shell.tmpdir, archive), execute=False)
-            result = self._execute_module(
-                module_name=MODULE, module_args={**arguments, "archive": archive}, task_vars=task_vars
-            )
-            return result
-        finally:
-            self._remove_tmp_path(self._connection._shell.tmpdir)
+        archive = self._connection._shell.join_path(self._connection._shell.tmpdir, "engine.tar.gz")
+        with tempfile.NamedTemporaryFile(suffix=".tar.gz") as packed:
+            packed.write(release.pack(ENGINE, list(files)))
+            packed.flush()
+            self._transfer_file(packed.name, archive)
+        self._fixup_perms2((self._connection._shell.tmpdir, archive), execute=False)
+        result = self._execute_module(
+            module_name=MODULE, module_args={**arguments, "archive": archive}, task_vars=task_vars
+        )
+        return result

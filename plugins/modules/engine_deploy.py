@@ -151,6 +151,8 @@ def main() -> None:
     )
     if not module.params["manifest"]:
         module.fail_json(msg="manifest: is filled in on the controller; call this module as fleet.ipsec.engine_deploy")
+    if module.params["keep"] < 0:
+        module.fail_json(msg=f"keep: {module.params['keep']} releases cannot be kept; write 0 or more")
     wanted = {str(path): str(octets) for path, octets in module.params["manifest"].items()}
     releases = Releases(module, module.params["path"])
     there = releases.in_use()
@@ -170,9 +172,9 @@ def main() -> None:
             "after": difference(there, wanted),
         },
     }
+    if changed and (problem := unwritable(os.path.join(module.params["path"], "releases", name))):
+        module.fail_json(msg=f"path: {problem} (gateway_path of role gateway); nothing was changed")
     if changed and not module.check_mode:
-        if problem := unwritable(os.path.join(module.params["path"], "releases", name)):
-            module.fail_json(msg=f"path: {problem} (gateway_path of role gateway); nothing was changed")
         if module.params["archive"] is None:
             # The action plugin answers with the archive.
             module.exit_json(**{**result, "changed": False, "needs_archive": True})
@@ -180,8 +182,14 @@ def main() -> None:
             releases.install(name, module.params["archive"], module.params["python"])
             releases.use(name)
             releases.prune(name, module.params["keep"])
-        except (OSError, ValueError) as exc:
-            module.fail_json(msg=f"cannot install the engine below {module.params['path']}: {exc}")
+        except ValueError as error:
+            module.fail_json(msg=f"cannot install the engine below {module.params['path']}: {error}")
+        except OSError as error:
+            path = module.params["path"]
+            module.fail_json(
+                msg=f"path: the engine cannot be installed below {path}: {error.strerror}; the release before goes on; "
+                f"make room or make it writable (df -h {path}; mount), then run the task again"
+            )
         result["transferred"] = os.stat(module.params["archive"]).st_size
     module.exit_json(**result)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils import release
 
 from ..running import run_module
 
+ROOT = Path(__file__).resolve().parents[4]
 FILES = {"__init__.py": "", "a/__init__.py": "", "a/b.py": "VALUE = 1\n", "unit.service": "[Unit]\n"}
 
 
@@ -152,3 +154,56 @@ def test_an_archive_stays_in_its_folder(tmp_path: Path, name: str) -> None:
 
 def test_called_without_the_controller_it_says_so() -> None:
     assert "controller" in run_module("engine_deploy", {})["msg"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_place_that_cannot_be_is_told_in_check_mode_too(engine: Path, tmp_path: Path, check: bool) -> None:
+    (tmp_path / "file").write_text("")
+    result = deploy(tmp_path / "file/place", engine, check)
+    assert result["msg"].startswith(f"path: {tmp_path}/file/place/releases/")
+    assert f"{tmp_path}/file is not a directory" in result["msg"] and "nothing was changed" in result["msg"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount of its own needs root")
+def test_a_disk_that_is_full_is_told_with_the_remedy(engine: Path, tmp_path: Path) -> None:
+    write(engine, {"large.py": "#" * 65536})
+    files = release.manifest(str(engine))
+    (tmp_path / "archive").write_bytes(release.pack(str(engine), list(files)))
+    place = tmp_path / "place"
+    place.mkdir()
+    arguments = {"path": str(place), "manifest": files, "archive": str(tmp_path / "archive")}
+    wrapper = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=16k tmpfs "$0"; exec "$@"', str(place)]
+    result = run_module("engine_deploy", arguments, wrapper=wrapper)
+    assert f"path: the engine cannot be installed below {place}: No space left on device" in result["msg"]
+    assert f"df -h {place}" in result["msg"]
+
+
+def test_fewer_than_no_releases_cannot_be_kept(engine: Path, tmp_path: Path) -> None:
+    assert "keep: -1 releases" in deploy(tmp_path / "place", engine, keep=-1)["msg"]
+    assert not (tmp_path / "place").exists()
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_a_play_leaves_no_folder_of_its_transfer(tmp_path: Path, pipelining: bool) -> None:
+    collections = tmp_path / "ansible_collections" / "fleet"
+    collections.mkdir(parents=True)
+    (collections / "ipsec").symlink_to(ROOT)
+    variables = {
+        "ansible_connection": "local",
+        "ansible_pipelining": pipelining,
+        "ansible_python_interpreter": sys.executable,
+        "ansible_remote_tmp": str(tmp_path / "remote"),
+    }
+    task = {"fleet.ipsec.engine_deploy": {"path": str(tmp_path / "place"), "python": sys.executable}}
+    play = {"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [task, task]}
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "play.yml"]
+    environment = os.environ | {
+        "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOME": str(tmp_path / "home"),
+    }
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "ok=2    changed=1" in run.stdout
+    assert os.listdir(tmp_path / "remote") == []
