@@ -60,6 +60,7 @@ try "ruff" ruff check --quiet .
 try "reuse" reuse --no-multiprocessing lint --lines
 try "mypy" sh tests/setup/types.sh --no-error-summary
 try "shellcheck" shellcheck -x -e SC1091 tests/setup/*.sh tests/lab/node/*.sh tests/lab/node/lab-host tests/lab/vault-password
+try "completion" shellcheck -s bash plugins/module_utils/engine/cli/share/bash-completion/completions/*
 try "ansible-lint" ansible-lint --offline --profile production --nocolor -q
 try "antsibull-docs" documentation
 try "antsibull-changelog" antsibull-changelog lint

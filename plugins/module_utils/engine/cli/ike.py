@@ -33,6 +33,8 @@ from .tunnels import long_form, long_form_of_definitions, short_form
 _FAILURE = 1
 _PHASES = {"1": 1, "2": 2}
 _ROLES = {"i": "initiator", "r": "responder"}
+_SHOWN = {"1": "1", "1+": "1+", "2": "2"}
+_LEVELS = {name: name for name in PRIORITIES}
 _PLACES = {"database": ("database", " db"), "manager": ("tunnel manager", "")}
 _HELP = """\
 usage: ike cmd=activate [phase=1|2] numlist=LIST | namelist=NAMES | ipaddr=LOCAL,REMOTE | remid=ID | autostart
@@ -103,12 +105,14 @@ class _Command(NamedTuple):
     """A value of ``cmd=``.
 
     :ivar words: word to whether it takes a value.
+    :ivar choices: the values of those that take one of a few.
     :ivar groups: words of which one at most may be given.
     :ivar changes: whether it can be checked instead.
     """
 
     run: Callable[[Client, dict[str, str], _How], None]
     words: dict[str, bool]
+    choices: dict[str, tuple[str, ...]]
     groups: tuple[tuple[str, ...], ...] = ()
     changes: bool = False
 
@@ -125,7 +129,7 @@ def parser() -> Parser:
     built.add_argument("words", nargs="*")
     for option in ("--json", "--check", "--help", "-h", "--version"):
         built.add_argument(option, action="store_true")
-    built.add_argument("--control", default=DEFAULT_CONTROL)
+    built.add_argument("--control", metavar="SOCKET", default=DEFAULT_CONTROL)
     return built
 
 
@@ -180,7 +184,7 @@ def _tunnels(client: Client, source: str, **params: Any) -> list[Entry]:
 
 def _list(client: Client, words: dict[str, str], how: _How) -> None:
     source = "database" if "db" in words else "manager"
-    phase = _choice(words, "phase", {"1": "1", "1+": "1+", "2": "2"}) or "1+"
+    phase = _choice(words, "phase", _SHOWN) or "1+"
     role = _choice(words, "role", _ROLES)
     numbers = parse_numbers(words["numlist"]) if "numlist" in words else None
     params = {"phase": phase, "verbose": "verbose" in words, "role": role, "numbers": numbers}
@@ -311,7 +315,7 @@ def _outcome(row: Entry, state: str, check: bool) -> str:
 
 
 def _log(client: Client, words: dict[str, str], how: _How) -> None:
-    level = _choice(words, "level", {name: name for name in PRIORITIES})
+    level = _choice(words, "level", _LEVELS)
     answer = client.call("log.level", {} if level is None else {"level": level})
     if how.json:
         show_json(answer)
@@ -325,16 +329,24 @@ COMMANDS = {
     "activate": _Command(
         _activate,
         {"phase": True, "numlist": True, "namelist": True, "ipaddr": True, "remid": True, "autostart": False},
+        {"phase": tuple(_PHASES)},
         (tuple(CHOOSERS),),
         True,
     ),
     "list": _Command(
-        _list, {"phase": True, "numlist": True, "db": False, "role": True, "verbose": False}, (("db", "role"),)
+        _list,
+        {"phase": True, "numlist": True, "db": False, "role": True, "verbose": False},
+        {"phase": tuple(_SHOWN), "role": tuple(_ROLES)},
+        (("db", "role"),),
     ),
     "remove": _Command(
-        _remove, {"phase": True, "numlist": True, "all": False, "db": False}, (("numlist", "all"),), True
+        _remove,
+        {"phase": True, "numlist": True, "all": False, "db": False},
+        {"phase": tuple(_PHASES)},
+        (("numlist", "all"),),
+        True,
     ),
-    "log": _Command(_log, {"level": True}),
+    "log": _Command(_log, {"level": True}, {"level": tuple(_LEVELS)}),
 }
 
 if __name__ == "__main__":

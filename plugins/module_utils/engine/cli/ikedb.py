@@ -23,7 +23,7 @@ from .files import own_addresses, read_source, write_private
 
 _FAILURE = 1
 _LINUX_FILE, _SECRETS_FILE = "/etc/ipsec.conf", "/etc/ipsec.secrets"
-_TYPES = ("IKETunnel", "IPSecTunnel", "IKEProtection", "IPSecProposal", "IPSecProtection")
+TYPES = ("IKETunnel", "IPSecTunnel", "IKEProtection", "IPSecProposal", "IPSecProtection")
 _NEVER = ("IKEGroup", "IKEPresharedKey")
 _HELP = f"""\
 usage: ikedb -p [-F] [-s] [-k SECRETS] [FILE...]             put: define the tunnels of XML files, or of standard input
@@ -42,7 +42,7 @@ a file such as ipsec.secrets; a tunnel that is there already keeps its key where
   -s             swap local and remote of every tunnel, to import what the peer exported; not where the peer is a group
   -k SECRETS     pre-shared keys; with -c {_SECRETS_FILE} if it is there
   -r             without the remarks that hold what AIX has no words for
-  -t TYPE        only elements of this type: {", ".join(_TYPES)}
+  -t TYPE        only elements of this type: {", ".join(TYPES)}
   -n NAME        only the one of this name; phase 2 tunnels are named TUNNEL:CHILD
   -l FILE        an ipsec.conf, {_LINUX_FILE} if none is named; --swanctl FILE: a swanctl.conf
   -f FILE        write there, readable by root alone, instead of into the database
@@ -80,6 +80,10 @@ _TAKES = {
     "x": {"files"},
     "o": set(),
 }
+# What stands behind an option of one letter.
+_VALUES = {
+    "e": "ENTITIES", "k": "SECRETS", "t": "TYPE", "n": "NAME", "i": "ID", "y": "TYPE", "l": "FILE", "f": "FILE",
+}  # fmt: skip
 
 
 def parser() -> Parser:
@@ -87,12 +91,12 @@ def parser() -> Parser:
     built = Parser(prog="ikedb", add_help=False, allow_abbrev=False)
     for letter in (*_ACTIONS, "F", "s", "r"):
         built.add_argument(f"-{letter}", action="store_true")
-    for letter in ("e", "k", "t", "n", "i", "y", "l", "f"):
-        built.add_argument(f"-{letter}")
-    built.add_argument("--swanctl")
-    built.add_argument("--owner", default="")
-    built.add_argument("--control", default=DEFAULT_CONTROL)
-    built.add_argument("--local", action="append", default=[])
+    for letter, kind in _VALUES.items():
+        built.add_argument(f"-{letter}", metavar=kind)
+    built.add_argument("--swanctl", metavar="FILE")
+    built.add_argument("--owner", metavar="TAG", default="")
+    built.add_argument("--control", metavar="SOCKET", default=DEFAULT_CONTROL)
+    built.add_argument("--local", metavar="ADDRESS", action="append", default=[])
     for word in ("yaml", "ikev2", "json", "help", "version"):
         built.add_argument(f"--{word}", action="store_true")
     built.add_argument("-h", dest="help", action="store_true")
@@ -249,7 +253,7 @@ def _say_steps(given: Given, answer: dict[str, Any], found: Conversion | None = 
 
 
 def _get(given: Given) -> int:
-    _check_type(given, _TYPES)
+    _check_type(given, TYPES)
     if given.yaml and (given.t or given.r):
         raise UsageError("--yaml writes whole tunnels: leave out -t and -r")
     with Client(given.control) as client:
