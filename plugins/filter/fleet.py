@@ -36,6 +36,7 @@ class FilterModule:
         return {
             "gateway_files": gateway_files,
             "gateway_links": gateway_links,
+            "read_fleet": roster.read_fleet,
             "roster": _clear(roster.make_roster),
             "tunnels": _clear(topology.host_tunnels),
             "peers": topology.host_peers,

@@ -20,7 +20,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.crypto.proposal
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, IkeError
 
 from .communities import Community
-from .members import Member
+from .members import Member, variable_of
 from .problems import Problems
 
 DEFAULT_PROFILE = "modern"
@@ -73,10 +73,16 @@ def check(
                     pair = f"{mine[0]} and {theirs[0]}"
                     problems.add(
                         f"community {community['name']}: no common proposal between {pair}: {problem}",
-                        f"let {kind}.proposals (or profile) of fleet_ipsec or of the community overlap",
+                        f"let {kind}.proposals (or profile) of {_where(mine[0], theirs[0], members)} "
+                        "or of the community overlap",
                         given[mine[0]].get(kind) or given[mine[0]].get("profile"),
                         given[theirs[0]].get(kind) or given[theirs[0]].get("profile"),
                     )
+
+
+def _where(mine: str, theirs: str, members: Mapping[str, Member]) -> str:
+    """The variables of the two; one where an end takes the other's settings."""
+    return " or ".join(dict.fromkeys(variable_of(members[name]) for name in (mine, theirs)))
 
 
 def _combinations(

@@ -45,6 +45,10 @@ AUTH_KEYS = tuple(key for key in DEFINITION["properties"]["auth"]["properties"] 
 CHILD_KEYS = tuple(key for key in CHILD["properties"] if key not in ("name", "local", "remote"))
 
 
+# The variables that hosts and external peers are written in.
+_HOST, _PEER = "fleet_ipsec of {}", "fleet_ipsec_external_peers.{}"
+
+
 class Member(TypedDict):
     """A gateway or an external peer in canonical form, as a play keeps it: texts and plain values.
 
@@ -75,9 +79,14 @@ def member_networks(members: Mapping[str, Member], names: Iterable[str]) -> list
     return [ipaddress.ip_network(text) for name in names for text in members[name]["networks"]]
 
 
+def variable_of(member: Member) -> str:
+    """The variable that a member is written in, by its name and whose it is."""
+    return _PEER.format(member["name"]) if member["external"] else _HOST.format(member["name"])
+
+
 def read_host(host: str, given: Any, problems: Problems) -> Member | None:
     """One gateway of the fleet, or None if it is unusable."""
-    variable = f"fleet_ipsec of {host}"
+    variable = _HOST.format(host)
     if given is None:
         problems.add(
             f"{host} is a member of a community but has no fleet_ipsec",
@@ -90,7 +99,7 @@ def read_host(host: str, given: Any, problems: Problems) -> Member | None:
 
 def read_peer(name: str, given: Any, problems: Problems) -> Member | None:
     """One external peer, or None if it is unusable; its secret stays where it is."""
-    variable = f"fleet_ipsec_external_peers.{name}"
+    variable = _PEER.format(name)
     member = _read(name, variable, given, PEER_KEYS, problems)
     if member is None:
         return None

@@ -19,11 +19,9 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.sche
 from ansible_collections.fleet.ipsec.plugins.module_utils.tunnels import CHOICE, DEFINITION, definition
 
 from .communities import Community
-from .members import Member
+from .members import Member, variable_of
 from .problems import PlanError, Problems
 from .topology import Pairs, Roster
-
-VARIABLE = "fleet_ipsec"
 
 # What stands for a key that is derived from the seed.
 _KEY = b"\0" * 32
@@ -48,7 +46,7 @@ def rehearse(roster: Roster, given: Mapping[str, Any], externals: Mapping[str, A
             except PlanError as error:
                 problems.add_found(error)
             else:
-                _check(made, community, given, (host, peer), problems)
+                _check(made, community, given, (host, peer), members, problems)
 
 
 def _ends(community: Community, members: Mapping[str, Member]) -> Iterator[tuple[str, str]]:
@@ -75,32 +73,47 @@ def _kind(mine: Member, other: Member) -> str:
 
 
 def _check(
-    made: dict[str, Any], community: Community, given: Mapping[str, Any], ends: tuple[str, str], problems: Problems
+    made: dict[str, Any],
+    community: Community,
+    given: Mapping[str, Any],
+    ends: tuple[str, str],
+    members: Mapping[str, Member],
+    problems: Problems,
 ) -> None:
     what = f"community {community['name']}: the tunnel of {ends[0]} to {ends[1]}"
     read = _VALIDATOR.validate(made)
     if read.error_messages:
         for message in read.error_messages:
-            remedy = f"correct it in {VARIABLE} of {ends[0]} or in the community"
-            problems.add(f"{what}: {message}", remedy, given[ends[0]])
+            own = ends[1] if members[ends[1]]["external"] else ends[0]
+            remedy = f"correct it in {variable_of(members[own])} or in community {community['name']}"
+            problems.add(f"{what}: {message}", remedy, given[own])
         return
     try:
         parse_definition(definition(read.validated_parameters))
     except Refusal as refusal:
         for problem in refusal.problems:
             got = "" if problem.value is None else f" (got {problem.value!r})"
-            value = _source(problem.field, community, given, ends)
-            problems.add(f"{what}: {problem.field}: {problem.problem}{got}", problem.remedy, value)
+            value, where = _source(problem.field, community, given, ends, members)
+            remedy = f"{problem.remedy}: {where}"
+            problems.add(f"{what}: {problem.field}: {problem.problem}{got}", remedy, value)
 
 
-def _source(field: str, community: Community, given: Mapping[str, Any], ends: tuple[str, str]) -> Any:
-    """The value of the inventory that a field of a definition was made of, or what it stands in."""
+def _source(
+    field: str, community: Community, given: Mapping[str, Any], ends: tuple[str, str], members: Mapping[str, Member]
+) -> tuple[Any, str]:
+    """The value of the inventory that a field of a definition was made of, or what it stands in; and that in words."""
     first, _dot, key = field.partition(".")
+    # What an external peer needs goes first.
+    end = ends[1] if members[ends[1]]["external"] or first == "remote" else ends[0]
+    own, variable = given[end], variable_of(members[end])
+    if first in ("local", "remote"):
+        return own.get(key, own), f"{key} in {variable}"
     group = "child" if first.startswith("children") else first
-    for holder in (given[ends[1]], given[ends[0]], community):
+    option = f"{group}.{key}" if key else group
+    for holder, where in ((own, variable), (community, f"community {community['name']}")):
         inner = holder.get(group)
         if isinstance(inner, Mapping) and key in inner:
-            return inner[key]
+            return inner[key], f"{option} in {where}"
         if inner is not None and not key:
-            return inner
-    return given[ends[0]]
+            return inner, f"{option} in {where}"
+    return own, f"{variable} or in community {community['name']}"

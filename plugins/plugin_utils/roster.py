@@ -16,7 +16,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import I
 from . import agreement
 from .booleans import flag
 from .communities import Community, claimed_twice, nodes, peers, read_communities, tunnel_name
-from .members import Member, member_networks, read_host, read_peer
+from .members import Member, member_networks, read_host, read_peer, variable_of
 from .networks import Owned, Union, duplicates, family_of, nested
 from .problems import PlanError, Problems
 from .published import published
@@ -80,7 +80,7 @@ def make_roster(
     # What follows looks at pairs, which needs both ends to be sound.
     problems.stop_if_any()
     owned = _check_members(members, given, problems)
-    _check_nested(owned, found, problems)
+    _check_nested(owned, found, members, problems)
     for community in found:
         _check_community(community, members, given, problems)
     for one, other in itertools.combinations(found, 2):
@@ -100,6 +100,14 @@ def make_roster(
     rehearse(roster, given, externals, problems)
     problems.stop_if_any()
     return roster
+
+
+def read_fleet(*given: Any) -> dict[str, Any]:
+    """The roster of :func:`make_roster`, with ``problems``: what is wrong, one a line, and then nobody is in it."""
+    try:
+        return {**make_roster(*given), "problems": []}
+    except PlanError as error:
+        return {"members": {}, "communities": [], "problems": str(error).splitlines()}
 
 
 def _externals(given: Any, problems: Problems) -> Mapping[str, Any]:
@@ -130,7 +138,7 @@ def _check_members(members: Mapping[str, Member], given: Mapping[str, Any], prob
             if other != name:
                 problems.add(
                     f"duplicate {word}: {other} and {name} both have {value}",
-                    f"change {key} in {VARIABLE} of one of them",
+                    f"change {key} in {variable_of(members[other])} or in {variable_of(members[name])}",
                     given[other].get(key),
                     given[name].get(key),
                 )
@@ -142,14 +150,17 @@ def _check_members(members: Mapping[str, Member], given: Mapping[str, Any], prob
     for first, second in duplicates(owned):
         problems.add(
             f"duplicate network: {first.owner} and {second.owner} both have {first.network}",
-            f"change networks in {VARIABLE} of one of them; a network within the other's is fine",
+            f"change networks in {variable_of(members[first.owner])} or in {variable_of(members[second.owner])}; "
+            "a network within the other's is fine",
             first.value,
             second.value,
         )
     return owned
 
 
-def _check_nested(owned: Iterable[Owned], communities: list[Community], problems: Problems) -> None:
+def _check_nested(
+    owned: Iterable[Owned], communities: list[Community], members: Mapping[str, Member], problems: Problems
+) -> None:
     """A hub passes on between its spokes: what it sends to a smaller network would cross what it sends to a larger one
     that it lies in, so that neither wins."""
     via_hub = [community for community in communities if community["via_hub"] and community["hubs"]]
@@ -158,13 +169,14 @@ def _check_nested(owned: Iterable[Owned], communities: list[Community], problems
     for outer, inner in nested(owned):
         for community in via_hub:
             hub = community["hubs"][0]
-            members = {hub, *community["spokes"]}
-            joined = inner.owner in members and any(outer.owner in peers(each, hub) for each in communities)
+            star = {hub, *community["spokes"]}
+            joined = inner.owner in star and any(outer.owner in peers(each, hub) for each in communities)
             if joined and outer.owner != hub:
                 problems.add(
                     f"community {community['name']}: {inner.network} of {inner.owner} lies within {outer.network} of "
                     f"{outer.owner}, and {hub} cannot pass on between them",
-                    f"make networks in {VARIABLE} of the two disjoint, or join them with spoke_to_spoke: direct",
+                    f"make networks in {variable_of(members[inner.owner])} and {variable_of(members[outer.owner])} "
+                    "disjoint, or join them with spoke_to_spoke: direct",
                     inner.value,
                     outer.value,
                 )
@@ -179,7 +191,7 @@ def _check_community(
 ) -> None:
     """What both ends of each pair need; looks at sides (a clique with itself, hubs with spokes), not at pairs."""
     what = f"community {community['name']}"
-    _check_names(community, problems)
+    _check_names(community, members, problems)
     sides = [(clique, clique) for clique in community["cliques"]]
     if community["hubs"]:
         sides.append((community["hubs"], community["spokes"]))
@@ -191,20 +203,21 @@ def _check_community(
             pair = _first_pair(left, right, members, row)
             if pair:
                 places = (_value(given[end], row.key) for end in pair)
-                problems.add(f"{what}: {pair[0]} and {pair[1]} {row.trouble}", row.remedy, *places)
+                where = " and ".join(variable_of(members[end]) for end in pair)
+                problems.add(f"{what}: {pair[0]} and {pair[1]} {row.trouble}", f"{row.remedy}; see {where}", *places)
     if transport and community["via_hub"]:
         problems.add(f"{what}: transport mode reaches no network", "set spoke_to_spoke: none, or child.mode: tunnel")
     moving = sorted(name for name in nodes(community) if members[name]["address"] is None)
     if transport and moving:
         problems.add(
             f"{what}: transport mode needs fixed addresses, but {', '.join(moving)} has none",
-            f"give {VARIABLE}.address, or set child.mode: tunnel",
+            f"give address in {variable_of(members[moving[0]])}, or set child.mode: tunnel",
         )
     agreement.check(community, sides, members, given, problems)
     _set_reach(community, members, problems)
 
 
-def _check_names(community: Community, problems: Problems) -> None:
+def _check_names(community: Community, members: Mapping[str, Member], problems: Problems) -> None:
     """Names that no tunnel can have, since a tunnel is named after its peer."""
     what = f"community {community['name']}"
     for peer in sorted(nodes(community)):
@@ -218,7 +231,9 @@ def _check_names(community: Community, problems: Problems) -> None:
         except InputError as error:
             problems.add(
                 f"{what}: the tunnels to {peer} would be named {name}, which {error.problem}",
-                f"{error.remedy}; rename it in the inventory (ansible_host keeps the address, id the identity)",
+                f"{error.remedy}; rename {variable_of(members[peer])}"
+                if members[peer]["external"]
+                else f"{error.remedy}; rename it in the inventory (ansible_host keeps the address, id the identity)",
                 peer,
             )
 

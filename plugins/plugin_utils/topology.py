@@ -15,7 +15,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.cred
 
 from . import agreement
 from .communities import Community, interface_name, peers, tunnel_name
-from .members import Member, member_networks
+from .members import Member, member_networks, variable_of
 from .networks import Network, Union, family_of, holds
 from .problems import PlanError, Problems
 from .published import published
@@ -157,7 +157,8 @@ class Pairs:
             raise PlanError(
                 [
                     f"community {self._community['name']}: {host} and {peer} protect no networks of a common family; "
-                    f"give both IPv4 or both IPv6 networks in fleet_ipsec.networks"
+                    f"give both IPv4 or both IPv6 networks: in {variable_of(self._members[host])} and "
+                    f"{variable_of(self._members[peer])}"
                 ]
             )
         return children

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import Origin, PlanError
-from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_roster
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_roster, read_fleet
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.topology import host_tunnels
 
 from .inventories import SEED, host, hosts
@@ -377,3 +377,32 @@ def test_variables_of_hosts_of_the_play_are_looked_at_also_without_members() -> 
 def test_a_tunnel_name_that_is_too_long() -> None:
     said = refusal([{**MESH, "name": "c" * 32}], {"a" * 40: host(1), "b": host(2)})
     assert "longer than 64 characters" in said
+
+
+STRANGER = {"address": "203.0.113.9", "id": "px.example", "networks": ["172.20.0.0/16"], "auth": {"secret": "x" * 32}}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": "gw0.example"}, "change id in fleet_ipsec of g0 or in fleet_ipsec_external_peers.px"),
+        ({"networks": ["10.0.0.0/24"]}, "change networks in fleet_ipsec of g0 or in fleet_ipsec_external_peers.px"),
+        ({"networks": ["fd00::/64"]}, "see fleet_ipsec of g0 and fleet_ipsec_external_peers.px"),
+        ({"ike": {"dpd_delay": "soon"}}, "ike.dpd_delay in fleet_ipsec_external_peers.px"),
+        ({"child": {"proposals": "rot13"}}, "of fleet_ipsec_external_peers.px or of the community overlap"),
+        ({"port": 99999}, "port in fleet_ipsec_external_peers.px"),
+    ],
+)
+def test_what_is_wrong_with_an_external_peer_is_said_by_its_own_variable(change: dict[str, Any], words: str) -> None:
+    pair = {"name": "p", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+    with pytest.raises(PlanError) as caught:
+        make_roster([pair], hosts(1), {}, {"px": STRANGER | change}, SEED)
+    assert words in str(caught.value)
+
+
+def test_what_is_wrong_may_be_looked_at() -> None:
+    pair = {"name": "p", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+    well = read_fleet([pair], hosts(1), {}, {"px": STRANGER}, SEED)
+    assert well == {**make_roster([pair], hosts(1), {}, {"px": STRANGER}, SEED), "problems": []}
+    broken = read_fleet([pair], hosts(1), {}, {"px": STRANGER | {"id": "gw0.example", "networks": 5}}, SEED)
+    assert broken["members"] == {} and len(broken["problems"]) == 1

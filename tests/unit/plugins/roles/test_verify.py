@@ -10,11 +10,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from ..plugin_utils.inventories import SEED, hosts
+from ..plugin_utils.inventories import SEED, host, hosts
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own needs root")
 
@@ -27,8 +28,8 @@ CHECKS = [
 ]
 
 
-def play(folder: Path, *options: str, playbook: str = "verify") -> subprocess.CompletedProcess[str]:
-    """Run a playbook for three hosts, of which one is out of reach, without any network."""
+def play(folder: Path, *options: str, playbook: str = "verify", fleet: Any = None) -> subprocess.CompletedProcess[str]:
+    """Run a playbook for three hosts, of which one is out of reach if others are not given, without any network."""
     collections = folder / "ansible_collections" / "fleet"
     collections.mkdir(parents=True, exist_ok=True)
     if not (collections / "ipsec").exists():
@@ -41,8 +42,9 @@ def play(folder: Path, *options: str, playbook: str = "verify") -> subprocess.Co
         "verify_ike_wait": 0.2,
         "verify_ping_count": 1,
     }
-    fleet = hosts(3)
-    fleet["g1"] |= {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9}
+    fleet = fleet or hosts(3) | {
+        "g1": host(1) | {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9}
+    }
     (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": fleet, "vars": variables}}))
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.yml", f"fleet.ipsec.{playbook}"]
     environment = os.environ | {
@@ -87,3 +89,13 @@ def test_a_run_without_hosts_fails(tmp_path: Path, playbook: str) -> None:
     run = play(tmp_path, "--limit", "g0", playbook=playbook)
     assert run.returncode != 0 and "no host is in vpn_gateways" in run.stdout
     assert not re.search(r"^TASK \[fleet", run.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("playbook", ["verify", "site"])
+def test_what_is_wrong_with_the_inventory_is_said_once_a_line(tmp_path: Path, playbook: str) -> None:
+    fleet = hosts(3) | {"g2": host(1)}
+    run = play(tmp_path, "-e", "fleet_hosts=all", playbook=playbook, fleet=fleet)
+    assert run.returncode != 0
+    assert run.stdout.count("duplicate identity: g1 and g2") == 1, run.stdout
+    assert re.search(r'^ +"duplicate identity: .*hosts.yml:\d+', run.stdout, re.MULTILINE)
+    assert run.stdout.count("FAILED!") == 1 and len(run.stdout.splitlines()) < 60
