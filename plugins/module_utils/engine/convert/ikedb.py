@@ -16,7 +16,7 @@ from .assemble import Draft, finish, version
 from .ikedb_identities import GROUPS, End, read_end, read_selector
 from .ikedb_remarks import apply
 from .keys import SharedKey, decoded, of_text
-from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit, refuse
+from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Refused, Report, Unfit, refuse
 from .rows import Part, Reader, Rows
 from .xml_reader import Element, read
 
@@ -28,7 +28,9 @@ _PSK = ("preshared_key", "preshared", "psk", "pre_shared_key")
 class Database:
     """The elements of one or several files, by name.
 
-    :raises InputError: a name is used twice.
+    What is wrong with one of them loses the tunnels that name it, and no other.
+
+    :raises Refused: a file is none of ikedb.
     """
 
     _NAMES = {
@@ -43,6 +45,7 @@ class Database:
     def __init__(self, roots: list[Element], report: Report) -> None:
         self.named: dict[str, dict[str, Element]] = {tag: {} for tag in self._NAMES}
         self.keys: list[Element] = []
+        self._faults: dict[tuple[str, str], Refused] = {}
         for root in roots:
             if root.tag != words.ROOT:
                 raise refuse(root.entry(), "is not the element of ikedb", f"the outermost element is {words.ROOT}")
@@ -50,40 +53,64 @@ class Database:
                 self._add(element, report)
 
     def _add(self, element: Element, report: Report) -> None:
-        _check_values(element)
         if element.tag == "IKEPresharedKey":
             self.keys.append(element)
-        elif element.tag not in self._NAMES:
+            return
+        if element.tag not in self._NAMES:
             report.tell(element.entry(), LOST, "is not an element that this converter knows")
+            return
+        attribute = self._NAMES[element.tag]
+        name = element.attributes.get(attribute, "").strip()
+        if not name:
+            report.tell(element.entry(), SKIPPED, f"has no {attribute}", "give it")
+        elif name in self.named[element.tag]:
+            fault = refuse(element.entry(attribute), "is used twice", "give each its own name")
+            self._faults[element.tag, name] = fault
         else:
-            name = _required(element, self._NAMES[element.tag])
-            if name in self.named[element.tag]:
-                raise refuse(element.entry(self._NAMES[element.tag]), "is used twice", "give each its own name")
             self.named[element.tag][name] = element
+            try:
+                check_values(element)
+            except Refused as refused:
+                self._faults[element.tag, name] = refused
 
     def get(self, tag: str, element: Element, attribute: str) -> Element:
         """The element that an attribute names.
 
-        :raises InputError: there is none of that name.
+        :raises Refused: there is none of that name, or something is wrong with it.
         """
         return self.find(tag, _required(element, attribute), element.entry(attribute))
 
     def find(self, tag: str, name: str, where: Entry) -> Element:
-        """The element of that name; ``where`` it is named."""
+        """The element of that name; ``where`` it is named.
+
+        :raises Refused: as :meth:`get`.
+        """
         found = self.named[tag].get(name)
         if found is None:
             raise refuse(where, f"names {tag} {name}, which is not there", "define it in the same file")
+        self.check(tag, name)
         return found
 
+    def check(self, tag: str, name: str) -> None:
+        """Refuse the element of that name where something is wrong with it.
 
-def _check_values(element: Element) -> None:
-    """Refuse values that cannot be, in the whole element."""
+        :raises Refused: so it is.
+        """
+        if (tag, name) in self._faults:
+            raise self._faults[tag, name]
+
+
+def check_values(element: Element) -> None:
+    """Refuse values that cannot be, in the whole element.
+
+    :raises Refused: there is one.
+    """
     for attribute, value in element.attributes.items():
         remedy = words.fault(attribute, value)
         if remedy is not None:
             raise refuse(element.entry(attribute), "is not a value of it", remedy)
     for child in element.children:
-        _check_values(child)
+        check_values(child)
 
 
 def _required(element: Element, attribute: str) -> str:
@@ -106,7 +133,7 @@ def convert(
     :param keys: besides those in the files.
     :param upgrade: whether phase 1 tunnels of main or aggressive mode become tunnels of IKEv2.
     :param group_refused: why a group as the peer is refused, empty where it is not.
-    :raises InputError: it is no such file, has a value that cannot be, or names what is not there.
+    :raises InputError: it is no such file.
     """
     database = Database([read(text, path) for text, path in sources], report)
     keys = [*keys, *_keys(database, report)]
@@ -115,17 +142,22 @@ def convert(
 
 
 def drafts(database: Database, report: Report, upgrade: bool = False, group_refused: str = "") -> list[Draft]:
-    """What the tunnels say, before it is checked.
-
-    :raises InputError: as :func:`convert`.
-    """
+    """What the tunnels say, before it is checked; without those that cannot be read, of which is told."""
     of_phase_1: dict[str, list[Element]] = {name: [] for name in database.named["IKETunnel"]}
-    for element in database.named["IPSecTunnel"].values():
-        database.get("IKETunnel", element, "IKE_TunnelName")
-        of_phase_1[element.attributes["IKE_TunnelName"].strip()].append(element)
+    for name, element in database.named["IPSecTunnel"].items():
+        phase_1 = element.attributes.get("IKE_TunnelName", "").strip()
+        if phase_1 in of_phase_1:
+            of_phase_1[phase_1].append(element)
+        else:
+            instead = f"names IKETunnel {phase_1}, which is not there" if phase_1 else "has no IKE_TunnelName"
+            report.tell(element.entry("IKE_TunnelName"), SKIPPED, instead, "define it in the same file", name)
     made: list[Draft] = []
     for name, element in database.named["IKETunnel"].items():
-        made += _tunnels(name, element, of_phase_1[name], database, report, upgrade, group_refused)
+        try:
+            database.check("IKETunnel", name)
+            made += _tunnels(name, element, of_phase_1[name], database, report, upgrade, group_refused)
+        except Refused as refused:
+            report.tell(*refused.told(), tunnel=name)
     return made
 
 
@@ -262,6 +294,18 @@ def _phase_2(draft: Draft, tunnel: str, element: Element, member: End | None, da
         "IPSec_Flags_OnDemand",
     }
     _flags(child, {}, element, taken)
+    try:
+        _fill(child, name, element, member, database)
+    except Refused as refused:
+        child.tell(*refused.told())
+
+
+def _fill(child: Part, name: str, element: Element, member: End | None, database: Database) -> None:
+    """What a child protects, and how.
+
+    :raises Refused: it cannot be read.
+    """
+    database.check("IPSecTunnel", name)
     for side, tag in (("local", "IPSecLocalIdentity"), ("remote", "IPSecRemoteIdentity")):
         identity = _child(element, tag)
         if side == "remote" and member is not None and any(identity.first(group) for group in GROUPS):
@@ -270,7 +314,7 @@ def _phase_2(draft: Draft, tunnel: str, element: Element, member: End | None, da
             else:
                 child.document[side] = [member["address"]]
         else:
-            child.document[side] = [read_selector(identity)]
+            child.document[side] = [read_selector(identity, child.tell)]
     _protect_child(child, database.get("IPSecProtection", element, "IPSec_ProtectionRef"), database)
     apply(child, element, CHILD)
 
@@ -331,14 +375,17 @@ def _keys(database: Database, report: Report) -> list[SharedKey]:
         place = Entry("IKEPresharedKey", "", element.file, element.line, secret=True)
         text = element.attributes.get("Value", "")
         is_hex = element.attributes.get("Format", "ASCII").lower() == "hex"
-        owners = tuple(Identity.parse(end["id"]).key for end in _owners(element))
-        if not owners:
-            report.tell(place, IGNORED, "it belongs to nobody, so that it fits every tunnel")
         try:
+            check_values(element)
+            owners = tuple(Identity.parse(end["id"]).key for end in _owners(element))
             key = decoded(f"0x{text.removeprefix('0x')}") if is_hex else of_text(text)
         except Unfit as unfit:
             report.tell(place, LOST, unfit.instead, unfit.remedy)
+        except Refused as refused:
+            report.tell(refused.entry, LOST, f"the key is not taken, {refused.problem}", refused.remedy)
         else:
+            if not owners:
+                report.tell(place, IGNORED, "it belongs to nobody, so that it fits every tunnel")
             found.append(SharedKey(place, owners, key))
     return found
 

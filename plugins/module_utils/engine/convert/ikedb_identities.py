@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 
 from .. import dn
 from ..errors import InputError
 from ..identity import ID_DER_ASN1_DN, ID_FQDN, ID_IPV4_ADDR, ID_IPV6_ADDR, ID_KEY_ID, ID_RFC822_ADDR, Identity
 from ..selector import Selector, parse_selector
-from .report import refuse
+from .report import IGNORED, Entry, refuse
 from .xml_reader import Element, escaped
 
 _TAGS = {
@@ -28,7 +29,7 @@ End = dict[str, str]
 def read_end(element: Element) -> End:
     """``id`` and, where it is told, ``address`` of a phase 1 end; its first identity.
 
-    :raises InputError: an identity that is none.
+    :raises Refused: an identity that is none.
     """
     for child in element.children:
         tag = child.tag.removeprefix("PK_")
@@ -97,16 +98,21 @@ def _value(identity: Identity) -> str:
     return identity.data.decode("utf-8", "replace")
 
 
-def read_selector(element: Element) -> str:
+def read_selector(element: Element, tell: Callable[[Entry, str, str], None]) -> str:
     """What a phase 2 identity protects, as a selector's text.
 
-    :raises InputError: it is none.
+    :param tell: takes what is to be told of it: (entry, severity, what happens instead).
+    :raises Refused: it is none.
     """
     for child in element.children:
         kind, slash, rest = child.tag.partition("_")
         if kind in ("IPV4", "IPV6") and slash:
             entry = child.entry("Value")
             text = _network(child, rest)
+            network = _cut(text)
+            if network != text:
+                tell(entry, IGNORED, f"{text} has host bits, {network} is meant")
+                text = network
             try:
                 selector = parse_selector(text + _transport(element))
             except InputError as problem:
@@ -115,6 +121,17 @@ def read_selector(element: Element) -> str:
                 raise refuse(entry, f"is not of {child.tag}", "write an address of that family")
             return str(selector)
     raise refuse(element.entry(), "has no identity", "give it an address, a subnet or a range")
+
+
+def _cut(text: str) -> str:
+    """A subnet without the host bits that AIX forgives; any other text as it is."""
+    if "/" not in text:
+        return text
+    try:
+        interface = ipaddress.ip_interface(text)
+    except ValueError:
+        return text
+    return str(interface.network) if interface.ip != interface.network.network_address else text
 
 
 def _network(child: Element, kind: str) -> str:

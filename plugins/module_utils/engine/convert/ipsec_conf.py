@@ -16,7 +16,7 @@ from .assemble import Draft, finish, psk_only, version
 from .files import Files
 from .ipsec_syntax import SecretLine, Section, inherited, read, read_secrets
 from .keys import SharedKey, decoded, of_text, owner
-from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit, refuse
+from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
 from .rows import Carried, Part
 from .words import DYNAMIC, TRUE, items, protocol_and_port
 
@@ -47,6 +47,8 @@ def convert(
     found = read(text, file, files)
     top = Part("", Entry("file", "", file, 1), report)
     setup = found.of("config").get("setup")
+    if setup is not None and setup.damage is not None:
+        top.tell(setup.damage.entry, LOST, setup.damage.problem, setup.damage.remedy)
     for option, entry in (setup.options if setup else {}).items():
         if entry.value.strip():
             top.take(options.SETUP, option, entry)
@@ -228,7 +230,8 @@ def _children(draft: Draft, child: Part, local: list[list[str]], remote: list[li
         child.document |= {"local": local[0], "remote": remote[0]}
         return
     if len(local) * len(remote) > MAX_CHILDREN:
-        raise refuse(child.place, f"has more than {MAX_CHILDREN} pairs of networks", "write larger networks")
+        child.tell(child.place, SKIPPED, f"has more than {MAX_CHILDREN} pairs of networks", "write larger networks")
+        return
     draft.children.remove(child)
     for one, ours in enumerate(local, 1):
         for other, theirs in enumerate(remote, 1):
@@ -238,13 +241,10 @@ def _children(draft: Draft, child: Part, local: list[list[str]], remote: list[li
 
 
 def read_keys(text: str, file: str, files: Files, report: Report) -> list[SharedKey]:
-    """The pre-shared keys of an ipsec.secrets.
-
-    :raises InputError: it is no such file, naming file and line, never showing what stands there.
-    """
+    """The pre-shared keys of an ipsec.secrets; of lines that are none is told, never what stands there."""
     top = Part("", Entry("file", "", file, 1), report)
     keys = []
-    for line in read_secrets(text, file, files):
+    for line in read_secrets(text, file, files, report):
         if line.kind != "PSK":
             where = Entry(f"secret of kind {line.kind}", "", line.place.file, line.place.line)
             top.tell(where, IGNORED, "it is no pre-shared key of IKE")

@@ -11,7 +11,7 @@ from dataclasses import field
 
 from ..newer_python import dataclass
 from .files import Files
-from .report import Entry, Report, is_secret, refuse
+from .report import LOST, Entry, Refused, Report, is_secret, refuse
 
 MAX_LINES = 500_000
 MAX_ALSO = 64  # levels
@@ -28,6 +28,7 @@ class Section:
     """``config setup``, ``conn NAME`` or ``ca NAME``.
 
     :ivar also: names of sections whose options it takes on.
+    :ivar damage: the first of its lines that cannot be read.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Section:
     place: Entry
     options: dict[str, Entry] = field(default_factory=dict)
     also: list[Entry] = field(default_factory=list)
+    damage: Refused | None = None
 
 
 @dataclass(slots=True)
@@ -62,7 +64,10 @@ def _read_into(found: Configuration, text: str, file: str, files: Files) -> None
     section: Section | None = None
     for number, line in _lines(text, file):
         if line[0].isspace():
-            _option(section, line.strip(), Entry("line", "", file, number, secret=True))
+            try:
+                _option(section, line.strip(), Entry("line", "", file, number, secret=True))
+            except Refused as refused:
+                _damage(section, refused)
             continue
         words = line.split()
         where = Entry(words[0], " ".join(words[1:]), file, number)
@@ -77,7 +82,14 @@ def _read_into(found: Configuration, text: str, file: str, files: Files) -> None
         else:
             remedy = "write conn NAME, config setup or include FILE, and indent what belongs to it"
             # Somebody may have taken an ipsec.secrets for it.
-            raise refuse(Entry("line", "", file, number, secret=True), "begins no section", remedy)
+            _damage(section, refuse(Entry("line", "", file, number, secret=True), "begins no section", remedy))
+
+
+def _damage(section: Section | None, refused: Refused) -> None:
+    """What cannot be read loses the section that it stands in; where it stands in none, this may be another file."""
+    if section is None:
+        raise refused
+    section.damage = section.damage or refused
 
 
 def _lines(text: str, file: str) -> Iterator[tuple[int, str]]:
@@ -126,7 +138,10 @@ def _unquoted(text: str) -> str:
 def inherited(connections: dict[str, Section], report: Report) -> dict[str, dict[str, Entry]]:
     """The options of each connection with those of its ``also`` sections and of ``%default``.
 
-    :raises InputError: ``also`` names nothing, or goes in a circle.
+    Without those that cannot be read, of which is told: a line in them is no option, ``also`` names nothing, or goes in
+    a circle.
+
+    :raises InputError: ``%default`` cannot be read, or more is taken from others in all than is read.
     """
     budget = [MAX_INHERITED]
     default = connections.get(DEFAULT)
@@ -134,7 +149,13 @@ def inherited(connections: dict[str, Section], report: Report) -> dict[str, dict
     found = {}
     for name, section in connections.items():
         if not name.startswith("%"):
-            found[name] = _options(section, connections, (), budget)
+            try:
+                found[name] = _options(section, connections, (), budget)
+            except Refused as refused:
+                if budget[0] < 0:
+                    raise
+                report.tell(*refused.told(), tunnel=name)
+                continue
             budget[0] -= len(basis)
             if budget[0] < 0:
                 problem = f"more than {MAX_INHERITED} options are taken from others in all"
@@ -147,6 +168,8 @@ def inherited(connections: dict[str, Section], report: Report) -> dict[str, dict
 def _options(
     section: Section, connections: dict[str, Section], opened: tuple[str, ...], budget: list[int]
 ) -> dict[str, Entry]:
+    if section.damage is not None:
+        raise section.damage
     options = dict(section.options)
     for also in section.also:
         if also.value not in connections:
@@ -177,21 +200,23 @@ class SecretLine:
     place: Entry
 
 
-def read_secrets(text: str, file: str, files: Files) -> Iterator[SecretLine]:
-    """The secrets of a file and those that it includes.
+def read_secrets(text: str, file: str, files: Files, report: Report) -> Iterator[SecretLine]:
+    """The secrets of a file and those that it includes; a line that is none is told of, never what stands there.
 
-    :raises InputError: naming file and line, never showing what stands there.
+    :raises InputError: naming file and line.
     """
-    for number, tokens in _statements(text, file):
+    for number, tokens in _statements(text, file, report):
         place = Entry("secret", "", file, number, secret=True)
         if tokens[0] == "include":
             include = Entry("include", _plain(" ".join(tokens[1:])), file, number)
             for path, inner in files.included(include):
-                yield from read_secrets(inner, path, files)
+                yield from read_secrets(inner, path, files, report)
             continue
         colon = next((position for position, word in enumerate(tokens) if word == ":"), None)
         if colon is None or colon + 1 == len(tokens):
-            raise refuse(place, "is no secret", 'write it such as: @ours.example @theirs.example : PSK "secret"')
+            remedy = 'write it such as: @ours.example @theirs.example : PSK "secret"'
+            report.tell(place, LOST, "is no secret, and none is taken from it", remedy)
+            continue
         owners = [_plain(token) for token in tokens[:colon]]
         kind, words = tokens[colon + 1], tokens[colon + 2 :]
         if kind[0] in "\"'":
@@ -199,17 +224,27 @@ def read_secrets(text: str, file: str, files: Files) -> Iterator[SecretLine]:
         yield SecretLine(owners, kind.upper(), words, place)
 
 
-def _statements(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, tokens): indented lines go on with the statement before them."""
+def _statements(text: str, file: str, report: Report) -> Iterator[tuple[int, list[str]]]:
+    """(line number, tokens): indented lines go on with the statement before them.
+
+    A statement with a line that cannot be read is left out, and told of.
+    """
     began = 0
-    tokens: list[str] = []
+    tokens: list[str] | None = []
     for number, line in _lines(text, file):
-        if not line[0].isspace() and tokens and line[0] != "}":
-            yield began, tokens
+        if not line[0].isspace() and line[0] != "}":
+            if tokens:
+                yield began, tokens
             tokens = []
+        place = Entry("secret", "", file, number, secret=True)
         if not tokens:
             began = number
-        tokens += _secret_tokens(line, Entry("secret", "", file, number, secret=True))
+        try:
+            more = _secret_tokens(line, place)
+        except Refused as refused:
+            report.tell(place, LOST, f"the key is not taken, it {refused.problem}", refused.remedy)
+            tokens = None
+        tokens = None if tokens is None else tokens + more
     if tokens:
         yield began, tokens
 

@@ -150,13 +150,27 @@ def is_secret(option: str) -> bool:
     return _SECRETIVE.search(option.lower()) is not None
 
 
-def refuse(entry: Entry, problem: str, remedy: str) -> InputError:
-    """The error for a file that cannot be read on from here."""
-    field = f"{entry.file}:{entry.line}: {entry.option}"
-    error = InputError(field, entry.shown, problem, remedy)
-    if entry.secret or not entry.value:
-        error.args = (f"{field}: {problem}; {remedy}",)  # there is no value that could be told
-    return error
+class Refused(InputError):
+    """What cannot be read: the tunnel that it belongs to is lost, or the file where it belongs to none.
+
+    :ivar entry: what it is about.
+    """
+
+    def __init__(self, entry: Entry, problem: str, remedy: str) -> None:
+        field = f"{entry.file}:{entry.line}: {entry.option}"
+        super().__init__(field, entry.shown, problem, remedy)
+        if entry.secret or not entry.value:
+            self.args = (f"{field}: {problem}; {remedy}",)  # there is no value that could be told
+        self.entry = entry
+
+    def told(self) -> tuple[Entry, str, str, str]:
+        """As the arguments of :meth:`Report.tell`, of a tunnel that is lost for it."""
+        return self.entry, SKIPPED, self.problem, self.remedy
+
+
+def refuse(entry: Entry, problem: str, remedy: str) -> Refused:
+    """The error for what cannot be read on from here."""
+    return Refused(entry, problem, remedy)
 
 
 def summary(notes: Iterable[Note]) -> str:

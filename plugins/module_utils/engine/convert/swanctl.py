@@ -52,6 +52,11 @@ def convert(
 
 def _connection(name: str, section: Section, report: Report, upgrade: bool) -> Draft:
     draft = Draft(name, section.place, report)
+    ends = [inner for option, inner in section.sections.items() if option.startswith(_SIDES)]
+    for damage in (each.damage for each in (section, *ends, section.sections.get("children", section))):
+        if damage is not None:
+            draft.tell(*damage.told())
+            return draft
     draft.document["ike"] = {"proposals": list(IKE_DEFAULT)}
     given = _given(section)
     reauthentication = given.get("reauth_time")
@@ -106,6 +111,9 @@ def _end(side: str, section: Section, draft: Draft) -> None:
 
 def _child(name: str, section: Section, draft: Draft) -> None:
     child = draft.child(name, section.place)
+    if section.damage is not None:
+        child.tell(*section.damage.told())
+        return
     child.document["proposals"] = list(ESP_DEFAULT)
     for option, entry in _limited(_given(section), child).items():
         child.take(options.CHILD, option, entry)

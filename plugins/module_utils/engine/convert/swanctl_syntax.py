@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..newer_python import dataclass
 from .files import Files
-from .report import Entry, is_secret, refuse
+from .report import Entry, Refused, is_secret, refuse
 
 MAX_DEPTH = 32
 MAX_INHERITED = 50_000
@@ -30,12 +30,14 @@ class Section:
 
     :ivar settings: options by name; ``sections`` likewise.
     :ivar references: sections whose contents it takes on, as dotted names.
+    :ivar damage: why it cannot take on what it refers to.
     """
 
     place: Entry
     settings: dict[str, Entry] = field(default_factory=dict)
     sections: dict[str, Section] = field(default_factory=dict)
     references: list[Entry] = field(default_factory=list)
+    damage: Refused | None = None
 
 
 class _Token(NamedTuple):
@@ -187,8 +189,10 @@ def _include(text: str, position: int, line: int, file: str) -> tuple[str, int]:
 def resolve(root: Section) -> set[str]:
     """Give every section what those it refers to have; its own counts more, then the first named.
 
+    A section that refers to nothing, or in a circle, has its :attr:`Section.damage` then.
+
     :returns: names of the outermost sections that others refer to.
-    :raises InputError: a reference to nothing, a circle, or more than :data:`MAX_INHERITED` settings in all.
+    :raises InputError: more than :data:`MAX_INHERITED` settings are inherited in all.
     """
     inheritance = _Inheritance(root)
     inheritance.resolve(root, ())
@@ -202,6 +206,8 @@ class _Inheritance:
         self.used: set[str] = set()
 
     def resolve(self, section: Section, opened: tuple[int, ...]) -> None:
+        if section.damage is not None:
+            raise section.damage
         if id(section) in opened or len(opened) > MAX_DEPTH * 2:
             raise refuse(section.place, "refers to itself, or to others too deeply", "take the circle out")
         opened = (*opened, id(section))
@@ -211,7 +217,12 @@ class _Inheritance:
             self._inherit(section, source, reference)
         section.references = []
         for inner in list(section.sections.values()):
-            self.resolve(inner, opened)
+            try:
+                self.resolve(inner, opened)
+            except Refused as refused:
+                if self._left < 0:
+                    raise
+                inner.damage = refused
 
     def _find(self, reference: Entry) -> Section:
         section = self._root
@@ -230,4 +241,6 @@ class _Inheritance:
         for name, entry in source.settings.items():
             section.settings.setdefault(name, entry)
         for name, inner in source.sections.items():
-            self._inherit(section.sections.setdefault(name, Section(inner.place)), inner, reference)
+            own = section.sections.setdefault(name, Section(inner.place))
+            own.damage = own.damage or inner.damage
+            self._inherit(own, inner, reference)

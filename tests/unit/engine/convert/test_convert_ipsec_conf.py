@@ -256,10 +256,7 @@ def test_sections_are_inherited_and_files_included(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
-        ("conn a\n\talso=b\nconn b\n\talso=a\n", 4, "circle"),
-        ("conn a\n\talso=nobody\n", 2, "not there"),
         ("\tleft=1.2.3.4\n", 1, "no section"),
-        ("conn a\n\tleft 1.2.3.4\n", 2, "no option"),
         ("conn a b c\n", 1, "begins no section"),
         ("left=1.2.3.4\n", 1, "begins no section"),
     ],
@@ -303,9 +300,35 @@ def test_keys_that_do_not_fit(text):
     assert minimal(secrets=text).missing_secrets == ["t"]
 
 
-@pytest.mark.parametrize("text", ["top secret words", 'gw : PSK "never closed', "gw :"])
-def test_broken_secrets_are_refused_without_showing_them(text):
-    with pytest.raises(InputError) as caught:
-        minimal(secrets=text)
-    assert str(caught.value).startswith("secrets:1: ")
-    assert "words" not in str(caught.value) and "never" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("\talso=b\nconn b\n\talso=bad\n", 15, "circle"),
+        ("\talso=nobody\n", 13, "not there"),
+        ("\tleft 1.2.3.4\n", 13, "no option"),
+        ("left=192.0.2.1\n", 13, "begins no section"),
+        ("\talso=b\nconn b\n\tleft\n", 15, "no option"),
+    ],
+)
+def test_what_cannot_be_read_loses_its_connection_alone(text, line, what):
+    found = read_text(f"{MINIMAL}conn bad\n{text}", "ipsec_conf", ': PSK "some key"')
+    assert [tunnel.name for tunnel in found.tunnels] == ["t"] and "bad" in found.skipped
+    note = next(note for note in found.notes if note.tunnel == "bad")
+    assert what in note.instead and note.line == line and note.remedy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "top secret words", 'gw : PSK "never closed', "gw :", 'gw : PSK "closed"\n  "never', "192.0.2.9 top secret",
+        '192.0.2.9 : PSK\n "never closed\n words more',
+    ],
+)  # fmt: skip
+def test_a_line_that_is_no_secret_loses_itself_alone_and_is_not_shown(text):
+    found = minimal(secrets=f'{text}\n192.0.2.9 : PSK "good"')
+    (tunnel,) = found.tunnels
+    assert tunnel.credential.secret.reveal() == b"good"
+    notes = [note for note in found.notes if note.file == "secrets"]
+    assert [(note.severity, note.option, note.value) for note in notes] == [(LOST, "secret", "(secret)")]
+    shown = "".join(map(str, found.notes))
+    assert not any(word in shown for word in ("words", "never", "top"))

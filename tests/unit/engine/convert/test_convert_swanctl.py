@@ -322,8 +322,6 @@ def test_sections_take_on_what_others_have(tmp_path):
     [
         ("connections {\n a {\n", 2, "not closed"),
         ("}\n", 1, "not open"),
-        ("a = 1\nb : nowhere {\n}\n", 2, "not there"),
-        ("a { b : a { } }", 1, "refers to itself"),
         ('connections { a { x = "never closed\n } }\n', 1, "not closed"),
         ("connections\nare nice\n", 1, "neither"),
         ('"quoted" = 1', 1, "where a name is expected"),
@@ -336,6 +334,30 @@ def test_a_broken_file_is_refused_with_its_line(text, line, what):
     with pytest.raises(InputError, match=what) as caught:
         read_text(text, "swanctl")
     assert str(caught.value).startswith(f"text:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("t2 : nowhere { }", 1, "not there"),
+        ("\nt2 : connections.t2 { }", 2, "refers to itself"),
+        ("t2 { local : nowhere { } }", 1, "not there"),
+        ("t2 { children : nowhere { } }", 1, "not there"),
+        ("t2 : connections.t3 { }\nt3 : connections.t2 { }", 1, "refers to itself"),
+        ("t2 : connections.t3 { }\nt3 { remote : gone { } }", 2, "not there"),
+    ],
+)
+def test_what_refers_to_nothing_loses_its_connection_alone(text, line, what):
+    whole = f"connections {{ {text}\n }}" + MINIMAL.format(connection="", local="", child="")
+    found = read_text(whole, "swanctl")
+    assert [tunnel.name for tunnel in found.tunnels] == ["t"] and "t2" in found.skipped
+    note = next(note for note in found.notes if note.tunnel == "t2")
+    assert what in note.instead and note.line == line and note.remedy
+
+
+def test_a_child_that_refers_to_nothing_leaves_the_others():
+    found = minimal(child="} d : nowhere { ")
+    assert [child["name"] for child in only(found)["children"]] == ["c"] and found.skipped == ["t/d"]
 
 
 @pytest.mark.parametrize(("word", "value"), [("yes", "auto"), ("accept", "auto"), ("no", "never"), ("force", None)])
