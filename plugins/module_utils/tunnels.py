@@ -148,8 +148,8 @@ def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
         "diff": {
             "before_header": "tunnels as they were",
             "after_header": "tunnels as wanted",
-            "before": _as_lines({**_lacking(steps), **before}),
-            "after": _as_lines({**lasting, **{step["name"]: _annotated(step) for step in moved if step["after"]}}),
+            "before": as_lines({**_lacking(steps), **before}),
+            "after": as_lines({**lasting, **{step["name"]: _annotated(step) for step in moved if step["after"]}}),
         },
     }
 
@@ -172,14 +172,14 @@ def _annotated(step: dict[str, Any]) -> dict[str, Any]:
     return {**after, "impact": step["impact"]} if step["action"] == "changed" else after
 
 
-def _as_lines(value: Any, indent: str = "") -> str:
+def as_lines(value: Any, indent: str = "") -> str:
     """A document as YAML-like lines, in a stable order; the gateway may have no YAML library."""
     lines = []
     for key, each in sorted(value.items()):
         if isinstance(each, dict) and each:
-            lines.append(f"{indent}{key}:\n{_as_lines(each, indent + '  ')}")
+            lines.append(f"{indent}{key}:\n{as_lines(each, indent + '  ')}")
         elif isinstance(each, list) and each and isinstance(each[0], dict):
-            inner = "".join(_as_lines({item.get("name", "-"): item}, indent + "  ") for item in each)
+            inner = "".join(as_lines({item.get("name", "-"): item}, indent + "  ") for item in each)
             lines.append(f"{indent}{key}:\n{inner}")
         elif isinstance(each, list):
             lines.append(f"{indent}{key}: [{', '.join(map(str, each))}]\n")

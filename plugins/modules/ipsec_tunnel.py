@@ -23,7 +23,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: What would change is decided by the manager with the same code; nothing is waited for.
+    details: What would change is decided by the manager with the same code; nothing is waited for. O(state=rekeyed) says whether
+      there is something up that could get fresh keys, not whether the peer would agree.
   diff_mode:
     support: full
 options:
@@ -257,8 +258,11 @@ options:
         them and no firewall stops them. A warning says so whenever a task does that. V(inactive) with O(phase=2) or
         O(only_children) keeps them, and packets are held.
       - For V(enabled), V(active), V(inactive) and V(absent) the name alone stands for a tunnel that is already defined.
+      - V(rekeyed) gives what is up fresh keys now, and waits until they are in use; no packet is lost. The tunnels are named, and
+        are defined already. It is no state to be in, so every such task is changed. One whose tunnel is not up, or whose peer
+        refuses, fails with the reason; what is up goes on as it was. Added in release 0.2.0.
     type: str
-    choices: [present, enabled, active, inactive, absent]
+    choices: [present, enabled, active, inactive, absent, rekeyed]
     default: present
   phase:
     description:
@@ -271,8 +275,17 @@ options:
         is kept for them, and deleted with the last, and the policies with it. With V(2) the Child SAs end, the IKE SA stays,
         and packets of their networks are held.
       - O(state=absent) with V(2) removes all children from the definition and keeps the tunnel.
+      - O(state=rekeyed) with V(1) gives fresh keys to the IKE SA alone, with V(2) to the Child SAs that are up.
     type: int
     choices: [1, 2]
+  reauthenticate:
+    version_added: 0.2.0
+    description:
+      - With O(state=rekeyed), has both ends also prove who they are once more, by the secrets that are defined now. Another IKE SA
+        takes over from the old one with all its children; if the peer refuses it, the old one goes on.
+      - It shows that a new secret is in use, at both ends, after a rotation. Fresh keys alone are made without it.
+    type: bool
+    default: false
   only_children: &only_children
     version_added: 0.2.0
     description:
@@ -318,6 +331,7 @@ options:
           - V(defined) does not wait for any packet, V(established) until all that is wanted is up,
             V(down) until no SA is left.
           - Without it, O(state=enabled) and O(state=active) wait for V(established), O(state=inactive) for V(down), the others for V(defined).
+          - O(state=rekeyed) waits for the fresh keys, but with V(defined), which only begins.
         type: str
         choices: [defined, established, down]
       timeout:
@@ -419,6 +433,17 @@ EXAMPLES = r"""
     children:
       - {name: any, local: [0.0.0.0/0], remote: [0.0.0.0/0]}
 
+- name: Give a tunnel fresh keys now
+  fleet.ipsec.ipsec_tunnel:
+    name: hq-branch1
+    state: rekeyed
+
+- name: See that both ends use the secret of a rotation
+  fleet.ipsec.ipsec_tunnel:
+    name: hq-branch1
+    state: rekeyed
+    reauthenticate: true
+
 - name: Remove a tunnel
   fleet.ipsec.ipsec_tunnel:
     name: hq-branch1
@@ -440,7 +465,7 @@ tunnels:
       type: int
     action:
       description:
-        - V(created), V(changed), V(removed), V(started), V(stopped), V(repaired) or V(none).
+        - V(created), V(changed), V(removed), V(started), V(stopped), V(repaired), V(rekeyed) or V(none).
         - V(repaired) is a tunnel that stays as it is defined, but of which another program removed something from the kernel,
           see RV(tunnels[].repaired). It counts as changed.
       type: str
@@ -483,12 +508,14 @@ pending:
     - {name: hq-branch1, state: down, reason: port_closed, story: UDP port 500 of 203.0.113.9 is closed,
        remedy: "start the IKE daemon at the peer, check the port"}
 before:
-  description: Definitions of the tunnels that changed, by name, as they were. Without secrets.
+  description: Definitions of the tunnels that changed, by name, as they were. Without secrets. With O(state=rekeyed) the SPIs that
+    were in use.
   returned: success
   type: dict
   sample: {}
 after:
-  description: Definitions of the tunnels that changed, by name, as they are now. Without secrets.
+  description: Definitions of the tunnels that changed, by name, as they are now. Without secrets. With O(state=rekeyed) the SPIs that
+    are in use.
   returned: success
   type: dict
   sample: {hq-branch1: {owner: ansible, wanted: active}}
@@ -524,6 +551,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMENTS, Manager
+from ansible_collections.fleet.ipsec.plugins.module_utils.rekeying import REKEYED, misplaced, rekey
 from ansible_collections.fleet.ipsec.plugins.module_utils.scrubbing import ManySecretsModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.tunnels import (
     CHOICE,
@@ -551,8 +579,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str"},
     **DEFINITION,
     **CHOICE,
-    "state": {"type": "str", "default": "present", "choices": ["present", "enabled", "active", "inactive", "absent"]},
+    "state": {"type": "str", "default": "present", "choices": [*UNTIL, REKEYED]},
     "phase": {"type": "int", "choices": [1, 2]},
+    "reauthenticate": {"type": "bool", "default": False},
     "owner": {"type": "str", "default": "ansible"},
     "purge": {"type": "bool", "default": False},
     "purge_limit": {"type": "int", "default": 33},
@@ -632,7 +661,11 @@ def main() -> None:
     )
     if module.params["purge"] and module.params["tunnels"] is None:
         module.fail_json(msg="purge: needs the list of tunnels that stay; write tunnels: [...] instead of name")
+    if problem := misplaced(module.params):
+        module.fail_json(msg=problem)
     manager = Manager(module)
+    if module.params["state"] == REKEYED:
+        rekey(module, manager, shown_arguments(module.params, ARGUMENT_SPEC))
     parameters = change(module.params)
     outcome = manager.call("tunnels.plan" if module.check_mode else "tunnels.apply", parameters, 300)
     for warning in outcome["warnings"]:

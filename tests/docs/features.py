@@ -25,7 +25,7 @@ ROWS = Path(__file__).with_name("features")
 # What each letter stands for, and how many rows it has.
 CHAPTERS = {
     "A": ("ipsec ikeping", 45),
-    "B": ("ike: activate, list, remove", 47),
+    "B": ("ike: activate, list, remove", 48),
     "C": ("ipsec spigrp, the command", 32),
     "D": ("ipsec spigrp, the listing", 12),
     "E": ("ipsec eroute", 30),

@@ -1,11 +1,12 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What proves a tunnel, whoever the peer is: packets that pass, and the SAs they went through."""
+"""What proves a tunnel, whoever the peer is: packets that pass and none that is lost, and the SAs they went through."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 
 from .sites import LEFT, RIGHT, Site
 
@@ -45,3 +46,17 @@ def _currents(states: str) -> str:
 def esp_spis(site: Site) -> set[str]:
     """The SPIs of the site's ESP SAs."""
     return set(re.findall(r"proto esp spi (0x[0-9a-f]+)", site.states()))
+
+
+def flood(seconds: int) -> subprocess.Popen[str]:
+    """Fifty pings a second from the left network to the right one."""
+    words = ["ping", "-q", "-i", "0.02", "-w", str(seconds), "-I", LEFT.inside, RIGHT.inside]
+    return subprocess.Popen([*LEFT.enter, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def lost(ping: subprocess.Popen[str]) -> tuple[int, int]:
+    """(sent, lost)."""
+    text = ping.communicate(timeout=120)[0]
+    found = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+    assert found is not None, text
+    return int(found[1]), int(found[1]) - int(found[2])

@@ -5,33 +5,17 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import time
 
 from .libreswan import Libreswan
 from .libreswan import Peer as LibreswanPeer
 from .ours import Manager, definition
-from .proof import esp_spis, prove_esp
+from .proof import esp_spis, flood, lost, prove_esp
 from .sites import LEFT, RIGHT, wait_until
 from .strongswan import Peer, StrongSwan
 
 SECRET = "correct horse battery staple, 24 times a day"
 LIFETIME = 12  # seconds, of a child
-
-
-def flood(seconds: int) -> subprocess.Popen[str]:
-    """Fifty pings a second from the left network to the right one."""
-    words = ["ping", "-q", "-i", "0.02", "-w", str(seconds), "-I", LEFT.inside, RIGHT.inside]
-    return subprocess.Popen([*LEFT.enter, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def lost(ping: subprocess.Popen[str]) -> tuple[int, int]:
-    """(sent, lost)."""
-    text = ping.communicate(timeout=120)[0]
-    found = re.search(r"(\d+) packets transmitted, (\d+) received", text)
-    assert found is not None, text
-    return int(found[1]), int(found[1]) - int(found[2])
 
 
 def test_strongswan_without_pfs(manager: Manager, charon: StrongSwan) -> None:

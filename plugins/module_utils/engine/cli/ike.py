@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from ..manager.client import DEFAULT_CONTROL, Client
 from ..manager.log import PRIORITIES
-from .choose import CHOOSERS, Chosen, Entry, unknown_numbers, with_numbers
+from .choose import CHOOSERS, Chosen, Entry, by_name, unknown_numbers, with_numbers
 from .common import (
     USAGE,
     Parser,
@@ -40,9 +40,10 @@ _HELP = """\
 usage: ike cmd=activate [phase=1|2] numlist=LIST | namelist=NAMES | ipaddr=LOCAL,REMOTE | remid=ID | autostart
        ike cmd=list     [phase=1|1+|2] [numlist=LIST] [db | role=i|r] [verbose]
        ike cmd=remove   [phase=1|2] [numlist=LIST | all] [db]
+       ike cmd=rekey    [phase=1|2] numlist=LIST | namelist=NAMES | all [reauth]
        ike cmd=log      [level=error|warning|info|debug]
        with any of them:            --json (print the manager's answer), --control SOCKET, --help, --version
-       with activate and remove:    --check (say what would be done, and do nothing)
+       with activate, remove and rekey: --check (say what would be done, and do nothing)
 
 A tunnel has two phases. Phase 1 is the secured connection between two gateways (the IKE SA) over which they agree on
 keys; phase 2 are the tunnels under it that carry the traffic (Child SAs), each for some networks, protocols or ports.
@@ -74,6 +75,11 @@ cmd=remove     ends what runs: the numbers of the manager in numlist, or everyth
   db           deletes definitions instead, by numbers of the database, and ends what runs of them: with phase=2 only
                phase 2 tunnels, else tunnels with all their phase 2
   all          says that everything is meant, as without numlist
+cmd=rekey      gives what is up fresh keys now, and waits until they are in use, or says why not; no packet is lost.
+               numlist= has numbers of the manager. Without phase both phases, phase=1 the IKE SA, phase=2 phase 2.
+  all          all that is up
+  reauth       both ends prove anew who they are, with the secrets that are defined now, in an IKE SA that takes over
+               from the old one with all its phase 2
 cmd=log        shows or sets how much the manager logs, until it ends.
 
 States: Negotiating (being set up), Active (up), Dormant (defined, but down), Expired (has ended, or ends with the last
@@ -85,6 +91,7 @@ Examples:
   ike cmd=list                           what runs, with numbers of its own
   ike cmd=list verbose                   all about it, and why a tunnel is not up
   ike cmd=remove phase=2 numlist=7       end one phase 2 tunnel
+  ike cmd=rekey numlist=1 reauth         see whether both ends have the same secret by now
 
 exit status: 0 done, or nothing to do; 1 the manager refused or is not there; 64 wrong words, and nothing was changed.
 More: man ike.
@@ -104,13 +111,14 @@ class _How(NamedTuple):
 class _Command(NamedTuple):
     """A value of ``cmd=``.
 
+    :ivar run: does it; its exit status, None for 0.
     :ivar words: word to whether it takes a value.
     :ivar choices: the values of those that take one of a few.
     :ivar groups: words of which one at most may be given.
     :ivar changes: whether it can be checked instead.
     """
 
-    run: Callable[[Client, dict[str, str], _How], None]
+    run: Callable[[Client, dict[str, str], _How], int | None]
     words: dict[str, bool]
     choices: dict[str, tuple[str, ...]]
     groups: tuple[tuple[str, ...], ...] = ()
@@ -125,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> Parser:
     """What reads the dashed options; the words are read by the command that they name."""
-    built = Parser(prog="ike", usage="ike cmd=activate|list|remove|log ...", add_help=False, allow_abbrev=False)
+    built = Parser(prog="ike", usage="ike cmd=activate|list|remove|rekey|log ...", add_help=False, allow_abbrev=False)
     built.add_argument("words", nargs="*")
     for option in ("--json", "--check", "--help", "-h", "--version"):
         built.add_argument(option, action="store_true")
@@ -143,10 +151,11 @@ def _run(arguments: list[str]) -> int:
         return 0
     command, words = command_of(given.words)
     if given.check and not command.changes:
-        raise UsageError("--check goes with cmd=activate and cmd=remove: the others change no tunnel; see ike --help")
+        raise UsageError(
+            "--check goes with cmd=activate, remove and rekey: the others change no tunnel; see ike --help"
+        )
     with Client(given.control) as client:
-        command.run(client, words, _How(given.json, given.check))
-    return 0
+        return command.run(client, words, _How(given.json, given.check)) or 0
 
 
 def command_of(words: list[str]) -> tuple[_Command, dict[str, str]]:
@@ -311,6 +320,54 @@ def _outcome(row: Entry, state: str, check: bool) -> str:
     return f"is wanted already, and {row['state']}{why}"
 
 
+# cmd=rekey
+
+_REKEY_SECONDS = 30.0
+
+
+def _rekey(client: Client, words: dict[str, str], how: _How) -> int:
+    phase = _choice(words, "phase", _PHASES)
+    if "reauth" in words and phase is not None:
+        raise InputError("reauth", f"phase={phase}", "has all of a tunnel made anew", "leave out phase")
+    chosen = _to_rekey(_tunnels(client, "manager"), words, phase)
+    only = [{"name": each.tunnel["name"], "children": list(each.children)} for each in chosen if each.children]
+    call = {
+        "names": [tunnel["name"] for tunnel, _unused in chosen],
+        "only_children": only,
+        "reauthenticate": "reauth" in words,
+        "check": how.check,
+        "timeout": _REKEY_SECONDS,
+    }
+    if phase is not None:
+        call["phase"] = phase
+    answer = client.call("tunnels.rekey", call, 2 * _REKEY_SECONDS)
+    if how.json:
+        show_json(answer)
+    for each in answer["tunnels"] if not how.json else ():
+        who = f"tunnel {each['manager_number']} ({each['name']})" + (f" phase {phase}" if phase is not None else "")
+        if each["reached"]:
+            say(f"{who}: {'would get fresh keys' if how.check else 'has fresh keys'}")
+        else:
+            complain(f"ike: {who}: no fresh keys: {each['story']}" + (f"; {each['remedy']}" if each["remedy"] else ""))
+    return 0 if answer["reached"] else _FAILURE
+
+
+def _to_rekey(tunnels: list[Entry], words: dict[str, str], phase: int | None) -> list[Chosen]:
+    """What the words mean of the tunnels that run.
+
+    :raises InputError: they mean none.
+    """
+    if "numlist" in words:
+        numbers = parse_numbers(words["numlist"])
+        _all_found(numbers, tunnels, phase or 1, "manager")
+        return with_numbers(tunnels, numbers, phase)
+    if "namelist" in words:
+        return by_name(tunnels, words["namelist"], phase or 1)
+    if "all" not in words:
+        raise UsageError("say which tunnels: numlist, namelist, all; see ike --help")
+    return [Chosen(tunnel) for tunnel in tunnels if tunnel["phase1"] == "active"]
+
+
 # cmd=log
 
 
@@ -344,6 +401,13 @@ COMMANDS = {
         {"phase": True, "numlist": True, "all": False, "db": False},
         {"phase": tuple(_PHASES)},
         (("numlist", "all"),),
+        True,
+    ),
+    "rekey": _Command(
+        _rekey,
+        {"phase": True, "numlist": True, "namelist": True, "all": False, "reauth": False},
+        {"phase": tuple(_PHASES)},
+        (("numlist", "namelist", "all"),),
         True,
     ),
     "log": _Command(_log, {"level": True}, {"level": tuple(_LEVELS)}),

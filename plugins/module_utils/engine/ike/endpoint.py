@@ -174,6 +174,16 @@ class Endpoint:
                 version.rekey_children(context, name, names)
         return self._finish(context)
 
+    def reauthenticate(self, name: str, now: float) -> list[Action]:
+        """Have both ends prove once more who they are, by what is defined now, in an IKE SA beside that of a tunnel.
+
+        That one goes on until the new one has all its children, and if nothing comes of the new one.
+        """
+        context = Context(self, now)
+        for version in self._versions_in(name):
+            version.reauthenticate(context, name)
+        return self._finish(context)
+
     def supersede(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
         """Replace, after :meth:`define`, what a definition of before brought about, without a moment in between.
 

@@ -74,6 +74,9 @@ class Version(Protocol[S, C]):
     def rekey_children(self, context: Context, tunnel: str, names: Collection[str]) -> None:
         """Replace the keys of children."""
 
+    def reauthenticate(self, context: Context, tunnel: str) -> None:
+        """Begin an IKE SA that takes the place of that of a tunnel, with all its children, when both are proven."""
+
     def supersede(self, context: Context, tunnel: str) -> None:
         """An option of the IKE SA changed: what there is stays until another one has taken its place."""
 

@@ -9,9 +9,9 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from ..definition.schema import nearest
 from ..errors import InputError
@@ -20,14 +20,13 @@ from .control import Connection, Handler
 from .listing import listing, look, select, shown_repairs
 from .methods import API
 from .plan import Plan, make_plan, stored_changes
+from .rekeying import Rekeying
 from .renames import renames
 from .repairs import Told
 from .runtime import Runtime
 from .states import UNKNOWN, Condition, reached
+from .watching import Watches, in_slices
 
-_SLICE = 25  # tunnels looked at or changed before the loop turns to others
-
-T = TypeVar("T")
 Compare = Callable[[Collection[str]], dict[str, Told]]
 
 
@@ -42,8 +41,8 @@ class Methods:
         self._stop = stop
         self._began = time.monotonic()
         self._changing = asyncio.Lock()
-        self._watches: set[_Watch] = set()
-        runtime.watchers.add(self._changed)
+        self._watches = Watches()
+        runtime.watchers.add(self._watches.tell)
 
     def handlers(self) -> dict[str, Handler]:
         """What :class:`control.ControlServer` serves."""
@@ -53,6 +52,7 @@ class Methods:
             "tunnels.plan": self._plan,
             "tunnels.apply": self._apply,
             "tunnels.wait": self._wait,
+            "tunnels.rekey": Rekeying(self._runtime, self._watches).serve,
             "tunnels.list": self._list,
             "log.level": self._log_level,
             "subscribe": self._subscribe,
@@ -107,7 +107,7 @@ class Methods:
             order = sorted(range(len(plan.steps)), key=lambda position: plan.steps[position].action != "removed")
             again = _renamed(plan)
             with self._runtime.policies.together():
-                async for position in _in_slices(order):
+                async for position in in_slices(order):
                     step = plan.steps[position]
                     row = outcome[step.name] if step.name in outcome else tunnels.rows.get(step.name)
                     if row is not None and step.name in again:
@@ -134,7 +134,7 @@ class Methods:
         names = {raw["name"] for raw in params["definitions"] if isinstance(raw.get("name"), str)}
         known = names & tunnels.rows.keys()
         repaired = compare(known)
-        conditions = {name: tunnels.condition(name) async for name in _in_slices(known)}
+        conditions = {name: tunnels.condition(name) async for name in in_slices(known)}
         rows = dict(tunnels.rows)
         # A plan is a pure function, and thousands of definitions take a while.
         plan = await asyncio.to_thread(make_plan, params, rows, lambda name: conditions[name].running(), repaired)
@@ -162,22 +162,9 @@ class Methods:
         until, phase, only = params["until"], params.get("phase"), {}
         for asked in params.get("only_children", ()):
             only[asked["name"]] = asked["children"]
-        watch = _Watch(set(names))
-        self._watches.add(watch)
-        try:
-            waiting = {
-                name
-                async for name in _in_slices(names)
-                if not reached(tunnels.condition(name), until, phase, only.get(name))
-            }
-            while waiting and (left := began + params["timeout"] - time.monotonic()) > 0:
-                for name in await watch.changed(left):
-                    if reached(tunnels.condition(name), until, phase, only.get(name)):
-                        waiting.discard(name)
-                    else:
-                        waiting.add(name)
-        finally:
-            self._watches.discard(watch)
+        waiting = await self._watches.until(
+            names, lambda name: reached(tunnels.condition(name), until, phase, only.get(name)), params["timeout"]
+        )
         found = [_waited(name, tunnels.condition(name), name not in waiting) for name in names]
         return {"reached": not waiting, "waited": round(time.monotonic() - began, 3), "tunnels": found}
 
@@ -194,14 +181,14 @@ class Methods:
         views: dict[str, list[Any]] = {}
         counters: dict[Any, Any] = {}
         if params["verbose"]:
-            async for sa in _in_slices(runtime.endpoint.sas()):
+            async for sa in in_slices(runtime.endpoint.sas()):
                 views.setdefault(sa.tunnel, []).append(sa)
             counters = runtime.host.gateway.usage_all()
         tunnels = runtime.tunnels
         rows = select(tunnels.rows, params)
-        found = [look(tunnels, row) async for row in _in_slices(rows)]
+        found = [look(tunnels, row) async for row in in_slices(rows)]
         entries = listing(tunnels, found, views, counters, params, runtime.clock())
-        return {"tunnels": [entry async for entry in _in_slices(entries)]}
+        return {"tunnels": [entry async for entry in in_slices(entries)]}
 
     async def _log_level(self, params: dict[str, Any], connection: Connection) -> Any:
         log = self._runtime.log
@@ -220,10 +207,6 @@ class Methods:
         connection.closing.append(lambda: self._runtime.subscribers.discard(deliver))
         return {"subscribed": True}
 
-    def _changed(self, name: str) -> None:
-        for watch in self._watches:
-            watch.tell(name)
-
 
 def _renamed(plan: Plan) -> dict[str, str]:
     """New name -> old name of what goes on under another one."""
@@ -234,39 +217,6 @@ def _renamed(plan: Plan) -> dict[str, str]:
         if step.action == "created" and step.after is not None
     ]
     return renames(removed, created) if removed and created else {}
-
-
-class _Watch:
-    """Names of tunnels of which something changed, collected until their waiter looks."""
-
-    def __init__(self, names: set[str]) -> None:
-        self._names = names
-        self._changed: set[str] = set()
-        self._event = asyncio.Event()
-
-    def tell(self, name: str) -> None:
-        """Something changed."""
-        if name in self._names:
-            self._changed.add(name)
-            self._event.set()
-
-    async def changed(self, timeout: float) -> set[str]:
-        """The names since the last call; empty when none changed in time."""
-        try:
-            await asyncio.wait_for(self._event.wait(), timeout)
-        except asyncio.TimeoutError:
-            return set()
-        self._event.clear()
-        names, self._changed = self._changed, set()
-        return names
-
-
-async def _in_slices(items: Iterable[T]) -> AsyncIterator[T]:
-    """The items; after every :data:`_SLICE` of them the loop turns to others."""
-    for done, item in enumerate(items, 1):
-        yield item
-        if done % _SLICE == 0:
-            await asyncio.sleep(0)
 
 
 def _standing(how: Condition) -> dict[str, str]:

@@ -117,6 +117,18 @@ _OUTCOME = _object(
     warnings=_texts("What is allowed but unwise."),
 )
 
+_ONLY_OF_SOME = {
+    "type": "array",
+    "items": _object(name=_text("Tunnel."), children=_texts("The names of its children."))
+    | {"required": ["name", "children"]},
+    "description": "Tunnels of which only these children are meant.",
+}
+
+_KEYS = _object(
+    ike=_texts("SPIs of the IKE SA, those of the two ends."),
+    children={"type": "object", "description": "SPIs in use, of each child by name."},
+)
+
 _CHILD_VIEW = _object(
     number=_number("Phase 2 number in the source asked for; 0 for one that the manager does not run."),
     database_number=_number("Phase 2 number in the database."),
@@ -172,12 +184,7 @@ METHODS: dict[str, Method] = {
             names={"type": "array", "items": {"type": "string"}, "description": "Tunnel names; all when left out."},
             until=_text("What to wait for.", enum=UNTIL, default="established"),
             phase=_number("Look at the IKE SA (1) or the Child SAs (2) only.", enum=[1, 2]),
-            only_children={
-                "type": "array",
-                "items": _object(name=_text("Tunnel."), children=_texts("The names of its children."))
-                | {"required": ["name", "children"]},
-                "description": "Tunnels of which only these children are looked at.",
-            },
+            only_children=_ONLY_OF_SOME,
             timeout={"type": "number", "default": 30, "minimum": 0, "maximum": 86400, "description": "Seconds."},
         ),
         _object(
@@ -194,6 +201,39 @@ METHODS: dict[str, Method] = {
                     reason=_text("Key of the closed list of reasons why it is down, else empty."),
                     story=_text("What happened, in one sentence."),
                     remedy=_text("What to do about it."),
+                ),
+            },
+        ),
+    ),
+    "tunnels.rekey": Method(
+        "Give what is up fresh keys now, and wait until they are in use. No packet is lost, nor if the peer refuses.",
+        _object(
+            names=_texts("Tunnel names."),
+            phase=_number("The IKE SA (1) or the Child SAs (2) only.", enum=[1, 2]),
+            only_children=_ONLY_OF_SOME,
+            reauthenticate=_flag(
+                "Have both ends prove anew who they are, by the secrets that are defined now, in an IKE SA that takes"
+                " over from the old one with all children. Fresh keys alone do not show whether the secrets agree."
+            ),
+            check=_flag("Only say what would get them; nothing is done."),
+            timeout={"type": "number", "default": 30, "minimum": 0, "maximum": 86400, "description": "Seconds."},
+        )
+        | {"required": ["names"]},
+        _object(
+            reached={"type": "boolean", "description": "Whether all of them have fresh keys (with check: would try)."},
+            waited={"type": "number", "description": "Seconds."},
+            tunnels={
+                "type": "array",
+                "items": _object(
+                    name=_text("Tunnel."),
+                    manager_number=_number("Its phase 1 number in the manager."),
+                    reached={"type": "boolean", "description": "Whether fresh keys are in use for all that was meant."},
+                    before=_KEYS,
+                    after=_KEYS,
+                    state=_text("State of the whole."),
+                    reason=_text("Key of the closed list of reasons why there are none, else empty."),
+                    story=_text("What happened."),
+                    remedy=_text("What to do."),
                 ),
             },
         ),

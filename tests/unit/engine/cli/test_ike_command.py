@@ -73,6 +73,7 @@ class Manager:
     asked: list[tuple[str, dict]]
     action = "started"
     standing = {"state": "active", "reason": "", "story": "", "remedy": ""}
+    refusal = {"story": "", "remedy": ""}
     error: Exception | None = None
 
     def __init__(self, path: str) -> None:
@@ -97,6 +98,9 @@ class Manager:
             return {"tunnels": rows}
         if method == "log.level":
             return {"level": params.get("level", "info"), "before": "info"}
+        if method == "tunnels.rekey":
+            told = {"manager_number": 11, "reached": not Manager.refusal["story"]} | Manager.refusal
+            return {"reached": told["reached"], "tunnels": [{"name": name} | told for name in params["names"]]}
         rows = [
             {"name": row["name"], "number": 7, "manager_number": 11, "action": Manager.action} | Manager.standing
             for row in params["definitions"]
@@ -110,6 +114,7 @@ def manager(monkeypatch):
     monkeypatch.setattr(Manager, "error", None)
     monkeypatch.setattr(Manager, "action", "started")
     monkeypatch.setattr(Manager, "standing", Manager.standing)
+    monkeypatch.setattr(Manager, "refusal", Manager.refusal)
 
 
 def applied(method: str = "tunnels.apply") -> dict:
@@ -455,6 +460,40 @@ def test_words_stand_in_any_order():
         assert ike.main(words) == 0 and chosen() == ["hq-b2/lan"]
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["numlist=5"], {"names": ["hq-b1"], "only_children": []}),
+        (["numlist=5", "phase=1"], {"names": ["hq-b1"], "phase": 1}),
+        (["numlist=8", "phase=2"], {"names": ["hq-b1"], "phase": 2, "only_children": [("hq-b1", "lan")]}),
+        (["namelist=hq-b1"], {"names": ["hq-b1"]}),
+        (["namelist=hq-b1/dmz", "phase=2"], {"phase": 2, "only_children": [("hq-b1", "dmz")]}),
+        (["all"], {"names": ["hq-b1"]}),
+        (["numlist=5", "reauth"], {"reauthenticate": True, "check": False}),
+        (["numlist=5", "--check"], {"check": True, "timeout": 30.0}),
+    ],
+)
+def test_rekey_chooses_from_the_manager(words, meant):
+    assert ike.main(["cmd=rekey", *words]) == 0
+    asked = applied("tunnels.rekey")
+    asked["only_children"] = [(each["name"], *each["children"]) for each in asked["only_children"]]
+    assert {key: asked[key] for key in meant} == meant
+    assert "phase=1" in words or "phase=2" in words or "phase" not in asked
+
+
+def test_rekey_says_what_came_of_it(capsys, monkeypatch):
+    assert ike.main(["cmd=rekey", "numlist=5"]) == 0
+    assert ike.main(["cmd=rekey", "numlist=5", "phase=1", "--check"]) == 0
+    assert capsys.readouterr().out == (
+        "tunnel 11 (hq-b1): has fresh keys\ntunnel 11 (hq-b1) phase 1: would get fresh keys\n"
+    )
+    monkeypatch.setattr(Manager, "refusal", {"story": "the peer refused", "remedy": "ask it why"})
+    assert ike.main(["cmd=rekey", "numlist=5"]) == 1
+    assert capsys.readouterr() == ("", "ike: tunnel 11 (hq-b1): no fresh keys: the peer refused; ask it why\n")
+    assert ike.main(["cmd=rekey", "numlist=5", "--json"]) == 1
+    assert '"reached": false' in capsys.readouterr().out
+
+
 def test_log_level(capsys):
     assert ike.main(["cmd=log"]) == 0
     assert ike.main(["cmd=log", "level=debug"]) == 0
@@ -474,7 +513,7 @@ def test_log_level(capsys):
         (["cmd=list", "verbose=1"], "verbose: takes no value"),
         (["cmd=list", "db", "role=i"], "role: cannot stand beside db"),
         (["cmd=remove", "all", "numlist=1"], "all: cannot stand beside numlist; leave out"),
-        (["cmd=start"], "cmd: is no command (got 'start'); known are: activate, list, remove, log"),
+        (["cmd=start"], "cmd: is no command (got 'start'); known are: activate, list, remove, rekey, log"),
         (["cmd=list", "role=x"], "role=i|r"),
         (["cmd=list", "phase=1", "phase=1"], "phase: is given twice"),
         (["cmd=list", "--bogus"], "--bogus"),
@@ -521,6 +560,12 @@ def test_log_level(capsys):
         (["cmd=remove", "namelist=hq-b1"], "not a word of this command"),
         (["cmd=list", "--check"], "--check goes with"),
         (["cmd=log", "--check"], "--check goes with"),
+        (["cmd=rekey"], "say which tunnels: numlist, namelist, all"),
+        (["cmd=rekey", "all", "numlist=5"], "all: cannot stand beside numlist"),
+        (["cmd=rekey", "numlist=1"], "no number of a phase 1 tunnel in the tunnel manager (got '1')"),
+        (["cmd=rekey", "phase=2", "numlist=1"], "no number of a phase 2 tunnel in the tunnel manager (got '1')"),
+        (["cmd=rekey", "namelist=hq-b9"], "did you mean hq-b"),
+        (["cmd=rekey", "numlist=5", "phase=1", "reauth"], "reauth: has all of a tunnel made anew"),
         (["cmd=log", "level=loud"], "level=error|warning|info|debug"),
         (["cmd=log", "numlist=1"], "not a word of this command"),
     ],

@@ -149,6 +149,9 @@ class Toy:
     def rekey_children(self, context: Context, tunnel: str, names: Collection[str]) -> None:
         """There are no fresh keys."""
 
+    def reauthenticate(self, context: Context, tunnel: str) -> None:
+        """It proves nothing to anybody."""
+
     def supersede(self, context: Context, tunnel: str) -> None:
         for sa in context.registry.of_tunnel(tunnel):
             self.stop(context, sa)

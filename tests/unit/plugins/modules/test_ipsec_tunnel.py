@@ -357,3 +357,43 @@ def test_without_a_manager_it_says_how_to_start_one(tmp_path: Path) -> None:
         assert result["failed"]
         assert "the tunnel manager is not running" in result["msg"]
         assert "systemctl start fleet-ipsec-manager" in result["msg"]
+
+
+def test_fresh_keys_on_request(managers: Pair) -> None:
+    left, right = managers
+    run_module("ipsec_tunnel", tunnel(right, left, state="present"))
+    name = {"name": "pair", "control_socket": left.control, "state": "rekeyed"}
+    unknown = run_module("ipsec_tunnel", name, check=True)
+    assert unknown["failed"] and "no such tunnel is defined" in unknown["msg"]
+    run_module("ipsec_tunnel", tunnel(left, right, state="present"))
+    for check in (True, False):
+        idle = run_module("ipsec_tunnel", name, check=check)
+        assert idle["failed"] and "1 of 1 tunnels not rekeyed" in idle["msg"] and "only what is up" in idle["msg"]
+        assert not idle["changed"]
+    run_module("ipsec_tunnel", tunnel(left, right, state="active"))
+
+    planned = run_module("ipsec_tunnel", name, check=True)
+    assert planned["changed"] and planned["after"] == {"pair": {"ike": ["SPIs of fresh keys"]}}
+    done = run_module("ipsec_tunnel", name)
+    assert done["changed"] and done["impact"] == "rekey" and done["waited"]["until"] == "rekeyed"
+    assert done["tunnels"][0]["action"] == "rekeyed" and done["tunnels"][0]["state"] == "active"
+    assert done["before"]["pair"] == planned["before"]["pair"] and done["before"]["pair"] != done["after"]["pair"]
+    assert done["after"]["pair"]["children"]["lan"][0] in done["diff"]["after"]
+    again = run_module("ipsec_tunnel", {**name, "phase": 1})
+    assert again["changed"] and again["before"]["pair"]["children"] == again["after"]["pair"]["children"]
+    assert run_module("ipsec_tunnel", {**name, "reauthenticate": True})["changed"]
+    assert run_module("ipsec_tunnel", {**name, "only_children": ["lan"], "wait": {"until": "defined"}})["changed"]
+
+    run_module("ipsec_tunnel", {**tunnel(right, left, state="present"), "auth": {"secret": SECRET + SECRET}})
+    refused = run_module("ipsec_tunnel", {**name, "reauthenticate": True})
+    assert refused["failed"] and "[authentication_failed]" in refused["msg"] and "remedy: compare" in refused["msg"]
+    assert info(left)[0]["state"] == "active"
+
+
+def test_what_does_not_go_with_fresh_keys(untouched: Pair) -> None:
+    left, right = untouched
+    whole = run_module("ipsec_tunnel", tunnel(left, right, state="rekeyed"))
+    assert whole["failed"] and "local: does not go with state: rekeyed" in whole["msg"]
+    name = {"name": "pair", "control_socket": left.control}
+    assert "purge" in run_module("ipsec_tunnel", bulk(left, "a", state="rekeyed", purge=True))["msg"]
+    assert "reauthenticate: goes with" in run_module("ipsec_tunnel", {**name, "reauthenticate": True})["msg"]

@@ -25,6 +25,7 @@ class Version2:
     start = staticmethod(tunnel.start)
     rekey = staticmethod(tunnel.rekey)
     rekey_children = staticmethod(tunnel.rekey_children)
+    reauthenticate = staticmethod(tunnel.reauthenticate)
     supersede = staticmethod(tunnel.supersede_all)
     supersede_children = staticmethod(tunnel.supersede_children)
     awaited = staticmethod(awaited)

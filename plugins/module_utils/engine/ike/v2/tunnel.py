@@ -12,7 +12,7 @@ from ..connection import ChildConfig, Connection
 from ..context import Context
 from ..paths import default_path
 from ..version import Packet
-from . import initiation, stop, supersede, timers
+from . import beside, initiation, stop, supersede, timers
 from .children import serves, takes
 from .sa import ChildState, IkeSa, Kind, State, Task
 from .tunnel_sas import sas_of
@@ -66,6 +66,13 @@ def rekey_children(context: Context, tunnel: str, names: Collection[str]) -> Non
             if child.config.name in names and child.state is ChildState.INSTALLED and not child.superseded:
                 timers.start_rekey(sa, child)
         context.touch(sa)
+
+
+def reauthenticate(context: Context, tunnel: str) -> None:
+    """See :class:`..version.Version`."""
+    sa = current(context, tunnel)
+    if sa is not None and sa.alive:
+        beside.begin(context, sa)
 
 
 def supersede_all(context: Context, tunnel: str) -> None:
