@@ -20,6 +20,8 @@ _HEAD = 1024  # octets
 RELEASE = "/current/engine/"
 # Folders that are named so are ours, and go with the last file in them; so do those of drop-ins.
 OWN_FOLDER = "fleet-ipsec"
+# Lines of a new file that are shown.
+_SHOWN = 6
 _UNITS = "/etc/systemd/system"
 _DROP_IN_FOLDERS = (".service.d", ".conf.d")
 
@@ -142,8 +144,8 @@ class File:
         return {
             "before_header": _header(self.path, self._text, self._held_mode),
             "after_header": _header(self.path, self.wanted, self._wanted_mode),
-            "before": self._text or "",
-            "after": self.wanted or "",
+            "before": _head(self._text) if self.wanted is None else self._text or "",
+            "after": _head(self.wanted) if self._text is None else self.wanted or "",
         }
 
     def put(self, module: AnsibleModule) -> None:
@@ -182,6 +184,13 @@ class File:
 
 def _link_text(target: str) -> str:
     return f"link to {target}\n"
+
+
+def _head(text: str | None) -> str:
+    """The beginning of a file that is there on one side only: nobody compares it with anything."""
+    lines = (text or "").splitlines(keepends=True)
+    more = len(lines) - _SHOWN
+    return "".join(lines) if more <= 1 else "".join([*lines[:_SHOWN], f"… and {more} lines more\n"])
 
 
 def _header(path: str, text: str | None, mode: int | None) -> str:

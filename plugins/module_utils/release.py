@@ -12,6 +12,8 @@ import os
 import tarfile
 
 FOLDER = "engine"
+# Files that a difference names.
+_LISTED = 10
 _UNWANTED = (".pyc", ".swp", "~")
 
 
@@ -72,10 +74,13 @@ def unpack(archive: str, folder: str) -> None:
 
 
 def difference(before: dict[str, str], after: dict[str, str]) -> str:
-    """What differs between two manifests, one file a line; "" when nothing does."""
-    lines = []
+    """What differs between two manifests, one file a line, numbers where they are many; "" when nothing does."""
+    lines, counts = [], dict.fromkeys(("added", "changed", "removed"), 0)
     for path in sorted({*before, *after}):
         if before.get(path) != after.get(path):
             word = "added" if path not in before else "removed" if path not in after else "changed"
             lines.append(f"{word} {path}\n")
-    return "".join(lines)
+            counts[word] += 1
+    if len(lines) <= _LISTED:
+        return "".join(lines)
+    return ", ".join(f"{count} files {word}" for word, count in counts.items() if count) + "\n"

@@ -11,6 +11,7 @@ from typing import Any
 from ansible.module_utils.common.validation import check_type_dict
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition import options
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.table import IMPACTS
+from ansible_collections.fleet.ipsec.plugins.module_utils.tunnel_diff import packets, tunnel_diff
 
 _ARRAY = "array"
 _TYPES = {"object": "dict", "string": "str", "integer": "int", _ARRAY: "list"}
@@ -54,7 +55,6 @@ DEFINITION: dict[str, Any] = {
 # Not of what a tunnel is, but of what is meant of it; children that run, or are to, by name.
 CHOICE: dict[str, Any] = {"only_children": {"type": "list", "elements": "str"}}
 PENDING = ("negotiating", "degraded", "down")
-DISTURBED = "kernel_disturbed"  # the reason of a tunnel of which the kernel lacks something
 _SHOWN_PROBLEMS = 10
 
 
@@ -132,44 +132,16 @@ def shown_changes(steps: list[dict[str, Any]]) -> dict[str, Any]:
     moved = [step for step in steps if step["action"] not in ("none", "repaired")]
     before = {step["name"]: step["before"] for step in moved if step["before"]}
     after = {step["name"]: step["after"] for step in moved if step["after"]}
-    lasting = {
-        step["name"]: {"missing": step["missing"]}
-        for step in steps
-        if step["action"] == "repaired" and step["missing"] and step["reason"] == DISTURBED
-    }
     shown = ("name", "number", "action", "impact", "changes", "repaired", "missing")
     standing = ("name", "state", "reason", "story", "remedy")
     return {
-        "tunnels": [{key: step[key] for key in shown} for step in steps],
+        "tunnels": [{**{key: step[key] for key in shown}, "packets": packets(step)} for step in steps],
         "pending": [{key: step[key] for key in standing} for step in steps if step["state"] in PENDING],
         "impact": max((step["impact"] for step in steps), key=IMPACTS.index, default="none"),
         "before": before,
         "after": after,
-        "diff": {
-            "before_header": "tunnels as they were",
-            "after_header": "tunnels as wanted",
-            "before": as_lines({**_lacking(steps), **before}),
-            "after": as_lines({**lasting, **{step["name"]: _annotated(step) for step in moved if step["after"]}}),
-        },
+        "diff": tunnel_diff(steps),
     }
-
-
-def _lacking(steps: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
-    """What a diff shows of tunnels that are as they were defined, but of which others removed something."""
-    found = {}
-    for step in steps:
-        if step["action"] == "repaired":
-            shown = {"removed by others, put back since": step["repaired"], "missing": step["missing"]}
-            found[step["name"]] = {title: told for title, told in shown.items() if told}
-    return found
-
-
-def _annotated(step: dict[str, Any]) -> dict[str, Any]:
-    """What a diff shows of a tunnel besides its definition: what a change does to it, that it starts or stops."""
-    after: dict[str, Any] = step["after"]
-    if step["action"] in ("started", "stopped"):
-        return {**after, "action": step["action"]}
-    return {**after, "impact": step["impact"]} if step["action"] == "changed" else after
 
 
 def as_lines(value: Any, indent: str = "") -> str:

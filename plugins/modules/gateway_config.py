@@ -295,7 +295,8 @@ def main() -> None:
         module.fail_json(msg=f"sysctl: this kernel has no setting {error}; take it out of sysctl")
     except OSError as error:
         module.fail_json(msg=f"cannot read {error.filename}: {error.strerror}; become root (become: true)")
-    diff = [each.diff for each in files]
+    # First what an operator decides on.
+    diff = []
     if differing:
         diff.append(
             {
@@ -311,6 +312,7 @@ def main() -> None:
             diff.append(rules.diff)
     except ValueError as error:
         module.fail_json(msg=f"rules_file: {module.params['rules_file']} is no file of role gateway: {error}")
+    diff += [each.diff for each in files]
     restoring = module.params["sysctl_state"] == "absent"
     left = record if restoring and record is not None and record.there else None
     stuck = list(filter(None, (unwritable(each.path) for each in files)))

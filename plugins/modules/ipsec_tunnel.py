@@ -475,6 +475,11 @@ tunnels:
           ones, or a child with other networks takes the place of the old one; no packet is lost), V(re-establish)
           (another IKE SA takes the place of the old one, which stays until the peer agrees to that).
       type: str
+    packets:
+      description: What that does to packets, in words.
+      type: str
+      version_added: 0.2.0
+      sample: what runs goes on as it is
     changes:
       description: Options that differ, such as V(ike.lifetime) or V(children.lan.local).
       type: list

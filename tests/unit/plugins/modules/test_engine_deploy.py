@@ -102,6 +102,13 @@ def test_check_mode_says_what_it_would_do_and_does_nothing(engine: Path, tmp_pat
     assert not (tmp_path / "lib").exists()
 
 
+def test_many_files_are_counted() -> None:
+    before = {f"{n}.py": "a" for n in range(20)}
+    after = {f"{n}.py": "b" for n in range(5, 40)}
+    assert release.difference({}, after) == "35 files added\n"
+    assert release.difference(before, after) == "20 files added, 15 files changed, 5 files removed\n"
+
+
 def test_an_upgrade_keeps_the_release_before(engine: Path, tmp_path: Path) -> None:
     place = tmp_path / "lib"
     names = [deploy(place, engine)["digest"]]

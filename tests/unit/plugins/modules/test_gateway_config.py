@@ -25,6 +25,17 @@ def files(*rows: dict[str, Any]) -> dict[str, Any]:
     return {"files": list(rows)}
 
 
+def test_of_a_new_file_a_diff_shows_the_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "long"
+    arguments = files({"path": str(path), "content": TEXT + "".join(f"line {n}\n" for n in range(40))})
+    shown = run_module("gateway_config", arguments)["diff"][0]
+    assert shown["after"].splitlines()[:3] == [*TEXT.splitlines(), "line 0"]
+    assert shown["after"].splitlines()[-1] == "… and 36 lines more"
+    path.write_text(path.read_text().replace("line 30", "another"))
+    shown = run_module("gateway_config", arguments, check=True)["diff"][0]
+    assert "another\n" in shown["before"] and "line 30\n" in shown["after"]
+
+
 def test_write_then_nothing_to_do(tmp_path: Path) -> None:
     path = tmp_path / "new/folder/file"
     arguments = files({"path": str(path), "content": TEXT, "mode": "0755"})

@@ -117,13 +117,19 @@ def test_a_change_says_its_impact(managers: Pair) -> None:
             "changes": ["ike.lifetime"],
             "repaired": [],
             "missing": [],
+            "packets": "what runs goes on as it is",
         }
     ]
     assert changed["before"]["pair"]["ike"]["lifetime"] == 14400
     assert changed["after"]["pair"]["ike"]["lifetime"] == 7200
-    before, after = (set(changed["diff"][key].splitlines()) for key in ("before", "after"))
-    assert before - after == {"    lifetime: 14400"}
-    assert after - before == {"    lifetime: 7200", "  impact: hot"}
+    assert changed["diff"] == [
+        {
+            "before_header": "tunnel pair",
+            "after_header": "tunnel pair, changed: what runs goes on as it is",
+            "before": "ike.lifetime: 14400\n",
+            "after": "ike.lifetime: 7200\n",
+        }
+    ]
 
 
 def test_what_others_removed_from_the_kernel_counts_as_changed_once(managers: Pair) -> None:
@@ -136,8 +142,8 @@ def test_what_others_removed_from_the_kernel_counts_as_changed_once(managers: Pa
         result = run_module("ipsec_tunnel", tunnel(left, right, state="active"), check=check)
         assert result["changed"] and result["tunnels"][0]["action"] == "repaired"
         assert "policies of the child lan" in result["tunnels"][0]["repaired"][0]
-        assert "put back since" in result["diff"]["before"] and "missing" not in result["diff"]["before"]
-        assert not result["diff"]["after"]
+        (diff,) = result["diff"]
+        assert "put back since" in diff["before"] and "missing" not in diff["before"] and not diff["after"]
     assert not run_module("ipsec_tunnel", tunnel(left, right, state="active"))["changed"]
 
 
@@ -146,7 +152,7 @@ def test_a_new_secret_shows_as_a_change_but_not_itself(managers: Pair) -> None:
     run_module("ipsec_tunnel", tunnel(left, right))
     result = run_module("ipsec_tunnel", tunnel(left, right, auth={"secret": "quite another one, long enough"}))
     assert result["tunnels"][0]["changes"] == ["auth.secret"]
-    assert result["diff"]["before"] != result["diff"]["after"]
+    assert result["diff"][0]["before"] != result["diff"][0]["after"]
     text = json.dumps(result)
     assert SECRET not in text
     assert "quite another one" not in text
