@@ -18,7 +18,7 @@ import pytest
 from engine.classic import shunt_rules, shunts
 from engine.classic.shunt import number_of
 from engine.classic.views import read_tables
-from engine.errors import InputError, KernelError, MissingError
+from engine.errors import InputError, KernelError, MissingError, RefusedError
 from engine.kernel import nftables
 from engine.kernel.client import XfrmClient
 from engine.kernel.events import AcquireEvent
@@ -460,23 +460,25 @@ def test_thousands_at_once(site: Host) -> None:
 # Eroutes to SAs
 
 
-def reserve(space: Namespace, spi: int, mode: str = "tunnel", proto: str = "esp") -> None:
-    ends = "src 10.2.0.1 dst 10.2.0.10"
+OUTWARD, INWARD = "src 10.2.0.1 dst 10.2.0.10", "src 10.2.0.10 dst 10.2.0.1"
+
+
+def reserve(space: Namespace, spi: int, mode: str = "tunnel", proto: str = "esp", ends: str = OUTWARD) -> None:
     space.run(f"ip xfrm state allocspi {ends} proto {proto} reqid 7 mode {mode} min {spi} max {spi}")
 
 
 def test_an_eroute_to_an_sa_demands_it(site: Host) -> None:
     reserve(site.gateway, 0x115)
+    reserve(site.gateway, 0x116, ends=INWARD)
     site.present(
         wish("10.1.0.0/24", "10.9.0.0/24", "esp.115@10.2.0.10"),
-        wish("10.9.0.0/24", "10.8.0.0/24", "esp.115@10.2.0.10", direction="in"),
+        wish("10.9.0.0/24", "10.8.0.0/24", "esp.116@10.2.0.1", direction="in"),
     )
     text = " ".join(site.gateway.run("ip xfrm policy").split())
-    ends = "tmpl src 10.2.0.1 dst 10.2.0.10 proto esp"
     for piece in (
-        f"src 10.1.0.0/24 dst 10.9.0.0/24 dir out priority 92288 ptype main {ends} spi 0x00000115 reqid 7 mode tunnel",
-        f"src 10.9.0.0/24 dst 10.8.0.0/24 dir in priority 92288 ptype main {ends} reqid 7 mode tunnel",
-        f"src 10.9.0.0/24 dst 10.8.0.0/24 dir fwd priority 92288 ptype main {ends} reqid 7 mode tunnel",
+        f"dst 10.9.0.0/24 dir out priority 92288 ptype main tmpl {OUTWARD} proto esp spi 0x00000115 reqid 7 mode",
+        f"dst 10.8.0.0/24 dir in priority 92288 ptype main tmpl {INWARD} proto esp reqid 7 mode tunnel",
+        f"dst 10.8.0.0/24 dir fwd priority 92288 ptype main tmpl {INWARD} proto esp reqid 7 mode tunnel",
     ):
         assert piece in text
     assert text.count("dir ") == 3
@@ -495,6 +497,18 @@ def test_an_eroute_to_what_is_no_sa_is_refused(site: Host, target: str, problem:
     with pytest.raises(InputError, match=problem):
         site.present(wish("10.1.0.0/24", "10.9.0.0/24", target))
     assert site.gateway.run("ip xfrm policy") == ""
+
+
+def test_nothing_comes_in_by_an_sa_that_ends_elsewhere(site: Host) -> None:
+    reserve(site.gateway, 0x115)
+    reserve(site.gateway, 0x116, ends=INWARD)
+    with pytest.raises(RefusedError, match="packets to 10.2.0.10, which is no address of this host"):
+        site.present(wish("10.9.0.0/24", "10.8.0.0/24", "esp.115@10.2.0.10", direction="in"))
+    ours = wish("10.9.0.0/24", "10.8.0.0/24", "esp.116@10.2.0.1", direction="in")
+    site.present(ours)
+    # An address that moves to another gateway for a while takes no eroute with it.
+    site.gateway.run("ip addr del 10.2.0.1/24 dev wan")
+    assert not site.present(ours).changed
 
 
 def test_an_eroute_to_a_group_demands_all_of_it(site: Host) -> None:

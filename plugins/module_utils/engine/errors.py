@@ -63,6 +63,10 @@ class InputError(EngineError):
         self.remedy = remedy
 
 
+class RefusedError(InputError):
+    """A value that is sound in itself but not on this host: what it names is not there, or is another's."""
+
+
 class MissingError(EngineError):
     """Something this host lacks: a package, a kernel feature, a permission, a running service.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ..errors import InputError
+from ..errors import InputError, RefusedError
 from ..kernel.client import describe
 from ..kernel.sa_chains import TUN, UNSPECIFIED, Chain
 from ..kernel.values import AH, IPCOMP, Policy, SaState, said_of
@@ -162,21 +162,21 @@ def check_family(policy: Policy, chain: Chain, place: Callable[[Said], str]) -> 
     of a tunnel inside of them; an SA made for one family therefore blocks the packets of the other.
 
     :param place: what the user calls a member.
-    :raises InputError: naming the member.
+    :raises RefusedError: naming the member.
     """
     family = policy.selector.family
     for said, sa in chain:
         if sa is not None and not sa.larval and not sa.af_unspec and sa.selector.family != family:
-            raise InputError(
+            raise RefusedError(
                 place(said), str(said),
                 f"is for IPv{sa.selector.family} packets only, but the policy {describe(policy)} is for IPv{family}",
                 "create the SA for both families (flag af-unspec)",
             )  # fmt: skip
 
 
-def no_such_sa(said: Said, field: str) -> InputError:
+def no_such_sa(said: Said, field: str) -> RefusedError:
     """The refusal of an SA that is not there."""
-    return InputError(field, str(said), "the kernel has no such SA", "create it first, or see ip xfrm state")
+    return RefusedError(field, str(said), "the kernel has no such SA", "create it first, or see ip xfrm state")
 
 
 def _text(members: Iterable[Said]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
-from ..errors import InputError, KernelError
+from ..errors import InputError, KernelError, RefusedError
 from ..kernel.client import describe
 from ..kernel.policies import covers, is_pass, network
 from ..kernel.values import IN, KernelSelector, Policy
@@ -114,7 +114,7 @@ def plan_absent(seen: Seen, keys: Iterable[tuple[Key, Callable[[str], str]]], ow
     """Let none stand for these packets; what is not ours is left alone.
 
     :param keys: each with what the user calls it, as :class:`Wish` has it.
-    :raises InputError: one is another owner's.
+    :raises RefusedError: one is another owner's.
     """
     after = dict(seen.shunts)
     gone = []
@@ -132,7 +132,7 @@ def plan_delete(seen: Seen, key: Key, line: str, owner: str) -> Plan:
     """Remove the one for these packets.
 
     :param line: what the user wrote, for the error.
-    :raises KernelError: ENOENT when there is none of ours. InputError: it is another owner's.
+    :raises KernelError: ENOENT when there is none of ours. RefusedError: it is another owner's.
     """
     if key not in seen.by_key and key not in seen.strays:
         raise KernelError("delete the eroute", errno.ENOENT, f"ipsec eroute has made none for {line}")
@@ -160,7 +160,7 @@ def plan_clear(seen: Seen, owner: str) -> Plan:
 
 def _check_owner(held: Shunt | None, owner: str, name: Callable[[str], str]) -> None:
     if held is not None and held.owner != owner:
-        raise InputError(
+        raise RefusedError(
             name("owner"), owner, f"the eroute {held.line} belongs to {held.owner!r}",
             "name that owner, or let it remove the eroute first",
         )  # fmt: skip

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..errors import MissingError
+from ..kernel.addresses import is_local
 from ..kernel.client import describe
 from ..kernel.registry import Child
 from ..kernel.values import FWD, IN, Policy
@@ -23,7 +24,7 @@ class Seen:
     """What there is.
 
     :ivar problem: why this host cannot have rules of nftables; None when it can.
-    :ivar addresses: those of this host.
+    :ivar addresses: those of this host; ``ends_here``: whether an address is, or could be, one of them.
     """
 
     kernel: Snapshot
@@ -32,6 +33,7 @@ class Seen:
     rules: shunt_rules.State | None
     problem: Callable[[], MissingError | None]
     addresses: Callable[[], Sequence[str]] = tuple
+    ends_here: Callable[[str], bool] = is_local
 
     @cached_property
     def by_key(self) -> dict[Key, int]:

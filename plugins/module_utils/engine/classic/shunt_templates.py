@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
-from ..errors import InputError
+from ..errors import RefusedError
 from ..kernel import sa_chains
 from ..kernel.values import FWD, IPCOMP, OUT, Policy, SaState, Template
 from ..said import Said, parse_said
@@ -24,7 +24,7 @@ def with_templates(shunt: Shunt, number: int, kernel: Snapshot, place: str) -> l
     """The policies of a shunt, those of action ``ipsec`` with the templates of the SA that it names.
 
     :param place: what the user calls the SA, for errors.
-    :raises InputError: there is no such SA, or it cannot take these packets.
+    :raises RefusedError: there is no such SA, or it cannot take these packets.
     """
     found = policies(shunt, number)
     if shunt.action != IPSEC:
@@ -41,16 +41,16 @@ def with_templates(shunt: Shunt, number: int, kernel: Snapshot, place: str) -> l
 def _chain(said: Said, kernel: Snapshot, place: str) -> Whole:
     """The SAs that a SAID stands for: its group, or itself.
 
-    :raises InputError: there is no such SA, or it is not the first of its group.
+    :raises RefusedError: there is no such SA, or it is not the first of its group; :raises InputError: it can be none.
     """
     group_rules.check_name(said, place)
     members = kernel.group_of(said)
     if members and members[0] != said and sa_chains.transforms(members, kernel.sas)[0][0] != said:
-        raise InputError(
+        raise RefusedError(
             place, str(said), f"is inside the group {members[0]}", f"name the group by its first SA, {members[0]}"
         )
     if not members and said.protocol == sa_chains.TUN:
-        raise InputError(
+        raise RefusedError(
             place, str(said), "names no group, and a tun alone is no SA",
             "group it with the SA that encapsulates first: ipsec spigrp --said TUN SA",
         )  # fmt: skip
@@ -73,7 +73,7 @@ def _check_ends(policy: Policy, chain: Whole, place: str) -> None:
         (sa.destination, selector.destination, selector.destination_prefix),
     )
     if not all(ip_address(end) in ip_network((network, prefix)) for end, network, prefix in pairs):
-        raise InputError(
+        raise RefusedError(
             place, str(said), f"is in transport mode, which carries packets from {sa.source} to {sa.destination} alone",
             "write these two addresses, or create the SA in tunnel mode",
         )  # fmt: skip

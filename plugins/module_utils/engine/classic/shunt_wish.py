@@ -9,9 +9,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, RefusedError
 from ..kernel.policies import covers
 from ..kernel.values import IN, OUT
+from ..said import parse_said
 from . import shunt_rules
 from .shunt import IPSEC, REJECT, Shunt, number_of_address
 from .shunt_snapshot import Seen, name_of_policy
@@ -32,11 +33,16 @@ class Wish(NamedTuple):
 
 
 def settle(wish: Wish, held: Shunt | None, seen: Seen) -> Shunt:
-    """The shunt with what was left open decided."""
+    """The shunt with what was left open decided.
+
+    :raises InputError: what was said does not go together; a RefusedError where this host stands against it.
+    """
     shunt, name = wish.shunt, wish.field
     first = True if wish.first is None else wish.first
     if shunt.action == IPSEC:
         first = False
+        if shunt.direction == IN and not (held and held.said == shunt.said):
+            _check_end(shunt.said, seen, name)
     elif wish.first is None and not (held and held.first):
         _check_exposed(shunt, seen, name)
     shunt = shunt._replace(first=first)
@@ -57,6 +63,16 @@ def settle(wish: Wish, held: Shunt | None, seen: Seen) -> Shunt:
     return shunt._replace(counted=counted)
 
 
+def _check_end(said: str, seen: Seen, name: Callable[[str], str]) -> None:
+    """Nothing comes in by an SA that ends elsewhere."""
+    end = parse_said(said).destination
+    if not seen.ends_here(end):
+        raise RefusedError(
+            name("said"), said, f"is for packets to {end}, which is no address of this host, so nothing comes in by it",
+            "name the SA of the other direction, or let packets out by this one",
+        )  # fmt: skip
+
+
 def _rules_work(seen: Seen) -> bool:
     # Where the table stands, trying is not needed.
     return seen.rules is not None or seen.problem() is None
@@ -75,7 +91,7 @@ def _check_exposed(shunt: Shunt, seen: Seen, name: Callable[[str], str]) -> None
     high = low | (1 << len(s.source) * 8 - s.source_prefix) - 1
     for policy in tunnels[bisect_left(addresses, low) : bisect_right(addresses, high)]:
         if covers(s, policy.selector):
-            raise InputError(
+            raise RefusedError(
                 name("precedence"), None,
                 f"before every tunnel it would take all packets of {name_of_policy(policy, seen)}",
                 "write specific, which lets the most specific one win as the classic table did, or first, to mean it",

@@ -13,7 +13,7 @@ from ..classic import proc_files
 from ..classic.eroutes import Eroute
 from ..classic.klips import format_eroute, read_eroutes
 from ..classic.views import read_tables
-from ..errors import KernelError
+from ..errors import KernelError, RefusedError
 from ..kernel import neighbours
 from ..manager.client import DEFAULT_RUNTIME_DIR
 from .common import (
@@ -60,7 +60,7 @@ or the group that it names, must exist. %pass also lets in what comes back. All 
   ipsec eroute --replace --src 10.1.0.0/24 --dst 10.2.0.0/24 --said tun.113@192.0.2.2
   ipsec eroute --del --src 10.1.0.0/24 --dst 10.2.0.0/24
 
-exit status: 0 done; nothing has changed with 1 (refused: it is there already, or is not there, or the kernel said no),
+exit status: 0 done; nothing has changed with 1 (refused: it or its SA is there already, is not there, or is another's),
 64 (wrong words) and 69 (no permission, no XFRM, no nftables).
 More: man 8 ipsec_eroute, of the listing man 5 ipsec_eroute.
 """
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _unless_refused(words: list[str]) -> int:
     try:
         return _run(words)
-    except KernelError as refusal:
+    except (KernelError, RefusedError) as refusal:
         complain(f"{program_of('eroute', words)}: {refusal}")
         return _REFUSED
 

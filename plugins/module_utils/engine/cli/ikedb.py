@@ -159,7 +159,12 @@ def _convert(given: Given) -> int:
     secrets = _secrets(given, report)
     local = given.local or own_addresses(source.text)
     kind = "swanctl" if given.swanctl else "ipsec_conf"
-    found = importing.convert(source, kind, files, report, secrets, Wishes(local, given.ikev2))
+    try:
+        found = importing.convert(source, kind, files, report, secrets, Wishes(local, given.ikev2))
+    except InputError as error:
+        if not error.field.startswith("local_addresses"):
+            raise
+        raise InputError("--local", error.value, error.problem, error.remedy) from None
     if given.f is None and not given.yaml:
         return _define(given, found)
     text = _written((tunnel.document for tunnel in found.tunnels), given)

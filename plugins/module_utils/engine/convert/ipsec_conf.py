@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ..definition.credentials import Preshared
+from ..errors import InputError
 from . import ipsec_options as options
 from .algorithms import ESP_DEFAULT, IKE_DEFAULT, groups_of, with_groups
 from .assemble import Draft, finish, psk_only, version
@@ -42,7 +43,7 @@ def convert(
     :param local_addresses: of the host that the file is for; they tell which end is local. Without one that fits, left
         is.
     :param upgrade: whether connections of IKEv1 become tunnels of IKEv2.
-    :raises InputError: it is no such file, naming file and line.
+    :raises InputError: it is no such file, naming file and line, or a local address is none.
     """
     found = read(text, file, files)
     top = Part("", Entry("file", "", file, 1), report)
@@ -59,13 +60,29 @@ def convert(
         option in options.LIBRESWAN_ONLY for section in found.sections.values() for option in section.options
     )
     templates = {entry.value for section in connections.values() for entry in section.also}
-    ours = {_normal(address) for address in local_addresses}
+    ours = _ours(local_addresses)
     drafts = [
         _connection(connections[name], given, report, ours, libreswan, upgrade)
         for name, given in inherited(connections, report).items()
         if not (name in templates and _is_template(given))
     ]
     return Conversion(FORMAT, finish(drafts, keys, report), tuple(report.notes))
+
+
+def _ours(addresses: Collection[str]) -> frozenset[str]:
+    """The addresses of this host as ends are compared with them.
+
+    :raises InputError: one is none.
+    """
+    for number, text in enumerate(addresses):
+        try:
+            ipaddress.ip_address(text.strip())
+        except ValueError:
+            raise InputError(
+                f"local_addresses[{number}]", text, "is no address",
+                "write the addresses of the host that the file is for, such as 192.0.2.1",
+            ) from None  # fmt: skip
+    return frozenset(map(_normal, addresses))
 
 
 def _is_template(given: Options) -> bool:

@@ -229,6 +229,12 @@ def test_which_end_is_local(ends, local, address):
     assert told_so == (local == ["10.0.0.1"])
 
 
+@pytest.mark.parametrize("local", [["foo"], ["192.0.2.1", "192.0.2"], [""]])
+def test_a_local_address_that_is_none_is_refused(local):
+    with pytest.raises(InputError, match=rf"local_addresses\[{len(local) - 1}\]: is no address"):
+        minimal(local_addresses=local)
+
+
 def test_both_ends_local_is_told():
     found = minimal(local_addresses=["192.0.2.1", "192.0.2.9"])
     assert found.skipped == ["t"]

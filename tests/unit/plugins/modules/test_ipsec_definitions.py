@@ -67,6 +67,11 @@ def test_keys_are_told_only_to_tasks_that_are_not_logged() -> None:
     assert "east and west" not in told["yaml"] + told["ikedb_xml"]
 
 
+def test_a_local_address_that_is_none_is_refused() -> None:
+    refused = convert("libreswan.ipsec.conf", local_addresses=["192.0.2.20", "foo"])
+    assert refused["failed"] and "local_addresses[1]: is no address" in refused["msg"]
+
+
 def test_a_text_of_its_own_is_never_shown() -> None:
     text = (DATA / "site.swanctl.conf").read_text(encoding="utf-8")
     result = run_module("ipsec_definitions", {"content": text})
