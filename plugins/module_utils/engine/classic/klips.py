@@ -36,6 +36,14 @@ _COUNT = re.compile(r"(-?[0-9]{1,20})\s+(?=\S)")
 _SUBNET = re.compile(r"\[(?P<six>[0-9a-fA-F:.]+/[0-9]{1,3})\](?P<six_port>:[0-9]{1,5})?|(?P<net>[^\s\[\]]+)")
 _IDENTITIES = re.compile(r"\(([^\s()]*)\)\s*\(([^\s()]*)\)\s*$")
 _LOOK_COUNT = re.compile(r"\s\((-?[0-9]{1,20})\)\s*$")
+# What ipsec look has around its eroutes: host and time, interfaces, SAs, routes.
+_OF_LOOK = re.compile(
+    r"\S+ (Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} +[0-9]{1,2} [0-9:]{8} .*[0-9]{4}"
+    r"|ipsec[0-9]+->\S+ mtu=\S+"
+    r"|(esp|ah|comp|tun|int|unk[0-9]{1,3})[.:0][^\s@]*@\S+ \S+: dir=(in|out)\s.*"
+    r"|Destination +Gateway +Genmask .*"
+    r"|[0-9.]{7,15} +[0-9.]{7,15} +[0-9.]{7,15} +[A-Z!]+ +[0-9]+ +[0-9]+ +[0-9]+ +\S+"
+)
 _ONLY_IDENTITIES = re.compile(r"\s*\([^\s()]*\)\s*\([^\s()]*\)\s*$")
 _ARROWS = ("->", "=>")
 _MOST_PARTS = 6  # lines of text that are one of the table: four breaks at arrows, and the identities
@@ -84,10 +92,15 @@ class Problem(NamedTuple):
 
 
 def read_eroutes(text: str) -> tuple[list[ErouteLine], list[Problem]]:
-    """Every line of an eroute table; lines that cannot be read are reported and the others kept."""
+    """Every line of an eroute table; lines that cannot be read are reported and the others kept.
+
+    Of what ``ipsec look`` prints the rest is passed over.
+    """
     found: list[ErouteLine] = []
     problems: list[Problem] = []
     for number, line in _joined(text):
+        if _OF_LOOK.fullmatch(line):
+            continue
         try:
             found.append(parse_eroute(line))
         except InputError as exc:
@@ -159,8 +172,10 @@ def parse_eroute(line: str) -> ErouteLine:
     words = target.split()
     if not words:
         raise InputError("eroute", line, "nothing after =>", _REMEDY)
-    if len(words) > 1 and not look:
-        raise InputError("eroute", line, f"{words[1]!r} is too much", "several SAIDs are for ipsec look, with (COUNT)")
+    if len(words) > 1 and packets is not None and not look:
+        raise InputError(
+            "eroute", line, f"{words[1]!r} is too much", "several SAIDs are for ipsec look, COUNT behind them"
+        )
     first, protocol = _target(words[0], line)
     if _PASSTHROUGH.get(first, source.version) != source.version:
         raise InputError("eroute", line, f"{first} is of another family than the networks", "write %pass")

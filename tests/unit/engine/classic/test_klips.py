@@ -327,6 +327,44 @@ AS_ON_THE_PAGE = """
 """
 
 
+LOOK = """\
+east Fri Nov 29 10:12:14 GMT 2002
+10.2.0.0/24        -> 10.1.0.0/24        => tun0x1002@192.0.2.45 comp0x68dd@192.0.2.45 esp0xa7d8251a@192.0.2.45  (0)
+10.2.0.0/24        -> 10.3.0.0/24        => tun0x1004@192.0.2.46 esp0xa7d8251b@192.0.2.46
+ipsec0->eth1 mtu=16260(1500)->1500
+ipsec1->NULL mtu=0(0)->0
+esp0xa7d8251a@192.0.2.45 ESP_3DES_HMAC_MD5: dir=out src=192.0.2.23 iv_bits=64bits life(c,s,h)=addtime(2,0,0)
+tun0x1001@192.0.2.23 IPIP: dir=in  src=192.0.2.45 policy=10.1.0.0/24->10.2.0.0/24 flags=0x8<> refcount=4 ref=9
+Destination     Gateway         Genmask         Flags   MSS Window  irtt Iface
+0.0.0.0         192.0.2.254     0.0.0.0         UG       40 0          0 eth1
+192.0.2.0       0.0.0.0         255.255.255.0   U        40 0          0 eth1
+"""
+
+
+def test_the_whole_output_of_look_is_read() -> None:
+    found, problems = read_eroutes(LOOK)
+    assert problems == []
+    assert [(line.packets, line.group) for line in found] == [
+        (0, ("tun.1002@192.0.2.45", "comp.68dd@192.0.2.45", "esp.a7d8251a@192.0.2.45")),
+        (None, ("tun.1004@192.0.2.46", "esp.a7d8251b@192.0.2.46")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "10 10.2.0.0/24 -> 10.3.0.0/24 => tun0x1004@192.0.2.46 esp0xa7d8251b@192.0.2.46",
+        "ipsec0->eth1",
+        "east Fri 29",
+        "esp0xa7d8251a@192.0.2.45 ESP_3DES_HMAC_MD5:",
+        "0.0.0.0 192.0.2.254 0.0.0.0 UG",
+    ],
+)
+def test_what_look_does_not_print_is_told(line: str) -> None:
+    found, problems = read_eroutes(line)
+    assert not found and len(problems) == 1
+
+
 def test_examples_in_the_layout_of_the_page_are_read() -> None:
     found, problems = read_eroutes(AS_ON_THE_PAGE)
     assert problems == []
