@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
 from engine.ike.v2 import table  # noqa: E402
-from engine.ike.v2.sa import Kind, State  # noqa: E402
+from engine.ike.v2.sa import State  # noqa: E402
+from engine.ike.v2.tasks import Kind  # noqa: E402
 from engine.wire.v2.numbers import NotifyType  # noqa: E402
 
 PAGE = ROOT / "docs" / "states.md"
@@ -82,7 +83,7 @@ def _diagram() -> str:
         if before is not after:
             edges.setdefault((before, after), []).append(story)
 
-    for purpose in table.PURPOSES.values():
+    for purpose in (*table.PURPOSES.values(), table.NEXT_STEP):
         for state in purpose.states:
             edge(state, purpose.next or state, f"we {purpose.story}")
     for row in (*table.REQUESTS, *table.ANSWERS):
@@ -97,13 +98,13 @@ def _diagram() -> str:
 
 def _requests() -> str:
     rows = (
-        (row.state.value, row.kind.value, _names(row.required), row.story, row.next.value) for row in table.REQUESTS
+        (row.state.value, row.kind.label, _names(row.required), row.story, row.next.value) for row in table.REQUESTS
     )
     return _table(("state", "its request", "needs at least", "meaning", "then"), rows)
 
 
 def _answers() -> str:
-    rows = ((r.state.value, r.kind.value, _answer(r), r.story, r.next.value) for r in table.ANSWERS)
+    rows = ((r.state.value, r.task.kind.label, _answer(r), r.story, r.next.value) for r in table.ANSWERS)
     return _table(("state", "our request", "its answer", "meaning", "then"), rows)
 
 
@@ -115,8 +116,11 @@ def _answer(row: table.Answer) -> str:
 
 def _purposes() -> str:
     rows = (
-        (kind.value, ", ".join(s.value for s in row.states), row.story, row.next.value if row.next else "stays")
-        for kind, row in ((kind, table.PURPOSES[kind]) for kind in Kind)
+        (name, ", ".join(s.value for s in row.states), row.story, row.next.value if row.next else "stays")
+        for name, row in (
+            *((row.task.kind.label, row) for row in table.PURPOSES.values()),
+            (Kind.FOLLOW_UP.label, table.NEXT_STEP),
+        )
     )
     return _table(("our request", "begun in state", "meaning", "then"), rows)
 

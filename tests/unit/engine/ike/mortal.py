@@ -111,7 +111,9 @@ class Mortal:
         needed, reserved = set(), set()
         for sa in self.host.engine.registry.by_spi.values():
             needed |= {child.sa.spi_in for child in sa.children.values()}
-            reserved |= {int.from_bytes(task.spi, "big") for task in ([sa.request.task] if sa.request else [])}
+            reserved |= {
+                int.from_bytes(getattr(task, "spi", b""), "big") for task in ([sa.request.task] if sa.request else [])
+            }
         assert set(kernel.inbound) == needed, "what is kept stands in the kernel, and nothing else does"
         kernel.reserved &= reserved
 

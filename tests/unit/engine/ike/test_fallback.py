@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.ike.endpoint import Endpoint
-from engine.ike.v2.sa import Refusal
 from engine.ike.v2.snapshot import freeze
+from engine.ike.views import Refusal
 from engine.selector import parse_selector
 
 from .rekeys import spis, watch

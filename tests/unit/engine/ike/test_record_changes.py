@@ -15,8 +15,8 @@ from engine.ike.actions import Action
 from engine.ike.context import Context
 from engine.ike.records import RecordKey
 from engine.ike.v2 import children
+from engine.ike.v2.child import Child
 from engine.ike.v2.record_codec import CHILD_SHAPE, NOT_KEPT, OWN_WAY
-from engine.ike.v2.sa import Child
 from engine.ike.v2.snapshot import freeze, standing
 from engine.manager.journal import FILE_NAME, Journal
 from engine.manager.log import Log

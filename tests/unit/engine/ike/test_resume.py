@@ -14,14 +14,16 @@ from typing import Any
 import pytest
 from engine.child_sa import Limits
 from engine.crypto.exchange import key_exchange_from, new_key_exchange
+from engine.ike.records import RecordKey
 from engine.ike.v2 import record_codec, snapshot
+from engine.ike.v2.tasks import DeleteAtPeer, DeleteChild, DeleteIke, Inform, NewChild
 from engine.selector import parse_selector
 from engine.wire.header import Header
 from engine.wire.v2.numbers import ExchangeType
 
 from .mortal import Mortal, mortal_world
 from .rekeys import DOINGS, settled
-from .world import World, child, pair, straight
+from .world import Host, World, child, pair, straight
 
 
 def two_children() -> World:
@@ -118,6 +120,53 @@ def test_what_is_kept_is_all_there_is() -> None:
     assert (again.request.tries, again.request.deadline) == (0, 5.0)
     assert again.connection is sa.connection and again.keys == sa.keys and again.seal.messages == sa.seal.messages
     assert again.request.task.exchange.public == sa.request.task.exchange.public
+
+
+# As they stand in journals of release 0.1.0 and after, whose requests had the fields of all kinds.
+OLD_TASKS: list[tuple[dict[str, Any], tuple[type, str]]] = [
+    ({"kind": "CREATE_CHILD_SA (new child)", "config": {}, "reason": "stopped"}, (NewChild, "stopped")),
+    ({"kind": "INFORMATIONAL (delete child)", "child": 2, "reason": "replaced"}, (DeleteChild, "replaced")),
+    ({"kind": "INFORMATIONAL (delete child)", "config": {}, "spi": "c0000001"}, (DeleteAtPeer, "")),
+    ({"kind": "INFORMATIONAL (delete IKE SA)", "reason": "stopped", "closed": ["00000100"]}, (DeleteIke, "stopped")),
+    ({"kind": "INFORMATIONAL", "reason": "proof", "closed": ["00000100"]}, (Inform, "proof")),
+]
+
+
+@pytest.mark.parametrize(("kept", "expected"), OLD_TASKS, ids=[kept["kind"] for kept, _expected in OLD_TASKS])
+def test_a_request_is_read_as_older_releases_kept_it(kept: dict[str, Any], expected: tuple[type, str]) -> None:
+    records = records_of(risen()[1].host)
+    (window,) = [record for key, record in records.items() if key.part == "window"]
+    config = record_codec.CONFIG.freeze(two_children().east.engine.connections.get("t").children[0])
+    number = next(key.child for key in records if key.part == "child")
+    kept = {
+        **kept,
+        **({"config": config} if "config" in kept else {}),
+        **({"child": number} if "child" in kept else {}),
+    }
+    window["queue"] = [kept]
+    (sa,) = snapshot.thaw(records, two_children().east.engine.connections.get, 5.0).sas
+    (task,) = sa.queue
+    assert (type(task), task.reason) == expected
+    assert getattr(task, "child", None) is (sa.children[number] if "child" in kept else None)
+
+
+def test_requests_that_make_no_sense_lose_their_tunnel_with_a_reason() -> None:
+    for kept, story in (
+        ({"kind": "INFORMATIONAL (delete child)", "child": 999}, "child 999, which is in no record"),
+        ({"kind": "CREATE_CHILD_SA (rekey child)", "child": 999}, "child 999, which is in no record"),
+        ({"kind": "IKE_SESSION_RESUME"}, "there is no request IKE_SESSION_RESUME"),
+    ):
+        records = records_of(risen()[1].host)
+        (window,) = [record for key, record in records.items() if key.part == "window"]
+        window["queue"] = [kept]
+        thawed = snapshot.thaw(records, two_children().east.engine.connections.get, 5.0)
+        assert not thawed.sas and story in thawed.problems["t"]
+
+
+def records_of(host: Host) -> dict[RecordKey, dict[str, Any]]:
+    """What an end keeps."""
+    (sa,) = host.engine.registry.by_spi.values()
+    return {key: json.loads(json.dumps(record)) for key, record in snapshot.freeze(sa).items()}
 
 
 @pytest.mark.parametrize("group", [31, 19, 20, 21, 14, 15, 16])

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from engine.ike.v2.sa import Child, ChildState, IkeSa, Kind, Task
+from engine.ike.v2.child import ChildState
+from engine.ike.v2.sa import IkeSa
+from engine.ike.v2.tasks import DeleteChild, RekeyChild, Task
 from engine.selector import parse_selector
 from engine.wire.header import Header
 
@@ -49,8 +51,8 @@ def ask_once_more(host: Host) -> None:
         one.superseded = False
 
 
-def do(host: Host, kind: Kind, one: Child) -> None:
-    sa_of(host).queue.append(Task(kind, child=one, reason="replaced" if kind is Kind.DELETE_CHILD else ""))
+def do(host: Host, task: Task) -> None:
+    sa_of(host).queue.append(task)
     host.do(host.engine.retire("other", host.world.now))
     host.start(children=["lan"])
 
@@ -84,7 +86,7 @@ def test_a_newer_child_carries_what_an_older_one_leaves(narrower: bool) -> None:
     steadily(world, 0.1)
     unproven, newest = list(sa_of(world.east).children.values())[1:]
     assert unproven.proof_at and newest.state is ChildState.INSTALLED
-    do(world.east, Kind.DELETE_CHILD, oldest)
+    do(world.east, DeleteChild(oldest, "replaced"))
     steadily(world, 0.1)
     assert oldest.state is ChildState.GONE and world.east.kernel.sending(1) is newest.sa
     assert (unproven.state is ChildState.ANSWERED) is not narrower, "where nobody else takes its packets it sends"
@@ -98,11 +100,11 @@ def test_a_delete_of_ours_is_no_sign_that_the_peer_has_its_rekey() -> None:
     old_here, new_here = sa_of(world.east).children.values()
     old_there = next(one for one in sa_of(world.west).children.values() if one.sa.spi_in == old_here.sa.spi_out)
     lose_answers_of_east(world)
-    do(world.west, Kind.REKEY_CHILD, old_there)
+    do(world.west, RekeyChild(old_there))
     steadily(world, 0.1)
     successor = old_here.successor
     assert successor.state is ChildState.ANSWERED
-    do(world.east, Kind.DELETE_CHILD, old_here)
+    do(world.east, DeleteChild(old_here, "replaced"))
     steadily(world, 0.1)
     assert old_here.state is ChildState.GONE and world.east.kernel.sending(1) is new_here.sa
     well_ended(world)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from engine.ike.actions import InstallInbound, InstallOutbound, RemovePolicies, ResetPolicies, Vanished
-from engine.ike.v2.sa import Kind
+from engine.ike.v2.tasks import Kind
 from engine.selector import parse_selector
 
 from .world import EAST, WEST, Host, World, child, east_connection, mirror, pair, up

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from engine.ike.record_codec import PLAIN, Shape
 from engine.ike.v2.features.feature import Feature, Part, Role, Slot, Talk
-from engine.ike.v2.sa import Kind
+from engine.ike.v2.tasks import Kind
 from engine.wire.v2.notify import Notify
 
 COUNT = 40999  # of those for private use

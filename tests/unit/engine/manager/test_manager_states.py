@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 from engine.cli import tunnels as cli
-from engine.ike.v2.sa import ChildState, State
+from engine.ike.v2.child import ChildState
+from engine.ike.v2.sa import State
 from engine.ike.v2.view import CHILD_STAGES, STAGES
 from engine.ike.views import ChildStage, Stage
 from engine.manager import states

@@ -18,19 +18,21 @@ from ...wire.v2.auth import AUTH
 from ...wire.v2.ident import IDi, IDr
 from ...wire.v2.ke import KE
 from ...wire.v2.notify import Notify
-from ...wire.v2.numbers import ExchangeType, NotifyType, notify_name
+from ...wire.v2.numbers import NotifyType, notify_name
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig, Connection
 from ..connections import FEW
 from ..context import Context
-from . import children, fallback, key_exchange, lifecycle
+from . import child_selectors, children, fallback, key_exchange, lifecycle
+from .child import Child
 from .features import rows
 from .features.feature import Role, Talk
 from .incoming import Incoming
 from .initiation import handshake_of
-from .sa import Child, Handshake, IkeSa, Kind, Request, Task
+from .sa import Handshake, IkeSa
+from .tasks import Auth, ChildTask, DeleteChild, Kind, NewChild, Request
 from .traffic import Narrowed, check_answer, covers_packet, in_words, narrow
 
 NAME_IN_STORY = 200  # characters
@@ -58,7 +60,7 @@ def _name(identity: Identity) -> str:
     return text if len(text) <= NAME_IN_STORY else f"{text[:NAME_IN_STORY]}…"
 
 
-def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+def begin(context: Context, sa: IkeSa, task: Auth) -> list[Any]:
     """The initiator's request: who we are, the proof, and the first child if one is wanted."""
     connection, handshake = sa.connection, handshake_of(sa)
     mine = IDi(connection.local_id)
@@ -71,18 +73,18 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
     payloads += rows.FEATURES.offers(Talk(context, sa), Kind.AUTH, Role.INITIATOR)
     if handshake.wanted:
         config = handshake.wanted[0]
-        first = Task(Kind.NEW_CHILD, config=config, spi=children.reserve_spi(context, sa, config))
+        first = NewChild(config, children.reserve_spi(context, sa, config))
         handshake.first = first
-        local, remote = children.asked_selectors(sa, config)
+        local, remote = child_selectors.asked_selectors(sa, config)
         payloads += [
             *rows.FEATURES.child_offers(config),
             SA(offer_esp(fallback.first_offer(config), first.spi, with_ke=False)),
-            *children.selector_payloads(local, remote, True),
+            *child_selectors.selector_payloads(local, remote, True),
         ]
-    return ExchangeType.IKE_AUTH, payloads
+    return payloads
 
 
-def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[Auth]) -> None:
     """The responder proved itself: the IKE SA is up, and its child unless it was refused."""
     handshake, connection = handshake_of(sa), sa.connection
     payloads = got.payloads
@@ -100,11 +102,11 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     first = handshake.first
     for config in handshake.wanted:
         # Asked for, stopped and asked for again: the first one is on its way out by now.
-        if first is None or first.terms.name != config.name or first.reason == "stopped":
-            sa.queue.append(Task(Kind.NEW_CHILD, config=config))
+        if first is None or first.config.name != config.name or first.reason == "stopped":
+            sa.queue.append(NewChild(config))
 
 
-def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def refused(context: Context, sa: IkeSa, got: Incoming, request: Request[Auth]) -> None:
     """An error answer without AUTH ends the attempt (section 2.21.2)."""
     error = got.payloads.need_error().type
     reason = _REASONS.get(error, "protocol_error")
@@ -230,7 +232,7 @@ def child_payloads(narrowed: Narrowed, choice: Choice, spi: bytes) -> list[Any]:
     return [
         *rows.FEATURES.child_offers(narrowed.config),
         SA((children.answer_proposal(choice, spi),)),
-        *children.selector_payloads(narrowed.local, narrowed.remote, False),
+        *child_selectors.selector_payloads(narrowed.local, narrowed.remote, False),
     ]
 
 
@@ -238,36 +240,36 @@ def _first_child_answered(context: Context, sa: IkeSa, handshake: Handshake, pay
     task = handshake.first
     if task is None:
         return
-    offered = fallback.first_offer(task.terms)
+    offered = fallback.first_offer(task.config)
     try:
         child = child_from_answer(context, sa, task, offered, payloads, (handshake.nonce_i, handshake.nonce_r))
     except IkeError as exc:
         if payloads.one(SA) is not None:
             children.close_at_peer(sa, task)
-        children.release_spi(context, sa, task.terms, task.spi)
-        sa.unfit += (task.terms.name,)
-        context.report("child_failed", sa, child=task.terms.name, reason=exc.reason, story=exc.story)
+        children.release_spi(context, sa, task.config, task.spi)
+        sa.unfit += (task.config.name,)
+        context.report("child_failed", sa, child=task.config.name, reason=exc.reason, story=exc.story)
         return
     new_child_up(context, sa, task, child)
 
 
-def new_child_up(context: Context, sa: IkeSa, task: Task, child: Child) -> None:
+def new_child_up(context: Context, sa: IkeSa, task: NewChild, child: Child) -> None:
     """A child that we asked for is there; an operator may have thought better of it meanwhile."""
     children.install(context, sa, child)
     children.report_up(context, sa, child)
     if task.reason == "stopped":
-        sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
+        sa.queue.append(DeleteChild(child, reason="stopped"))
     if task.reason == "superseded":
         child.superseded = True
-        config = next((one for one in sa.connection.children if one.name == task.terms.name), None)
+        config = next((one for one in sa.connection.children if one.name == task.config.name), None)
         if config is not None and not sa.outgoing:
-            sa.queue.append(Task(Kind.NEW_CHILD, config=config))
+            sa.queue.append(NewChild(config))
 
 
 def child_from_answer(
     context: Context,
     sa: IkeSa,
-    task: Task,
+    task: ChildTask,
     offered: Sequence[EspProposal],
     payloads: Payloads,
     nonces: tuple[bytes, bytes],
@@ -294,7 +296,7 @@ def child_from_answer(
         raise IkeError(0, f"the peer has already closed {config.name} again", CHILD, reason="peer_deleted")
     narrowed = Narrowed(config, asked.local, asked.remote)
     check_answer(*narrowed)
-    if task.packet is not None and not covers_packet(narrowed, task.packet):
+    if isinstance(task, NewChild) and task.packet is not None and not covers_packet(narrowed, task.packet):
         story = f"the peer made another Child SA of {config.name} than the packet needs"
         raise IkeError(0, story, CHILD, reason="selectors_refused")
     return children.make(context, sa, narrowed, choice, task.spi, nonces, secrets, started_exchange=True)

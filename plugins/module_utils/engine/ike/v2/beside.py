@@ -13,7 +13,9 @@ from collections.abc import Collection, Iterable
 
 from ..context import Context
 from . import initiation, twins
-from .sa import ChildState, IkeSa, Kind, State, Task
+from .child import ChildState
+from .sa import IkeSa, State
+from .tasks import DeleteIke, Inform, NewChild
 from .tunnel_sas import sas_of
 
 # Message ID that a responder expects when IKE_SA_INIT and IKE_AUTH are over; each additional key exchange is one more.
@@ -55,7 +57,7 @@ def take_over(context: Context, new: IkeSa, old: IkeSa) -> None:
     """Have ``old`` closed when ``new`` has all that it has, at the peer's end as well."""
     new.replaces = old
     if not proven(new):
-        new.queue.append(Task(Kind.INFORM))
+        new.queue.append(Inform())
     context.touch(new)
 
 
@@ -74,14 +76,14 @@ def ask_for(context: Context, new: IkeSa, old: IkeSa, wanted: Iterable[str]) -> 
     configs = {child.config.name: child.config for child in old.children.values()}
     configs |= {config.name: config for config in new.connection.children}
     for name in sorted(set(wanted) & configs.keys() - names(new) - set(asked_for(new))):
-        new.queue.append(Task(Kind.NEW_CHILD, config=configs[name]))
+        new.queue.append(NewChild(configs[name]))
     context.touch(new)
 
 
 def close(context: Context, sa: IkeSa) -> None:
     """Have an IKE SA deleted for which another one is there."""
     if not sa.closing:
-        sa.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
+        sa.queue.append(DeleteIke("replaced"))
     context.touch(sa)
 
 
@@ -112,4 +114,4 @@ def living(sa: IkeSa) -> IkeSa | None:
 
 def asked_for(sa: IkeSa) -> list[str]:
     """Names of the children that this IKE SA is asked for, or going to be."""
-    return [task.terms.name for task in sa.tasks if task.kind is Kind.NEW_CHILD and task.reason != "stopped"]
+    return [task.config.name for task in sa.tasks if isinstance(task, NewChild) and task.reason != "stopped"]

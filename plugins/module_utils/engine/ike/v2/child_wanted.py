@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 from ..connection import ChildConfig
-from .sa import IkeSa, Kind, Task
+from .sa import IkeSa
+from .tasks import ChildTask, DeleteChild, NewChild
 
 
-def still_wanted(sa: IkeSa, task: Task) -> ChildConfig | None:
+def still_wanted(sa: IkeSa, task: ChildTask) -> ChildConfig | None:
     """What to ask for after a child that did not come up: as it is defined by now.
 
     None where nobody waits for it any more: it was stopped, taken out of the definition or is asked for already, or
     the IKE SA makes no more children.
     """
     name = task.terms.name
-    asked = any(other.kind is Kind.NEW_CHILD and other.terms.name == name for other in sa.queue)
-    if sa.outgoing or asked or task.reason == "stopped" or being_stopped(sa, name):
+    asked = any(isinstance(other, NewChild) and other.config.name == name for other in sa.queue)
+    stopped = isinstance(task, NewChild) and task.reason == "stopped"
+    if sa.outgoing or asked or stopped or being_stopped(sa, name):
         return None
     return next((config for config in sa.connection.children if config.name == name), None)
 
@@ -25,6 +27,6 @@ def still_wanted(sa: IkeSa, task: Task) -> ChildConfig | None:
 def being_stopped(sa: IkeSa, name: str) -> bool:
     """Whether an operator has had the child of this name closed, and the peer is still to be told."""
     return any(
-        task.kind is Kind.DELETE_CHILD and task.reason == "stopped" and task.current.config.name == name
+        isinstance(task, DeleteChild) and task.reason == "stopped" and task.child.config.name == name
         for task in sa.queue
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any, Union
+from typing import Union
 
 from ...child_sa import ChildSa, Limits
 from ...crypto.keys import child_keys
@@ -17,7 +17,6 @@ from ...secret import Secret
 from ...selector import Selector
 from ...wire.v2.numbers import NotifyType
 from ...wire.v2.sa import Proposal
-from ...wire.v2.ts import TSi, TSr
 from ..actions import (
     InstallInbound,
     InstallOutbound,
@@ -30,12 +29,14 @@ from ..actions import (
 from ..connection import ChildConfig
 from ..context import Context
 from . import child_wanted, supersede, twins
+from .child import SENDING, Child, ChildState
 from .features import nat
-from .sa import Child, ChildState, IkeSa, Kind, Making, Task
+from .generations import generations, heirs_of, newer_definitions, staying, successor_of
+from .sa import IkeSa
+from .tasks import ChildTask, DeleteAtPeer, NewChild
 from .traffic import Narrowed
-from .tunnel_sas import children_of, sas_of
+from .tunnel_sas import sas_of
 
-SENDING = (ChildState.INSTALLED, ChildState.REKEYING)
 Policies = Union[PointPolicies, ResetPolicies, RemovePolicies, None]  # what becomes of those of a child that goes
 PROTOCOL_NUMBERS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
 
@@ -61,50 +62,9 @@ def release_spi(context: Context, sa: IkeSa, config: ChildConfig, spi: bytes) ->
         context.actions.append(ReleaseSpi(sa.path.local_address, sa.path.remote_address, protocol, number))
 
 
-def close_at_peer(sa: IkeSa, task: Task) -> None:
+def close_at_peer(sa: IkeSa, task: ChildTask) -> None:
     """The peer has made a child that we cannot accept: have it closed there."""
-    sa.queue.append(Task(Kind.DELETE_CHILD, config=task.config, spi=task.spi, reason="replaced"))
-
-
-def asked_selectors(sa: IkeSa, config: ChildConfig) -> tuple[tuple[Selector, ...], tuple[Selector, ...]]:
-    """What to ask for: first the packet for which the child is needed, if one is known (RFC 7296 section 2.9)."""
-    packet = sa.packets.pop(config.name, None) if sa.packets else None
-    if packet is None or not (_covers(config.local, packet[0]) and _covers(config.remote, packet[1])):
-        return config.local, config.remote
-    return (packet[0], *config.local), (packet[1], *config.remote)
-
-
-def takes(child: Child, packet: tuple[Selector, Selector]) -> bool:
-    """Whether the child's SAs are for a packet."""
-    return _covers(child.sa.local_selectors, packet[0]) and _covers(child.sa.remote_selectors, packet[1])
-
-
-def rest_selectors(
-    config: ChildConfig, living: Sequence[Child], packet: tuple[Selector, Selector]
-) -> tuple[tuple[Selector, ...], tuple[Selector, ...]]:
-    """What to ask for a packet that the peer did not let into the children there are: what those leave over, so that it
-    makes nothing twice, and first the packet's own addresses (RFC 7296 section 2.9)."""
-    near, far = ((replace(end, protocol=0, first_port=0, last_port=65535),) for end in packet)
-    local = _left(config.local, [s for child in living for s in child.sa.local_selectors])
-    remote = _left(config.remote, [s for child in living for s in child.sa.remote_selectors])
-    if _covers(remote, far[0]):
-        local = config.local
-    elif _covers(local, near[0]):
-        remote = config.remote
-    else:
-        local, remote = (), ()  # the ends are each in one of the children, but not in the same
-    return (packet[0], *near, *local), (packet[1], *far, *remote)
-
-
-def _left(selectors: Sequence[Selector], taken: Sequence[Selector]) -> tuple[Selector, ...]:
-    left = list(selectors)
-    for other in taken:
-        left = [part for selector in left for part in selector.without(other)]
-    return tuple(left)
-
-
-def _covers(selectors: Sequence[Selector], packet: Selector) -> bool:
-    return any(selector.contains(packet) for selector in selectors)
+    sa.queue.append(DeleteAtPeer(task.terms, task.spi, reason="replaced"))
 
 
 def check_spi(sa: IkeSa, choice: Choice) -> int:
@@ -158,14 +118,6 @@ def make(
     adopt(context, sa, child)
     twins.look_later(context, sa, child)
     return child
-
-
-def answer(context: Context, sa: IkeSa, making: Making) -> Child:
-    """The child that the peer asked for."""
-    if making.narrowed is None:
-        raise ValueError("an IKE SA is no child")
-    terms = making.narrowed, making.choice, making.spi, making.nonces, making.secrets
-    return make(context, sa, *terms, started_exchange=False)
 
 
 def _defined(narrowed: Narrowed) -> tuple[tuple[Selector, ...], tuple[Selector, ...]] | None:
@@ -231,17 +183,6 @@ def _let_send(context: Context, sa: IkeSa) -> None:
                 context.touch(other)
 
 
-def successor_of(child: Child) -> Child | None:
-    """Who is going to take over when it goes."""
-    heir = child.successor
-    return heir if heir is not None and heir.state is not ChildState.GONE else None
-
-
-def serves(child: Child) -> bool:
-    """Whether it is what its definition asks for now, and is to stay."""
-    return not child.superseded and child.state is not ChildState.DELETING
-
-
 def report_up(context: Context, sa: IkeSa, child: Child) -> None:
     """A child came up that replaces none."""
     context.report("child_up", sa, child, child=child.config.name)
@@ -266,21 +207,6 @@ def _touch_owner(context: Context, child: Child) -> None:
         context.touch(owner[0])
 
 
-def is_replaced(context: Context, child: Child) -> bool:
-    """Whether it is still to go: it was rekeyed or superseded, or another one of its definition is there, which the
-    peer may have closed meanwhile."""
-    fresh = any(not heir.superseded for heir in heirs_of(context, child))
-    return fresh or child.state is not ChildState.INSTALLED or child.superseded
-
-
-def is_needed_yet(context: Context, sa: IkeSa, child: Child) -> bool:
-    """Whether what is to take its place is not there yet, here or as far as we know at the peer's end."""
-    heirs = heirs_of(context, child)
-    if not heirs:
-        return any(task.kind is Kind.NEW_CHILD and task.terms.reqid == child.config.reqid for task in sa.tasks)
-    return child.state in SENDING and any(h.proof_at for h in heirs) and not any(h.state in SENDING for h in heirs)
-
-
 def step_aside(context: Context, closing: Collection[Child]) -> None:
     """These are about to be closed at the peer's end: have other generations send from now on."""
     leaving = [child for child in closing if _sends(child)]
@@ -291,7 +217,7 @@ def step_aside(context: Context, closing: Collection[Child]) -> None:
 
 
 def _relieve(context: Context, child: Child) -> None:
-    heirs = [*heirs_of(context, child), *_newer_definitions(context, child)]
+    heirs = [*heirs_of(context, child), *newer_definitions(context, child)]
     sending = [heir for heir in heirs if heir.state in SENDING] or [heir for heir in heirs if _sends(heir)]
     if not sending:
         # One that only receives so far may not be there at the peer's end yet.
@@ -323,7 +249,7 @@ def remove(context: Context, sa: IkeSa, child: Child, reason: str, story: str) -
         context.actions += [policies, RemoveSas(child.sa)]
     else:
         context.actions += [RemoveSas(child.sa), *([policies] if policies else ())]
-    if not _staying(context, child):
+    if not staying(context, child):
         context.report("child_down", sa, child, child=child.config.name, reason=reason, story=story)
 
 
@@ -358,8 +284,8 @@ def make_anew(context: Context, sa: IkeSa, child: Child) -> None:
         policies = ResetPolicies(child.sa)
     context.actions += [*([policies] if policies else ()), RemoveSas(child.sa)]
     if sa.alive and not (sa.outgoing or child.superseded or child_wanted.being_stopped(sa, child.config.name)):
-        sa.queue.append(Task(Kind.NEW_CHILD, config=child.config))
-    sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
+        sa.queue.append(NewChild(child.config))
+    sa.queue.append(DeleteAtPeer(child.config, child.sa.spi_in.to_bytes(4, "big")))
     if not heirs:
         story = "somebody else deleted its SAs from this host's kernel; it is negotiated anew"
         context.report("child_down", sa, child, child=child.config.name, reason="kernel_disturbed", story=story)
@@ -371,7 +297,7 @@ def not_installed(context: Context, sa: IkeSa, child: Child, problem: str) -> No
     policies = _what_becomes_of_policies(sa, child, heirs_of(context, child))
     if policies is not None:
         context.actions.append(policies)
-    sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
+    sa.queue.append(DeleteAtPeer(child.config, child.sa.spi_in.to_bytes(4, "big")))
     context.touch(sa)
     context.report("child_failed", sa, child, child=child.config.name, reason="kernel_refused", story=problem)
 
@@ -394,38 +320,6 @@ def clear(context: Context, sa: IkeSa, child: Child) -> None:
     _let_send(context, sa)
     context.actions += [RemoveSas(child.sa), RemovePolicies(child.sa)]
     context.report("child_down", sa, child, child=child.config.name, reason="stopped", story="stopped by an operator")
-
-
-def heirs_of(context: Context, child: Child) -> list[Child]:
-    """The other children of the same definition that stay and carry packets of this one too.
-
-    There may be some with all other packets, where the peer divides what it is asked for.
-    """
-    return [other for other in _staying(context, child) if supersede.overlap(other, child)]
-
-
-def _newer_definitions(context: Context, child: Child) -> list[Child]:
-    """Children of other names that took packets over from a superseded one."""
-    if not child.superseded:
-        return []
-    return [
-        other
-        for _sa, other in children_of(context, child.sa.tunnel)
-        if other.config.reqid != child.config.reqid and serves(other) and supersede.overlap(other, child)
-    ]
-
-
-def _staying(context: Context, child: Child) -> list[Child]:
-    return [other for other in generations(context, child) if other.state is not ChildState.DELETING]
-
-
-def generations(context: Context, child: Child) -> list[Child]:
-    """The other children of the same definition, in whatever IKE SA of the tunnel, those that are being closed too."""
-    return [
-        other
-        for _sa, other in children_of(context, child.sa.tunnel)
-        if other is not child and other.config.reqid == child.config.reqid
-    ]
 
 
 def _same_selectors(one: Child, other: Child) -> bool:
@@ -455,10 +349,3 @@ def refuse_in_retired(sa: IkeSa) -> None:
 def answer_proposal(choice: Choice, spi: bytes) -> Proposal:
     """The chosen proposal as our answer states it: with our SPI."""
     return replace(choice.proposal, spi=spi)
-
-
-def selector_payloads(local: Sequence[Selector], remote: Sequence[Selector], we_initiate: bool) -> list[Any]:
-    """TSi and TSr: the exchange's initiator is TSi."""
-    if we_initiate:
-        return [TSi(tuple(local)), TSr(tuple(remote))]
-    return [TSi(tuple(remote)), TSr(tuple(local))]

@@ -11,13 +11,15 @@ come yet, and goes on with that child until it has made another; the peer repeat
 from __future__ import annotations
 
 from ..context import Context
-from . import children, supersede
-from .sa import Child, IkeSa, Kind
+from . import generations, supersede
+from .child import SENDING, Child
+from .sa import IkeSa
+from .tasks import DeleteChild
 
 
 def is_kept(context: Context, sa: IkeSa, child: Child) -> bool:
     """Whether a child that the peer closes goes on for a moment, since nothing else would be left."""
-    if sa.initiator or child.state not in children.SENDING or children.heirs_of(context, child):
+    if sa.initiator or child.state not in SENDING or generations.heirs_of(context, child):
         return False
     if not child.kept_until and (_closes_another(sa, child) or context.now < child.chosen_until):
         child.kept_until = context.now + context.settings.switch_pause
@@ -29,14 +31,14 @@ def is_kept(context: Context, sa: IkeSa, child: Child) -> bool:
 
 def choose(context: Context, child: Child) -> None:
     """The peer has closed a child at our wish: a Delete of one that is to stay may have left it before that."""
-    for other in children.generations(context, child):
+    for other in generations.generations(context, child):
         other.chosen_until = context.now + context.settings.switch_pause / 4
 
 
 def _closes_another(sa: IkeSa, child: Child) -> bool:
     """Whether our own Delete of another one of its definition is out."""
     task = sa.request.task if sa.request is not None else None
-    if task is None or task.kind is not Kind.DELETE_CHILD or task.reason != "replaced" or task.child is None:
+    if not isinstance(task, DeleteChild) or task.reason != "replaced":
         return False
     other = task.child
     return other is not child and other.config.reqid == child.config.reqid and supersede.overlap(other, child)

@@ -23,7 +23,8 @@ from .exchange import last_word, opened, repeats_answer, send_answer, send_reque
 from .features import rows
 from .features.feature import OWN_ORDER, Role, Talk
 from .incoming import Incoming
-from .sa import AUTHENTICATED, HALF_OPEN, IkeSa, Kind, State, Task
+from .sa import AUTHENTICATED, HALF_OPEN, IkeSa, State
+from .tasks import Init, Kind, Request, Task
 
 # What nobody does on an IKE SA that lost a collision.
 WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.REKEY_IKE)
@@ -206,13 +207,12 @@ def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
     request = sa.request
     if request is None or header.message_id != request.message_id:
         return
-    kind = request.task.kind
-    step = Kind.FOLLOW_UP if request.task.answer else kind
-    if header.exchange != table.exchange_type(step):
+    task, kind = request.task, request.task.kind
+    if header.exchange != table.purpose_of(task).exchange:
         return
-    if kind is Kind.INIT:
+    if isinstance(task, Init):
         context.touch(sa)
-        _init_answer(context, sa, header, datagram, path)
+        _init_answer(context, sa, request, header, datagram, path)
         return
     whole = opened(context, sa, header, datagram)
     if whole is None:
@@ -224,26 +224,27 @@ def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
     lifecycle.heard(context, sa, path)
     try:
         said = Payloads(parse_payloads(whole.first, whole.chain))
-        payloads = follow_up.step(context, sa, request.task, said)
+        payloads = follow_up.step(context, sa, task, said)
         if payloads is None:
             return
-        row = table.answer_row(sa.state, kind, payloads)
+        row = table.answer_row(sa.state, task, payloads)
         if row is None:
-            raise IkeError(NotifyType.INVALID_SYNTAX, f"the answer to {kind.value} lacks what it must have")
+            raise IkeError(NotifyType.INVALID_SYNTAX, f"the answer to {kind.label} lacks what it must have")
         row.handler(context, sa, Incoming(header, payloads, whole.datagram, path, whole.chain), request)
         _move(sa, before, row.next)
         if kind in rows.FEATURES.kinds and kind not in OWN_ORDER and row.notify is None:
             rows.FEATURES.take(Talk(context, sa, payloads), kind, Role.INITIATOR)
     except IkeError as exc:
-        fail(context, sa, request.task, exc)
+        fail(context, sa, task, exc)
 
 
-def _init_answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
+def _init_answer(
+    context: Context, sa: IkeSa, request: Request[Task], header: Header, datagram: bytes, path: Path
+) -> None:
     """Nothing in it is authenticated: what is unusable is noted, and the request stays out (section 2.21.1)."""
-    request = sa.request
     try:
         payloads = Payloads(Message.read(header, datagram).payloads)
-        row = table.answer_row(sa.state, Kind.INIT, payloads)
+        row = table.answer_row(sa.state, request.task, payloads)
         if row is None:
             raise IkeError(0, "the answer to IKE_SA_INIT lacks what it must have")
         row.handler(context, sa, Incoming(header, payloads, datagram, path), request)
@@ -259,7 +260,7 @@ def _init_answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, p
 
 def fail(context: Context, sa: IkeSa, task: Task, exc: IkeError) -> None:
     """A protected answer was a refusal or unusable: take down what it was about, no more."""
-    purpose = table.PURPOSES[task.kind]
+    purpose = table.PURPOSES[type(task)]
     if not _fatal(exc) and purpose.failed is not None:
         purpose.failed(context, sa, task, exc.reason, exc.story)
         return
@@ -273,23 +274,22 @@ def fail(context: Context, sa: IkeSa, task: Task, exc: IkeError) -> None:
 def pump(context: Context, sa: IkeSa) -> None:
     """Begin the next piece of queued work, if nothing is outstanding."""
     while sa.queue and sa.request is None and sa.state is not State.GONE:
-        due = (t for t in sa.queue if t.not_before <= context.now and (sa.making is None or not follow_up.holds(sa, t)))
+        due = (t for t in sa.queue if t.not_before <= context.now and (sa.making is None or not sa.making.holds(t)))
         task = next(due, None)
         if task is None:
             return
         sa.queue.remove(task)
-        purpose = table.PURPOSES[Kind.FOLLOW_UP if task.answer else task.kind]
+        purpose = table.purpose_of(task)
         if sa.state not in purpose.states:
             continue
         try:
-            begun = purpose.begin(context, sa, task)
+            payloads = purpose.begin(context, sa, task)
         except IkeError as exc:
             fail(context, sa, task, exc)
             continue
-        if begun is None:
+        if payloads is None:
             continue
-        exchange, payloads = begun
-        _send(context, sa, exchange, payloads, task)
+        _send(context, sa, purpose.exchange, payloads, task)
         sa.state = purpose.next or sa.state
 
 

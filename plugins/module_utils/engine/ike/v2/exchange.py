@@ -19,13 +19,14 @@ from ..context import Context
 from .features import fragmentation
 from .features.fragmentation import Whole, seal_message
 from .incoming import Incoming
-from .sa import IkeSa, Kind, Request, Task
+from .sa import IkeSa
+from .tasks import DeleteAtPeer, DeleteChild, Inform, NewChild, RekeyChild, Request, T
 
 # What comes of these is gone with the IKE SA; that of others may outlive it, or is not there before the peer has them.
-_ENDS_WITH_IT = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD, Kind.INFORM)
+_ENDS_WITH_IT = (NewChild, RekeyChild, DeleteChild, DeleteAtPeer, Inform)
 
 
-def send_request(context: Context, sa: IkeSa, exchange: int, payloads: Sequence[Any], task: Task) -> Request:
+def send_request(context: Context, sa: IkeSa, exchange: int, payloads: Sequence[Any], task: T) -> Request[T]:
     """Send our next request and remember it until its answer comes."""
     flags = INITIATOR if sa.initiator else 0
     if exchange == ExchangeType.IKE_SA_INIT:
@@ -33,10 +34,10 @@ def send_request(context: Context, sa: IkeSa, exchange: int, payloads: Sequence[
     else:
         datagrams = seal_message(context, sa, exchange, flags, sa.next_id, payloads)
     pause = context.settings.retransmit[0]
-    sa.request = Request(sa.next_id, datagrams, task, 1, context.now + pause)
+    request = sa.request = Request(sa.next_id, datagrams, task, 1, context.now + pause)
     send(context, datagrams, sa.path)
     context.touch(sa)
-    return sa.request
+    return request
 
 
 def send(context: Context, datagrams: Sequence[bytes], path: Path) -> None:
@@ -65,7 +66,7 @@ def last_word(context: Context, sa: IkeSa, payload: Any, path: Path | None = Non
     """
     path = path or sa.path
     if sa.request is not None:
-        if sa.request.task.kind in _ENDS_WITH_IT:
+        if isinstance(sa.request.task, _ENDS_WITH_IT):
             send(context, sa.request.datagrams, path)
         sa.next_id += 1
     flags = INITIATOR if sa.initiator else 0
@@ -101,7 +102,7 @@ def retransmit(context: Context, sa: IkeSa) -> bool:
     request.deadline = context.now + pause
     request.tries += 1
     send(context, request.datagrams, sa.path)
-    context.report("retransmit", sa, exchange=request.task.kind.value, tries=request.tries)
+    context.report("retransmit", sa, exchange=request.task.kind.label, tries=request.tries)
     return True
 
 

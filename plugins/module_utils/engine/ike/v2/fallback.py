@@ -28,8 +28,10 @@ from ..connection import ChildConfig
 from ..context import Context
 from ..views import Refusal
 from . import beside, child_wanted, supersede
-from .children import serves
-from .sa import Child, IkeSa, Kind, Task
+from .child import Child
+from .generations import serves
+from .sa import IkeSa
+from .tasks import ChildTask, NewChild, RekeyChild
 
 # Refusals that another offer may mend.
 _OF_THE_OFFER = ("no_proposal_chosen", "invalid_key_exchange")
@@ -41,7 +43,7 @@ _BUSY = ("peer_busy", "kernel_refused")
 _PATIENCE = 4
 
 
-def offer(sa: IkeSa, task: Task) -> tuple[EspProposal, ...]:
+def offer(sa: IkeSa, task: ChildTask) -> tuple[EspProposal, ...]:
     """The proposals of this attempt at a child."""
     return _offers(sa, task.terms.proposals)[task.rung]
 
@@ -60,9 +62,9 @@ def _offers(sa: IkeSa, proposals: tuple[EspProposal, ...]) -> list[tuple[EspProp
     return list(dict.fromkeys(offer for offer in (proposals, proven, plain) if offer or offer is proposals))
 
 
-def child_refused(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+def child_refused(context: Context, sa: IkeSa, task: RekeyChild, reason: str, story: str) -> None:
     """The peer gives a living child no fresh keys: say so, and do what comes next."""
-    child = task.current
+    child = task.child
     child.refusal = _note(child.refusal, reason, story)
     left = child.expires_at - context.now
     _tell(context, sa, child, child.refusal, left)
@@ -90,7 +92,7 @@ def ike_refused(context: Context, sa: IkeSa, reason: str, story: str) -> None:
         beside.begin(context, sa)
 
 
-def put_off(context: Context, sa: IkeSa, task: Task) -> None:
+def put_off(context: Context, sa: IkeSa, task: NewChild) -> None:
     """The peer has no time for a new child: ask again later, and later still, if it is wanted then."""
     config = child_wanted.still_wanted(sa, task)
     if config is None:
@@ -98,33 +100,33 @@ def put_off(context: Context, sa: IkeSa, task: Task) -> None:
     times = task.times + 1
     pause = context.back_off("peer_busy", times)
     due = context.now + pause
-    sa.queue.append(Task(Kind.NEW_CHILD, config=config, not_before=due, times=times, packet=task.packet))
+    sa.queue.append(NewChild(config, not_before=due, times=times, packet=task.packet))
     if times >= _PATIENCE and not _serves(sa):
         beside.begin(context, sa, config.name)
 
 
-def new_child_refused(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+def new_child_refused(context: Context, sa: IkeSa, task: NewChild, reason: str, story: str) -> None:
     """The peer makes no such child in this IKE SA."""
     if _another_offer(sa, task, reason):
         return
     if task.packet is not None:
         # The others go on as they are.
         packet = " === ".join(map(str, task.packet))
-        story = f"packets such as {packet} are of child {task.terms.name}, but it has no SA for them: {story}"
-        context.report("child_failed", sa, child=task.terms.name, reason=reason, story=story, packet=packet)
+        story = f"packets such as {packet} are of child {task.config.name}, but it has no SA for them: {story}"
+        context.report("child_failed", sa, child=task.config.name, reason=reason, story=story, packet=packet)
         return
     if reason in _OF_THE_OFFER:
-        story += _about_pfs(sa, task.terms)
-    context.report("child_failed", sa, child=task.terms.name, reason=reason, story=story)
+        story += _about_pfs(sa, task.config)
+    context.report("child_failed", sa, child=task.config.name, reason=reason, story=story)
     if sa.replaces is not None:
-        sa.unfit += (task.terms.name,)
+        sa.unfit += (task.config.name,)
     # IKE_AUTH makes a child on other terms. Where others live in this IKE SA, it is not given up for one more.
-    name = task.terms.name
+    name = task.config.name
     if reason in _OF_THE_OFFER and not _serves(sa) and name not in sa.unfit and task.reason != "stopped":
         beside.begin(context, sa, name)
 
 
-def ask_later(context: Context, sa: IkeSa, task: Task, reason: str) -> None:
+def ask_later(context: Context, sa: IkeSa, task: NewChild, reason: str) -> None:
     """Ask once more after a while, and later still each time, for a child that the peer refused and somebody wants.
 
     Until then nobody who starts it has it asked for, however many packets wait for it.
@@ -139,7 +141,7 @@ def ask_later(context: Context, sa: IkeSa, task: Task, reason: str) -> None:
         pause = context.back_off("peer_busy", times)
     else:
         return
-    sa.queue.append(Task(Kind.NEW_CHILD, config=config, not_before=context.now + pause, times=times))
+    sa.queue.append(NewChild(config, not_before=context.now + pause, times=times))
 
 
 def _about_pfs(sa: IkeSa, config: ChildConfig) -> str:
@@ -201,13 +203,11 @@ def _has(rows: Iterable[Algorithm], wanted: KernelAlgorithm | None) -> bool:
     return wanted is not None and any(row.name == wanted.name for row in rows)
 
 
-def _another_offer(sa: IkeSa, task: Task, reason: str) -> bool:
+def _another_offer(sa: IkeSa, task: ChildTask, reason: str) -> bool:
     """Ask again at once with the next offer, if there is one that may be taken."""
     rung = task.rung + 1
-    idle = sa.retired or (sa.superseded and task.kind is Kind.NEW_CHILD)
+    idle = sa.retired or (sa.superseded and isinstance(task, NewChild))
     if reason not in _OF_THE_OFFER or idle or rung >= len(_offers(sa, task.terms.proposals)):
         return False
-    again = Task(task.kind, config=task.config, child=task.child, reason=task.reason, rung=rung, packet=task.packet)
-    again.times = task.times
-    sa.queue.insert(0, again)
+    sa.queue.insert(0, task.with_offer(rung))
     return True

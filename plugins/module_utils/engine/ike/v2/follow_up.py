@@ -19,22 +19,21 @@ from ...errors import CHILD, IKE, IkeError
 from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
 from ...wire.v2.notify import Notify
-from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.numbers import NotifyType
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..context import Context
 from . import children, fallback, key_exchange
 from .incoming import Incoming
-from .sa import IkeSa, Kind, Making, Task
+from .sa import Creating, IkeSa, Making, RekeyIke
+from .tasks import NewChild, RekeyChild, Steps, Task
 
 LIFETIME = 60.0  # seconds for which the peer may take its time
 LINK_OCTETS = 8
 MOST_LINK_OCTETS = 256  # of a peer's: it comes back beside a value of ours, in a message that has to hold both
 _NUMBER = int(NotifyType.ADDITIONAL_KEY_EXCHANGE)
 _COUNT = (SA, KE, Nonce, TSi, TSr)  # payloads that an SA is made of
-_MAKES = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE)
-_MOVES = (*_MAKES, Kind.DELETE_CHILD)  # what does not go together with another IKE SA being made
 
 
 # The end that asked
@@ -45,16 +44,16 @@ def step(context: Context, sa: IkeSa, task: Task, payloads: Payloads) -> Payload
 
     :raises IkeError: what the peer sent is not the key exchange that was agreed on.
     """
-    if task.kind not in _MAKES or payloads.error() is not None:
+    if not isinstance(task, (NewChild, RekeyChild, RekeyIke)) or payloads.error() is not None:
         return payloads
-    if task.answer:
-        return _one_more(context, sa, task, payloads)
+    if task.steps is not None:
+        return _one_more(context, sa, task, task.steps, payloads)
     choice = _choice(sa, task, payloads) if payloads.notify(_NUMBER) is not None else None
     if choice is None or not choice.more:
         return payloads
-    task.secrets = key_exchange.finish_one(task.exchange, choice.ke, payloads.one(KE))
-    task.answer = tuple(payload for payload in payloads if _counts(payload))
-    _queue(context, sa, task, choice, payloads)
+    secrets = key_exchange.finish_one(task.exchange, choice.ke, payloads.one(KE))
+    task.steps = Steps(tuple(payload for payload in payloads if _counts(payload)), secrets, b"")
+    _queue(context, sa, task, task.steps, choice, payloads)
     return None
 
 
@@ -63,45 +62,45 @@ def _counts(payload: Any) -> bool:
     return isinstance(payload, _COUNT) or (isinstance(payload, Notify) and len(payload.data) <= MOST_LINK_OCTETS)
 
 
-def _choice(sa: IkeSa, task: Task, payloads: Payloads) -> Choice | None:
+def _choice(sa: IkeSa, task: Creating, payloads: Payloads) -> Choice | None:
     """What the peer chose; None where it cannot be used, of which whoever handles the answer tells."""
     answer = payloads.one(SA)
     try:
         if answer is None:
             return None
-        if task.kind is Kind.REKEY_IKE:
+        if isinstance(task, RekeyIke):
             return check_answer_ike(task.offered, answer)
         return check_answer_esp(fallback.offer(sa, task), answer, with_ke=task.exchange is not None)
     except IkeError:
         return None
 
 
-def _one_more(context: Context, sa: IkeSa, task: Task, payloads: Payloads) -> Payloads | None:
-    first = Payloads(task.answer)
+def _one_more(context: Context, sa: IkeSa, task: Creating, steps: Steps, payloads: Payloads) -> Payloads | None:
+    first = Payloads(steps.answer)
     choice = _choice(sa, task, first)
     if choice is None:
         raise IkeError(0, "what was agreed on is not on offer any more", CHILD)
-    done = len(task.secrets)
+    done = len(steps.secrets)
     try:
-        task.secrets += key_exchange.finish_one(task.exchange, choice.more[done - 1], payloads.one(KE))
+        steps.secrets += key_exchange.finish_one(task.exchange, choice.more[done - 1], payloads.one(KE))
     except IkeError as exc:
         if done == len(choice.more):
             _undo_at_peer(sa, task, exc)
         raise
     if done == len(choice.more):
         return first
-    _queue(context, sa, task, choice, payloads)
+    _queue(context, sa, task, steps, choice, payloads)
     return None
 
 
-def _undo_at_peer(sa: IkeSa, task: Task, exc: IkeError) -> None:
+def _undo_at_peer(sa: IkeSa, task: Creating, exc: IkeError) -> None:
     """With its last answer the peer has made what we cannot have."""
-    if task.kind is Kind.REKEY_IKE:
+    if isinstance(task, RekeyIke):
         raise IkeError(NotifyType.INVALID_SYNTAX, exc.story, IKE, reason=exc.reason) from exc
     children.close_at_peer(sa, task)
 
 
-def _queue(context: Context, sa: IkeSa, task: Task, choice: Choice, payloads: Payloads) -> None:
+def _queue(context: Context, sa: IkeSa, task: Creating, steps: Steps, choice: Choice, payloads: Payloads) -> None:
     """Have the next key exchange begun, before anything else."""
     link = payloads.notify(_NUMBER)
     if link is None or not sa.alive:
@@ -109,17 +108,16 @@ def _queue(context: Context, sa: IkeSa, task: Task, choice: Choice, payloads: Pa
     if len(link.data) > MOST_LINK_OCTETS:
         story = f"the peer wants {len(link.data)} octets back to go on with, not {MOST_LINK_OCTETS} at most"
         raise IkeError(0, story, CHILD)
-    task.link = link.data
-    task.exchange = context.entropy.key_exchange(choice.more[len(task.secrets) - 1].transform_id)
+    steps.link = link.data
+    task.exchange = context.entropy.key_exchange(choice.more[len(steps.secrets) - 1].transform_id)
     sa.queue.insert(0, task)
 
 
-def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+def begin(context: Context, sa: IkeSa, task: Creating) -> list[Any]:
     """The next key exchange of a task that has its first answer."""
-    if task.exchange is None:
+    if task.exchange is None or task.steps is None:
         raise ValueError("a key exchange that nobody began")
-    payloads = [KE(task.exchange.group, task.exchange.public), Notify(_NUMBER, task.link)]
-    return ExchangeType.IKE_FOLLOWUP_KE, payloads
+    return [KE(task.exchange.group, task.exchange.public), Notify(_NUMBER, task.steps.link)]
 
 
 # The other end
@@ -128,7 +126,7 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | No
 def proceed(context: Context, sa: IkeSa, making: Making) -> Sequence[Notify]:
     """Make what the peer asked for, if no key exchange lacks; else have it come back for the next one."""
     if not making.left:
-        making.make(context, sa, making)
+        making.make(context, sa)
         return ()
     drop(context, sa)
     making.link, making.expires = context.entropy.octets(LINK_OCTETS), context.now + LIFETIME
@@ -148,7 +146,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
         raise IkeError(NotifyType.STATE_NOT_FOUND, story, CHILD, reason="peer_busy")
     method = making.left[0]
     try:
-        making.check(context, sa, making)
+        making.check(context, sa)
         if ke.group != method.transform_id:
             story = f"the additional key exchange is of method {ke.group}, agreed is {method}"
             raise IkeError(NotifyType.INVALID_SYNTAX, story)
@@ -166,15 +164,5 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
 def drop(context: Context, sa: IkeSa) -> None:
     """What the peer did not come back for is not made."""
     making, sa.making = sa.making, None
-    if making is not None and making.narrowed is not None:
-        children.release_spi(context, sa, making.narrowed.config, making.spi)
-
-
-def holds(sa: IkeSa, task: Task) -> bool:
-    """Whether a task of ours waits for what the peer is about to make."""
-    making = sa.making
-    if making is None:
-        return False
-    if making.narrowed is None:
-        return task.kind in _MOVES
-    return task.kind is Kind.REKEY_IKE or (task.kind is Kind.REKEY_CHILD and task.child is making.child)
+    if making is not None:
+        making.give_up(context, sa)

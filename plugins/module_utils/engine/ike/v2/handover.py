@@ -10,7 +10,8 @@ from ...wire.v2.numbers import ProtocolId
 from ..context import Context
 from . import beside, lifecycle
 from .exchange import last_word
-from .sa import IkeSa, Kind, Task
+from .sa import IkeSa
+from .tasks import Inform
 
 HANDOVER = "handover"  # the reason of a request whose answer proves that the peer sends on the new children
 
@@ -55,8 +56,8 @@ def is_silent(context: Context, sa: IkeSa) -> bool:
 def _prepare(context: Context, new: IkeSa) -> None:
     """The old one is silent, so its Delete may never be answered. First see to it that nobody sends on it any more: a
     peer that lives sends on the children of ``new`` when it has a request that comes after them."""
-    if not any(task.reason == HANDOVER for task in new.tasks):
-        new.queue.append(Task(Kind.INFORM, reason=HANDOVER))
+    if not any(isinstance(task, Inform) and task.reason == HANDOVER for task in new.tasks):
+        new.queue.append(Inform(HANDOVER))
 
 
 def finish(context: Context, new: IkeSa) -> None:

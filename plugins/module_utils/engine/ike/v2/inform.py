@@ -8,23 +8,25 @@ from __future__ import annotations
 from typing import Any
 
 from ...wire.v2.delete import Delete
-from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
+from ...wire.v2.numbers import NotifyType, ProtocolId
 from ..context import Context
-from . import beside, children, crossed, handover, lifecycle, proof, rekey_child, supersede
+from . import beside, children, crossed, generations, handover, lifecycle, proof, rekey_child, supersede
+from .child import ChildState
 from .incoming import Incoming
-from .sa import ChildState, IkeSa, Kind, Request, Task
+from .sa import IkeSa
+from .tasks import DeleteAtPeer, DeleteChild, DeleteIke, Inform, NewChild, RekeyChild, Request
 
 # SPIs that a request of ours remembers as closed meanwhile: a peer may name any number of them while it has no answer,
 # and only what it has made of that request, a moment ago, counts.
 MOST_CLOSED = 256
 
 
-def begin_liveness(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+def begin_liveness(context: Context, sa: IkeSa, task: Inform) -> list[Any]:
     """An empty request: is the peer alive (section 2.4)?"""
-    return ExchangeType.INFORMATIONAL, []
+    return []
 
 
-def alive(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def alive(context: Context, sa: IkeSa, got: Incoming, request: Request[Inform]) -> None:
     """The peer answered; that it did is all we wanted to know: of it, or of a child that it asked us for."""
     if request.task.reason == proof.PROOF:
         if request.tries > 1:
@@ -44,35 +46,36 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     return []
 
 
-def begin_delete_child(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+def begin_delete_child(context: Context, sa: IkeSa, task: DeleteChild) -> list[Any] | None:
     """Tell the peer that a child is closed: by our inbound SPI."""
     child = task.child
-    if child is None:
-        spi, config = task.spi, task.terms
-    elif child.number not in sa.children:
+    if child.number not in sa.children:
         return None
-    else:
-        if task.reason == "replaced":
-            if supersede.is_needed(context, child) or not children.is_replaced(context, child):
-                return None  # what was to take over is gone meanwhile; when something else does, it is closed
-            if children.is_needed_yet(context, sa, child):
-                due = context.now + context.settings.switch_pause / 4
-                sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced", not_before=due))
-                return None
-            # The peer receives on it no more when it has this request, so nothing of ours may be under way.
-            children.step_aside(context, [child])
-        spi, config = child.sa.spi_in.to_bytes(4, "big"), supersede.terms(child)
-        child.state = ChildState.DELETING
-        if task.reason == "stopped" and child.successor is not None:
-            # Replaced since the operator asked: what carries the traffic now has to go as well.
-            sa.queue.append(Task(Kind.DELETE_CHILD, child=child.successor, reason="stopped"))
-    return ExchangeType.INFORMATIONAL, [Delete(config.proposals[0].protocol, (spi,))]
+    if task.reason == "replaced":
+        if supersede.is_needed(context, child) or not generations.is_replaced(context, child):
+            return None  # what was to take over is gone meanwhile; when something else does, it is closed
+        if generations.is_needed_yet(context, sa, child):
+            due = context.now + context.settings.switch_pause / 4
+            sa.queue.append(DeleteChild(child, reason="replaced", not_before=due))
+            return None
+        # The peer receives on it no more when it has this request, so nothing of ours may be under way.
+        children.step_aside(context, [child])
+    child.state = ChildState.DELETING
+    if task.reason == "stopped" and child.successor is not None:
+        # Replaced since the operator asked: what carries the traffic now has to go as well.
+        sa.queue.append(DeleteChild(child.successor, reason="stopped"))
+    return [Delete(child.terms.proposals[0].protocol, (child.sa.spi_in.to_bytes(4, "big"),))]
 
 
-def child_deleted(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def begin_delete_at_peer(context: Context, sa: IkeSa, task: DeleteAtPeer) -> list[Any]:
+    """Tell the peer that a child is closed which we have not."""
+    return [Delete(task.config.proposals[0].protocol, (task.spi,))]
+
+
+def child_deleted(context: Context, sa: IkeSa, got: Incoming, request: Request[DeleteChild]) -> None:
     """The peer closed it too."""
     task = request.task
-    if task.child is None or task.child.state is ChildState.GONE:
+    if task.child.state is ChildState.GONE:
         return
     if task.reason == "stopped":
         children.clear(context, sa, task.child)
@@ -103,19 +106,20 @@ def respond_close(context: Context, sa: IkeSa, got: Incoming) -> list[Any] | Non
         children.remove(context, sa, child, "peer_deleted", "the peer closed this child")
         if not child.superseded:
             supersede.ask_again(context, sa)
-    if sa.request is not None and strange:
-        sa.request.task.closed = (*sa.request.task.closed, *strange)[-MOST_CLOSED:]
+    task = sa.request.task if sa.request is not None else None
+    if strange and isinstance(task, (NewChild, RekeyChild)):
+        task.closed = (*task.closed, *strange)[-MOST_CLOSED:]
     return [Delete(protocol, tuple(spis)) for protocol, spis in closed.items()]
 
 
-def begin_delete_ike(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+def begin_delete_ike(context: Context, sa: IkeSa, task: DeleteIke) -> list[Any]:
     """Tell the peer that the IKE SA and all its children are closed."""
     if task.reason == "replaced":
         children.step_aside(context, sa.children.values())
-    return ExchangeType.INFORMATIONAL, [Delete(ProtocolId.IKE, ())]
+    return [Delete(ProtocolId.IKE, ())]
 
 
-def ike_deleted(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def ike_deleted(context: Context, sa: IkeSa, got: Incoming, request: Request[DeleteIke]) -> None:
     """The peer closed it too."""
     lifecycle.end(context, sa, request.task.reason or "stopped", "closed by us")
 
@@ -129,7 +133,15 @@ def respond_end(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     return []
 
 
-def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
-    """The answer was unusable; a request that only informs has nothing to undo, a child it closed is gone."""
-    if task.child is not None and task.child.state is not ChildState.GONE:
+def close_failed(context: Context, sa: IkeSa, task: DeleteChild, reason: str, story: str) -> None:
+    """The answer was unusable: the child is gone all the same."""
+    if task.child.state is not ChildState.GONE:
         children.remove(context, sa, task.child, reason, story)
+
+
+def told(context: Context, sa: IkeSa, got: Incoming, request: Request[DeleteAtPeer]) -> None:
+    """The peer has closed what we have not."""
+
+
+def failed(context: Context, sa: IkeSa, task: Inform | DeleteAtPeer, reason: str, story: str) -> None:
+    """The answer was unusable; nothing is to be undone."""

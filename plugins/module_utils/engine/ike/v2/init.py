@@ -17,7 +17,7 @@ from ...wire.v2.ke import KE
 from ...wire.v2.message import encode_message
 from ...wire.v2.nonce import Nonce
 from ...wire.v2.notify import Notify
-from ...wire.v2.numbers import ExchangeType, NotifyType, notify_name
+from ...wire.v2.numbers import NotifyType, notify_name
 from ...wire.v2.sa import SA
 from ..actions import Path, Send
 from ..connection import Connection
@@ -27,12 +27,13 @@ from .features import rows
 from .features.feature import Place, Role, Talk
 from .incoming import Incoming
 from .initiation import NONCE_OCTETS, handshake_of, install_sealers, restart
-from .sa import Handshake, IkeSa, Kind, Request, State, Task
+from .sa import Handshake, IkeSa, State
+from .tasks import Auth, Init, Kind, Request
 
 PAYLOAD_HEAD = 4
 
 
-def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+def begin(context: Context, sa: IkeSa, task: Init) -> list[Any]:
     """The initiator's request."""
     handshake = handshake_of(sa)
     if handshake.exchange is None:
@@ -40,17 +41,16 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
         handshake.group = handshake.group or handshake.offered[0].ke[0].transform_id
         handshake.exchange = context.entropy.key_exchange(handshake.group)
     talk = Talk(context, sa)
-    payloads = [
+    return [
         *rows.FEATURES.offers(talk, Kind.INIT, Role.INITIATOR, Place.FIRST),
         SA(offer_ike(handshake.offered)),
         KE(handshake.group, handshake.exchange.public),
         Nonce(handshake.nonce_i),
         *rows.FEATURES.offers(talk, Kind.INIT, Role.INITIATOR),
     ]
-    return ExchangeType.IKE_SA_INIT, payloads
 
 
-def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[Init]) -> None:
     """The initiator has the responder's choice, public value and nonce: derive the keys, go on to IKE_AUTH."""
     handshake = handshake_of(sa)
     if got.header.responder_spi == bytes(8):
@@ -70,11 +70,11 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     _install_keys(sa, choice, shared)
     handshake.exchange = None
     sa.next_id = 1
-    sa.queue.insert(0, Task(Kind.AUTH))
+    sa.queue.insert(0, Auth())
     rows.FEATURES.take(Talk(context, sa, got.payloads), Kind.INIT, Role.INITIATOR)
 
 
-def with_group(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def with_group(context: Context, sa: IkeSa, got: Incoming, request: Request[Init]) -> None:
     """The responder wants another key exchange group (section 1.2); only one that we offer is taken."""
     data = got.payloads.need_notify(NotifyType.INVALID_KE_PAYLOAD).data
     group = int.from_bytes(data, "big") if len(data) == 2 else 0
@@ -87,7 +87,7 @@ def with_group(context: Context, sa: IkeSa, got: Incoming, request: Request) -> 
     handshake.exchange = None
 
 
-def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def refused(context: Context, sa: IkeSa, got: Incoming, request: Request[Init]) -> None:
     """Any other error answer. It is not authenticated, so anybody could have sent it: note it and keep trying."""
     error = got.payloads.need_error()
     reason = "no_proposal_chosen" if error.type == NotifyType.NO_PROPOSAL_CHOSEN else "protocol_error"

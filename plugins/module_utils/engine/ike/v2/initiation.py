@@ -10,7 +10,8 @@ from ...errors import IkeError
 from ..actions import Path
 from ..connection import Connection
 from ..context import Context
-from .sa import Handshake, IkeSa, Kind, State, Task
+from .sa import Handshake, IkeSa, State
+from .tasks import Init
 
 NONCE_OCTETS = 32
 MAX_RESTARTS = 4  # cookies, groups and rekeyed cookie secrets; more is a peer playing games
@@ -24,7 +25,7 @@ def new_initiator(context: Context, connection: Connection, path: Path) -> IkeSa
         handshake=Handshake(nonce_i=context.entropy.octets(NONCE_OCTETS), wanted=connection.auto_children),
     )  # fmt: skip
     context.registry.add(sa)
-    sa.queue.append(Task(Kind.INIT))
+    sa.queue.append(Init())
     context.touch(sa)
     context.report("ike_connecting", sa, role="initiator")
     return sa
@@ -39,7 +40,7 @@ def restart(sa: IkeSa) -> Handshake:
     handshake.restarts += 1
     if handshake.restarts > MAX_RESTARTS:
         raise IkeError(0, f"the peer had the negotiation restarted more than {MAX_RESTARTS} times")
-    sa.queue.insert(0, Task(Kind.INIT))
+    sa.queue.insert(0, Init())
     return handshake
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from ..actions import Expire, InstallFailed, KernelEvent, MappingChanged, Unanswered, Vanished
 from ..context import Context
 from . import children, lifecycle, timers
-from .sa import Child, ChildState, IkeSa, Kind, Task
+from .child import Child, ChildState
+from .sa import IkeSa
+from .tasks import DeleteAtPeer
 
 
 def take(context: Context, sa: IkeSa, child: Child, event: KernelEvent) -> None:
@@ -30,7 +32,7 @@ def _expire(context: Context, sa: IkeSa, child: Child, event: Expire) -> None:
     context.touch(sa)
     if event.hard:
         children.remove(context, sa, child, "expired", "the kernel ended it: a hard limit was reached")
-        sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
+        sa.queue.append(DeleteAtPeer(child.config, child.sa.spi_in.to_bytes(4, "big")))
     elif child.state is ChildState.INSTALLED:
         timers.start_rekey(sa, child)
 

@@ -16,8 +16,9 @@ from ...secret import Secret
 from ...wire.v2.ke import KE
 from ...wire.v2.numbers import NotifyType
 from ..context import Context
+from .child import Child
 from .initiation import NONCE_OCTETS
-from .sa import Child, IkeSa, Task
+from .sa import Creating, IkeSa
 
 
 def guess(
@@ -40,15 +41,15 @@ def guess(
     return rows[0] if rows else None
 
 
-def finish(task: Task, choice: Choice, ke: KE | None) -> tuple[Secret, ...]:
+def finish(task: Creating, choice: Choice, ke: KE | None) -> tuple[Secret, ...]:
     """Initiator: the shared secrets of an exchange we started, none when the peer chose a proposal without one.
 
     :param choice: what the peer chose of ours.
     :param ke: of the first answer; where additional key exchanges followed on it, all of them are over.
     :raises IkeError: scope child, when the KE payload of the answer does not go with that proposal or the request.
     """
-    if task.secrets:
-        return task.secrets
+    if task.steps is not None:
+        return task.steps.secrets
     if choice.more:
         raise IkeError(0, "the peer does not go on with the additional key exchanges that it chose", CHILD)
     if choice.ke is None and ke is None:

@@ -10,12 +10,14 @@ from ...identity import Identity
 from ..actions import Path
 from ..context import Context
 from . import beside, children, follow_up
+from .child import ChildState
 from .exchange import send
 from .features import nat
-from .sa import AUTHENTICATED, HALF_OPEN, ChildState, IkeSa, Kind, State, Task
+from .sa import AUTHENTICATED, HALF_OPEN, IkeSa, RekeyIke, State
+from .tasks import DeleteIke, Inform, NewChild, RekeyChild, Task
 from .tunnel_sas import half_open_of, sas_of
 
-STAYS = (Kind.REKEY_IKE, Kind.DELETE_IKE, Kind.INFORM)  # queued work that is about the old IKE SA itself
+STAYS = (RekeyIke, DeleteIke, Inform)  # queued work that is about the old IKE SA itself
 
 
 def establish(context: Context, sa: IkeSa) -> None:
@@ -72,7 +74,7 @@ def settle_duplicates(context: Context, sa: IkeSa) -> None:
         if context.now > winner.last_heard + context.settings.silent_pause:
             # Not before it is known that the peer has the one that is to stay.
             if winner.request is None:
-                winner.queue.append(Task(Kind.INFORM))
+                winner.queue.append(Inform())
             context.touch(winner)
             sa.settle_at = context.now + context.settings.silent_pause / 2
             continue
@@ -173,14 +175,14 @@ def retire(context: Context, sa: IkeSa) -> None:
     """
     sa.retired = True
     for task in list(sa.queue):
-        if task.kind in (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.REKEY_IKE):
+        if isinstance(task, (NewChild, RekeyChild, RekeyIke)):
             sa.queue.remove(task)
             # Its time has come, should the IKE SA be wanted again.
-            if task.kind is Kind.REKEY_IKE:
+            if isinstance(task, RekeyIke):
                 sa.rekey_at = context.now
-            elif task.child is not None:
+            elif isinstance(task, RekeyChild):
                 task.child.rekey_at = context.now
-    if sa.request is not None and sa.request.task.kind is Kind.NEW_CHILD:
+    if sa.request is not None and isinstance(sa.request.task, NewChild):
         sa.request.task.reason = "stopped"
     context.touch(sa)
 
@@ -189,7 +191,7 @@ def end_retirement(sa: IkeSa) -> None:
     """Have a retired IKE SA deleted that nothing uses any more."""
     # While a collision is open, the children are with the one that is being replaced.
     if sa.outgoing and sa.alive and not sa.children and sa.claims is None and not sa.closing:
-        sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped" if sa.retired else "replaced"))
+        sa.queue.append(DeleteIke("stopped" if sa.retired else "replaced"))
 
 
 def inherit(context: Context, old: IkeSa, new: IkeSa) -> None:
@@ -206,10 +208,10 @@ def inherit(context: Context, old: IkeSa, new: IkeSa) -> None:
         del old.children[child.number]
         children.adopt(context, new, child)
     for task in old.queue:
-        if task.kind not in STAYS:
+        if not isinstance(task, STAYS):
             new.queue.append(task)
-        elif task.kind is Kind.DELETE_IKE and task.reason == "stopped":
-            new.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
+        elif isinstance(task, DeleteIke) and task.reason == "stopped":
+            new.queue.append(DeleteIke("stopped"))
     old.queue.clear()
     new.retired, old.retired = old.retired, False
     new.replaces, old.replaces = old.replaces, None
@@ -236,7 +238,7 @@ def end(context: Context, sa: IkeSa, reason: str, story: str, answered: Task | N
     :param answered: our request that this comes of, if it is not outstanding any more.
     """
     under_way = sa.request.task if sa.request is not None else answered
-    theirs = under_way.their_sa if under_way is not None else None
+    theirs = under_way.their_sa if isinstance(under_way, RekeyIke) else None
     if theirs is not None and sa.replaced_by is None and reason != "stopped":
         inherit(context, sa, theirs)
     established = sa.state in AUTHENTICATED
@@ -264,9 +266,8 @@ def _release(context: Context, sa: IkeSa, under_way: Task | None) -> None:
     if sa.handshake is not None and sa.handshake.first is not None:
         tasks.append(sa.handshake.first)
     for task in tasks:
-        config = task.config or (task.child.config if task.child else None)
-        if config is not None and task.kind in (Kind.NEW_CHILD, Kind.REKEY_CHILD):
-            children.release_spi(context, sa, config, task.spi)
+        if isinstance(task, (NewChild, RekeyChild)):
+            children.release_spi(context, sa, task.terms, task.spi)
     follow_up.drop(context, sa)
     sa.request = None
     sa.queue.clear()

@@ -13,7 +13,9 @@ from collections.abc import Collection
 
 from ..context import Context
 from . import children
-from .sa import Child, ChildState, IkeSa
+from .child import Child, ChildState
+from .sa import IkeSa
+from .tasks import Inform
 
 PROOF = "proof"  # the reason of a request whose answer proves that the peer has what it asked us for
 
@@ -37,7 +39,8 @@ def _put_off_proof(context: Context, sa: IkeSa, doubtful: Collection[Child]) -> 
         child.proof_at = context.now + context.settings.switch_pause
     if doubtful:
         for task in sa.tasks:
-            task.reason = "" if task.reason == PROOF else task.reason
+            if isinstance(task, Inform) and task.reason == PROOF:
+                task.reason = ""
 
 
 def prove(context: Context, sa: IkeSa) -> None:

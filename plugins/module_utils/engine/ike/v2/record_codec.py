@@ -43,7 +43,9 @@ from ..record_codec import (
     tuple_of,
 )
 from ..views import Refusal
-from .sa import Child, ChildState, IkeSa, Kind, Request, State, Task
+from .child import Child, ChildState
+from .sa import IkeSa, RekeyIke, State
+from .tasks import DeleteAtPeer, DeleteChild, DeleteIke, Inform, NewChild, RekeyChild, Request, Steps
 
 
 def _freeze_payloads(payloads: Sequence[Any]) -> tuple[int, str]:
@@ -99,31 +101,26 @@ CHILD_SHAPE = Shape(
         "group": PLAIN,
     },
 )
-TASK = Shape(
-    Task,
-    {
-        "kind": enum_of(Kind),
-        "config": shape_codec(CONFIG),
-        "child": CHILD,
-        "theirs": CHILD,
-        "their_sa": IKE,
-        "spi": OCTETS,
-        "nonce": OCTETS,
-        "exchange": EXCHANGE,
-        "reason": PLAIN,
-        "not_before": PLAIN,
-        "closed": tuple_of(OCTETS),
-        "offered": tuple_of(shape_codec(IKE_PROPOSAL)),
-        "group": PLAIN,
-        "rung": PLAIN,
-        "times": PLAIN,
-        "restarts": PLAIN,
-        "packet": optional(SELECTORS),
-        "answer": PAYLOADS,
-        "link": OCTETS,
-        "secrets": tuple_of(SECRET),
-    },
+_REASON, _NOT_BEFORE = {"reason": PLAIN}, {"not_before": PLAIN}
+_CREATING = {"spi": OCTETS, "nonce": OCTETS, "exchange": EXCHANGE, "group": PLAIN, "restarts": PLAIN}
+_OF_CHILD = {**_CREATING, "config": shape_codec(CONFIG), "closed": tuple_of(OCTETS), "rung": PLAIN}
+# By how a kind of request is called in journals; closing a child is two classes, of which one names no child.
+TASKS = (
+    (
+        "CREATE_CHILD_SA (new child)",
+        Shape(NewChild, {**_OF_CHILD, **_REASON, **_NOT_BEFORE, "times": PLAIN, "packet": optional(SELECTORS)}),
+    ),
+    ("CREATE_CHILD_SA (rekey child)", Shape(RekeyChild, {**_OF_CHILD, "child": CHILD, "theirs": CHILD})),
+    (
+        "CREATE_CHILD_SA (rekey IKE SA)",
+        Shape(RekeyIke, {**_CREATING, "their_sa": IKE, "offered": tuple_of(shape_codec(IKE_PROPOSAL))}),
+    ),
+    ("INFORMATIONAL (delete child)", Shape(DeleteChild, {"child": CHILD, **_REASON, **_NOT_BEFORE})),
+    ("INFORMATIONAL (delete child)", Shape(DeleteAtPeer, {"config": shape_codec(CONFIG), "spi": OCTETS, **_REASON})),
+    ("INFORMATIONAL (delete IKE SA)", Shape(DeleteIke, _REASON)),
+    ("INFORMATIONAL", Shape(Inform, _REASON)),
 )
+STEPS = Shape(Steps, {"answer": PAYLOADS, "secrets": tuple_of(SECRET), "link": OCTETS})
 REQUEST = Shape(Request, {"message_id": PLAIN, "datagrams": DATAGRAMS})
 # What almost every message changes is kept apart from what stands, which is larger.
 WINDOW = Shape(
@@ -166,8 +163,12 @@ STANDING = Shape(
     },
 )
 IKE_SA = Shape(IkeSa, {**STANDING.rows, **WINDOW.rows})
-SHAPES = (IKE_SA, CHILD_SHAPE, TASK, REQUEST, CHILD_SA, CHOICE, KEYS, CONFIG, IKE_PROPOSAL, ESP_PROPOSAL)
+SHAPES = (
+    *(IKE_SA, CHILD_SHAPE, STEPS, REQUEST, CHILD_SA, CHOICE, KEYS, CONFIG, IKE_PROPOSAL, ESP_PROPOSAL),
+    *(shape for _name, shape in TASKS),
+)
 
+_BESIDE = "its fields stand beside those of the request"
 # Fields that freeze() and thaw() of snapshot.py put in place themselves.
 OWN_WAY: dict[type, dict[str, str]] = {
     IkeSa: {
@@ -181,6 +182,9 @@ OWN_WAY: dict[type, dict[str, str]] = {
     },
     Child: {"config": "by name, from the definition"},
     Request: {"task": "a shape with references"},
+    NewChild: {"steps": _BESIDE},
+    RekeyChild: {"steps": _BESIDE},
+    RekeyIke: {"steps": _BESIDE},
 }
 NOT_KEPT: dict[type, dict[str, str]] = {
     IkeSa: {

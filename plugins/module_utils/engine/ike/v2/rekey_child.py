@@ -4,7 +4,7 @@
 """Rekeying a Child SA without losing a packet (RFC 7296 sections 1.3.3, 2.8, 2.25.1).
 
 When both ends rekey the same child at once there are three of them for a moment:
-*current* (``task.current``), *mine* (made by the answer to our request) and *theirs*
+*current* (``task.child``), *mine* (made by the answer to our request) and *theirs*
 (``task.theirs``, made by our answer to the peer's). The exchange with the lowest of the
 four nonces loses; whoever started it deletes what it made, the other deletes *current*.
 """
@@ -13,40 +13,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...crypto.negotiation import choose_esp
+from ...crypto.negotiation import Choice, choose_esp
 from ...errors import CHILD, IkeError
+from ...secret import Secret
 from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
 from ...wire.v2.notify import Notify
-from ...wire.v2.numbers import ExchangeType, NotifyType
+from ...wire.v2.numbers import NotifyType
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
 from ..context import Context
-from . import auth, child_wanted, children, fallback, follow_up, key_exchange, new_child, supersede
+from . import auth, child_wanted, children, fallback, follow_up, generations, key_exchange, new_child, supersede
+from .child import Child, ChildState
 from .features import rows
 from .incoming import Incoming
-from .sa import Child, ChildState, IkeSa, Kind, Making, Request, Task
-from .traffic import narrow
+from .new_child import ChildMaking
+from .sa import IkeSa, RekeyIke
+from .tasks import DeleteAtPeer, DeleteChild, NewChild, RekeyChild, Request, Task
+from .traffic import Narrowed, narrow
 
 
-def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
-    """Ask for a successor of ``task.current``; None when it needs none any more."""
-    child = task.current
-    if child.state is not ChildState.INSTALLED or children.successor_of(child) is not None:
+def begin(context: Context, sa: IkeSa, task: RekeyChild) -> list[Any] | None:
+    """Ask for a successor of ``task.child``; None when it needs none any more."""
+    child = task.child
+    if child.state is not ChildState.INSTALLED or generations.successor_of(child) is not None:
         return None
-    task.config = config = supersede.terms(child)
+    task.config = config = child.terms
     task.spi = children.reserve_spi(context, sa, config)
     child.state = ChildState.REKEYING
     rekey = Notify(NotifyType.REKEY_SA, protocol=_protocol(child), spi=child.sa.spi_in.to_bytes(4, "big"))
-    payloads = new_child.request_payloads(context, sa, task, config, [rekey], config.local, config.remote)
-    return ExchangeType.CREATE_CHILD_SA, payloads
+    return new_child.request_payloads(context, sa, task, config, [rekey], config.local, config.remote)
 
 
-def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[RekeyChild]) -> None:
     """The successor exists at the peer; settle a collision, then let it carry the traffic."""
     task = request.task
-    current, theirs = task.current, task.theirs
+    current, theirs = task.child, task.theirs
     mine = new_child.from_answer(context, sa, got.payloads, task)
     if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
         children.forget(context, sa, mine)
@@ -58,7 +61,7 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     children.install(context, sa, mine)
     _settle(context, sa, current, mine)
     if current.state is not ChildState.GONE:
-        sa.queue.append(Task(Kind.DELETE_CHILD, child=current, reason="replaced"))
+        sa.queue.append(DeleteChild(current, reason="replaced"))
 
 
 def _settle(context: Context, sa: IkeSa, current: Child, winner: Child) -> None:
@@ -67,19 +70,19 @@ def _settle(context: Context, sa: IkeSa, current: Child, winner: Child) -> None:
     context.report("child_rekeyed", sa, winner, child=winner.config.name, old=current.number)
 
 
-def _delete_unused(context: Context, sa: IkeSa, task: Task) -> None:
+def _delete_unused(context: Context, sa: IkeSa, task: RekeyChild) -> None:
     children.release_spi(context, sa, task.terms, task.spi)
-    sa.queue.append(Task(Kind.DELETE_CHILD, config=task.config, spi=task.spi, reason="replaced"))
+    sa.queue.append(DeleteAtPeer(task.terms, task.spi, reason="replaced"))
 
 
-def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def refused(context: Context, sa: IkeSa, got: Incoming, request: Request[RekeyChild]) -> None:
     """An error notify in place of the successor."""
     task = request.task
-    task.current.state = ChildState.INSTALLED if task.current.state is ChildState.REKEYING else task.current.state
+    task.child.state = ChildState.INSTALLED if task.child.state is ChildState.REKEYING else task.child.state
     if task.theirs is not None and task.theirs.state is not ChildState.GONE:
         # The peer's own rekey, which we answered meanwhile, is the one that counts.
         children.release_spi(context, sa, task.terms, task.spi)
-        _settle(context, sa, task.current, task.theirs)
+        _settle(context, sa, task.child, task.theirs)
         return
     if new_child.retry_with_group(context, sa, got.payloads, task):
         return
@@ -90,20 +93,20 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
     raise auth.child_refusal(task.terms, fallback.offer(sa, task), error.type)
 
 
-def _start_afresh(context: Context, sa: IkeSa, task: Task) -> None:
+def _start_afresh(context: Context, sa: IkeSa, task: RekeyChild) -> None:
     """The peer does not know the child any more, so neither do we; its policies keep the traffic inside."""
     children.release_spi(context, sa, task.terms, task.spi)
-    if task.current.state is not ChildState.GONE:
-        children.remove(context, sa, task.current, "peer_deleted", "the peer does not know this Child SA any more")
+    if task.child.state is not ChildState.GONE:
+        children.remove(context, sa, task.child, "peer_deleted", "the peer does not know this Child SA any more")
         config = child_wanted.still_wanted(sa, task)
-        if config is not None and not task.current.superseded:
-            sa.queue.append(Task(Kind.NEW_CHILD, config=config))
+        if config is not None and not task.child.superseded:
+            sa.queue.append(NewChild(config))
 
 
-def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+def failed(context: Context, sa: IkeSa, task: RekeyChild, reason: str, story: str) -> None:
     """The rekey came to nothing; the child lives on, and what else may give it fresh keys is tried."""
     children.release_spi(context, sa, task.terms, task.spi)
-    child = task.current
+    child = task.child
     if task.theirs is not None or child.state is ChildState.GONE:
         return
     child.state = ChildState.INSTALLED
@@ -120,7 +123,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
         return [Notify(NotifyType.CHILD_SA_NOT_FOUND, protocol=rekey.protocol, spi=rekey.spi)]
     _check(sa, current)
     asked = rows.FEATURES.asked_child(sa, payloads, payloads.need(TSr).selectors, payloads.need(TSi).selectors)
-    narrowed = narrow([supersede.terms(current)], asked.local, asked.remote, asked.mode)
+    narrowed = narrow([current.terms], asked.local, asked.remote, asked.mode)
     try:
         choice = choose_esp(narrowed.config.proposals, payloads.need(SA).proposals)
     except IkeError:
@@ -131,7 +134,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
         raise _busy()
     ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
     spi = auth.reserve(context, sa, narrowed, choice)
-    making = Making(choice, (nonce, ours), spi, secrets, _check_again, _make, narrowed, current)
+    making = _Successor(choice, (nonce, ours), spi, secrets, narrowed, current)
     more = follow_up.proceed(context, sa, making)
     return [*auth.child_payloads(narrowed, choice, spi), Nonce(ours), *extra, *more]
 
@@ -142,7 +145,7 @@ def _check(sa: IkeSa, current: Child) -> None:
     :raises IkeError: scope child.
     """
     gone = current.state in (ChildState.DELETING, ChildState.REKEYED, ChildState.ANSWERED, ChildState.GONE)
-    if gone or children.successor_of(current) is not None or new_child.being_replaced(sa):
+    if gone or generations.successor_of(current) is not None or new_child.being_replaced(sa):
         raise _busy()
     children.refuse_in_retired(sa)
 
@@ -154,30 +157,54 @@ def _busy() -> IkeError:
 
 def _in_steps(sa: IkeSa) -> bool:
     """Whether our own rekey may have more than one key exchange."""
-    return sa.request is not None and any(proposal.more for proposal in fallback.offer(sa, sa.request.task))
+    task = sa.request.task if sa.request is not None else None
+    return isinstance(task, RekeyChild) and any(proposal.more for proposal in fallback.offer(sa, task))
 
 
-def _check_again(context: Context, sa: IkeSa, making: Making) -> None:
-    current, narrowed = making.child, making.narrowed
-    if current is None or narrowed is None or current.state is ChildState.REKEYING:
-        raise _busy()
-    _check(sa, current)
-    if supersede.terms(current) != narrowed.config:
-        raise IkeError(NotifyType.TEMPORARY_FAILURE, "the definition of the child changed", CHILD, reason="replaced")
+class _Successor(ChildMaking):
+    """The child that takes over from another one.
 
+    :ivar current: that one.
+    """
 
-def _make(context: Context, sa: IkeSa, making: Making) -> None:
-    current, successor = making.child, children.answer(context, sa, making)
-    if current is None:
-        raise ValueError("a rekey of nothing")
-    successor.state = ChildState.ANSWERED
-    supersede.follow(successor, current)
-    context.actions.append(InstallInbound(successor.sa))
-    current.successor = successor
-    if current.state is ChildState.REKEYING and sa.request is not None:
-        sa.request.task.theirs = successor
-    else:
-        _settle(context, sa, current, successor)
+    __slots__ = ("current",)
+
+    def __init__(
+        self,
+        choice: Choice,
+        nonces: tuple[bytes, bytes],
+        spi: bytes,
+        secrets: tuple[Secret, ...],
+        narrowed: Narrowed,
+        current: Child,
+    ) -> None:
+        super().__init__(choice, nonces, spi, secrets, narrowed)
+        self.current = current
+
+    def check(self, context: Context, sa: IkeSa) -> None:
+        """See :class:`.sa.Making`."""
+        if self.current.state is ChildState.REKEYING:
+            raise _busy()
+        _check(sa, self.current)
+        if self.current.terms != self.narrowed.config:
+            raise new_child.redefined()
+
+    def make(self, context: Context, sa: IkeSa) -> None:
+        """See :class:`.sa.Making`."""
+        current, successor = self.current, self.child(context, sa)
+        successor.state = ChildState.ANSWERED
+        supersede.follow(successor, current)
+        context.actions.append(InstallInbound(successor.sa))
+        current.successor = successor
+        own = sa.request.task if sa.request is not None else None
+        if current.state is ChildState.REKEYING and isinstance(own, RekeyChild):
+            own.theirs = successor
+        else:
+            _settle(context, sa, current, successor)
+
+    def holds(self, task: Task) -> bool:
+        """See :class:`.sa.Making`."""
+        return isinstance(task, RekeyIke) or (isinstance(task, RekeyChild) and task.child is self.current)
 
 
 def _refuse_unless_known_to_be_gone(sa: IkeSa) -> None:
@@ -185,7 +212,7 @@ def _refuse_unless_known_to_be_gone(sa: IkeSa) -> None:
 
     :raises IkeError: TEMPORARY_FAILURE, scope child.
     """
-    if sa.request is not None and sa.request.task.kind in (Kind.NEW_CHILD, Kind.REKEY_CHILD):
+    if sa.request is not None and isinstance(sa.request.task, (NewChild, RekeyChild)):
         raise IkeError(NotifyType.TEMPORARY_FAILURE, "a child is being negotiated", CHILD, reason="peer_busy")
 
 
@@ -198,4 +225,4 @@ def find(sa: IkeSa, protocol: int, spi: bytes) -> Child | None:
 
 
 def _protocol(child: Child) -> int:
-    return supersede.terms(child).proposals[0].protocol
+    return child.terms.proposals[0].protocol

@@ -19,15 +19,16 @@ from ...errors import CHILD, IKE, IkeError
 from ...secret import Secret
 from ...wire.v2.ke import KE
 from ...wire.v2.nonce import Nonce
-from ...wire.v2.numbers import ExchangeType, NotifyType, notify_name
+from ...wire.v2.numbers import NotifyType, notify_name
 from ...wire.v2.sa import SA
 from ..context import Context
 from . import children, fallback, follow_up, key_exchange, lifecycle, new_child
 from .incoming import Incoming
 from .initiation import NONCE_OCTETS, install_sealers
-from .sa import IkeSa, Kind, Making, Request, State, Task
+from .sa import IkeSa, Making, RekeyIke, State
+from .tasks import DeleteAtPeer, DeleteChild, DeleteIke, NewChild, RekeyChild, Request, Task
 
-CHILD_WORK = (Kind.NEW_CHILD, Kind.REKEY_CHILD, Kind.DELETE_CHILD)
+CHILD_WORK = (NewChild, RekeyChild, DeleteChild, DeleteAtPeer)
 # What an error in place of the new IKE SA means.
 _REASONS: dict[int, str] = {
     NotifyType.TEMPORARY_FAILURE: "peer_busy",
@@ -36,7 +37,7 @@ _REASONS: dict[int, str] = {
 }
 
 
-def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | None:
+def begin(context: Context, sa: IkeSa, task: RekeyIke) -> list[Any]:
     """Ask for a new IKE SA that takes over the children."""
     proposals = sa.connection.proposals
     task.spi = context.entropy.octets(8)
@@ -47,11 +48,10 @@ def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]] | No
     group = guess.transform_id
     task.exchange = context.entropy.key_exchange(group)
     task.offered = proposals
-    payloads = [SA(offer_ike(proposals, task.spi)), Nonce(task.nonce), KE(group, task.exchange.public)]
-    return ExchangeType.CREATE_CHILD_SA, payloads
+    return [SA(offer_ike(proposals, task.spi)), Nonce(task.nonce), KE(group, task.exchange.public)]
 
 
-def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[RekeyIke]) -> None:
     """The new IKE SA exists at the peer; settle a collision and move the children."""
     task, payloads = request.task, got.payloads
     try:
@@ -65,17 +65,17 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> No
     mine = _successor(context, sa, True, choice, secrets, nonces, (task.spi, choice.spi))
     theirs = _theirs(task)
     if theirs is not None and mine.lowest_nonce < theirs.lowest_nonce:
-        mine.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
+        mine.queue.append(DeleteIke("replaced"))
         mine.replaced_by = theirs
         settle(context, sa, theirs)
         return
     if theirs is not None:
         lifecycle.inherit(context, theirs, mine)
     lifecycle.inherit(context, sa, mine)
-    sa.queue.append(Task(Kind.DELETE_IKE, reason="replaced"))
+    sa.queue.append(DeleteIke("replaced"))
 
 
-def _theirs(task: Task) -> IkeSa | None:
+def _theirs(task: RekeyIke) -> IkeSa | None:
     """The successor that the peer's own rekey made while our request was out, if it lives."""
     return task.their_sa if task.their_sa is not None and task.their_sa.state is not State.GONE else None
 
@@ -86,7 +86,7 @@ def settle(context: Context, current: IkeSa, theirs: IkeSa) -> None:
         lifecycle.inherit(context, current, theirs)
 
 
-def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def refused(context: Context, sa: IkeSa, got: Incoming, request: Request[RekeyIke]) -> None:
     """An error notify in place of the new IKE SA."""
     # Where the peer has made its own successor meanwhile, that one counts: nothing is asked for once more.
     if _theirs(request.task) is None and new_child.retry_with_group(context, sa, got.payloads, request.task):
@@ -97,7 +97,7 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> Non
     raise IkeError(0, story, IKE if error.type == NotifyType.INVALID_SYNTAX else CHILD, reason=reason)
 
 
-def failed(context: Context, sa: IkeSa, task: Task, reason: str, story: str) -> None:
+def failed(context: Context, sa: IkeSa, task: RekeyIke, reason: str, story: str) -> None:
     """The rekey came to nothing: the peer's own, if there is one, takes over, or try again in a while."""
     if task.their_sa is not None and task.their_sa.state is State.ESTABLISHED:
         settle(context, sa, task.their_sa)
@@ -117,37 +117,50 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     nonce = payloads.need(Nonce).data
     ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
     spi = context.entropy.octets(8)
-    more = follow_up.proceed(context, sa, Making(choice, (nonce, ours), spi, secrets, _check_again, _make))
+    more = follow_up.proceed(context, sa, _Successor(choice, (nonce, ours), spi, secrets))
     return [SA((children.answer_proposal(choice, spi),)), Nonce(ours), *extra, *more]
 
 
-def _check(sa: IkeSa) -> Task | None:
+def _check(sa: IkeSa) -> RekeyIke | None:
     """Our own rekey of the IKE SA, if there is one.
 
     :raises IkeError: scope child, where something else of ours does not go together with the peer's.
     """
     own = sa.request.task if sa.request is not None else None
-    if own is not None and (own.kind in CHILD_WORK or own.their_sa is not None):
+    if isinstance(own, CHILD_WORK) or (isinstance(own, RekeyIke) and own.their_sa is not None):
         raise _busy()
-    return own if own is not None and own.kind is Kind.REKEY_IKE else None
+    return own if isinstance(own, RekeyIke) else None
 
 
 def _busy() -> IkeError:
     return IkeError(NotifyType.TEMPORARY_FAILURE, "a child is being negotiated", CHILD, reason="peer_busy")
 
 
-def _check_again(context: Context, sa: IkeSa, making: Making) -> None:
-    if _check(sa) is not None:
-        raise _busy()
+class _Successor(Making):
+    """The IKE SA that takes over from this one."""
 
+    __slots__ = ()
 
-def _make(context: Context, sa: IkeSa, making: Making) -> None:
-    own, choice = _check(sa), making.choice
-    theirs = _successor(context, sa, False, choice, making.secrets, making.nonces, (choice.spi, making.spi))
-    if own is not None:
-        own.their_sa, theirs.claims = theirs, sa
-    else:
-        lifecycle.inherit(context, sa, theirs)
+    def check(self, context: Context, sa: IkeSa) -> None:
+        """See :class:`.sa.Making`."""
+        if _check(sa) is not None:
+            raise _busy()
+
+    def make(self, context: Context, sa: IkeSa) -> None:
+        """See :class:`.sa.Making`."""
+        own, choice = _check(sa), self.choice
+        theirs = _successor(context, sa, False, choice, self.secrets, self.nonces, (choice.spi, self.spi))
+        if own is not None:
+            own.their_sa, theirs.claims = theirs, sa
+        else:
+            lifecycle.inherit(context, sa, theirs)
+
+    def give_up(self, context: Context, sa: IkeSa) -> None:
+        """See :class:`.sa.Making`: the SPI of an IKE SA is reserved nowhere."""
+
+    def holds(self, task: Task) -> bool:
+        """See :class:`.sa.Making`."""
+        return isinstance(task, (*CHILD_WORK, RekeyIke))
 
 
 def _check_spi(choice: Choice) -> None:

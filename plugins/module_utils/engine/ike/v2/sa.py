@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import field
 from enum import Enum
-from typing import Any
+from typing import Any, Union
 
-from ...child_sa import ChildSa
 from ...crypto.exchange import KeyExchange
 from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice
@@ -25,7 +24,8 @@ from ..actions import Path
 from ..connection import ChildConfig, Connection
 from ..context import Context
 from ..views import Refusal
-from .traffic import Narrowed
+from .child import Child
+from .tasks import ChildTask, DeleteIke, Kind, NewChild, Request, Steps, Task
 
 
 class State(Enum):
@@ -45,179 +45,83 @@ class State(Enum):
     GONE = "gone"
 
 
-class ChildState(Enum):
-    """States of a Child SA."""
-
-    INSTALLED = "installed"
-    ANSWERED = "answered"  # we answered the peer's rekey: receiving only, until the old SA is deleted
-    REKEYING = "rekeying"  # our rekey is out, still in use
-    REKEYED = "rekeyed"  # its successor carries the traffic, waits for its Delete
-    DELETING = "deleting"  # our Delete is out
-    GONE = "gone"
-
-
 # What strangers may bring about.
 HALF_OPEN = (State.INIT_ANSWERED, State.INTERMEDIATE)
 # Where both ends know each other: requests are answered, and what they do lasts.
 AUTHENTICATED = (State.ESTABLISHED, State.REKEYED, State.DELETING)
 
 
-class Kind(Enum):
-    """What a request is for; finer than exchange types, which carry several purposes."""
-
-    __hash__ = object.__hash__
-
-    INIT = "IKE_SA_INIT"
-    INTERMEDIATE = "IKE_INTERMEDIATE"
-    AUTH = "IKE_AUTH"
-    NEW_CHILD = "CREATE_CHILD_SA (new child)"
-    REKEY_CHILD = "CREATE_CHILD_SA (rekey child)"
-    REKEY_IKE = "CREATE_CHILD_SA (rekey IKE SA)"
-    DELETE_CHILD = "INFORMATIONAL (delete child)"
-    DELETE_IKE = "INFORMATIONAL (delete IKE SA)"
-    INFORM = "INFORMATIONAL"
-    FOLLOW_UP = "IKE_FOLLOWUP_KE"
-
-
-_NOT_KEPT = ("chosen_until", "kept_until")  # what is in no record
-
-
-@dataclass(slots=True, eq=False)
-class Child:
-    """One Child SA within its IKE SA.
-
-    :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
-    :ivar started: whether our request created it.
-    :ivar successor: the child that the peer's rekey created and that takes over when this one goes.
-    :ivar refusal: why it got no fresh keys the last time.
-    :ivar proof_at: made at the peer's wish beside older ones, which carry our packets until it is proven that the peer
-        has our answer: before that it cannot receive on this one. When to ask it for a proof; 0 where there is no need.
-    :ivar superseded: made of a definition that has changed since; see supersede.py.
-    :ivar before: the definition before it changed last; that of a superseded one, None where it is ``config``.
-    :ivar group: transform ID of the key exchange of its own that it was made with, 0 for none.
-    :ivar chosen_until: when the peer closes it, how long that may be because it does not know yet that we have closed
-        others for it; ``kept_until``: how long it goes on then (crossed.py). Neither is in its record.
-    :ivar changed: whether any of this was set since its record was given, which sets it back (``record_changes.py``).
-    """
-
-    number: int
-    config: ChildConfig
-    sa: ChildSa
-    state: ChildState
-    created: float
-    rekey_at: float
-    expires_at: float
-    lowest_nonce: bytes = b""
-    started: bool = False
-    successor: Child | None = None
-    refusal: Refusal | None = None
-    proof_at: float = 0.0
-    superseded: bool = False
-    before: ChildConfig | None = None
-    group: int = 0
-    chosen_until: float = 0.0
-    kept_until: float = 0.0
-    changed: bool = True
-
-    def __setattr__(self, name: str, value: object) -> None:
-        # Here, where nobody who changes anything can forget it.
-        object.__setattr__(self, name, value)
-        if name not in _NOT_KEPT:
-            object.__setattr__(self, "changed", name != "changed" or value)
-
-
-@dataclass(slots=True, eq=False)
-class Task:
-    """One request of ours: queued, then outstanding.
-
-    :ivar not_before: when it may begin; ``group``: the key exchange group the peer insisted on; ``restarts``: how often
-        it was asked anew for that.
-    :ivar rung: which of the offers for a child it makes (``fallback.py``); ``times``: how often it was put off.
-    :ivar packet: (local, remote) of the packet that a further child is for, where there is one that does not take it.
-    :ivar closed: SPIs that the peer closed while this was out: its answer may have been about one of them.
-    :ivar answer: payloads of the answer that additional key exchanges follow on (``follow_up.py``), ``link`` what the
-        next one has to name, and ``secrets`` of those that are over.
-
-    The optional parts are what the handler of the answer needs.
-
-    :ivar child: the child it is about, or the one being replaced.
-    :ivar theirs: the child that the peer's simultaneous rekey created (collision slot), and
-        ``their_sa`` likewise the IKE SA; ``child`` or the IKE SA itself is *current*, what the answer creates *mine*.
-    """
-
-    kind: Kind
-    config: ChildConfig | None = None
-    child: Child | None = None
-    theirs: Child | None = None
-    their_sa: IkeSa | None = None
-    spi: bytes = b""
-    nonce: bytes = b""
-    exchange: KeyExchange | None = None
-    reason: str = ""
-    not_before: float = 0.0
-    closed: tuple[bytes, ...] = ()
-    offered: tuple[IkeProposal, ...] = ()  # of an IKE SA rekey: what was sent, whatever is defined by now
-    group: int = 0
-    rung: int = 0
-    times: int = 0
-    restarts: int = 0
-    packet: tuple[Selector, Selector] | None = None
-    answer: tuple[Any, ...] = ()
-    link: bytes = b""
-    secrets: tuple[Secret, ...] = ()
-
-    @property
-    def terms(self) -> ChildConfig:
-        """The definition of the child that it is about, of a task that has one."""
-        if self.config is None:
-            raise ValueError(f"{self.kind.value} is about no definition of a child")
-        return self.config
-
-    @property
-    def current(self) -> Child:
-        """The child that it is about, of a task that has one."""
-        if self.child is None:
-            raise ValueError(f"{self.kind.value} is about no child")
-        return self.child
-
-
-@dataclass(slots=True, eq=False)
-class Making:
+class Making(ABC):
     """What the peer asked for, and which key exchanges are over; it is made when none is left.
 
-    :ivar nonces: the peer's and ours; ``spi``: ours of what is to be made.
+    :ivar choice: what was agreed on; ``nonces``: the peer's and ours; ``spi``: ours of what is to be made.
     :ivar secrets: of the key exchanges that are over, the first one included.
-    :ivar check: raises IkeError where it is not to be made any more; ``make`` makes it.
-    :ivar narrowed: the child, None for an IKE SA; ``child``: the one that it takes over from.
     :ivar link: by which the peer names it; ``expires``: when it is given up.
     """
 
-    choice: Choice
-    nonces: tuple[bytes, bytes]
-    spi: bytes
-    secrets: tuple[Secret, ...]
-    check: Callable[[Context, IkeSa, Making], None]
-    make: Callable[[Context, IkeSa, Making], None]
-    narrowed: Narrowed | None = None
-    child: Child | None = None
-    link: bytes = b""
-    expires: float = 0.0
+    __slots__ = ("choice", "expires", "link", "nonces", "secrets", "spi")
+
+    def __init__(self, choice: Choice, nonces: tuple[bytes, bytes], spi: bytes, secrets: tuple[Secret, ...]) -> None:
+        self.choice = choice
+        self.nonces = nonces
+        self.spi = spi
+        self.secrets = secrets
+        self.link = b""
+        self.expires = 0.0
 
     @property
     def left(self) -> tuple[KeyExchangeMethod, ...]:
         """The methods still to come."""
         return self.choice.more[max(0, len(self.secrets) - 1) :]
 
+    @abstractmethod
+    def check(self, context: Context, sa: IkeSa) -> None:
+        """Look whether it may be made yet.
+
+        :raises IkeError: it is not to be made any more.
+        """
+
+    @abstractmethod
+    def make(self, context: Context, sa: IkeSa) -> None:
+        """Make it."""
+
+    @abstractmethod
+    def give_up(self, context: Context, sa: IkeSa) -> None:
+        """Give back what is reserved for it."""
+
+    @abstractmethod
+    def holds(self, task: Task) -> bool:
+        """Whether a task of ours waits for it."""
+
 
 @dataclass(slots=True, eq=False)
-class Request:
-    """Our outstanding request (window size 1, RFC 7296 section 2.3), in one datagram or in fragments."""
+class RekeyIke(Task):
+    """Ask for an IKE SA in the place of this one.
 
-    message_id: int
-    datagrams: tuple[bytes, ...]
-    task: Task
-    tries: int
-    deadline: float
+    :ivar their_sa: the one that the peer's simultaneous rekey created; the IKE SA itself is *current* then, what the
+        answer creates *mine*.
+    :ivar offered: what was sent, whatever is defined by now.
+
+    The others are those of :class:`.tasks.NewChild`.
+    """
+
+    kind = Kind.REKEY_IKE
+
+    their_sa: IkeSa | None = None
+    spi: bytes = b""
+    nonce: bytes = b""
+    exchange: KeyExchange | None = None
+    offered: tuple[IkeProposal, ...] = ()
+    group: int = 0
+    restarts: int = 0
+    steps: Steps | None = None
+
+    def with_group(self, group: int) -> RekeyIke:
+        """The same once more, with the key exchange group that the peer wants."""
+        return RekeyIke(group=group, restarts=self.restarts + 1)
+
+
+Creating = Union[ChildTask, RekeyIke]  # what CREATE_CHILD_SA is for
 
 
 @dataclass(slots=True, eq=False)
@@ -259,7 +163,7 @@ class Handshake:
     restarts: int = 0
     offered: tuple[IkeProposal, ...] = ()
     wanted: tuple[ChildConfig, ...] = ()
-    first: Task | None = None
+    first: NewChild | None = None
     slots: tuple[tuple[Any, Any], ...] = ()
     setback: tuple[str, str] | None = None
 
@@ -310,7 +214,7 @@ class IkeSa:
     remote_id: Identity | None = None
     next_id: int = 0
     expected_id: int = 0
-    request: Request | None = None
+    request: Request[Task] | None = None
     answered_digest: bytes = b""
     answer: tuple[bytes, ...] = ()
     answer_to: int = -1
@@ -372,7 +276,7 @@ class IkeSa:
     @property
     def closing(self) -> bool:
         """Whether its Delete is only waiting for its turn."""
-        return any(task.kind is Kind.DELETE_IKE for task in self.queue)
+        return any(isinstance(task, DeleteIke) for task in self.queue)
 
     @property
     def outgoing(self) -> bool:

@@ -26,11 +26,13 @@ from ..connection import ChildConfig, Connection
 from ..record_codec import Links, Unreadable
 from ..records import RecordKey, Records
 from ..version import Thawed
+from .child import Child, ChildState
 from .features import rows
 from .features.feature import Slot
 from .initiation import install_sealers
-from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, TASK, WINDOW
-from .sa import Child, ChildState, IkeSa, State
+from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, STEPS, TASKS, WINDOW
+from .sa import IkeSa, RekeyIke, State
+from .tasks import DeleteChild, NewChild, RekeyChild, Task
 
 _DATAGRAMS, _DATAGRAM = "datagrams", "datagram"  # of a request: the field, and its name in a record
 FORMAT = 2  # grows when records of before cannot be read any more; a new field with a default needs no new one
@@ -69,9 +71,9 @@ def freeze_window(sa: IkeSa) -> dict[str, Any]:
     if sa.request is not None:
         record["request"] = REQUEST.freeze(sa.request)
         record["request"][_DATAGRAM] = record["request"].pop(_DATAGRAMS)
-        record["task"] = TASK.freeze(sa.request.task)
+        record["task"] = _freeze_task(sa.request.task)
     if sa.queue:
-        record["queue"] = [TASK.freeze(task) for task in sa.queue]
+        record["queue"] = [_freeze_task(task) for task in sa.queue]
     loose = [freeze_child(child) for child in _loose(sa)]
     if loose:
         record["loose"] = loose
@@ -83,11 +85,21 @@ def freeze_child(child: Child) -> dict[str, Any]:
     return CHILD_SHAPE.freeze(child) | {"config": child.config.name}
 
 
+def _freeze_task(task: Task) -> dict[str, Any]:
+    name, shape = _SHAPES[type(task)]
+    record = {"kind": name, **shape.freeze(task)}
+    if isinstance(task, (NewChild, RekeyChild, RekeyIke)) and task.steps is not None:
+        record |= STEPS.freeze(task.steps)
+    return record
+
+
 def _loose(sa: IkeSa) -> Iterator[Child]:
     """Children that are named here without being the IKE SA's: gone, or with another one."""
     named = [child.successor for child in sa.children.values() if child.successor is not None]
     for task in sa.tasks:
-        named += [child for child in (task.child, task.theirs, task.child and task.child.successor) if child]
+        if isinstance(task, (RekeyChild, DeleteChild)):
+            theirs = task.theirs if isinstance(task, RekeyChild) else None
+            named += [child for child in (task.child, theirs, task.child.successor) if child is not None]
     seen: set[int] = set()
     for child in named:
         if child.number not in sa.children and child.number not in seen:
@@ -139,10 +151,13 @@ def thaw(records: Records, connection_of: Callable[[str], Connection | None], no
     for sa, _loose_ones, links in found:
         for value, name, kind, number in links:
             target = children.get(number) if kind == "child" else sas.get(number) or _gone(number, sa)
+            if target is None and name in _NEEDED:
+                problems[sa.connection.name] = f"a request is about child {number}, which is in no record"
             setattr(value, name, target)
     # What only a task names is gone, and yet no other may have its number: the task would be about that then.
     linked = (number for _sa, _loose, links in found for _value, _name, _kind, number in links)
-    return Thawed(list(sas.values()), problems, max([0, *sas, *children, *linked]))
+    there = [sa for sa in sas.values() if sa.connection.name not in problems]
+    return Thawed(there, problems, max([0, *sas, *children, *linked]))
 
 
 def _thaw_one(
@@ -164,14 +179,28 @@ def _thaw_one(
     loose = [_thaw_child(data, configs, links) for data in window.get("loose", ())]
     for child in loose:
         child.state = ChildState.GONE  # unless it is found with another IKE SA
-    sa.queue = [TASK.thaw(data, links) for data in window.get("queue", ())]
+    sa.queue = [_thaw_task(data, links) for data in window.get("queue", ())]
     if "request" in window:
-        request, task = dict(window["request"]), TASK.thaw(window["task"], links)
+        request, task = dict(window["request"]), _thaw_task(window["task"], links)
         request[_DATAGRAMS] = request.pop(_DATAGRAM)
         sa.request = REQUEST.thaw(request, links, task=task, tries=0, deadline=now)
     install_sealers(sa)
     sa.seal.messages = window["sealed"]
     return sa, loose, links
+
+
+def _thaw_task(data: Mapping[str, Any], links: Links) -> Task:
+    """A request of ours; what older releases kept of it besides is of no use."""
+    shapes = [shape for name, shape in TASKS if name == data["kind"]]
+    if not shapes:
+        raise Unreadable(f"there is no request {data['kind']}")
+    names = [name for name in data if name != "kind"]
+    shape = next((shape for shape in shapes if "child" in data and "child" in shape.rows), shapes[-1])
+    more = {name: None for name in _NEEDED if name in shape.rows}  # till all are thawed
+    task: Task = shape.thaw({name: data[name] for name in names if name in shape.rows}, links, **more)
+    if isinstance(task, (NewChild, RekeyChild, RekeyIke)) and "answer" in data:
+        task.steps = STEPS.thaw({name: data[name] for name in STEPS.rows}, links)
+    return task
 
 
 def _thaw_slots(record: Mapping[str, Any]) -> tuple[tuple[Slot[Any], Any], ...]:
@@ -216,6 +245,8 @@ def _gone(number: int, sa: IkeSa) -> IkeSa:
     return IkeSa(number, sa.connection, False, State.GONE, sa.path, b"", b"", 0.0)
 
 
+_SHAPES = {shape.kind: (name, shape) for name, shape in TASKS}
+_NEEDED = ("child",)  # references that lead somewhere
 _NO_PROPOSAL = Proposal(1, 0, b"", ())
 _NO_CONFIG = ChildConfig("", 0, (), (), ())
 _NOBODY = Connection("", Identity(0, b""), Unknown(), (), ())

@@ -11,8 +11,10 @@ from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
 from ..context import Context
 from . import children, lifecycle
+from .child import ChildState
 from .exchange import last_word
-from .sa import AUTHENTICATED, ChildState, IkeSa, Kind, State, Task
+from .sa import AUTHENTICATED, IkeSa, State
+from .tasks import DeleteChild, DeleteIke, NewChild
 
 
 def stop_sa(context: Context, sa: IkeSa) -> None:
@@ -38,17 +40,17 @@ def stop_children(context: Context, sa: IkeSa, names: Collection[str]) -> None:
     """End the children of these names, up, being negotiated or only wanted; the IKE SA stays."""
     if sa.handshake is not None:
         first = sa.handshake.first
-        if first is not None and first.terms.name in names:
+        if first is not None and first.config.name in names:
             first.reason = "stopped"
         sa.handshake.wanted = tuple(child for child in sa.handshake.wanted if child.name not in names)
-    for task in [t for t in sa.queue if t.kind is Kind.NEW_CHILD and t.terms.name in names]:
+    for task in [t for t in sa.queue if isinstance(t, NewChild) and t.config.name in names]:
         sa.queue.remove(task)
     asked = sa.request.task if sa.request else None
-    if asked is not None and asked.kind is Kind.NEW_CHILD and asked.terms.name in names:
+    if isinstance(asked, NewChild) and asked.config.name in names:
         asked.reason = "stopped"
     for child in list(sa.children.values()):
         if child.config.name in names and child.state is not ChildState.DELETING:
-            sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="stopped"))
+            sa.queue.append(DeleteChild(child, reason="stopped"))
     context.touch(sa)
 
 
@@ -57,5 +59,5 @@ def _stop_ike(context: Context, sa: IkeSa) -> None:
     for child in list(sa.children.values()):
         children.clear(context, sa, child)
     sa.queue.clear()
-    sa.queue.append(Task(Kind.DELETE_IKE, reason="stopped"))
+    sa.queue.append(DeleteIke("stopped"))
     context.touch(sa)

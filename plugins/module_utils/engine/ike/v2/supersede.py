@@ -5,7 +5,7 @@
 
 What is *superseded* carries packets as it did, but makes nothing new. It is closed by the end that superseded it, as
 soon as newer children carry all that it carried and that is still defined. Where they cannot be had, because the peer
-does not know the new definition yet, it goes on, and gets fresh keys on the terms that it was agreed on (``terms``).
+does not know the new definition yet, it goes on, and gets fresh keys on the terms that it was agreed on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections.abc import Collection, Iterable, Iterator
 from ...selector import Selector
 from ..connection import ChildConfig
 from ..context import Context
-from .sa import Child, ChildState, IkeSa, Kind, Task
+from .child import Child, ChildState
+from .sa import IkeSa
+from .tasks import DeleteChild, NewChild, RekeyChild, Task
 from .tunnel_sas import children_of
 
 _USED = (ChildState.INSTALLED, ChildState.REKEYING, ChildState.REKEYED)
@@ -28,7 +30,7 @@ def supersede_sa(context: Context, sa: IkeSa) -> None:
     """An option of the IKE SA itself changed: it stays for its children alone, and another one takes its place."""
     sa.superseded = True
     for task in list(sa.queue):
-        if task.kind is Kind.NEW_CHILD:
+        if isinstance(task, NewChild):
             sa.queue.remove(task)
     supersede_children(context, sa, None)
 
@@ -39,11 +41,11 @@ def supersede_children(context: Context, sa: IkeSa, names: Collection[str] | Non
         if names is None or child.config.name in names:
             child.superseded = True
     context.registry.superseded.add(sa.connection.name)
-    under_way = [sa.request.task] if sa.request is not None else []
+    under_way: list[Task] = [sa.request.task] if sa.request is not None else []
     if sa.handshake is not None and sa.handshake.first is not None:
         under_way.append(sa.handshake.first)
     for task in under_way:
-        if task.kind is Kind.NEW_CHILD and task.reason != "stopped" and (names is None or task.terms.name in names):
+        if isinstance(task, NewChild) and task.reason != "stopped" and (names is None or task.config.name in names):
             task.reason = "superseded"
     context.touch(sa)
 
@@ -73,14 +75,9 @@ def ask_again(context: Context, sa: IkeSa) -> None:
     """What took over is closed by the peer before what it was to replace: ask for another one, if nobody does."""
     if sa.outgoing or not sa.alive:
         return
-    asked = {task.terms.name for task in sa.tasks if task.kind is Kind.NEW_CHILD}
+    asked = {task.config.name for task in sa.tasks if isinstance(task, NewChild)}
     wanted = [config for config in awaited(context, sa.connection.name) if config.name not in asked]
-    sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in wanted)
-
-
-def terms(child: Child) -> ChildConfig:
-    """What a rekey of the child asks for and takes: its definition, or, where that changed, the one that it is of."""
-    return child.before if child.superseded and child.before is not None else child.config
+    sa.queue.extend(NewChild(config) for config in wanted)
 
 
 def redefine(child: Child, config: ChildConfig) -> None:
@@ -108,7 +105,7 @@ def settle(context: Context, tunnel: str) -> None:
         if _depended_on(child, configs, [one for one in fresh if _stays_beside(context, one, child)]):
             sa.settle_at = sa.settle_at or context.now + context.settings.duplicate_pause
         else:
-            sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
+            sa.queue.append(DeleteChild(child, reason="replaced"))
         context.touch(sa)
 
 
@@ -141,7 +138,7 @@ def _in_use(context: Context, tunnel: str) -> list[Child]:
 
 
 def _closing(sa: IkeSa, child: Child) -> bool:
-    return any(task.kind in (Kind.DELETE_CHILD, Kind.REKEY_CHILD) and task.child is child for task in sa.tasks)
+    return any(isinstance(task, (DeleteChild, RekeyChild)) and task.child is child for task in sa.tasks)
 
 
 def _fresh(context: Context, tunnel: str) -> Iterator[Child]:

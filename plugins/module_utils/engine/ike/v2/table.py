@@ -22,9 +22,26 @@ from ...wire.v2.numbers import ExchangeType, NotifyType, ProtocolId
 from ...wire.v2.payloads import Payloads
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
+from ..context import Context
 from . import auth, follow_up, inform, init, new_child, rekey_child, rekey_ike
 from .features import cookies, intermediate
-from .sa import Kind, State
+from .incoming import Incoming
+from .sa import IkeSa, RekeyIke, State
+from .tasks import (
+    Auth,
+    DeleteAtPeer,
+    DeleteChild,
+    DeleteIke,
+    Inform,
+    Init,
+    Intermediate,
+    Kind,
+    NewChild,
+    RekeyChild,
+    T,
+    Task,
+)
+from .tasks import Request as Outstanding
 
 ERRORS = -1  # stands for every notify type below 16384
 
@@ -44,7 +61,7 @@ class Answer(NamedTuple):
     """The peer answers ours. ``notify`` selects the row when present; None is the plain answer, looked at last."""
 
     state: State
-    kind: Kind
+    task: type[Task]
     notify: int | None
     required: tuple[type, ...]
     handler: Callable[..., None]
@@ -53,18 +70,52 @@ class Answer(NamedTuple):
 
 
 class Purpose(NamedTuple):
-    """Our own request: the states it may begin in, the exchange's handlers, the state it leads to (None: stays)."""
+    """Our own request: the states it may begin in, the exchange's handlers, the state it leads to (None: stays).
 
-    kind: Kind
+    :ivar begin: its payloads, None where it is not needed any more.
+    """
+
+    task: type[Task]
+    exchange: int
     states: tuple[State, ...]
-    begin: Callable[..., Any]
+    begin: Callable[..., list[Any] | None]
     failed: Callable[..., None] | None
     next: State | None
     story: str
 
 
+# Rows are made by these, which have type checkers see that handlers are for tasks of that class.
+
+
+def _answer(
+    state: State,
+    task: type[T],
+    notify: int | None,
+    required: tuple[type, ...],
+    handler: Callable[[Context, IkeSa, Incoming, Outstanding[T]], None],
+    after: State,
+    story: str,
+) -> Answer:
+    return Answer(state, task, notify, required, handler, after, story)
+
+
+def _purpose(
+    task: type[T],
+    exchange: int,
+    states: tuple[State, ...],
+    begin: Callable[[Context, IkeSa, T], list[Any] | None],
+    failed: Callable[[Context, IkeSa, T, str, str], None] | None,
+    after: State | None,
+    story: str,
+) -> Purpose:
+    return Purpose(task, exchange, states, begin, failed, after, story)
+
+
 S, K = State, Kind
 NEW = (SA, Nonce, TSi, TSr)  # what makes a child
+UP = (S.ESTABLISHED,)
+INIT, MORE, AUTHENTICATE = ExchangeType.IKE_SA_INIT, ExchangeType.IKE_INTERMEDIATE, ExchangeType.IKE_AUTH
+CREATE, FOLLOW_UP, INFORM = ExchangeType.CREATE_CHILD_SA, ExchangeType.IKE_FOLLOWUP_KE, ExchangeType.INFORMATIONAL
 
 REQUESTS = (
     Request(S.START, K.INIT, (SA, KE, Nonce), init.respond, S.INIT_ANSWERED, "the peer asks for an IKE SA"),
@@ -105,48 +156,59 @@ REQUESTS = (
 COOKIE, INVALID_KE = int(NotifyType.COOKIE), int(NotifyType.INVALID_KE_PAYLOAD)
 
 ANSWERS = (
-    Answer(S.INIT_SENT, K.INIT, COOKIE, (), cookies.demanded, S.INIT_SENT, "the peer wants its cookie back"),
-    Answer(S.INIT_SENT, K.INIT, INVALID_KE, (), init.with_group, S.INIT_SENT, "the peer wants another group"),
-    Answer(S.INIT_SENT, K.INIT, ERRORS, (), init.refused, S.INIT_SENT, "the peer refuses; noted, not believed yet"),
-    Answer(S.INIT_SENT, K.INIT, None, (SA, KE, Nonce), init.answered, S.INIT_SENT, "keys are agreed"),
-    Answer(S.INIT_SENT, K.INTERMEDIATE, ERRORS, (), intermediate.refused, S.GONE, "the peer refuses us"),
-    Answer(S.INIT_SENT, K.INTERMEDIATE, None, (KE,), intermediate.answered, S.INIT_SENT, "one more key exchange"),
-    Answer(S.AUTH_SENT, K.AUTH, None, (IDr, AUTH), auth.answered, S.ESTABLISHED, "the peer proves who it is"),
-    Answer(S.AUTH_SENT, K.AUTH, ERRORS, (), auth.refused, S.GONE, "the peer refuses us"),
-    Answer(S.ESTABLISHED, K.NEW_CHILD, ERRORS, (), new_child.refused, S.ESTABLISHED, "the peer refuses the child"),
-    Answer(S.ESTABLISHED, K.NEW_CHILD, None, NEW, new_child.answered, S.ESTABLISHED, "one more child"),
-    Answer(S.ESTABLISHED, K.REKEY_CHILD, ERRORS, (), rekey_child.refused, S.ESTABLISHED, "the peer refuses the rekey"),
-    Answer(S.ESTABLISHED, K.REKEY_CHILD, None, NEW, rekey_child.answered, S.ESTABLISHED, "child rekeyed"),
-    Answer(S.ESTABLISHED, K.REKEY_IKE, ERRORS, (), rekey_ike.refused, S.ESTABLISHED, "the peer refuses the rekey"),
-    Answer(S.ESTABLISHED, K.REKEY_IKE, None, (SA, Nonce, KE), rekey_ike.answered, S.REKEYED, "IKE SA rekeyed"),
-    Answer(S.ESTABLISHED, K.DELETE_CHILD, None, (), inform.child_deleted, S.ESTABLISHED, "the peer closed it too"),
-    Answer(S.ESTABLISHED, K.INFORM, None, (), inform.alive, S.ESTABLISHED, "the peer lives"),
-    Answer(S.REKEYED, K.REKEY_IKE, ERRORS, (), rekey_ike.refused, S.REKEYED, "the peer's own rekey won"),
-    Answer(S.REKEYED, K.REKEY_IKE, None, (SA, Nonce, KE), rekey_ike.answered, S.REKEYED, "both rekeyed the IKE SA"),
-    Answer(S.REKEYED, K.INFORM, None, (), inform.alive, S.REKEYED, "the peer lives"),
-    Answer(S.DELETING, K.DELETE_IKE, None, (), inform.ike_deleted, S.GONE, "the peer closed it too"),
+    _answer(S.INIT_SENT, Init, COOKIE, (), cookies.demanded, S.INIT_SENT, "the peer wants its cookie back"),
+    _answer(S.INIT_SENT, Init, INVALID_KE, (), init.with_group, S.INIT_SENT, "the peer wants another group"),
+    _answer(S.INIT_SENT, Init, ERRORS, (), init.refused, S.INIT_SENT, "the peer refuses; noted, not believed yet"),
+    _answer(S.INIT_SENT, Init, None, (SA, KE, Nonce), init.answered, S.INIT_SENT, "keys are agreed"),
+    _answer(S.INIT_SENT, Intermediate, ERRORS, (), intermediate.refused, S.GONE, "the peer refuses us"),
+    _answer(S.INIT_SENT, Intermediate, None, (KE,), intermediate.answered, S.INIT_SENT, "one more key exchange"),
+    _answer(S.AUTH_SENT, Auth, None, (IDr, AUTH), auth.answered, S.ESTABLISHED, "the peer proves who it is"),
+    _answer(S.AUTH_SENT, Auth, ERRORS, (), auth.refused, S.GONE, "the peer refuses us"),
+    _answer(S.ESTABLISHED, NewChild, ERRORS, (), new_child.refused, S.ESTABLISHED, "the peer refuses the child"),
+    _answer(S.ESTABLISHED, NewChild, None, NEW, new_child.answered, S.ESTABLISHED, "one more child"),
+    _answer(S.ESTABLISHED, RekeyChild, ERRORS, (), rekey_child.refused, S.ESTABLISHED, "the peer refuses the rekey"),
+    _answer(S.ESTABLISHED, RekeyChild, None, NEW, rekey_child.answered, S.ESTABLISHED, "child rekeyed"),
+    _answer(S.ESTABLISHED, RekeyIke, ERRORS, (), rekey_ike.refused, S.ESTABLISHED, "the peer refuses the rekey"),
+    _answer(S.ESTABLISHED, RekeyIke, None, (SA, Nonce, KE), rekey_ike.answered, S.REKEYED, "IKE SA rekeyed"),
+    _answer(S.ESTABLISHED, DeleteChild, None, (), inform.child_deleted, S.ESTABLISHED, "the peer closed it too"),
+    _answer(S.ESTABLISHED, DeleteAtPeer, None, (), inform.told, S.ESTABLISHED, "the peer closed it"),
+    _answer(S.ESTABLISHED, Inform, None, (), inform.alive, S.ESTABLISHED, "the peer lives"),
+    _answer(S.REKEYED, RekeyIke, ERRORS, (), rekey_ike.refused, S.REKEYED, "the peer's own rekey won"),
+    _answer(S.REKEYED, RekeyIke, None, (SA, Nonce, KE), rekey_ike.answered, S.REKEYED, "both rekeyed the IKE SA"),
+    _answer(S.REKEYED, Inform, None, (), inform.alive, S.REKEYED, "the peer lives"),
+    _answer(S.DELETING, DeleteIke, None, (), inform.ike_deleted, S.GONE, "the peer closed it too"),
 )
 
-PURPOSES = {
-    row.kind: row
+PURPOSES: dict[type[Task], Purpose] = {
+    row.task: row
     for row in (
-        Purpose(K.INIT, (S.START, S.INIT_SENT), init.begin, None, S.INIT_SENT, "ask for an IKE SA"),
-        Purpose(K.INTERMEDIATE, (S.INIT_SENT,), intermediate.begin, None, S.INIT_SENT, "one more key exchange"),
-        Purpose(K.AUTH, (S.INIT_SENT,), auth.begin, None, S.AUTH_SENT, "prove who we are"),
-        Purpose(K.NEW_CHILD, (S.ESTABLISHED,), new_child.begin, new_child.failed, None, "ask for a child"),
-        Purpose(K.REKEY_CHILD, (S.ESTABLISHED,), rekey_child.begin, rekey_child.failed, None, "rekey a child"),
-        Purpose(K.REKEY_IKE, (S.ESTABLISHED,), rekey_ike.begin, rekey_ike.failed, None, "rekey the IKE SA"),
-        Purpose(K.FOLLOW_UP, (S.ESTABLISHED,), follow_up.begin, None, None, "go on with the next key exchange"),
-        Purpose(K.DELETE_CHILD, (S.ESTABLISHED,), inform.begin_delete_child, inform.failed, None, "close a child"),
-        Purpose(K.DELETE_IKE, (S.ESTABLISHED, S.REKEYED), inform.begin_delete_ike, None, S.DELETING, "close it"),
-        Purpose(K.INFORM, (S.ESTABLISHED,), inform.begin_liveness, inform.failed, None, "does the peer live?"),
+        _purpose(Init, INIT, (S.START, S.INIT_SENT), init.begin, None, S.INIT_SENT, "ask for an IKE SA"),
+        _purpose(Intermediate, MORE, (S.INIT_SENT,), intermediate.begin, None, S.INIT_SENT, "one more key exchange"),
+        _purpose(Auth, AUTHENTICATE, (S.INIT_SENT,), auth.begin, None, S.AUTH_SENT, "prove who we are"),
+        _purpose(NewChild, CREATE, UP, new_child.begin, new_child.failed, None, "ask for a child"),
+        _purpose(RekeyChild, CREATE, UP, rekey_child.begin, rekey_child.failed, None, "rekey a child"),
+        _purpose(RekeyIke, CREATE, UP, rekey_ike.begin, rekey_ike.failed, None, "rekey the IKE SA"),
+        _purpose(DeleteChild, INFORM, UP, inform.begin_delete_child, inform.close_failed, None, "close a child"),
+        _purpose(
+            DeleteAtPeer,
+            INFORM,
+            UP,
+            inform.begin_delete_at_peer,
+            inform.failed,
+            None,
+            "close a child that the peer alone has",
+        ),
+        _purpose(DeleteIke, INFORM, (S.ESTABLISHED, S.REKEYED), inform.begin_delete_ike, None, S.DELETING, "close it"),
+        _purpose(Inform, INFORM, UP, inform.begin_liveness, inform.failed, None, "does the peer live?"),
     )
 }
+# How one of these goes on that has the first answer of several, of a child as well.
+NEXT_STEP = _purpose(RekeyIke, FOLLOW_UP, UP, follow_up.begin, None, None, "go on with the next key exchange")
 
 _REQUESTS = {(row.state, row.kind): row for row in REQUESTS}
-_ANSWERS: dict[tuple[State, Kind], list[Answer]] = {}
+_ANSWERS: dict[tuple[State, type[Task]], list[Answer]] = {}
 for _row in ANSWERS:
-    _ANSWERS.setdefault((_row.state, _row.kind), []).append(_row)
+    _ANSWERS.setdefault((_row.state, _row.task), []).append(_row)
 
 _BY_EXCHANGE: dict[int, Kind] = {
     ExchangeType.IKE_SA_INIT: K.INIT,
@@ -154,11 +216,6 @@ _BY_EXCHANGE: dict[int, Kind] = {
     ExchangeType.IKE_AUTH: K.AUTH,
     ExchangeType.IKE_FOLLOWUP_KE: K.FOLLOW_UP,
 }
-
-
-_EXCHANGES = {
-    kind: ExchangeType.CREATE_CHILD_SA if "CREATE" in kind.value else ExchangeType.INFORMATIONAL for kind in Kind
-} | {kind: exchange for exchange, kind in _BY_EXCHANGE.items()}
 
 
 def request_kind(exchange: int, payloads: Payloads) -> Kind | None:
@@ -177,9 +234,11 @@ def request_kind(exchange: int, payloads: Payloads) -> Kind | None:
     return None
 
 
-def exchange_type(kind: Kind) -> int:
-    """The exchange that carries a kind."""
-    return _EXCHANGES[kind]
+def purpose_of(task: Task) -> Purpose:
+    """The row for a request of ours, at the point where it is."""
+    if isinstance(task, (NewChild, RekeyChild, RekeyIke)) and task.steps is not None:
+        return NEXT_STEP
+    return PURPOSES[type(task)]
 
 
 def request_row(state: State, kind: Kind) -> Request | None:
@@ -187,10 +246,10 @@ def request_row(state: State, kind: Kind) -> Request | None:
     return _REQUESTS.get((state, kind))
 
 
-def answer_row(state: State, kind: Kind, payloads: Payloads) -> Answer | None:
+def answer_row(state: State, task: Task, payloads: Payloads) -> Answer | None:
     """The row for an answer of the peer; None: refused."""
     failed = payloads.error() is not None
-    for row in _ANSWERS.get((state, kind), ()):
+    for row in _ANSWERS.get((state, type(task)), ()):
         if row.notify is None:
             if all(payloads.one(required) is not None for required in row.required):
                 return row

@@ -10,9 +10,11 @@ from ...wire.v2.numbers import ProtocolId
 from ..context import Context
 from ..timers import NEVER
 from . import beside, children, follow_up, lifecycle, proof, twins
+from .child import Child, ChildState
 from .exchange import last_word, retransmit
 from .features import fragmentation, nat
-from .sa import HALF_OPEN, Child, ChildState, IkeSa, Kind, Request, State, Task
+from .sa import HALF_OPEN, IkeSa, RekeyIke, State
+from .tasks import Auth, DeleteAtPeer, DeleteIke, Inform, Init, Intermediate, RekeyChild, Request, Task
 
 
 def deadline(context: Context, sa: IkeSa) -> float:
@@ -40,7 +42,7 @@ def _waiting(sa: IkeSa) -> list[float]:
     """When each of the tasks may begin that wait for nothing else."""
     if sa.making is None:
         return [task.not_before for task in sa.queue]
-    return [task.not_before for task in sa.queue if not follow_up.holds(sa, task)]
+    return [task.not_before for task in sa.queue if not sa.making.holds(task)]
 
 
 def _first_of_children(sa: IkeSa) -> float:
@@ -84,7 +86,7 @@ def wake(context: Context, sa: IkeSa) -> None:
         _child(context, sa, child)
     if now >= sa.rekey_at and not sa.retired:
         sa.rekey_at = NEVER
-        sa.queue.append(Task(Kind.REKEY_IKE))
+        sa.queue.append(RekeyIke())
     if sa.connection.dpd_delay and now >= sa.last_heard + _delay(context, sa):
         _ask(context, sa)
 
@@ -96,7 +98,7 @@ def suspect(context: Context, sa: IkeSa) -> None:
         context.touch(sa)
 
 
-def _is_suspicious(context: Context, sa: IkeSa, request: Request) -> bool:
+def _is_suspicious(context: Context, sa: IkeSa, request: Request[Task]) -> bool:
     """Whether a request was sent often enough without an answer, and nothing else was heard meanwhile."""
     tries = context.settings.suspicious_tries
     return request.tries >= tries and context.now >= sa.last_heard + sum(context.settings.retransmit[: tries - 1])
@@ -126,7 +128,7 @@ def _delay(context: Context, sa: IkeSa) -> float:
 
 def _ask(context: Context, sa: IkeSa) -> None:
     if sa.request is None and all(task.not_before > context.now for task in sa.queue):
-        sa.queue.append(Task(Kind.INFORM))
+        sa.queue.append(Inform())
 
 
 def _ends_by_itself(sa: IkeSa) -> bool:
@@ -154,12 +156,12 @@ def _expire(context: Context, sa: IkeSa) -> None:
 def _child(context: Context, sa: IkeSa, child: Child) -> None:
     if context.now >= child.expires_at:
         children.remove(context, sa, child, "expired", "its lifetime is over")
-        sa.queue.append(Task(Kind.DELETE_CHILD, config=child.config, spi=child.sa.spi_in.to_bytes(4, "big")))
+        sa.queue.append(DeleteAtPeer(child.config, child.sa.spi_in.to_bytes(4, "big")))
     elif child.state is ChildState.INSTALLED and context.now >= child.rekey_at:
         start_rekey(sa, child)
     elif child.proof_at and context.now >= child.proof_at and sa.request is None:
         child.proof_at = NEVER
-        sa.queue.append(Task(Kind.INFORM, reason=proof.PROOF))
+        sa.queue.append(Inform(proof.PROOF))
 
 
 def start_rekey(sa: IkeSa, child: Child) -> None:
@@ -167,19 +169,19 @@ def start_rekey(sa: IkeSa, child: Child) -> None:
     if sa.retired:
         return
     child.rekey_at = NEVER
-    sa.queue.append(Task(Kind.REKEY_CHILD, child=child))
+    sa.queue.append(RekeyChild(child))
 
 
-def _give_up(context: Context, sa: IkeSa, request: Request) -> None:
+def _give_up(context: Context, sa: IkeSa, request: Request[Task]) -> None:
     """No answer to all the retransmissions: the peer is gone, and the IKE SA with it (section 2.4)."""
-    tries, kind = request.tries, request.task.kind
-    story = f"{sa.path.remote_address}/{sa.path.remote_port} did not answer {kind.value} sent {tries} times"
-    reason = "no_answer" if kind in (Kind.INIT, Kind.INTERMEDIATE, Kind.AUTH) else "peer_unreachable"
-    if kind is Kind.INIT:
+    tries, task = request.tries, request.task
+    story = f"{sa.path.remote_address}/{sa.path.remote_port} did not answer {task.kind.label} sent {tries} times"
+    reason = "no_answer" if isinstance(task, (Init, Intermediate, Auth)) else "peer_unreachable"
+    if isinstance(task, Init):
         if sa.handshake is not None and sa.handshake.setback is not None:
             reason, story = sa.handshake.setback
-    elif kind is Kind.DELETE_IKE:
-        reason = request.task.reason or "stopped"
+    elif isinstance(task, DeleteIke):
+        reason = task.reason or "stopped"
     elif sa.alive and beside.stand_in(context, sa) is not None:
         reason = "replaced"
     lifecycle.end(context, sa, reason, story)

@@ -13,8 +13,11 @@ from ..context import Context
 from ..paths import default_path
 from ..version import Packet
 from . import beside, initiation, stop, supersede, timers
-from .children import serves, takes
-from .sa import ChildState, IkeSa, Kind, State, Task
+from .child import ChildState
+from .child_selectors import takes
+from .generations import serves
+from .sa import IkeSa, RekeyIke, State
+from .tasks import NewChild
 from .tunnel_sas import sas_of
 
 
@@ -54,7 +57,7 @@ def rekey(context: Context, tunnel: str) -> None:
     """See :class:`..version.Version`."""
     sa = current(context, tunnel)
     if sa is not None and sa.alive:
-        sa.queue.append(Task(Kind.REKEY_IKE))
+        sa.queue.append(RekeyIke())
         context.touch(sa)
 
 
@@ -96,7 +99,7 @@ def supersede_children(context: Context, tunnel: str, names: Collection[str]) ->
 
 def negotiates(context: Context, tunnel: str) -> bool:
     """See :class:`..version.Version`."""
-    return any(task.kind is Kind.NEW_CHILD for sa in sas_of(context, tunnel) for task in sa.tasks)
+    return any(isinstance(task, NewChild) for sa in sas_of(context, tunnel) for task in sa.tasks)
 
 
 def redefine(sa: IkeSa, connection: Connection) -> None:
@@ -111,11 +114,11 @@ def redefine(sa: IkeSa, connection: Connection) -> None:
     if sa.handshake is not None:
         wanted = sa.handshake.wanted
         sa.handshake.wanted = tuple(configs[child.name] for child in wanted if child.name in configs)
-    for task in [task for task in sa.queue if task.kind is Kind.NEW_CHILD]:
-        if task.terms.name in configs:
-            if task.terms != configs[task.terms.name]:
+    for task in [task for task in sa.queue if isinstance(task, NewChild)]:
+        if task.config.name in configs:
+            if task.config != configs[task.config.name]:
                 task.not_before, task.times = 0.0, 0  # what was refused was another one
-            task.config = configs[task.terms.name]
+            task.config = configs[task.config.name]
         else:
             sa.queue.remove(task)
 
@@ -123,14 +126,14 @@ def redefine(sa: IkeSa, connection: Connection) -> None:
 def _want(context: Context, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
     """Have children negotiated; those that are neither up nor asked for already."""
     known = {child.config.name for child in sa.children.values() if serves(child)}
-    known |= {task.terms.name for task in sa.tasks if task.kind is Kind.NEW_CHILD and not task.reason}
+    known |= {task.config.name for task in sa.tasks if isinstance(task, NewChild) and not task.reason}
     if sa.handshake is not None:
         known |= {config.name for config in sa.handshake.wanted}
     missing = [config for config in wanted if config.name not in known]
     if sa.handshake is not None:
         sa.handshake.wanted += tuple(missing)
     else:
-        sa.queue.extend(Task(Kind.NEW_CHILD, config=config) for config in missing)
+        sa.queue.extend(NewChild(config) for config in missing)
     context.touch(sa)
     return missing
 
@@ -139,6 +142,6 @@ def _want_more(sa: IkeSa, configs: Iterable[ChildConfig], packet: Packet) -> Non
     """Have a further child negotiated for a packet that the peer did not let into those that are up."""
     for config in configs:
         living = [child for child in sa.children.values() if child.config.name == config.name and serves(child)]
-        pending = any(task.kind is Kind.NEW_CHILD and task.terms.name == config.name for task in sa.tasks)
+        pending = any(isinstance(task, NewChild) and task.config.name == config.name for task in sa.tasks)
         if living and not pending and not any(takes(child, packet) for child in living):
-            sa.queue.append(Task(Kind.NEW_CHILD, config=config, packet=packet))
+            sa.queue.append(NewChild(config, packet=packet))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..context import Context
-from .sa import Child, IkeSa
+from .child import Child
+from .sa import IkeSa
 
 
 def sas_of(context: Context, tunnel: str) -> list[IkeSa]:

@@ -15,7 +15,9 @@ from typing import Any
 
 from ..context import Context
 from . import supersede
-from .sa import Child, ChildState, IkeSa, Kind, Task
+from .child import Child, ChildState
+from .sa import IkeSa
+from .tasks import DeleteChild
 
 
 def settle_crossed(sa: IkeSa, child: Child) -> None:
@@ -57,13 +59,13 @@ def settle(context: Context, sa: IkeSa) -> None:
 
 def is_closing(sa: IkeSa, child: Child) -> bool:
     """Whether its Delete is queued or out."""
-    return any(task.kind is Kind.DELETE_CHILD and task.child is child for task in sa.tasks)
+    return any(isinstance(task, DeleteChild) and task.child is child for task in sa.tasks)
 
 
 def close(sa: IkeSa, child: Child) -> None:
     """Have a child closed for which another one is there."""
     if not is_closing(sa, child):
-        sa.queue.append(Task(Kind.DELETE_CHILD, child=child, reason="replaced"))
+        sa.queue.append(DeleteChild(child, reason="replaced"))
 
 
 def _groups(sa: IkeSa) -> Iterator[list[Child]]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..views import Asked, ChildStage, ChildView, IkeView, Stage
-from .sa import Child, ChildState, IkeSa, Kind, State, Task
+from .child import Child, ChildState
+from .sa import IkeSa, State
+from .tasks import DeleteAtPeer, NewChild, RekeyChild, Task
 
 STAGES = {
     State.START: Stage.OPENING,
@@ -44,7 +46,7 @@ def view(sa: IkeSa) -> IkeView:
         sa.nat, sa.created, sa.rekey_at, sa.expires_at, sa.last_heard,
         begun, sa.alive and not sa.closing, sa.retired,
         sa.refusal,
-        Asked(sa.request.task.kind.value, sa.request.tries) if sa.request is not None else None,
+        Asked(sa.request.task.kind.label, sa.request.tries) if sa.request is not None else None,
         tuple(_coming(sa)), tuple(_reserved(sa)),
         tuple([_child_view(child) for child in sa.children.values()]),
     )  # fmt: skip
@@ -68,7 +70,7 @@ def _algorithms(sa: IkeSa) -> tuple[str, str, str, str]:
 
 def _coming(sa: IkeSa) -> Iterator[str]:
     for task in sa.tasks:
-        if task.kind is Kind.NEW_CHILD and task.config is not None:
+        if isinstance(task, NewChild):
             yield task.config.name
     if sa.handshake is not None and sa.initiator:
         yield from [config.name for config in sa.handshake.wanted]
@@ -77,5 +79,5 @@ def _coming(sa: IkeSa) -> Iterator[str]:
 def _reserved(sa: IkeSa) -> Iterator[int]:
     tasks: list[Task | None] = [sa.request.task if sa.request else None, sa.handshake.first if sa.handshake else None]
     for task in tasks:
-        if task is not None and len(task.spi) == 4:
+        if isinstance(task, (NewChild, RekeyChild, DeleteAtPeer)) and task.spi:
             yield int.from_bytes(task.spi, "big")

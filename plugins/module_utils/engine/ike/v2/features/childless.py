@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ....wire.v2.notify import Notify
 from ....wire.v2.numbers import NotifyType
-from ..sa import Kind
+from ..tasks import Kind
 from .feature import Feature, Part, Place, Role, Talk
 
 SUPPORTED = Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED)

@@ -16,7 +16,8 @@ from ...actions import Path
 from ...context import Context
 from ..incoming import Incoming
 from ..initiation import handshake_of, restart
-from ..sa import IkeSa, Kind, Request
+from ..sa import IkeSa
+from ..tasks import Init, Kind, Request
 from .feature import Feature, Part, Place, Role, Slot, Talk
 
 COSTLY_OCTETS = 512  # a key exchange with MODP values from here on takes many milliseconds
@@ -34,7 +35,7 @@ def _offer(talk: Talk) -> Sequence[Notify]:
     return [Notify(_NUMBER, cookie)] if cookie else []
 
 
-def demanded(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def demanded(context: Context, sa: IkeSa, got: Incoming, request: Request[Init]) -> None:
     """The responder wants its cookie back: the same request again, cookie first."""
     notify = got.payloads.notify(_NUMBER)
     cookie = notify.data if notify is not None else b""

@@ -21,7 +21,8 @@ from ...connection import ChildConfig
 from ...context import Context
 from ...record_codec import Shape
 from ..incoming import Incoming
-from ..sa import Handshake, IkeSa, Kind
+from ..sa import Handshake, IkeSa
+from ..tasks import Kind
 
 NOTHING = Payloads(())
 

@@ -22,7 +22,8 @@ from ....wire.v2.numbers import NotifyType
 from ....wire.v2.sealed import FRAGMENT_HEAD, SealedFragment
 from ...context import Context
 from ...record_codec import PLAIN, Shape
-from ..sa import IkeSa, Kind, Partial
+from ..sa import IkeSa, Partial
+from ..tasks import Kind
 from .feature import Feature, Part, Role, Slot, Talk
 
 SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)

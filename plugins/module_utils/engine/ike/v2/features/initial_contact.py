@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ....wire.v2.notify import Notify
 from ....wire.v2.numbers import NotifyType
 from .. import lifecycle
-from ..sa import Kind
+from ..tasks import Kind
 from .feature import Feature, Part, Role, Talk
 
 _NUMBER = int(NotifyType.INITIAL_CONTACT)

@@ -22,12 +22,13 @@ from ....secret import Secret
 from ....wire.header import SIZE as HEADER_OCTETS
 from ....wire.v2.ke import KE
 from ....wire.v2.notify import Notify
-from ....wire.v2.numbers import ExchangeType, NotifyType, PayloadType, notify_name
+from ....wire.v2.numbers import NotifyType, PayloadType, notify_name
 from ....wire.v2.payloads import Payloads
 from ...context import Context
 from ..incoming import Incoming
 from ..initiation import handshake_of, install_sealers
-from ..sa import IkeSa, Kind, Request, State, Task
+from ..sa import IkeSa, State
+from ..tasks import Intermediate, Kind, Request
 from .feature import Feature, Part, Role, Sent, Slot, Talk
 
 _SUPPORTED = int(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)
@@ -71,7 +72,7 @@ def _agree(choice: Choice, said: Payloads) -> None:
 def _begun(talk: Talk) -> None:
     if more := _more(talk.sa):
         PROGRESS.put(handshake_of(talk.sa), Progress(more))
-        talk.sa.queue.insert(0, Task(Kind.INTERMEDIATE))
+        _queue(talk.context, talk.sa, more[0])
 
 
 def _asked(talk: Talk) -> None:
@@ -91,11 +92,13 @@ def _more(sa: IkeSa) -> tuple[KeyExchangeMethod, ...]:
 # IKE_INTERMEDIATE: one for each of them
 
 
-def begin(context: Context, sa: IkeSa, task: Task) -> tuple[int, list[Any]]:
+def _queue(context: Context, sa: IkeSa, method: KeyExchangeMethod) -> None:
+    sa.queue.insert(0, Intermediate(context.entropy.key_exchange(method.transform_id)))
+
+
+def begin(context: Context, sa: IkeSa, task: Intermediate) -> list[Any]:
     """The initiator's next key exchange."""
-    method = PROGRESS.of(handshake_of(sa)).left[0]
-    task.exchange = context.entropy.key_exchange(method.transform_id)
-    return ExchangeType.IKE_INTERMEDIATE, [KE(method.transform_id, task.exchange.public)]
+    return [KE(task.exchange.group, task.exchange.public)]
 
 
 def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
@@ -111,22 +114,20 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     return [KE(method.transform_id, public)]
 
 
-def answered(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[Intermediate]) -> None:
     """The initiator has the secret, and makes new keys of it for what comes next."""
-    handshake, exchange = handshake_of(sa), request.task.exchange
+    handshake = handshake_of(sa)
     progress = PROGRESS.of(handshake)
     ke = _ke_of(progress, got)
-    if exchange is None:
-        raise ValueError("a key exchange that nobody began")
-    shared = exchange.finish(ke.data)
+    shared = request.task.exchange.finish(ke.data)
     covered = _covered(sa, Role.RESPONDER, progress.by_responder, got.datagram, got.chain)
     PROGRESS.put(handshake, replace(progress, left=progress.left[1:], by_responder=covered))
     _make_keys(sa, shared)
     if len(progress.left) > 1:
-        sa.queue.insert(0, Task(Kind.INTERMEDIATE))
+        _queue(context, sa, progress.left[1])
 
 
-def refused(context: Context, sa: IkeSa, got: Incoming, request: Request) -> None:
+def refused(context: Context, sa: IkeSa, got: Incoming, request: Request[Intermediate]) -> None:
     """An error answer ends the attempt."""
     error = got.payloads.error()
     name = notify_name(error.type) if error is not None else "nothing"

@@ -17,7 +17,8 @@ from ....wire.v2.payloads import Payloads
 from ...actions import Path
 from ...record_codec import PLAIN, Shape
 from ...settings import Settings
-from ..sa import IkeSa, Kind
+from ..sa import IkeSa
+from ..tasks import Kind
 from .feature import Feature, Part, Role, Slot, Talk
 
 SOURCE = int(NotifyType.NAT_DETECTION_SOURCE_IP)
