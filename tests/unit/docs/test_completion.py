@@ -63,7 +63,7 @@ def completed(line: str, programs: dict[str, str], folder: Path) -> list[str]:
     ("line", "words"),
     [
         ("ike ", "--json --check --help -h --version --control cmd="),
-        ("ike cmd=", "activate list remove log"),
+        ("ike cmd=", "activate list rekey remove log"),
         ("ike cmd=l", "list log"),
         ("ike cmd=list ro", "role="),
         ("ike cmd=list role=", "i r"),
