@@ -169,6 +169,22 @@ tunnels:
       type: dict
       version_added: 0.2.0
       sample: {epoch: 2, fingerprint: 9a1c03c57e1f0b2d, also_accept: [4bd27719aa02c8e3]}
+    established_seconds:
+      description: For how many seconds it is up, through fresh keys. C(children) have it each, as RV(tunnels[].last_traffic_seconds).
+        V(null) where it is not up.
+      returned: success
+      type: float
+      version_added: 0.2.0
+      sample: 7261.4
+    last_traffic_seconds:
+      description:
+        - How many seconds ago a packet last passed through it. V(null) if none has, or that is not known.
+        - Kernels before Linux 6.2 do not tell that; then it is known as of a look at the counters every five seconds, or of fewer
+          looks with thousands of tunnels.
+      returned: success
+      type: float
+      version_added: 0.2.0
+      sample: 3.2
     repairs:
       description:
         - What other programs removed of it from the kernel since the manager started, and what was put back - C(count), and of
@@ -179,6 +195,26 @@ tunnels:
       type: dict
       version_added: 0.2.0
       sample: {count: 1, last: {what: the route to 10.9.0.0/24, time: 1796041593, culprit: systemd-network (process 412)}}
+manager:
+  description: Which tunnel manager answers - C(version) of the collection that its engine came with, digest of its C(release), as
+    M(fleet.ipsec.engine_deploy) returns it, and C(uptime) in seconds.
+  returned: success
+  type: dict
+  version_added: 0.2.0
+  sample: {version: 0.2.0, release: 8d1f6c0b3a5e9c24771b0c1f64be0f8a0d9e7c55, uptime: 86400.5}
+unknown_peers:
+  description:
+    - Who asked for a tunnel that is not defined here within the last quarter of an hour - C(address), how many C(times),
+      C(last_seconds) ago, C(story) and C(remedy). Mostly a tunnel that was removed at this end alone.
+    - The message is not authenticated, so that the address may be forged.
+  returned: success
+  type: list
+  elements: dict
+  version_added: 0.2.0
+  sample:
+    - {address: 198.51.100.7, times: 12, last_seconds: 5.2,
+       story: "no tunnel is defined between 203.0.113.1 and 198.51.100.7; tunnel hq-branch7, which led there, was removed here 4 min ago",
+       remedy: "define it here, or end it at the peer"}
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -14,7 +14,6 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from ..errors import EngineError, InputError, a_few
-from ..release import VERSION
 
 # sysexits.h, beyond what counts lost packets.
 USAGE = 64
@@ -77,11 +76,6 @@ class Parser(argparse.ArgumentParser):
         :raises UsageError: always.
         """
         raise UsageError(f"{message}; see {self.prog} --help")
-
-
-def version_of(name: str) -> str:
-    """What ``--version`` says."""
-    return f"{name} of fleet.ipsec {VERSION}"
 
 
 def say(text: str) -> None:

@@ -16,6 +16,7 @@ from ..classic.views import read_tables
 from ..errors import KernelError, RefusedError
 from ..kernel import neighbours
 from ..manager.client import DEFAULT_RUNTIME_DIR
+from ..release import said_by
 from .common import (
     UNAVAILABLE,
     USAGE,
@@ -27,7 +28,6 @@ from .common import (
     program_of,
     say,
     show_json,
-    version_of,
 )
 from .eroute_change import ACTIONS, change, first_of_change
 
@@ -140,7 +140,7 @@ def parser() -> Parser:
     built.add_argument("--debug", action="store_true", help="say on stderr what changed")
     built.add_argument("--json", action="store_true", help="print JSON instead of text")
     built.add_argument("--verbose", action="store_true", help="say below each line whose it is, and its priority")
-    built.add_argument("--version", action="version", version=version_of("eroute"), help="say what this is")
+    built.add_argument("--version", action="version", version=said_by("eroute"), help="say what this is")
     built.add_argument(
         "--runtime-dir",
         metavar="DIR",

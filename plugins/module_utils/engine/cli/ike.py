@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from ..manager.client import DEFAULT_CONTROL, Client
 from ..manager.log import PRIORITIES
+from ..release import said_by
 from .choose import CHOOSERS, Chosen, Entry, by_name, unknown_numbers, with_numbers
 from .common import (
     USAGE,
@@ -25,12 +26,12 @@ from .common import (
     read_words,
     say,
     show_json,
-    version_of,
     write_numbers,
 )
-from .tunnels import long_form, long_form_of_definitions, short_form
+from .tunnels import long_form, long_form_of_definitions, short_form, span
 
 _FAILURE = 1
+_UNKNOWN_SHOWN = 5
 _PHASES = {"1": 1, "2": 2}
 _ROLES = {"i": "initiator", "r": "responder"}
 _SHOWN = {"1": "1", "1+": "1+", "2": "2"}
@@ -147,7 +148,7 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.write(_HELP)
         return 0
     if given.version:
-        say(version_of("ike"))
+        say(said_by("ike"))
         return 0
     command, words = command_of(given.words)
     if given.check and not command.changes:
@@ -197,16 +198,32 @@ def _list(client: Client, words: dict[str, str], how: _How) -> None:
     role = _choice(words, "role", _ROLES)
     numbers = parse_numbers(words["numlist"]) if "numlist" in words else None
     params = {"phase": phase, "verbose": "verbose" in words, "role": role, "numbers": numbers}
-    tunnels = _tunnels(client, source, **{key: value for key, value in params.items() if value is not None})
+    given = {key: value for key, value in params.items() if value is not None}
+    answer = client.call("tunnels.list", {"source": source, **given})
+    tunnels = answer["tunnels"]
     if numbers is not None and role is None:
         _all_found(numbers, tunnels, 2 if phase == "2" else 1, source)
     if how.json:
-        show_json({"tunnels": tunnels})
-    elif "verbose" in words:
+        show_json(answer)
+        return
+    if "verbose" in words:
         form = long_form_of_definitions if source == "database" else long_form
         sys.stdout.write(form(tunnels, phase))
     else:
         sys.stdout.write(short_form(tunnels, phase, with_status=source == "manager"))
+    if source == "manager" and numbers is None and role is None:
+        _say_who_is_unknown(answer.get("unknown_peers", []))
+
+
+def _say_who_is_unknown(peers: list[Entry]) -> None:
+    """Whose tunnel is in no listing, and who asks for it all the same."""
+    for peer in peers[:_UNKNOWN_SHOWN]:
+        often = "once" if peer["times"] == 1 else f"{peer['times']} times"
+        when = f"{often}, the last time {span(peer['last_seconds'])} ago"
+        complain(f"ike: {peer['address']} asks for a tunnel that is not defined here ({when}): {peer['story']}")
+    if peers:
+        more = len(peers) - _UNKNOWN_SHOWN
+        complain(f"ike: remedy: {peers[0]['remedy']}" + (f" ({more} more: --json)" if more > 0 else ""))
 
 
 def _all_found(numbers: Iterable[int], tunnels: Iterable[Entry], phase: int, source: str) -> None:

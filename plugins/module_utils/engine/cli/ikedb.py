@@ -18,7 +18,8 @@ from ..convert.mirror import swapped
 from ..convert.report import Conversion, Report, Tunnel, summary
 from ..errors import InputError, MissingError, a_few
 from ..manager.client import DEFAULT_CONTROL, Client
-from .common import USAGE, Parser, UsageError, complain, guarded, say, show_json, version_of
+from ..release import said_by
+from .common import USAGE, Parser, UsageError, complain, guarded, say, show_json
 from .files import own_addresses, read_source, write_private
 
 _FAILURE = 1
@@ -112,7 +113,7 @@ def _run(words: list[str]) -> int:
         sys.stdout.write(_HELP)
         return 0
     if given.version:
-        say(version_of("ikedb"))
+        say(said_by("ikedb"))
         return 0
     if given.ldap:
         raise InputError("-R", given.ldap, "policies are not kept in LDAP", "leave it out, the database is here")

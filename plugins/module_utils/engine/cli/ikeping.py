@@ -19,7 +19,8 @@ from ..ping.pinger import Plan, strip_marker
 from ..ping.probes import PLANS, PROBES
 from ..ping.run import Options, ping, serve
 from ..ping.score import TIMEOUT
-from .common import UNAVAILABLE, USAGE, Parser, UsageError, complain, guarded, say, show_json, version_of
+from ..release import said_by
+from .common import UNAVAILABLE, USAGE, Parser, UsageError, complain, guarded, say, show_json
 
 # The exit status counts lost packets; beyond this it would be taken for another kind of failure.
 _MOST_LOST = USAGE - 1
@@ -100,7 +101,7 @@ def parser() -> Parser:
         action="store_true",
         help="NAT traversal: non-ESP marker; with --listen, ESP in UDP on the socket",
     )
-    built.add_argument("--version", action="version", version=version_of("ikeping"), help="say what this is")
+    built.add_argument("--version", action="version", version=said_by("ikeping"), help="say what this is")
     more = built.add_argument_group("more than the classic command had")
     more.add_argument("--probe", choices=list(PLANS), default="echo", help="what to send (default echo), see below")
     more.add_argument("--count", type=int, default=1, metavar="N", help="pings for each host (default 1)")

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from .common import USAGE, complain, nearest, say, version_of
+from ..release import said_by
+from .common import USAGE, complain, nearest, say
 
 
 class _Command(NamedTuple):
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(_help())
         return 0 if words else USAGE
     if words[0] in ("--version", "version"):
-        say(version_of("ipsec"))
+        say(said_by("ipsec"))
         return 0
     command = COMMANDS.get(words[0])
     if command is None and words[0] in _ELSEWHERE:

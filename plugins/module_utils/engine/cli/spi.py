@@ -21,8 +21,9 @@ from ..classic.transforms import split_classic
 from ..errors import InputError, MissingError
 from ..kernel.addresses import is_local
 from ..manager.client import DEFAULT_RUNTIME_DIR
+from ..release import said_by
 from ..said import Said
-from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json, version_of
+from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json
 
 _FAILED = 1  # whatever it was: the classic command has no other status
 
@@ -134,7 +135,7 @@ def parser() -> Parser:
     add("--label", metavar="TEXT", help="begin every message with it")
     add("--debug", action="store_true", help="say on stderr what was done")
     add("--json", action="store_true", help="list JSON instead of text")
-    add("--version", action="version", version=version_of("spi"), help="say what this is")
+    add("--version", action="version", version=said_by("spi"), help="say what this is")
     add("--runtime-dir", metavar="DIR", default=DEFAULT_RUNTIME_DIR, help="of the registry (default %(default)s)")
     return built
 

@@ -19,8 +19,9 @@ from ..kernel.addresses import is_local
 from ..kernel.sa_chains import TUN
 from ..manager.client import DEFAULT_RUNTIME_DIR
 from ..newer_python import zip
+from ..release import said_by
 from ..said import Said
-from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json, version_of
+from .common import Parser, UsageError, check_label, complain, guarded, program_of, say, show_json
 
 _FAILED = 1  # whatever it was: the classic command has no other status
 
@@ -72,7 +73,7 @@ def parser() -> Parser:
         "--file", metavar="FILE", help="list a classic table, such as /proc/net/ipsec_spigrp; - for stdin"
     )
     built.add_argument("--json", action="store_true", help="list one JSON array of arrays instead of text")
-    built.add_argument("--version", action="version", version=version_of("spigrp"), help="say what this is")
+    built.add_argument("--version", action="version", version=said_by("spigrp"), help="say what this is")
     built.add_argument(
         "--runtime-dir",
         metavar="DIR",

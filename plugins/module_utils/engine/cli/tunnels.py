@@ -53,23 +53,39 @@ def _lines(tunnels: list[Entry], phase: str) -> Iterator[tuple[int, Entry, Entry
 def short_form(tunnels: list[Entry], phase: str, with_status: bool) -> str:
     """The table of phase, number, status, local ID and remote ID, and below a tunnel what hinders it.
 
-    The database has no status.
+    Behind that stands for how long it is up and since when no packet passed. The database has neither, nor a status.
 
     :param tunnels: answer of ``tunnels.list``; ``phase``: 1, 1+ or 2.
     """
-    rows: list[tuple[str, ...]] = [("Phase", "Tun Id", "Status", "Local Id", "Remote Id")]
+    rows: list[tuple[str, ...]] = [("Phase", "Tun Id", "Status", "Local Id", "Remote Id", "Up", "Last Packet")]
     reasons = [""]
     for number, tunnel, entry in _lines(tunnels, phase):
         status = _status(tunnel, number, entry)
-        rows.append((str(number), str(entry["number"]), status, *(_end(entry, side) for side in ("local", "remote"))))
+        ends = [_end(entry, side) for side in ("local", "remote")]
+        ages = [span(entry.get(key)) for key in ("established_seconds", "last_traffic_seconds")]
+        rows.append((str(number), str(entry["number"]), status, *ends, *ages))
         reasons.append(f"\t{tunnel['story']}\n" if number == 1 and with_status and _is_hindered(tunnel) else "")
     if len(rows) == 1:
         return "no tunnels\n"
     if not with_status:
-        rows = [row[:2] + row[3:] for row in rows]
+        rows = [row[:2] + row[3:5] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
     return "".join(line + reason for line, reason in zip(lines, reasons, strict=True))
+
+
+def span(seconds: float | None) -> str:
+    """A time in its two largest units, empty for none."""
+    if seconds is None:
+        return ""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
 
 
 def _status(tunnel: Entry, number: int, entry: Entry) -> str:
@@ -222,6 +238,11 @@ def _tunnel_left(tunnel: Entry) -> Any:
     return max((seconds for seconds in left if seconds is not None), default=None)
 
 
+def _seconds(entry: Entry, key: str) -> int | None:
+    seconds = entry.get(key)
+    return None if seconds is None else int(seconds)
+
+
 def _overlap(tunnel: Entry) -> str:
     low, high = tunnel["rekey_overlap"]
     return f"{low} - {high}"
@@ -264,6 +285,8 @@ _PHASE1: list[Field] = [
     _live("Tun Rem Lifesize", lambda _tunnel, _unused: _UNLIMITED),
     _live("Refreshed", lambda tunnel, _unused: _YES[tunnel["refresh"]]),
     _live("Status", lambda tunnel, _unused: _status(tunnel, 1, tunnel)),
+    _live("Up", lambda tunnel, _unused: _seconds(tunnel, "established_seconds")),
+    _live("Last Packet", lambda tunnel, _unused: _seconds(tunnel, "last_traffic_seconds")),
     _live("Reason", lambda tunnel, _unused: tunnel["story"] or None),
     _live("Remedy", lambda tunnel, _unused: tunnel["remedy"] or None),
 ]
@@ -298,8 +321,10 @@ _PHASE2: list[Field] = [
     Field("Assoc P1 Tunnel", lambda tunnel, _unused: tunnel["number"]),
     Field("Encap Mode", lambda _unused, child: _encapsulation(child)),
     _live("Status", lambda tunnel, child: _status(tunnel, 2, child)),
+    _live("Up", lambda _unused, child: _seconds(child, "established_seconds")),
+    _live("Last Packet", lambda _unused, child: _seconds(child, "last_traffic_seconds")),
 ]
-_OPTIONAL = {"Reason", "Remedy", "Traffic In", "Traffic Out"}
+_OPTIONAL = {"Reason", "Remedy", "Traffic In", "Traffic Out", "Up", "Last Packet"}
 
 
 def long_form(tunnels: list[Entry], phase: str) -> str:

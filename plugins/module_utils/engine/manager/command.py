@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from ..definition.schema import nearest
 from ..errors import EngineError, InputError, MissingError
-from ..release import VERSION
+from ..release import said_by
 from .client import DEFAULT_CONTROL, DEFAULT_DATABASE, DEFAULT_RUNTIME_DIR, Client
 from .methods import LEVELS, METHODS, catalogue
 
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         description="The tunnel manager of fleet.ipsec: run it, ask it, close its tunnels.",
         epilog="More: man fleet-ipsec-manager",
     )
-    version = f"fleet-ipsec-manager of fleet.ipsec {VERSION}"
+    version = said_by("fleet-ipsec-manager")
     built.add_argument("--version", action="version", version=version, help="say what this is")
     commands = built.add_subparsers(required=True, metavar="COMMAND")
 

@@ -9,13 +9,13 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..definition.schema import nearest
 from ..errors import InputError
-from ..release import VERSION
+from ..release import DIGEST, VERSION
 from .control import Connection, Handler
 from .listing import listing, look, select, shown_repairs
 from .methods import API
@@ -26,6 +26,9 @@ from .repairs import Told
 from .runtime import Runtime
 from .states import UNKNOWN, Condition, reached
 from .watching import Watches, in_slices
+
+# SAs of as many children are looked at for each listing; of more it says what the last look found, seconds ago.
+_FEW_CHILDREN = 256
 
 Compare = Callable[[Collection[str]], dict[str, Told]]
 
@@ -65,10 +68,9 @@ class Methods:
         counts = runtime.endpoint.counts()
         settings = runtime.endpoint.settings
         return {
-            "version": VERSION,
+            **self._release(),
             "api": API,
             "pid": os.getpid(),
-            "uptime": round(time.monotonic() - self._began, 1),
             "ports": {"ike": settings.ike_port, "natt": settings.natt_port},
             "counts": {
                 "tunnels": dict(states),
@@ -79,8 +81,13 @@ class Methods:
                 **runtime.counts,
             },
             "repairs": shown_repairs(runtime.repairs.record("")),
+            "unknown_peers": runtime.unknown_peers.shown(runtime.clock()),
             "features": runtime.host.features(),
         }
+
+    def _release(self) -> dict[str, Any]:
+        """Which release runs, and for how long."""
+        return {"version": VERSION, "release": DIGEST, "uptime": round(time.monotonic() - self._began, 1)}
 
     async def _end(self, params: dict[str, Any], connection: Connection) -> Any:
         # After the answer has left.
@@ -109,6 +116,9 @@ class Methods:
             with self._runtime.policies.together():
                 async for position in in_slices(order):
                     step = plan.steps[position]
+                    if step.action == "removed" and step.before is not None and step.name not in again.values():
+                        remote = step.before.definition.document["remote"]["address"]
+                        self._runtime.unknown_peers.removed(step.name, remote, self._runtime.clock())
                     row = outcome[step.name] if step.name in outcome else tunnels.rows.get(step.name)
                     if row is not None and step.name in again:
                         tunnels.rename(again[step.name], step, row)
@@ -179,16 +189,21 @@ class Methods:
             known = nearest(unknown[0], runtime.tunnels.rows) if runtime.tunnels.rows else "nothing is defined"
             raise InputError("names", unknown[0], "is not defined here", known)
         views: dict[str, list[Any]] = {}
-        counters: dict[Any, Any] = {}
+        counters: Mapping[Any, Any] = {}
         if params["verbose"]:
             async for sa in in_slices(runtime.endpoint.sas()):
                 views.setdefault(sa.tunnel, []).append(sa)
-            counters = runtime.host.gateway.usage_all()
+        if params["verbose"] or runtime.endpoint.counts().children <= _FEW_CHILDREN:
+            counters = runtime.look_at_traffic()
         tunnels = runtime.tunnels
         rows = select(tunnels.rows, params)
         found = [look(tunnels, row) async for row in in_slices(rows)]
-        entries = listing(tunnels, found, views, counters, params, runtime.clock())
-        return {"tunnels": [entry async for entry in in_slices(entries)]}
+        entries = listing(tunnels, found, views, counters, params, runtime.clock(), runtime.traffic)
+        return {
+            "tunnels": [entry async for entry in in_slices(entries)],
+            "manager": self._release(),
+            "unknown_peers": runtime.unknown_peers.shown(runtime.clock()),
+        }
 
     async def _log_level(self, params: dict[str, Any], connection: Connection) -> Any:
         log = self._runtime.log

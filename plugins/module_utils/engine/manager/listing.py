@@ -17,9 +17,8 @@ from .numbers import Numbers
 from .repairs import Record
 from .states import Condition
 from .store import Stored
+from .traffic import Counters, Traffic
 from .tunnels import Tunnels
-
-Counters = Mapping[tuple[str, int, int], Usage]
 
 
 def listing(
@@ -29,6 +28,7 @@ def listing(
     counters: Counters,
     params: Mapping[str, Any],
     now: float,
+    traffic: Traffic,
 ) -> Iterator[dict[str, Any]]:
     """One entry per tunnel, in the order of their numbers.
 
@@ -52,7 +52,8 @@ def listing(
                 continue
         running = tunnels.numbers.of(row.name)
         record = tunnels.record(row.name)
-        one = Listed(row, how, number, running, children, tunnels.numbers, tunnels.rekey_overlap, record)
+        ages = _ages(tunnels, row, traffic, now)
+        one = Listed(row, how, number, running, children, tunnels.numbers, tunnels.rekey_overlap, record, ages)
         yield _entry(one, views.get(row.name, []), counters, params, now)
 
 
@@ -81,6 +82,7 @@ class Listed(NamedTuple):
     :ivar children: the children to list with their numbers, likewise.
     :ivar overlap: percent of a lifetime that are left when a rekey begins: least and most.
     :ivar repairs: what of it was put back into the kernel.
+    :ivar ages: of it (under the empty name) and its children, for how long it is up, and since when no packet passed.
     """
 
     row: Stored
@@ -91,6 +93,7 @@ class Listed(NamedTuple):
     numbers: Numbers
     overlap: tuple[int, int]
     repairs: Record
+    ages: dict[str, dict[str, float | None]]
 
 
 def shown_repairs(record: Record) -> dict[str, Any]:
@@ -105,6 +108,22 @@ def _children(numbers: Numbers, row: Stored, params: Mapping[str, Any]) -> dict[
         return row.children
     found = {name: numbers.of(row.name, name) for name in row.children}
     return found if "names" in params else {name: number for name, number in found.items() if number}
+
+
+def _ages(tunnels: Tunnels, row: Stored, traffic: Traffic, now: float) -> dict[str, dict[str, float | None]]:
+    """For how many seconds a tunnel and its children are up, and since the last packet; None where that is not so."""
+    since = {name: tunnels.uptimes.of(row.name, name) for name in ("", *row.children)}
+    children = tunnels.connections[row.name].children if row.name in tunnels.connections else ()
+    passed = {child.name: traffic.last(child.reqid) for child in children}
+    passed[""] = max((when for when in passed.values() if when is not None), default=None)
+    return {
+        name: {"established_seconds": _ago(since[name], now), "last_traffic_seconds": _ago(passed.get(name), now)}
+        for name in since
+    }
+
+
+def _ago(when: float | None, now: float) -> float | None:
+    return None if when is None else round(max(0.0, now - when), 1)
 
 
 def _entry(
@@ -130,6 +149,7 @@ def _entry(
         "story": how.story,
         "remedy": how.remedy,
         "ends_at": _moment(how.ends_at, now),
+        **one.ages[""],
         "repairs": shown_repairs(one.repairs),
         "key": row.definition.credential.fingerprints(),
     }
@@ -164,6 +184,7 @@ def _child(
         "remote": child["remote"],
         "mode": child["mode"],
         "start": child["start"],
+        **one.ages[name],
     }
     if verbose:
         entry["pfs"] = has_pfs(child)

@@ -129,6 +129,17 @@ _KEYS = _object(
     children={"type": "object", "description": "SPIs in use, of each child by name."},
 )
 
+_AGES = {
+    "established_seconds": {
+        "type": ["number", "null"],
+        "description": "For how long it is up, through fresh keys; null where it is not.",
+    },
+    "last_traffic_seconds": {
+        "type": ["number", "null"],
+        "description": "Since a packet last passed; null if that is not known, or none has.",
+    },
+}
+
 _CHILD_VIEW = _object(
     number=_number("Phase 2 number in the source asked for; 0 for one that the manager does not run."),
     database_number=_number("Phase 2 number in the database."),
@@ -140,6 +151,7 @@ _CHILD_VIEW = _object(
     role=_text("Of the exchange that made it: initiator, responder or empty."),
     local=_texts("Selectors on this side."),
     remote=_texts("Selectors behind the peer."),
+    **_AGES,
 )
 
 _REPAIRS = _object(
@@ -147,17 +159,35 @@ _REPAIRS = _object(
     last={"type": ["object", "null"], "description": "The last time: what, time (Unix), and culprit, if known."},
 )
 
+_RELEASE = {
+    "version": _text("Of the collection that the engine came with."),
+    "release": _text("Digest of the engine's release; empty where it was not deployed."),
+    "uptime": {"type": "number", "description": "Seconds since the manager began."},
+}
+
+_UNKNOWN_PEERS = {
+    "type": "array",
+    "items": _object(
+        address=_text("Where it asks from."),
+        times=_number("How often."),
+        last_seconds={"type": "number", "description": "Seconds since it last did."},
+        story=_text("What it asked for."),
+        remedy=_text("What to do."),
+    ),
+    "description": "Who asked for a tunnel that is not defined here within the last quarter of an hour.",
+}
+
 METHODS: dict[str, Method] = {
     "manager.info": Method(
         "Who answers: version, process, counts and what the kernel can do.",
         _object(),
         _object(
-            version=_text("Of the engine."),
+            **_RELEASE,
             api=_number("Of this table; grows when a method changes incompatibly."),
             pid=_number("Process."),
-            uptime={"type": "number", "description": "Seconds."},
             ports=_object(ike=_number("UDP port."), natt=_number("UDP port of NAT traversal.")),
             counts={"type": "object", "description": "Tunnels by state, IKE SAs, Child SAs, datagrams, events."},
+            unknown_peers=_UNKNOWN_PEERS,
             repairs=_REPAIRS | {"description": "Of what is no tunnel's: rules of nftables, eroutes set by hand."},
             features={"type": "object", "description": "What the kernel offers, by name."},
         ),
@@ -291,8 +321,11 @@ METHODS: dict[str, Method] = {
                         "type": ["object", "null"],
                         "description": "Of a derived key what both ends can compare: epoch, fingerprint, also_accept.",
                     },
+                    **_AGES,
                 ),
             },
+            manager=_object(**_RELEASE),
+            unknown_peers=_UNKNOWN_PEERS,
         ),
     ),
     "log.level": Method(

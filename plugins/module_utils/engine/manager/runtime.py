@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -36,8 +37,10 @@ from .silence import Silence
 from .sockets import Ports
 from .store import Store
 from .surroundings import Loop, NoLoop
+from .traffic import Counters, Traffic
 from .tunnel_interfaces import TunnelInterfaces
 from .tunnels import Tunnels
+from .unknown_peers import UnknownPeers
 
 NEVER = float("inf")
 LINKS_SECONDS = 0.05  # from a change of a link until it is looked at, with all that changed meanwhile
@@ -102,6 +105,8 @@ class Runtime:
         self._told = Bucket(TOLD_RATE, TOLD_BURST)
         self._keepalive_at = clock() + KEEPALIVE_SECONDS
         self._silence = Silence(clock())
+        self.traffic = Traffic()
+        self.unknown_peers = UnknownPeers(log)
         self._links_at = NEVER
         self._busy = False
         self._pending: list[Action] = []
@@ -270,6 +275,8 @@ class Runtime:
             level = "info"
         fields = {"tunnel": report.tunnel, "ike": report.ike or None} | report.data
         message = report.kind.replace("_", " ")
+        if self.unknown_peers.take(report, self.clock()):
+            level = "debug"
         if strangers:
             self.log.peer(level, report.kind, message, fields, self.clock())
         else:
@@ -309,14 +316,23 @@ class Runtime:
 
     def _listen_to_silence(self, now: float) -> None:
         """Have peers asked to whom packets leave, and from whom none come."""
-        watched = self.endpoint.checked()
         try:
-            counters = self.host.gateway.usage_all() if watched else {}
+            counters = self.look_at_traffic()
         except KernelError as exc:
             self.log.debug(f"cannot read the counters of the SAs: {exc}")
             counters = {}
-        for event in self._silence.look(watched, counters, now):
+        for event in self._silence.look(self.endpoint.checked(), counters, now):
             self.act(self.endpoint.kernel_event(event, now))
+
+    def look_at_traffic(self) -> Counters:
+        """What the SAs of all children have carried.
+
+        :raises KernelError: the kernel does not tell.
+        """
+        children = self.endpoint.child_sas()
+        counters = self.host.gateway.usage_all() if children else {}
+        self.traffic.look(children, counters, self.clock(), time.time())
+        return counters
 
     def _send_keepalives(self) -> None:
         """RFC 3948 section 4: a NAT forgets a mapping that is not used."""

@@ -9,17 +9,15 @@ long the liveness checks are apart. Traffic that goes one way by its nature has 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from ..child_sa import ChildSa
 from ..ike.actions import Unanswered
-from ..kernel.values import Usage
+from .traffic import Counters
 
 LOOK_SECONDS = 5.0
 # One look asks the kernel for everything: with thousands of SAs there are fewer looks.
 SAS_PER_SECOND = 200
-
-Counters = Mapping[tuple[str, int, int], Usage]
 
 
 class Silence:

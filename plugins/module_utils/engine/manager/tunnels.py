@@ -43,6 +43,7 @@ from .surroundings import KernelState, TunnelListener
 from .tunnel_connections import TunnelConnections
 from .tunnel_interfaces import TunnelInterfaces
 from .tunnel_places import TunnelPlaces
+from .uptimes import Uptimes
 
 # For which one turn of the loop starts tunnels.
 _STARTS_SECONDS = 0.01
@@ -57,7 +58,7 @@ class Tunnels:
     :param clock: the time in seconds, monotonic.
     :param listener: is told what becomes of them.
     :ivar connections: what the protocol engine has of each; ``places``: what the kernel has of it, up or not.
-    :ivar numbers: the numbers of those that run.
+    :ivar numbers: the numbers of those that run; ``uptimes``: since when they are up.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Tunnels:
         self.retry = Retry(random.random)
         self.connections = TunnelConnections(host.registry)
         self.numbers = Numbers(host.registry.directory)
+        self.uptimes = Uptimes()
         self._endpoint = endpoint
         self._host = host
         self._policies = policies
@@ -163,6 +165,7 @@ class Tunnels:
             for child in self._endpoint.child_sas(new):
                 self._policies.rename(claimant(child), new)
             self.connections.rename(old, new)
+            self.uptimes.rename(old, new)
             self.retry.forget(old)
             self._hindrances.forget(old)
             self._packets.forget(old)
@@ -304,10 +307,14 @@ class Tunnels:
     def settle_numbers(self, name: str, now: Condition | None = None) -> None:
         """Give numbers to what the manager runs of a tunnel from now on, and end those of what it runs no more.
 
+        What is up has its age from then on, too.
+
         :param now: how it is, if that is known already.
         """
         row = self.rows.get(name)
-        children = living(row, now or self.condition(name)) if row is not None else None
+        now = now or self.condition(name)
+        self.uptimes.see(name, now, self._endpoint.of_tunnel(name))
+        children = living(row, now) if row is not None else None
         if children is None:
             self.numbers.end(name)
         else:

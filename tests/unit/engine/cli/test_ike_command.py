@@ -61,9 +61,9 @@ MANAGER = [
         child(7, "lan", "10.1.0.0/16", "10.7.0.0/24", "expired"),
     ]),
     tunnel(5, "hq-b1", "hq.example", "b1.example", "active", [
-        child(8, "lan", "10.1.0.0/16", "10.9.0.0/24", "active"),
+        child(8, "lan", "10.1.0.0/16", "10.9.0.0/24", "active", established_seconds=3541.2, last_traffic_seconds=None),
         child(9, "dmz", "10.2.0.0/16[6/443]", "10.9.1.0/24", "trapped"),
-    ]),
+    ], established_seconds=180000, last_traffic_seconds=4.4),
 ]  # fmt: skip
 
 
@@ -133,14 +133,38 @@ def chosen() -> list[str]:
 def test_short_list_of_the_manager(capsys):
     assert ike.main(["cmd=list"]) == 0
     assert capsys.readouterr().out == (
-        "Phase  Tun Id  Status       Local Id            Remote Id\n"
+        "Phase  Tun Id  Status       Local Id            Remote Id    Up      Last Packet\n"
         "1      4       Negotiating  192.0.2.1           192.0.2.9\n"
         "2      7       Expired      10.1.0.0/16         10.7.0.0/24\n"
-        "1      5       Active       hq.example          b1.example\n"
-        "2      8       Active       10.1.0.0/16         10.9.0.0/24\n"
+        "1      5       Active       hq.example          b1.example   2d02h   4s\n"
+        "2      8       Active       10.1.0.0/16         10.9.0.0/24  59m01s\n"
         "2      9       Dormant      10.2.0.0/16[6/443]  10.9.1.0/24\n"
     )
     assert Manager.asked == [("tunnels.list", {"source": "manager", "phase": "1+", "verbose": False})]
+
+
+def test_who_asks_for_a_tunnel_that_is_not_defined_is_named_beside_the_list(capsys, monkeypatch):
+    peer = {
+        "address": "198.51.100.7",
+        "times": 12,
+        "last_seconds": 5.2,
+        "story": "no such tunnel",
+        "remedy": "define it",
+    }
+    others = [peer | {"address": f"198.51.100.{number}", "times": 1} for number in range(10, 16)]
+    answer = {"tunnels": [], "unknown_peers": [peer, *others]}
+    monkeypatch.setattr(Manager, "call", lambda self, method, params: answer)
+    assert ike.main(["cmd=list"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "no tunnels\n" and shown.err.splitlines()[:2] == [
+        "ike: 198.51.100.7 asks for a tunnel that is not defined here (12 times, the last time 5s ago): no such tunnel",
+        "ike: 198.51.100.10 asks for a tunnel that is not defined here (once, the last time 5s ago): no such tunnel",
+    ]
+    assert shown.err.splitlines()[5:] == ["ike: remedy: define it (2 more: --json)"]
+    assert ike.main(["cmd=list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == answer
+    for words in (["role=r"], ["db"]):
+        assert ike.main(["cmd=list", *words]) == 0 and not capsys.readouterr().err
 
 
 def test_short_list_of_the_database_has_no_status(capsys):

@@ -48,6 +48,9 @@ def test_up_and_down_between_two(managers: Pair) -> None:
     assert result["waited"]["until"] == "established"
     assert result["waited"]["tunnels"][0]["reached"]
     assert [(t["state"], t["role"]) for t in info(left)] == [("active", "initiator")]
+    whole = run_module("ipsec_tunnel_info", {"control_socket": left.control})
+    assert whole["unknown_peers"] == [] and {"version", "release", "uptime"} == whole["manager"].keys()
+    assert 0 <= whole["tunnels"][0]["established_seconds"] < 60 and "last_traffic_seconds" in whole["tunnels"][0]
     assert [(t["state"], t["role"]) for t in info(right, role="responder")] == [("active", "responder")]
 
     again = run_module("ipsec_tunnel", tunnel(left, right, state="active"))
