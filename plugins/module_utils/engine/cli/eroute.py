@@ -50,7 +50,7 @@ the first SA that such packets go through (protocol, SPI in hexadecimal, where i
   %trap    the next one asks for an SA
   %hold    one has asked, and waits for its SA
 A number behind a network's colon is a port, one behind the SAID's colon a transport protocol. Eroutes to the same SA
-show its packets each; --verbose says where that is so.
+show its packets each; --verbose says where that is so, and without it a last line for people that there are such.
 
 %pass, %drop, %reject and %trap stand before every tunnel, the most specific of them first; with --specific they stand
 among the tunnels, and the most specific of all wins, as the classic table had it. Eroutes to an SA always do. The SA,
@@ -162,6 +162,10 @@ def _list(given: argparse.Namespace, program: str) -> int:
         say(format_eroute(eroute.line()))
         if given.verbose:
             say(f"\t{_whose(eroute)}, priority {eroute.priority}{_group(eroute)}")
+    shared = sum(eroute.packets_shared for eroute in table)
+    # The classic line has no room for it; scripts that read lines are not told.
+    if shared and not given.verbose and sys.stdout.isatty():
+        complain(f"{program}: {shared} eroutes show what SAs carried that they share; --verbose says which")
     return 0
 
 

@@ -132,6 +132,22 @@ def test_shared_counts_and_neighbour_discovery_are_told(monkeypatch, capsys, tmp
     assert all(line.endswith(", priority 1000, packets of all eroutes to it") for line in others[1::2])
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_people_are_told_of_shared_counts_and_scripts_are_not(monkeypatch, capsys, tmp_path, terminal):
+    class Two(Kernel):
+        def dump_outbound_policies(self) -> list[Policy]:
+            (one,) = super().dump_outbound_policies()
+            return [one, one._replace(selector=selector("10.1.0.0/16", "10.8.0.0/24"))]
+
+    monkeypatch.setattr(views, "XfrmClient", Two)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    assert eroute.main(["--runtime-dir", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 2
+    line = "eroute: 2 eroutes show what SAs carried that they share; --verbose says which\n"
+    assert told.err == (line if terminal else "")
+
+
 def test_no_registry_is_no_error(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(views, "XfrmClient", Kernel)
     assert eroute.main(["--verbose", "--runtime-dir", str(tmp_path / "none")]) == 0
