@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab-up lab-down test unit unit-debian unit-oldest unit-oldest-whole kernel kernel-long \
-    interop interop-long sanity sanity-short lint molecule bench long recorded coverage integration crash leaks days days-short \
+    interop interop-long sanity sanity-short lint molecule tutorial bench long recorded coverage integration crash leaks days days-short \
     nightly clean peers interfaces uml-kernel
 
 help: ## show this list
@@ -77,6 +77,11 @@ interfaces: setup ## route-based tunnels, on a kernel that has XFRM interfaces
 	@sh $(SETUP)/machine-interfaces.sh || $(MAKE) --no-print-directory uml-kernel
 	@LAB_KERNEL=$(UML_KERNEL) $(PYTHON) -m tests.lab.guest $(PYTEST) tests/kernel/test_interfaces.py
 
+tutorial: setup ## docs/getting-started.md typed word by word, with two gateways of a lab of its own
+	@export LAB_DIR=$${LAB_DIR:-/run/fleet-ipsec-tutorial}; status=0; \
+	{ $(PYTHON) -m tests.lab up && $(PYTHON) -m tests.lab tutorial; } || status=1; \
+	$(PYTHON) -m tests.lab down; exit $$status
+
 molecule: setup ## the demo's gateways by Molecule: idempotence and check mode included
 	@sh $(SETUP)/molecule.sh
 
@@ -122,7 +127,7 @@ leaks: setup ## fifty random changes of definitions at either end under a flood:
 nightly: setup ## everything of "make test", then long, recorded, coverage, integration, crash, leaks, days-short and, on its own, bench
 	@status=0; \
 	$(PYTHON) -m tests.setup.stages recorded coverage integration crash leaks days-short interop interop-long unit kernel kernel-long \
-	    interfaces molecule unit-debian unit-oldest-whole sanity lint long \
+	    interfaces molecule tutorial unit-debian unit-oldest-whole sanity lint long \
 	    || status=1; \
 	$(MAKE) --no-print-directory bench || status=1; exit $$status
 

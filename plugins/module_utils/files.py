@@ -148,6 +148,19 @@ class File:
             "after": _head(self.wanted) if self._text is None else self.wanted or "",
         }
 
+    @property
+    def one_sided(self) -> bool:
+        """Whether it is made or removed, so that there is nothing to compare it with."""
+        return self._text is None or self.wanted is None
+
+    @property
+    def summary(self) -> str:
+        """What it is, in a line, for a list of many."""
+        text = (self._text if self.wanted is None else self.wanted) or ""
+        lines = text.splitlines()
+        what = f"{len(lines)} lines" if len(lines) > 1 else "".join(lines)
+        return f"{_header(self.path, text, self._wanted_mode or self._held_mode)}: {what}\n"
+
     def put(self, module: AnsibleModule) -> None:
         """Write or remove it, in one step.
 

@@ -145,6 +145,9 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.files import (
     unwritable,
 )
 
+# Of more files that are made or removed nobody reads each.
+SHOWN_FILES = 3
+
 
 class Rules:
     """The guard table, as it stands and as its file wants it.
@@ -240,6 +243,22 @@ def load(module: AnsibleModule, rules: Rules) -> None:
         module.fail_json(msg=f"rules_file: {error}; correct gateway_protected_networks, or load what nftables needs")
 
 
+def files_diff(files: list[File]) -> list[dict[str, str]]:
+    """What differs of each file; of many that are made or removed a line each, and last."""
+    single = [each for each in files if each.one_sided]
+    if len(single) <= SHOWN_FILES:
+        return [each.diff for each in files]
+    return [
+        *(each.diff for each in files if not each.one_sided),
+        {
+            "before_header": f"{len(single)} files",
+            "after_header": f"{len(single)} files",
+            "before": "".join(each.summary for each in single if each.wanted is None),
+            "after": "".join(each.summary for each in single if each.wanted is not None),
+        },
+    ]
+
+
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(
@@ -312,7 +331,7 @@ def main() -> None:
             diff.append(rules.diff)
     except ValueError as error:
         module.fail_json(msg=f"rules_file: {module.params['rules_file']} is no file of role gateway: {error}")
-    diff += [each.diff for each in files]
+    diff += files_diff(files)
     restoring = module.params["sysctl_state"] == "absent"
     left = record if restoring and record is not None and record.there else None
     stuck = list(filter(None, (unwritable(each.path) for each in files)))

@@ -182,7 +182,8 @@ EXAMPLES = r"""
 
 - name: See which of many gateways answer, without failing for those that do not
   fleet.ipsec.ikeping:
-    targets: "{{ groups['vpn_gateways'] }}"
+    # Names of the inventory mean nothing to a gateway; the addresses of role fleet do.
+    targets: "{{ groups['vpn_gateways'] | map('extract', hostvars, ['fleet_ipsec', 'address']) }}"
     require: none
     retries: 2
     rate: 500

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python3 -m tests.lab``: up, down, status, prove, restart, silence, exec HOST COMMAND…."""
+"""``python3 -m tests.lab``: up, down, status, prove, restart, tutorial, silence, exec HOST COMMAND…."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import argparse
 import shlex
 import sys
 
-from . import lab, prove, restart
+from . import lab, prove, restart, tutorial
 from .interruptions import leave_on_sigterm
 from .places import LabError, Places
 from .topology import GATEWAYS
@@ -23,6 +23,7 @@ def _arguments() -> argparse.Namespace:
     verbs.add_parser("status", help="say what runs")
     verbs.add_parser("prove", help="ping from host to host and judge what is on the wire")
     verbs.add_parser("restart", help="restart and kill managers under a ping: nothing may be lost")
+    verbs.add_parser("tutorial", help="type every command of docs/getting-started.md")
     verbs.add_parser("silence", help="prove that without tunnels no host reaches another")
     execute = verbs.add_parser("exec", help="run a command on a gateway")
     execute.add_argument("host", choices=[gateway.name for gateway in GATEWAYS])
@@ -54,6 +55,9 @@ def main() -> int:
         return 0
     if arguments.verb == "restart":
         print(restart.check_restart(places))
+        return 0
+    if arguments.verb == "tutorial":
+        print(tutorial.follow(places, lambda line: print(f"$ {line}", flush=True)))
         return 0
     if arguments.verb == "silence":
         prove.check_silence(places)

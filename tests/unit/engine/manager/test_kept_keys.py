@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from engine.errors import InputError
 from manager_lab import definition
-from test_manager_plan import plan, row
+from planning import plan, row
 
 OLD, NEW, OTHER = ("o" * 43, "n" * 43, "x" * 43)
 

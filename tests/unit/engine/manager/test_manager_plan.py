@@ -15,26 +15,12 @@ from engine.definition.schema import Problems
 from engine.definition.table import IMPACTS
 from engine.errors import InputError
 from engine.manager.desired_state import holds_place, wanted_after
-from engine.manager.methods import check_params
-from engine.manager.plan import Running, make_plan, stored_changes
+from engine.manager.plan import Running, stored_changes
 from engine.manager.retry import FIRST_PAUSE, LONGEST_PAUSE, STARTS_AT_ONCE, Retry
 from engine.manager.states import needed
-from engine.manager.store import Put, Remove, Stored
+from engine.manager.store import Put, Remove
 from manager_lab import definition
-
-UP = Running(busy=True, up=True, children=frozenset({"lan"}))
-DOWN = Running()
-
-
-def row(raw: dict, wanted: str = "active", owner: str = "", number: int = 1) -> Stored:
-    parsed = parse_definition(raw)
-    names = [child["name"] for child in parsed.document["children"]]
-    return Stored(number, parsed.name, owner, wanted, parsed, {name: n for n, name in enumerate(names, 1)})
-
-
-def plan(*raw: dict, have: list[Stored] | None = None, running: Running = UP, **params: object):
-    checked = check_params("tunnels.plan", {"definitions": list(raw)} | params)
-    return make_plan(checked, {one.name: one for one in have or []}, lambda name: running)
+from planning import DOWN, UP, plan, row
 
 
 def step(*raw: dict, **more: object):

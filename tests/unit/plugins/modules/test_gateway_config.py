@@ -36,6 +36,18 @@ def test_of_a_new_file_a_diff_shows_the_beginning(tmp_path: Path) -> None:
     assert "another\n" in shown["before"] and "line 30\n" in shown["after"]
 
 
+def test_many_new_files_have_a_line_each(tmp_path: Path) -> None:
+    rows = [{"path": str(tmp_path / str(n)), "content": TEXT} for n in range(5)]
+    (tmp_path / "4").write_text("# fleet.ipsec\nx = 2\n")
+    changed, new = run_module("gateway_config", files(*rows))["diff"]
+    assert changed["before"] != changed["after"] == TEXT
+    assert (new["after_header"], new["before"]) == ("4 files", "")
+    assert new["after"].splitlines() == [f"{tmp_path}/{n} (mode 0644): 2 lines" for n in range(4)]
+    gone = [{"path": each["path"], "state": "absent"} for each in rows]
+    (shown,) = run_module("gateway_config", files(*gone))["diff"]
+    assert len(shown["before"].splitlines()) == 5 and shown["after"] == ""
+
+
 def test_write_then_nothing_to_do(tmp_path: Path) -> None:
     path = tmp_path / "new/folder/file"
     arguments = files({"path": str(path), "content": TEXT, "mode": "0755"})

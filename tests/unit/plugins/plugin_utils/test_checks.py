@@ -5,27 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.checks import host_pings, left_out, protected_networks
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.eroutes import eroute_problems
-from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_roster
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.topology import host_tunnels
 
 from .inventories import SEED, host, hosts
-
-STAR = {"name": "c", "topology": "hub_spoke", "hubs": ["g0"], "spokes": ["g1", "g2"], "spoke_to_spoke": "via_hub"}
-
-
-def made(variables: dict[str, Any], community: dict[str, Any] | None = None, externals: Any = None) -> dict[str, Any]:
-    """The roster of one community, a star if none is given."""
-    return make_roster([community or STAR], variables, {"all": sorted(variables)}, externals, SEED)
-
-
-def eroutes(tunnel: str | None, *ways: tuple[str, str], **more: Any) -> list[dict[str, Any]]:
-    """Rows as ipsec_eroute_facts returns them."""
-    row = {"action": "ipsec", "said": "esp.c0de1001@192.0.2.1", "tunnel": tunnel, **more}
-    return [{**row, "source": source, "destination": destination} for source, destination in ways]
+from .sights import STAR, eroutes, made, state
 
 
 def test_a_spoke_pings_the_hub_and_the_next_spoke() -> None:
@@ -135,12 +120,6 @@ def test_tunnels_of_other_owners_are_left_alone() -> None:
     ours = eroutes("c-g0", way, other, owner="fleet")
     assert not eroute_problems(eroutes("by-hand", way, owner="ansible") + ours, tunnels, [state("active")], "fleet")
     assert eroute_problems(eroutes("old", way, owner="fleet") + ours, tunnels, [state("active")], "fleet")
-
-
-def state(how: str, **more: object) -> dict:
-    words = {"reason": "no_answer", "story": "nothing came back", "remedy": "look at the peer"} if how == "down" else {}
-    empty = {"reason": "", "story": "", "remedy": "", "repairs": {"count": 0, "last": None}}
-    return {"name": "c-g0", "state": how, **empty, **words, **more}
 
 
 def test_the_true_reason_is_told_why_an_eroute_is_missing() -> None:

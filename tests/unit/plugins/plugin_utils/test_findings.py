@@ -12,7 +12,7 @@ from ansible_collections.fleet.ipsec.plugins.plugin_utils.findings import fleet_
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.topology import host_tunnels
 
 from .inventories import SEED, hosts
-from .test_checks import eroutes, made, state
+from .sights import eroutes, made, state
 
 WAYS = [("10.0.1.0/24", "10.0.0.0/24"), ("10.0.1.0/24", "10.0.2.0/24")]
 UNANSWERED = {"kind": "unanswered", "tunnel": "c-g0", "problem": "ping to 10.0.0.1: no reply", "remedy": "look there"}

@@ -49,7 +49,7 @@ def test_the_first_check_says_how_many_tunnels_would_be_defined(tmp_path: Path, 
     }
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    messages = [line for line in run.stdout.splitlines() if '"msg": ' in line]
+    messages = [line for line in run.stdout.splitlines() if "would be defined" in line and '"msg": ' in line]
     assert len(messages) == count and all(f"{count - 1} tunnels would be defined" in line for line in messages)
     assert shown in json.dumps(messages, ensure_ascii=False)
     assert run.stdout.count("changed=1") == count and SEED not in run.stdout
