@@ -15,16 +15,16 @@ from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.warnings import get_deprecation_messages, get_warning_messages
 
+from .misplaced import GuardedModule
 from .tunnels import shown_arguments
 
 # A log line names so many tunnels; of more it tells the number.
 _LOGGED_NAMES = 20
 
 
-class ManySecretsModule(AnsibleModule):
+class ManySecretsModule(GuardedModule):
     """A module whose options may hold thousands of secrets, none of which belongs into its result."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -39,6 +39,7 @@ class ManySecretsModule(AnsibleModule):
 
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
         """Fail the task."""
+        self.hide()
         # The words of an exception that is being handled may be added to the result after we looked.
         if sys.exc_info()[0] is None:
             self._narrow([msg, kwargs])

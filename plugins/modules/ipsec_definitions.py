@@ -186,8 +186,8 @@ ikedb_xml:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import require_python
+from ansible_collections.fleet.ipsec.plugins.module_utils.misplaced import GuardedModule
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "src": {"type": "path"},
@@ -240,7 +240,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = GuardedModule(
         argument_spec=ARGUMENT_SPEC,
         supports_check_mode=True,
         required_one_of=[["src", "content"]],

@@ -297,6 +297,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.manual_
     read_wish,
 )
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
+from ansible_collections.fleet.ipsec.plugins.module_utils.misplaced import GuardedModule
 
 NOT_FOR_PRODUCTION = (
     "keys set by hand never change by themselves: use them for tests and for peers without IKE, not in production "
@@ -410,7 +411,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = GuardedModule(
         argument_spec=ARGUMENT_SPEC,
         required_one_of=[("said", "sas")],
         mutually_exclusive=[(name, "sas") for name in sa_options()],

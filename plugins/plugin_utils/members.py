@@ -177,7 +177,9 @@ def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems:
 
 def _check_keys(variable: str, given: Mapping[Any, Any], known: tuple[str, ...], problems: Problems) -> None:
     for key, remedy in unknown_keys(given, known):
-        problems.add(f"{variable} has an unknown key {key!r}", remedy, key, given)
+        # What is nearly no key of those that hold a secret may be the secret itself.
+        shown = "" if "secret" in known and not remedy.startswith("did you mean") else f" {key!r}"
+        problems.add(f"{variable} has an unknown key{shown}", remedy, key, given)
 
 
 def _address(variable: str, key: str, given: Mapping[str, Any], problems: Problems) -> Any:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, field
@@ -19,6 +20,7 @@ LOST = "lost"  # the tunnel is made, but behaves otherwise
 SKIPPED = "skipped"  # the tunnel, or this child of it, is not made
 SEVERITIES = (IGNORED, LOST, SKIPPED)
 HIDDEN = "(secret)"
+_MISSPELLED = ("secret", "leftsecret", "rightsecret", "password", "passphrase")  # nearly so, that is
 _SECRETIVE = re.compile(r"^(secret|pin)|psk|passw|passphrase|secret$")
 
 
@@ -147,7 +149,8 @@ class Conversion:
 
 def is_secret(option: str) -> bool:
     """Whether an option's value is not to be shown, also where nobody knows the option."""
-    return _SECRETIVE.search(option.lower()) is not None
+    name = option.lower()
+    return _SECRETIVE.search(name) is not None or bool(difflib.get_close_matches(name, _MISSPELLED, 1, 0.8))
 
 
 class Refused(InputError):

@@ -75,7 +75,9 @@ def _read_into(root: Section, text: str, file: str, files: Files) -> None:
         else:
             raise refuse(where, "is not expected here", "write NAME = VALUE, or NAME { … }")
     if len(stack) > 1:
-        raise refuse(stack[-1].place, "is not closed", "add a closing brace")
+        # Within secrets a word before a brace may be one.
+        hidden = Entry(stack[1].place.option, "", file, stack[-1].place.line)
+        raise refuse(hidden if _holds_secrets(stack) else stack[-1].place, "is not closed", "add a closing brace")
 
 
 def _setting_or_section(name: _Token, tokens: Iterator[_Token], stack: list[Section], file: str) -> None:
@@ -97,9 +99,16 @@ def _setting_or_section(name: _Token, tokens: Iterator[_Token], stack: list[Sect
             stack.append(section)
             return
         if token.kind == "name":
-            references.append(Entry(f"{name.text} :", token.text, file, token.line))
+            references.append(Entry(f"{name.text} :", token.text, file, token.line, _holds_secrets(stack)))
         expected = _AFTER[token.kind]
-    raise refuse(place, "is neither a setting nor a section", "write NAME = VALUE, or NAME { … }")
+    # It may be a secret without its name.
+    word = Entry("a word", "", file, name.line)
+    raise refuse(word, "is neither a setting nor a section", "write NAME = VALUE, or NAME { … }")
+
+
+def _holds_secrets(stack: list[Section]) -> bool:
+    """Whether what stands here is of the section of secrets."""
+    return len(stack) > 1 and stack[1].place.option == "secrets"
 
 
 # What may follow in the head of a section.

@@ -406,3 +406,36 @@ def test_what_is_wrong_may_be_looked_at() -> None:
     assert well == {**make_roster([pair], hosts(1), {}, {"px": STRANGER}, SEED), "problems": []}
     broken = read_fleet([pair], hosts(1), {}, {"px": STRANGER | {"id": "gw0.example", "networks": 5}}, SEED)
     assert broken["members"] == {} and len(broken["problems"]) == 1
+
+
+HUSH = "hush0hush1hush2hush3"
+PAIR = {"name": "p", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"auth": HUSH},
+        {"auth": [HUSH]},
+        {"auth": {"secrt": HUSH}},
+        {"auth": {HUSH: None}},
+        {"auth": {"secret": {"vault": HUSH}}},
+        {"auth": {"secret": [HUSH]}},
+        {"auth": {"secret": "x", "also": HUSH}},
+        {"secret": HUSH},
+        {"psk": {"secret": HUSH}},
+        HUSH,
+        [HUSH],
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_told(change: Any) -> None:
+    peer = {**PEER, "auth": None, **change} if isinstance(change, dict) else change
+    try:
+        made = make_roster([PAIR], hosts(1), {"all": ["g0"]}, {"px": peer}, SEED)
+        host_tunnels(made, "g0", SEED, 1, {"px": peer})
+    except PlanError as error:
+        assert HUSH not in str(error)
+
+
+def test_a_seed_that_is_too_short_is_not_told() -> None:
+    assert HUSH not in refusal([MESH], hosts(2), seed=HUSH)
