@@ -9,7 +9,9 @@ Imported by modules and command lines, so it needs the standard library and the 
 from __future__ import annotations
 
 import json
+import os
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -136,6 +138,13 @@ class Client:
                     f"the tunnel manager is not running ({self.path}: {exc.strerror or exc})",
                     f"start it with: systemctl start {SERVICE} (the gateway role installs it)",
                 ) from None
+            owner = owner_of(connection)
+            if owner not in (0, os.geteuid()):
+                connection.close()
+                raise MissingError(
+                    f"who serves {self.path} is user {owner}, not root: secrets are for the tunnel manager alone",
+                    "name the socket of the tunnel manager",
+                )
             self._socket = connection
         return self._socket
 
@@ -159,6 +168,12 @@ class Client:
             if not more:
                 raise ConnectionResetError("end of stream")
             self._lines += more
+
+
+def owner_of(connection: socket.socket) -> int:
+    """The user who made the other end of a Unix socket."""
+    owner: int = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+    return owner
 
 
 def _left(deadline: float) -> float:

@@ -10,12 +10,12 @@ import json
 import os
 import socket
 import stat
-import struct
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from ..definition.schema import Problems, nearest
 from ..errors import EngineError, InputError, KernelError, MissingError
+from ..private_directory import private_directory
 from ..release import VERSION
 from .client import (
     INTERNAL_ERROR,
@@ -26,6 +26,7 @@ from .client import (
     MISSING,
     PARSE_ERROR,
     RpcError,
+    owner_of,
 )
 from .log import Log
 from .methods import METHODS, check_params
@@ -90,8 +91,9 @@ class ControlServer:
     async def open(self) -> None:
         """Begin to serve.
 
-        :raises MissingError: the socket cannot be made.
+        :raises MissingError: the socket cannot be made, or others could put theirs in its place.
         """
+        private_directory(os.path.dirname(os.path.abspath(self._path)), "directory of the control socket")
         try:
             if os.path.exists(self._path) and stat.S_ISSOCK(os.stat(self._path).st_mode):
                 os.unlink(self._path)
@@ -158,8 +160,7 @@ class ControlServer:
 
 def _allowed(connection: socket.socket) -> bool:
     """Root, and whoever runs the manager."""
-    uid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
-    return uid in (0, os.geteuid())
+    return owner_of(connection) in (0, os.geteuid())
 
 
 def _parse(line: bytes) -> dict[str, Json]:

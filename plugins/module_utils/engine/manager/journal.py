@@ -109,7 +109,7 @@ class Journal:
             if not self._size:
                 self._restart()
             elif self._size != len(data):
-                os.truncate(self._path, self._size)
+                os.truncate(self._file, self._size)
         except OSError as exc:
             raise MissingError(f"cannot write {self._path} ({exc.strerror})", "make room, or run as root") from None
         self._undone = bool(undone)
@@ -237,7 +237,7 @@ class Journal:
             os.close(old)
 
     def _restart(self) -> None:
-        os.truncate(self._path, 0)
+        os.truncate(self._file, 0)
         os.write(self._file, self._first)
         self._size = len(self._first)
 
