@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from ..crypto.registry import ADDITIONAL, Kind, by_name
@@ -64,7 +65,7 @@ _WORDS: Words = {
     **{
         f"ke{number}{word}": (kind, (f"ke{number}_{name}",))
         for number, kind in enumerate(ADDITIONAL, 1)
-        for word, name in _METHODS.items()
+        for word, name in {**_METHODS, **{f"dh{group}": name for group, name in _GROUPS.items()}}.items()
     },
     "esn": (Kind.ESN, ("esn",)),
     "noesn": (Kind.ESN, ("noesn",)),
@@ -72,6 +73,8 @@ _WORDS: Words = {
 # Of Libreswan alone: there aes is every size that is good.
 LIBRESWAN = {"aes": (Kind.ENCR, ("aes256", "aes128")), "aescbc": (Kind.ENCR, ("aes256", "aes128"))}
 _NONE = ("none", "modpnone", "dh0", "")
+_OPTIONAL = re.compile(r"\bke([1-7])_none\b")
+_ADDITIONAL = re.compile(r"addke(?P<number>[1-7])=(?P<methods>[^-;,]*)")
 
 # What stands for the defaults of other programs; theirs for ESP have no key exchange.
 IKE_DEFAULT = ("compat",)
@@ -120,6 +123,11 @@ def _proposals(text: str, tell: Tell, words: Words, make: Make, default: Sequenc
             continue
         found, unknown = _sort(proposal, words)
         usable = make(found, bool(unknown), tell)
+        optional = {ADDITIONAL[int(number) - 1] for number in _OPTIONAL.findall(_joined(proposal))}
+        if optional:
+            # A peer that makes no such exchange takes the proposal without it.
+            without = {kind: [] if kind in optional else names for kind, names in found.items()}
+            usable += make(without, bool(unknown), tell)
         if unknown:
             fate = "is not spoken here" if usable else "is not spoken here, so the whole proposal is left out"
             tell(LOST, f"{', '.join(unknown)} of {proposal} {fate}", "offer an algorithm that both ends know")
@@ -133,9 +141,9 @@ def _sort(proposal: str, words: Words) -> tuple[Found, dict[str, None]]:
     """The algorithms of a proposal by kind, and the words that name none."""
     found: Found = {kind: [] for kind in Kind}
     unknown: dict[str, None] = {}
-    for word in proposal.replace(";", "-").replace("+", "-").split("-"):
+    for word in _joined(proposal).split("-"):
         plain = word.strip().replace("_", "")
-        if plain in _NONE:
+        if plain in _NONE or _OPTIONAL.fullmatch(word):
             continue
         if plain not in words or _is_lacking(words[plain][1]):
             unknown[word.strip()] = None
@@ -146,6 +154,16 @@ def _sort(proposal: str, words: Words) -> tuple[Found, dict[str, None]]:
         # Beside such a cipher the word says that there is no integrity algorithm.
         found[Kind.ENCR] = [name for name in found[Kind.ENCR] if name != "null"]
     return found, unknown
+
+
+def _joined(proposal: str) -> str:
+    """A proposal whose words all have a hyphen between them."""
+    return _ADDITIONAL.sub(_additional_words, proposal).replace(";", "-").replace("+", "-")
+
+
+def _additional_words(match: re.Match[str]) -> str:
+    """Libreswan's ``addke1=a+b`` as ``ke1_a-ke1_b``, which strongSwan writes."""
+    return "-".join(f"ke{match['number']}_{method}" for method in match["methods"].split("+"))
 
 
 def _is_lacking(names: tuple[str, ...]) -> bool:

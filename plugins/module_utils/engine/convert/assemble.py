@@ -9,13 +9,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..definition.build import check_proposals
 from ..definition.credentials import Preshared, without_secrets
+from ..definition.kernel_limits import check_policies
 from ..definition.options import DEFINITION
-from ..definition.parsing import parse_definition
+from ..definition.parsing import Definition, parse_definition
 from ..definition.schema import Problems
 from ..definition.table import TEXT
 from ..identity import Identity
-from . import route_based
+from ..newer_python import zip
+from . import rivals, route_based
 from .keys import Keyring, SharedKey, ends_of, settle
 from .report import IGNORED, LOST, SKIPPED, Entry, Report, Tunnel, Unfit
 from .rows import Part, Tell
@@ -67,11 +70,12 @@ def finish(drafts: Sequence[Draft], keys: Sequence[SharedKey], report: Report) -
     keyring = Keyring(keys)
     tunnels: list[Tunnel] = []
     ends: dict[tuple[Any, ...], int] = {}
+    places: dict[rivals.Child, Entry] = {}
     for draft in drafts:
         tunnel = _finished(draft, keyring, names)
         if tunnel is None:
             continue
-        canonical = _checked(tunnel.document)
+        canonical = _checked(tunnel.document).document
         where = ends.get(_ends(canonical), len(tunnels))
         rival = _same_interface(tunnel, tunnels if where == len(tunnels) else ())
         if rival:
@@ -86,7 +90,12 @@ def finish(drafts: Sequence[Draft], keys: Sequence[SharedKey], report: Report) -
         else:
             # One IKE SA between two ends carries all their children; two definitions could not be told apart.
             tunnels[where] = _merged(tunnels[where], tunnel, draft, canonical)
-    return tuple(tunnels)
+            tunnel = tunnels[where]
+        made = [child.place for child in draft.children if not child.skipped]
+        for child, place in zip(tunnel.document["children"][-len(made) :], made, strict=True):
+            places[tunnel.name, child["name"]] = place
+    definitions = {tunnel.name: _checked(tunnel.document) for tunnel in tunnels}
+    return rivals.settle(tunnels, definitions, places, report)
 
 
 def _same_interface(tunnel: Tunnel, others: Iterable[Tunnel]) -> str:
@@ -133,7 +142,7 @@ def _finished(draft: Draft, keyring: Keyring, names: Names) -> Tunnel | None:
     document["auth"] = without_secrets(document.get("auth", {}))
     _rename(draft, document, names)
     try:
-        canonical = _checked(document)
+        canonical = _checked(document).document
     except Problems as found:
         for problem in found.problems:
             where = Entry(problem.field, "", draft.place.file, draft.place.line)
@@ -150,13 +159,16 @@ def _told(document: dict[str, Any], credential: Preshared) -> dict[str, Any]:
     return {**document, "auth": {**document["auth"], "secret_format": credential.format}}
 
 
-def _checked(document: dict[str, Any]) -> dict[str, Any]:
-    """The canonical form of a document without a secret.
+def _checked(document: dict[str, Any]) -> Definition:
+    """What a document without a secret defines.
 
     :raises Problems: as the manager would.
     """
     auth = {**without_secrets(document["auth"]), "secret": _PLACEHOLDER}
-    return parse_definition({**document, "auth": auth}).document
+    definition = parse_definition({**document, "auth": auth})
+    check_proposals(definition)
+    check_policies(definition, "")
+    return definition
 
 
 def _rename(draft: Draft, document: dict[str, Any], names: Names) -> None:
@@ -207,7 +219,7 @@ _COMMON = ("ike", "encapsulation", "role")
 
 def _merged(first: Tunnel, second: Tunnel, draft: Draft, canonical: dict[str, Any]) -> Tunnel:
     """The first tunnel with the children of the second."""
-    other = _checked(first.document)
+    other = _checked(first.document).document
     names = Names(child["name"] for child in first.document["children"])
     children = [{**child, "name": names.give(child["name"])} for child in second.document["children"]]
     differing = [option for option in _COMMON if other[option] != canonical[option]]

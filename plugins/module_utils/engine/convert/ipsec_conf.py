@@ -110,7 +110,20 @@ def _connection(
     for option, entry in rest.items():
         _take(draft, child, option, entry, local)
     _children(draft, child, networks[local], networks[_OTHER[local]])
+    _default_route(draft, given.get(local), ours)
     return draft
+
+
+def _default_route(draft: Draft, entry: Entry | None, ours: Collection[str]) -> None:
+    """The local address where the file leaves it to the default route."""
+    if entry is None or entry.value.lower() != "%defaultroute":
+        return
+    if len(ours) == 1:
+        draft.document["local"] = {**draft.document.get("local", {}), "address": next(iter(ours))}
+    elif not draft.document.get("local", {}).get("id"):
+        instead = "the identity is that address, which is not known"
+        remedy = "write the address, or an identity, or say which address this host has (--local, local_addresses)"
+        draft.tell(entry, SKIPPED, instead, remedy)
 
 
 def _take(draft: Draft, child: Part, option: str, entry: Entry, local: str) -> None:

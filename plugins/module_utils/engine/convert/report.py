@@ -41,8 +41,9 @@ class Entry:
 
     @property
     def shown(self) -> str:
-        """The value for people."""
-        return HIDDEN if self.secret else self.value
+        """The value for people; of one that goes over lines the first, as a quote that is not closed may hold keys."""
+        first, more, _rest = self.value.partition("\n")
+        return HIDDEN if self.secret else f"{first}…" if more else first
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def numbered(text: str, tell: Tell) -> int | None:
         return None
     if text.lower() in TRUE:
         return 1
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise Unfit(SKIPPED, "is not the number of an interface", "write yes, no or a number")
     return int(text)
 

@@ -22,6 +22,7 @@ TRUE = ("yes", "true", "1", "on", "y", "enabled")
 FALSE = ("no", "false", "0", "off", "n", "disabled")
 ANY = ("%any", "%any4", "%any6", "%defaultroute", "%config", "0.0.0.0", "::", "0.0.0.0/0", "::/0")
 DYNAMIC = "dynamic"
+_WORD = "stands for something only that program knows"
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d|w)?[a-z]*", re.ASCII)
@@ -114,6 +115,9 @@ def address(text: str, tell: Tell) -> str | None:
             LOST, f"only {found[0]} is taken", "make a tunnel for each address, or leave it out and let the peer start"
         )
     first = found[0]
+    if first.startswith("%"):
+        what = "opportunistic encryption is not supported" if "group" in first or "oppo" in first else _WORD
+        raise Unfit(SKIPPED, what, "write the address itself")
     try:
         return str(ipaddress.ip_address(first))
     except ValueError:
@@ -132,7 +136,7 @@ def identity(text: str, tell: Tell) -> str | None:
         tell(LOST, "every tunnel names the peer: its address stands for it", "give the peer's identity")
         return None
     if value.startswith("%"):
-        raise Unfit(SKIPPED, "stands for something only that program knows", "write the identity itself")
+        raise Unfit(SKIPPED, _WORD, "write the identity itself")
     wanted = _typed(value)
     if is_pattern(wanted):
         raise Unfit(SKIPPED, "a tunnel names one peer, not all that fit", "make a tunnel for each peer")
@@ -186,11 +190,16 @@ def _key_id(digits: str) -> str:
     return str(Identity(ID_KEY_ID, bytes.fromhex(digits)))
 
 
+_SHORT = re.compile(r"(?P<octets>\d{1,3}(\.\d{1,3}){0,2})/(?P<length>\d{1,2})", re.ASCII)  # 0/0, 10.1/16
 _BRACKET = re.compile(r"(?P<net>[^\[\]]*)(?:\[(?P<transport>[^\[\]]*)\])?")
 _SERVICES = {
     "domain": 53, "dns": 53, "http": 80, "https": 443, "ssh": 22, "l2tp": 1701, "l2f": 1701, "bgp": 179, "ntp": 123,
     "snmp": 161, "syslog": 514, "smtp": 25, "telnet": 23, "ftp": 21, "isakmp": 500, "ipsec-nat-t": 4500, "ldap": 389,
 }  # fmt: skip
+# As /etc/protocols has them.
+_PROTOCOLS = {"ipv6-icmp": "icmpv6", "icmp6": "icmpv6", "ipencap": "4", "ipip": "4", "ipv6": "41", "esp": "50",
+              "ah": "51", "l2tp": "115", "vrrp": "112", "eigrp": "88", "ospfigp": "ospf", "igmp": "2",
+              "pim": "103"}  # fmt: skip
 
 
 def selectors(text: str, tell: Tell) -> list[str]:
@@ -211,7 +220,10 @@ def selectors(text: str, tell: Tell) -> list[str]:
 
 
 def _network(net: str) -> str:
-    """Host bits, which other programs forgive, are cut off."""
+    """Host bits, which other programs forgive, are cut off, and octets that they leave out filled in."""
+    short = _SHORT.fullmatch(net)
+    if short is not None:
+        net = f"{'.'.join([*short['octets'].split('.'), '0', '0', '0'][:4])}/{short['length']}"
     try:
         return str(ipaddress.ip_network(net, strict=False))
     except ValueError:
@@ -228,6 +240,7 @@ def _selector(text: str) -> str:
 def protocol_and_port(text: str, tell: Tell) -> str:
     """``PROTOCOL/PORT`` in our words, empty for everything."""
     protocol, _slash, port = text.strip().lower().partition("/")
+    protocol = _PROTOCOLS.get(protocol, protocol)
     port = str(_SERVICES.get(port, port))
     if port in ("any", "%any", "", "0-65535"):
         return "" if protocol in ("any", "%any", "0", "") else protocol

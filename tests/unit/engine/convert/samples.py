@@ -14,6 +14,8 @@ from engine.convert.report import Conversion, Report, Tunnel
 from engine.crypto.proposals import ESP_WORDS, IKE_WORDS
 from engine.definition.build import check_proposals
 from engine.definition.parsing import Definition, parse_definition
+from engine.definition.schema import Problems
+from engine.manager.request_reader import read_wishes
 from hypothesis import strategies as st
 
 DATA = Path(__file__).with_name("data")
@@ -163,4 +165,10 @@ def documents(draw: st.DrawFn, name: str = "") -> dict[str, Any]:
     }
     if draw(st.booleans()):
         raw["interface"] = draw(_interfaces)
+    try:
+        read_wishes({"definitions": [raw], "state": "present", "purge": False, "owner": ""}, {})
+    except Problems:
+        # Children that claim the same packets are refused, and ranges that would take too many policies.
+        simple = {"local": ["10.1.0.0/16[tcp]"], "remote": ["10.2.0.0-10.2.0.9"]}
+        raw["children"] = [{**raw["children"][0], **simple}]
     return parse_definition(raw).document

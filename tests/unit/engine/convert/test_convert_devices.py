@@ -88,6 +88,19 @@ def test_two_tunnels_of_a_cloud_stand_beside_each_other():
     read_wishes({"definitions": definitions, "state": "active", "purge": False, "owner": ""}, {})
 
 
+def test_a_network_behind_two_tunnels_is_routed_into_the_first():
+    found = conn(
+        CLOUD.replace("\trightsubnet=0.0.0.0/0\n", "\trightsubnet=172.20.0.0/16\n").replace("\tvti-routing=no\n", "")
+    )
+    assert [interface["routes"] for interface in interfaces(found)] == [["172.20.0.0/16"], []]
+    (note,) = [note for note in found.notes if "is routed into the interface" in note.instead]
+    assert (note.severity, note.tunnel) == ("lost", "cloud-2")
+    definitions = [
+        {**tunnel.document, "auth": {"secret": "some key, thirty-two characters"}} for tunnel in found.tunnels
+    ]
+    read_wishes({"definitions": definitions, "state": "active", "purge": False, "owner": ""}, {})
+
+
 @pytest.mark.parametrize(
     ("lines", "interface"),
     [

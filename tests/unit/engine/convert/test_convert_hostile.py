@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from engine.convert import files as reading
+from engine.convert import ipsec_options, swanctl_options
 from engine.convert.files import Files
 from engine.convert.importing import FORMATS, Source, convert, detect
 from engine.convert.report import Conversion, Report
 from engine.errors import EngineError, InputError
+from engine.manager.request_reader import read_wishes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import DATA, read_text
+from samples import DATA, SECRET, read_text
 
 XML = '<AIX_VPN Version="2.0">{}</AIX_VPN>'
 
@@ -131,27 +134,116 @@ def test_a_file_that_is_too_large_or_no_text(tmp_path, monkeypatch):
         files.read(str(tmp_path))
 
 
+KEY = "hushhushhush"  # in the place of every key of the samples
+
+
+def hushed(name: str) -> str:
+    """A sample file whose keys are all the same, to be looked for."""
+    text = (DATA / name).read_text(encoding="utf-8")
+    if name.endswith(".secrets"):
+        return re.sub(r'(?<=PSK ).*|"[^"\n]*"', f'"{KEY}"', text)
+    return re.sub(r'(secret = |<IKEPresharedKey[^>]*Value=)("[^"]*"|\S+)', rf'\1"{KEY}"', text)
+
+
+SECRETS = [hushed(f"{program}.ipsec.secrets") for program in ("strongswan", "libreswan")]
 SAMPLES = {
-    "ikedb": [(DATA / "aix.xml").read_text()],
-    "swanctl": [(DATA / "site.swanctl.conf").read_text()],
-    "ipsec_conf": [(DATA / name).read_text() for name in ("strongswan.ipsec.conf", "libreswan.ipsec.conf")],
+    "ikedb": [hushed("aix.xml").replace('Format="Hex"', "")],
+    "swanctl": [hushed("site.swanctl.conf")],
+    "ipsec_conf": [hushed(f"{program}.ipsec.conf") for program in ("strongswan", "libreswan", "freeswan")],
 }
 JUNK = st.text(st.sampled_from("{}=:,#\"'\\ \t\n%@[]<>&;!?/-0x1aconn"), max_size=12)
+# What a value may be by a slip, or in another program.
+WORDS = st.sampled_from([
+    "", "0", "-1", "1", "²", "٣", "9" * 30, "yes", "no", "%any", "%any4", "%config", "%fromcert", "%group", "*",
+    "*.example.net", "@#0a0b", "@#", "@[", "@@", "@~00", "keyid:#", "keyid:#00ff", "C=DE, CN=gw", "C=DE, CN=*", "CN=",
+    "dn:", "0.0.0.0", "0/0", "10/8", "10.0.0.0/33", "10.0.0.1-10.0.0.0", "::/0", "fe80::1%eth0", "::1", "a.example",
+    "dynamic[tcp/0]", "10.0.0.0/8[/]", "aes", "aes256-", "-", "aes256-sha2;dh14;addke1=none", "ke1_none", "1d", "5x",
+    "trap|start", "transport", "pass", "reqid", "0x", "0s", "0xzz", "0s=", "7/0xff", "%unique", "vti0", "x" * 300,
+    "\u202e", "a\u0000b", "ä ö", "{", "a,b,,c", "tcp/%any", "17/1701", "hold", "restart", "unlimited", "0.5h",
+])  # fmt: skip
+
+
+def shown(found: Conversion) -> str:
+    return repr(found) + "".join(map(str, found.notes)) + repr([note.shown() for note in found.notes])
+
+
+def told_or_refused(text: str, format: str, secrets: str | None = None) -> None:
+    """The one or the other, and the key of the samples in neither."""
+    try:
+        found = read_text(text, format, secrets)
+    except EngineError as error:
+        assert str(error) and KEY not in str(error)
+    else:
+        assert isinstance(found, Conversion)
+        assert KEY not in shown(found)
+        # The manager takes all that was made.
+        definitions = [{**tunnel.document, "auth": {"secret": SECRET}} for tunnel in found.tunnels]
+        read_wishes({"definitions": definitions, "state": "active", "purge": False, "owner": ""}, {})
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(FORMATS), st.data())
 def test_damage_anywhere_gives_a_report_or_one_clear_error(format, data):
     text = data.draw(st.sampled_from(SAMPLES[format]))
+    # Not within the words that say that a key follows.
+    guarded = [range(match.start(), match.end()) for match in re.finditer(rf'(secret =|Value=) ?"{KEY}', text)]
     for _turn in range(data.draw(st.integers(1, 3))):
-        start = data.draw(st.integers(0, len(text)))
-        text = text[:start] + data.draw(JUNK) + text[start + data.draw(st.integers(0, 40)) :]
-    try:
-        found = read_text(text, format)
-    except EngineError as error:
-        assert str(error)
+        start, length = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, 40))
+        if not any(set(range(start, start + length + 1)) & set(words) for words in guarded):
+            junk = data.draw(JUNK)
+            text = text[:start] + junk + text[start + length :]
+            moved = len(junk) - length
+            guarded = [range(w.start + moved, w.stop + moved) if w.start >= start else w for w in guarded]
+    told_or_refused(text, format)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damage_in_the_secrets_shows_none(data):
+    secrets = data.draw(st.sampled_from(SECRETS))
+    for _turn in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(secrets)))
+        secrets = secrets[:start] + data.draw(JUNK) + secrets[start + data.draw(st.integers(0, 40)) :]
+    told_or_refused(SAMPLES["ipsec_conf"][0], "ipsec_conf", secrets)
+
+
+_VALUE = {
+    "ikedb": re.compile(r'(?<==")[^"\n]*(?=")'),
+    "swanctl": re.compile(r"(?<= = ).*"),
+    "ipsec_conf": re.compile(r"(?<==).*"),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(FORMATS), st.data())
+def test_any_option_may_have_any_value(format, data):
+    text = data.draw(st.sampled_from(SAMPLES[format]))
+    for _turn in range(data.draw(st.integers(1, 3))):
+        values = [match for match in _VALUE[format].finditer(text) if KEY not in match[0]]
+        value = data.draw(st.sampled_from(values))
+        text = text[: value.start()] + data.draw(WORDS) + text[value.end() :]
+    told_or_refused(text, format)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(("swanctl", "ipsec_conf")), st.data())
+def test_any_option_there_is_may_stand_in_a_tunnel(format, data):
+    if format == "swanctl":
+        places = (
+            (swanctl_options.CONNECTION, "encap = yes"),
+            (swanctl_options.END, "local { id = branch.example.net"),
+            (swanctl_options.CHILD, "remote_ts = 10.0.0.0/16, 10.1.0.0/16"),
+        )
+        rows, place = places[data.draw(st.integers(0, 2))]
+        written = f'{place}\n {data.draw(st.sampled_from(sorted(rows)))} = "{data.draw(WORDS)}"\n'
     else:
-        assert isinstance(found, Conversion)
+        ends = [f"{side}{name}" for side in ("left", "right") for name in ipsec_options.ENDS["local"]]
+        names = sorted({*ipsec_options.CONNECTION, *ipsec_options.CHILD, *ends})
+        place = "conn spoke1\n"
+        written = f"{place}\t{data.draw(st.sampled_from(names))}={data.draw(WORDS)}\n"
+    text = SAMPLES[format][0]
+    assert place in text
+    told_or_refused(text.replace(place, written, 1), format, SECRETS[0] if format == "ipsec_conf" else None)
 
 
 @settings(max_examples=150, deadline=None)

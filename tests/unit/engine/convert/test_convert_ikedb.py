@@ -52,12 +52,13 @@ def test_every_kind_of_identity_goes_round():
         four = [text for text in networks if ":" not in text]
         raw = {
             "name": f"t{number}", "local": local, "remote": remote, "auth": {"secret": SECRET},
-            "children": [{"name": "four", "local": four, "remote": four}, {"name": "six", "local": six, "remote": six}]
-            + [{"name": f"c{n}", "local": [one], "remote": [one]} for n, one in enumerate(networks)],
+            "children": [{"name": "four", "local": four, "remote": four}, {"name": "six", "local": six, "remote": six}],
         }  # fmt: skip
-        document = parse_definition(raw).document
-        (tunnel,) = back(ikedb_write.write([document])).tunnels
-        assert canonical(tunnel) == document
+        alone = [{"name": f"c{n}", "local": [one], "remote": [one]} for n, one in enumerate(networks)]
+        for children in (raw["children"], alone[:4], alone[4:]):
+            document = parse_definition({**raw, "children": children}).document
+            (tunnel,) = back(ikedb_write.write([document])).tunnels
+            assert canonical(tunnel) == document
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])

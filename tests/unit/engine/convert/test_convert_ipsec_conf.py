@@ -183,6 +183,8 @@ def test_options_of_a_tunnel(lines, path, value):
         (["leftprotoport=tcp/22"], "local", ["10.1.0.0/16[6/22]"]),
         (["rightsubnet=10.2.0.1/16"], "remote", ["10.2.0.0/16"]),
         (["left-protoport=tcp/22"], "local", ["10.1.0.0/16[6/22]"]),
+        (["leftsubnet=0/0"], "local", ["0.0.0.0/0"]), (["leftsubnet=10.1/16"], "local", ["10.1.0.0/16"]),
+        (["rightsubnet=10/8"], "remote", ["10.0.0.0/8"]), (["leftprotoport=ipip"], "local", ["10.1.0.0/16[4]"]),
         (["esp=aes256-sha1;modp1536"], "proposals", "aes256-sha1-modp1536"),
         (["esp=aes128gcm16", "esn=yes"], "proposals", "aes128gcm16-esn"),
         (["esp=aes128gcm16", "pfs=yes", "ike=aes256-sha256-dh14"], "proposals", "aes128gcm16-modp2048"),
@@ -202,7 +204,8 @@ def test_options_of_its_child(lines, key, value):
         ("leftauth=pubkey", SKIPPED), ("rightsubnet=vhost:%priv", SKIPPED), ("keyexchange=ikev1", SKIPPED),
         ("leftprotoport=tcp/%opaque", SKIPPED), ("ike=des-md5-modp768", SKIPPED), ("rightid=*@example.net", SKIPPED),
         ("rightid=@*.example.net", SKIPPED), ("rightid=@@*@example.net", SKIPPED), ('rightid="C=DE, CN=*"', SKIPPED),
-        ("rightid=%null", SKIPPED), ("rightid=@#0a0", SKIPPED),
+        ("rightid=%null", SKIPPED), ("rightid=@#0a0", SKIPPED), ("right=%opportunisticgroup", SKIPPED),
+        ("right=%group", SKIPPED), ("left=%eth0", SKIPPED), ("left=%defaultroute", SKIPPED),
     ],
 )  # fmt: skip
 def test_what_is_told(line, severity):
@@ -210,6 +213,53 @@ def test_what_is_told(line, severity):
     notes = [got for got, _tunnel in told(found, line.partition("=")[0])]
     assert severity in notes, found.notes
     assert bool(found.tunnels) == (severity != SKIPPED)
+
+
+@pytest.mark.parametrize(
+    ("lines", "address", "identity"),
+    [
+        (["left=%defaultroute"], "192.0.2.7", "192.0.2.7"),
+        (["left=%defaultroute", "leftid=@us.example"], "192.0.2.7", "us.example"),
+    ],
+)
+def test_the_default_route_is_told_by_the_address_of_the_host(lines, address, identity):
+    local = only(minimal(*lines, local_addresses=["192.0.2.7"]))["local"]
+    assert (local["address"], local["id"]) == (address, identity)
+    unknown = minimal(*lines)
+    assert bool(unknown.tunnels) == (identity != address)
+    assert identity != address or any("--local" in note.remedy for note in unknown.notes)
+
+
+@pytest.mark.parametrize(
+    ("proposal", "made"),
+    [
+        ("aes256-sha2;dh19;addke1=ecp384", "aes256-sha256-ecp256-ke1_ecp384"),
+        ("aes256-sha2;dh19;addke1=dh20+ecp521;addke2=modp2048",
+         "aes256-sha256-ecp256-ke1_ecp384-ke1_ecp521-ke2_modp2048"),
+        ("aes256-sha2;dh19;addke1=dh20;addke2=dh21+none",
+         ["aes256-sha256-ecp256-ke1_ecp384-ke2_ecp521", "aes256-sha256-ecp256-ke1_ecp384"]),
+        ("aes256-sha2-ecp256-ke1_ecp384-ke1_none",
+         ["aes256-sha256-ecp256-ke1_ecp384", "aes256-sha256-ecp256"]),
+    ],
+)  # fmt: skip
+def test_additional_key_exchanges_of_both_programs(proposal, made):
+    found = minimal(f"ike={proposal}")
+    assert only(found)["ike"]["proposals"] == made
+    assert not told(found, "ike")
+
+
+@pytest.mark.parametrize(
+    ("lines", "field"),
+    [
+        (["ike=aes256-sha2;dh19;addke1=dh20;addke3=dh21"], "ike.proposals"),
+        (["replay-window=0", "esp=aes256-sha1-esn"], "children[0].replay_window"),
+        ([f"leftsubnet={','.join(f'10.1.{n}.0/24' for n in range(0, 256, 2))},10.1.0.0/16",
+          f"rightsubnet={','.join(f'10.2.{n}.0/24' for n in range(0, 256, 2))}"], "children[0]"),
+    ],
+)  # fmt: skip
+def test_what_the_manager_would_refuse_is_skipped_with_its_reason(lines, field):
+    found = minimal(*lines)
+    assert not found.tunnels and (SKIPPED, "t") in told(found, field)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def test_options_of_a_connection(option, path, value):
         ("replay_window = 0\nesp_proposals = aes128gcm16-noesn", "replay_window", 0),
         ("local_ts = dynamic[udp/53]", "local", ["192.0.2.1/32[17/53]"]),
         ("remote_ts = 10.3.0.1-10.3.0.9", "remote", ["10.3.0.1-10.3.0.9"]),
+        ("local_ts = fec1::/16[ipv6-icmp]\nremote_ts = fec2::/16", "local", ["fec1::/16[58]"]),
         ("esp_proposals = aes256gcm16-sha256-esn", "proposals", "aes256gcm16-esn"),
         ("esp_proposals = null-sha256", "proposals", "null-sha256"),
     ],
@@ -304,7 +305,8 @@ def test_sections_take_on_what_others_have(tmp_path):
         "include conf.d/*.conf\n"
         "connections { base { local_addrs = 192.0.2.1 # ours\n remote_addrs = 192.0.2.9\n"
         " local { auth = psk } remote { auth = psk } children { c { local_ts = 10.1.0.0/16\n"
-        " remote_ts = 10.2.0.0/16 } } }\n  second : connections.base, connections.extra { remote_addrs = 192.0.2.10 } }"
+        " remote_ts = 10.2.0.0/16 } } }\n  second : connections.base, connections.extra { remote_addrs = 192.0.2.10\n"
+        " children { c { remote_ts = 10.3.0.0/16 } } } }"
     )
     from engine.convert.files import Files
     from engine.convert.importing import Source, convert
@@ -353,6 +355,37 @@ def test_what_refers_to_nothing_loses_its_connection_alone(text, line, what):
     assert [tunnel.name for tunnel in found.tunnels] == ["t"] and "t2" in found.skipped
     note = next(note for note in found.notes if note.tunnel == "t2")
     assert what in note.instead and note.line == line and note.remedy
+
+
+def test_of_children_that_claim_the_same_packets_the_first_is_made():
+    text = """
+    connections {
+      base { local_addrs = 192.0.2.1
+        local { auth = psk }
+        remote { auth = psk }
+        children { lan { local_ts = 10.1.0.0/16
+            remote_ts = 10.2.0.0/16 } } }
+      a : connections.base { remote_addrs = 192.0.2.9 }
+      b : connections.base { remote_addrs = 192.0.2.10 }
+      c : connections.base { remote_addrs = 192.0.2.11
+        children { own { local_ts = 10.1.0.0/16
+            remote_ts = 10.2.3.0/24 } } }
+    }
+    """
+    found = read_text(text.replace("base { local_addrs", "base { remote_addrs = 192.0.2.8\n local_addrs"), "swanctl")
+    made = [(tunnel.name, [child["name"] for child in tunnel.document["children"]]) for tunnel in found.tunnels]
+    # What lies within another one is taken from that, and has its packets.
+    assert made == [("base", ["lan"]), ("c", ["own"])]
+    assert found.skipped == ["a/lan", "b/lan", "c/lan", "a", "b"]
+    overlapping = [note for note in found.notes if "overlaps child lan of tunnel base" in note.instead]
+    assert len(overlapping) == 3 and all(note.line and note.remedy for note in overlapping)
+
+
+def test_a_quote_that_is_not_closed_shows_no_key():
+    text = MINIMAL.format(connection='dpd_delay = "30s', local="", child="")
+    found = read_text(text.replace('"some key" } }', '"hush hush\n } }'), "swanctl")
+    (note,) = [note for note in found.notes if note.option == "dpd_delay"]
+    assert note.value == "30s…" and "hush" not in "".join(map(str, found.notes))
 
 
 def test_a_child_that_refers_to_nothing_leaves_the_others():
