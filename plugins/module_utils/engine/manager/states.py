@@ -57,6 +57,7 @@ class Condition(NamedTuple):
     :ivar role: of the IKE SA: initiator, responder or empty.
     :ivar ends_at: when what is up ends for want of fresh keys, on the protocol engine's clock; None if nothing does.
     :ivar up: the children that are negotiated, whether the kernel has all that is theirs just now or not.
+    :ivar rest: the reason that it has where nothing stands against it; what kept a peer out is nothing to wait for.
     """
 
     state: str
@@ -68,6 +69,7 @@ class Condition(NamedTuple):
     remedy: str = ""
     ends_at: float | None = None
     up: frozenset[str] = frozenset()
+    rest: str = ""
 
     def running(self) -> Running:
         """As plans look at it."""
@@ -126,8 +128,9 @@ def _negotiated(row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], no
     state = _state(row, phase1, [phase2[name] for name in missing], notice)
     if state == "active":
         return _worry(sas, Condition(state, phase1, phase2, role))
-    reason, story = _why(row, trapped, notice)
-    return Condition(state, phase1, phase2, role, reason, story, REASONS[reason].remedy)
+    rest = _at_rest(row, trapped)
+    reason, story = _why(row, rest, notice)
+    return Condition(state, phase1, phase2, role, reason, story, REASONS[reason].remedy, rest=rest)
 
 
 def on_old_terms(row: Stored, how: Condition, awaited: bool, notice: Notice | None) -> Condition:
@@ -192,8 +195,9 @@ def reached(now: Condition, until: str, phase: int | None, only: Collection[str]
     if phase == 1:
         return now.phase1 == "active"
     # A tunnel with nothing to start by itself is as far as it gets when its traps are laid.
-    idle = now.reason in ("waiting_for_traffic", "started_by_hand")
-    return now.state == "active" or (idle and now.state == "dormant")
+    idle = now.rest in ("waiting_for_traffic", "started_by_hand")
+    laid = now.state in ("dormant", "down") and now.reason != "kernel_disturbed"
+    return now.state == "active" or (idle and laid)
 
 
 def _count_children(sa: IkeView, phase2: dict[str, str]) -> None:
@@ -245,20 +249,21 @@ def _state(row: Stored, phase1: str, missing: list[str], notice: Notice | None) 
     return "negotiating" if starts_itself(row) else "dormant"
 
 
-def _why(row: Stored, trapped: frozenset[str], notice: Notice | None) -> tuple[str, str]:
+def _why(row: Stored, rest: str, notice: Notice | None) -> tuple[str, str]:
     """(reason, story) of a tunnel that is not up."""
+    if row.wanted == "inactive" or notice is None:
+        return rest, REASONS[rest].text
+    return notice.reason if notice.reason in REASONS else "protocol_error", notice.story
+
+
+def _at_rest(row: Stored, trapped: frozenset[str]) -> str:
+    """The reason of a tunnel that is not up and against which nothing stands."""
     if row.wanted == "inactive":
-        return "stopped", REASONS["stopped"].text
-    if notice is not None:
-        return notice.reason if notice.reason in REASONS else "protocol_error", notice.story
+        return "stopped"
     starts = {child["start"] for child in row.definition.document["children"]}
     idle = row.wanted != "ike" and not needed(row)
     if idle and "auto" not in starts and trapped:
-        reason = "waiting_for_traffic"
-    elif row.definition.document["role"] == "responder":
-        reason = "waiting_for_peer"
-    elif idle and row.wanted == "active":
-        reason = "started_by_hand"
-    else:
-        reason = "not_started"
-    return reason, REASONS[reason].text
+        return "waiting_for_traffic"
+    if row.definition.document["role"] == "responder":
+        return "waiting_for_peer"
+    return "started_by_hand" if idle and row.wanted == "active" else "not_started"

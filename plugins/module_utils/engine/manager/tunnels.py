@@ -313,7 +313,7 @@ class Tunnels:
         """
         row = self.rows.get(name)
         now = now or self.condition(name)
-        self.uptimes.see(name, now, self._endpoint.of_tunnel(name))
+        self.uptimes.see(name, now, lambda: self._endpoint.of_tunnel(name))
         children = living(row, now) if row is not None else None
         if children is None:
             self.numbers.end(name)

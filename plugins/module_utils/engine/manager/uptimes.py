@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..ike.views import ChildStage, IkeView
 from .states import Condition
@@ -20,14 +20,14 @@ class Uptimes:
     def __init__(self) -> None:
         self._since: dict[str, dict[str, float]] = {}
 
-    def see(self, name: str, how: Condition, sas: Iterable[IkeView]) -> None:
-        """How a tunnel is now."""
+    def see(self, name: str, how: Condition, sas: Callable[[], Iterable[IkeView]]) -> None:
+        """How a tunnel is now; its IKE SAs are looked at where something came up."""
         up = how.up | {""} if how.phase1 == "active" else how.up
         before = self._since.get(name, {})
         fresh = up - before.keys()
         since = {child: when for child, when in before.items() if child in up}
         if fresh:
-            since |= {child: when for child, when in _made(sas).items() if child in fresh}
+            since |= {child: when for child, when in _made(sas()).items() if child in fresh}
         if since:
             self._since[name] = since
         else:

@@ -53,8 +53,8 @@ class Command:
         return captured.out if status == 0 else captured.err
 
     def rows(self, *words: str) -> list[list[str]]:
-        """The short listing, a list of words a line, without the reasons below its lines."""
-        return [line.split() for line in self("cmd=list", *words).splitlines()[1:] if line[0] != "\t"]
+        """The short listing, a list of words a line, without ages and the reasons below its lines."""
+        return [line.split()[:5] for line in self("cmd=list", *words).splitlines()[1:] if line[0] != "\t"]
 
     def json(self, *words: str) -> dict:
         return json.loads(self(*words, "--json"))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from engine.manager.states import reached
 from manager_lab import SECRET
 from runtime_world import World
 
@@ -69,3 +70,12 @@ def test_of_two_tunnels_between_the_same_addresses_the_one_that_is_meant_has_the
     assert how(world.right, "u").reason == "peer_not_authenticated"
     lines = [line for line in world.log.getvalue().splitlines() if "peer_not_authenticated" in line]
     assert lines and all("ike failed tunnel=u" in line for line in lines)
+
+
+def test_what_keeps_a_peer_out_does_not_keep_us_waiting_for_a_packet(world):
+    """Anybody may send a first message in the peer's name that nobody can agree to."""
+    world.define(world.right, "active", child={"start": "trap"}, **OTHERS)
+    assert reached(how(world.right), "established", None)
+    world.define(world.left)
+    world.run(1)
+    assert how(world.right).reason == "no_proposal_chosen" and reached(how(world.right), "established", None)
