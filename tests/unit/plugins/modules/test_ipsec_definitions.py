@@ -92,7 +92,7 @@ def test_ikev1_is_skipped_or_upgraded() -> None:
     [
         ({"src": "/nowhere/swanctl.conf"}, "src"),
         ({"content": "nothing that anybody knows"}, "format"),
-        ({"content": "conn a\n\tnonsense\n"}, "content:2"),
+        ({"content": "version 2\n\tnonsense\nconn a\n"}, "content:2"),
         ({"content": "<AIX_VPN>&x;</AIX_VPN>"}, "content:1"),
         ({"content": "conn a\n", "secrets_src": "/nowhere"}, "secrets_src"),
         ({}, "src, content"),
