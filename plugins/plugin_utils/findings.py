@@ -195,14 +195,18 @@ def fleet_report(found: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -
     lines = _columns([list(figures[0]), *([*row.values()] for row in figures)]) if figures else []
     bad = len({host for host, _finding in wrong})
     if wrong:
-        lines += ["", f"WRONG: {len(wrong)} findings at {bad} of {len(rows)} hosts", *_table(wrong)]
+        lines += ["", f"WRONG: {_count(len(wrong), 'finding')} at {bad} of {_count(len(rows), 'host')}", *_table(wrong)]
     else:
-        lines += ["", f"nothing is wrong at {len(rows)} hosts"]
+        lines += ["", f"nothing is wrong at {_count(len(rows), 'host')}"]
     for key, title in (("warnings", "WARNINGS"), ("unproven", "NOT PROVEN")):
         others = [(host, Finding(*row)) for host in rows if host in found for row in found[host][key]]
         if others:
             lines += ["", f"{title}: {len(others)}", *_table(others)]
     return lines
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _apart(found: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Finding]]:

@@ -48,7 +48,7 @@ def test_nothing_is_wrong() -> None:
         "HOST  PEERS ALIVE  EROUTES  PINGS ANSWERED  ESP PACKETS  SPIS  IN CLEAR",
         "g1    1 of 1       2        1 of 1          6            2     0",
         "",
-        "nothing is wrong at 1 hosts",
+        "nothing is wrong at 1 host",
     ]
 
 

@@ -76,7 +76,9 @@ def test_every_check_of_every_host_is_done_and_one_table_says_what_is_wrong(tmp_
         "g2 core-g0 the IKE daemon of g0 (198.51.0.0) does not answer: ",
     ):
         assert line in re.sub(" +", " ", said), said
-    failed = re.findall(r"^fatal: \[(g\d)\]: FAILED.*findings at this host, see the table", said, re.MULTILINE)
+    failed = re.findall(
+        r"^fatal: \[(g\d)\]: FAILED.*something is wrong at this host, see the table", said, re.MULTILINE
+    )
     assert failed == ["g0", "g2"]
     assert SEED not in said
 
