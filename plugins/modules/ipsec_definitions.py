@@ -52,8 +52,9 @@ options:
     type: path
   local_addresses:
     description:
-      - Addresses of the host that an C(ipsec.conf) is for. They tell which of left and right is this end.
-      - Without one that fits, left is.
+      - Addresses of the host that the configuration is for. They tell which of left and right of an C(ipsec.conf) is this end.
+        Without one that fits, left is.
+      - A single one is the local address of tunnels that have neither address nor identity (C(%any), C(%defaultroute)).
     type: list
     elements: str
     default: []

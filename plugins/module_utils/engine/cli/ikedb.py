@@ -17,6 +17,7 @@ from ..convert.importing import Source, Wishes
 from ..convert.mirror import swapped
 from ..convert.report import Conversion, Report, Tunnel, summary
 from ..errors import InputError, MissingError, a_few
+from ..kernel.addresses import towards
 from ..manager.client import DEFAULT_CONTROL, Client
 from ..release import said_by
 from .common import USAGE, Parser, UsageError, complain, guarded, say, show_json
@@ -48,7 +49,7 @@ a file such as ipsec.secrets; a tunnel that is there already keeps its key where
   -l FILE        an ipsec.conf, {_LINUX_FILE} if none is named; --swanctl FILE: a swanctl.conf
   -f FILE        write there, readable by root alone, instead of into the database
   --yaml         write variables for the module fleet.ipsec.ipsec_tunnel instead of XML
-  --local ADDR   an address of this host, to tell left from right in an ipsec.conf; may be repeated
+  --local ADDR   an address of this host, to tell left from right, and where the file has none; may be repeated
   --ikev2        make tunnels of IKEv1 into tunnels of IKEv2; their peers have to be changed as well
   --owner TAG    whose tunnels: with -p and -c they become TAG's, -g and -x leave the others alone
   --check        say what would be done, and do nothing (also --dry-run)
@@ -161,7 +162,7 @@ def _convert(given: Given) -> int:
     local = given.local or own_addresses(source.text)
     kind = "swanctl" if given.swanctl else "ipsec_conf"
     try:
-        found = importing.convert(source, kind, files, report, secrets, Wishes(local, given.ikev2))
+        found = importing.convert(source, kind, files, report, secrets, Wishes(local, given.ikev2, towards))
     except InputError as error:
         if not error.field.startswith("local_addresses"):
             raise

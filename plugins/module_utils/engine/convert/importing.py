@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from ..errors import InputError
 from . import ikedb, ipsec_conf, swanctl
 from .files import Files
+from .here import here_of, unknown
 from .keys import SharedKey
 from .report import Conversion, Report
 
@@ -40,12 +41,14 @@ class Source(NamedTuple):
 class Wishes(NamedTuple):
     """How to convert.
 
-    :ivar local_addresses: addresses of the host that an ipsec.conf is for.
+    :ivar local_addresses: addresses of the host that a configuration is for.
     :ivar upgrade: whether tunnels of IKEv1 become tunnels of IKEv2.
+    :ivar towards: the address that this host has towards a peer's, empty where that is not known.
     """
 
     local_addresses: Collection[str] = ()
     upgrade: bool = False
+    towards: Callable[[str], str] = unknown
 
 
 _AS_IT_IS = Wishes()
@@ -86,8 +89,9 @@ def convert(
     """
     kind = detect(source) if format == AUTO else format
     keys = keys_of(secrets, files, report) if secrets else []
+    here = here_of(wishes.local_addresses, wishes.towards)
     if kind == ikedb.FORMAT:
         return ikedb.convert([source], report, keys, wishes.upgrade)
     if kind == swanctl.FORMAT:
-        return swanctl.convert(source.text, source.path, files, report, keys, wishes.upgrade)
-    return ipsec_conf.convert(source.text, source.path, files, report, keys, wishes.local_addresses, wishes.upgrade)
+        return swanctl.convert(source.text, source.path, files, report, keys, wishes.upgrade, here)
+    return ipsec_conf.convert(source.text, source.path, files, report, keys, here, wishes.upgrade)

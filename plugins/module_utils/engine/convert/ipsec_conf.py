@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ..definition.credentials import Preshared
-from ..errors import InputError
 from . import ipsec_options as options
 from .algorithms import ESP_DEFAULT, IKE_DEFAULT, groups_of, with_groups
 from .assemble import Draft, finish, psk_only, version
 from .files import Files
+from .here import NOWHERE, Here, settle
 from .ipsec_syntax import SecretLine, Section, inherited, read, read_secrets
 from .keys import SharedKey, decoded, of_text, owner
 from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
@@ -33,15 +33,14 @@ def convert(
     files: Files,
     report: Report,
     keys: Sequence[SharedKey] = (),
-    local_addresses: Collection[str] = (),
+    here: Here = NOWHERE,
     upgrade: bool = False,
 ) -> Conversion:
     """The connections of an ipsec.conf.
 
     :param file: its path; includes count from there.
     :param keys: of the ipsec.secrets that goes with it.
-    :param local_addresses: of the host that the file is for; they tell which end is local. Without one that fits, left
-        is.
+    :param here: the host that the file is for; its addresses tell which end is local. Without one that fits, left is.
     :param upgrade: whether connections of IKEv1 become tunnels of IKEv2.
     :raises InputError: it is no such file, naming file and line, or a local address is none.
     """
@@ -60,29 +59,12 @@ def convert(
         option in options.LIBRESWAN_ONLY for section in found.sections.values() for option in section.options
     )
     templates = {entry.value for section in connections.values() for entry in section.also}
-    ours = _ours(local_addresses)
     drafts = [
-        _connection(connections[name], given, report, ours, libreswan, upgrade)
+        _connection(connections[name], given, report, here, libreswan, upgrade)
         for name, given in inherited(connections, report).items()
         if not (name in templates and _is_template(given))
     ]
     return Conversion(FORMAT, finish(drafts, keys, report), tuple(report.notes))
-
-
-def _ours(addresses: Collection[str]) -> frozenset[str]:
-    """The addresses of this host as ends are compared with them.
-
-    :raises InputError: one is none.
-    """
-    for number, text in enumerate(addresses):
-        try:
-            ipaddress.ip_address(text.strip())
-        except ValueError:
-            raise InputError(
-                f"local_addresses[{number}]", text, "is no address",
-                "write the addresses of the host that the file is for, such as 192.0.2.1",
-            ) from None  # fmt: skip
-    return frozenset(map(_normal, addresses))
 
 
 def _is_template(given: Options) -> bool:
@@ -91,14 +73,12 @@ def _is_template(given: Options) -> bool:
     return auto is None or auto.value.lower() == "ignore" or not ("left" in given and "right" in given)
 
 
-def _connection(
-    section: Section, given: Options, report: Report, ours: Collection[str], libreswan: bool, upgrade: bool
-) -> Draft:
+def _connection(section: Section, given: Options, report: Report, here: Here, libreswan: bool, upgrade: bool) -> Draft:
     draft = Draft(section.name, section.place, report)
     child = draft.child(section.name, section.place)
     # An empty value is the default.
     given = {option: entry for option, entry in given.items() if entry.value.strip()}
-    local = _local_side(draft, given, ours)
+    local = _local_side(draft, given, here.addresses)
     rest = dict(given)
     _version(draft, rest, section, upgrade)
     _auth(draft, rest, section)
@@ -110,20 +90,8 @@ def _connection(
     for option, entry in rest.items():
         _take(draft, child, option, entry, local)
     _children(draft, child, networks[local], networks[_OTHER[local]])
-    _default_route(draft, given.get(local), ours)
+    settle(draft, here, given.get(local, section.place))
     return draft
-
-
-def _default_route(draft: Draft, entry: Entry | None, ours: Collection[str]) -> None:
-    """The local address where the file leaves it to the default route."""
-    if entry is None or entry.value.lower() != "%defaultroute":
-        return
-    if len(ours) == 1:
-        draft.document["local"] = {**draft.document.get("local", {}), "address": next(iter(ours))}
-    elif not draft.document.get("local", {}).get("id"):
-        instead = "the identity is that address, which is not known"
-        remedy = "write the address, or an identity, or say which address this host has (--local, local_addresses)"
-        draft.tell(entry, SKIPPED, instead, remedy)
 
 
 def _take(draft: Draft, child: Part, option: str, entry: Entry, local: str) -> None:

@@ -12,6 +12,7 @@ from . import swanctl_options as options
 from .algorithms import ESP_DEFAULT, IKE_DEFAULT
 from .assemble import Draft, finish, version
 from .files import Files
+from .here import NOWHERE, Here, settle
 from .keys import SharedKey, decoded, owner
 from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
 from .rows import Part
@@ -22,13 +23,20 @@ _SIDES = ("local", "remote")
 
 
 def convert(
-    text: str, file: str, files: Files, report: Report, keys: Sequence[SharedKey] = (), upgrade: bool = False
+    text: str,
+    file: str,
+    files: Files,
+    report: Report,
+    keys: Sequence[SharedKey] = (),
+    upgrade: bool = False,
+    here: Here = NOWHERE,
 ) -> Conversion:
     """The connections of a swanctl.conf.
 
     :param file: its path; includes count from there.
     :param keys: besides those in the file.
     :param upgrade: whether connections of IKEv1 become tunnels of IKEv2.
+    :param here: the host that the file is for.
     :raises InputError: it is no such file, naming file and line.
     """
     root = read(text, file, files)
@@ -42,7 +50,7 @@ def convert(
     keys = [*keys, *_keys(root.sections.get("secrets"), top)]
     connections = root.sections.get("connections")
     drafts = [
-        _connection(name, section, report, upgrade)
+        _connection(name, section, report, upgrade, here)
         for name, section in (connections.sections.items() if connections else ())
     ]
     for entry in connections.settings.values() if connections else ():
@@ -50,7 +58,7 @@ def convert(
     return Conversion(FORMAT, finish(drafts, keys, report), tuple(report.notes))
 
 
-def _connection(name: str, section: Section, report: Report, upgrade: bool) -> Draft:
+def _connection(name: str, section: Section, report: Report, upgrade: bool, here: Here) -> Draft:
     draft = Draft(name, section.place, report)
     ends = [inner for option, inner in section.sections.items() if option.startswith(_SIDES)]
     for damage in (each.damage for each in (section, *ends, section.sections.get("children", section))):
@@ -75,6 +83,7 @@ def _connection(name: str, section: Section, report: Report, upgrade: bool) -> D
                 _child(child, inside, draft)
         elif not option.startswith(_SIDES):
             draft.take(options.CONNECTION, option, inner.place)
+    settle(draft, here, given.get("local_addrs", section.place))
     return draft
 
 

@@ -21,6 +21,18 @@ def packed(address: str) -> bytes:
     return socket.inet_pton(family_of(address), address)
 
 
+def towards(peer: str) -> str:
+    """The address that this host has towards another one, empty where there is no way; nothing is sent."""
+    family = family_of(peer)
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(socket.getaddrinfo(peer, 500, family, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4])
+            address: str = probe.getsockname()[0]
+    except OSError:
+        return ""
+    return address
+
+
 def is_local(address: str) -> bool:
     """Whether this host has an address: whether a socket can be bound to it. A name is none, and never looked up."""
     family = family_of(address)

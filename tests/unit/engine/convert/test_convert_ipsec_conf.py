@@ -219,7 +219,8 @@ def test_what_is_told(line, severity):
     ("lines", "address", "identity"),
     [
         (["left=%defaultroute"], "192.0.2.7", "192.0.2.7"),
-        (["left=%defaultroute", "leftid=@us.example"], "192.0.2.7", "us.example"),
+        (["left=%defaultroute", "leftid=@us.example"], None, "us.example"),
+        (["left=%any"], "192.0.2.7", "192.0.2.7"),
     ],
 )
 def test_the_default_route_is_told_by_the_address_of_the_host(lines, address, identity):

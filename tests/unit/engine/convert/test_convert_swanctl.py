@@ -381,6 +381,29 @@ def test_of_children_that_claim_the_same_packets_the_first_is_made():
     assert len(overlapping) == 3 and all(note.line and note.remedy for note in overlapping)
 
 
+@pytest.mark.parametrize(
+    ("wishes", "address"),
+    [
+        ({"local_addresses": ["192.0.2.7"]}, "192.0.2.7"),
+        ({"local_addresses": ["2001:db8::7", "192.0.2.7"]}, "192.0.2.7"),
+        ({"local_addresses": ["192.0.2.7", "192.0.2.8"]}, None),
+        ({"towards": {"192.0.2.9": "10.0.0.5"}.get}, "10.0.0.5"),
+        ({"towards": {"192.0.2.9": ""}.get}, None),
+        ({}, None),
+    ],
+)
+def test_an_end_that_nothing_is_said_of_has_the_address_of_the_host(wishes, address):
+    text = MINIMAL.format(connection="", local="", child="").replace("local_addrs = 192.0.2.1", "local_addrs = %any")
+    found = read_text(text, "swanctl", **wishes)
+    if address is None:
+        assert not found.tunnels and any("--local" in note.remedy for note in found.notes)
+    else:
+        assert only(found)["local"] == {"address": address, "id": address}
+        assert told(found, "local_addrs") == [(LOST, "t")]
+    # Whoever has a name needs no address.
+    assert only(read_text(text.replace("auth = psk", "auth = psk\n id = us.example", 1), "swanctl", **wishes))
+
+
 def test_a_quote_that_is_not_closed_shows_no_key():
     text = MINIMAL.format(connection='dpd_delay = "30s', local="", child="")
     found = read_text(text.replace('"some key" } }', '"hush hush\n } }'), "swanctl")

@@ -16,7 +16,7 @@ from engine.bucket import Bucket
 from engine.crypto import library
 from engine.errors import MissingError
 from engine.ike.actions import Path
-from engine.kernel.addresses import is_local
+from engine.kernel.addresses import is_local, towards
 from engine.manager.log import BURST, Log
 from engine.manager.service import Options, serve
 from engine.manager.sockets import BATCH, MARKER, Port, Ports
@@ -70,6 +70,7 @@ def test_an_address_that_is_not_ours_is_told_as_such(ports, free_ports, ours, th
         ports.for_path(path).send(b"x", path)
     assert caught.value.errno == errno.EADDRNOTAVAIL
     assert not is_local(ours) and is_local(theirs)
+    assert towards(theirs) == theirs
 
 
 def test_keepalives_and_esp_go_no_further(ports, free_ports):
