@@ -35,6 +35,11 @@ def test_keys_and_authentication_anew_lose_nothing(manager: Manager, charon: Str
     wait_until("one IKE SA at strongSwan", lambda: charon.sas().count("ESTABLISHED") == 1)
     assert not seen & esp_spis(LEFT)
     prove_esp()
+    (tunnel,) = manager.call("tunnels.list")["tunnels"]
+    assert 5 < tunnel["established_seconds"] < 120 and tunnel["children"][0]["established_seconds"] > 5, (
+        "through fresh keys"
+    )
+    assert tunnel["last_traffic_seconds"] < 10, "the kernel was asked"
 
 
 def test_a_refusal_is_told_and_nothing_ends(manager: Manager, charon: StrongSwan) -> None:

@@ -10,16 +10,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import TypeVar
 
-_SLICE = 25  # tunnels looked at or changed before the loop turns to others
+SLICE = 25  # tunnels looked at or changed before the loop turns to others
 
 T = TypeVar("T")
 
 
 async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
-    """The items; after every :data:`_SLICE` of them the loop turns to others."""
+    """The items; after every :data:`SLICE` of them the loop turns to others."""
     for done, item in enumerate(items, 1):
         yield item
-        if done % _SLICE == 0:
+        if done % SLICE == 0:
             await asyncio.sleep(0)
 
 

@@ -15,13 +15,14 @@ from dataclasses import replace
 import pytest
 from engine.definition.parsing import parse_definition
 from engine.ike.settings import Settings
-from engine.manager import control, handlers
+from engine.manager import control
 from engine.manager.handlers import Methods
 from engine.manager.log import Log
 from engine.manager.peer_errors import QUIET_SECONDS
 from engine.manager.plan import Step
 from engine.manager.runtime import Runtime
 from engine.manager.store import Put, Store
+from engine.manager.watching import SLICE
 from fake_kernel import FakeHost
 from manager_lab import definition
 
@@ -233,7 +234,7 @@ def test_a_listing_lets_others_have_their_turn(world):
     params = {"source": "manager", "phase": "both", "verbose": False}
     answer, turns = turns_of(methods["tunnels.list"](params, None))
     assert len(answer["tunnels"]) == COUNT
-    assert turns >= 2 * (COUNT // handlers._SLICE)
+    assert turns >= 2 * (COUNT // SLICE)
     assert world.looks == COUNT
 
 
@@ -243,7 +244,7 @@ def test_a_verbose_listing_has_its_turns_for_the_ike_sas_too(world):
     params = {"source": "manager", "phase": "both", "verbose": True}
     answer, turns = turns_of(methods["tunnels.list"](params, None))
     assert [len(one["ike_sas"]) for one in answer["tunnels"]] == [1] * COUNT
-    assert turns >= 3 * (COUNT // handlers._SLICE)
+    assert turns >= 3 * (COUNT // SLICE)
 
 
 def test_what_is_stopped_during_a_listing_gets_no_new_number(world):
@@ -270,7 +271,7 @@ def test_a_wait_looks_at_each_tunnel_twice_however_many_there_are(world):
     methods = Methods(world.runtime, lambda keep: None).handlers()
     answer, turns = turns_of(methods["tunnels.wait"]({"until": "established", "timeout": 0}, None))
     assert not answer["reached"] and len(answer["tunnels"]) == COUNT
-    assert turns >= COUNT // handlers._SLICE
+    assert turns >= COUNT // SLICE
     assert world.looks == 2 * COUNT
 
 

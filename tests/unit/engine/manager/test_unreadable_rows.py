@@ -256,7 +256,7 @@ def test_it_is_listed(world):
     world.spoil()
     left = world.begin()
     found = [look(left.tunnels, left.tunnels.rows["t"])]
-    (entry,) = listing(left.tunnels, found, {}, {}, LIST, world.now)
+    (entry,) = listing(left.tunnels, found, {}, {}, LIST, world.now, left.traffic)
     assert (entry["state"], entry["reason"]) == ("down", "unreadable_definition")
     assert "ike.color" in entry["story"] and entry["remedy"]
     assert entry["remote"] == {"address": "10.0.0.2", "id": "10.0.0.2"}
