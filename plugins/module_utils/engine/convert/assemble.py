@@ -190,8 +190,16 @@ def _settle_children(draft: Draft) -> None:
             for side in ("local", "remote"):
                 _settle_selectors(draft, child, side)
         if not child.skipped:
+            _settle_sequence_numbers(child.document)
             children.append(child.document)
     draft.document["children"] = children
+
+
+def _settle_sequence_numbers(document: dict[str, Any]) -> None:
+    """Without a window there are no extended sequence numbers, here as there; unless a proposal asks for them."""
+    if document.get("replay_window") == 0:
+        words = [(text, set(text.split("-"))) for text in document.get("proposals", ())]
+        document["proposals"] = [text if {"esn", "noesn"} & found else f"{text}-noesn" for text, found in words]
 
 
 def _settle_selectors(draft: Draft, child: Part, side: str) -> None:

@@ -180,6 +180,7 @@ def test_options_of_a_tunnel(lines, path, value):
         (["auto=route"], "start", "trap"), (["auto=keep"], "start", "manual"), (["auto=ignore"], "start", "manual"),
         (["keylife=20m"], "lifetime", 1200), (["ipsec-max-bytes=1G"], "lifetime_bytes", 1 << 30),
         (["lifepackets=7"], "lifetime_packets", 7), (["replay-window=64"], "replay_window", 64),
+        (["replay-window=0", "esp=aes128gcm16"], "proposals", "aes128gcm16-noesn"),
         (["leftprotoport=tcp/22"], "local", ["10.1.0.0/16[6/22]"]),
         (["rightsubnet=10.2.0.1/16"], "remote", ["10.2.0.0/16"]),
         (["left-protoport=tcp/22"], "local", ["10.1.0.0/16[6/22]"]),
