@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..definition.options import CHILD, DEFINITION
 from ..identity import Identity
@@ -382,7 +383,8 @@ def _keys(database: Database, report: Report) -> list[SharedKey]:
         except Unfit as unfit:
             report.tell(place, LOST, unfit.instead, unfit.remedy)
         except Refused as refused:
-            report.tell(refused.entry, LOST, f"the key is not taken, {refused.problem}", refused.remedy)
+            where = replace(refused.entry, secret=True)  # it stands where a key does
+            report.tell(where, LOST, f"the key is not taken, {refused.problem}", refused.remedy)
         else:
             if not owners:
                 report.tell(place, IGNORED, "it belongs to nobody, so that it fits every tunnel")

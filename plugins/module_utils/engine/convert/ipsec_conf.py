@@ -23,6 +23,11 @@ from .words import DYNAMIC, TRUE, items, protocol_and_port
 
 FORMAT = "ipsec_conf"
 MAX_CHILDREN = 10_000  # of one conn, by leftsubnets= and rightsubnets=
+# Kinds of secrets of those programs besides pre-shared keys.
+OTHER_KINDS = frozenset(
+    ("RSA", "ECDSA", "EDDSA", "BLISS", "PKCS1", "PKCS8", "PKCS12", "P12", "PUBKEY", "PRIVATE", "PIN", "EAP", "XAUTH",
+     "NTLM", "PPK", "PPKS")
+)  # fmt: skip
 _OTHER = {"left": "right", "right": "left"}
 Options = dict[str, Entry]
 
@@ -243,6 +248,10 @@ def read_keys(text: str, file: str, files: Files, report: Report) -> list[Shared
     top = Part("", Entry("file", "", file, 1), report)
     keys = []
     for line in read_secrets(text, file, files, report):
+        if line.kind not in OTHER_KINDS and line.kind != "PSK":
+            # The word may be a key itself.
+            top.tell(line.place, LOST, "is of no kind that is known, and none is taken from it", 'write : PSK "secret"')
+            continue
         if line.kind != "PSK":
             where = Entry(f"secret of kind {line.kind}", "", line.place.file, line.place.line)
             top.tell(where, IGNORED, "it is no pre-shared key of IKE")

@@ -64,11 +64,15 @@ def of_text(text: str) -> Preshared:
 def owner(text: str) -> Key | None:
     """What a key's owner is compared by, None for anybody.
 
-    :raises Unfit: no identity.
+    :raises Unfit: no identity; it may be a key in the wrong place, and is not told.
     """
     if text.strip().lower() in ANYBODY:
         return None
-    wanted = identity(text, lambda *_words: None)
+    try:
+        wanted = identity(text, lambda *_words: None)
+    except Unfit:
+        instead = "the key is not taken, as whom it is for is no identity here"
+        raise Unfit(LOST, instead, "write addresses, host names or user@host before it") from None
     return None if wanted is None else Identity.parse(wanted).key
 
 

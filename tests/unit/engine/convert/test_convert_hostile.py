@@ -285,6 +285,8 @@ def test_a_remark_cannot_smuggle_in_anything_else():
         '<AIX_VPN><IKEPresharedKey>hush hush</IKEPresharedKey></AIX_VPN>', '<AIX_VPN>hush hush</AIX_VPN>',
         '<AIX_VPN><IKEPresharedKey Valeu="hush hush"/></AIX_VPN>', '<AIX_VPN><IKEPresharedKey Value=hush /></AIX_VPN>',
         '<AIX_VPN><IKEPresharedKye Value="hush hush"/></AIX_VPN>', '<AIX_VPN hush="x"/>',
+        '<AIX_VPN><IKEPresharedKey><IPV4_Address Value="hush hush"/></IKEPresharedKey></AIX_VPN>',
+        '<AIX_VPN><IKEPresharedKey Format="hush hush" Value="x"/></AIX_VPN>', ": hush", ": PSKhush", ": hush PSK",
         ": PSK hush hush", ': PKS "hush hush"', '"hush hush"', '@a @b PSK "hush hush"',
         ': PSK "hush\n', ': PSK\n"hush hush"\n',
         '@a : "hush hush" PSK', "conn a\n\thush hush\n", "hush hush",

@@ -379,7 +379,7 @@ def test_what_cannot_be_read_loses_its_connection_alone(text, line, what):
     "text",
     [
         "top secret words", 'gw : PSK "never closed', "gw :", 'gw : PSK "closed"\n  "never', "192.0.2.9 top secret",
-        '192.0.2.9 : PSK\n "never closed\n words more',
+        '192.0.2.9 : PSK\n "never closed\n words more', ": neversaid", ": PSKnever", ': wordsPSK "never"',
     ],
 )  # fmt: skip
 def test_a_line_that_is_no_secret_loses_itself_alone_and_is_not_shown(text):
