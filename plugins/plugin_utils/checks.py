@@ -89,10 +89,15 @@ def _answering(member: Member, version: int) -> Iterator[tuple[str | None, str, 
     for place, network in enumerate(networks):
         if network in told:
             continue
-        first = None if member["external"] or not network.prefixlen else str(next(iter(network.hosts())))
+        first = None if member["external"] else _first(network)
         if first not in asked:
             asked.update([first] if first else [])
             yield first, str(network), place == 0 and not named
+
+
+def _first(network: Network) -> str | None:
+    """The first address of a network; None of one that is everything."""
+    return next((str(host) for host in network.hosts()), None) if network.prefixlen else None
 
 
 def _home(address: Any, networks: list[Network]) -> Network | None:
