@@ -43,7 +43,7 @@ def _networks(text: str, tell: Tell) -> list[str] | None:
 
 _LIFETIME = Carried("lifetime", words.duration())
 _LIFEBYTES = Carried("lifetime_bytes", words.size)
-_LIFEPACKETS = Carried("lifetime_packets", words.number(0, 10**11))
+_LIFEPACKETS = Carried("lifetime_packets", words.size)
 _REPLAY = Carried("replay_window", words.number(0, 4096))
 
 # Of the tunnel.

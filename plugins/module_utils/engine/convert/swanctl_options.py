@@ -99,7 +99,7 @@ CHILD: dict[str, Row] = {
     "remote_ts": Carried("remote", words.selectors),
     "rekey_time": Carried("lifetime", words.duration()),
     "rekey_bytes": Carried("lifetime_bytes", words.size),
-    "rekey_packets": Carried("lifetime_packets", words.number(0, 10**11)),
+    "rekey_packets": Carried("lifetime_packets", words.size),
     "mode": Carried("mode", _mode),
     "start_action": Carried("start", _start),
     "replay_window": Carried("replay_window", words.number(0, 4096)),
@@ -108,7 +108,7 @@ CHILD: dict[str, Row] = {
     # Taken where there is no rekey_….
     "life_time": Carried("lifetime", words.duration()),
     "life_bytes": Carried("lifetime_bytes", words.size),
-    "life_packets": Carried("lifetime_packets", words.number(0, 10**11)),
+    "life_packets": Carried("lifetime_packets", words.size),
     "rand_time": Left(IGNORED, "the engine chooses its own margin"),
     "rand_bytes": Left(IGNORED, "the engine chooses its own margin"),
     "rand_packets": Left(IGNORED, "the engine chooses its own margin"),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..definition.table import MAX_SECONDS
+from ..definition.table import MAX_CARRIED, MAX_SECONDS
 from ..errors import InputError
 from ..foreign_identities import ANYBODY, is_pattern
 from ..identity import ID_KEY_ID, Identity
@@ -26,7 +26,7 @@ _WORD = "stands for something only that program knows"
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d|w)?[a-z]*", re.ASCII)
-_SIZE = re.compile(r"(\d{1,18})\s*([kmgt]?)(i?b?)", re.ASCII)
+_SIZE = re.compile(r"2\^(?P<power>\d{1,2})|(?P<number>\d{1,18})\s*(?P<unit>[kmgt]?)(i?b?)", re.ASCII)
 _KEY = re.compile(r"[0-9a-fA-F]+", re.ASCII)
 
 
@@ -73,11 +73,15 @@ def duration(minimum: int = 10, unit: str = "s") -> Reader:
 
 
 def size(text: str, tell: Tell) -> int:
-    """Octets, or a number with k, m, g."""
+    """Octets or packets: a number, also with k, m, g, or a power of two."""
     match = _SIZE.fullmatch(text.strip().lower())
     if match is None:
-        raise Unfit(LOST, "is not a size, there is no limit", "write octets, or a number with k, m or g")
-    return int(match[1]) << 10 * ("kmgt".index(match[2]) + 1 if match[2] else 0)
+        raise Unfit(LOST, "is not a size, there is no limit", "write a number, or one with k, m or g")
+    if match["power"]:
+        found = 1 << int(match["power"])
+    else:
+        found = int(match["number"]) << 10 * ("kmgt".index(match["unit"]) + 1 if match["unit"] else 0)
+    return found if found <= MAX_CARRIED else 0  # as good as none
 
 
 def number(minimum: int, maximum: int) -> Callable[[str, Tell], int]:

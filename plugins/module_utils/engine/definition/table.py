@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 IMPACTS = ("none", "hot", "rekey", "re-establish")
 
 MAX_SECONDS = 30 * 86400
+MAX_CARRIED = 2**63 - 1  # octets or packets: the kernel counts in 64 bits, of which all ones are for no limit
 
 # How a manager says that it does not know something. A collection that does takes these words for those of an older
 # manager, so they are the same in every release.
@@ -301,14 +302,14 @@ OPTIONS = (
     ),
     Option(
         "children.lifetime_bytes",
-        _integer(default=0, minimum=0),
+        _integer(default=0, minimum=0, maximum=MAX_CARRIED),
         "hot",
         "0.1.0",
         "Octets until a rekey, 0 for no limit.",
     ),
     Option(
         "children.lifetime_packets",
-        _integer(default=0, minimum=0),
+        _integer(default=0, minimum=0, maximum=MAX_CARRIED),
         "hot",
         "0.1.0",
         "Packets until a rekey, 0 for no limit.",

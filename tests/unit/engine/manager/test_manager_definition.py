@@ -66,6 +66,8 @@ BAD = [
     (child(mode="transport"), "children[0].local", "as transport mode needs"),
     (child(start="always"), "children[0].start", "known are: auto, manual, trap"),
     (child(replay_window=-1), "children[0].replay_window", "at least 0"),
+    (child(lifetime_bytes=2**63), "children[0].lifetime_bytes", "at most 9223372036854775807"),
+    (child(lifetime_packets=10**30), "children[0].lifetime_packets", "too large"),
     (child(proposals=[]), "children[0].proposals", "names no proposal"),
     (child(proposals=[""]), "children[0].proposals", "names no proposal"),
     ({"children": child()["children"] * 2}, "children[1].name", "used twice"),
