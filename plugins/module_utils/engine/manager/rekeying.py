@@ -14,7 +14,7 @@ from ..ike.reasons import REASONS
 from ..ike.views import ChildStage, IkeView
 from .control import Connection
 from .runtime import Runtime
-from .states import Notice
+from .states import Notice, remedy_of
 from .watching import Watches, in_slices
 
 # Reports that tell why fresh keys are still to come; those with a peer are about an attempt of somebody else's.
@@ -184,6 +184,7 @@ class Rekeying:
         return Keys.of(self._runtime.endpoint.of_tunnel(name))
 
     def _told(self, name: str, done: bool, rekey: Rekey) -> dict[str, Any]:
+        row = self._runtime.tunnels.rows.get(name)  # somebody may have removed it meanwhile
         why = Notice("", "") if done else rekey.why
         reason = why.reason if why.reason in REASONS or not why.reason else "protocol_error"
         return {
@@ -195,5 +196,5 @@ class Rekeying:
             "state": self._runtime.tunnels.condition(name).state,
             "reason": reason,
             "story": why.story,
-            "remedy": REASONS[reason].remedy if reason else "",
+            "remedy": remedy_of(row, reason) if row is not None and reason else "",
         }

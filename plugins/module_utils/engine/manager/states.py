@@ -130,7 +130,7 @@ def _negotiated(row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], no
         return _worry(sas, Condition(state, phase1, phase2, role))
     rest = _at_rest(row, trapped)
     reason, story = _why(row, rest, notice)
-    return Condition(state, phase1, phase2, role, reason, story, REASONS[reason].remedy, rest=rest)
+    return Condition(state, phase1, phase2, role, reason, story, remedy_of(row, reason), rest=rest)
 
 
 def on_old_terms(row: Stored, how: Condition, awaited: bool, notice: Notice | None) -> Condition:
@@ -145,6 +145,11 @@ def on_old_terms(row: Stored, how: Condition, awaited: bool, notice: Notice | No
     text, remedy = REASONS["peer_unchanged"]
     story = f"{text} ({notice.story})" if notice is not None else text
     return how._replace(reason="peer_unchanged", story=story, remedy=remedy)
+
+
+def remedy_of(row: Stored, reason: str) -> str:
+    """What to do about a tunnel, with the address of its peer where a command needs that."""
+    return REASONS[reason].remedy.replace("PEER", row.definition.document["remote"]["address"] or "PEER")
 
 
 def starts_itself(row: Stored) -> bool:

@@ -38,7 +38,7 @@ def test_a_refusal_that_anybody_could_have_sent_shows_at_once_while_it_is_tried_
     world.run(0.2)
     told = how(world.left)
     assert told.state == "negotiating" and told.reason == "no_proposal_chosen" and "offered was aes" in told.story
-    assert world.left.counts["ike_connecting"] == 1 and "ikeping --probe ikev2" in told.remedy
+    assert world.left.counts["ike_connecting"] == 1 and "ikeping --probe ikev2 10.0.0.2 tells" in told.remedy
 
 
 def test_the_mode_that_differs_is_named_where_the_peer_begins(world):
