@@ -30,3 +30,7 @@ class Bucket:
             return False
         self._tokens -= 1.0
         return True
+
+    def full(self, now: float) -> bool:
+        """Whether it is at this moment as if nothing had ever passed."""
+        return not self.refused and self._tokens + (now - self._last) * self._rate >= self._burst

@@ -14,6 +14,7 @@ from .actions import Action, Path, Report
 from .allowance import Allowances
 from .connections import Connections
 from .half_open import Cookies, HalfOpen, Refusals
+from .incomplete import Incomplete
 from .registry import Registry
 from .sa import AnyChild, AnySa
 from .settings import Settings
@@ -35,6 +36,7 @@ class Services(Protocol):
     half_open: HalfOpen
     refusals: Refusals
     allowances: Allowances
+    incomplete: Incomplete
 
 
 def _short(story: str) -> str:
@@ -46,8 +48,8 @@ class Context:
     """What every handler gets: it appends to ``actions`` and asks no clock, socket or kernel."""
 
     __slots__ = (
-        "actions", "allowances", "connections", "cookies", "entropy", "half_open", "now", "refusals", "registry",
-        "settings", "spis", "touched",
+        "actions", "allowances", "connections", "cookies", "entropy", "half_open", "incomplete", "now", "refusals",
+        "registry", "settings", "spis", "touched",
     )  # fmt: skip
 
     def __init__(self, engine: Services, now: float) -> None:
@@ -63,6 +65,7 @@ class Context:
         self.half_open = engine.half_open
         self.refusals = engine.refusals
         self.allowances = engine.allowances
+        self.incomplete = engine.incomplete
 
     def touch(self, sa: AnySa) -> None:
         """Have its queue and its timers looked at when the call ends."""

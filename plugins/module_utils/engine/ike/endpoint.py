@@ -35,6 +35,7 @@ from .connection import ChildConfig, Connection
 from .connections import Connections
 from .context import Context, SpiSource
 from .half_open import Cookies, HalfOpen, Refusals
+from .incomplete import Incomplete
 from .records import Changes, RecordKey, Records
 from .registry import Registry
 from .sa import AnyChild, AnySa
@@ -83,6 +84,8 @@ class Endpoint:
         self.half_open = HalfOpen()
         self.refusals = Refusals(self.settings.half_open_lifetime)
         self.allowances = Allowances(self.settings.sas_at_once, self.settings.sas_per_second)
+        limits = self.settings.incomplete_octets_of_tunnel, self.settings.incomplete_octets_of_strangers
+        self.incomplete = Incomplete(self.settings.incomplete_octets, *limits)
         self._versions = {version.number: version for version in versions or all_versions()}
         self._timers = Timers()
         self._records = {number: version.changed_records() for number, version in self._versions.items()}

@@ -15,7 +15,7 @@ KINDS: dict[str, str] = {
     "child_rekeyed": "a Child SA was replaced by a new one with fresh keys (data: old)",
     "child_failed": "a Child SA could not be set up (data: reason, story)",
     "child_down": "a Child SA ended (data: reason, story)",
-    "retransmit": "a request is sent again for want of an answer (data: exchange, tries)",
+    "retransmit": "a request is sent again for want of an answer (data: exchange, tries; size, hint if large)",
     "rekey_refused": "the peer refused fresh keys for what lives (data: child, reason, story, ends_in: seconds)",
     "setback": "an attempt met an obstacle but goes on (data: reason, story)",
     "moved": "the peer is now reached along another path (data: path)",

@@ -94,6 +94,10 @@ REASONS: dict[str, Reason] = {
         "the peer asks for more SAs than it may in so short a time",
         "see the peer's log for why it asks so often; it is answered again in a moment",
     ),
+    "too_many_sas": Reason(
+        "the peer has more SAs at once than it may; the oldest end",
+        "see the peer's log for why it makes so many and closes none",
+    ),
     "protocol_error": Reason(
         "the peer sent something that breaks the protocol", "see the story; report it with a journal"
     ),

@@ -34,9 +34,20 @@ class Settings:
     :ivar duplicate_pause: how long two IKE SAs of one tunnel, or two children of one definition, may stand beside each
         other when both are up.
     :ivar move_pause: how old a Child SA has to be to be rekeyed because the peer's NAT made a new mapping.
-    :ivar max_children: Child SAs in one IKE SA.
+    :ivar max_children: Child SAs in one IKE SA; ``max_children_of_peer``: in all IKE SAs of a tunnel with one peer, of
+        which each has them all for a while when they are made anew one beside the other.
+    :ivar ike_sas_of_peer: IKE SAs of a tunnel with one peer that stand beside each other. Two are enough for a new one
+        in place of an old one, three where both ends begin at once, and those that changes of definitions leave behind
+        go as soon as their children do; peers that need more have lost count, and the oldest goes.
+    :ivar children_alike: Child SAs of one definition for the same packets that the peer has had us make in one IKE SA;
+        as few as that, and for the same reason.
     :ivar sas_at_once: SAs, of either kind, that the peer of a tunnel may ask for at once; who asks for more is told to
         try again later. It may have ``sas_per_second`` more a second after that.
+    :ivar children_refused: Child SAs that this host could not take, and of which the peer is still to be told, from
+        which on it gets no others: each of these Deletes waits for the answer to the one before, and is kept so long.
+    :ivar incomplete_octets: of messages in fragments that are not whole yet, in all; ``_of_tunnel``: of those of one
+        tunnel, which is two of the longest there are; ``_of_strangers``: of all whose peers are not authenticated.
+        Beyond that the oldest are dropped. An honest one is whole within moments, unless a fragment of it is lost.
     :ivar due_at_once: IKE SAs that one tick looks at; thousands may be due at one moment, and others want their turn.
     """
 
@@ -63,6 +74,13 @@ class Settings:
     duplicate_pause: float = 30.0
     move_pause: float = 10.0
     max_children: int = 256
+    max_children_of_peer: int = 1024
+    ike_sas_of_peer: int = 16
+    children_alike: int = 8
+    children_refused: int = 8
     sas_at_once: int = 512
     sas_per_second: float = 8.0
+    incomplete_octets: int = 16 << 20
+    incomplete_octets_of_tunnel: int = 256 << 10
+    incomplete_octets_of_strangers: int = 4 << 20
     due_at_once: int = 64

@@ -50,10 +50,15 @@ class Refusal(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """Our request that has no answer yet: what it is, in words, and how often it was sent."""
+    """Our request that has no answer yet: what it is and how large, in words, and how often it was sent.
+
+    :ivar hint: what may keep it from arriving because of its size; empty where nothing does.
+    """
 
     what: str
     tries: int
+    size: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

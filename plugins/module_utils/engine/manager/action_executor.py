@@ -40,7 +40,8 @@ class ActionExecutor:
 
     :param owner_of: owner tag of a tunnel.
     :param report: gets every report.
-    :param unsent: gets (path, problem) of a message that this host could not send.
+    :param unsent: gets (path, problem) of a message that this host could not send; ``undone`` (level, story, child) of
+        what the kernel did not do: peers may bring that about.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ActionExecutor:
         owner_of: Callable[[str], str],
         report: Callable[[Report], None],
         unsent: Callable[[Path, OSError], None],
+        undone: Callable[[str, str, ChildSa], None],
     ) -> None:
         self._host = host
         self._gateway = host.gateway
@@ -63,6 +65,7 @@ class ActionExecutor:
         self._owner_of = owner_of
         self._report = report
         self._unsent = unsent
+        self._undone = undone
         self.sent = 0
         self._dead: list[ChildSa] = []
         self._verbs: dict[type[KernelAction], Callable[[ChildSa], None]] = {
@@ -103,7 +106,7 @@ class ActionExecutor:
             self._verbs[type(action)](child)
         except EngineError as exc:
             doing = type(action).__name__
-            self._log.error(f"{doing} of child {child.child} failed: {exc}", tunnel=child.tunnel)
+            self._undone("error", f"{doing} of child {child.child} failed: {exc}", child)
             return str(exc)
         return ""
 
@@ -135,7 +138,7 @@ class ActionExecutor:
             self._host.open_way(owned)
         except EngineError as exc:
             # Forwarded packets may have their route already; the SA serves them.
-            self._log.warning(f"no route for child {child.child}: {exc}", tunnel=child.tunnel)
+            self._undone("warning", f"no route for child {child.child}: {exc}", child)
 
     def _point_policies(self, child: ChildSa) -> None:
         self._prefer(child)

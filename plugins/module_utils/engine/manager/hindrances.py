@@ -48,7 +48,9 @@ class Hindrances:
             self._take_setback(report)
         elif kind == "retransmit":
             if data["tries"] >= _TRIES_TO_TELL and name not in self._notices:
-                story = f"{data['exchange']} was sent {data['tries']} times without an answer"
+                size = f" of {data['size']}" if "size" in data else ""
+                story = f"{data['exchange']}{size} was sent {data['tries']} times without an answer"
+                story += f"; {data['hint']}" if "hint" in data else ""
                 self._notices[name] = Notice("no_answer", story)
         elif kind in ("ike_established", "child_up"):
             notice = self._notices.get(name)

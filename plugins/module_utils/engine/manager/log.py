@@ -14,7 +14,8 @@ from ..bucket import Bucket
 
 PRIORITIES = {"error": 3, "warning": 4, "info": 6, "debug": 7}  # of syslog, as the journal reads them
 
-BURST = 20  # lines of one kind that strangers may cause at once
+BURST = 20  # lines of one kind that strangers, or the peer of one tunnel, may cause at once
+BURST_OF_CHILDREN = 256  # of what is told of each child: an IKE SA may have so many
 RATE = 1.0  # and per second after that
 _NEEDS_QUOTES = re.compile('[ "=]')
 
@@ -30,7 +31,7 @@ class Log:
         self.level = level
         self._journal = journal
         self._stream = stream or (sys.stdout if journal else sys.stderr)
-        self._limits: dict[str, Bucket] = {}
+        self._limits: dict[tuple[str, str], tuple[str, Bucket]] = {}
 
     def error(self, message: str, **fields: Any) -> None:
         """Something an operator has to mend."""
@@ -48,16 +49,38 @@ class Log:
         """Something for who looks for a fault."""
         self.write("debug", message, fields)
 
-    def peer(self, level: str, kind: str, message: str, fields: dict[str, Any], now: float) -> None:
-        """A line that a peer caused; of each ``kind`` at most :data:`BURST`, then :data:`RATE` a second."""
+    def peer(
+        self,
+        level: str,
+        kind: str,
+        message: str,
+        fields: dict[str, Any],
+        now: float,
+        tunnel: str = "",
+        burst: int = BURST,
+    ) -> None:
+        """A line that a peer caused; of each ``kind`` at most ``burst``, then :data:`RATE` a second.
+
+        :param tunnel: whose peer it was; empty for all who may be strangers, whose lines are counted together.
+        """
         if PRIORITIES[level] > PRIORITIES[self.level]:
             return
-        bucket = self._limits.setdefault(kind, Bucket(RATE, BURST))
+        _level, bucket = self._limits.setdefault((kind, tunnel), (level, Bucket(RATE, burst)))
         if bucket.take(now):
             if bucket.refused:
                 fields = fields | {"suppressed": bucket.refused}
                 bucket.refused = 0
             self.write(level, message, fields)
+
+    def settle(self, now: float) -> None:
+        """Say how many lines were left out where none has come since to say so; to be called now and then."""
+        for (kind, tunnel), (level, bucket) in list(self._limits.items()):
+            if bucket.refused and bucket.take(now):
+                fields = {"tunnel": tunnel, "suppressed": bucket.refused}
+                self.write(level, f"more of {kind.replace('_', ' ')} was left out", fields)
+                bucket.refused = 0
+            elif bucket.full(now):
+                del self._limits[kind, tunnel]
 
     def write(self, level: str, message: str, fields: dict[str, Any]) -> None:
         """One line."""

@@ -13,9 +13,10 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..bucket import Bucket
+from ..child_sa import ChildSa
 from ..crypto.entropy import SystemEntropy
 from ..definition.bypass import DEFAULT
 from ..errors import KernelError
@@ -31,7 +32,7 @@ from .desired_policies import DesiredPolicies
 from .host import KernelHost, event_of
 from .journal import Journal, boot_id
 from .link_bypass import LinkBypass
-from .log import Log
+from .log import BURST, BURST_OF_CHILDREN, Log
 from .repairs import Mender, Repairs
 from .silence import Silence
 from .sockets import Ports
@@ -50,22 +51,33 @@ TOLD_RATE, TOLD_BURST = 10.0, 100  # events of refused messages; strangers are n
 _VERSION_AT = 17
 _IKEV2 = 0x20
 
-# How reports are logged: level, and whether strangers can cause them.
-_LEVELS: dict[str, tuple[str, bool]] = {
-    "ike_connecting": ("debug", True),
-    "ike_established": ("info", False),
-    "ike_rekeyed": ("info", False),
-    "ike_failed": ("warning", True),
-    "ike_down": ("warning", False),
-    "child_up": ("info", False),
-    "child_rekeyed": ("info", False),
-    "child_failed": ("warning", True),
-    "child_down": ("warning", False),
-    "retransmit": ("debug", True),
-    "rekey_refused": ("warning", False),
-    "setback": ("warning", True),
-    "moved": ("info", True),
-    "rejected": ("info", True),
+
+class _Logged(NamedTuple):
+    """How reports of a kind are logged.
+
+    :ivar strangers: whether they can cause them; ``burst``: how many lines may come of one cause at once.
+    """
+
+    level: str
+    strangers: bool = False
+    burst: int = BURST
+
+
+_LOGGED = {
+    "ike_connecting": _Logged("debug", True),
+    "ike_established": _Logged("info"),
+    "ike_rekeyed": _Logged("info"),
+    "ike_failed": _Logged("warning", True),
+    "ike_down": _Logged("warning"),
+    "child_up": _Logged("info", burst=BURST_OF_CHILDREN),
+    "child_rekeyed": _Logged("info", burst=BURST_OF_CHILDREN),
+    "child_failed": _Logged("warning", True),
+    "child_down": _Logged("warning", burst=BURST_OF_CHILDREN),
+    "retransmit": _Logged("debug", True),
+    "rekey_refused": _Logged("warning", burst=BURST_OF_CHILDREN),
+    "setback": _Logged("warning", True),
+    "moved": _Logged("info", True),
+    "rejected": _Logged("info", True),
 }
 
 Subscriber = Callable[[dict[str, Any]], None]
@@ -99,7 +111,7 @@ class Runtime:
         self.repairs = Repairs(self._menders(), log, clock, self.tunnel_changed)
         around = self.interfaces, self.repairs, self
         self.tunnels = Tunnels(self.endpoint, host, self.policies, log, self.act, clock, *around)
-        told = self._owner_of, self._report, self._unsent
+        told = self._owner_of, self._report, self._unsent, self._undone
         self.executor = ActionExecutor(host, ports, self.policies, self.tunnels.places.traps, log, *told)
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
         self._told = Bucket(TOLD_RATE, TOLD_BURST)
@@ -205,6 +217,7 @@ class Runtime:
         if now >= self._keepalive_at:
             self._keepalive_at = now + KEEPALIVE_SECONDS
             self._send_keepalives()
+            self.log.settle(now)
         if now >= self._silence.due:
             self._listen_to_silence(now)
 
@@ -252,7 +265,7 @@ class Runtime:
         try:
             return self.host.gateway.reserve(local, remote, protocol, self.tunnels.connections.modes[reqid], reqid)
         except KernelError as exc:
-            self.log.error(f"cannot reserve an SPI: {exc}")
+            self.log.peer("error", "reserve", f"cannot reserve an SPI: {exc}", {}, self.clock())
             raise
 
     def tunnel_changed(self, name: str) -> None:
@@ -270,17 +283,13 @@ class Runtime:
 
     def _report(self, report: Report) -> None:
         self.counts[report.kind] += 1
-        level, strangers = _LEVELS[report.kind]
-        if report.data.get("reason") in ("stopped", "replaced"):
-            level = "info"
+        logged = _LOGGED[report.kind]
+        level = "info" if report.data.get("reason") in ("stopped", "replaced") else logged.level
         fields = {"tunnel": report.tunnel, "ike": report.ike or None} | report.data
-        message = report.kind.replace("_", " ")
         if self.unknown_peers.take(report, self.clock()):
             level = "debug"
-        if strangers:
-            self.log.peer(level, report.kind, message, fields, self.clock())
-        else:
-            self.log.write(level, message, fields)
+        message, whose = report.kind.replace("_", " "), "" if logged.strangers else report.tunnel
+        self.log.peer(level, report.kind, message, fields, self.clock(), whose, logged.burst)
         self.tunnels.note(report)
         if self.subscribers and (report.kind != "rejected" or self._told.take(self.clock())):
             event = {
@@ -301,6 +310,9 @@ class Runtime:
             self.tunnels.hindrance(path.remote_address, "no_local_address", story, path.local_address)
         else:
             self.tunnels.hindrance(path.remote_address, "no_answer", story)
+
+    def _undone(self, level: str, story: str, child: ChildSa) -> None:
+        self.log.peer(level, "kernel", story, {"tunnel": child.tunnel}, self.clock(), child.tunnel)
 
     def _echo(self, reply: bytes, path: Path) -> None:
         port = self.ports.for_path(path)

@@ -232,7 +232,8 @@ def _silent(sas: Iterable[IkeView], how: Condition) -> Condition:
     for sa in sas:
         asked = sa.asked
         if sa.stage is Stage.ESTABLISHED and asked is not None and asked.tries >= _TRIES_TO_TELL:
-            story = f"{asked.what} was sent {asked.tries} times without an answer; it may be gone"
+            story = f"{asked.what} of {asked.size} was sent {asked.tries} times without an answer; it may be gone"
+            story += f"; {asked.hint}" if asked.hint else ""
             return how._replace(reason="no_answer", story=story, remedy=REASONS["no_answer"].remedy)
     return how
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import pytest
 from engine.cli import tunnels as cli
+from engine.ike.actions import Report
 from engine.ike.v2.child import ChildState
 from engine.ike.v2.sa import State
 from engine.ike.v2.view import CHILD_STAGES, STAGES
 from engine.ike.views import ChildStage, Stage
 from engine.manager import states
+from engine.manager.hindrances import Hindrances
 from engine.manager.methods import METHODS
 
 PHASE1 = {
@@ -46,3 +48,15 @@ def test_the_words_for_the_whole_are_documented():
     words = METHODS["tunnels.list"].result["properties"]["tunnels"]["items"]["properties"]["state"]["description"]
     for word in ("inactive", "dormant", "negotiating", "active", "degraded", "down", "retiring"):
         assert word in words
+
+
+def test_the_size_of_what_is_not_answered_is_told_where_no_packet_has_room_for_it() -> None:
+    hindrances = Hindrances()
+    data = {"exchange": "IKE_AUTH", "tries": 3}
+    hindrances.take(Report("retransmit", "t", data=data))
+    hindrances.take(Report("retransmit", "u", data=data | {"size": "2400 octets", "hint": "divide it"}))
+    stories = {name: notice.story for name in "tu" if (notice := hindrances.of(name)) is not None}
+    assert stories == {
+        "t": "IKE_AUTH was sent 3 times without an answer",
+        "u": "IKE_AUTH of 2400 octets was sent 3 times without an answer; divide it",
+    }

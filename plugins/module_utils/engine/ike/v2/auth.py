@@ -25,7 +25,7 @@ from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig, Connection
 from ..connections import FEW
 from ..context import Context
-from . import child_selectors, children, fallback, key_exchange, lifecycle
+from . import child_selectors, children, fallback, key_exchange, lifecycle, surplus
 from .child import Child
 from .features import rows
 from .features.feature import Role, Talk
@@ -125,6 +125,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     octets = signed_octets(sa.prf, handshake.received, handshake.nonce_r, sa.secrets.pi, remote.encode()) + besides
     wished = wish.identity if wish else None
     connection, authenticator = _authenticate(context, sa, octets, remote.identity, proof, wished)
+    surplus.check_allowance(context, connection.name, IKE)
     lifecycle.drop_siblings(context, sa)
     context.registry.admit(sa, connection)
     mine = IDr(connection.local_id)
@@ -144,6 +145,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
             # The IKE SA stands even if its child does not (section 1.2).
             context.report("child_failed", sa, reason=exc.reason, story=exc.story)
             reply.append(Notify(exc.notify or NotifyType.NO_PROPOSAL_CHOSEN, exc.data))
+    surplus.close_ike_sas(context, sa)
     return reply
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, NoReturn
 
-from ...errors import CHILD, IKE, IkeError
+from ...errors import IKE, IkeError
 from ...wire.header import Header
 from ...wire.v2.delete import Delete
 from ...wire.v2.message import Message, parse_payloads
@@ -18,7 +18,7 @@ from ...wire.v2.payloads import Payloads
 from ..actions import Path
 from ..context import Context
 from ..sa import AnySa
-from . import follow_up, lifecycle, proof, table
+from . import follow_up, lifecycle, proof, surplus, table
 from .exchange import last_word, opened, repeats_answer, send_answer, send_request, unprotected
 from .features import rows
 from .features.feature import OWN_ORDER, Role, Talk
@@ -146,9 +146,8 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
         if kind is None or row is None:
             _refuse(sa, header)
         _require(got.payloads, row.required)
-        if kind in MAKING and not context.allowances.take(sa.connection.name, context.now):
-            story = "the peer has asked for more SAs than it may in so short a time; it is answered again in a moment"
-            raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="too_many_requests")
+        if kind in MAKING:
+            surplus.check_allowance(context, sa.connection.name)
         if sa.claims is not None and kind in WORK:
             # The peer works with its successor already: for it the collision is decided.
             lifecycle.inherit(context, sa.claims, sa)

@@ -16,6 +16,7 @@ from ...wire.v2.numbers import ExchangeType, PayloadType
 from ...wire.v2.sealed import Sealed, SealedFragment
 from ..actions import Path, Send
 from ..context import Context
+from . import message_size
 from .features import fragmentation
 from .features.fragmentation import Whole, seal_message
 from .incoming import Incoming
@@ -102,7 +103,9 @@ def retransmit(context: Context, sa: IkeSa) -> bool:
     request.deadline = context.now + pause
     request.tries += 1
     send(context, request.datagrams, sa.path)
-    context.report("retransmit", sa, exchange=request.task.kind.label, tries=request.tries)
+    hint = message_size.hint(sa, request)
+    about_size = {"size": message_size.size(request), "hint": hint} if hint else {}
+    context.report("retransmit", sa, exchange=request.task.kind.label, tries=request.tries, **about_size)
     return True
 
 
@@ -138,5 +141,6 @@ def opened(context: Context, sa: IkeSa, header: Header, datagram: bytes) -> Whol
     if not isinstance(sealed, Sealed) or sa.open is None:
         raise IkeError(0, "a message that must be protected is not")
     chain = sa.open.open(message.sealed_head, sealed.body)
-    sa.partials.pop(header.is_response, None)  # whatever came of it in fragments, this is all of it
+    if sa.partials:
+        fragmentation.drop(context, sa, header.is_response)  # whatever came of it in fragments, this is all of it
     return Whole(sealed.inner_next_payload, chain, datagram)

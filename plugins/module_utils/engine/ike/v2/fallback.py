@@ -118,7 +118,7 @@ def new_child_refused(context: Context, sa: IkeSa, task: NewChild, reason: str, 
     if reason in _OF_THE_OFFER:
         story += _about_pfs(sa, task.config)
     context.report("child_failed", sa, child=task.config.name, reason=reason, story=story)
-    if sa.replaces is not None:
+    if sa.replaces is not None and task.config.name not in sa.unfit:
         sa.unfit += (task.config.name,)
     # IKE_AUTH makes a child on other terms. Where others live in this IKE SA, it is not given up for one more.
     name = task.config.name

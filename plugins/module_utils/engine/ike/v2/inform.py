@@ -108,7 +108,7 @@ def respond_close(context: Context, sa: IkeSa, got: Incoming) -> list[Any] | Non
             supersede.ask_again(context, sa)
     task = sa.request.task if sa.request is not None else None
     if strange and isinstance(task, (NewChild, RekeyChild)):
-        task.closed = (*task.closed, *strange)[-MOST_CLOSED:]
+        task.closed = tuple(dict.fromkeys((*task.closed, *strange)))[-MOST_CLOSED:]
     return [Delete(protocol, tuple(spis)) for protocol, spis in closed.items()]
 
 

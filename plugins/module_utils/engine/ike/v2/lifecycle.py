@@ -12,7 +12,7 @@ from ..context import Context
 from . import beside, children, follow_up
 from .child import ChildState
 from .exchange import send
-from .features import nat
+from .features import fragmentation, nat
 from .sa import AUTHENTICATED, HALF_OPEN, IkeSa, RekeyIke, State
 from .tasks import DeleteIke, Inform, NewChild, RekeyChild, Task
 from .tunnel_sas import half_open_of, sas_of
@@ -44,11 +44,12 @@ def _duplicates(context: Context, sa: IkeSa) -> list[IkeSa]:
         other
         for other in sas_of(context, sa.connection.name)
         if other is not sa and other.alive and not other.closing and not other.superseded
-        if other.claims is None and _same_peer(sa, other)
+        if other.claims is None and same_peer(sa, other)
     ]
 
 
-def _same_peer(sa: IkeSa, other: IkeSa) -> bool:
+def same_peer(sa: IkeSa, other: IkeSa) -> bool:
+    """Whether the peers of two IKE SAs have proven to be the same one."""
     return sa.remote_id is not None and other.remote_id is not None and other.remote_id.matches(sa.remote_id)
 
 
@@ -123,7 +124,7 @@ def _rank(identity: Identity | None) -> tuple[int, bytes]:
 def drop_older(context: Context, sa: IkeSa) -> None:
     """The peer has no other SA with us (INITIAL_CONTACT, RFC 7296 section 2.4): forget what we still have."""
     for other in sas_of(context, sa.connection.name):
-        if other is not sa and _same_peer(sa, other) and other.state in AUTHENTICATED:
+        if other is not sa and same_peer(sa, other) and other.state in AUTHENTICATED:
             end(context, other, "replaced", "the peer started afresh")
 
 
@@ -248,6 +249,8 @@ def end(context: Context, sa: IkeSa, reason: str, story: str, answered: Task | N
         else:
             children.remove(context, sa, child, reason, story)
     _release(context, sa, under_way)
+    for is_response in list(sa.partials):
+        fragmentation.drop(context, sa, is_response)
     if sa.state in (*HALF_OPEN, State.REFUSED):
         context.half_open.leave(sa.path.remote_address)
     quiet = sa.state is State.REFUSED or sa.replaced_by is not None

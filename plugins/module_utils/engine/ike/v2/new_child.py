@@ -19,7 +19,7 @@ from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
 from ..context import Context
-from . import auth, child_selectors, children, fallback, follow_up, generations, key_exchange, twins
+from . import auth, child_selectors, children, fallback, follow_up, generations, key_exchange, surplus, twins
 from .child import Child
 from .features import rows
 from .incoming import Incoming
@@ -164,6 +164,7 @@ class _Further(ChildMaking):
         children.take_up(context, sa, child)
         children.report_up(context, sa, child)
         twins.settle_crossed(sa, child)
+        surplus.close_children(context, sa, child)
 
     def holds(self, task: Task) -> bool:
         """See :class:`.sa.Making`."""
@@ -176,6 +177,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     payloads = got.payloads
     asked = rows.FEATURES.asked_child(sa, payloads, payloads.need(TSr).selectors, payloads.need(TSi).selectors)
     narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
+    surplus.check_alike(context, sa, narrowed)
     choice = choose_esp(narrowed.config.proposals, payloads.need(SA).proposals)
     nonce = payloads.need(Nonce).data
     ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
@@ -196,8 +198,7 @@ def _check(context: Context, sa: IkeSa) -> None:
     if sa.superseded and sa.connection.starts:
         story = "the definition changed: what is up stays until its successor is there, nothing new is made"
         raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="replaced")
-    if len(sa.children) >= context.settings.max_children:
-        raise IkeError(NotifyType.NO_ADDITIONAL_SAS, "the IKE SA has all the children it may have", CHILD)
+    surplus.check_children(context, sa)
 
 
 def respond_busy(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:

@@ -24,7 +24,18 @@ from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
 from ..context import Context
-from . import auth, child_wanted, children, fallback, follow_up, generations, key_exchange, new_child, supersede
+from . import (
+    auth,
+    child_wanted,
+    children,
+    fallback,
+    follow_up,
+    generations,
+    key_exchange,
+    new_child,
+    supersede,
+    surplus,
+)
 from .child import Child, ChildState
 from .features import rows
 from .incoming import Incoming
@@ -122,6 +133,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
         _refuse_unless_known_to_be_gone(sa)
         return [Notify(NotifyType.CHILD_SA_NOT_FOUND, protocol=rekey.protocol, spi=rekey.spi)]
     _check(sa, current)
+    surplus.check_refused(context, sa)
     asked = rows.FEATURES.asked_child(sa, payloads, payloads.need(TSr).selectors, payloads.need(TSi).selectors)
     narrowed = narrow([current.terms], asked.local, asked.remote, asked.mode)
     try:

@@ -22,7 +22,7 @@ from ...wire.v2.nonce import Nonce
 from ...wire.v2.numbers import NotifyType, notify_name
 from ...wire.v2.sa import SA
 from ..context import Context
-from . import children, fallback, follow_up, key_exchange, lifecycle, new_child
+from . import children, fallback, follow_up, key_exchange, lifecycle, new_child, surplus
 from .incoming import Incoming
 from .initiation import NONCE_OCTETS, install_sealers
 from .sa import IkeSa, Making, RekeyIke, State
@@ -154,6 +154,7 @@ class _Successor(Making):
             own.their_sa, theirs.claims = theirs, sa
         else:
             lifecycle.inherit(context, sa, theirs)
+        surplus.close_ike_sas(context, theirs)
 
     def give_up(self, context: Context, sa: IkeSa) -> None:
         """See :class:`.sa.Making`: the SPI of an IKE SA is reserved nowhere."""

@@ -9,7 +9,7 @@ from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
 from ..context import Context
 from ..timers import NEVER
-from . import beside, children, follow_up, lifecycle, proof, twins
+from . import beside, children, follow_up, lifecycle, message_size, proof, twins
 from .child import Child, ChildState
 from .exchange import last_word, retransmit
 from .features import fragmentation, nat
@@ -63,7 +63,7 @@ def wake(context: Context, sa: IkeSa) -> None:
     now = context.now
     context.touch(sa)
     if sa.partials:
-        fragmentation.drop_expired(sa, now)
+        fragmentation.drop_expired(context, sa)
     if sa.making is not None and now >= sa.making.expires:
         follow_up.drop(context, sa)
     if _ends_by_itself(sa) and now >= sa.expires_at:
@@ -175,7 +175,10 @@ def start_rekey(sa: IkeSa, child: Child) -> None:
 def _give_up(context: Context, sa: IkeSa, request: Request[Task]) -> None:
     """No answer to all the retransmissions: the peer is gone, and the IKE SA with it (section 2.4)."""
     tries, task = request.tries, request.task
-    story = f"{sa.path.remote_address}/{sa.path.remote_port} did not answer {task.kind.label} sent {tries} times"
+    size, hint = message_size.size(request), message_size.hint(sa, request)
+    peer = f"{sa.path.remote_address}/{sa.path.remote_port}"
+    story = f"{peer} did not answer {task.kind.label} of {size} sent {tries} times"
+    story += f"; {hint}" if hint else ""
     reason = "no_answer" if isinstance(task, (Init, Intermediate, Auth)) else "peer_unreachable"
     if isinstance(task, Init):
         if sa.handshake is not None and sa.handshake.setback is not None:

@@ -14,6 +14,7 @@ from ...wire.v2.numbers import NotifyType
 from ..connection import ChildConfig
 
 MAX_SELECTORS = 64  # each pair becomes three kernel policies
+_CHILDREN_TOLD = 10
 
 
 class Narrowed(NamedTuple):
@@ -96,5 +97,6 @@ def _join(selectors: Iterable[Selector]) -> str:
 
 
 def _story(configs: Sequence[ChildConfig], local: Sequence[Selector], remote: Sequence[Selector], mode: str) -> str:
-    defined = "; ".join(f"{c.name}: {in_words(c.local, c.remote, c.mode)}" for c in configs)
-    return f"the peer asks for {in_words(local, remote, mode)}, defined here is {defined or 'no child'}"
+    told = [f"{c.name}: {in_words(c.local, c.remote, c.mode)}" for c in configs[:_CHILDREN_TOLD]]
+    more = f" and {len(configs) - _CHILDREN_TOLD} more" if len(configs) > _CHILDREN_TOLD else ""
+    return f"the peer asks for {in_words(local, remote, mode)}, defined here is {'; '.join(told) or 'no child'}{more}"

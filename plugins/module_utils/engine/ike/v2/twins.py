@@ -68,11 +68,15 @@ def close(sa: IkeSa, child: Child) -> None:
         sa.queue.append(DeleteChild(child, reason="replaced"))
 
 
+def packets(child: Child) -> Any:
+    """The selectors of a child, in whatever order: equal where two carry the same packets."""
+    return frozenset(child.sa.local_selectors), frozenset(child.sa.remote_selectors)
+
+
 def _groups(sa: IkeSa) -> Iterator[list[Child]]:
     """Those of one definition that carry the same packets, where there are several."""
     groups: dict[Any, list[Child]] = {}
     for child in sa.children.values():
         if not child.superseded and child.state is not ChildState.DELETING:
-            packets = frozenset(child.sa.local_selectors), frozenset(child.sa.remote_selectors)
-            groups.setdefault((child.config.reqid, packets), []).append(child)
+            groups.setdefault((child.config.reqid, packets(child)), []).append(child)
     return (group for group in groups.values() if len(group) > 1)

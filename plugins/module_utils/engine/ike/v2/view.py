@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..views import Asked, ChildStage, ChildView, IkeView, Stage
+from . import message_size
 from .child import Child, ChildState
 from .sa import IkeSa, State
 from .tasks import DeleteAtPeer, NewChild, RekeyChild, Task
@@ -46,10 +47,17 @@ def view(sa: IkeSa) -> IkeView:
         sa.nat, sa.created, sa.rekey_at, sa.expires_at, sa.last_heard,
         begun, sa.alive and not sa.closing, sa.retired,
         sa.refusal,
-        Asked(sa.request.task.kind.label, sa.request.tries) if sa.request is not None else None,
+        _asked(sa),
         tuple(_coming(sa)), tuple(_reserved(sa)),
         tuple([_child_view(child) for child in sa.children.values()]),
     )  # fmt: skip
+
+
+def _asked(sa: IkeSa) -> Asked | None:
+    request = sa.request
+    if request is None:
+        return None
+    return Asked(request.task.kind.label, request.tries, message_size.size(request), message_size.hint(sa, request))
 
 
 def _child_view(child: Child) -> ChildView:

@@ -20,9 +20,11 @@ from ....wire.v2.message import Message, encode_payloads, encode_sealed, encode_
 from ....wire.v2.notify import Notify
 from ....wire.v2.numbers import NotifyType
 from ....wire.v2.sealed import FRAGMENT_HEAD, SealedFragment
+from ...actions import Path
 from ...context import Context
+from ...incomplete import STRANGERS
 from ...record_codec import PLAIN, Shape
-from ..sa import IkeSa, Partial
+from ..sa import AUTHENTICATED, IkeSa, Partial
 from ..tasks import Kind
 from .feature import Feature, Part, Role, Slot, Talk
 
@@ -125,9 +127,12 @@ def seal_message(
 
 def _room(sa: IkeSa) -> int:
     """Octets of an IKE message that a packet of the tunnel's size has room for."""
-    path = sa.path
-    around = _IP_HEAD[":" in path.remote_address] + _UDP_HEAD + (_MARKER if path.natt else 0)
-    return sa.connection.fragment_size - around
+    return sa.connection.fragment_size - around(sa.path)
+
+
+def around(path: Path) -> int:
+    """Octets of a packet that are not of the IKE message in it."""
+    return _IP_HEAD[":" in path.remote_address] + _UDP_HEAD + (_MARKER if path.natt else 0)
 
 
 def _share(sealed_length: Callable[[int], int], room: int) -> int:
@@ -160,13 +165,14 @@ def take(context: Context, sa: IkeSa, header: Header, message: Message, datagram
     context.touch(sa)
     if partial is None or partial.head[2] != header.message_id or sealed.total > partial.total:
         # With more fragments than before it is the whole message once more, in smaller ones (section 2.6.1).
+        drop(context, sa, header.is_response)
         partial = sa.partials[header.is_response] = Partial(head, sealed.total, context.now + LIFETIME)
     elif partial.head != head:
         raise IkeError(0, "a fragment of another exchange under the same Message ID")
-    _keep(sa, header.is_response, partial, sealed, chunk, datagram)
+    _keep(context, sa, header.is_response, partial, sealed, chunk, datagram)
     if len(partial.chunks) < partial.total:
         return None
-    del sa.partials[header.is_response]
+    drop(context, sa, header.is_response)
     chain = b"".join(partial.chunks[number] for number in range(1, partial.total + 1))
     return Whole(partial.first, chain, partial.datagram)
 
@@ -177,16 +183,25 @@ def _is_old(partial: Partial, sealed: SealedFragment) -> bool:
 
 
 def _keep(
-    sa: IkeSa, is_response: bool, partial: Partial, sealed: SealedFragment, chunk: bytes, datagram: bytes
+    context: Context,
+    sa: IkeSa,
+    is_response: bool,
+    partial: Partial,
+    sealed: SealedFragment,
+    chunk: bytes,
+    datagram: bytes,
 ) -> None:
     most = MOST_OCTETS if sa.alive else MOST_OCTETS_OF_STRANGERS
     if partial.octets + len(chunk) > most:
-        del sa.partials[is_response]
+        drop(context, sa, is_response)
         raise IkeError(0, f"a message in fragments has more than {most} octets")
     partial.chunks[sealed.number] = chunk
     partial.octets += len(chunk)
     if sealed.number == 1:
         partial.first, partial.datagram = sealed.inner_next_payload, datagram
+    share = sa.connection.name if sa.state in AUTHENTICATED else STRANGERS
+    held = partial.octets + len(partial.datagram)
+    context.incomplete.keep(share, (sa.number, is_response), held, lambda: sa.partials.pop(is_response, None))
 
 
 def repeats(sa: IkeSa, message: Message) -> bool:
@@ -211,8 +226,14 @@ def expires(sa: IkeSa) -> float:
     return min((partial.expires for partial in sa.partials.values()), default=float("inf"))
 
 
-def drop_expired(sa: IkeSa, now: float) -> None:
+def drop_expired(context: Context, sa: IkeSa) -> None:
     """Drop what has been incomplete for too long."""
     for is_response, partial in list(sa.partials.items()):
-        if partial.expires <= now:
-            del sa.partials[is_response]
+        if partial.expires <= context.now:
+            drop(context, sa, is_response)
+
+
+def drop(context: Context, sa: IkeSa, is_response: bool) -> None:
+    """Nothing is kept any more of the message that was awaited."""
+    sa.partials.pop(is_response, None)
+    context.incomplete.leave((sa.number, is_response))
