@@ -88,7 +88,8 @@ options:
       - Whether nftables counts the packets, for C(packets) of M(fleet.ipsec.ipsec_eroute_facts). Every counted eroute is one more
         rule that forwarded packets are compared with. What a local program is not allowed to send is never a packet, and not counted.
       - When left out, they are counted where nftables is installed.
-      - Only V(pass) can be counted with O(precedence=specific), and an SA counts by itself.
+      - With O(precedence=specific) only V(pass) can be counted, and with O(said) what leads to an SA that
+        M(fleet.ipsec.ipsec_sa) or C(ipsec spi) made; another SA counts all that leads to it.
     type: bool
   eroutes:
     description: Many eroutes at once, instead of O(source), O(destination) and all that belongs to one.

@@ -87,11 +87,11 @@ ansible_facts:
         packets:
           description:
             - Packets that the first SA of the group carried, which begins at 0 with every rekey.
-            - For a shunt that M(fleet.ipsec.ipsec_eroute) counts, the packets that matched it; V(0) for all other policies,
+            - For an eroute that M(fleet.ipsec.ipsec_eroute) counts, the packets that matched it; V(0) for all other policies,
               which the kernel does not count. Null in a classic table without counts.
           type: int
         packets_shared:
-          description: Whether other eroutes use the same SA, so that the count is theirs too.
+          description: Whether it is the count of an SA that other eroutes use, so that it is theirs too.
           type: bool
         source:
           description: Network the packets come from.

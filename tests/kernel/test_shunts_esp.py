@@ -9,8 +9,10 @@ import socket
 from pathlib import Path
 
 import pytest
+from engine.classic import shunt_rules
 from engine.classic.klips import format_eroute
 from engine.classic.views import read_tables
+from engine.errors import MissingError
 from manager_site import Manager
 from namespaces import Namespace
 from shunt_host import Host, XfrmEventsIn, ipsec, send
@@ -49,6 +51,41 @@ def test_held_packets_are_sent_when_an_sa_replaces_the_trap(site: Host) -> None:
     assert "3 10.1.0.0/24 -> 10.2.0.0/24 => esp0x115@10.2.0.10" in site.lines()
     in_count = site.far.run("ip -s xfrm state")
     assert "3(packets)" in in_count
+
+
+def test_eroutes_to_one_sa_that_was_keyed_by_hand_count_each_its_own_packets(site: Host, tmp_path: Path) -> None:
+    with site.gateway.entered():
+        try:
+            shunt_rules.require_ways()
+        except MissingError as exc:
+            pytest.skip(str(exc))
+    said, key = "esp.115@10.2.0.10", str(tmp_path / "key")
+    Path(key).write_text(f"0x{'5a' * 32}\n")
+    sa = ("--said", said, "--src", "10.2.0.1", "--esp", "aes256-sha2-256-128", "--enckey-file", key)
+    ends = ("--src", "10.1.0.0/24", "--dst", "10.2.0.0/24")
+    for host, runtime in ((site.far, f"{site.runtime}-far"), (site.gateway, site.runtime)):
+        ipsec(host, runtime, "spi", *sa, "--authkey-file", key, "--mode", "tunnel")
+    ipsec(site.far, f"{site.runtime}-far", "eroute", "--addin", *ends, "--said", said)
+    ports = [("--transport-proto", "udp", "--dst-port", port) for port in ("4001", "4002")]
+    site.gateway.run("echo 0 > /proc/sys/net/core/xfrm_larval_drop")
+    for words, target in (((), said), (ports[0], said), (ports[1], "%trap")):
+        ipsec(site.gateway, site.runtime, "eroute", "--add", *ends, *words, "--said", target)
+    with site.near.entered(), XfrmEventsIn(site.gateway):
+        for port, times in ((4000, 3), (4001, 2), (4002, 2)):
+            for _unused in range(times):
+                send("10.2.0.10", port)
+    with site.gateway.entered():
+        send("10.2.0.10", 4001, source="10.1.0.1")
+    # Those that the trap has held go out when it leads to the SA.
+    ipsec(site.gateway, site.runtime, "eroute", "--replace", *ends, *ports[1], "--said", said)
+    counts = {e.destination_ports[0]: (e.packets, e.packets_shared) for e in site.table() if e.sas}
+    assert counts == {0: (3, False), 4001: (3, False), 4002: (2, False)}
+    assert "8(packets)" in site.gateway.run("ip -s xfrm state")
+    # Where nobody counts they show what their SA carried; whoever sets one has all of them counted again.
+    site.gateway.run("nft delete table inet fleet_ipsec_shunts")
+    assert {(e.packets, e.packets_shared) for e in site.table() if e.sas} == {(8, True)}
+    ipsec(site.gateway, site.runtime, "eroute", "--replace", *ends, "--said", said)
+    assert sorted(e.packets for e in site.table() if e.sas) == [0, 0, 0]
 
 
 def test_what_is_set_by_hand_outlives_managers_and_their_tunnels(pair, tmp_path: Path) -> None:

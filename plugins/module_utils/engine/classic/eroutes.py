@@ -25,9 +25,9 @@ from .shunt import REJECT, Shunt, is_answer, number_of, trap_number
 class Eroute:
     """One outgoing rule.
 
-    :ivar packets: what the first SA of the group carried, or what nftables counted of a shunt of ours; policies
-        themselves do not count. 0 where nobody counts.
-    :ivar packets_shared: whether other eroutes use that SA, so that the count is theirs too.
+    :ivar packets: what nftables counted of an eroute that was set by hand, else what the first SA of the group carried;
+        policies themselves do not count. 0 where nobody counts.
+    :ivar packets_shared: whether it is the count of an SA that other eroutes use, so that it is theirs too.
     :ivar source_ports: (lowest, highest), (0, 0) for every port; ICMP has its type here and its code in
         ``destination_ports``.
     :ivar said: canonical SAID of the first SA, or ``%pass``, ``%drop``, ``%reject``, ``%trap``, ``%hold``.
@@ -131,14 +131,15 @@ def eroutes(
     children: Mapping[int, Child],
     groups: Iterable[tuple[Said, ...]],
     shunts: Mapping[int, Shunt] | None = None,
-    counts: Mapping[int, int] | None = None,
+    counts: Mapping[tuple[int, int], int] | None = None,
     identities: Mapping[str, Identities] | None = None,
 ) -> list[Eroute]:
     """The table in the order in which the kernel tries it, holds first.
 
     Policies for a mark, inbound and forward policies are no eroutes.
 
-    :param shunts: those that people set, by number; ``counts``: the packets of those that are counted.
+    :param shunts: those that people set, by number; ``counts``: the packets of those that are counted, by
+        number and the request ID of the SA that they lead to, 0 for none.
     :param identities: of the ends of tunnels, by name.
     """
     ends = identities or {}
@@ -147,6 +148,7 @@ def eroutes(
     table = SaTable(sas)
     heads = {said: members for members in groups for said in members}
     found = []
+    alone: set[int] = set()
     for policy in policies:
         if is_pass(policy):
             found.append(_of_interface(policy.if_id, _pass(policy, policies, names)))
@@ -155,13 +157,19 @@ def eroutes(
         if policy.index >= SHUNT_FIRST:
             if is_answer(policy):
                 continue
-            eroute = _set_by_hand(eroute, number_of(policy), shunts or {}, counts or {})
+            number = number_of(policy)
+            eroute = _set_by_hand(eroute, number, shunts or {}, counts or {})
+            if number is not None and (number, eroute.reqid) in (counts or {}):
+                alone.add(len(found))
         found.append(eroute)
     found += [_of_interface(sa.if_id, _hold(sa, names, shunts or {})) for sa in table.holds]
     uses: dict[str, int] = {}
     for eroute in found:
         uses[eroute.said] = uses.get(eroute.said, 0) + 1
-    found = [replace(e, packets_shared=True) if e.sas and uses[e.said] > 1 else e for e in found]
+    found = [
+        replace(e, packets_shared=True) if e.sas and uses[e.said] > 1 and place not in alone else e
+        for place, e in enumerate(found)
+    ]
     return sorted(found, key=lambda e: (e.priority, e.source, e.destination, e.protocol, e.source_ports, e.said))
 
 
@@ -203,17 +211,19 @@ def _of_interface(if_id: int, eroute: Eroute) -> Eroute:
     return replace(eroute, if_id=if_id) if if_id else eroute
 
 
-def _set_by_hand(eroute: Eroute, number: int | None, shunts: Mapping[int, Shunt], counts: Mapping[int, int]) -> Eroute:
+def _set_by_hand(
+    eroute: Eroute, number: int | None, shunts: Mapping[int, Shunt], counts: Mapping[tuple[int, int], int]
+) -> Eroute:
     if number is None or number not in shunts:
         return eroute
     shunt = shunts[number]
     # It is the owner's, whosever the SA is that it leads to.
     eroute = replace(eroute, **Names(shunt.owner)._asdict())
     if eroute.sas:
-        return eroute
+        return replace(eroute, packets=counts.get((number, eroute.reqid), eroute.packets))
     if shunt.action == REJECT:
         eroute = replace(eroute, action=REJECT, said=str(magic("%reject")))
-    return replace(eroute, packets=counts.get(number, 0))
+    return replace(eroute, packets=counts.get((number, 0), 0))
 
 
 def _host(selector: KernelSelector) -> str:

@@ -16,7 +16,7 @@ from ..kernel.client import describe
 from ..kernel.policies import covers, is_pass, network
 from ..kernel.values import IN, KernelSelector, Policy
 from . import shunt_rules
-from .shunt import DROP, NUMBERS, PASS, REJECT, TRAP, Key, Shunt, answers, is_answer, number_of, overlap
+from .shunt import DROP, IPSEC, NUMBERS, PASS, REJECT, TRAP, Key, Shunt, answers, is_answer, number_of, overlap
 from .shunt_snapshot import Seen, name_of_policy, stray_number
 from .shunt_templates import with_templates
 from .shunt_wish import Wish, settle
@@ -204,13 +204,22 @@ def _plan(
     if numbers:
         more, needless = _answers(seen, after, others)
         puts, last = [*more, *puts], [*last, *needless]
-    rules = shunt_rules.rules_of(after)
+    rules = shunt_rules.rules_of(after, _ways(after, seen))
     stale = not shunt_rules.matches(seen.rules, rules)
-    before_rules = shunt_rules.rules_of(seen.shunts)
+    before_rules = shunt_rules.rules_of(seen.shunts, _ways(seen.shunts, seen))
     policies_ = (*first, *puts, *last)
     return Plan(
         tuple(changes), policies_, rules if stale else None, before_rules, seen.rules, _warnings(seen, changes, after)
     )  # fmt: skip
+
+
+def _ways(shunts: Mapping[int, Shunt], seen: Seen) -> dict[int, int]:
+    """The request IDs of the SAs that counted shunts lead to, as far as these are there."""
+    found = {}
+    for number, shunt in shunts.items():
+        if shunt.action == IPSEC and shunt.counted and _can_stand(shunt, number, seen):
+            found[number] = with_templates(shunt, number, seen.kernel, "said")[-1].templates[0].reqid
+    return found
 
 
 def _warnings(seen: Seen, changes: Iterable[Change], after: Mapping[int, Shunt]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@
 
 Where a packet meets what: XFRM drops a forwarded packet before the hook ``forward``, so that it has to be rejected,
 and what is to be dropped counted, at ``prerouting``. What a local program sends is refused before there is a packet.
+What goes into SAs, held packets among it, passes ``postrouting`` before the first of them, which it knows by then.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _CHAINS = {
     "forwarded": "type filter hook prerouting priority -90; policy accept;",
     "passed": "type filter hook forward priority -90; policy accept;",
     "sent": "type filter hook output priority -90; policy accept;",
+    "protected": "type filter hook postrouting priority -90; policy accept;",
 }
+# There only with rules: tables that earlier releases made have none.
+_OPTIONAL = "protected"
 # What is no packet of a policy: what stays here; what has been through its SAs, and IKE, which passes all policies.
 _HEADS = {
     "forwarded": ("fib daddr type != unicast return",),
@@ -35,6 +39,9 @@ _HEADS = {
 }
 _REJECT = "reject with icmpx admin-prohibited"
 _IN_CLEAR = "rt ipsec missing"
+
+# A shunt, and the request ID of the SA that it leads to; 0 where it leads to none.
+Counter = tuple[int, int]
 
 
 class Rule(NamedTuple):
@@ -44,6 +51,7 @@ class Rule(NamedTuple):
     :ivar number: of the shunt.
     :ivar counted: whether it counts, into the counter of the shunt.
     :ivar match: which packets, in the words of nft; ``verdict`` likewise.
+    :ivar reqid: of the SA that these packets go into, 0 for none.
     """
 
     chain: str
@@ -51,11 +59,17 @@ class Rule(NamedTuple):
     counted: bool
     match: str
     verdict: str
+    reqid: int = 0
+
+    @property
+    def counter(self) -> Counter:
+        """What it counts into."""
+        return self.number, self.reqid
 
     @property
     def text(self) -> str:
         """The rule in the words of nft."""
-        parts = [self.match, f"counter name {_counter(self.number)}" if self.counted else "", self.verdict]
+        parts = [self.match, f"counter name {_name(self.counter)}" if self.counted else "", self.verdict]
         return " ".join(filter(None, parts))
 
     @property
@@ -68,11 +82,11 @@ class State(NamedTuple):
     """The table as it stands.
 
     :ivar tags: of each chain, the comments of its rules in order.
-    :ivar packets: by number of the shunt.
+    :ivar packets: of each counter.
     """
 
     tags: Mapping[str, Sequence[str]]
-    packets: Mapping[int, int]
+    packets: Mapping[Counter, int]
 
 
 def countable(shunt: Shunt) -> bool:
@@ -80,17 +94,28 @@ def countable(shunt: Shunt) -> bool:
     return shunt.direction != IN and (shunt.action == PASS or (shunt.first and shunt.action in (DROP, REJECT, TRAP)))
 
 
-def rules_of(shunts: Mapping[int, Shunt]) -> list[Rule]:
-    """The rules that these shunts take, in the order of their policies; none when no rule has anything to do."""
-    outgoing = [(rank(s), number, s) for number, s in shunts.items() if s.direction != IN and s.action != IPSEC]
+def rules_of(shunts: Mapping[int, Shunt], ways: Mapping[int, int]) -> list[Rule]:
+    """The rules that these shunts take, in the order of their policies; none when no rule has anything to do.
+
+    :param ways: request IDs of the SAs that counted ones lead to, by number of the shunt.
+    """
+    outgoing = [
+        (rank(s), number, s)
+        for number, s in shunts.items()
+        if s.direction != IN and (s.action != IPSEC or number in ways)
+    ]
     if not any(s.counted or s.action == REJECT for _rank, _number, s in outgoing):
         return []
-    return [rule for _rank, number, shunt in sorted(outgoing, key=lambda o: o[:2]) for rule in _rules(number, shunt)]
+    ranked = sorted(outgoing, key=lambda o: o[:2])
+    return [rule for _rank, number, shunt in ranked for rule in _rules(number, shunt, ways.get(number, 0))]
 
 
-def _rules(number: int, shunt: Shunt) -> Iterable[Rule]:
+def _rules(number: int, shunt: Shunt, reqid: int) -> Iterable[Rule]:
     """Those that need none themselves have some, so that later rules do not take their packets."""
     match = _match(shunt.selector)
+    if shunt.action == IPSEC:
+        yield Rule("protected", number, True, f"{match} ipsec out reqid {reqid}", "return", reqid)
+        return
     passing, trapping = shunt.action == PASS, shunt.action == TRAP
     if shunt.first:
         here = shunt.counted and not passing
@@ -121,10 +146,14 @@ def matches(state: State | None, rules: Sequence[Rule]) -> bool:
     """Whether the table stands as these rules want it."""
     if state is None or not rules:
         return state is None and not rules
-    wanted: dict[str, list[str]] = {chain: [] for chain in _CHAINS}
+    wanted: dict[str, list[str]] = {chain: [] for chain in _chains(rules)}
     for rule in rules:
         wanted[rule.chain].append(rule.tag)
-    return {chain: list(tags) for chain, tags in state.tags.items()} == wanted
+    return {chain: list(tags) for chain, tags in state.tags.items() if tags or chain != _OPTIONAL} == wanted
+
+
+def _chains(rules: Sequence[Rule]) -> list[str]:
+    return [chain for chain in _CHAINS if chain != _OPTIONAL or any(rule.chain == chain for rule in rules)]
 
 
 def read() -> State | None:
@@ -133,19 +162,19 @@ def read() -> State | None:
     return None if entries is None else _state(entries)
 
 
-def read_packets() -> Mapping[int, int]:
+def read_packets() -> Mapping[Counter, int]:
     """The counters alone, which are many times shorter than their rules; empty when there are none."""
     return _state(nftables.list_counters(SHUNTS)).packets
 
 
 def _state(entries: Iterable[dict[str, Any]]) -> State:
     tags: dict[str, list[str]] = {}
-    packets: dict[int, int] = {}
+    packets: dict[Counter, int] = {}
     for entry in entries:
         if "chain" in entry:
             tags[entry["chain"]["name"]] = []
-        elif "counter" in entry and (number := _number(entry["counter"]["name"])) is not None:
-            packets[number] = entry["counter"]["packets"]
+        elif "counter" in entry and (counter := _counter(entry["counter"]["name"])) is not None:
+            packets[counter] = entry["counter"]["packets"]
         elif "rule" in entry and (comment := entry["rule"].get("comment", "")):
             tags[entry["rule"]["chain"]].append(comment)
     return State(tags, packets)
@@ -158,12 +187,28 @@ def require() -> None:
     """
     rules = [Rule("forwarded", 1, False, "meta nfproto ipv4", _REJECT)]
     rules += [Rule(chain, 1, True, f"meta nfproto ipv6 {_IN_CLEAR}", "return") for chain in ("passed", "sent")]
+    _try(rules, "nft_reject_inet nft_fib_inet")
+
+
+def require_ways() -> None:
+    """The same of counting what goes into an SA.
+
+    :raises MissingError: naming what is lacking.
+    """
+    _try([*_rules_of_ways()], "nft_xfrm")
+
+
+def _rules_of_ways() -> Iterable[Rule]:
+    return (Rule("protected", 1, True, f"meta nfproto ipv{family} ipsec out reqid 1", "return", 1) for family in (4, 6))
+
+
+def _try(rules: Sequence[Rule], modules: str) -> None:
     try:
         nftables.apply(_script(PROBE, rules, ()) + f"delete table inet {PROBE}\n", "try rules of nftables")
     except KernelError as exc:
         raise MissingError(
             f"this kernel does not take the rules of nftables that are needed: {exc.detail}",
-            "load its modules: modprobe -a nft_reject_inet nft_fib_inet (Linux 5.9 or newer), and run as root",
+            f"load its modules: modprobe -a {modules} (Linux 5.9 or newer), and run as root",
         ) from None
 
 
@@ -179,28 +224,30 @@ def apply(rules: Sequence[Rule], state: State | None) -> None:
         nftables.drop_tables([SHUNTS])
 
 
-def _script(table: str, rules: Sequence[Rule], numbers: Iterable[int]) -> str:
+def _script(table: str, rules: Sequence[Rule], counters: Iterable[Counter]) -> str:
     """What nft reads.
 
-    :param numbers: of the shunts that have a counter already.
+    :param counters: those that there are already.
     """
     lines = [f"add table inet {table}"]
-    lines += [f"add chain inet {table} {chain} {{ {hook} }}" for chain, hook in _CHAINS.items()]
+    lines += [f"add chain inet {table} {chain} {{ {_CHAINS[chain]} }}" for chain in _chains(rules)]
     lines.append(f"flush table inet {table}")
-    counting = dict.fromkeys(rule.number for rule in rules if rule.counted)
-    lines += [f"add counter inet {table} {_counter(number)}" for number in counting]
+    counting = dict.fromkeys(rule.counter for rule in rules if rule.counted)
+    lines += [f"add counter inet {table} {_name(counter)}" for counter in counting]
     lines += [f"add rule inet {table} {chain} {head}" for chain, heads in _HEADS.items() for head in heads]
     lines += [f'add rule inet {table} {rule.chain} {rule.text} comment "{rule.tag}"' for rule in rules]
-    lines += [f"delete counter inet {table} {_counter(number)}" for number in numbers if number not in counting]
+    lines += [f"delete counter inet {table} {_name(counter)}" for counter in counters if counter not in counting]
     return "\n".join(lines) + "\n"
 
 
-def _counter(number: int) -> str:
-    return f"s{number:x}"
+def _name(counter: Counter) -> str:
+    number, reqid = counter
+    return f"s{number:x}_{reqid:x}" if reqid else f"s{number:x}"
 
 
-def _number(name: str) -> int | None:
+def _counter(name: str) -> Counter | None:
+    number, _line, reqid = name.removeprefix("s").partition("_")
     try:
-        return int(name.removeprefix("s"), 16)
+        return int(number, 16), int(reqid or "0", 16)
     except ValueError:
         return None

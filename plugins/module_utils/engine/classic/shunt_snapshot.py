@@ -23,7 +23,8 @@ from .shunt import Key, Shunt, is_answer, number_of, number_of_address
 class Seen:
     """What there is.
 
-    :ivar problem: why this host cannot have rules of nftables; None when it can.
+    :ivar problem: why this host cannot have rules of nftables; None when it can. ``way_problem`` of those that count
+        what goes into SAs.
     :ivar addresses: those of this host; ``ends_here``: whether an address is, or could be, one of them.
     """
 
@@ -34,6 +35,7 @@ class Seen:
     problem: Callable[[], MissingError | None]
     addresses: Callable[[], Sequence[str]] = tuple
     ends_here: Callable[[str], bool] = is_local
+    way_problem: Callable[[], MissingError | None] = lambda: None
 
     @cached_property
     def by_key(self) -> dict[Key, int]:

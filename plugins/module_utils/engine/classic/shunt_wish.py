@@ -9,8 +9,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..errors import InputError, RefusedError
+from ..errors import InputError, MissingError, RefusedError
 from ..kernel.policies import covers
+from ..kernel.sa_chains import TUN
 from ..kernel.values import IN, OUT
 from ..said import parse_said
 from . import shunt_rules
@@ -52,15 +53,38 @@ def settle(wish: Wish, held: Shunt | None, seen: Seen) -> Shunt:
             "a %reject stands before every tunnel, for its ICMP is sent before the kernel looks at any policy",
             "write first, or drop instead of reject",
         )  # fmt: skip
-    if wish.counted and not shunt_rules.countable(shunt):
+    if shunt.action == REJECT:
+        _require_rules(seen)
+    return shunt._replace(counted=_counted(wish, shunt, held, seen))
+
+
+def _counted(wish: Wish, shunt: Shunt, held: Shunt | None, seen: Seen) -> bool:
+    able = _by_hand(shunt, seen) if shunt.action == IPSEC else shunt_rules.countable(shunt)
+    if wish.counted and not able:
         raise InputError(
-            name("count"), wish.counted, "its packets cannot be told from those of SAs or of other directions",
+            wish.field("count"), wish.counted, "its packets cannot be told from those of other SAs or directions",
             "leave it out; an SA counts by itself",
         )  # fmt: skip
-    if shunt.action == REJECT or wish.counted:
-        _require_rules(seen)
-    counted = wish.counted if wish.counted is not None else shunt_rules.countable(shunt) and _rules_work(seen)
-    return shunt._replace(counted=counted)
+    if wish.counted is False or not able:
+        return False
+    problem = _lacking(shunt, held, seen)
+    if wish.counted and problem:
+        raise problem
+    return problem is None
+
+
+def _by_hand(shunt: Shunt, seen: Seen) -> bool:
+    """Whether packets go out by SAs that were keyed by hand: no tunnel sends others by these."""
+    said = parse_said(shunt.said)
+    real = [member for member in seen.kernel.group_of(said) or (said,) if member.protocol != TUN]
+    return shunt.direction != IN and bool(real) and all(member in seen.kernel.noted for member in real)
+
+
+def _lacking(shunt: Shunt, held: Shunt | None, seen: Seen) -> MissingError | None:
+    """What counting lacks here; where it counts already, trying is not needed."""
+    if shunt.action == IPSEC:
+        return None if held and held.counted and held.action == IPSEC else seen.way_problem()
+    return None if seen.rules is not None else seen.problem()
 
 
 def _check_end(said: str, seen: Seen, name: Callable[[str], str]) -> None:
@@ -71,11 +95,6 @@ def _check_end(said: str, seen: Seen, name: Callable[[str], str]) -> None:
             name("said"), said, f"is for packets to {end}, which is no address of this host, so nothing comes in by it",
             "name the SA of the other direction, or let packets out by this one",
         )  # fmt: skip
-
-
-def _rules_work(seen: Seen) -> bool:
-    # Where the table stands, trying is not needed.
-    return seen.rules is not None or seen.problem() is None
 
 
 def _require_rules(seen: Seen) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 
 from ..errors import EngineError, MissingError
 from ..kernel.client import (
@@ -37,12 +37,15 @@ def look(client: XfrmClient, registry: RegistryView) -> Seen:
     """
     kernel = group_snapshot.look(client, registry)
     shunts = {number: of_shape(*row) for number, row in registry.shunts().items()}
-    return Seen(kernel, shunts, registry.children(), shunt_rules.read(), cache(_problem), cache(_addresses))
+    problems = [cache(partial(_problem, require)) for require in (shunt_rules.require, shunt_rules.require_ways)]
+    return Seen(
+        kernel, shunts, registry.children(), shunt_rules.read(), problems[0], cache(_addresses), way_problem=problems[1]
+    )
 
 
-def _problem() -> MissingError | None:
+def _problem(require: Callable[[], None]) -> MissingError | None:
     try:
-        shunt_rules.require()
+        require()
     except MissingError as exc:
         return exc
     return None

@@ -43,7 +43,7 @@ def read_tables(runtime_dir: str) -> Tables:
         client.close()
 
 
-def _counts(shunts: Iterable[Shunt]) -> Mapping[int, int]:
+def _counts(shunts: Iterable[Shunt]) -> Mapping[shunt_rules.Counter, int]:
     """Packets of the shunts that nftables counts; starting it is for those that have any."""
     return shunt_rules.read_packets() if any(shunt.counted for shunt in shunts) else {}
 

@@ -10,8 +10,9 @@ from dataclasses import asdict, replace
 import pytest
 from engine.classic.eroutes import Eroute, eroutes
 from engine.classic.klips import format_eroute
+from engine.classic.shunt import Shunt
 from engine.kernel import neighbours
-from engine.kernel.registry import Child, Identities
+from engine.kernel.registry import SHUNT_FIRST, Child, Identities
 from engine.kernel.values import KernelSelector, Policy, SaState, Template
 from engine.said import parse_said
 
@@ -72,6 +73,17 @@ def test_a_tunnel_has_identities_and_its_classic_line_has_none() -> None:
     (found,) = eroutes([OUT], [ESP], NAMES, [], identities={"hq": Identities("hq.example", "b1.example")})
     assert (found.source_identity, found.destination_identity) == ("hq.example", "b1.example")
     assert found.line().source_identity is None
+
+
+def test_eroutes_by_hand_to_one_sa_have_counts_of_their_own() -> None:
+    shunts = {
+        SHUNT_FIRST + 16 * n: Shunt(LAN, "out", "ipsec", "me", "esp.115@192.0.2.2", False, True) for n in (0, 1, 2)
+    }
+    held = [OUT._replace(index=number + 1) for number in shunts]
+    counts = {(SHUNT_FIRST, 7): 5, (SHUNT_FIRST + 16, 7): 0, (SHUNT_FIRST + 32, 8): 9}
+    found = eroutes(held, [ESP], {}, [], shunts, counts)
+    # The last counter is of another SA, to which that eroute led before.
+    assert [(e.packets, e.packets_shared) for e in found] == [(5, False), (0, False), (42, True)]
 
 
 def test_what_lets_neighbours_pass_is_the_managers() -> None:

@@ -119,7 +119,7 @@ def test_icmp_that_a_reject_would_reject_is_let_out(source, destination, more, l
 
 
 def texts(*each: Shunt) -> list[str]:
-    rules = shunt_rules.rules_of({SHUNT_FIRST + 16 * n: one for n, one in enumerate(each)})
+    rules = shunt_rules.rules_of({SHUNT_FIRST + 16 * n: one for n, one in enumerate(each)}, {SHUNT_FIRST: 7})
     return [f"{rule.chain}: {rule.text}" for rule in rules]
 
 
@@ -149,6 +149,32 @@ def test_what_is_not_first_counts_only_what_leaves_in_clear() -> None:
     ]
 
 
+def test_what_goes_into_an_sa_counts_by_its_request_id() -> None:
+    way = made("10.1.0.0/24", "0.0.0.0/0", "ipsec", first=False, counted=True)
+    assert texts(way, made("10.2.0.0/24", "0.0.0.0/0", "ipsec", first=False)) == [
+        "protected: meta nfproto ipv4 ip saddr 10.1.0.0/24 ipsec out reqid 7 counter name s66800000_7 return"
+    ]
+    assert shunt_rules.rules_of({SHUNT_FIRST: way}, {}) == [], "its SA is gone"
+
+
+def test_a_table_without_ways_is_known_with_their_empty_chain_and_without_it() -> None:
+    rules = shunt_rules.rules_of({SHUNT_FIRST: made("10.1.0.0/24", "0.0.0.0/0", "reject")}, {})
+    tags = {"forwarded": [rule.tag for rule in rules], "passed": [], "sent": []}
+    assert shunt_rules.matches(shunt_rules.State(tags, {}), rules)
+    assert shunt_rules.matches(shunt_rules.State({**tags, "protected": []}, {}), rules)
+    assert not shunt_rules.matches(shunt_rules.State({**tags, "protected": ["another"]}, {}), rules)
+
+
+@pytest.mark.parametrize("counter", [(SHUNT_FIRST, 0), (SHUNT_FIRST + 16, 7), (SHUNT_FIRST, 0x66400000)])
+def test_the_name_of_a_counter_says_what_it_counts(counter) -> None:
+    assert shunt_rules._counter(shunt_rules._name(counter)) == counter
+
+
+@pytest.mark.parametrize("name", ["mine", "s", "s1_", "s1_x"])
+def test_other_counters_are_nobodys(name: str) -> None:
+    assert shunt_rules._counter(name) in (None, (1, 0))
+
+
 def test_what_can_be_counted() -> None:
     assert shunt_rules.countable(made("10.1.0.0/24", "0.0.0.0/0", "pass", first=False))
     assert shunt_rules.countable(made("10.1.0.0/24", "0.0.0.0/0", "trap"))
@@ -159,7 +185,7 @@ def test_what_can_be_counted() -> None:
 
 def test_a_table_is_known_again_by_its_rules_and_their_order() -> None:
     one, other = made("10.1.0.0/24", "0.0.0.0/0", "reject"), made("10.3.0.0/16", "0.0.0.0/0", counted=True)
-    rules = shunt_rules.rules_of({SHUNT_FIRST: one, SHUNT_FIRST + 16: other})
+    rules = shunt_rules.rules_of({SHUNT_FIRST: one, SHUNT_FIRST + 16: other}, {})
     listed: list[dict] = [{"metainfo": {}}, {"table": {"name": nftables.SHUNTS}}]
     listed += [{"chain": {"name": chain}} for chain in ("forwarded", "passed", "sent")]
     listed.append({"counter": {"name": f"s{SHUNT_FIRST + 16:x}", "packets": 7}})
@@ -169,7 +195,7 @@ def test_a_table_is_known_again_by_its_rules_and_their_order() -> None:
     def state(entries: list) -> shunt_rules.State:
         return shunt_rules._state(listed + entries)
 
-    assert shunt_rules.matches(state(tagged), rules) and state(tagged).packets == {SHUNT_FIRST + 16: 7}
+    assert shunt_rules.matches(state(tagged), rules) and state(tagged).packets == {(SHUNT_FIRST + 16, 0): 7}
     assert not shunt_rules.matches(state(tagged[::-1]), rules)
     assert not shunt_rules.matches(state(tagged[:1]), rules)
     assert not shunt_rules.matches(None, rules) and shunt_rules.matches(None, [])
@@ -187,7 +213,7 @@ def test_shunts_as_eroutes() -> None:
     }
     held = [policy for number, each in known.items() for policy in policies(each, number)]
     held += answers(known.values(), iter([SHUNT_FIRST + 48]))
-    found = eroutes(held, [], {}, [], known, {SHUNT_FIRST: 5})
+    found = eroutes(held, [], {}, [], known, {(SHUNT_FIRST, 0): 5})
     assert [(e.said, e.action, e.owner, e.packets, e.reqid) for e in found] == [
         ("%pass", "pass", "me", 0, 0),
         ("%trap", "trap", "me", 0, SHUNT_FIRST + 33),

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from engine.kernel.registry import Manual, Registry
+from engine.said import parse_said
 
 MODULE_UTILS = Path(__file__).resolve().parents[4] / "plugins" / "module_utils"
 DATA = Path(__file__).resolve().parents[1] / "classic" / "data"
@@ -121,6 +125,33 @@ def test_both_forms_of_a_target_name_one_sa(ipsec: Command) -> None:
     assert kernel().count("action block") == 2
     succeed(ipsec("--delin --src 10.9.0.0/24 --dst 10.1.0.0/24"))
     assert kernel() == first
+
+
+@needs_root
+@pytest.mark.skipif(not shutil.which("nft"), reason="nftables is not installed")
+def test_eroutes_to_one_sa_keyed_by_hand_count_by_themselves(ipsec: Command, tmp_path: Path) -> None:
+    probe = "import sys; sys.path[0] = sys.argv[1]; from engine.classic import shunt_rules; shunt_rules.require_ways()"
+    if execute([*INSIDE, sys.executable, "-c", probe, str(MODULE_UTILS)]).returncode:
+        pytest.skip("this kernel cannot count by SA")
+    reserve = "ip xfrm state allocspi src 192.0.2.1 dst 192.0.2.9 proto esp reqid 7 mode tunnel min 0x113 max 0x113"
+    subprocess.run([*INSIDE, "sh", "-c", reserve], check=True, capture_output=True)
+    refused = ipsec(f"--add {ENDS} --said esp.113@192.0.2.9 --count")
+    assert refused.returncode == 64 and "--count: its packets cannot be told from those of other SAs" in refused.stderr
+    registry = Registry(str(tmp_path))
+    with registry.changing():
+        registry.put_manual(parse_said("esp.113@192.0.2.9"), Manual("command", 7, "192.0.2.1"))
+    registry.close()
+    succeed(ipsec(f"--add {ENDS} --said esp.113@192.0.2.9"))
+    succeed(ipsec(f"--add {ENDS} --transport-proto tcp --said esp.113@192.0.2.9 --count"))
+    table = execute([*INSIDE, "nft", "list", "table", "inet", "fleet_ipsec_shunts"]).stdout
+    first, second = (line for line in table.splitlines() if "ipsec out reqid 7 counter name" in line)
+    assert re.search("(l4proto|protocol) (6|tcp)", first) and not re.search("(l4proto|protocol) (6|tcp)", second)
+    succeed(ipsec(f"--replace {ENDS} --said esp.113@192.0.2.9"))
+    assert execute([*INSIDE, "nft", "list", "table", "inet", "fleet_ipsec_shunts"]).stdout == table
+    # Reserved SPIs are no SAs yet, so that what leads to them is listed as what waits.
+    assert {line.partition(" => ")[2] for line in lines(ipsec)} == {"%trap", "%trap:6"}
+    succeed(ipsec("--clear"))
+    assert execute([*INSIDE, "nft", "list", "tables"]).stdout == ""
 
 
 @needs_root
