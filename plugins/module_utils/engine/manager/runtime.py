@@ -34,6 +34,7 @@ from .journal import Journal, boot_id
 from .link_bypass import LinkBypass
 from .log import BURST, BURST_OF_CHILDREN, Log
 from .repairs import Mender, Repairs
+from .repetition import Repetition
 from .silence import Silence
 from .sockets import Ports
 from .store import Store
@@ -119,6 +120,7 @@ class Runtime:
         self._silence = Silence(clock())
         self.traffic = Traffic()
         self.unknown_peers = UnknownPeers(log)
+        self._repetition = Repetition()
         self._links_at = NEVER
         self._busy = False
         self._pending: list[Action] = []
@@ -286,7 +288,7 @@ class Runtime:
         logged = _LOGGED[report.kind]
         level = "info" if report.data.get("reason") in ("stopped", "replaced") else logged.level
         fields = {"tunnel": report.tunnel, "ike": report.ike or None} | report.data
-        if self.unknown_peers.take(report, self.clock()):
+        if self.unknown_peers.take(report, self.clock()) or self._repetition.is_one(report, self.clock()):
             level = "debug"
         message, whose = report.kind.replace("_", " "), "" if logged.strangers else report.tunnel
         self.log.peer(level, report.kind, message, fields, self.clock(), whose, logged.burst)

@@ -79,3 +79,14 @@ def test_what_keeps_a_peer_out_does_not_keep_us_waiting_for_a_packet(world):
     world.define(world.left)
     world.run(1)
     assert how(world.right).reason == "no_proposal_chosen" and reached(how(world.right), "established", None)
+
+
+def test_what_a_peer_repeats_is_a_line_of_the_log_now_and_then(world):
+    world.define(world.right, role="responder", **OTHERS)
+    world.define(world.left)
+    world.run(500)
+    lines = [line for line in world.log.getvalue().splitlines() if " rejected " in line]
+    told = [line for line in lines if " info " in line]
+    assert len(lines) > 20 and len(told) == 1 and "tunnel=t" in told[0] and "allowed: aes128" in told[0]
+    world.run(300)
+    assert sum(" info rejected " in line for line in world.log.getvalue().splitlines()) == 2
