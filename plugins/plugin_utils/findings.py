@@ -22,7 +22,7 @@ _SILENT = {
     "unreachable": "look at the route to it",
     "name not found": "give an address",
 }
-_UNREACHED = Finding("", "out of reach: nothing of it was checked", "see what ssh says of it, further up")
+_UNREACHED = Finding("", "out of reach, or failed: nothing of it is known", "see what is said of it further up")
 _BOTH = "run fleet.ipsec.site for both ends in one run"
 _NAME_SOMEBODY = "name who answers there in check_address, which may be a list"
 

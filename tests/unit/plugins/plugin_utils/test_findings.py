@@ -98,8 +98,8 @@ def test_one_table_for_all_hosts() -> None:
     assert lines[at + 1 : at + 5] == [
         "g1    c-g0    ping to 10.0.0.1: no reply",
         "              -> look there",
-        "g0    -       out of reach: nothing of it was checked",
-        "              -> see what ssh says of it, further up",
+        "g0    -       out of reach, or failed: nothing of it is known",
+        "              -> see what is said of it further up",
     ]
     assert "NOT PROVEN: 1" in lines and any("nobody answers at 10.9.0.1" in line for line in lines)
     assert any("out of reach" in line for line in fleet_report({}, ["g0"]))
