@@ -30,7 +30,7 @@ from engine.identity import Identity
 from engine.ike.actions import Path, Send
 from engine.ike.connection import Connection
 from engine.ike.endpoint import Endpoint
-from engine.ike.v2.sa import IkeSa
+from engine.ike.v2.sa import OpeningSa
 from engine.secret import Secret
 from engine.wire.header import INITIATOR
 from engine.wire.v2.auth import AUTH
@@ -145,10 +145,10 @@ def _answer(engine: Endpoint, octets: bytes, path: Path, now: float) -> bytes:
     return sent[0] if sent else b""
 
 
-def _sealed(sa: IkeSa, payloads: list[Any]) -> bytes:
-    own = sa.open
-    if own is None:
+def _sealed(sa: OpeningSa, payloads: list[Any]) -> bytes:
+    if sa.protection is None:
         raise RuntimeError("this IKE SA has no keys")
+    own = sa.protection.open
     return encode_sealed(
         sa.spi_i, sa.spi_r, ExchangeType.IKE_AUTH, INITIATOR, 1, *encode_payloads(payloads),
         own.sealed_length, lambda head, plain: own.seal(head, plain, _ENTROPY),

@@ -10,9 +10,9 @@ Every verb takes the time (seconds, any monotonic origin) and returns the list o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..child_sa import ChildSa
 from ..crypto.entropy import Entropy
@@ -36,28 +36,14 @@ from .connections import Connections
 from .context import Context, SpiSource
 from .half_open import Cookies, HalfOpen, Refusals
 from .incomplete import Incomplete
-from .records import Changes, RecordKey, Records
+from .records import UNMARKED, Changes, Records, by_version
 from .registry import Registry
 from .sa import AnyChild, AnySa
 from .settings import Settings
 from .timers import Timers
 from .version import Packet, Version
 from .versions import all_versions
-from .views import IkeView
-
-# The version of records that do not say theirs: there was no other.
-UNMARKED = 2
-
-
-class Counts(NamedTuple):
-    """How many SAs there are.
-
-    :ivar ike: IKE SAs, in whatever state; ``up``: those of tunnels that are established.
-    """
-
-    ike: int
-    up: int
-    children: int
+from .views import Counts, IkeView
 
 
 class Endpoint:
@@ -298,7 +284,7 @@ class Endpoint:
         context = Context(self, now)
         sas: list[AnySa] = []
         problems: dict[str, str] = {}
-        for number, kept in _by_version(records).items():
+        for number, kept in by_version(records).items():
             version = self._versions.get(number)
             if version is None:
                 problem = f"IKE version {number} is not spoken here"
@@ -411,12 +397,3 @@ class Endpoint:
         if isinstance(event, MappingChanged):
             return registry.receiving(event.spi)
         return None
-
-
-def _by_version(records: Records) -> dict[int, dict[RecordKey, Mapping[str, Any]]]:
-    """The records of the IKE SAs of each version."""
-    marked = {key.ike: record["version"] for key, record in records.items() if "version" in record}
-    found: dict[int, dict[RecordKey, Mapping[str, Any]]] = {}
-    for key, record in records.items():
-        found.setdefault(marked.get(key.ike, UNMARKED), {})[key] = record
-    return found

@@ -104,6 +104,7 @@ class Shape:
         self.kind = kind
         self.rows = rows
         defaults = {field.name: field.default for field in fields(kind)}
+        self._late = {field.name for field in fields(kind) if not field.init}
         self._rows = [(name, codec, defaults[name]) for name, codec in rows.items()]
 
     def freeze(self, value: Any) -> dict[str, Any]:
@@ -133,7 +134,9 @@ class Shape:
                 references.append((name, codec.to, held))
             else:
                 found[name] = codec.thaw(held)
-        value = self.kind(**found, **more)
+        value = self.kind(**{name: held for name, held in found.items() if name not in self._late}, **more)
+        for name in self._late & found.keys():
+            setattr(value, name, found[name])
         links.extend((value, *reference) for reference in references)
         return value
 

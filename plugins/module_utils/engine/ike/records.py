@@ -20,6 +20,9 @@ class RecordKey(NamedTuple):
     child: int = 0
 
 
+# The version of records that do not say theirs: there was no other.
+UNMARKED = 2
+
 Records = Mapping[RecordKey, Mapping[str, Any]]
 Changes = dict[RecordKey, "dict[str, Any] | None"]  # None: the record is not to be kept any more
 S = TypeVar("S", contravariant=True)  # pylint: disable=typevar-name-incorrect-variance
@@ -36,3 +39,12 @@ class ChangedRecords(Protocol[S]):
 
     def take(self) -> Changes:
         """The records that changed since the last call; None for one that is not to be kept any more."""
+
+
+def by_version(records: Records) -> dict[int, dict[RecordKey, Mapping[str, Any]]]:
+    """The records of the IKE SAs of each version."""
+    marked = {key.ike: record["version"] for key, record in records.items() if "version" in record}
+    found: dict[int, dict[RecordKey, Mapping[str, Any]]] = {}
+    for key, record in records.items():
+        found.setdefault(marked.get(key.ike, UNMARKED), {})[key] = record
+    return found

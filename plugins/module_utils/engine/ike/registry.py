@@ -102,6 +102,15 @@ class Registry:
         sa.connection = connection
         self.by_tunnel.setdefault(connection.name, []).append(sa)
 
+    def replace(self, old: AnySa, new: AnySa) -> None:
+        """What was being opened is established, and goes on as ``new`` in the same place."""
+        self.by_spi[new.local_spi] = new
+        sas = self.by_tunnel[new.connection.name]
+        sas[sas.index(old)] = new
+        if old.opening is not None:
+            new.opening, old.opening = old.opening, None
+            self.openings[new.opening] = new
+
     def turn_away(self, sa: AnySa) -> None:
         """The peer failed to authenticate: no tunnel has to do with it."""
         self._leave_tunnel(sa)

@@ -24,6 +24,8 @@ class Timers:
 
         A later deadline than the one entered is found when that one wakes it: no heap entry per packet.
         """
+        if sa.wake:
+            self._waiting[sa.number] = sa  # it may be another object by now
         if when != NEVER and (not sa.wake or when < sa.wake):
             sa.wake = when
             self._waiting[sa.number] = sa

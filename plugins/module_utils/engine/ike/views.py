@@ -141,3 +141,14 @@ class IkeView:
     def remote_id(self) -> str:
         """The peer's identity as text, empty where nobody has said it."""
         return "" if self.remote is None else str(self.remote)
+
+
+class Counts(NamedTuple):
+    """How many SAs there are.
+
+    :ivar ike: IKE SAs, in whatever state; ``up``: those of tunnels that are established.
+    """
+
+    ike: int
+    up: int
+    children: int

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.crypto.negotiation import offer_ike
 from engine.crypto.proposals import ike_proposals
 from engine.ike.actions import Action, Path, Report, Send
 from engine.ike.v2.features import nat
-from engine.ike.v2.sa import IkeSa
+from engine.ike.v2.sa import EitherSa, IkeSa, OpeningSa
 from engine.wire.header import INITIATOR, RESPONSE, Header
 from engine.wire.v2.ke import KE
 from engine.wire.v2.message import Message, encode_message, encode_payloads, encode_sealed
@@ -70,7 +71,7 @@ def with_header(octets: bytes, **changes: Any) -> bytes:
 
 
 def sealed(
-    sa: IkeSa,
+    sa: EitherSa,
     exchange: int,
     message_id: int,
     payloads: Sequence[Any],
@@ -83,8 +84,15 @@ def sealed(
         flags = (INITIATOR if sa.initiator else 0) | (RESPONSE if response else 0)
     return encode_sealed(
         sa.spi_i, sa.spi_r, exchange, flags, message_id, *(encode_payloads(payloads) if chain is None else chain),
-        sa.seal.sealed_length, lambda head, plain: sa.seal.seal(head, plain, ENTROPY),
+        sa.protection.seal.sealed_length, lambda head, plain: sa.protection.seal.seal(head, plain, ENTROPY),
     )  # fmt: skip
+
+
+def other_end(sa: OpeningSa) -> OpeningSa:
+    """An IKE SA that a stranger opened, as that one has it."""
+    theirs = replace(sa, initiator=True)
+    theirs.protection = sa.protection._replace(seal=sa.protection.open, open=sa.protection.seal)
+    return theirs
 
 
 def ike_sa(host: Host, state: str = "established") -> IkeSa:
@@ -106,13 +114,15 @@ def notified(datagram: bytes) -> list[int]:
     return [payload.type for payload in Message.parse(datagram).payloads if hasattr(payload, "type")]
 
 
-def opened(sa: IkeSa, datagram: bytes) -> Payloads:
+def opened(sa: EitherSa, datagram: bytes) -> Payloads:
     """The payloads of a protected message that the owner of ``sa`` received."""
     from engine.wire.v2.message import parse_payloads
 
     message = Message.parse(datagram)
     return Payloads(
-        parse_payloads(message.sealed.inner_next_payload, sa.open.open(message.sealed_head, message.sealed.body))
+        parse_payloads(
+            message.sealed.inner_next_payload, sa.protection.open.open(message.sealed_head, message.sealed.body)
+        )
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from engine.ike.connection import Connection
+from engine.ike.v2.sa import OpeningSa
 from engine.selector import parse_selector
 
 from .world import Host, Ranked, World, child, east_connection, mirror, straight
@@ -53,7 +54,7 @@ class Ends(World):
                 if out is None or out.spi_out not in other.kernel.inbound:
                     self.gaps.append(f"{self.now:.2f}: {other.address} cannot read {host.address}")
                 engine = host.engine
-                rising = any(sa.initiator and sa.handshake is not None for sa in engine.registry.of_tunnel("t"))
+                rising = any(sa.initiator and isinstance(sa, OpeningSa) for sa in engine.registry.of_tunnel("t"))
                 if engine.awaited("t") and not engine.negotiates("t") and not rising:
                     host.start(children=["lan"])
 

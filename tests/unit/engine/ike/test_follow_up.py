@@ -79,7 +79,7 @@ def test_a_rekey_has_as_many_exchanges(asks: Asks, by: str) -> None:
     for host in (world.east, world.west):
         assert bool(first[host.address] & set(host.kernel.inbound)) == (asks is rekey_ike)
         assert not host.kernel.reserved
-    assert ike_sa(world.east).keys == ike_sa(world.west).keys
+    assert ike_sa(world.east).protection.keys == ike_sa(world.west).protection.keys
 
 
 def test_a_further_child_has_them_too() -> None:
@@ -177,7 +177,7 @@ def test_whoever_is_killed_at_any_moment_comes_to_fresh_keys(asks: Asks, end: st
         fresh = not spis & set(world.west.kernel.inbound) if asks is rekey_child else ike_sa(world.west).spi_i != first
         assert fresh, moment
         assert len(world.east.sas()) == len(world.west.sas()) == 1
-        assert ike_sa(world.east).keys == ike_sa(world.west).keys
+        assert ike_sa(world.east).protection.keys == ike_sa(world.west).protection.keys
 
 
 @pytest.mark.parametrize("payloads", [[], [Notify(ADDITIONAL, b"")], [Notify(ADDITIONAL, b"another one")]])

@@ -159,7 +159,7 @@ def fragments_of(sa: IkeSa, chain: tuple[int, bytes], message_id: int, count: in
         encode_sealed_fragment(
             sa.spi_i, sa.spi_r, exchange, flags, message_id, first, number, count,
             octets[(number - 1) * share : number * share],
-            sa.seal.sealed_length, lambda head, plain: sa.seal.seal(head, plain, ENTROPY),
+            sa.protection.seal.sealed_length, lambda head, plain: sa.protection.seal.seal(head, plain, ENTROPY),
         )
         for number in range(1, count + 1)
     ]  # fmt: skip

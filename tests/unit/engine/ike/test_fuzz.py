@@ -212,7 +212,7 @@ def peers_with_keys(
     chains = [chain for host in (world.east, world.west) for chain in plaintexts(world, host)]
     for _unused in range(count):
         host, other, path = chance.choice([(world.west, world.east, TO_WEST), (world.east, world.west, TO_EAST)])
-        sas = [sa for sa in other.engine.registry.by_spi.values() if sa.seal is not None]
+        sas = [sa for sa in other.engine.registry.by_spi.values() if sa.protection is not None]
         if not sas or not chains:
             break
         sa = chance.choice(sas)
@@ -293,9 +293,9 @@ def plaintexts(world: Recording, host: Host) -> list[tuple[int, bytes]]:
     for sa in host.engine.registry.by_spi.values():
         for octets in world.sent:
             message = Message.parse(octets)
-            if message.sealed is not None and sa.open is not None and message.header.initiator_spi == sa.spi_i:
+            if message.sealed is not None and sa.protection is not None and message.header.initiator_spi == sa.spi_i:
                 try:
-                    plain = sa.open.open(message.sealed_head, message.sealed.body)
+                    plain = sa.protection.open.open(message.sealed_head, message.sealed.body)
                 except Exception:  # noqa: BLE001, S112 - sent by the other end, or before the rekey
                     continue
                 found.append((message.sealed.inner_next_payload, plain))
@@ -321,8 +321,9 @@ def nothing_leaks(world: Recording) -> None:
         shown += [repr(view) for view in host.engine.sas()]
         for sa in host.engine.registry.by_spi.values():
             shown.append(repr(sa))
-            if sa.keys is not None:
-                keys = (sa.keys.d, sa.keys.ei, sa.keys.er, sa.keys.pi, sa.keys.pr)
+            if sa.protection is not None:
+                keys = sa.protection.keys
+                keys = (keys.d, keys.ei, keys.er, keys.pi, keys.pr)
                 secrets += [key.reveal() for key in keys if len(key)]
         for installed in host.kernel.inbound.values():
             shown.append(repr(installed))

@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from engine.crypto.auth import PresharedKey
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.crypto.registry import Kind, by_name
 from engine.identity import Identity
+from engine.ike.context import Context
 from engine.ike.settings import Settings
+from engine.ike.v2 import lifecycle
+from engine.ike.v2.sa import BaseSa, Handshake, OpeningSa, State
 from engine.secret import Secret
 from engine.selector import parse_selector
 
+from .forge import ike_sa
 from .world import EAST, WEST, World, child, east_connection, mirror, pair, straight, up
 
 
@@ -389,3 +393,24 @@ def test_a_thousand_tunnels_behind_one_address_are_told_apart_by_identity() -> N
     assert [sa.tunnel for sa in world.west.sas()] == ["t700"]
     world.west.engine.undefine("t700")
     assert not [c for c in world.west.engine.connections if c.name == "t700"]
+
+
+def test_what_an_ike_sa_had_before_it_was_established_it_has_afterwards() -> None:
+    """Whatever both have in common, so that a new field is not forgotten."""
+    world = up()
+    east = ike_sa(world.east)
+    own = {"state", "opening", "last_heard", "expires_at", "request"}  # of an established one, or nothing's by then
+    before = OpeningSa(
+        east.number, east.connection, True, State.AUTH_SENT, east.path, east.spi_i, east.spi_r, 1.0, Handshake()
+    )
+    before.protection = east.protection
+    names = [each.name for each in fields(BaseSa) if each.name not in own]
+    for name in names:
+        if getattr(before, name) in (0, -1, None, (), b"", False):
+            setattr(before, name, (name,))
+    before.replaces = None
+    world.east.engine.registry.replace(east, before)
+    context = Context(world.east.engine, world.now)
+    after = lifecycle.establish(context, before, east.local_id, east.remote_id)
+    assert {name: getattr(after, name) for name in names} == {name: getattr(before, name) for name in names}
+    assert before.gone and before.became is after and world.east.engine.registry.by_spi[after.local_spi] is after

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from engine.ike.context import LONGEST_STORY
 from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
 from engine.ike.v2 import auth, dispatch
-from engine.ike.v2.sa import IkeSa
+from engine.ike.v2.sa import OpeningSa
 from engine.secret import Secret
 from engine.wire.v2.auth import AUTH as Proof
 from engine.wire.v2.ident import IDi
@@ -34,7 +34,7 @@ from engine.wire.v2.vendor import VendorID
 
 from tests.seeded_entropy import SeededEntropy
 
-from .forge import AUTH, ENTROPY, OFFER, TO_WEST, hand, init_request, notified, opening, sealed, sends
+from .forge import AUTH, ENTROPY, OFFER, TO_WEST, hand, init_request, notified, opening, other_end, sealed, sends
 from .strangers import any_peer, is_clean, spoofed
 from .world import World, east_connection, mirror, pair
 
@@ -103,7 +103,7 @@ def test_the_story_of_an_offer_is_short_whatever_is_on_offer(calls: Any) -> None
     assert len(story) < 1000
 
 
-def wrong_auth(engine: Endpoint, path: Path, now: float, peer: Identity = PEER) -> tuple[bytes, IkeSa] | None:
+def wrong_auth(engine: Endpoint, path: Path, now: float, peer: Identity = PEER) -> tuple[bytes, OpeningSa] | None:
     """IKE_AUTH of somebody without the secret, and the IKE SA it is for; None where it does not get that far."""
     spi, payloads = ENTROPY.octets(8), opening(nonce=ENTROPY.octets(32))
     answer = sends(engine.receive(init_request(payloads, spi), path, now))
@@ -113,8 +113,7 @@ def wrong_auth(engine: Endpoint, path: Path, now: float, peer: Identity = PEER) 
     if not answer:
         return None
     sa = engine.registry.by_spi[answer[0][8:16]]
-    theirs = replace(sa, initiator=True, seal=sa.open, open=sa.seal)
-    return sealed(theirs, AUTH, 1, [IDi(peer), Proof(2, bytes(48))]), sa
+    return sealed(other_end(sa), AUTH, 1, [IDi(peer), Proof(2, bytes(48))]), sa
 
 
 def test_no_more_than_so_many_secrets_are_tried_for_one_peer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +237,8 @@ def test_failed_authentications_count_while_they_are_kept_and_only_their_answer_
     assert not engine.registry.by_tunnel and not engine.registry.strangers()
     for octets, path, answer, sa in kept[:3]:
         assert sa.state.value == "refused" and len(sa.answer[0]) < 200
-        assert not any((sa.handshake, sa.keys, sa.choice, sa.seal, sa.open, sa.local_id, sa.remote_id))
+        assert sa.protection is None
+        assert not any(getattr(sa.handshake, each.name) for each in fields(sa.handshake))
         assert sends(engine.receive(octets, path, world.now)) == [answer]
     assert wrong_auth(engine, spoofed(1), world.now) is not None  # other addresses get in, with a cookie
     world.run(2 * settings.half_open_lifetime)

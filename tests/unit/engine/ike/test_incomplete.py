@@ -6,35 +6,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from engine.ike.actions import Path
 from engine.ike.incomplete import STRANGERS, Incomplete
 from engine.ike.settings import Settings
 from engine.ike.v2.features import fragmentation
-from engine.ike.v2.sa import IkeSa
+from engine.ike.v2.sa import EitherSa, OpeningSa
 from engine.wire.header import INITIATOR
 from engine.wire.v2.message import encode_sealed_fragment
 from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import NotifyType
 
-from .forge import AUTH, ENTROPY, INFORMATIONAL, hand, ike_sa, init_request, notified, opening, sends
+from .forge import AUTH, ENTROPY, INFORMATIONAL, hand, ike_sa, init_request, notified, opening, other_end, sends
 from .strangers import any_peer, is_clean, spoofed
 from .world import World, up
 
 SMALL = Settings(incomplete_octets=90_000, incomplete_octets_of_tunnel=50_000, incomplete_octets_of_strangers=60_000)
 
 
-def fragment(sa: IkeSa, exchange: int, message_id: int, octets: int, number: int = 1) -> bytes:
+def fragment(sa: EitherSa, exchange: int, message_id: int, octets: int, number: int = 1) -> bytes:
     """One of two fragments, as the initiator of ``sa`` sends it."""
     return encode_sealed_fragment(
         sa.spi_i, sa.spi_r, exchange, INITIATOR, message_id, 41, number, 2, bytes(octets),
-        sa.seal.sealed_length, lambda head, plain: sa.seal.seal(head, plain, ENTROPY),
+        sa.protection.seal.sealed_length, lambda head, plain: sa.protection.seal.seal(head, plain, ENTROPY),
     )  # fmt: skip
 
 
-def strangers(world: World, count: int) -> Iterator[tuple[Path, IkeSa]]:
+def strangers(world: World, count: int) -> Iterator[tuple[Path, OpeningSa]]:
     """Half-open IKE SAs at west, as those who opened them have them."""
     for number in range(count):
         path, spi = spoofed(number), ENTROPY.octets(8)
@@ -44,7 +43,7 @@ def strangers(world: World, count: int) -> Iterator[tuple[Path, IkeSa]]:
             again = init_request([Notify(NotifyType.COOKIE, answer[-36:]), *payloads], spi)
             (answer,) = sends(hand(world, world.west, again, path))
         sa = world.west.engine.registry.by_spi[answer[8:16]]
-        yield path, replace(sa, initiator=True, seal=sa.open, open=sa.seal)
+        yield path, other_end(sa)
 
 
 def held(world: World) -> int:

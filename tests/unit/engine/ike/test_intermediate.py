@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,7 +63,8 @@ def test_keys_are_others_after_each_of_them() -> None:
 
     def watched(*arguments: Any) -> Any:
         actions = receive(*arguments)
-        keys.extend(sa.keys for sa in world.east.engine.registry.by_spi.values() if sa.keys not in keys)
+        protections = [sa.protection for sa in world.east.engine.registry.by_spi.values() if sa.protection]
+        keys.extend(protection.keys for protection in protections if protection.keys not in keys)
         return actions
 
     world.east.engine.receive = watched
@@ -70,7 +72,7 @@ def test_keys_are_others_after_each_of_them() -> None:
     world.run(1.0)
     world.check()
     assert len({key.d.reveal() for key in keys}) == len({key.pi.reveal() for key in keys}) == 3
-    assert ike_sa(world.east).keys == ike_sa(world.west).keys == keys[-1]
+    assert ike_sa(world.east).protection.keys == ike_sa(world.west).protection.keys == keys[-1]
 
 
 def test_both_ends_sign_what_went_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,13 +97,14 @@ def test_what_is_covered_is_the_message_without_what_protects_it() -> None:
     whole = sealed(sa, INTERMEDIATE, 1, [ke])
     chain = b"\0\0\0\x0d\0\x14\0\0value"
     head = sa.spi_i + sa.spi_r + bytes([46, 0x20, 43, 8]) + b"\0\0\0\1" + b"\0\0\0\x2d" + bytes([34, 0]) + b"\0\x11"
-    digest = sa.choice.prf.primitive.digest
-    wanted = digest(sa.keys.pi.reveal(), b"before" + head + chain)
-    assert intermediate._covered(sa, intermediate.Role.INITIATOR, b"before", whole, chain) == wanted
+    opening = SimpleNamespace(protected=sa.protection)
+    digest = sa.protection.prf.primitive.digest
+    wanted = digest(sa.protection.keys.pi.reveal(), b"before" + head + chain)
+    assert intermediate._covered(opening, intermediate.Role.INITIATOR, b"before", whole, chain) == wanted
     fragment = bytearray(whole)
     fragment[16] = PayloadType.SKF
-    assert intermediate._covered(sa, intermediate.Role.INITIATOR, b"before", bytes(fragment), chain) == wanted
-    assert intermediate._covered(sa, intermediate.Role.RESPONDER, b"before", whole, chain) != wanted
+    assert intermediate._covered(opening, intermediate.Role.INITIATOR, b"before", bytes(fragment), chain) == wanted
+    assert intermediate._covered(opening, intermediate.Role.RESPONDER, b"before", whole, chain) != wanted
 
 
 def test_who_has_none_takes_the_proposal_without() -> None:
@@ -133,11 +136,11 @@ def test_who_divides_an_answered_one_in_another_way_gets_the_answer_again() -> N
     world, east, west = half_open()
     first, chain = encode_payloads([KE(ECP384, east.request.task.exchange.public)])
     (answer,) = sends(hand(world, world.west, east.request.datagrams[0]))
-    assert west.keys != east.keys
+    assert west.protection.keys != east.protection.keys
     outline = east.spi_i, west.spi_r, INTERMEDIATE, 8, 1
 
     def fragment(number: int) -> bytes:
-        share, seal = chain[(number - 1) * 60 : number * 60], east.seal
+        share, seal = chain[(number - 1) * 60 : number * 60], east.protection.seal
         return encode_sealed_fragment(
             *outline, first, number, 2, share, seal.sealed_length, lambda head, plain: seal.seal(head, plain, ENTROPY)
         )
@@ -188,7 +191,7 @@ def test_a_value_that_is_of_no_use_is_refused(payloads: list[Any], story: str) -
     assert any(story in one for one in stories(actions)), stories(actions)
     (answer,) = sends(actions)
     assert [notify.type for notify in opened(east, answer).all(Notify)] == [NotifyType.INVALID_SYNTAX]
-    assert west.state.value == "refused" and west.keys is None
+    assert west.state.value == "refused" and west.protection is None
 
 
 @pytest.mark.parametrize(

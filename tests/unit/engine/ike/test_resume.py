@@ -118,7 +118,8 @@ def test_what_is_kept_is_all_there_is() -> None:
     again = thawed.sas[0]
     assert snapshot.freeze(again) == frozen
     assert (again.request.tries, again.request.deadline) == (0, 5.0)
-    assert again.connection is sa.connection and again.keys == sa.keys and again.seal.messages == sa.seal.messages
+    assert again.connection is sa.connection and again.protection.keys == sa.protection.keys
+    assert again.protection.seal.messages == sa.protection.seal.messages
     assert again.request.task.exchange.public == sa.request.task.exchange.public
 
 

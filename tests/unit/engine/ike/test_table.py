@@ -18,7 +18,7 @@ from engine.crypto.negotiation import offer_esp, offer_ike
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.ike.v2 import table
 from engine.ike.v2.child import Child
-from engine.ike.v2.sa import AUTHENTICATED, IkeSa, RekeyIke, State
+from engine.ike.v2.sa import AUTHENTICATED, EitherSa, Handshake, IkeSa, OpeningSa, RekeyIke, State
 from engine.ike.v2.tasks import (
     Auth,
     DeleteAtPeer,
@@ -78,10 +78,22 @@ def test_every_request_is_told_from_the_others(kind: Kind) -> None:
     assert table.request_kind(EXCHANGES[kind], Payloads(REQUESTS[kind])) is kind
 
 
-def in_state(state: State) -> tuple[World, IkeSa, IkeSa]:
+def opening_of(world: World, sa: IkeSa) -> OpeningSa:
+    """As it was before it was established, but for its Message IDs."""
+    spis = sa.spi_i, sa.spi_r
+    made = OpeningSa(sa.number, sa.connection, sa.initiator, State.START, sa.path, *spis, sa.created, Handshake())
+    made.protection, made.next_id, made.expected_id = sa.protection, sa.next_id, sa.expected_id
+    made.answer_to = sa.answer_to
+    world.west.engine.registry.replace(sa, made)
+    return made
+
+
+def in_state(state: State) -> tuple[World, IkeSa, EitherSa]:
     """Keys at both ends, and west put into a state by force."""
     world = up()
     east, west = ike_sa(world.east), ike_sa(world.west)
+    if state not in (*AUTHENTICATED, State.GONE):
+        west = opening_of(world, west)
     west.state = state
     if state in (*HALF_OPEN, State.REFUSED):
         world.west.engine.half_open.enter(west.path.remote_address)
@@ -127,7 +139,7 @@ def test_every_empty_answer_in_every_state_is_served_or_ends_it(state: State, ki
     if state in (State.GONE, *HALF_OPEN):
         return
     world, east, west = in_state(state)
-    child = next(iter(west.children.values()))
+    child = next(iter(east.children.values()))
     task = task_of(kind, child)
     west.request = Outstanding(west.next_id, b"", task, 1, world.now + 1000.0)
     hand(world, world.west, sealed(east, table.PURPOSES[kind].exchange, west.next_id, [], response=True))

@@ -12,6 +12,7 @@ from typing import Any
 from ...crypto.auth import Authenticator, Proof, signed_octets
 from ...crypto.negotiation import Choice, check_answer_esp, choose_esp, choose_ike, offer_esp
 from ...crypto.proposals import EspProposal
+from ...crypto.registry import PseudorandomFunction
 from ...errors import CHILD, IKE, IkeError, a_few
 from ...identity import Identity
 from ...wire.v2.auth import AUTH
@@ -30,8 +31,7 @@ from .child import Child
 from .features import rows
 from .features.feature import Role, Talk
 from .incoming import Incoming
-from .initiation import handshake_of
-from .sa import Handshake, IkeSa
+from .sa import Handshake, IkeSa, OpeningSa
 from .tasks import Auth, ChildTask, DeleteChild, Kind, NewChild, Request
 from .traffic import Narrowed, check_answer, covers_packet, in_words, narrow
 
@@ -60,16 +60,17 @@ def _name(identity: Identity) -> str:
     return text if len(text) <= NAME_IN_STORY else f"{text[:NAME_IN_STORY]}…"
 
 
-def begin(context: Context, sa: IkeSa, task: Auth) -> list[Any]:
+def begin(context: Context, sa: OpeningSa, task: Auth) -> list[Any]:
     """The initiator's request: who we are, the proof, and the first child if one is wanted."""
-    connection, handshake = sa.connection, handshake_of(sa)
+    connection, handshake, protection = sa.connection, sa.handshake, sa.protected
     mine = IDi(connection.local_id)
     payloads: list[Any] = [mine, *connection.auth.requests]
     if connection.remote_id is not None:
         payloads.append(IDr(connection.remote_id))
-    octets = signed_octets(sa.prf, handshake.sent, handshake.nonce_r, sa.secrets.pi, mine.encode())
+    key = protection.keys.pi
+    octets = signed_octets(protection.prf, handshake.sent, handshake.nonce_r, key, mine.encode())
     octets += rows.FEATURES.signed(sa, sa.next_id)
-    payloads.append(AUTH(*connection.auth.prove(sa.prf, octets)))
+    payloads.append(AUTH(*connection.auth.prove(protection.prf, octets)))
     payloads += rows.FEATURES.offers(Talk(context, sa), Kind.AUTH, Role.INITIATOR)
     if handshake.wanted:
         config = handshake.wanted[0]
@@ -84,19 +85,19 @@ def begin(context: Context, sa: IkeSa, task: Auth) -> list[Any]:
     return payloads
 
 
-def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[Auth]) -> None:
+def answered(context: Context, opening: OpeningSa, got: Incoming, request: Request[Auth]) -> None:
     """The responder proved itself: the IKE SA is up, and its child unless it was refused."""
-    handshake, connection = handshake_of(sa), sa.connection
+    handshake, protection, connection = opening.handshake, opening.protected, opening.connection
     payloads = got.payloads
     remote, proof = payloads.need(IDr), payloads.one(AUTH)
     if connection.remote_id is not None and not connection.remote_id.matches(remote.identity):
         story = f"the peer is {remote.identity}, not {connection.remote_id}"
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
-    octets = signed_octets(sa.prf, handshake.received, handshake.nonce_i, sa.secrets.pr, remote.encode())
-    octets += rows.FEATURES.signed(sa, request.message_id)
-    _proven(connection, sa, octets, proof, remote.identity)
-    sa.local_id, sa.remote_id = connection.local_id, remote.identity
-    lifecycle.establish(context, sa)
+    key = protection.keys.pr
+    octets = signed_octets(protection.prf, handshake.received, handshake.nonce_i, key, remote.encode())
+    octets += rows.FEATURES.signed(opening, request.message_id)
+    _proven(connection, protection.prf, octets, proof, remote.identity)
+    sa = lifecycle.establish(context, opening, connection.local_id, remote.identity)
     rows.FEATURES.take(Talk(context, sa, payloads), Kind.AUTH, Role.INITIATOR)
     _first_child_answered(context, sa, handshake, payloads)
     first = handshake.first
@@ -106,7 +107,7 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[Auth])
             sa.queue.append(NewChild(config))
 
 
-def refused(context: Context, sa: IkeSa, got: Incoming, request: Request[Auth]) -> None:
+def refused(context: Context, sa: OpeningSa, got: Incoming, request: Request[Auth]) -> None:
     """An error answer without AUTH ends the attempt (section 2.21.2)."""
     error = got.payloads.need_error().type
     reason = _REASONS.get(error, "protocol_error")
@@ -114,27 +115,27 @@ def refused(context: Context, sa: IkeSa, got: Incoming, request: Request[Auth]) 
     raise IkeError(0, f"the peer answered IKE_AUTH from {us} with {notify_name(error)}", IKE, reason=reason)
 
 
-def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
+def respond(context: Context, opening: OpeningSa, got: Incoming) -> list[Any]:
     """The responder checks the initiator's proof, gives its own and makes the first child.
 
     :raises IkeError: AUTHENTICATION_FAILED; the same for an unknown identity and for a wrong secret.
     """
-    handshake, payloads = handshake_of(sa), got.payloads
+    handshake, protection, payloads = opening.handshake, opening.protected, got.payloads
+    prf, keys = protection.prf, protection.keys
     remote, proof, wish = payloads.need(IDi), payloads.one(AUTH), payloads.one(IDr)
-    besides = rows.FEATURES.signed(sa, got.header.message_id)
-    octets = signed_octets(sa.prf, handshake.received, handshake.nonce_r, sa.secrets.pi, remote.encode()) + besides
+    besides = rows.FEATURES.signed(opening, got.header.message_id)
+    octets = signed_octets(prf, handshake.received, handshake.nonce_r, keys.pi, remote.encode()) + besides
     wished = wish.identity if wish else None
-    connection, authenticator = _authenticate(context, sa, octets, remote.identity, proof, wished)
+    connection, authenticator = _authenticate(context, opening, octets, remote.identity, proof, wished)
     surplus.check_allowance(context, connection.name, IKE)
-    lifecycle.drop_siblings(context, sa)
-    context.registry.admit(sa, connection)
+    lifecycle.drop_siblings(context, opening)
+    context.registry.admit(opening, connection)
     mine = IDr(connection.local_id)
-    sa.local_id, sa.remote_id = connection.local_id, remote.identity
-    octets = signed_octets(sa.prf, handshake.sent, handshake.nonce_i, sa.secrets.pr, mine.encode()) + besides
-    reply: list[Any] = [mine, AUTH(*authenticator.prove(sa.prf, octets))]
-    context.half_open.leave(sa.path.remote_address)
-    sa.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
-    lifecycle.establish(context, sa)
+    octets = signed_octets(prf, handshake.sent, handshake.nonce_i, keys.pr, mine.encode()) + besides
+    reply: list[Any] = [mine, AUTH(*authenticator.prove(prf, octets))]
+    context.half_open.leave(opening.path.remote_address)
+    opening.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
+    sa = lifecycle.establish(context, opening, connection.local_id, remote.identity)
     talk = Talk(context, sa, payloads)
     rows.FEATURES.take(talk, Kind.AUTH, Role.RESPONDER)
     reply += rows.FEATURES.offers(talk, Kind.AUTH, Role.RESPONDER)
@@ -150,7 +151,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
 
 
 def _authenticate(
-    context: Context, sa: IkeSa, octets: bytes, peer: Identity, proof: AUTH | None, wish: Identity | None
+    context: Context, sa: OpeningSa, octets: bytes, peer: Identity, proof: AUTH | None, wish: Identity | None
 ) -> tuple[Connection, Authenticator]:
     """The tunnel that the peer proves to belong to, and what to prove ourselves with.
 
@@ -167,7 +168,7 @@ def _authenticate(
             break
         try:
             _check_choice(connection, sa, peer)
-            return connection, _proven(connection, sa, octets, proof, peer)
+            return connection, _proven(connection, sa.protected.prf, octets, proof, peer)
         except IkeError as exc:
             failure = exc
             names.append(connection.name)
@@ -179,18 +180,20 @@ def _authenticate(
     raise failure
 
 
-def _check_choice(connection: Connection, sa: IkeSa, peer: Identity) -> None:
+def _check_choice(connection: Connection, sa: OpeningSa, peer: Identity) -> None:
     """What was agreed before the peer had a name must be good enough for the tunnel it turns out to belong to."""
     if connection is sa.connection:
         return
     try:
-        choose_ike(connection.proposals, (sa.agreed.proposal,))
+        choose_ike(connection.proposals, (sa.protected.choice.proposal,))
     except IkeError as exc:
         story = f"peer {_name(peer)} belongs to {connection.name}: {exc.story}"
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="no_proposal_chosen") from exc
 
 
-def _proven(connection: Connection, sa: IkeSa, octets: bytes, proof: AUTH | None, peer: Identity) -> Authenticator:
+def _proven(
+    connection: Connection, prf: PseudorandomFunction, octets: bytes, proof: AUTH | None, peer: Identity
+) -> Authenticator:
     """What to prove ourselves with, once the peer's AUTH has proven that it is the one defined.
 
     :raises IkeError: AUTHENTICATION_FAILED.
@@ -201,7 +204,7 @@ def _proven(connection: Connection, sa: IkeSa, octets: bytes, proof: AUTH | None
     elif not auth.takes(proof.method):
         story = f"peer {_name(peer)} authenticates with method {proof.method}, defined here is {auth.defined}"
     else:
-        answering = auth.verify(sa.prf, octets, Proof(proof.method, proof.data))
+        answering = auth.verify(prf, octets, Proof(proof.method, proof.data))
         if answering is not None:
             return answering
         story = f"the {auth.credential} of peer {_name(peer)} is not the one defined here for {connection.name}"

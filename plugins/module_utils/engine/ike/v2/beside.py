@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable
 from ..context import Context
 from . import initiation, twins
 from .child import ChildState
-from .sa import IkeSa, State
+from .sa import EitherSa, IkeSa, OpeningSa, State
 from .tasks import DeleteIke, Inform, NewChild
-from .tunnel_sas import sas_of
+from .tunnel_sas import all_of, sas_of
 
 # Message ID that a responder expects when IKE_SA_INIT and IKE_AUTH are over; each additional key exchange is one more.
 _AFTER_AUTH = 2
@@ -32,20 +32,20 @@ def begin(context: Context, old: IkeSa, first: str = "") -> bool:
     connection = context.connections.get(old.connection.name)
     if connection is None or old.outgoing or not old.alive or old.closing or old.claims is not None:
         return False
-    if any(on_its_way(sa, old) for sa in sas_of(context, connection.name)):
+    if any(on_its_way(sa, old) for sa in all_of(context, connection.name)):
         return False
     wanted = dict.fromkeys([first, *sorted(names(old)), *asked_for(old)])
     configs = {child.name: child for child in connection.children}
     # Along the path that works: a NAT on it stays where it is, and port 4500 is as good as 500 (section 2.23).
     new = initiation.new_initiator(context, connection, old.path)
-    initiation.handshake_of(new).wanted = tuple(configs[name] for name in wanted if name in configs)
+    new.handshake.wanted = tuple(configs[name] for name in wanted if name in configs)
     new.replaces = old
     return True
 
 
-def on_its_way(sa: IkeSa, old: IkeSa) -> bool:
+def on_its_way(sa: EitherSa, old: IkeSa) -> bool:
     """Whether this IKE SA is going to take over from ``old``, or from whatever that one came of."""
-    return sa is not old and (sa.replaces is old or (sa.initiator and sa.handshake is not None))
+    return sa is not old and (sa.replaces is old or (sa.initiator and isinstance(sa, OpeningSa)))
 
 
 def names(sa: IkeSa) -> set[str]:
@@ -100,7 +100,8 @@ def proven(sa: IkeSa) -> bool:
 
     Whoever answers IKE_AUTH does not know whether the answer arrives.
     """
-    return sa.initiator or sa.next_id > 0 or sa.expected_id > _AFTER_AUTH + len(sa.agreed.more) or bool(sa.lowest_nonce)
+    handshake = _AFTER_AUTH + len(sa.protection.choice.more)
+    return sa.initiator or sa.next_id > 0 or sa.expected_id > handshake or bool(sa.lowest_nonce)
 
 
 def living(sa: IkeSa) -> IkeSa | None:

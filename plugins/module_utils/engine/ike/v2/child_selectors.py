@@ -13,10 +13,10 @@ from ...selector import Selector
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
 from .child import Child
-from .sa import IkeSa
+from .sa import EitherSa
 
 
-def asked_selectors(sa: IkeSa, config: ChildConfig) -> tuple[tuple[Selector, ...], tuple[Selector, ...]]:
+def asked_selectors(sa: EitherSa, config: ChildConfig) -> tuple[tuple[Selector, ...], tuple[Selector, ...]]:
     """What to ask for: first the packet for which the child is needed, if one is known (RFC 7296 section 2.9)."""
     packet = sa.packets.pop(config.name, None) if sa.packets else None
     if packet is None or not (_covers(config.local, packet[0]) and _covers(config.remote, packet[1])):

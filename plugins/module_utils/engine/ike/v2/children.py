@@ -32,7 +32,7 @@ from . import child_wanted, supersede, twins
 from .child import SENDING, Child, ChildState
 from .features import nat
 from .generations import generations, heirs_of, newer_definitions, staying, successor_of
-from .sa import IkeSa
+from .sa import EitherSa, IkeSa
 from .tasks import ChildTask, DeleteAtPeer, NewChild
 from .traffic import Narrowed
 from .tunnel_sas import sas_of
@@ -41,7 +41,7 @@ Policies = Union[PointPolicies, ResetPolicies, RemovePolicies, None]  # what bec
 PROTOCOL_NUMBERS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
 
 
-def reserve_spi(context: Context, sa: IkeSa, config: ChildConfig) -> bytes:
+def reserve_spi(context: Context, sa: EitherSa, config: ChildConfig) -> bytes:
     """An SPI for what we are going to receive, 4 octets.
 
     :raises IkeError: scope child, when the kernel gives none.
@@ -54,7 +54,7 @@ def reserve_spi(context: Context, sa: IkeSa, config: ChildConfig) -> bytes:
     return spi.to_bytes(4, "big")
 
 
-def release_spi(context: Context, sa: IkeSa, config: ChildConfig, spi: bytes) -> None:
+def release_spi(context: Context, sa: EitherSa, config: ChildConfig, spi: bytes) -> None:
     """Give back an SPI that no SA came of."""
     if spi:
         protocol = PROTOCOL_NUMBERS[config.proposals[0].protocol]
@@ -98,7 +98,8 @@ def make(
     """
     config = narrowed.config
     spi_out = check_spi(sa, choice)
-    keys = child_keys(sa.prf, sa.secrets.d, choice, *nonces, secrets[0] if secrets else None, secrets[1:])
+    protection = sa.protection
+    keys = child_keys(protection.prf, protection.keys.d, choice, *nonces, secrets[0] if secrets else None, secrets[1:])
     initiator, responder = (keys.encr_i, keys.integ_i), (keys.encr_r, keys.integ_r)
     outgoing, incoming = (initiator, responder) if started_exchange else (responder, initiator)
     number = context.registry.number()

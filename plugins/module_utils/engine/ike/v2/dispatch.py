@@ -23,7 +23,7 @@ from .exchange import last_word, opened, repeats_answer, send_answer, send_reque
 from .features import rows
 from .features.feature import OWN_ORDER, Role, Talk
 from .incoming import Incoming
-from .sa import AUTHENTICATED, HALF_OPEN, IkeSa, State
+from .sa import AUTHENTICATED, HALF_OPEN, EitherSa, IkeSa, OpeningSa, State
 from .tasks import Init, Kind, Request, Task
 
 # What nobody does on an IKE SA that lost a collision.
@@ -39,7 +39,7 @@ LARGEST = 8192
 def incoming(context: Context, header: Header, datagram: bytes, path: Path) -> None:
     """A message of this version: it is for an IKE SA that we have, opens one, or is nobody's."""
     sa = _addressee(context, header, datagram, path)
-    if isinstance(sa, IkeSa):
+    if isinstance(sa, (OpeningSa, IkeSa)):
         receive(context, sa, header, datagram, path)
     elif sa is None and _opens(header):
         new_peer(context, header, datagram, path)
@@ -94,7 +94,7 @@ def new_peer(context: Context, header: Header, datagram: bytes, path: Path) -> N
         sa.answered_digest = hashlib.sha256(datagram).digest()
 
 
-def receive(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
+def receive(context: Context, sa: EitherSa, header: Header, datagram: bytes, path: Path) -> None:
     """A message for an IKE SA that we have. What is forged or out of order is dropped without a trace on the SA.
 
     Nor is the IKE SA touched then: what is touched may have to be stored, which no stranger may bring about.
@@ -112,7 +112,7 @@ def receive(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
         _reject(context, sa, path, exc)
 
 
-def _reject(context: Context, sa: IkeSa, path: Path, exc: IkeError) -> None:
+def _reject(context: Context, sa: EitherSa, path: Path, exc: IkeError) -> None:
     """Tell of a refused message in an IKE SA; whose that is of a peer that has not proven itself nobody knows yet."""
     if sa.initiator or sa.state in AUTHENTICATED:
         exc.tunnels = exc.tunnels or (sa.connection.name,)
@@ -121,9 +121,10 @@ def _reject(context: Context, sa: IkeSa, path: Path, exc: IkeError) -> None:
     context.reject(path, exc)
 
 
-def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
+def _request(context: Context, sa: EitherSa, header: Header, datagram: bytes, path: Path) -> None:
     if repeats_answer(context, sa, header, datagram, path):
-        proof.doubt(context, sa)
+        if isinstance(sa, IkeSa):
+            proof.doubt(context, sa)
         return
     if header.message_id != sa.expected_id or header.exchange == ExchangeType.IKE_SA_INIT:
         return
@@ -134,11 +135,11 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
     if whole is None:
         return
     context.touch(sa)
-    if before in AUTHENTICATED:
+    if isinstance(sa, IkeSa):
         lifecycle.heard(context, sa, path)
         proof.prove(context, sa)  # it asks the next thing when it has the answer to the one before
     got = Incoming(header, Payloads(()), whole.datagram, path, whole.chain)
-    served: tuple[Talk, Kind] | None = None
+    served: tuple[Talk[EitherSa], Kind] | None = None
     try:
         got = got._replace(payloads=Payloads(parse_payloads(whole.first, whole.chain)))
         kind = table.request_kind(header.exchange, got.payloads)
@@ -148,11 +149,12 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
         _require(got.payloads, row.required)
         if kind in MAKING:
             surplus.check_allowance(context, sa.connection.name)
-        if sa.claims is not None and kind in WORK:
+        if isinstance(sa, IkeSa) and sa.claims is not None and kind in WORK:
             # The peer works with its successor already: for it the collision is decided.
             lifecycle.inherit(context, sa.claims, sa)
         answer = row.handler(context, sa, got)
         _move(sa, before, row.next)
+        sa = _now(sa)
         if answer is not None and kind in rows.FEATURES.kinds:
             talk = Talk(context, sa, got.payloads)
             if kind not in OWN_ORDER:
@@ -160,29 +162,35 @@ def _request(context: Context, sa: IkeSa, header: Header, datagram: bytes, path:
                 answer += rows.FEATURES.offers(talk, kind, Role.RESPONDER)
             served = talk, kind
     except IkeError as exc:
+        sa = _now(sa)
         answer = _refusal(context, sa, exc)
     if answer is not None:
         send_answer(context, sa, got, answer)
         if served is not None:
             rows.FEATURES.sealed(*served, Role.RESPONDER, sa.answer[0], answer)
-        if sa.state is State.REFUSED:
+        if isinstance(sa, OpeningSa) and sa.state is State.REFUSED:
             lifecycle.keep_answer(context, sa)
 
 
-def _move(sa: IkeSa, before: State, after: State) -> None:
+def _now(sa: EitherSa) -> EitherSa:
+    """The IKE SA after a handler, which may have established it."""
+    return sa.became if isinstance(sa, OpeningSa) and sa.became is not None else sa
+
+
+def _move(sa: EitherSa, before: State, after: State) -> None:
     """Enter the row's next state, unless the handler has already entered another one."""
     if sa.state is before:
         sa.state = after
 
 
-def _refuse(sa: IkeSa, header: Header) -> NoReturn:
-    if sa.state in AUTHENTICATED:
+def _refuse(sa: EitherSa, header: Header) -> NoReturn:
+    if isinstance(sa, IkeSa):
         story = f"exchange {header.exchange} is not expected in state {sa.state.value}"
         raise IkeError(NotifyType.INVALID_SYNTAX, story)
     raise IkeError(0, f"exchange {header.exchange} before authentication")
 
 
-def _refusal(context: Context, sa: IkeSa, exc: IkeError) -> list[Notify] | None:
+def _refusal(context: Context, sa: EitherSa, exc: IkeError) -> list[Notify] | None:
     """The answer to a request that could not be served; None: drop it without an answer."""
     if exc.notify and sa.state in HALF_OPEN:
         # Authentication failed: answer, then only repeat that answer until the half-open time is over, counted so long.
@@ -202,14 +210,14 @@ def _fatal(exc: IkeError) -> bool:
     return exc.scope == IKE or exc.notify == NotifyType.INVALID_SYNTAX
 
 
-def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> None:
+def _answer(context: Context, sa: EitherSa, header: Header, datagram: bytes, path: Path) -> None:
     request = sa.request
     if request is None or header.message_id != request.message_id:
         return
     task, kind = request.task, request.task.kind
     if header.exchange != table.purpose_of(task).exchange:
         return
-    if isinstance(task, Init):
+    if isinstance(sa, OpeningSa) and isinstance(task, Init):
         context.touch(sa)
         _init_answer(context, sa, request, header, datagram, path)
         return
@@ -222,10 +230,12 @@ def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
     sa.next_id += 1
     lifecycle.heard(context, sa, path)
     try:
-        said = Payloads(parse_payloads(whole.first, whole.chain))
-        payloads = follow_up.step(context, sa, task, said)
-        if payloads is None:
-            return
+        payloads = Payloads(parse_payloads(whole.first, whole.chain))
+        if isinstance(sa, IkeSa):
+            combined = follow_up.step(context, sa, task, payloads)
+            if combined is None:
+                return
+            payloads = combined
         row = table.answer_row(sa.state, task, payloads)
         if row is None:
             raise IkeError(NotifyType.INVALID_SYNTAX, f"the answer to {kind.label} lacks what it must have")
@@ -234,11 +244,11 @@ def _answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: 
         if kind in rows.FEATURES.kinds and kind not in OWN_ORDER and row.notify is None:
             rows.FEATURES.take(Talk(context, sa, payloads), kind, Role.INITIATOR)
     except IkeError as exc:
-        fail(context, sa, task, exc)
+        fail(context, _now(sa), task, exc)
 
 
 def _init_answer(
-    context: Context, sa: IkeSa, request: Request[Task], header: Header, datagram: bytes, path: Path
+    context: Context, sa: OpeningSa, request: Request[Task], header: Header, datagram: bytes, path: Path
 ) -> None:
     """Nothing in it is authenticated: what is unusable is noted, and the request stays out (section 2.21.1)."""
     try:
@@ -248,7 +258,7 @@ def _init_answer(
             raise IkeError(0, "the answer to IKE_SA_INIT lacks what it must have")
         row.handler(context, sa, Incoming(header, payloads, datagram, path), request)
     except IkeError as exc:
-        if sa.handshake is not None and sa.handshake.setback != (exc.reason, exc.story):
+        if sa.handshake.setback != (exc.reason, exc.story):
             sa.handshake.setback = (exc.reason, exc.story)
             context.report("setback", sa, reason=exc.reason, story=exc.story)
         return
@@ -257,7 +267,7 @@ def _init_answer(
     sa.state = row.next
 
 
-def fail(context: Context, sa: IkeSa, task: Task, exc: IkeError) -> None:
+def fail(context: Context, sa: EitherSa, task: Task, exc: IkeError) -> None:
     """A protected answer was a refusal or unusable: take down what it was about, no more."""
     purpose = table.PURPOSES[type(task)]
     if not _fatal(exc) and purpose.failed is not None:
@@ -270,10 +280,11 @@ def fail(context: Context, sa: IkeSa, task: Task, exc: IkeError) -> None:
     lifecycle.end(context, sa, exc.reason, exc.story, task)
 
 
-def pump(context: Context, sa: IkeSa) -> None:
+def pump(context: Context, sa: EitherSa) -> None:
     """Begin the next piece of queued work, if nothing is outstanding."""
     while sa.queue and sa.request is None and sa.state is not State.GONE:
-        due = (t for t in sa.queue if t.not_before <= context.now and (sa.making is None or not sa.making.holds(t)))
+        making = sa.making if isinstance(sa, IkeSa) else None
+        due = (t for t in sa.queue if t.not_before <= context.now and (making is None or not making.holds(t)))
         task = next(due, None)
         if task is None:
             return
@@ -292,7 +303,7 @@ def pump(context: Context, sa: IkeSa) -> None:
         sa.state = purpose.next or sa.state
 
 
-def _send(context: Context, sa: IkeSa, exchange: int, payloads: list[Any], task: Task) -> None:
+def _send(context: Context, sa: EitherSa, exchange: int, payloads: list[Any], task: Task) -> None:
     """Send our request, with what optional features have to say in it."""
     if task.kind not in rows.FEATURES.kinds:
         send_request(context, sa, exchange, payloads, task)

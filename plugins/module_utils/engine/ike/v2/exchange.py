@@ -20,14 +20,14 @@ from . import message_size
 from .features import fragmentation
 from .features.fragmentation import Whole, seal_message
 from .incoming import Incoming
-from .sa import IkeSa
+from .sa import EitherSa
 from .tasks import DeleteAtPeer, DeleteChild, Inform, NewChild, RekeyChild, Request, T
 
 # What comes of these is gone with the IKE SA; that of others may outlive it, or is not there before the peer has them.
 _ENDS_WITH_IT = (NewChild, RekeyChild, DeleteChild, DeleteAtPeer, Inform)
 
 
-def send_request(context: Context, sa: IkeSa, exchange: int, payloads: Sequence[Any], task: T) -> Request[T]:
+def send_request(context: Context, sa: EitherSa, exchange: int, payloads: Sequence[Any], task: T) -> Request[T]:
     """Send our next request and remember it until its answer comes."""
     flags = INITIATOR if sa.initiator else 0
     if exchange == ExchangeType.IKE_SA_INIT:
@@ -46,18 +46,18 @@ def send(context: Context, datagrams: Sequence[bytes], path: Path) -> None:
     context.actions += [Send(datagram, path) for datagram in datagrams]
 
 
-def send_answer(context: Context, sa: IkeSa, got: Incoming, payloads: Sequence[Any]) -> None:
+def send_answer(context: Context, sa: EitherSa, got: Incoming, payloads: Sequence[Any]) -> None:
     """Answer the peer's request the way it came (RFC 7296 section 2.11) and keep the answer for its retransmissions."""
     header = got.header
     flags = RESPONSE | (INITIATOR if sa.initiator else 0)
     sa.answer = seal_message(context, sa, header.exchange, flags, header.message_id, payloads)
     sa.answer_to, sa.answered_digest = header.message_id, hashlib.sha256(got.datagram).digest()
     sa.expected_id = header.message_id + 1
-    sa.answered_under = sa.open
+    sa.answered_under = sa.protection.open if sa.protection is not None else None
     send(context, sa.answer, got.path)
 
 
-def last_word(context: Context, sa: IkeSa, payload: Any, path: Path | None = None) -> None:
+def last_word(context: Context, sa: EitherSa, payload: Any, path: Path | None = None) -> None:
     """One more request, whose answer is not waited for, since the IKE SA ends here and now.
 
     It does not wait for the answer of an outstanding one either, which goes once more before it: a peer takes requests
@@ -75,7 +75,7 @@ def last_word(context: Context, sa: IkeSa, payload: Any, path: Path | None = Non
     context.touch(sa)
 
 
-def repeats_answer(context: Context, sa: IkeSa, header: Header, datagram: bytes, path: Path) -> bool:
+def repeats_answer(context: Context, sa: EitherSa, header: Header, datagram: bytes, path: Path) -> bool:
     """Whether this is a retransmission of the last answered request; if so, repeat the answer.
 
     Other octets under the same Message ID are not a retransmission and get nothing, unless the peer divides the same
@@ -92,7 +92,7 @@ def repeats_answer(context: Context, sa: IkeSa, header: Header, datagram: bytes,
     return True
 
 
-def retransmit(context: Context, sa: IkeSa) -> bool:
+def retransmit(context: Context, sa: EitherSa) -> bool:
     """Send the outstanding request again; False when patience has run out."""
     request = sa.request
     if request is None:
@@ -109,7 +109,7 @@ def retransmit(context: Context, sa: IkeSa) -> bool:
     return True
 
 
-def pause_after(context: Context, sa: IkeSa, tries: int) -> float:
+def pause_after(context: Context, sa: EitherSa, tries: int) -> float:
     """How long to wait after one more sending of a request that was sent ``tries`` times; 0: patience has run out."""
     pauses = context.settings.retransmit
     longest = pauses[-1]
@@ -129,7 +129,7 @@ def unprotected(context: Context, header: Header, path: Path, payloads: Sequence
         context.actions.append(Send(datagram, path))
 
 
-def opened(context: Context, sa: IkeSa, header: Header, datagram: bytes) -> Whole | None:
+def opened(context: Context, sa: EitherSa, header: Header, datagram: bytes) -> Whole | None:
     """What a protected message of the peer holds; None as long as fragments of it lack.
 
     :raises IkeError: with notify 0 when it is not protected or fails its integrity check.
@@ -138,9 +138,9 @@ def opened(context: Context, sa: IkeSa, header: Header, datagram: bytes) -> Whol
     sealed = message.sealed
     if isinstance(sealed, SealedFragment):
         return fragmentation.take(context, sa, header, message, datagram)
-    if not isinstance(sealed, Sealed) or sa.open is None:
+    if not isinstance(sealed, Sealed) or sa.protection is None:
         raise IkeError(0, "a message that must be protected is not")
-    chain = sa.open.open(message.sealed_head, sealed.body)
+    chain = sa.protection.open.open(message.sealed_head, sealed.body)
     if sa.partials:
         fragmentation.drop(context, sa, header.is_response)  # whatever came of it in fragments, this is all of it
     return Whole(sealed.inner_next_payload, chain, datagram)

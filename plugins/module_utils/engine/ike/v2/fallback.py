@@ -54,7 +54,7 @@ def first_offer(config: ChildConfig) -> tuple[EspProposal, ...]:
 
 
 def _offers(sa: IkeSa, proposals: tuple[EspProposal, ...]) -> list[tuple[EspProposal, ...]]:
-    group = sa.agreed.ke
+    group = sa.protection.choice.ke
     proven = tuple(
         replace(proposal, ke=(group,)) for proposal in proposals if group is not None and group in proposal.ke
     )

@@ -26,16 +26,16 @@ from .exchange import unprotected
 from .features import rows
 from .features.feature import Place, Role, Talk
 from .incoming import Incoming
-from .initiation import NONCE_OCTETS, handshake_of, install_sealers, restart
-from .sa import Handshake, IkeSa, State
+from .initiation import NONCE_OCTETS, protect, restart
+from .sa import Handshake, OpeningSa, State
 from .tasks import Auth, Init, Kind, Request
 
 PAYLOAD_HEAD = 4
 
 
-def begin(context: Context, sa: IkeSa, task: Init) -> list[Any]:
+def begin(context: Context, sa: OpeningSa, task: Init) -> list[Any]:
     """The initiator's request."""
-    handshake = handshake_of(sa)
+    handshake = sa.handshake
     if handshake.exchange is None:
         handshake.offered = handshake.offered or sa.connection.proposals
         handshake.group = handshake.group or handshake.offered[0].ke[0].transform_id
@@ -50,9 +50,9 @@ def begin(context: Context, sa: IkeSa, task: Init) -> list[Any]:
     ]
 
 
-def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[Init]) -> None:
+def answered(context: Context, sa: OpeningSa, got: Incoming, request: Request[Init]) -> None:
     """The initiator has the responder's choice, public value and nonce: derive the keys, go on to IKE_AUTH."""
-    handshake = handshake_of(sa)
+    handshake = sa.handshake
     if got.header.responder_spi == bytes(8):
         raise IkeError(0, "the responder's SPI is zero")
     choice = _without_spi(check_answer_ike(handshake.offered, got.payloads.need(SA)))
@@ -68,18 +68,18 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[Init])
     sa.spi_r, handshake.nonce_r = got.header.responder_spi, nonce
     (handshake.sent,), handshake.received = request.datagrams, got.datagram
     _install_keys(sa, choice, shared)
-    handshake.exchange = None
+    handshake.choice, handshake.exchange = choice, None
     sa.next_id = 1
     sa.queue.insert(0, Auth())
     rows.FEATURES.take(Talk(context, sa, got.payloads), Kind.INIT, Role.INITIATOR)
 
 
-def with_group(context: Context, sa: IkeSa, got: Incoming, request: Request[Init]) -> None:
+def with_group(context: Context, sa: OpeningSa, got: Incoming, request: Request[Init]) -> None:
     """The responder wants another key exchange group (section 1.2); only one that we offer is taken."""
     data = got.payloads.need_notify(NotifyType.INVALID_KE_PAYLOAD).data
     group = int.from_bytes(data, "big") if len(data) == 2 else 0
-    offered = {row.transform_id for proposal in handshake_of(sa).offered for row in proposal.ke}
-    if group not in offered or group == handshake_of(sa).group:
+    offered = {row.transform_id for proposal in sa.handshake.offered for row in proposal.ke}
+    if group not in offered or group == sa.handshake.group:
         story = f"the peer insists on key exchange group {group}, which is not among those allowed here"
         raise IkeError(0, story, reason="invalid_key_exchange")
     handshake = restart(sa)
@@ -87,17 +87,17 @@ def with_group(context: Context, sa: IkeSa, got: Incoming, request: Request[Init
     handshake.exchange = None
 
 
-def refused(context: Context, sa: IkeSa, got: Incoming, request: Request[Init]) -> None:
+def refused(context: Context, sa: OpeningSa, got: Incoming, request: Request[Init]) -> None:
     """Any other error answer. It is not authenticated, so anybody could have sent it: note it and keep trying."""
     error = got.payloads.need_error()
     reason = "no_proposal_chosen" if error.type == NotifyType.NO_PROPOSAL_CHOSEN else "protocol_error"
-    offered = a_few(handshake_of(sa).offered)
+    offered = a_few(sa.handshake.offered)
     raise IkeError(
         0, f"the peer refused IKE_SA_INIT with {notify_name(error.type)}; offered was {offered}", reason=reason
     )
 
 
-def respond(context: Context, got: Incoming) -> IkeSa | None:
+def respond(context: Context, got: Incoming) -> OpeningSa | None:
     """Answer a peer's IKE_SA_INIT request; the new half-open IKE SA, or None when it got only a notify.
 
     :raises IkeError: whose notify is to be sent unprotected.
@@ -121,7 +121,7 @@ def _demanded(context: Context, got: Incoming, room: int | None = None) -> bool:
     return bool(demand)
 
 
-def _open(context: Context, got: Incoming) -> IkeSa | None:
+def _open(context: Context, got: Incoming) -> OpeningSa | None:
     """The half-open IKE SA that this request opens; what is cheap to refuse is refused before anything dear is done."""
     header, payloads, path = got.header, got.payloads, got.path
     ke, nonce = payloads.need(KE), payloads.need(Nonce)
@@ -132,11 +132,10 @@ def _open(context: Context, got: Incoming) -> IkeSa | None:
         wanted = choice.ke.transform_id if choice.ke else 0
         unprotected(context, header, path, [Notify(NotifyType.INVALID_KE_PAYLOAD, wanted.to_bytes(2, "big"))])
         return None
-    handshake = Handshake(nonce_i=nonce.data, received=got.datagram)
-    sa = IkeSa(
-        0, connection, False, State.START, path, header.initiator_spi, bytes(8), context.now,
-        handshake=handshake, choice=choice, expected_id=1,
-    )  # fmt: skip
+    handshake = Handshake(nonce_i=nonce.data, choice=choice, received=got.datagram)
+    spis = header.initiator_spi, bytes(8)
+    sa = OpeningSa(0, connection, False, State.START, path, *spis, context.now, handshake)
+    sa.expected_id = 1
     talk = Talk(context, sa, payloads)
     rows.FEATURES.take(talk, Kind.INIT, Role.RESPONDER)
     # What comes before what is made for this answer alone; the peer's value stands for ours of the same size.
@@ -200,8 +199,7 @@ def _choose(context: Context, offered: SA, path: Path) -> tuple[Connection, Choi
     return other, _without_spi(choose_ike(other.proposals, offered.proposals))
 
 
-def _install_keys(sa: IkeSa, choice: Choice, shared: Any) -> None:
-    handshake = handshake_of(sa)
+def _install_keys(sa: OpeningSa, choice: Choice, shared: Any) -> None:
+    handshake = sa.handshake
     keys = derive_ike(choice, shared, handshake.nonce_i, handshake.nonce_r, sa.spi_i, sa.spi_r)
-    sa.choice, sa.keys = choice, keys
-    install_sealers(sa)
+    sa.protection = protect(choice, keys, sa.initiator)

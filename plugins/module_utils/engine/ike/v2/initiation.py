@@ -5,24 +5,25 @@
 
 from __future__ import annotations
 
+from ...crypto.keys import IkeKeys
+from ...crypto.negotiation import Choice
 from ...crypto.sealer import Sealer
 from ...errors import IkeError
 from ..actions import Path
 from ..connection import Connection
 from ..context import Context
-from .sa import Handshake, IkeSa, State
+from .sa import Handshake, OpeningSa, Protection, State
 from .tasks import Init
 
 NONCE_OCTETS = 32
 MAX_RESTARTS = 4  # cookies, groups and rekeyed cookie secrets; more is a peer playing games
 
 
-def new_initiator(context: Context, connection: Connection, path: Path) -> IkeSa:
+def new_initiator(context: Context, connection: Connection, path: Path) -> OpeningSa:
     """A new IKE SA that we initiate; its IKE_SA_INIT is queued."""
-    sa = IkeSa(
+    sa = OpeningSa(
         context.registry.number(), connection, True, State.START, path, context.entropy.octets(8), bytes(8),
-        context.now,
-        handshake=Handshake(nonce_i=context.entropy.octets(NONCE_OCTETS), wanted=connection.auto_children),
+        context.now, Handshake(nonce_i=context.entropy.octets(NONCE_OCTETS), wanted=connection.auto_children),
     )  # fmt: skip
     context.registry.add(sa)
     sa.queue.append(Init())
@@ -31,12 +32,12 @@ def new_initiator(context: Context, connection: Connection, path: Path) -> IkeSa
     return sa
 
 
-def restart(sa: IkeSa) -> Handshake:
+def restart(sa: OpeningSa) -> Handshake:
     """Have the first request sent once more, in another form.
 
     :raises IkeError: it was often enough.
     """
-    handshake = handshake_of(sa)
+    handshake = sa.handshake
     handshake.restarts += 1
     if handshake.restarts > MAX_RESTARTS:
         raise IkeError(0, f"the peer had the negotiation restarted more than {MAX_RESTARTS} times")
@@ -44,16 +45,15 @@ def restart(sa: IkeSa) -> Handshake:
     return handshake
 
 
-def handshake_of(sa: IkeSa) -> Handshake:
-    """The handshake of an IKE SA that is being opened."""
-    if sa.handshake is None:
-        raise ValueError("the handshake of this IKE SA is over")
-    return sa.handshake
+def protect(choice: Choice, keys: IkeKeys, initiator: bool) -> Protection:
+    """What protects messages under these keys.
 
-
-def install_sealers(sa: IkeSa) -> None:
-    """Make the two sealers out of the keys; ``seal`` is for what we send."""
-    choice, keys = sa.agreed, sa.secrets
+    :param initiator: whether we are the original initiator, with whose keys it sends.
+    """
+    if choice.prf is None:
+        raise ValueError("an IKE SA without a PRF")
     from_initiator = Sealer(choice.encr, choice.integ, keys.ei, keys.ai)
     from_responder = Sealer(choice.encr, choice.integ, keys.er, keys.ar)
-    sa.seal, sa.open = (from_initiator, from_responder) if sa.initiator else (from_responder, from_initiator)
+    if initiator:
+        return Protection(choice, choice.prf, keys, from_initiator, from_responder)
+    return Protection(choice, choice.prf, keys, from_responder, from_initiator)

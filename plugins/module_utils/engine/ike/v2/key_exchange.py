@@ -33,7 +33,8 @@ def guess(
     :param replaced: the child that is rekeyed, if it is one.
     """
     rows = tuple(allowed)
-    chosen = sa.choice.ke.transform_id if sa.choice is not None and sa.choice.ke is not None else 0
+    agreed = sa.protection.choice.ke
+    chosen = agreed.transform_id if agreed is not None else 0
     for wanted in (insisted, replaced.group if replaced is not None else 0, chosen):
         for row in rows:
             if row.transform_id == wanted:

@@ -13,21 +13,31 @@ from . import beside, children, follow_up
 from .child import ChildState
 from .exchange import send
 from .features import fragmentation, nat
-from .sa import AUTHENTICATED, HALF_OPEN, IkeSa, RekeyIke, State
+from .sa import HALF_OPEN, EitherSa, Handshake, IkeSa, OpeningSa, RekeyIke, State
 from .tasks import DeleteIke, Inform, NewChild, RekeyChild, Task
-from .tunnel_sas import half_open_of, sas_of
+from .tunnel_sas import all_of, half_open_of, sas_of
 
 STAYS = (RekeyIke, DeleteIke, Inform)  # queued work that is about the old IKE SA itself
 
 
-def establish(context: Context, sa: IkeSa) -> None:
-    """Both ends are authenticated: the IKE SA is up."""
-    sa.handshake = None
+def establish(context: Context, opening: OpeningSa, local: Identity, remote: Identity) -> IkeSa:
+    """Both ends are authenticated: the IKE SA is up, and goes on as another object."""
+    sa = IkeSa(
+        opening.number, opening.connection, opening.initiator, State.ESTABLISHED, opening.path,
+        opening.spi_i, opening.spi_r, opening.created, opening.protected, local, remote,
+    )  # fmt: skip
+    sa.next_id, sa.expected_id, sa.answered_under = opening.next_id, opening.expected_id, opening.answered_under
+    sa.answer, sa.answer_to, sa.answered_digest = opening.answer, opening.answer_to, opening.answered_digest
+    sa.nat, sa.slots, sa.packets, sa.replaces = opening.nat, opening.slots, opening.packets, opening.replaces
+    sa.queue, sa.partials, sa.wake = opening.queue, opening.partials, opening.wake
+    opening.state, opening.became = State.GONE, sa
+    context.registry.replace(opening, sa)
     start_clocks(context, sa)
     context.report("ike_established", sa, role="initiator" if sa.initiator else "responder")
     for other in _duplicates(context, sa):
         sa.settle_at = context.now + context.settings.duplicate_pause
         _settle_crossed(context, sa, other)
+    return sa
 
 
 def start_clocks(context: Context, sa: IkeSa) -> None:
@@ -50,7 +60,7 @@ def _duplicates(context: Context, sa: IkeSa) -> list[IkeSa]:
 
 def same_peer(sa: IkeSa, other: IkeSa) -> bool:
     """Whether the peers of two IKE SAs have proven to be the same one."""
-    return sa.remote_id is not None and other.remote_id is not None and other.remote_id.matches(sa.remote_id)
+    return other.remote_id.matches(sa.remote_id)
 
 
 def _settle_crossed(context: Context, sa: IkeSa, other: IkeSa) -> None:
@@ -117,40 +127,39 @@ def _loser(context: Context, sa: IkeSa, other: IkeSa) -> IkeSa:
     return ours if (_rank(ours.local_id), ours.spi_i) > (_rank(ours.remote_id), theirs.spi_i) else theirs
 
 
-def _rank(identity: Identity | None) -> tuple[int, bytes]:
-    return (identity.type, identity.data) if identity is not None else (0, b"")
+def _rank(identity: Identity) -> tuple[int, bytes]:
+    return identity.type, identity.data
 
 
 def drop_older(context: Context, sa: IkeSa) -> None:
     """The peer has no other SA with us (INITIAL_CONTACT, RFC 7296 section 2.4): forget what we still have."""
     for other in sas_of(context, sa.connection.name):
-        if other is not sa and same_peer(sa, other) and other.state in AUTHENTICATED:
+        if other is not sa and same_peer(sa, other):
             end(context, other, "replaced", "the peer started afresh")
 
 
-def drop_siblings(context: Context, sa: IkeSa) -> None:
+def drop_siblings(context: Context, sa: OpeningSa) -> None:
     """The initiator goes on with this version of its first message: forget the others."""
     for other in siblings(context, sa):
-        if other.state in HALF_OPEN:
-            other.replaced_by = sa
-            end(context, other, "replaced", "the initiator goes on with another version of its first message")
+        if isinstance(other, OpeningSa) and other.state in HALF_OPEN:
+            forget(context, other)
 
 
-def siblings(context: Context, sa: IkeSa) -> list[IkeSa]:
+def siblings(context: Context, sa: OpeningSa) -> list[EitherSa]:
     """The other IKE SAs that versions of the same first message opened: with and without a cookie, say."""
     name = sa.connection.name
-    known = [*sas_of(context, name), *half_open_of(context, name)]
+    known = [*all_of(context, name), *half_open_of(context, name)]
     return [other for other in known if other is not sa and other.spi_i == sa.spi_i]
 
 
-def heard(context: Context, sa: IkeSa, path: Path) -> None:
+def heard(context: Context, sa: EitherSa, path: Path) -> None:
     """A fresh authenticated message came along ``path``."""
     sa.last_heard = context.now
     if path != sa.path and path.natt:
         follow_path(context, sa, path)
 
 
-def follow_path(context: Context, sa: IkeSa, path: Path) -> None:
+def follow_path(context: Context, sa: EitherSa, path: Path) -> None:
     """Adopt another path of an authenticated peer: its NAT may have made a new mapping (RFC 7296 section 2.23).
 
     Whoever is behind a NAT itself does not follow: there it would only help somebody on the way to divert it.
@@ -225,52 +234,62 @@ def inherit(context: Context, old: IkeSa, new: IkeSa) -> None:
     context.report("ike_rekeyed", new, old=old.number)
 
 
-def keep_answer(context: Context, sa: IkeSa) -> None:
+def keep_answer(context: Context, sa: OpeningSa) -> None:
     """Keep of an IKE SA whose peer failed to authenticate no more than it takes to repeat the answer."""
     context.registry.turn_away(sa)
-    sa.handshake = sa.choice = sa.keys = sa.seal = sa.open = sa.answered_under = sa.local_id = sa.remote_id = None
+    sa.handshake, sa.protection, sa.answered_under = Handshake(), None, None
 
 
-def end(context: Context, sa: IkeSa, reason: str, story: str, answered: Task | None = None) -> None:
+def end(context: Context, sa: EitherSa, reason: str, story: str, answered: Task | None = None) -> None:
     """Remove the IKE SA with all its children and whatever it had under way.
 
     Where the peer has already made its successor while our own rekey was out, that one carries on.
 
     :param answered: our request that this comes of, if it is not outstanding any more.
     """
+    if isinstance(sa, OpeningSa):
+        quiet = sa.state is State.REFUSED
+        forget(context, sa)
+        if sa.initiator:
+            context.report("ike_failed", sa, reason=reason, story=story)
+        elif not quiet:
+            context.turn_away(sa, IkeError(0, story, reason=reason))
+        return
     under_way = sa.request.task if sa.request is not None else answered
     theirs = under_way.their_sa if isinstance(under_way, RekeyIke) else None
     if theirs is not None and sa.replaced_by is None and reason != "stopped":
         inherit(context, sa, theirs)
-    established = sa.state in AUTHENTICATED
     for child in list(sa.children.values()):
         if reason == "stopped":
             children.clear(context, sa, child)
         else:
             children.remove(context, sa, child, reason, story)
     _release(context, sa, under_way)
-    for is_response in list(sa.partials):
-        fragmentation.drop(context, sa, is_response)
+    follow_up.drop(context, sa)
+    _leave(context, sa)
+    if sa.replaced_by is None:
+        context.report("ike_down", sa, reason=reason, story=story)
+
+
+def forget(context: Context, sa: OpeningSa) -> None:
+    """Nothing comes of an IKE SA that was being opened."""
+    _release(context, sa, sa.handshake.first)
     if sa.state in (*HALF_OPEN, State.REFUSED):
         context.half_open.leave(sa.path.remote_address)
-    quiet = sa.state is State.REFUSED or sa.replaced_by is not None
+    _leave(context, sa)
+
+
+def _release(context: Context, sa: EitherSa, task: Task | None) -> None:
+    """Give back the SPI of a child that never came to be."""
+    if isinstance(task, (NewChild, RekeyChild)):
+        children.release_spi(context, sa, task.terms, task.spi)
+
+
+def _leave(context: Context, sa: EitherSa) -> None:
+    for is_response in list(sa.partials):
+        fragmentation.drop(context, sa, is_response)
+    sa.request = None
+    sa.queue.clear()
     sa.state = State.GONE
     context.registry.remove(sa)
     context.touch(sa)
-    if not quiet and not established and not sa.initiator:
-        context.turn_away(sa, IkeError(0, story, reason=reason))
-    elif not quiet:
-        context.report("ike_down" if established else "ike_failed", sa, reason=reason, story=story)
-
-
-def _release(context: Context, sa: IkeSa, under_way: Task | None) -> None:
-    """Give back the SPIs of children that never came to be."""
-    tasks = [under_way] if under_way is not None else []
-    if sa.handshake is not None and sa.handshake.first is not None:
-        tasks.append(sa.handshake.first)
-    for task in tasks:
-        if isinstance(task, (NewChild, RekeyChild)):
-            children.release_spi(context, sa, task.terms, task.spi)
-    follow_up.drop(context, sa)
-    sa.request = None
-    sa.queue.clear()

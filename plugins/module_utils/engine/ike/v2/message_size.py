@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .features import fragmentation
-from .sa import IkeSa
+from .sa import EitherSa
 from .tasks import Init, Request, Task
 
 _PASSES = 1280  # octets of a packet that every path of IPv6 carries, and nearly every one of IPv4
@@ -19,7 +19,7 @@ def size(request: Request[Task]) -> str:
     return f"{octets} octets" if count == 1 else f"{octets} octets in {count} fragments"
 
 
-def hint(sa: IkeSa, request: Request[Task]) -> str:
+def hint(sa: EitherSa, request: Request[Task]) -> str:
     """What may keep it from arriving because of its size, and what to do about it; empty where nothing does."""
     longest = max(map(len, request.datagrams)) + fragmentation.around(sa.path)
     if longest <= _PASSES:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..context import Context
 from . import dispatch, handover, kernel_events, lifecycle, proof, timers, tunnel
 from .record_changes import RecordChanges
-from .sa import IkeSa
+from .sa import EitherSa, IkeSa
 from .snapshot import thaw
 from .stop import retire, stop_children, stop_sa
 from .supersede import awaited, settle
@@ -43,9 +43,10 @@ class Version2:
     changed_records = RecordChanges
 
     @staticmethod
-    def settle(context: Context, sa: IkeSa) -> None:
+    def settle(context: Context, sa: EitherSa) -> None:
         """See :class:`..version.Version`."""
         settle(context, sa.connection.name)
-        lifecycle.end_retirement(sa)
-        handover.settle(context, sa)
+        if isinstance(sa, IkeSa):
+            lifecycle.end_retirement(sa)
+            handover.settle(context, sa)
         dispatch.pump(context, sa)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...newer_python import dataclass
 from ..records import Changes, RecordKey
-from .sa import AUTHENTICATED, IkeSa
+from .sa import AUTHENTICATED, EitherSa, IkeSa
 from .snapshot import CHILD_PART, SA, WINDOW_PART, freeze_child, freeze_standing, freeze_window, standing
 
 
@@ -28,13 +28,13 @@ class RecordChanges:
     """The IKE SAs that were touched, and what was given of all of them."""
 
     def __init__(self) -> None:
-        self._touched: dict[int, IkeSa] = {}
+        self._touched: dict[int, EitherSa] = {}
         self._given: dict[int, _Given] = {}
 
     def __bool__(self) -> bool:
         return bool(self._touched)
 
-    def touch(self, sa: IkeSa) -> None:
+    def touch(self, sa: EitherSa) -> None:
         """Something of it may be another than before."""
         self._touched[sa.number] = sa
 
@@ -46,7 +46,7 @@ class RecordChanges:
         touched, self._touched = self._touched, {}
         changes: Changes = {}
         for sa in touched.values():
-            if sa.state in AUTHENTICATED:
+            if isinstance(sa, IkeSa) and sa.state in AUTHENTICATED:
                 self._look_at(sa, changes)
             elif (given := self._given.pop(sa.number, None)) is not None:
                 changes |= {RecordKey(SA, sa.number): None, RecordKey(WINDOW_PART, sa.number): None}

@@ -145,7 +145,6 @@ STANDING = Shape(
         "spi_i": OCTETS,
         "spi_r": OCTETS,
         "created": PLAIN,
-        "keys": shape_codec(KEYS),
         "local_id": IDENTITY,
         "remote_id": IDENTITY,
         "lowest_nonce": OCTETS,
@@ -173,8 +172,7 @@ _BESIDE = "its fields stand beside those of the request"
 OWN_WAY: dict[type, dict[str, str]] = {
     IkeSa: {
         "connection": "by name: the definition is whoever's that keeps definitions",
-        "choice": "as a shape; what it answered is not needed any more",
-        "seal": "made of the keys; the count of sealed messages goes on, lest an IV be used twice",
+        "protection": "choice and keys as shapes; the count of sealed messages goes on, lest an IV be used twice",
         "request": "with its task",
         "queue": "a list of tasks",
         "children": "a list, by their numbers again afterwards",
@@ -188,9 +186,7 @@ OWN_WAY: dict[type, dict[str, str]] = {
 }
 NOT_KEPT: dict[type, dict[str, str]] = {
     IkeSa: {
-        "open": "made of the keys",
         "answered_under": "no keys change any more in the states that are kept",
-        "handshake": "none any more in the states that are kept",
         "opening": "a late copy of the first message may open an IKE SA that comes to nothing",
         "wake": "the timers are set anew",
         "partials": "the peer sends the whole message again",

@@ -24,7 +24,7 @@ from ...wire.v2.sa import SA
 from ..context import Context
 from . import children, fallback, follow_up, key_exchange, lifecycle, new_child, surplus
 from .incoming import Incoming
-from .initiation import NONCE_OCTETS, install_sealers
+from .initiation import NONCE_OCTETS, protect
 from .sa import IkeSa, Making, RekeyIke, State
 from .tasks import DeleteAtPeer, DeleteChild, DeleteIke, NewChild, RekeyChild, Request, Task
 
@@ -178,13 +178,13 @@ def _successor(
     nonces: tuple[bytes, bytes],
     spis: tuple[bytes, bytes],
 ) -> IkeSa:
+    prf, key = old.protection.prf, old.protection.keys.d
+    keys = rederive_ike(prf, key, choice, secrets[0], *nonces, *spis, secrets[1:])
     new = IkeSa(
         context.registry.number(), old.connection, initiator, State.ESTABLISHED, old.path, *spis, context.now,
-        choice=choice, local_id=old.local_id, remote_id=old.remote_id, nat=old.nat,
-        slots=old.slots, lowest_nonce=min(nonces),
+        protect(choice, keys, initiator), old.local_id, old.remote_id, min(nonces),
     )  # fmt: skip
-    new.keys = rederive_ike(old.prf, old.secrets.d, choice, secrets[0], *nonces, *spis, secrets[1:])
-    install_sealers(new)
+    new.nat, new.slots = old.nat, old.slots
     context.registry.add(new)
     lifecycle.start_clocks(context, new)
     return new

@@ -1,14 +1,15 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state of one IKE SA and its children: plain data, no behaviour beyond bookkeeping."""
+"""The state of one IKE SA, being opened or established: plain data, no behaviour beyond bookkeeping."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from ...crypto.exchange import KeyExchange
 from ...crypto.keys import IkeKeys
@@ -147,6 +148,7 @@ class Partial:
 class Handshake:
     """What only the first two exchanges need; dropped once the IKE SA is established.
 
+    :ivar choice: what was agreed on.
     :ivar sent: our IKE_SA_INIT message, octets as sent (signed by AUTH); ``received``: the peer's.
     :ivar offered: the proposals sent, which the definition may not have any more when the answer comes.
     :ivar wanted: the children to come with it; ``first``: the one that goes along with IKE_AUTH.
@@ -157,6 +159,7 @@ class Handshake:
     nonce_i: bytes = b""
     nonce_r: bytes = b""
     exchange: KeyExchange | None = None
+    choice: Choice | None = None
     sent: bytes = b""
     received: bytes = b""
     group: int = 0
@@ -168,9 +171,22 @@ class Handshake:
     setback: tuple[str, str] | None = None
 
 
+class Protection(NamedTuple):
+    """What protects the messages of an IKE SA: what was agreed on, the keys, and the sealers made of both.
+
+    :ivar seal: for what we send; ``open``: for the peer's messages.
+    """
+
+    choice: Choice
+    prf: PseudorandomFunction
+    keys: IkeKeys
+    seal: Sealer
+    open: Sealer
+
+
 @dataclass(slots=True, eq=False)
-class IkeSa:
-    """One IKE SA.
+class BaseSa:
+    """What an IKE SA has whether it is being opened or established.
 
     :ivar number: unique while the engine lives.
     :ivar initiator: whether we were its original initiator (the I flag of our messages).
@@ -178,22 +194,12 @@ class IkeSa:
     :ivar answered_digest: SHA-256 of the peer's last request, or of its first fragment; ``answer``: the datagrams of
         ours to it, repeated on a retransmission; ``answer_to``: its Message ID, -1 before the first;
         ``answered_under``: what opened it, where that is known.
-    :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
     :ivar nat: whether ESP travels in UDP.
     :ivar slots: what the optional features keep, each under a slot of its own (``features/feature.py``).
     :ivar opening: under which key the registry has it while the peer may repeat its IKE_SA_INIT request.
     :ivar packets: by child, the packet (its local and remote selector) for which it is going to be asked.
-    :ivar replaced_by: the IKE SA that took over; ``claims``: the one that this may take over while a collision
-        is open.
-    :ivar retired: an operator took it down while its children stay in use: nothing in it gets fresh keys any more,
-        and it ends with the last child.
-    :ivar refusal: why it got no fresh keys the last time.
     :ivar replaces: the living IKE SA from which this one takes over when its children are there (``beside.py``).
-    :ivar unfit: names of the children that the peer refused in its IKE_AUTH, or while it takes over.
-    :ivar settle_at: when to look whether another IKE SA of the tunnel is one too many, 0 for never.
-    :ivar superseded: its definition has changed since in what an IKE SA cannot change; see supersede.py.
     :ivar partials: what has come in fragments of the peer's request (False) and of its answer (True) so far.
-    :ivar making: what the peer asked for and goes on with.
     :ivar wake: when its next deadline is due, as entered in the timer heap.
     """
 
@@ -205,63 +211,23 @@ class IkeSa:
     spi_i: bytes
     spi_r: bytes
     created: float
-    handshake: Handshake | None = None
-    choice: Choice | None = None
-    keys: IkeKeys | None = None
-    seal: Sealer | None = None
-    open: Sealer | None = None
-    local_id: Identity | None = None
-    remote_id: Identity | None = None
-    next_id: int = 0
-    expected_id: int = 0
-    request: Request[Task] | None = None
-    answered_digest: bytes = b""
-    answer: tuple[bytes, ...] = ()
-    answer_to: int = -1
-    answered_under: Sealer | None = None
-    lowest_nonce: bytes = b""
-    queue: list[Task] = field(default_factory=list)
-    children: dict[int, Child] = field(default_factory=dict)
-    nat: bool = False
-    opening: tuple[str, int, bytes] | None = None
-    packets: dict[str, tuple[Selector, Selector]] | None = None
-    last_heard: float = 0.0
-    rekey_at: float = 0.0
-    expires_at: float = 0.0
-    wake: float = 0.0
-    replaced_by: IkeSa | None = None
-    claims: IkeSa | None = None
-    retired: bool = False
-    refusal: Refusal | None = None
-    replaces: IkeSa | None = None
-    unfit: tuple[str, ...] = ()
-    settle_at: float = 0.0
-    superseded: bool = False
-    slots: tuple[tuple[Any, Any], ...] = ()
-    partials: dict[bool, Partial] = field(default_factory=dict)
-    making: Making | None = None
-
-    @property
-    def agreed(self) -> Choice:
-        """The algorithms of an IKE SA whose IKE_SA_INIT is over."""
-        if self.choice is None:
-            raise ValueError("nothing has been agreed on in this IKE SA")
-        return self.choice
-
-    @property
-    def prf(self) -> PseudorandomFunction:
-        """The PRF of an IKE SA whose IKE_SA_INIT is over."""
-        prf = self.agreed.prf
-        if prf is None:
-            raise ValueError("an IKE SA without a PRF")
-        return prf
-
-    @property
-    def secrets(self) -> IkeKeys:
-        """The keys of an IKE SA whose IKE_SA_INIT is over."""
-        if self.keys is None:
-            raise ValueError("this IKE SA has no keys")
-        return self.keys
+    next_id: int = field(default=0, init=False)
+    expected_id: int = field(default=0, init=False)
+    request: Request[Task] | None = field(default=None, init=False)
+    answered_digest: bytes = field(default=b"", init=False)
+    answer: tuple[bytes, ...] = field(default=(), init=False)
+    answer_to: int = field(default=-1, init=False)
+    answered_under: Sealer | None = field(default=None, init=False)
+    queue: list[Task] = field(default_factory=list, init=False)
+    nat: bool = field(default=False, init=False)
+    opening: tuple[str, int, bytes] | None = field(default=None, init=False)
+    packets: dict[str, tuple[Selector, Selector]] | None = field(default=None, init=False)
+    last_heard: float = field(default=0.0, init=False)
+    expires_at: float = field(default=0.0, init=False)
+    replaces: IkeSa | None = field(default=None, init=False)
+    slots: tuple[tuple[Any, Any], ...] = field(default=(), init=False)
+    partials: dict[bool, Partial] = field(default_factory=dict, init=False)
+    wake: float = field(default=0.0, init=False)
 
     @property
     def local_spi(self) -> bytes:
@@ -272,6 +238,81 @@ class IkeSa:
     def tasks(self) -> list[Task]:
         """What is asked of the peer, or is going to be."""
         return [*self.queue, self.request.task] if self.request is not None else self.queue
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is over and forgotten."""
+        return self.state is State.GONE
+
+    @property
+    def version(self) -> int:
+        """The version of IKE that it speaks."""
+        return 2
+
+
+@dataclass(slots=True, eq=False)
+class OpeningSa(BaseSa):
+    """An IKE SA that is being opened.
+
+    :ivar protection: what protects its messages, when IKE_SA_INIT is over.
+    :ivar became: the established one that it has become.
+    """
+
+    handshake: Handshake
+    protection: Protection | None = field(default=None, init=False)
+    became: IkeSa | None = field(default=None, init=False)
+
+    @property
+    def protected(self) -> Protection:
+        """What protects its messages.
+
+        :raises ValueError: IKE_SA_INIT is not over.
+        """
+        if self.protection is None:
+            raise ValueError("nothing has been agreed on in this IKE SA")
+        return self.protection
+
+    @property
+    def children(self) -> Mapping[int, Child]:
+        """It has none."""
+        return _NO_CHILDREN
+
+    @property
+    def alive(self) -> bool:
+        """Whether new exchanges may be started on it."""
+        return False
+
+
+@dataclass(slots=True, eq=False)
+class IkeSa(BaseSa):
+    """An established IKE SA: both ends know each other.
+
+    :ivar lowest_nonce: the lower nonce of the exchange that created it (RFC 7296 section 2.8.1).
+    :ivar replaced_by: the IKE SA that took over; ``claims``: the one that this may take over while a collision
+        is open.
+    :ivar retired: an operator took it down while its children stay in use: nothing in it gets fresh keys any more,
+        and it ends with the last child.
+    :ivar refusal: why it got no fresh keys the last time.
+    :ivar unfit: names of the children that the peer refused in its IKE_AUTH, or while it takes over.
+    :ivar settle_at: when to look whether another IKE SA of the tunnel is one too many, 0 for never.
+    :ivar superseded: its definition has changed since in what an IKE SA cannot change; see supersede.py.
+    :ivar making: what the peer asked for and goes on with.
+    """
+
+    protection: Protection
+    local_id: Identity
+    remote_id: Identity
+    lowest_nonce: bytes = b""
+    children: dict[int, Child] = field(default_factory=dict)
+    rekey_at: float = 0.0
+    replaced_by: IkeSa | None = None
+    claims: IkeSa | None = None
+    retired: bool = False
+    refusal: Refusal | None = None
+    unfit: tuple[str, ...] = ()
+    settle_at: float = 0.0
+    superseded: bool = False
+    making: Making | None = None
 
     @property
     def closing(self) -> bool:
@@ -288,12 +329,6 @@ class IkeSa:
         """Whether new exchanges may be started on it."""
         return self.state is State.ESTABLISHED
 
-    @property
-    def gone(self) -> bool:
-        """Whether it is over and forgotten."""
-        return self.state is State.GONE
 
-    @property
-    def version(self) -> int:
-        """The version of IKE that it speaks."""
-        return 2
+EitherSa = Union[OpeningSa, IkeSa]
+_NO_CHILDREN: Mapping[int, Child] = {}

@@ -29,8 +29,8 @@ from ..version import Thawed
 from .child import Child, ChildState
 from .features import rows
 from .features.feature import Slot
-from .initiation import install_sealers
-from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, REQUEST, STANDING, STEPS, TASKS, WINDOW
+from .initiation import protect
+from .record_codec import CHILD_SHAPE, CHOICE, IKE_SA, KEYS, REQUEST, STANDING, STEPS, TASKS, WINDOW
 from .sa import IkeSa, RekeyIke, State
 from .tasks import DeleteChild, NewChild, RekeyChild, Task
 
@@ -41,7 +41,7 @@ SA, WINDOW_PART, CHILD_PART = "sa", "window", "child"
 
 # All that the record of what stands is made of; nothing of it is changed in place, so that two of these are equal
 # where the records are.
-standing = attrgetter(*STANDING.rows, "connection.name", "choice", "slots")
+standing = attrgetter(*STANDING.rows, "connection.name", "protection", "slots")
 
 
 def freeze(sa: IkeSa) -> dict[RecordKey, dict[str, Any]]:
@@ -57,7 +57,8 @@ def freeze_standing(sa: IkeSa) -> dict[str, Any]:
     record = STANDING.freeze(sa)
     record["format"] = FORMAT
     record["tunnel"] = sa.connection.name
-    record["choice"] = CHOICE.freeze(sa.choice)
+    record["choice"] = CHOICE.freeze(sa.protection.choice)
+    record["keys"] = KEYS.freeze(sa.protection.keys)
     for slot, value in sa.slots:
         if slot.shape is not None:
             record |= slot.shape.freeze(value)
@@ -67,7 +68,7 @@ def freeze_standing(sa: IkeSa) -> dict[str, Any]:
 def freeze_window(sa: IkeSa) -> dict[str, Any]:
     """Its Message IDs, its last answer, what it has asked for, and what waits for its turn."""
     record = WINDOW.freeze(sa)
-    record["sealed"] = sa.seal.messages if sa.seal is not None else 0
+    record["sealed"] = sa.protection.seal.messages
     if sa.request is not None:
         record["request"] = REQUEST.freeze(sa.request)
         record["request"][_DATAGRAM] = record["request"].pop(_DATAGRAMS)
@@ -170,7 +171,10 @@ def _thaw_one(
     own = {name: record[name] for name in record if name in STANDING.rows}
     own |= {name: window[name] for name in window if name in WINDOW.rows}
     choice = CHOICE.thaw(record["choice"], links, number=1, protocol=0, spi=b"", proposal=_NO_PROPOSAL)
-    sa = IKE_SA.thaw(own, links, connection=_NOBODY, choice=choice, slots=_thaw_slots(record))
+    protection = protect(choice, KEYS.thaw(record["keys"], links), record["initiator"])
+    protection.seal.messages = window["sealed"]
+    sa: IkeSa = IKE_SA.thaw(own, links, connection=_NOBODY, protection=protection)
+    sa.slots = _thaw_slots(record)
     sa.connection = connection_of(record["tunnel"]) or _stand_in(record["tunnel"], sa)
     configs = {child.name: child for child in sa.connection.children}
     for data in parts.children:
@@ -184,8 +188,6 @@ def _thaw_one(
         request, task = dict(window["request"]), _thaw_task(window["task"], links)
         request[_DATAGRAMS] = request.pop(_DATAGRAM)
         sa.request = REQUEST.thaw(request, links, task=task, tries=0, deadline=now)
-    install_sealers(sa)
-    sa.seal.messages = window["sealed"]
     return sa, loose, links
 
 
@@ -234,15 +236,17 @@ def _rows(kind: Kind, algorithm: KernelAlgorithm | None) -> tuple[Algorithm, ...
 
 def _stand_in(name: str, sa: IkeSa) -> Connection:
     """A tunnel that is not in operation any more: what it takes to close its IKE SA."""
-    local_id, path = sa.local_id or _NOBODY.local_id, sa.path
+    path = sa.path
     return Connection(
-        name, local_id, Unknown(), (), (),
+        name, sa.local_id, Unknown(), (), (),
         local_address=path.local_address, remote_address=path.remote_address, remote_id=sa.remote_id, answers=False,
     )  # fmt: skip
 
 
 def _gone(number: int, sa: IkeSa) -> IkeSa:
-    return IkeSa(number, sa.connection, False, State.GONE, sa.path, b"", b"", 0.0)
+    spi = b""
+    who = sa.protection, sa.local_id, sa.remote_id
+    return IkeSa(number, sa.connection, False, State.GONE, sa.path, spi, spi, 0.0, *who)
 
 
 _SHAPES = {shape.kind: (name, shape) for name, shape in TASKS}

@@ -13,13 +13,13 @@ from ..context import Context
 from . import children, lifecycle
 from .child import ChildState
 from .exchange import last_word
-from .sa import AUTHENTICATED, IkeSa, State
+from .sa import EitherSa, IkeSa, OpeningSa, State
 from .tasks import DeleteChild, DeleteIke, NewChild
 
 
-def stop_sa(context: Context, sa: IkeSa) -> None:
+def stop_sa(context: Context, sa: EitherSa) -> None:
     """End an IKE SA with all its children: one that is up with a Delete (RFC 7296 section 1.4.1), others at once."""
-    if sa.state in (State.ESTABLISHED, State.REKEYED):
+    if isinstance(sa, IkeSa) and sa.state in (State.ESTABLISHED, State.REKEYED):
         _stop_ike(context, sa)
         return
     if sa.state is State.AUTH_SENT:
@@ -28,17 +28,17 @@ def stop_sa(context: Context, sa: IkeSa) -> None:
     lifecycle.end(context, sa, "stopped", "stopped by an operator")
 
 
-def retire(context: Context, sa: IkeSa) -> None:
+def retire(context: Context, sa: EitherSa) -> None:
     """Take down an IKE SA that its children may go on to use; one that is not up yet ends at once."""
-    if sa.alive:
-        lifecycle.retire(context, sa)
-    elif sa.state not in AUTHENTICATED:
+    if isinstance(sa, OpeningSa):
         stop_sa(context, sa)
+    elif sa.alive:
+        lifecycle.retire(context, sa)
 
 
-def stop_children(context: Context, sa: IkeSa, names: Collection[str]) -> None:
+def stop_children(context: Context, sa: EitherSa, names: Collection[str]) -> None:
     """End the children of these names, up, being negotiated or only wanted; the IKE SA stays."""
-    if sa.handshake is not None:
+    if isinstance(sa, OpeningSa):
         first = sa.handshake.first
         if first is not None and first.config.name in names:
             first.reason = "stopped"

@@ -16,7 +16,7 @@ from ...selector import Selector
 from ..connection import ChildConfig
 from ..context import Context
 from .child import Child, ChildState
-from .sa import IkeSa
+from .sa import EitherSa, IkeSa, OpeningSa
 from .tasks import DeleteChild, NewChild, RekeyChild, Task
 from .tunnel_sas import children_of
 
@@ -35,14 +35,14 @@ def supersede_sa(context: Context, sa: IkeSa) -> None:
     supersede_children(context, sa, None)
 
 
-def supersede_children(context: Context, sa: IkeSa, names: Collection[str] | None) -> None:
+def supersede_children(context: Context, sa: EitherSa, names: Collection[str] | None) -> None:
     """The children of these names changed, or all of them (None); those that are being made as well."""
     for child in sa.children.values():
         if names is None or child.config.name in names:
             child.superseded = True
     context.registry.superseded.add(sa.connection.name)
     under_way: list[Task] = [sa.request.task] if sa.request is not None else []
-    if sa.handshake is not None and sa.handshake.first is not None:
+    if isinstance(sa, OpeningSa) and sa.handshake.first is not None:
         under_way.append(sa.handshake.first)
     for task in under_way:
         if isinstance(task, NewChild) and task.reason != "stopped" and (names is None or task.config.name in names):

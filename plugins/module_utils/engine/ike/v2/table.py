@@ -26,7 +26,7 @@ from ..context import Context
 from . import auth, follow_up, inform, init, new_child, rekey_child, rekey_ike
 from .features import cookies, intermediate
 from .incoming import Incoming
-from .sa import IkeSa, RekeyIke, State
+from .sa import IkeSa, OpeningSa, RekeyIke, State
 from .tasks import (
     Auth,
     DeleteAtPeer,
@@ -84,7 +84,18 @@ class Purpose(NamedTuple):
     story: str
 
 
-# Rows are made by these, which have type checkers see that handlers are for tasks of that class.
+# Rows are made by these, which have type checkers see that handlers are for such tasks and IKE SAs.
+
+
+def _request(
+    state: State,
+    kind: Kind,
+    required: tuple[type, ...],
+    handler: Callable[[Context, IkeSa, Incoming], list[Any] | None],
+    after: State,
+    story: str,
+) -> Request:
+    return Request(state, kind, required, handler, after, story)
 
 
 def _answer(
@@ -93,6 +104,18 @@ def _answer(
     notify: int | None,
     required: tuple[type, ...],
     handler: Callable[[Context, IkeSa, Incoming, Outstanding[T]], None],
+    after: State,
+    story: str,
+) -> Answer:
+    return Answer(state, task, notify, required, handler, after, story)
+
+
+def _first_answer(
+    state: State,
+    task: type[T],
+    notify: int | None,
+    required: tuple[type, ...],
+    handler: Callable[[Context, OpeningSa, Incoming, Outstanding[T]], None],
     after: State,
     story: str,
 ) -> Answer:
@@ -109,6 +132,17 @@ def _purpose(
     story: str,
 ) -> Purpose:
     return Purpose(task, exchange, states, begin, failed, after, story)
+
+
+def _first_purpose(
+    task: type[T],
+    exchange: int,
+    states: tuple[State, ...],
+    begin: Callable[[Context, OpeningSa, T], list[Any]],
+    after: State,
+    story: str,
+) -> Purpose:
+    return Purpose(task, exchange, states, begin, None, after, story)
 
 
 S, K = State, Kind
@@ -128,42 +162,42 @@ REQUESTS = (
         "one more key exchange; after the last one it is as without them",
     ),
     Request(S.INIT_ANSWERED, K.AUTH, (IDi,), auth.respond, S.ESTABLISHED, "the peer proves who it is"),
-    Request(S.ESTABLISHED, K.NEW_CHILD, NEW, new_child.respond, S.ESTABLISHED, "the peer wants a child"),
-    Request(S.ESTABLISHED, K.REKEY_CHILD, NEW, rekey_child.respond, S.ESTABLISHED, "the peer rekeys a child"),
-    Request(
+    _request(S.ESTABLISHED, K.NEW_CHILD, NEW, new_child.respond, S.ESTABLISHED, "the peer wants a child"),
+    _request(S.ESTABLISHED, K.REKEY_CHILD, NEW, rekey_child.respond, S.ESTABLISHED, "the peer rekeys a child"),
+    _request(
         S.ESTABLISHED, K.REKEY_IKE, (SA, Nonce, KE), rekey_ike.respond, S.ESTABLISHED, "the peer rekeys the IKE SA"
     ),
-    Request(S.ESTABLISHED, K.DELETE_CHILD, (Delete,), inform.respond_close, S.ESTABLISHED, "the peer closes a child"),
-    Request(S.ESTABLISHED, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "the peer closes the IKE SA"),
-    Request(S.ESTABLISHED, K.INFORM, (), inform.respond, S.ESTABLISHED, "the peer checks whether we live"),
-    Request(S.ESTABLISHED, K.FOLLOW_UP, (KE,), follow_up.respond, S.ESTABLISHED, "the peer's next key exchange"),
-    Request(S.REKEYED, K.NEW_CHILD, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
-    Request(S.REKEYED, K.REKEY_CHILD, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
-    Request(S.REKEYED, K.REKEY_IKE, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
-    Request(S.REKEYED, K.FOLLOW_UP, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
-    Request(S.REKEYED, K.DELETE_CHILD, (Delete,), inform.respond_close, S.REKEYED, "nothing left to close here"),
-    Request(S.REKEYED, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "the peer closes the replaced one"),
-    Request(S.REKEYED, K.INFORM, (), inform.respond, S.REKEYED, "the peer checks whether we live"),
-    Request(S.DELETING, K.NEW_CHILD, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
-    Request(S.DELETING, K.REKEY_CHILD, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
-    Request(S.DELETING, K.REKEY_IKE, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
-    Request(S.DELETING, K.FOLLOW_UP, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
-    Request(S.DELETING, K.DELETE_CHILD, (Delete,), inform.respond_close, S.DELETING, "both close at once"),
-    Request(S.DELETING, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "both close at once"),
-    Request(S.DELETING, K.INFORM, (), inform.respond, S.DELETING, "the peer checks whether we live"),
+    _request(S.ESTABLISHED, K.DELETE_CHILD, (Delete,), inform.respond_close, S.ESTABLISHED, "the peer closes a child"),
+    _request(S.ESTABLISHED, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "the peer closes the IKE SA"),
+    _request(S.ESTABLISHED, K.INFORM, (), inform.respond, S.ESTABLISHED, "the peer checks whether we live"),
+    _request(S.ESTABLISHED, K.FOLLOW_UP, (KE,), follow_up.respond, S.ESTABLISHED, "the peer's next key exchange"),
+    _request(S.REKEYED, K.NEW_CHILD, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
+    _request(S.REKEYED, K.REKEY_CHILD, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
+    _request(S.REKEYED, K.REKEY_IKE, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
+    _request(S.REKEYED, K.FOLLOW_UP, (), new_child.respond_busy, S.REKEYED, "too late: this IKE SA is replaced"),
+    _request(S.REKEYED, K.DELETE_CHILD, (Delete,), inform.respond_close, S.REKEYED, "nothing left to close here"),
+    _request(S.REKEYED, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "the peer closes the replaced one"),
+    _request(S.REKEYED, K.INFORM, (), inform.respond, S.REKEYED, "the peer checks whether we live"),
+    _request(S.DELETING, K.NEW_CHILD, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
+    _request(S.DELETING, K.REKEY_CHILD, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
+    _request(S.DELETING, K.REKEY_IKE, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
+    _request(S.DELETING, K.FOLLOW_UP, (), new_child.respond_busy, S.DELETING, "too late: we are closing it"),
+    _request(S.DELETING, K.DELETE_CHILD, (Delete,), inform.respond_close, S.DELETING, "both close at once"),
+    _request(S.DELETING, K.DELETE_IKE, (Delete,), inform.respond_end, S.GONE, "both close at once"),
+    _request(S.DELETING, K.INFORM, (), inform.respond, S.DELETING, "the peer checks whether we live"),
 )
 
 COOKIE, INVALID_KE = int(NotifyType.COOKIE), int(NotifyType.INVALID_KE_PAYLOAD)
 
 ANSWERS = (
-    _answer(S.INIT_SENT, Init, COOKIE, (), cookies.demanded, S.INIT_SENT, "the peer wants its cookie back"),
-    _answer(S.INIT_SENT, Init, INVALID_KE, (), init.with_group, S.INIT_SENT, "the peer wants another group"),
-    _answer(S.INIT_SENT, Init, ERRORS, (), init.refused, S.INIT_SENT, "the peer refuses; noted, not believed yet"),
-    _answer(S.INIT_SENT, Init, None, (SA, KE, Nonce), init.answered, S.INIT_SENT, "keys are agreed"),
-    _answer(S.INIT_SENT, Intermediate, ERRORS, (), intermediate.refused, S.GONE, "the peer refuses us"),
-    _answer(S.INIT_SENT, Intermediate, None, (KE,), intermediate.answered, S.INIT_SENT, "one more key exchange"),
-    _answer(S.AUTH_SENT, Auth, None, (IDr, AUTH), auth.answered, S.ESTABLISHED, "the peer proves who it is"),
-    _answer(S.AUTH_SENT, Auth, ERRORS, (), auth.refused, S.GONE, "the peer refuses us"),
+    _first_answer(S.INIT_SENT, Init, COOKIE, (), cookies.demanded, S.INIT_SENT, "the peer wants its cookie back"),
+    _first_answer(S.INIT_SENT, Init, INVALID_KE, (), init.with_group, S.INIT_SENT, "the peer wants another group"),
+    _first_answer(S.INIT_SENT, Init, ERRORS, (), init.refused, S.INIT_SENT, "it refuses; noted, not believed yet"),
+    _first_answer(S.INIT_SENT, Init, None, (SA, KE, Nonce), init.answered, S.INIT_SENT, "keys are agreed"),
+    _first_answer(S.INIT_SENT, Intermediate, ERRORS, (), intermediate.refused, S.GONE, "the peer refuses us"),
+    _first_answer(S.INIT_SENT, Intermediate, None, (KE,), intermediate.answered, S.INIT_SENT, "one more key exchange"),
+    _first_answer(S.AUTH_SENT, Auth, None, (IDr, AUTH), auth.answered, S.ESTABLISHED, "the peer proves who it is"),
+    _first_answer(S.AUTH_SENT, Auth, ERRORS, (), auth.refused, S.GONE, "the peer refuses us"),
     _answer(S.ESTABLISHED, NewChild, ERRORS, (), new_child.refused, S.ESTABLISHED, "the peer refuses the child"),
     _answer(S.ESTABLISHED, NewChild, None, NEW, new_child.answered, S.ESTABLISHED, "one more child"),
     _answer(S.ESTABLISHED, RekeyChild, ERRORS, (), rekey_child.refused, S.ESTABLISHED, "the peer refuses the rekey"),
@@ -182,9 +216,9 @@ ANSWERS = (
 PURPOSES: dict[type[Task], Purpose] = {
     row.task: row
     for row in (
-        _purpose(Init, INIT, (S.START, S.INIT_SENT), init.begin, None, S.INIT_SENT, "ask for an IKE SA"),
-        _purpose(Intermediate, MORE, (S.INIT_SENT,), intermediate.begin, None, S.INIT_SENT, "one more key exchange"),
-        _purpose(Auth, AUTHENTICATE, (S.INIT_SENT,), auth.begin, None, S.AUTH_SENT, "prove who we are"),
+        _first_purpose(Init, INIT, (S.START, S.INIT_SENT), init.begin, S.INIT_SENT, "ask for an IKE SA"),
+        _first_purpose(Intermediate, MORE, (S.INIT_SENT,), intermediate.begin, S.INIT_SENT, "one more key exchange"),
+        _first_purpose(Auth, AUTHENTICATE, (S.INIT_SENT,), auth.begin, S.AUTH_SENT, "prove who we are"),
         _purpose(NewChild, CREATE, UP, new_child.begin, new_child.failed, None, "ask for a child"),
         _purpose(RekeyChild, CREATE, UP, rekey_child.begin, rekey_child.failed, None, "rekey a child"),
         _purpose(RekeyIke, CREATE, UP, rekey_ike.begin, rekey_ike.failed, None, "rekey the IKE SA"),

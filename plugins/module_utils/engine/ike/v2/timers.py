@@ -13,17 +13,19 @@ from . import beside, children, follow_up, lifecycle, message_size, proof, twins
 from .child import Child, ChildState
 from .exchange import last_word, retransmit
 from .features import fragmentation, nat
-from .sa import HALF_OPEN, IkeSa, RekeyIke, State
-from .tasks import Auth, DeleteAtPeer, DeleteIke, Inform, Init, Intermediate, RekeyChild, Request, Task
+from .sa import HALF_OPEN, EitherSa, IkeSa, OpeningSa, RekeyIke, State
+from .tasks import DeleteAtPeer, DeleteIke, Inform, Init, RekeyChild, Request, Task
 
 
-def deadline(context: Context, sa: IkeSa) -> float:
+def deadline(context: Context, sa: EitherSa) -> float:
     """When this IKE SA has to be looked at next; infinity for never."""
     due = [sa.request.deadline] if sa.request else _waiting(sa)
-    if sa.making is not None:
-        due.append(sa.making.expires)
     if sa.partials:
         due.append(fragmentation.expires(sa))
+    if isinstance(sa, OpeningSa):
+        return min([*due, sa.expires_at or NEVER])
+    if sa.making is not None:
+        due.append(sa.making.expires)
     if _ends_by_itself(sa):
         due.append(sa.expires_at)
     if sa.state is State.ESTABLISHED:
@@ -38,9 +40,9 @@ def deadline(context: Context, sa: IkeSa) -> float:
     return min(due, default=NEVER)
 
 
-def _waiting(sa: IkeSa) -> list[float]:
+def _waiting(sa: EitherSa) -> list[float]:
     """When each of the tasks may begin that wait for nothing else."""
-    if sa.making is None:
+    if isinstance(sa, OpeningSa) or sa.making is None:
         return [task.not_before for task in sa.queue]
     return [task.not_before for task in sa.queue if not sa.making.holds(task)]
 
@@ -58,16 +60,27 @@ def _first_of_children(sa: IkeSa) -> float:
     return first
 
 
-def wake(context: Context, sa: IkeSa) -> None:
+def wake(context: Context, sa: EitherSa) -> None:
     """Do what is due."""
-    now = context.now
     context.touch(sa)
     if sa.partials:
         fragmentation.drop_expired(context, sa)
+    if isinstance(sa, IkeSa):
+        _established(context, sa)
+    elif sa.expires_at and context.now >= sa.expires_at:
+        _not_opened(context, sa)
+    elif sa.request is not None and context.now >= sa.request.deadline and not retransmit(context, sa):
+        _give_up(context, sa, sa.request)
+
+
+def _established(context: Context, sa: IkeSa) -> None:
+    now = context.now
     if sa.making is not None and now >= sa.making.expires:
         follow_up.drop(context, sa)
     if _ends_by_itself(sa) and now >= sa.expires_at:
-        _expire(context, sa)
+        if sa.alive:
+            last_word(context, sa, Delete(ProtocolId.IKE, ()))
+        lifecycle.end(context, sa, "expired", "its lifetime is over")
         return
     if sa.request is not None and now >= sa.request.deadline:
         if not retransmit(context, sa):
@@ -141,16 +154,14 @@ def _opening_ends(context: Context, sa: IkeSa) -> float:
     return sa.created + context.settings.half_open_lifetime
 
 
-def _expire(context: Context, sa: IkeSa) -> None:
-    if sa.state in HALF_OPEN:
-        sa.replaced_by = next(iter(lifecycle.siblings(context, sa)), None)
-        address, port = sa.path.remote_address, sa.path.remote_port
-        story = f"{address}/{port} asked for an IKE SA but did not go on to IKE_AUTH; does UDP {port} and 4500 pass?"
-        lifecycle.end(context, sa, "no_answer", story)
+def _not_opened(context: Context, sa: OpeningSa) -> None:
+    """A stranger has not gone on in time, unless it is with another version of its first message."""
+    if sa.state in HALF_OPEN and lifecycle.siblings(context, sa):
+        lifecycle.forget(context, sa)
         return
-    if sa.state is State.ESTABLISHED:
-        last_word(context, sa, Delete(ProtocolId.IKE, ()))
-    lifecycle.end(context, sa, "expired", "its lifetime is over")
+    address, port = sa.path.remote_address, sa.path.remote_port
+    story = f"{address}/{port} asked for an IKE SA but did not go on to IKE_AUTH; does UDP {port} and 4500 pass?"
+    lifecycle.end(context, sa, "no_answer", story)
 
 
 def _child(context: Context, sa: IkeSa, child: Child) -> None:
@@ -172,16 +183,16 @@ def start_rekey(sa: IkeSa, child: Child) -> None:
     sa.queue.append(RekeyChild(child))
 
 
-def _give_up(context: Context, sa: IkeSa, request: Request[Task]) -> None:
+def _give_up(context: Context, sa: EitherSa, request: Request[Task]) -> None:
     """No answer to all the retransmissions: the peer is gone, and the IKE SA with it (section 2.4)."""
     tries, task = request.tries, request.task
     size, hint = message_size.size(request), message_size.hint(sa, request)
     peer = f"{sa.path.remote_address}/{sa.path.remote_port}"
     story = f"{peer} did not answer {task.kind.label} of {size} sent {tries} times"
     story += f"; {hint}" if hint else ""
-    reason = "no_answer" if isinstance(task, (Init, Intermediate, Auth)) else "peer_unreachable"
-    if isinstance(task, Init):
-        if sa.handshake is not None and sa.handshake.setback is not None:
+    reason = "no_answer" if isinstance(sa, OpeningSa) else "peer_unreachable"
+    if isinstance(sa, OpeningSa):
+        if isinstance(task, Init) and sa.handshake.setback is not None:
             reason, story = sa.handshake.setback
     elif isinstance(task, DeleteIke):
         reason = task.reason or "stopped"

@@ -16,19 +16,25 @@ from . import beside, initiation, stop, supersede, timers
 from .child import ChildState
 from .child_selectors import takes
 from .generations import serves
-from .sa import IkeSa, RekeyIke, State
+from .sa import EitherSa, IkeSa, OpeningSa, RekeyIke
 from .tasks import NewChild
-from .tunnel_sas import sas_of
+from .tunnel_sas import all_of, sas_of
 
 
-def current(context: Context, tunnel: str) -> IkeSa | None:
+def current(context: Context, tunnel: str) -> EitherSa | None:
     """The IKE SA of a tunnel to work with: an established one first, else one being set up."""
-    sas = sas_of(context, tunnel)
-    # While a collision is open the children, and the work on them, are with the one that is being replaced.
-    alive = [sa for sa in sas if sa.alive and not sa.closing and sa.claims is None and not sa.superseded]
-    rising = [sa for sa in sas if sa.state in (State.START, State.INIT_SENT, State.AUTH_SENT)]
-    found = alive or rising
-    return found[-1] if found else None
+    return established(context, tunnel) or next(
+        (sa for sa in reversed(all_of(context, tunnel)) if isinstance(sa, OpeningSa)), None
+    )
+
+
+def established(context: Context, tunnel: str) -> IkeSa | None:
+    """The newest one that may be worked with."""
+    for sa in reversed(sas_of(context, tunnel)):
+        # While a collision is open the children, and the work on them, are with the one that is being replaced.
+        if sa.alive and not sa.closing and sa.claims is None and not sa.superseded:
+            return sa
+    return None
 
 
 def start(
@@ -43,11 +49,12 @@ def start(
     sa = current(context, connection.name)
     if sa is None:
         sa = initiation.new_initiator(context, connection, path or default_path(connection, context.settings))
-        initiation.handshake_of(sa).wanted = tuple(wanted)
+        sa.handshake.wanted = tuple(wanted)
     else:
-        sa.retired = False
         wanted = _want(context, sa, children)
-        if packet is not None and not wanted:
+        if isinstance(sa, IkeSa):
+            sa.retired = False
+        if isinstance(sa, IkeSa) and packet is not None and not wanted:
             _want_more(sa, children, packet)
     if packet is not None:
         sa.packets = (sa.packets or {}) | {child.name: packet for child in wanted}
@@ -55,16 +62,16 @@ def start(
 
 def rekey(context: Context, tunnel: str) -> None:
     """See :class:`..version.Version`."""
-    sa = current(context, tunnel)
-    if sa is not None and sa.alive:
+    sa = established(context, tunnel)
+    if sa is not None:
         sa.queue.append(RekeyIke())
         context.touch(sa)
 
 
 def rekey_children(context: Context, tunnel: str, names: Collection[str]) -> None:
     """See :class:`..version.Version`."""
-    sa = current(context, tunnel)
-    if sa is not None and sa.alive:
+    sa = established(context, tunnel)
+    if sa is not None:
         for child in sa.children.values():
             if child.config.name in names and child.state is ChildState.INSTALLED and not child.superseded:
                 timers.start_rekey(sa, child)
@@ -73,24 +80,24 @@ def rekey_children(context: Context, tunnel: str, names: Collection[str]) -> Non
 
 def reauthenticate(context: Context, tunnel: str) -> None:
     """See :class:`..version.Version`."""
-    sa = current(context, tunnel)
-    if sa is not None and sa.alive:
+    sa = established(context, tunnel)
+    if sa is not None:
         beside.begin(context, sa)
 
 
 def supersede_all(context: Context, tunnel: str) -> None:
     """See :meth:`..version.Version.supersede`."""
-    for sa in sas_of(context, tunnel):
-        if sa.alive and sa.children:
+    for sa in all_of(context, tunnel):
+        if isinstance(sa, IkeSa) and sa.alive and sa.children:
             supersede.supersede_sa(context, sa)
-        elif sa.claims is None and sa.state not in (State.REKEYED, State.DELETING):
+        elif isinstance(sa, OpeningSa) or (sa.claims is None and sa.alive):
             # Whoever takes over from another one has its children soon; who is on the way out may have some yet.
             stop.stop_sa(context, sa)
 
 
 def supersede_children(context: Context, tunnel: str, names: Collection[str]) -> None:
     """See :class:`..version.Version`."""
-    for sa in sas_of(context, tunnel):
+    for sa in all_of(context, tunnel):
         supersede.supersede_children(context, sa, names)
     working = current(context, tunnel)
     if working is not None:
@@ -102,7 +109,7 @@ def negotiates(context: Context, tunnel: str) -> bool:
     return any(isinstance(task, NewChild) for sa in sas_of(context, tunnel) for task in sa.tasks)
 
 
-def redefine(sa: IkeSa, connection: Connection) -> None:
+def redefine(sa: EitherSa, connection: Connection) -> None:
     """See :class:`..version.Version`.
 
     What is under way ends as it began. A living child that is not defined any more keeps its old definition until it
@@ -111,7 +118,7 @@ def redefine(sa: IkeSa, connection: Connection) -> None:
     configs = {child.name: child for child in connection.children}
     for child in sa.children.values():
         supersede.redefine(child, configs.get(child.config.name, child.config))
-    if sa.handshake is not None:
+    if isinstance(sa, OpeningSa):
         wanted = sa.handshake.wanted
         sa.handshake.wanted = tuple(configs[child.name] for child in wanted if child.name in configs)
     for task in [task for task in sa.queue if isinstance(task, NewChild)]:
@@ -123,14 +130,14 @@ def redefine(sa: IkeSa, connection: Connection) -> None:
             sa.queue.remove(task)
 
 
-def _want(context: Context, sa: IkeSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
+def _want(context: Context, sa: EitherSa, wanted: Iterable[ChildConfig]) -> list[ChildConfig]:
     """Have children negotiated; those that are neither up nor asked for already."""
     known = {child.config.name for child in sa.children.values() if serves(child)}
     known |= {task.config.name for task in sa.tasks if isinstance(task, NewChild) and not task.reason}
-    if sa.handshake is not None:
+    if isinstance(sa, OpeningSa):
         known |= {config.name for config in sa.handshake.wanted}
     missing = [config for config in wanted if config.name not in known]
-    if sa.handshake is not None:
+    if isinstance(sa, OpeningSa):
         sa.handshake.wanted += tuple(missing)
     else:
         sa.queue.extend(NewChild(config) for config in missing)

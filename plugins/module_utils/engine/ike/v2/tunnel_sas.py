@@ -9,11 +9,16 @@ from collections.abc import Iterator
 
 from ..context import Context
 from .child import Child
-from .sa import IkeSa
+from .sa import EitherSa, IkeSa, OpeningSa
+
+
+def all_of(context: Context, tunnel: str) -> list[EitherSa]:
+    """Those that we began, and those whose peer is authenticated, oldest first."""
+    return [sa for sa in context.registry.by_tunnel.get(tunnel, ()) if isinstance(sa, (OpeningSa, IkeSa))]
 
 
 def sas_of(context: Context, tunnel: str) -> list[IkeSa]:
-    """Those that we began, and those whose peer is authenticated, oldest first."""
+    """Those of them that are established."""
     return [sa for sa in context.registry.by_tunnel.get(tunnel, ()) if isinstance(sa, IkeSa)]
 
 
@@ -22,6 +27,6 @@ def children_of(context: Context, tunnel: str) -> Iterator[tuple[IkeSa, Child]]:
     return ((sa, child) for sa in sas_of(context, tunnel) for child in sa.children.values())
 
 
-def half_open_of(context: Context, tunnel: str) -> list[IkeSa]:
+def half_open_of(context: Context, tunnel: str) -> list[OpeningSa]:
     """Those that strangers opened and that are going to be of this tunnel, as far as can be told."""
-    return [sa for sa in context.registry.half_open(tunnel) if isinstance(sa, IkeSa)]
+    return [sa for sa in context.registry.half_open(tunnel) if isinstance(sa, OpeningSa)]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...crypto.negotiation import Choice
 from ..views import Asked, ChildStage, ChildView, IkeView, Stage
 from . import message_size
 from .child import Child, ChildState
-from .sa import IkeSa, State
+from .sa import EitherSa, OpeningSa, State
 from .tasks import DeleteAtPeer, NewChild, RekeyChild, Task
 
 STAGES = {
@@ -36,24 +37,36 @@ CHILD_STAGES = {
 _NOTHING = ("", "", "", "")
 
 
-def view(sa: IkeSa) -> IkeView:
+def view(sa: EitherSa) -> IkeView:
     """How an IKE SA and its children are now."""
-    begun = sa.initiator and sa.handshake is not None
+    connection = sa.connection
+    asked, coming, reserved = _asked(sa), tuple(_coming(sa)), tuple(_reserved(sa))
+    if isinstance(sa, OpeningSa):
+        return IkeView(
+            sa.number, connection.name, sa.state.value, STAGES[sa.state], sa.initiator, sa.path,
+            connection.local_id, connection.remote_id, None,
+            sa.spi_i, sa.spi_r,
+            *_algorithms(sa.handshake.choice),
+            sa.nat, sa.created, 0.0, sa.expires_at, sa.last_heard,
+            sa.initiator, False, False,
+            None,
+            asked, coming, reserved,
+            (),
+        )  # fmt: skip
     return IkeView(
-        sa.number, sa.connection.name, sa.state.value, STAGES[sa.state], sa.initiator, sa.path,
-        sa.local_id or sa.connection.local_id, sa.remote_id or sa.connection.remote_id, sa.remote_id,
+        sa.number, connection.name, sa.state.value, STAGES[sa.state], sa.initiator, sa.path,
+        sa.local_id, sa.remote_id, sa.remote_id,
         sa.spi_i, sa.spi_r,
-        *_algorithms(sa),
+        *_algorithms(sa.protection.choice),
         sa.nat, sa.created, sa.rekey_at, sa.expires_at, sa.last_heard,
-        begun, sa.alive and not sa.closing, sa.retired,
+        False, sa.alive and not sa.closing, sa.retired,
         sa.refusal,
-        _asked(sa),
-        tuple(_coming(sa)), tuple(_reserved(sa)),
+        asked, coming, reserved,
         tuple([_child_view(child) for child in sa.children.values()]),
     )  # fmt: skip
 
 
-def _asked(sa: IkeSa) -> Asked | None:
+def _asked(sa: EitherSa) -> Asked | None:
     request = sa.request
     if request is None:
         return None
@@ -68,24 +81,25 @@ def _child_view(child: Child) -> ChildView:
     )  # fmt: skip
 
 
-def _algorithms(sa: IkeSa) -> tuple[str, str, str, str]:
-    choice = sa.choice
+def _algorithms(choice: Choice | None) -> tuple[str, str, str, str]:
     if choice is None:
         return _NOTHING
     encr, integ, prf = [row.name if row else "" for row in (choice.encr, choice.integ, choice.prf)]
     return encr, integ, prf, choice.key_exchanges
 
 
-def _coming(sa: IkeSa) -> Iterator[str]:
+def _coming(sa: EitherSa) -> Iterator[str]:
     for task in sa.tasks:
         if isinstance(task, NewChild):
             yield task.config.name
-    if sa.handshake is not None and sa.initiator:
+    if isinstance(sa, OpeningSa) and sa.initiator:
         yield from [config.name for config in sa.handshake.wanted]
 
 
-def _reserved(sa: IkeSa) -> Iterator[int]:
-    tasks: list[Task | None] = [sa.request.task if sa.request else None, sa.handshake.first if sa.handshake else None]
+def _reserved(sa: EitherSa) -> Iterator[int]:
+    tasks: list[Task | None] = [sa.request.task if sa.request else None]
+    if isinstance(sa, OpeningSa):
+        tasks.append(sa.handshake.first)
     for task in tasks:
         if isinstance(task, (NewChild, RekeyChild, DeleteAtPeer)) and task.spi:
             yield int.from_bytes(task.spi, "big")

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 from ....wire.v2.notify import Notify
 from ....wire.v2.numbers import NotifyType
+from ..sa import OpeningSa
 from ..tasks import Kind
 from .feature import Feature, Part, Place, Role, Talk
 
 SUPPORTED = Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED)
 
 
-def _offer(_talk: Talk) -> Sequence[Notify]:
+def _offer(_talk: Talk[OpeningSa]) -> Sequence[Notify]:
     return [SUPPORTED]
 
 

@@ -15,8 +15,8 @@ from ....wire.v2.numbers import NotifyType
 from ...actions import Path
 from ...context import Context
 from ..incoming import Incoming
-from ..initiation import handshake_of, restart
-from ..sa import IkeSa
+from ..initiation import restart
+from ..sa import OpeningSa
 from ..tasks import Init, Kind, Request
 from .feature import Feature, Part, Place, Role, Slot, Talk
 
@@ -30,12 +30,12 @@ _RETURNED: Slot[bytes] = Slot(b"")
 # The initiator
 
 
-def _offer(talk: Talk) -> Sequence[Notify]:
-    cookie = _RETURNED.of(handshake_of(talk.sa))
+def _offer(talk: Talk[OpeningSa]) -> Sequence[Notify]:
+    cookie = _RETURNED.of(talk.sa.handshake)
     return [Notify(_NUMBER, cookie)] if cookie else []
 
 
-def demanded(context: Context, sa: IkeSa, got: Incoming, request: Request[Init]) -> None:
+def demanded(context: Context, sa: OpeningSa, got: Incoming, request: Request[Init]) -> None:
     """The responder wants its cookie back: the same request again, cookie first."""
     notify = got.payloads.notify(_NUMBER)
     cookie = notify.data if notify is not None else b""

@@ -21,7 +21,7 @@ from ...connection import ChildConfig
 from ...context import Context
 from ...record_codec import Shape
 from ..incoming import Incoming
-from ..sa import Handshake, IkeSa
+from ..sa import BaseSa, EitherSa, Handshake, IkeSa, OpeningSa
 from ..tasks import Kind
 
 NOTHING = Payloads(())
@@ -30,6 +30,7 @@ NOTHING = Payloads(())
 OWN_ORDER = (Kind.INIT, Kind.AUTH)
 
 V = TypeVar("V")
+S_co = TypeVar("S_co", bound=EitherSa, covariant=True)
 
 
 class Slot(Generic[V]):
@@ -44,7 +45,7 @@ class Slot(Generic[V]):
         self.empty = empty
         self.shape = shape
 
-    def of(self, holder: IkeSa | Handshake) -> V:
+    def of(self, holder: BaseSa | Handshake) -> V:
         """What was put last."""
         value: V
         for slot, value in holder.slots:
@@ -52,7 +53,7 @@ class Slot(Generic[V]):
                 return value
         return self.empty
 
-    def put(self, holder: IkeSa | Handshake, value: V) -> None:
+    def put(self, holder: BaseSa | Handshake, value: V) -> None:
         """Put another value."""
         others = [pair for pair in holder.slots if pair[0] is not self]
         holder.slots = (*others, (self, value))
@@ -77,15 +78,19 @@ class Place(Enum):
     IF_ROOM = "if_room"  # last, and left out where the answer to a stranger would be longer than its request
 
 
-class Talk(NamedTuple):
+class Talk(Generic[S_co]):
     """What a feature is told when it speaks or listens.
 
+    :ivar sa: being opened in the first exchanges; established when the responder of IKE_AUTH has heard it, and after.
     :ivar said: the payloads of the other end's message, none where we begin.
     """
 
-    context: Context
-    sa: IkeSa
-    said: Payloads = NOTHING
+    __slots__ = ("context", "said", "sa")
+
+    def __init__(self, context: Context, sa: S_co, said: Payloads = NOTHING) -> None:
+        self.context = context
+        self.sa = sa
+        self.said = said
 
 
 class Sent(NamedTuple):
@@ -107,10 +112,10 @@ class Part(NamedTuple):
 
     kind: Kind
     role: Role
-    offer: Callable[[Talk], Sequence[Any]] | None = None
-    take: Callable[[Talk], None] | None = None
+    offer: Callable[[Talk[Any]], Sequence[Any]] | None = None
+    take: Callable[[Talk[Any]], None] | None = None
     place: Place = Place.BEHIND
-    sealed: Callable[[Talk, Sent], None] | None = None
+    sealed: Callable[[Talk[Any], Sent], None] | None = None
 
 
 class Asked(NamedTuple):
@@ -145,7 +150,7 @@ class Feature(NamedTuple):
     child: ChildPart | None = None
     demand: Callable[[Context, Incoming, int | None], Sequence[Any]] | None = None
     agree: Callable[[Choice, Payloads], None] | None = None
-    signed: Callable[[IkeSa, int], bytes] | None = None
+    signed: Callable[[OpeningSa, int], bytes] | None = None
     slot: Slot[Any] | None = None
 
 
@@ -163,9 +168,9 @@ class Features:
         self._demands = tuple(row.demand for row in rows if row.demand is not None)
         self._agree = tuple(row.agree for row in rows if row.agree is not None)
         self._signed = tuple(row.signed for row in rows if row.signed is not None)
-        self._offers: dict[tuple[Kind, Role, Place], list[Callable[[Talk], Sequence[Any]]]] = {}
-        self._takes: dict[tuple[Kind, Role], list[Callable[[Talk], None]]] = {}
-        self._sealed: dict[tuple[Kind, Role], list[Callable[[Talk, Sent], None]]] = {}
+        self._offers: dict[tuple[Kind, Role, Place], list[Callable[[Talk[Any]], Sequence[Any]]]] = {}
+        self._takes: dict[tuple[Kind, Role], list[Callable[[Talk[Any]], None]]] = {}
+        self._sealed: dict[tuple[Kind, Role], list[Callable[[Talk[Any], Sent], None]]] = {}
         for part in parts:
             if part.offer is not None:
                 self._offers.setdefault((part.kind, part.role, part.place), []).append(part.offer)
@@ -174,19 +179,19 @@ class Features:
             if part.sealed is not None:
                 self._sealed.setdefault((part.kind, part.role), []).append(part.sealed)
 
-    def offers(self, talk: Talk, kind: Kind, role: Role, place: Place = Place.BEHIND) -> list[Any]:
+    def offers(self, talk: Talk[Any], kind: Kind, role: Role, place: Place = Place.BEHIND) -> list[Any]:
         """What all of them say in our message."""
         payloads: list[Any] = []
         for offer in self._offers.get((kind, role, place), ()):
             payloads += offer(talk)
         return payloads
 
-    def take(self, talk: Talk, kind: Kind, role: Role) -> None:
+    def take(self, talk: Talk[Any], kind: Kind, role: Role) -> None:
         """Have all of them hear the other end's message."""
         for take in self._takes.get((kind, role), ()):
             take(talk)
 
-    def sealed(self, talk: Talk, kind: Kind, role: Role, datagram: bytes, payloads: Sequence[Any]) -> None:
+    def sealed(self, talk: Talk[Any], kind: Kind, role: Role, datagram: bytes, payloads: Sequence[Any]) -> None:
         """Tell all of them that our message is protected."""
         for sealed in self._sealed.get((kind, role), ()):
             sealed(talk, Sent(datagram, encode_payloads(payloads)[1]))
@@ -199,7 +204,7 @@ class Features:
         for agree in self._agree:
             agree(choice, said)
 
-    def signed(self, sa: IkeSa, message_id: int) -> bytes:
+    def signed(self, sa: OpeningSa, message_id: int) -> bytes:
         """What both ends sign besides in the IKE_AUTH exchange of that Message ID."""
         octets = b""
         for signed in self._signed:

@@ -24,7 +24,7 @@ from ...actions import Path
 from ...context import Context
 from ...incomplete import STRANGERS
 from ...record_codec import PLAIN, Shape
-from ..sa import AUTHENTICATED, IkeSa, Partial
+from ..sa import EitherSa, IkeSa, OpeningSa, Partial
 from ..tasks import Kind
 from .feature import Feature, Part, Role, Slot, Talk
 
@@ -68,22 +68,22 @@ YES = Agreed(True)
 AGREED: Slot[Agreed] = Slot(Agreed(), Shape(Agreed, {"fragmentation": PLAIN}))
 
 
-def _ask(talk: Talk) -> Sequence[Notify]:
+def _ask(talk: Talk[OpeningSa]) -> Sequence[Notify]:
     return [SUPPORTED] if talk.sa.connection.fragment_size else []
 
 
-def _take(talk: Talk) -> None:
+def _take(talk: Talk[OpeningSa]) -> None:
     """The other end has spoken."""
     if talk.sa.connection.fragment_size and talk.said.notify(SUPPORTED.type) is not None:
         AGREED.put(talk.sa, YES)
 
 
-def _answer(talk: Talk) -> Sequence[Notify]:
+def _answer(talk: Talk[OpeningSa]) -> Sequence[Notify]:
     """Yes to who can do it, too."""
     return [SUPPORTED] if agreed(talk.sa) else []
 
 
-def agreed(sa: IkeSa) -> bool:
+def agreed(sa: EitherSa) -> bool:
     """Whether messages may be in fragments, either way."""
     return AGREED.of(sa).fragmentation
 
@@ -102,12 +102,12 @@ FEATURE = Feature(
 
 
 def seal_message(
-    context: Context, sa: IkeSa, exchange: int, flags: int, message_id: int, payloads: Sequence[Any]
+    context: Context, sa: EitherSa, exchange: int, flags: int, message_id: int, payloads: Sequence[Any]
 ) -> tuple[bytes, ...]:
     """A protected message as the datagrams that it travels in, one where it fits (RFC 7383 section 2.5)."""
-    sealer, entropy = sa.seal, context.entropy
-    if sealer is None:
+    if sa.protection is None:
         raise ValueError("an IKE SA without keys cannot protect a message")
+    sealer, entropy = sa.protection.seal, context.entropy
 
     def seal(head: bytes, plaintext: bytes) -> bytes:
         return sealer.seal(head, plaintext, entropy)
@@ -125,7 +125,7 @@ def seal_message(
     )
 
 
-def _room(sa: IkeSa) -> int:
+def _room(sa: EitherSa) -> int:
     """Octets of an IKE message that a packet of the tunnel's size has room for."""
     return sa.connection.fragment_size - around(sa.path)
 
@@ -147,13 +147,13 @@ def _share(sealed_length: Callable[[int], int], room: int) -> int:
 # What comes
 
 
-def take(context: Context, sa: IkeSa, header: Header, message: Message, datagram: bytes) -> Whole | None:
+def take(context: Context, sa: EitherSa, header: Header, message: Message, datagram: bytes) -> Whole | None:
     """Open a fragment of the message that is awaited; the message, when it was the last one that lacked.
 
     :raises IkeError: with notify 0: it is forged, not agreed upon, or more than is kept.
     """
     sealed = message.sealed
-    if not isinstance(sealed, SealedFragment) or not agreed(sa) or sa.open is None:
+    if not isinstance(sealed, SealedFragment) or not agreed(sa) or sa.protection is None:
         raise IkeError(0, "a fragment, where none is agreed upon")
     if sealed.total > MOST_FRAGMENTS:
         raise IkeError(0, f"a message in {sealed.total} fragments, not {MOST_FRAGMENTS} at most")
@@ -161,7 +161,7 @@ def take(context: Context, sa: IkeSa, header: Header, message: Message, datagram
     head = header.exchange, header.flags, header.message_id
     if partial is not None and partial.head == head and _is_old(partial, sealed):
         return None
-    chunk = sa.open.open(message.sealed_head, sealed.body)
+    chunk = sa.protection.open.open(message.sealed_head, sealed.body)
     context.touch(sa)
     if partial is None or partial.head[2] != header.message_id or sealed.total > partial.total:
         # With more fragments than before it is the whole message once more, in smaller ones (section 2.6.1).
@@ -184,7 +184,7 @@ def _is_old(partial: Partial, sealed: SealedFragment) -> bool:
 
 def _keep(
     context: Context,
-    sa: IkeSa,
+    sa: EitherSa,
     is_response: bool,
     partial: Partial,
     sealed: SealedFragment,
@@ -199,19 +199,19 @@ def _keep(
     partial.octets += len(chunk)
     if sealed.number == 1:
         partial.first, partial.datagram = sealed.inner_next_payload, datagram
-    share = sa.connection.name if sa.state in AUTHENTICATED else STRANGERS
+    share = sa.connection.name if isinstance(sa, IkeSa) else STRANGERS
     held = partial.octets + len(partial.datagram)
     context.incomplete.keep(share, (sa.number, is_response), held, lambda: sa.partials.pop(is_response, None))
 
 
-def repeats(sa: IkeSa, message: Message) -> bool:
+def repeats(sa: EitherSa, message: Message) -> bool:
     """Whether this is the first fragment of a request that was answered, in whatever division: of all of them, that is
     the one to which the answer is repeated (section 2.6.1).
 
     :raises IkeError: with notify 0: it is forged.
     """
     sealed = message.sealed
-    opener = sa.answered_under or sa.open
+    opener = sa.answered_under or (sa.protection.open if sa.protection is not None else None)
     if not isinstance(sealed, SealedFragment) or sealed.number > 1 or not agreed(sa) or opener is None:
         return False
     opener.open(message.sealed_head, sealed.body)
@@ -221,19 +221,19 @@ def repeats(sa: IkeSa, message: Message) -> bool:
 # What never becomes whole
 
 
-def expires(sa: IkeSa) -> float:
+def expires(sa: EitherSa) -> float:
     """When something of this IKE SA is to be dropped; infinity for never."""
     return min((partial.expires for partial in sa.partials.values()), default=float("inf"))
 
 
-def drop_expired(context: Context, sa: IkeSa) -> None:
+def drop_expired(context: Context, sa: EitherSa) -> None:
     """Drop what has been incomplete for too long."""
     for is_response, partial in list(sa.partials.items()):
         if partial.expires <= context.now:
             drop(context, sa, is_response)
 
 
-def drop(context: Context, sa: IkeSa, is_response: bool) -> None:
+def drop(context: Context, sa: EitherSa, is_response: bool) -> None:
     """Nothing is kept any more of the message that was awaited."""
     sa.partials.pop(is_response, None)
     context.incomplete.leave((sa.number, is_response))

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from ....wire.v2.notify import Notify
 from ....wire.v2.numbers import NotifyType
 from .. import lifecycle
+from ..sa import IkeSa, OpeningSa
 from ..tasks import Kind
 from .feature import Feature, Part, Role, Talk
 
 _NUMBER = int(NotifyType.INITIAL_CONTACT)
 
 
-def _offer(talk: Talk) -> Sequence[Notify]:
+def _offer(talk: Talk[OpeningSa]) -> Sequence[Notify]:
     """Said where we have no other one, in whatever tunnel."""
     context, connection = talk.context, talk.sa.connection
     names = {connection.name, *context.connections.sharing_identities(connection)}
@@ -24,7 +25,7 @@ def _offer(talk: Talk) -> Sequence[Notify]:
     return [Notify(_NUMBER)] if first else []
 
 
-def _take(talk: Talk) -> None:
+def _take(talk: Talk[IkeSa]) -> None:
     """What we still have is of no use to the peer."""
     if talk.said.notify(_NUMBER) is not None:
         lifecycle.drop_older(talk.context, talk.sa)

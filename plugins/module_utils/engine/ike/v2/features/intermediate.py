@@ -26,8 +26,8 @@ from ....wire.v2.numbers import NotifyType, PayloadType, notify_name
 from ....wire.v2.payloads import Payloads
 from ...context import Context
 from ..incoming import Incoming
-from ..initiation import handshake_of, install_sealers
-from ..sa import IkeSa, State
+from ..initiation import protect
+from ..sa import OpeningSa, State
 from ..tasks import Intermediate, Kind, Request
 from .feature import Feature, Part, Role, Sent, Slot, Talk
 
@@ -59,8 +59,8 @@ PROGRESS: Slot[Progress] = Slot(Progress())
 # IKE_SA_INIT: both ends say that they can do it
 
 
-def _ask(talk: Talk) -> Sequence[Notify]:
-    return [Notify(_SUPPORTED)] if any(proposal.more for proposal in handshake_of(talk.sa).offered) else []
+def _ask(talk: Talk[OpeningSa]) -> Sequence[Notify]:
+    return [Notify(_SUPPORTED)] if any(proposal.more for proposal in talk.sa.handshake.offered) else []
 
 
 def _agree(choice: Choice, said: Payloads) -> None:
@@ -69,41 +69,42 @@ def _agree(choice: Choice, said: Payloads) -> None:
         raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, story, reason="no_proposal_chosen")
 
 
-def _begun(talk: Talk) -> None:
+def _begun(talk: Talk[OpeningSa]) -> None:
     if more := _more(talk.sa):
-        PROGRESS.put(handshake_of(talk.sa), Progress(more))
+        PROGRESS.put(talk.sa.handshake, Progress(more))
         _queue(talk.context, talk.sa, more[0])
 
 
-def _asked(talk: Talk) -> None:
+def _asked(talk: Talk[OpeningSa]) -> None:
     if more := _more(talk.sa):
-        PROGRESS.put(handshake_of(talk.sa), Progress(more))
+        PROGRESS.put(talk.sa.handshake, Progress(more))
         talk.sa.state = State.INTERMEDIATE
 
 
-def _answer(talk: Talk) -> Sequence[Notify]:
+def _answer(talk: Talk[OpeningSa]) -> Sequence[Notify]:
     return [Notify(_SUPPORTED)] if _more(talk.sa) else []
 
 
-def _more(sa: IkeSa) -> tuple[KeyExchangeMethod, ...]:
-    return sa.choice.more if sa.choice is not None else ()
+def _more(sa: OpeningSa) -> tuple[KeyExchangeMethod, ...]:
+    choice = sa.handshake.choice
+    return choice.more if choice is not None else ()
 
 
 # IKE_INTERMEDIATE: one for each of them
 
 
-def _queue(context: Context, sa: IkeSa, method: KeyExchangeMethod) -> None:
+def _queue(context: Context, sa: OpeningSa, method: KeyExchangeMethod) -> None:
     sa.queue.insert(0, Intermediate(context.entropy.key_exchange(method.transform_id)))
 
 
-def begin(context: Context, sa: IkeSa, task: Intermediate) -> list[Any]:
+def begin(context: Context, sa: OpeningSa, task: Intermediate) -> list[Any]:
     """The initiator's next key exchange."""
     return [KE(task.exchange.group, task.exchange.public)]
 
 
-def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
+def respond(context: Context, sa: OpeningSa, got: Incoming) -> list[Any]:
     """The responder's half; new keys are made when the answer is sealed with those of now."""
-    handshake = handshake_of(sa)
+    handshake = sa.handshake
     progress = PROGRESS.of(handshake)
     method, ke = progress.left[0], _ke_of(progress, got)
     public, shared = context.entropy.answer(method.transform_id, ke.data)
@@ -114,9 +115,9 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     return [KE(method.transform_id, public)]
 
 
-def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[Intermediate]) -> None:
+def answered(context: Context, sa: OpeningSa, got: Incoming, request: Request[Intermediate]) -> None:
     """The initiator has the secret, and makes new keys of it for what comes next."""
-    handshake = handshake_of(sa)
+    handshake = sa.handshake
     progress = PROGRESS.of(handshake)
     ke = _ke_of(progress, got)
     shared = request.task.exchange.finish(ke.data)
@@ -127,7 +128,7 @@ def answered(context: Context, sa: IkeSa, got: Incoming, request: Request[Interm
         _queue(context, sa, progress.left[1])
 
 
-def refused(context: Context, sa: IkeSa, got: Incoming, request: Request[Intermediate]) -> None:
+def refused(context: Context, sa: OpeningSa, got: Incoming, request: Request[Intermediate]) -> None:
     """An error answer ends the attempt."""
     error = got.payloads.error()
     name = notify_name(error.type) if error is not None else "nothing"
@@ -144,16 +145,16 @@ def _ke_of(progress: Progress, got: Incoming) -> KE:
     return ke
 
 
-def _request_sealed(talk: Talk, sent: Sent) -> None:
-    handshake = handshake_of(talk.sa)
+def _request_sealed(talk: Talk[OpeningSa], sent: Sent) -> None:
+    handshake = talk.sa.handshake
     progress = PROGRESS.of(handshake)
     covered = _covered(talk.sa, Role.INITIATOR, progress.by_initiator, sent.datagram, sent.chain)
     PROGRESS.put(handshake, replace(progress, by_initiator=covered))
 
 
-def _answer_sealed(talk: Talk, sent: Sent) -> None:
+def _answer_sealed(talk: Talk[OpeningSa], sent: Sent) -> None:
     sa = talk.sa
-    handshake = handshake_of(sa)
+    handshake = sa.handshake
     progress = PROGRESS.of(handshake)
     covered = _covered(sa, Role.RESPONDER, progress.by_responder, sent.datagram, sent.chain)
     PROGRESS.put(handshake, replace(progress, by_responder=covered, shared=None))
@@ -161,18 +162,19 @@ def _answer_sealed(talk: Talk, sent: Sent) -> None:
         _make_keys(sa, progress.shared)
 
 
-def _make_keys(sa: IkeSa, shared: Secret) -> None:
+def _make_keys(sa: OpeningSa, shared: Secret) -> None:
     """The keys of what comes next (RFC 9370 section 2.2.2)."""
-    handshake = handshake_of(sa)
+    handshake = sa.handshake
     nonces = handshake.nonce_i, handshake.nonce_r
-    sa.keys = rederive_ike(sa.prf, sa.secrets.d, sa.agreed, shared, *nonces, sa.spi_i, sa.spi_r)
-    install_sealers(sa)
+    choice, prf, keys, _seal, _open = sa.protected
+    keys = rederive_ike(prf, keys.d, choice, shared, *nonces, sa.spi_i, sa.spi_r)
+    sa.protection = protect(choice, keys, sa.initiator)
 
 
 # IKE_AUTH: what both ends sign besides
 
 
-def _covered(sa: IkeSa, sender: Role, before: bytes, datagram: bytes, chain: bytes) -> bytes:
+def _covered(sa: OpeningSa, sender: Role, before: bytes, datagram: bytes, chain: bytes) -> bytes:
     """What covers one end's messages, with one more (RFC 9242 section 3.3.2); the keys are those that sealed it.
 
     :param datagram: the message, or its first fragment; ``chain``: its payloads in clear.
@@ -182,15 +184,16 @@ def _covered(sa: IkeSa, sender: Role, before: bytes, datagram: bytes, chain: byt
     head[_NEXT_PAYLOAD] = PayloadType.SK
     head[_LENGTH] = (HEADER_OCTETS + _HEAD + len(chain)).to_bytes(4, "big")
     head[_PAYLOAD_LENGTH] = (_HEAD + len(chain)).to_bytes(2, "big")
-    key = sa.secrets.pi if sender is Role.INITIATOR else sa.secrets.pr
-    return sa.prf.primitive.digest(key.reveal(), before + bytes(head) + chain)
+    protection = sa.protected
+    key = protection.keys.pi if sender is Role.INITIATOR else protection.keys.pr
+    return protection.prf.primitive.digest(key.reveal(), before + bytes(head) + chain)
 
 
-def _signed(sa: IkeSa, message_id: int) -> bytes:
+def _signed(sa: OpeningSa, message_id: int) -> bytes:
     """IntAuth; nothing where there was no such exchange."""
     if not _more(sa):
         return b""
-    progress = PROGRESS.of(handshake_of(sa))
+    progress = PROGRESS.of(sa.handshake)
     return progress.by_initiator + progress.by_responder + message_id.to_bytes(4, "big")
 
 

@@ -17,7 +17,7 @@ from ....wire.v2.payloads import Payloads
 from ...actions import Path
 from ...record_codec import PLAIN, Shape
 from ...settings import Settings
-from ..sa import IkeSa
+from ..sa import IkeSa, OpeningSa
 from ..tasks import Kind
 from .feature import Feature, Part, Role, Slot, Talk
 
@@ -83,7 +83,7 @@ def detect(payloads: Payloads, spi_i: bytes, spi_r: bytes, path: Path) -> Found:
     return Found(ours not in destinations, theirs not in sources)
 
 
-def float_ports(sa: IkeSa, settings: Settings) -> None:
+def float_ports(sa: OpeningSa, settings: Settings) -> None:
     """Initiator: go on at the NAT traversal ports (section 2.23: once a NAT was found)."""
     if not sa.path.natt:
         sa.path = sa.path._replace(local_port=settings.natt_port, remote_port=sa.connection.remote_natt_port, natt=True)
@@ -100,11 +100,11 @@ def encapsulation(sa: IkeSa) -> tuple[int, int] | None:
 # initiator did not know one when it spoke.
 
 
-def _ask(talk: Talk) -> Sequence[Notify]:
+def _ask(talk: Talk[OpeningSa]) -> Sequence[Notify]:
     return notifies(talk.sa.spi_i, _NO_SPI, talk.sa.path, talk.sa.connection.encapsulation)
 
 
-def _answered(talk: Talk) -> None:
+def _answered(talk: Talk[OpeningSa]) -> None:
     sa = talk.sa
     _note(talk)
     if sa.connection.encapsulation == "force":
@@ -113,13 +113,13 @@ def _answered(talk: Talk) -> None:
         float_ports(sa, talk.context.settings)
 
 
-def _asked(talk: Talk) -> None:
+def _asked(talk: Talk[OpeningSa]) -> None:
     if does_traversal(talk.said):
         _note(talk)
         talk.sa.nat = talk.sa.nat or talk.sa.connection.encapsulation == "force"
 
 
-def _answer(talk: Talk) -> Sequence[Notify]:
+def _answer(talk: Talk[OpeningSa]) -> Sequence[Notify]:
     sa, source, destination = talk.sa, talk.said.notify(SOURCE), talk.said.notify(DESTINATION)
     if source is None or destination is None:
         return ()
@@ -128,7 +128,7 @@ def _answer(talk: Talk) -> Sequence[Notify]:
     return notifies(sa.spi_i, sa.spi_r, sa.path, sa.connection.encapsulation)
 
 
-def _note(talk: Talk) -> None:
+def _note(talk: Talk[OpeningSa]) -> None:
     sa = talk.sa
     found = detect(talk.said, sa.spi_i, sa.spi_r, sa.path)
     sa.nat = found is not NOBODY
