@@ -71,7 +71,7 @@ class EspProposal:
     @property
     def without_ke(self) -> EspProposal:
         """The same without any key exchange."""
-        return replace(self, ke=(), more=())
+        return replace(self, ke=(), more=()) if self.ke or self.more else self
 
     @property
     def slots_without_ke(self) -> Slots:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ..child_sa import ChildSa, Limits
@@ -105,21 +106,18 @@ class Shape:
         self.rows = rows
         defaults = {field.name: field.default for field in fields(kind)}
         self._late = {field.name for field in fields(kind) if not field.init}
-        self._rows = [(name, codec, defaults[name]) for name, codec in rows.items()]
+        # Asked for after each message: all fields of a value at once.
+        self._fields: Callable[[Any], tuple[Any, ...]] = (
+            attrgetter(*rows) if len(rows) > 1 else lambda value: tuple([getattr(value, n) for n in rows])
+        )
+        self._rows = [(name, _freezer(codec), defaults[name]) for name, codec in rows.items()]
 
     def freeze(self, value: Any) -> dict[str, Any]:
         """The fields that have another value than their default."""
         frozen = {}
-        for name, codec, default in self._rows:
-            held = getattr(value, name)
-            if held is default or (default is not MISSING and held == default):
-                continue
-            if codec is PLAIN:
-                frozen[name] = held
-            elif isinstance(codec, Reference):
-                frozen[name] = held.number
-            else:
-                frozen[name] = codec.freeze(held)
+        for held, (name, freezer, default) in zip(self._fields(value), self._rows, strict=True):
+            if held is not default and (default is MISSING or held != default):
+                frozen[name] = held if freezer is None else freezer(held)
         return frozen
 
     def thaw(self, data: Mapping[str, Any], links: Links, **more: Any) -> Any:
@@ -139,6 +137,13 @@ class Shape:
             setattr(value, name, found[name])
         links.extend((value, *reference) for reference in references)
         return value
+
+
+def _freezer(codec: Codec | Reference | None) -> Callable[[Any], Any] | None:
+    """What makes plain data of a field; None for what is."""
+    if codec is None:
+        return None
+    return attrgetter("number") if isinstance(codec, Reference) else codec.freeze
 
 
 Links = list[tuple[Any, str, str, int]]

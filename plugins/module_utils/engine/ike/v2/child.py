@@ -25,6 +25,7 @@ class ChildState(Enum):
 
 
 SENDING = (ChildState.INSTALLED, ChildState.REKEYING)  # through these our packets leave
+_set = object.__setattr__
 _NOT_KEPT = ("chosen_until", "kept_until")  # what is in no record
 
 
@@ -72,6 +73,6 @@ class Child:
 
     def __setattr__(self, name: str, value: object) -> None:
         # Here, where nobody who changes anything can forget it.
-        object.__setattr__(self, name, value)
+        _set(self, name, value)
         if name not in _NOT_KEPT:
-            object.__setattr__(self, "changed", name != "changed" or value)
+            _set(self, "changed", name != "changed" or value)

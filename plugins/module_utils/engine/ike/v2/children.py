@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Union
 
 from ...child_sa import ChildSa, Limits
@@ -34,7 +33,7 @@ from .features import nat
 from .generations import generations, heirs_of, newer_definitions, staying, successor_of
 from .sa import EitherSa, IkeSa
 from .tasks import ChildTask, DeleteAtPeer, NewChild
-from .traffic import Narrowed
+from .traffic import Narrowed, same_selectors
 from .tunnel_sas import sas_of
 
 Policies = Union[PointPolicies, ResetPolicies, RemovePolicies, None]  # what becomes of those of a child that goes
@@ -123,7 +122,7 @@ def make(
 
 def _defined(narrowed: Narrowed) -> tuple[tuple[Selector, ...], tuple[Selector, ...]] | None:
     config = narrowed.config
-    same = set(narrowed.local) == set(config.local) and set(narrowed.remote) == set(config.remote)
+    same = same_selectors(narrowed.local, config.local) and same_selectors(narrowed.remote, config.remote)
     return None if same else (config.local, config.remote)
 
 
@@ -330,7 +329,8 @@ def _same_selectors(one: Child, other: Child) -> bool:
 def _keeps_trap(child: Child) -> bool:
     """Whether the child's policies are those that its definition keeps in place while it is down."""
     config = child.config
-    same = set(child.sa.local_selectors) == set(config.local) and set(child.sa.remote_selectors) == set(config.remote)
+    local, remote = child.sa.local_selectors, child.sa.remote_selectors
+    same = same_selectors(local, config.local) and same_selectors(remote, config.remote)
     return config.start in ("auto", "trap") and same
 
 
@@ -349,4 +349,5 @@ def refuse_in_retired(sa: IkeSa) -> None:
 
 def answer_proposal(choice: Choice, spi: bytes) -> Proposal:
     """The chosen proposal as our answer states it: with our SPI."""
-    return replace(choice.proposal, spi=spi)
+    proposal = choice.proposal
+    return Proposal(proposal.number, proposal.protocol, spi, proposal.transforms)

@@ -316,6 +316,6 @@ def _send(context: Context, sa: EitherSa, exchange: int, payloads: list[Any], ta
 
 
 def _require(payloads: Payloads, required: tuple[type, ...]) -> None:
-    for kind in required:
-        if payloads.one(kind) is None:
-            raise IkeError(NotifyType.INVALID_SYNTAX, f"the message lacks its {kind.__name__} payload")
+    kind = payloads.lacking(required)
+    if kind is not None:
+        raise IkeError(NotifyType.INVALID_SYNTAX, f"the message lacks its {kind.__name__} payload")

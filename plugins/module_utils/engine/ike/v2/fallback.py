@@ -50,7 +50,12 @@ def offer(sa: IkeSa, task: ChildTask) -> tuple[EspProposal, ...]:
 
 def first_offer(config: ChildConfig) -> tuple[EspProposal, ...]:
     """The proposals of IKE_AUTH, where a child has no key exchange of its own; what differs in that alone once."""
-    return tuple(dict.fromkeys(proposal.without_ke for proposal in config.proposals))
+    offers: list[EspProposal] = []
+    for proposal in config.proposals:
+        plain = proposal.without_ke
+        if plain not in offers:
+            offers.append(plain)
+    return tuple(offers)
 
 
 def _offers(sa: IkeSa, proposals: tuple[EspProposal, ...]) -> list[tuple[EspProposal, ...]]:

@@ -285,7 +285,7 @@ def answer_row(state: State, task: Task, payloads: Payloads) -> Answer | None:
     failed = payloads.error() is not None
     for row in _ANSWERS.get((state, type(task)), ()):
         if row.notify is None:
-            if all(payloads.one(required) is not None for required in row.required):
+            if payloads.lacking(row.required) is None:
                 return row
         elif failed if row.notify == ERRORS else payloads.notify(row.notify) is not None:
             return row

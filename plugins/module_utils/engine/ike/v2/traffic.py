@@ -51,8 +51,8 @@ def narrow(
         if not ours or not theirs:
             continue
         # Exact agreement beats containment beats a mere overlap.
-        rank = (set(ours) == set(config.local)) + (set(theirs) == set(config.remote))
-        rank += (set(ours) == set(local)) + (set(theirs) == set(remote))
+        rank = same_selectors(ours, config.local) + same_selectors(theirs, config.remote)
+        rank += same_selectors(ours, local) + same_selectors(theirs, remote)
         # Where the first of them is the packet that the child is for, that one is to fit (RFC 7296 section 2.9).
         rank += any(s.contains(local[0]) for s in ours) and any(s.contains(remote[0]) for s in theirs)
         if best is None or rank > best[0]:
@@ -76,6 +76,11 @@ def check_answer(config: ChildConfig, local: Sequence[Selector], remote: Sequenc
     for answered, proposed in ((local, config.local), (remote, config.remote)):
         if not answered or any(not any(p.contains(a) for p in proposed) for a in answered):
             raise _unacceptable(f"the peer answered with selectors {_join(local)} === {_join(remote)} outside of ours")
+
+
+def same_selectors(some: Sequence[Selector], others: Sequence[Selector]) -> bool:
+    """Whether these are the same ones, in whatever order; mostly they are, and in the same one."""
+    return some == others or set(some) == set(others)
 
 
 def covers_packet(narrowed: Narrowed, packet: tuple[Selector, Selector]) -> bool:

@@ -69,6 +69,13 @@ class Payloads:
             raise IkeError(INVALID_SYNTAX, f"the {kind.__name__} payload is missing")
         return found[0]
 
+    def lacking(self, kinds: Iterable[type]) -> type | None:
+        """The first of these classes of which there is no payload; None where there is one of each."""
+        for kind in kinds:
+            if kind not in self._by_class:
+                return kind
+        return None
+
     def all(self, kind: type[P]) -> tuple[P, ...]:
         """All payloads of this class, in order."""
         return tuple(self._by_class.get(kind, ()))
@@ -98,7 +105,10 @@ class Payloads:
 
     def error(self) -> Notify | None:
         """The first notify that reports an error, None when there is none."""
-        return next((found for found in self.all(Notify) if found.is_error), None)
+        for found in self._notifies.values():
+            if found[0].is_error:
+                return found[0]
+        return None
 
 
 def _there(notify: Notify | None) -> Notify:
