@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+import re
 from collections.abc import Iterator
 
 from ..errors import InputError
@@ -17,6 +18,16 @@ MAX_OCTETS = 16 << 20  # of all files together
 MAX_FILES = 1000
 MAX_DEPTH = 16
 MAX_WILD = 3  # parts of the path of an include that may have wildcards: more would look at every file of a host
+
+
+# To the end of a line, with no quote before it, within which it would be text.
+_COMMENT = re.compile(rb"^[^\n\"'#]*(?<![^\s])#[^\n]*", re.MULTILINE)
+
+
+def _readable(match: re.Match[bytes]) -> bytes:
+    """A line whose comment may be in an older character set, which is no matter."""
+    before, sign, comment = match[0].partition(b"#")
+    return before + sign + comment.decode("utf-8", "replace").encode()
 
 
 class Files:
@@ -58,7 +69,7 @@ class Files:
         if self._count > MAX_FILES:
             raise InputError(field, path, f"there are more than {MAX_FILES} files", "include fewer")
         try:
-            text = octets.decode("utf-8-sig")
+            text = _COMMENT.sub(_readable, octets).decode("utf-8-sig")
         except UnicodeDecodeError as exc:
             line = octets.count(b"\n", 0, exc.start) + 1
             raise InputError(f"{path}:{line}", None, "is not UTF-8 text", "convert the file to UTF-8") from None
