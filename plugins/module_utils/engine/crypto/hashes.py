@@ -24,6 +24,7 @@ class Hmac(Primitive):
     def __init__(self, hash_name: str, size: int) -> None:
         """:param hash_name: as :mod:`hashlib` has it."""
         self._hash = hash_name
+        self._fresh = hashlib.new(hash_name)  # to look one up by name costs several times what a copy does
         self.size = size
 
     def digest(self, key: bytes, data: bytes) -> bytes:
@@ -32,7 +33,7 @@ class Hmac(Primitive):
 
     def keyed(self, key: bytes) -> Callable[[bytes], bytes]:
         """:meth:`digest` with one key, which costs less from the third time on: the key is taken in once."""
-        inner, outer = hashlib.new(self._hash), hashlib.new(self._hash)
+        inner, outer = self._fresh.copy(), self._fresh.copy()
         if len(key) > inner.block_size:
             key = hashlib.new(self._hash, key).digest()
         block = key.ljust(inner.block_size, b"\0")

@@ -75,11 +75,11 @@ def begin(context: Context, sa: OpeningSa, task: Auth) -> list[Any]:
     if handshake.wanted:
         config = handshake.wanted[0]
         first = NewChild(config, children.reserve_spi(context, sa, config))
-        handshake.first = first
+        handshake.first, handshake.first_offer = first, fallback.first_offer(config)
         local, remote = child_selectors.asked_selectors(sa, config)
         payloads += [
             *rows.FEATURES.child_offers(config),
-            SA(offer_esp(fallback.first_offer(config), first.spi, with_ke=False)),
+            SA(offer_esp(handshake.first_offer, first.spi, with_ke=False)),
             *child_selectors.selector_payloads(local, remote, True),
         ]
     return payloads
@@ -245,9 +245,9 @@ def _first_child_answered(context: Context, sa: IkeSa, handshake: Handshake, pay
     task = handshake.first
     if task is None:
         return
-    offered = fallback.first_offer(task.config)
+    nonces = handshake.nonce_i, handshake.nonce_r
     try:
-        child = child_from_answer(context, sa, task, offered, payloads, (handshake.nonce_i, handshake.nonce_r))
+        child = child_from_answer(context, sa, task, handshake.first_offer, payloads, nonces)
     except IkeError as exc:
         if payloads.one(SA) is not None:
             children.close_at_peer(sa, task)

@@ -21,7 +21,7 @@ from ..sa import AnySa
 from . import follow_up, lifecycle, proof, surplus, table
 from .exchange import last_word, opened, repeats_answer, send_answer, send_request, unprotected
 from .features import rows
-from .features.feature import OWN_ORDER, Role, Talk
+from .features.feature import NOTHING, OWN_ORDER, Role, Talk
 from .incoming import Incoming
 from .sa import AUTHENTICATED, HALF_OPEN, EitherSa, IkeSa, OpeningSa, State
 from .tasks import Init, Kind, Request, Task
@@ -138,10 +138,11 @@ def _request(context: Context, sa: EitherSa, header: Header, datagram: bytes, pa
     if isinstance(sa, IkeSa):
         lifecycle.heard(context, sa, path)
         proof.prove(context, sa)  # it asks the next thing when it has the answer to the one before
-    got = Incoming(header, Payloads(()), whole.datagram, path, whole.chain)
+    got = Incoming(header, NOTHING, whole.datagram, path, whole.chain)
     served: tuple[Talk[EitherSa], Kind] | None = None
     try:
-        got = got._replace(payloads=Payloads(parse_payloads(whole.first, whole.chain)))
+        said = Payloads(parse_payloads(whole.first, whole.chain))
+        got = Incoming(header, said, whole.datagram, path, whole.chain)
         kind = table.request_kind(header.exchange, got.payloads)
         row = table.request_row(sa.state, kind) if kind else None
         if kind is None or row is None:

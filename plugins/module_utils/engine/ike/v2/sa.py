@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Union
 from ...crypto.exchange import KeyExchange
 from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice
-from ...crypto.proposals import IkeProposal
+from ...crypto.proposals import EspProposal, IkeProposal
 from ...crypto.registry import KeyExchangeMethod, PseudorandomFunction
 from ...crypto.sealer import Sealer
 from ...identity import Identity
@@ -151,7 +151,7 @@ class Handshake:
     :ivar choice: what was agreed on.
     :ivar sent: our IKE_SA_INIT message, octets as sent (signed by AUTH); ``received``: the peer's.
     :ivar offered: the proposals sent, which the definition may not have any more when the answer comes.
-    :ivar wanted: the children to come with it; ``first``: the one that goes along with IKE_AUTH.
+    :ivar wanted: the children to come with it; ``first``: the one that goes along with IKE_AUTH, and what that offers.
     :ivar slots: as those of the IKE SA.
     :ivar setback: the last unauthenticated refusal: (reason, story); reported if nothing better comes.
     """
@@ -167,6 +167,7 @@ class Handshake:
     offered: tuple[IkeProposal, ...] = ()
     wanted: tuple[ChildConfig, ...] = ()
     first: NewChild | None = None
+    first_offer: tuple[EspProposal, ...] = ()
     slots: tuple[tuple[Any, Any], ...] = ()
     setback: tuple[str, str] | None = None
 

@@ -10,7 +10,7 @@ from struct import Struct
 from typing import ClassVar
 
 from ...errors import IkeError
-from ...newer_python import dataclass, zip
+from ...newer_python import dataclass
 from ..budget import INVALID_SYNTAX
 from ..reader import Reader
 from .numbers import AttributeType, PayloadType, ProtocolId
@@ -20,6 +20,9 @@ _SUBSTRUCTURE = Struct("!BBH")
 _PROPOSAL = Struct("!BBBB")
 _TRANSFORM = Struct("!BBH")
 _ATTRIBUTE = Struct("!HH")
+# Substructure and transform in one, without and with a key length.
+_WHOLE = Struct("!BBHBBH")
+_WHOLE_KEYED = Struct("!BBHBBHHH")
 _SHORT_FORM = 0x8000
 _KEY_LENGTH = _SHORT_FORM | AttributeType.KEY_LENGTH
 
@@ -66,15 +69,17 @@ class Transform:
                 reader.take(value)
         return cls(kind, number, key_length, unknown)
 
-    def encode(self) -> bytes:
-        """The octets behind the transform's length field.
+    def encode(self, more: int) -> bytes:
+        """Its octets in a proposal.
 
+        :param more: whether it is the last one there.
         :raises ValueError: for a transform with attributes that we did not understand.
         """
         if self.unknown_attributes:
             raise ValueError("a transform with attributes that were not understood cannot be sent")
-        head = _TRANSFORM.pack(self.type, 0, self.id)
-        return head if self.key_length is None else head + _ATTRIBUTE.pack(_KEY_LENGTH, self.key_length)
+        if self.key_length is None:
+            return _WHOLE.pack(more, 0, _WHOLE.size, self.type, 0, self.id)
+        return _WHOLE_KEYED.pack(more, 0, _WHOLE_KEYED.size, self.type, 0, self.id, _KEY_LENGTH, self.key_length)
 
 
 # Peers offer the same few transforms again and again, and looking one up is several times cheaper than making it.
@@ -117,9 +122,8 @@ class Proposal:
     def encode(self) -> bytes:
         """The octets behind the proposal's length field."""
         parts = [_PROPOSAL.pack(self.number, self.protocol, len(self.spi), len(self.transforms)), self.spi]
-        for left, transform in zip(range(len(self.transforms) - 1, -1, -1), self.transforms, strict=True):
-            body = transform.encode()
-            parts.append(_substructure(_MORE_TRANSFORMS if left else _LAST, body))
+        parts += [transform.encode(_MORE_TRANSFORMS) for transform in self.transforms[:-1]]
+        parts += [transform.encode(_LAST) for transform in self.transforms[-1:]]
         return b"".join(parts)
 
 
