@@ -62,7 +62,8 @@ def _read_into(root: Section, text: str, file: str, files: Files) -> None:
     for token in tokens:
         if token.kind == "newline":
             continue
-        where = Entry(token.text, "", file, token.line)
+        # Behind a stray equals sign a secret may stand.
+        where = Entry("a value" if token.kind == "value" else token.text, "", file, token.line)
         if token.kind == "}":
             if len(stack) == 1:
                 raise refuse(where, "closes a section that is not open", "take the brace out")

@@ -298,7 +298,7 @@ def test_a_remark_cannot_smuggle_in_anything_else():
         '@a : "hush hush" PSK', "conn a\n\thush hush\n", "hush hush",
         'conn a\n\tsecrt="hush hush"\n', 'conn a\n\tleftsecret="hush hush"\n',
         'secrets { ike { "hush hush" } }', "secrets { ike { hush } }", "secrets { ike { secret { hush } } }",
-        "secrets { hush }",
+        "secrets { hush }", "connections { a { = hush } }", "secrets { ike { = hush } }",
         "secrets { ike { secrt = hush hush } }", "secrets { ike { secret : hush { } } }",
         "secrets { ike { hush = secret } }",
         "secrets { ike { secret = hush", "secrets { secret = hush }",

@@ -111,9 +111,10 @@ class Crowd:
     def say(self, engine: Endpoint, exchange: int, payloads: Sequence[Any]) -> None:
         """A request by hand in the IKE SA of an engine, whose answer nobody heeds."""
         sa = self.sa(engine)
+        seal = sa.protection.seal
         octets = encode_sealed(
             sa.spi_i, sa.spi_r, exchange, INITIATOR if sa.initiator else 0, sa.next_id, *encode_payloads(payloads),
-            sa.seal.sealed_length, lambda head, plain: sa.seal.seal(head, plain, SeededEntropy(sa.next_id)),
+            seal.sealed_length, lambda head, plain: seal.seal(head, plain, SeededEntropy(sa.next_id)),
         )  # fmt: skip
         sa.next_id += 1
         self.hand(engine, [Send(octets, sa.path)], deaf=True)
