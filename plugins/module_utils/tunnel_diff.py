@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.table import OPTIONS
+from ansible_collections.fleet.ipsec.plugins.module_utils.unprotected import no_longer_protected
 
 DISTURBED = "kernel_disturbed"  # the reason of a tunnel of which the kernel lacks something
 # What becomes of packets, by the impact of a change and by what else is done.
@@ -28,6 +29,8 @@ _ACTIONS = {
 }
 # What is wanted of a tunnel whose packets wait for it.
 _HELD = ("active", "ike")
+# What is no longer protected is told as far as anybody reads.
+_TOLD = 5
 # More tunnels than these get a line each.
 _IN_FULL = 10
 _DEFAULTS = {row.path: row.schema["default"] for row in OPTIONS if "default" in row.schema}
@@ -40,7 +43,19 @@ def packets(step: dict[str, Any]) -> str:
     action = step["action"]
     if action == "created" and step["after"].get("wanted") not in _HELD:
         return "nothing yet, since nothing of it is to be up"
-    return _IMPACTS[step["impact"]] if action == "changed" else _ACTIONS[action]
+    return f"{_IMPACTS[step['impact']]}{_bared(step)}" if action == "changed" else _ACTIONS[action]
+
+
+def _bared(step: dict[str, Any]) -> str:
+    """What is said of packets that this tunnel was to protect and is not any more."""
+    bare = no_longer_protected(step["before"], step["after"]) if step["before"].get("wanted") != "inactive" else []
+    if not bare:
+        return ""
+    more = f" and {len(bare) - _TOLD} more" if len(bare) > _TOLD else ""
+    return (
+        f"; but packets between {', '.join(bare[:_TOLD])}{more} are not protected by it any more: "
+        "they leave in clear unless gateway_protected_networks has these networks"
+    )
 
 
 def tunnel_diff(steps: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -95,8 +110,8 @@ def _line(step: dict[str, Any]) -> str:
         "changed": ", ".join(step["changes"]),
         "repaired": ", ".join([*step["repaired"], *step["missing"]]),
     }.get(step["action"]) or f"{_end(shown, 'local')} - {_end(shown, 'remote')}"
-    impact = f" ({step['impact']})" if step["action"] == "changed" else ""
-    return f"{step['name']} {step['action']}{impact}: {what}\n"
+    impact, bared = (f" ({step['impact']})", _bared(step)) if step["action"] == "changed" else ("", "")
+    return f"{step['name']} {step['action']}{impact}: {what}{bared}\n"
 
 
 def _end(shown: dict[str, Any], side: str) -> str:

@@ -169,6 +169,13 @@ def _hub_spoke(what: str, given: Mapping[str, Any], resolve: Resolve, problems: 
         remedy = f"choose one of {VIA_HUB}, {DIRECT}, {NONE}"
         problems.add(f"{what}: spoke_to_spoke {between!r} is not known", remedy, between, given)
     networks = given.get("networks") or []
+    if "networks" in given and not networks:
+        problems.add(
+            f"{what}: networks is empty (got {given['networks']!r})",
+            "write networks: [NETWORK, …]; if exactly the networks of hub and spokes are meant, leave networks out",
+            given["networks"],
+            given,
+        )
     if networks and between != VIA_HUB:
         problems.add(
             f"{what}: networks sums up what spokes reach through the hub, but they reach nothing there",

@@ -45,6 +45,12 @@ AUTH_KEYS = tuple(key for key in DEFINITION["properties"]["auth"]["properties"] 
 CHILD_KEYS = tuple(key for key in CHILD["properties"] if key not in ("name", "local", "remote"))
 
 
+# Lists that stand for something when left out, so that an empty one would mean that: what, and what to write.
+_LISTS = {
+    "networks": ("the member itself", "[NETWORK, …]"),
+    "check_address": ("the first addresses of its networks", "ADDRESS or [ADDRESS, …]"),
+    "bypass": ("local_links", "local_links, none or [NETWORK, …]"),
+}
 # The variables that hosts and external peers are written in.
 _HOST, _PEER = "fleet_ipsec of {}", "fleet_ipsec_external_peers.{}"
 
@@ -133,6 +139,7 @@ def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems:
         return None
     before = problems.count
     _check_keys(variable, given, keys, problems)
+    given = _without_empty(variable, given, problems)
     for key, known in (("ike", IKE_KEYS), ("child", CHILD_KEYS), ("auth", AUTH_KEYS)):
         if isinstance(given.get(key), Mapping):
             _check_keys(f"{variable}.{key}", given[key], known, problems)
@@ -180,6 +187,23 @@ def _check_keys(variable: str, given: Mapping[Any, Any], known: tuple[str, ...],
         # What is nearly no key of those that hold a secret may be the secret itself.
         shown = "" if "secret" in known and not remedy.startswith("did you mean") else f" {key!r}"
         problems.add(f"{variable} has an unknown key{shown}", remedy, key, given)
+
+
+def _without_empty(variable: str, given: Mapping[str, Any], problems: Problems) -> Mapping[str, Any]:
+    """Refuse lists that are there and say nothing, and go on without them: a template that was not filled.
+
+    A key of nothing is one that was left out, but for networks: with them go the policies that protect their packets.
+    """
+    empty = {
+        key
+        for key in _LISTS.keys() & given.keys()
+        if given[key] in ("", [], (), [None], [""]) or (given[key] is None and key == "networks")
+    }
+    for key in sorted(empty):
+        meant, words = _LISTS[key]
+        remedy = f"write {key}: {words}; if {meant} is meant, leave {key} out"
+        problems.add(f"{variable}.{key} is empty (got {given[key]!r})", remedy, given[key], given)
+    return {key: value for key, value in given.items() if key not in empty} if empty else given
 
 
 def _address(variable: str, key: str, given: Mapping[str, Any], problems: Problems) -> Any:
@@ -232,7 +256,7 @@ def _bypass(variable: str, given: Mapping[str, Any], problems: Problems) -> list
 
 def _networks(variable: str, given: Mapping[str, Any], address: Any, problems: Problems) -> list[Network]:
     value = given.get("networks")
-    if value is None or value == []:
+    if value is None:
         # A gateway without networks protects itself.
         if address is not None:
             return [ipaddress.ip_network(str(address))]

@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.parsing import parse_definition
 from ansible_collections.fleet.ipsec.plugins.module_utils.tunnels import shown_changes
+from ansible_collections.fleet.ipsec.plugins.module_utils.unprotected import no_longer_protected
 
 
 def test_a_diff_tells_what_is_put_back_from_what_is_missing() -> None:
@@ -76,6 +80,48 @@ def test_a_change_is_shown_by_the_options_that_differ_and_by_what_it_does_to_pac
     assert "have no policy" in shown_changes([gone])["diff"][0]["after_header"]
     idle = step("created", {}, document() | {"wanted": "present"})
     assert "nothing yet" in shown_changes([idle])["diff"][0]["after_header"]
+
+
+def lan(local: str, remote: str, name: str = "lan") -> dict:
+    return {"name": name, "local": local.split(), "remote": remote.split()}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "bare"),
+    [
+        (lan("10.3.0.0/24", "10.1.0.0/16"), lan("203.0.113.2", "10.1.0.0/16"), ["10.3.0.0/24 and 10.1.0.0/16"]),
+        (lan("10.3.0.0/24", "10.1.0.0/16"), lan("10.3.0.0/25 10.3.0.128/25", "10.0.0.0/8"), []),
+        (lan("10.3.0.0/24", "10.1.0.0/16"), lan("10.3.0.0/25", "10.1.0.0/16"), ["10.3.0.128/25 and 10.1.0.0/16"]),
+        (lan("10.3.0.0/24 fd03::/64", "10.1.0.0/16 fd01::/64"), lan("10.3.0.0/24", "10.1.0.0/16"),
+         ["fd03::/64 and fd01::/64"]),
+        (lan("10.3.0.0/24", "10.1.0.0/16"), lan("10.3.0.0/24", "10.1.0.0/16[tcp/443]"),
+         ["10.3.0.0/24 and 10.1.0.0/16"]),
+        (lan("10.3.0.0/24", "10.1.0.0/24 10.2.0.0/24"), lan("10.3.0.0/24", "10.2.0.0/24", "other"),
+         ["10.3.0.0/24 and 10.1.0.0/24"]),
+        (lan("10.3.0.0/24 10.4.0.0/24", "10.1.0.0/24 10.2.0.0/24"), lan("10.3.0.0/24", "10.1.0.0/24"),
+         ["10.4.0.0/24 and 10.1.0.0/24 10.2.0.0/24", "10.3.0.0/24 and 10.2.0.0/24"]),
+    ],
+)  # fmt: skip
+def test_networks_that_are_no_longer_protected_are_told(before: dict, after: dict, bare: list[str]) -> None:
+    old, new = document(children=[before]), document(children=[after])
+    assert no_longer_protected(old, new) == bare
+    changed = step("changed", old, new, "rekey", changes=["children.lan.local"])
+    (told,) = shown_changes([changed])["tunnels"]
+    assert told["packets"].startswith("fresh SAs take over from those that run, no packet is lost")
+    assert ("leave in clear unless gateway_protected_networks has" in told["packets"]) == bool(bare)
+    assert all(each in told["packets"] for each in bare)
+    asleep = step("changed", old | {"wanted": "inactive"}, new, "hot")
+    assert "in clear" not in shown_changes([asleep])["tunnels"][0]["packets"]
+    (diff,) = shown_changes([changed] * 11)["diff"]
+    assert ("leave in clear" in diff["after"].splitlines()[0]) == bool(bare)
+
+
+def test_hundreds_of_other_networks_take_no_time() -> None:
+    networks = " ".join(f"10.{n}.0.0/16" for n in range(220))
+    others = " ".join(f"10.{n}.0.0/17" for n in range(220))
+    began = time.process_time()
+    assert no_longer_protected(document(children=[lan(networks, networks)]), document(children=[lan(others, others)]))
+    assert time.process_time() - began < 5
 
 
 def test_many_tunnels_have_a_line_each() -> None:

@@ -68,6 +68,42 @@ def test_a_host_that_does_not_fit(change: dict[str, Any], words: list[str]) -> N
         assert word in said
 
 
+ANY_MEMBER = ["fleet_ipsec of g1", "fleet_ipsec_external_peers.px"]
+
+
+@pytest.mark.parametrize("variable", ANY_MEMBER)
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("networks", []), ("networks", None), ("networks", ""), ("networks", [None]),
+        ("check_address", []), ("check_address", ""), ("check_address", [None]),
+    ],
+)  # fmt: skip
+def test_a_list_that_is_empty_does_not_mean_what_it_means_when_left_out(variable: str, key: str, value: Any) -> None:
+    pair = {"name": "p", "topology": "pairs", "pairs": [{"left": "g0", "right": "px"}]}
+    variables = hosts(2)
+    mine = variable == ANY_MEMBER[0]
+    if mine:
+        variables["g1"]["fleet_ipsec"][key] = value
+    said = refusal([MESH, pair], variables, {"px": {**PEER, **({} if mine else {key: value})}})
+    (line,) = said.splitlines()
+    assert f"{variable}.{key} is empty (got {value!r}); write {key}: " in line and f"leave {key} out" in line
+
+
+def test_what_passes_by_is_not_empty_either() -> None:
+    for value in ([], ""):
+        assert "bypass is empty" in refusal([MESH], {"g0": host(0), "g1": host(1, bypass=value)})
+    fits([MESH], {"g0": host(0), "g1": host(1, bypass="none")})
+
+
+def test_summaries_of_a_community_that_are_empty() -> None:
+    star = {**STAR, "spoke_to_spoke": "via_hub"}
+    for value in ([], None):
+        said = refusal([{**star, "networks": value}], hosts(3))
+        assert "community s: networks is empty" in said and "leave networks out" in said
+    fits([star], hosts(3))
+
+
 def fits(communities: Any, variables: dict[str, Any]) -> dict[str, Any]:
     """The roster of an inventory that has nothing wrong."""
     return make_roster(communities, variables, {"all": sorted(variables)}, None, SEED)
