@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -71,11 +72,20 @@ def reject(manager: Manager) -> None:
         shunts.perform(str(manager.folder), partial(plan_present, wishes=[wish], owner="tests"))
 
 
+RULE = "$(nft -a list chain inet fleet_ipsec output | sed -n 's/.*comment.*handle //p')"
+
+# What takes from the table, and what puts something in that disarms it.
 TAKES = (
     "nft flush ruleset",
     "nft delete table inet fleet_ipsec",
     "nft flush table inet fleet_ipsec",
     "nft delete element inet fleet_ipsec protected_ipv4 { 10.0.0.0/8 }",
+    "nft insert rule inet fleet_ipsec output accept",
+    f"nft replace rule inet fleet_ipsec output handle {RULE} accept comment '\"fleet.ipsec 0123456789ab 1\"'",
+    "nft 'add table inet fleet_ipsec { flags dormant; }'",
+    "nft add element inet fleet_ipsec protected_ipv4 { 192.0.2.0/24 }",
+    "nft 'add chain inet fleet_ipsec more { type filter hook output priority 5; }'",
+    "nft add set inet fleet_ipsec more '{ type ipv4_addr; }'",
 )
 
 
@@ -95,6 +105,19 @@ def test_the_table_that_guards_protected_networks_is_put_back(gateway: Manager) 
     assert "removed by somebody else" in (gateway.folder / "log").read_text()
 
 
+@pytest.mark.parametrize(
+    "disarmed", ["insert rule inet fleet_ipsec output accept", "'add table inet fleet_ipsec { flags dormant; }'"]
+)
+def test_a_table_that_was_disarmed_while_no_manager_ran_is_put_back_by_the_next(
+    gateway: Manager, disarmed: str
+) -> None:
+    before = gateway.space.run("nft -s list table inet fleet_ipsec")
+    gateway.end(signal.SIGKILL)
+    gateway.space.run(f"nft {disarmed}")
+    gateway.start()
+    eventually(lambda: gateway.space.run("nft -s list table inet fleet_ipsec") == before, MENDED)
+
+
 def test_whoever_loads_the_same_rules_anew_or_removes_them_with_their_file_is_let_be(gateway: Manager) -> None:
     guard = gateway.folder.parent / "firewall.nft"
     gateway.space.run(f"nft -f {guard}")
@@ -111,6 +134,24 @@ VANDALS = (
     "ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out",
     "nft flush ruleset",
 )
+
+
+def test_the_rules_of_an_eroute_are_put_back_as_they_were(gateway: Manager) -> None:
+    reject(gateway)
+    before = rules(gateway.space)
+    time.sleep(0.5)
+    for count, command in enumerate(
+        (
+            "nft insert rule inet fleet_ipsec_shunts forwarded accept",
+            "nft 'add table inet fleet_ipsec_shunts { flags dormant; }'",
+            "nft 'add chain inet fleet_ipsec_shunts more { type filter hook output priority 5; }'",
+        ),
+        1,
+    ):
+        gateway.space.run(command)
+        eventually(lambda: rules(gateway.space) == before, MENDED)
+        time.sleep(1.2)
+        assert gateway.call("manager.info")["counts"]["repaired"] == {"rules": count}, "its own doing is no loss"
 
 
 def test_an_eroute_set_by_hand_is_put_back(gateway: Manager) -> None:

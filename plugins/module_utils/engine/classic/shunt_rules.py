@@ -83,10 +83,12 @@ class State(NamedTuple):
 
     :ivar tags: of each chain, the comments of its rules in order.
     :ivar packets: of each counter.
+    :ivar tampered: whether it is dormant, or has rules that are nobody's of ours.
     """
 
     tags: Mapping[str, Sequence[str]]
     packets: Mapping[Counter, int]
+    tampered: bool = False
 
 
 def countable(shunt: Shunt) -> bool:
@@ -144,7 +146,7 @@ def _match(s: KernelSelector) -> str:
 
 def matches(state: State | None, rules: Sequence[Rule]) -> bool:
     """Whether the table stands as these rules want it."""
-    if state is None or not rules:
+    if state is None or not rules or state.tampered:
         return state is None and not rules
     wanted: dict[str, list[str]] = {chain: [] for chain in _chains(rules)}
     for rule in rules:
@@ -170,14 +172,21 @@ def read_packets() -> Mapping[Counter, int]:
 def _state(entries: Iterable[dict[str, Any]]) -> State:
     tags: dict[str, list[str]] = {}
     packets: dict[Counter, int] = {}
+    nameless: dict[str, int] = {}
+    dormant = False
     for entry in entries:
-        if "chain" in entry:
+        if "table" in entry:
+            dormant = bool(entry["table"].get("flags"))  # no other one is ever there
+        elif "chain" in entry:
             tags[entry["chain"]["name"]] = []
         elif "counter" in entry and (counter := _counter(entry["counter"]["name"])) is not None:
             packets[counter] = entry["counter"]["packets"]
         elif "rule" in entry and (comment := entry["rule"].get("comment", "")):
             tags[entry["rule"]["chain"]].append(comment)
-    return State(tags, packets)
+        elif "rule" in entry:
+            nameless[entry["rule"]["chain"]] = nameless.get(entry["rule"]["chain"], 0) + 1
+    heads = {chain: len(_HEADS[chain]) for chain in _HEADS if chain in tags}
+    return State(tags, packets, dormant or nameless != heads)
 
 
 def require() -> None:
@@ -204,7 +213,7 @@ def _rules_of_ways() -> Iterable[Rule]:
 
 def _try(rules: Sequence[Rule], modules: str) -> None:
     try:
-        nftables.apply(_script(PROBE, rules, ()) + f"delete table inet {PROBE}\n", "try rules of nftables")
+        nftables.apply(_script(PROBE, rules, State({}, {})) + f"delete table inet {PROBE}\n", "try rules of nftables")
     except KernelError as exc:
         raise MissingError(
             f"this kernel does not take the rules of nftables that are needed: {exc.detail}",
@@ -219,24 +228,25 @@ def apply(rules: Sequence[Rule], state: State | None) -> None:
     :raises KernelError: the kernel refused, and nothing changed. MissingError: no nft.
     """
     if rules:
-        nftables.apply(_script(SHUNTS, rules, state.packets if state else ()), "set the rules of nftables")
+        nftables.apply(_script(SHUNTS, rules, state or State({}, {})), "set the rules of nftables")
     else:
         nftables.drop_tables([SHUNTS])
 
 
-def _script(table: str, rules: Sequence[Rule], counters: Iterable[Counter]) -> str:
-    """What nft reads.
+def _script(table: str, rules: Sequence[Rule], state: State) -> str:
+    """What nft reads, which also wakes a table that is dormant.
 
-    :param counters: those that there are already.
+    :param state: what there is already.
     """
     lines = [f"add table inet {table}"]
     lines += [f"add chain inet {table} {chain} {{ {_CHAINS[chain]} }}" for chain in _chains(rules)]
     lines.append(f"flush table inet {table}")
+    lines += [f"delete chain inet {table} {chain}" for chain in state.tags if chain not in _CHAINS]
     counting = dict.fromkeys(rule.counter for rule in rules if rule.counted)
     lines += [f"add counter inet {table} {_name(counter)}" for counter in counting]
     lines += [f"add rule inet {table} {chain} {head}" for chain, heads in _HEADS.items() for head in heads]
     lines += [f'add rule inet {table} {rule.chain} {rule.text} comment "{rule.tag}"' for rule in rules]
-    lines += [f"delete counter inet {table} {_name(counter)}" for counter in counters if counter not in counting]
+    lines += [f"delete counter inet {table} {_name(counter)}" for counter in state.packets if counter not in counting]
     return "\n".join(lines) + "\n"
 
 

@@ -35,8 +35,9 @@ _LINK_FORM = 16
 _GROUP_NFTABLES = 7
 _NFTABLES = 10 << 8
 _NEWGENERATION = _NFTABLES | 15
-# A table, chain, rule, set or element that went; the first attribute of each names the table.
-_DELETIONS = {_NFTABLES | kind for kind in (2, 5, 8, 11, 14)}
+# A table, chain, rule, set, element, object or flowtable that came, changed or went: what comes may disarm the rest.
+# The first attribute of each names the table.
+_CONTENTS = {_NFTABLES | kind for kind in (0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 18, 20, 22, 24)}
 _NFTA_TABLE_NAME, _NFTA_GEN_PROCESS, _NFTA_GEN_NAME = 1, 2, 3
 _NFTABLES_FORM = 4
 KERNEL = "the kernel"
@@ -253,14 +254,14 @@ def _text(data: bytes, found: dict[int, tuple[int, int]], kind: int) -> str:
 
 
 def _nftables(messages: Iterator[Message | None]) -> Iterator[Foreign]:
-    """The tables of ours that lost something; who did it comes last, with the number of the new generation."""
+    """The tables of ours that were changed; who did it comes last, with the number of the new generation."""
     hurt: dict[str, None] = {}
     for message in messages:
         if message is None:
             yield from _lost(RULES)
             continue
         found = xfrm.attributes(message.data, message.at + _NFTABLES_FORM, message.end)
-        if message.type in _DELETIONS:
+        if message.type in _CONTENTS:
             name = _text(message.data, found, _NFTA_TABLE_NAME)
             hurt |= {name: None} if name.startswith(OUR_TABLES) else {}
         elif message.type == _NEWGENERATION and hurt:

@@ -23,16 +23,20 @@ _PART = re.compile(
 
 
 class Table(NamedTuple):
-    """The comments of the rules of each chain, in order, and the networks of each set."""
+    """The comments of the rules of each chain, in order, and the networks of each set.
+
+    :ivar dormant: whether the kernel keeps it and asks it nothing.
+    """
 
     chains: dict[str, list[str]]
     sets: dict[str, frozenset[Network]]
+    dormant: bool = False
 
     def lines(self) -> str:
         """For people, one set or rule a line."""
         sets = [f"set {name}: {', '.join(sorted(map(str, found)))}\n" for name, found in sorted(self.sets.items())]
         rules = [f"chain {name}: {tag or '(no comment)'}\n" for name, tags in self.chains.items() for tag in tags]
-        return "".join([*sets, *rules])
+        return "".join([*(["flags dormant\n"] if self.dormant else []), *sets, *rules])
 
 
 def wanted(text: str) -> Table:
@@ -55,13 +59,12 @@ def wanted(text: str) -> Table:
     return table
 
 
-def stands(path: str) -> bool:
-    """Whether the kernel's table is as a file says.
+def stands(text: str) -> bool:
+    """Whether the kernel's table is as a file of rules says.
 
-    :raises OSError: the file cannot be read. ValueError: it is none of role gateway's.
+    :raises ValueError, KeyError: it is none of role gateway's.
     """
-    with open(path, encoding="utf-8") as file:
-        return wanted(file.read()) == standing()
+    return wanted(text) == standing()
 
 
 def standing() -> Table | None:
@@ -71,7 +74,10 @@ def standing() -> Table | None:
         return None
     table = Table({}, {})
     for entry in entries:
-        if "chain" in entry:
+        if "table" in entry:
+            # A flag is all that ever stands there; nft 1.0.6 tells another word for it.
+            table = table._replace(dormant=bool(entry["table"].get("flags")))
+        elif "chain" in entry:
             table.chains[entry["chain"]["name"]] = []
         elif "set" in entry:
             table.sets[entry["set"]["name"]] = frozenset(_networks(entry["set"].get("elem", ())))

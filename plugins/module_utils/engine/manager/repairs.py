@@ -26,7 +26,7 @@ SETTLING, SETTLING_MOST = 0.01, 0.1  # seconds for which an event waits for the 
 QUIET = 3.0  # seconds without a loss after which a fight is over
 FIGHT = 4  # losses without such a pause that make a fight
 AUDIT = 60.0  # seconds after which everything is compared, whatever was heard
-# What looking costs, of all the time there is: a tenth.
+# What looking costs, of all the time there is: a tenth; or more, as long as nothing waits longer than for a repair.
 _LOOK_SHARE = 9.0
 _TOLD = 20  # details of a tunnel that are kept for the next task
 
@@ -238,7 +238,8 @@ class Repairs:
         if tunnels is None or outcome.refused:
             self._refused(watch, outcome.refused, now)
         pause = PAUSE if outcome.mended or outcome.refused else 0.0
-        watch.not_before = now + max(pause, _LOOK_SHARE * (now - began))
+        took = now - began
+        watch.not_before = now + max(pause, min(_LOOK_SHARE * took, max(PAUSE, took)))
         watch.culprit = ""
         if outcome.refused or watch.again:
             watch.due = watch.due or watch.not_before

@@ -24,7 +24,8 @@ class StandingRules:
     def __init__(self, directory: str, guard: str) -> None:
         self._directory = directory
         self._guard = guard
-        self._text: str | None = None
+        # How the table stood last when it was right, and the file then.
+        self._text = self._file = ""
 
     def mend(self) -> list[str]:
         """Put back what is missing or different; what that was, in words. May take a while.
@@ -37,21 +38,23 @@ class StandingRules:
         # Without the file nobody wants the table any more, or it is being removed.
         if not self._guard or not os.path.exists(self._guard):
             return []
+        with open(self._guard, encoding="utf-8", errors="replace") as stream:
+            file = stream.read()
         text = nftables.read_guard()
-        if self._text is None and text:
-            self._text = text
-        if text and (text == self._text or self._changed_with_its_file()):
-            self._text = text
+        if text and text == self._text:
+            return []
+        if text and self._changed_with_its_file(file):
+            self._text, self._file = text, file
             return []
         nftables.load(self._guard)
-        self._text = nftables.read_guard()
+        self._text, self._file = nftables.read_guard(), file
         return [f"the table inet {nftables.GUARD} of nftables, which keeps protected networks from leaving in clear"]
 
-    def _changed_with_its_file(self) -> bool:
-        """Whether the table is another one because its file is: that is no loss."""
+    def _changed_with_its_file(self, file: str) -> bool:
+        """Whether the table is another one because its file is: that is no loss. At first all is new."""
         try:
-            return guard.stands(self._guard)
-        except (OSError, ValueError, KeyError):
+            return file != self._file and guard.stands(file)
+        except (ValueError, KeyError):
             return False
 
     def _mend_shunts(self) -> list[str]:

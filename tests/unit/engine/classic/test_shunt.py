@@ -189,7 +189,7 @@ def test_a_table_is_known_again_by_its_rules_and_their_order() -> None:
     listed: list[dict] = [{"metainfo": {}}, {"table": {"name": nftables.SHUNTS}}]
     listed += [{"chain": {"name": chain}} for chain in ("forwarded", "passed", "sent")]
     listed.append({"counter": {"name": f"s{SHUNT_FIRST + 16:x}", "packets": 7}})
-    listed.append({"rule": {"chain": "forwarded", "expr": []}})
+    listed += [{"rule": {"chain": chain, "expr": []}} for chain in ("forwarded", "sent", "sent")]
     tagged = [{"rule": {"chain": rule.chain, "comment": rule.tag}} for rule in rules]
 
     def state(entries: list) -> shunt_rules.State:
@@ -198,6 +198,9 @@ def test_a_table_is_known_again_by_its_rules_and_their_order() -> None:
     assert shunt_rules.matches(state(tagged), rules) and state(tagged).packets == {(SHUNT_FIRST + 16, 0): 7}
     assert not shunt_rules.matches(state(tagged[::-1]), rules)
     assert not shunt_rules.matches(state(tagged[:1]), rules)
+    assert not shunt_rules.matches(state([{"rule": {"chain": "passed", "expr": []}}, *tagged]), rules), "not ours"
+    asleep = {"table": {"name": nftables.SHUNTS, "flags": ["dormant"]}}
+    assert not shunt_rules.matches(state([asleep, *tagged]), rules)
     assert not shunt_rules.matches(None, rules) and shunt_rules.matches(None, [])
     assert not shunt_rules.matches(state(tagged), [])
 

@@ -115,6 +115,22 @@ def test_while_something_is_missing_it_is_said() -> None:
     assert not world.policies.lost and not world.repairs.disturbance("t")
 
 
+def test_a_look_that_takes_long_delays_the_next_repair_by_no_more_than_a_second() -> None:
+    world = World()
+    mend = world.policies.mend
+
+    def slow(tunnels):
+        world.now += 0.4
+        return mend(tunnels)
+
+    world.policies.mend = slow
+    world.repairs.heard([Foreign(POLICIES, "flushed", "")])
+    world.policies.lost.append(Loss("t", "a policy"))
+    world.repairs.heard([Foreign(POLICIES, "flushed", "")])
+    world.run(PAUSE + 0.01)
+    assert not world.policies.lost
+
+
 def test_tables_do_not_wait_for_each_other() -> None:
     world = World()
     world.flush(POLICIES)
