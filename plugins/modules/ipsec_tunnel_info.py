@@ -206,6 +206,7 @@ unknown_peers:
   description:
     - Who asked for a tunnel that is not defined here within the last quarter of an hour - C(address), how many C(times),
       C(last_seconds) ago, C(story) and C(remedy). Mostly a tunnel that was removed at this end alone.
+    - Forgotten once a tunnel to that address is defined or up.
     - The message is not authenticated, so that the address may be forged.
   returned: success
   type: list

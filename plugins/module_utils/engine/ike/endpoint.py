@@ -326,6 +326,10 @@ class Endpoint:
         """The ways to the peers of established IKE SAs that lead through a NAT, which forgets what is not used."""
         return [sa.path for sa in self.registry.by_spi.values() if sa.alive and sa.nat and sa.path.natt]
 
+    def peers(self) -> set[str]:
+        """The addresses that established IKE SAs lead to."""
+        return {sa.path.remote_address for sa in self.registry.by_spi.values() if sa.alive}
+
     def counts(self) -> Counts:
         """How many there are."""
         up = sum(1 for sas in self.registry.by_tunnel.values() for sa in sas if sa.alive)

@@ -19,7 +19,7 @@ from ..release import DIGEST, VERSION
 from .control import Connection, Handler
 from .listing import listing, look, select, shown_repairs
 from .methods import API
-from .plan import Plan, make_plan, stored_changes
+from .plan import Plan, Step, make_plan, stored_changes
 from .rekeying import Rekeying
 from .renames import renames
 from .repairs import Told
@@ -81,7 +81,7 @@ class Methods:
                 **runtime.counts,
             },
             "repairs": shown_repairs(runtime.repairs.record("")),
-            "unknown_peers": runtime.unknown_peers.shown(runtime.clock()),
+            "unknown_peers": runtime.unknown_peers.shown(runtime.clock(), runtime.endpoint.peers()),
             "features": runtime.host.features(),
         }
 
@@ -116,9 +116,8 @@ class Methods:
             with self._runtime.policies.together():
                 async for position in in_slices(order):
                     step = plan.steps[position]
-                    if step.action == "removed" and step.before is not None and step.name not in again.values():
-                        remote = step.before.definition.document["remote"]["address"]
-                        self._runtime.unknown_peers.removed(step.name, remote, self._runtime.clock())
+                    if step.name not in again.values():
+                        self._note_peer(step)
                     row = outcome[step.name] if step.name in outcome else tunnels.rows.get(step.name)
                     if row is not None and step.name in again:
                         tunnels.rename(again[step.name], step, row)
@@ -132,6 +131,14 @@ class Methods:
                     shown |= _standing(conditions[step.name] if untouched else tunnels.condition(step.name))
             self._runtime.loop.turned()
             return answer
+
+    def _note_peer(self, step: Step) -> None:
+        """Whose tunnel goes may not know, and ask in vain; whose is defined asks in vain no more."""
+        peers = self._runtime.unknown_peers
+        if step.action == "removed" and step.before is not None:
+            peers.removed(step.name, step.before.definition.document["remote"]["address"], self._runtime.clock())
+        elif step.action in ("created", "changed") and step.after is not None:
+            peers.met(step.after.definition.document["remote"]["address"])
 
     async def _make_plan(self, params: dict[str, Any], compare: Compare) -> tuple[Plan, dict[str, Condition]]:
         """The plan, and how the tunnels are that it names.
@@ -202,7 +209,7 @@ class Methods:
         return {
             "tunnels": [entry async for entry in in_slices(entries)],
             "manager": self._release(),
-            "unknown_peers": runtime.unknown_peers.shown(runtime.clock()),
+            "unknown_peers": runtime.unknown_peers.shown(runtime.clock(), runtime.endpoint.peers()),
         }
 
     async def _log_level(self, params: dict[str, Any], connection: Connection) -> Any:

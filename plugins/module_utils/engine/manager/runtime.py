@@ -290,6 +290,9 @@ class Runtime:
         fields = {"tunnel": report.tunnel, "ike": report.ike or None} | report.data
         if self.unknown_peers.take(report, self.clock()) or self._repetition.is_one(report, self.clock()):
             level = "debug"
+        if report.kind == "ike_established":
+            for sa in self.endpoint.of_tunnel(report.tunnel):
+                self.unknown_peers.met(sa.path.remote_address)
         message, whose = report.kind.replace("_", " "), "" if logged.strangers else report.tunnel
         self.log.peer(level, report.kind, message, fields, self.clock(), whose, logged.burst)
         self.tunnels.note(report)

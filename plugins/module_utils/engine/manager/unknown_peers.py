@@ -9,7 +9,7 @@ address, so that no more of them are kept than anybody reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..ike.actions import Report
@@ -24,6 +24,8 @@ REMEDY = (
 _KEPT = 64
 _FORGOTTEN_SECONDS = 900.0
 _REMINDED_SECONDS = 3600.0
+# Who goes on asking does so every minute, and once more while it is tried.
+_GONE_SECONDS = 150.0
 
 
 @dataclass(slots=True)
@@ -51,6 +53,11 @@ class UnknownPeers:
             while len(self._removed) > _KEPT:
                 self._removed.pop(next(iter(self._removed)))
 
+    def met(self, address: str | None) -> None:
+        """A tunnel to this address is defined or up since: whoever asked in vain before asked for that one."""
+        for key in [key for key in self._asking if key[0] == address]:
+            del self._asking[key]
+
     def take(self, report: Report, now: float) -> bool:
         """Take in a report if it is about such a peer, and log what is new of it; whether it was one."""
         if report.data.get("reason") != REASON or "peer" not in report.data:
@@ -68,9 +75,14 @@ class UnknownPeers:
             self._tell("info", report, known, now)
         return True
 
-    def shown(self, now: float) -> list[dict[str, Any]]:
-        """Those who asked lately, as the methods answer it; the latest one first."""
+    def shown(self, now: float, up: Collection[str] = ()) -> list[dict[str, Any]]:
+        """Those who asked lately, as the methods answer it; the latest one first.
+
+        :param up: addresses of peers that a tunnel is up with; of these, who asks for another one goes on asking.
+        """
         self._forget(now)
+        for key in [key for key, asking in self._asking.items() if key[0] in up and now - asking.last > _GONE_SECONDS]:
+            del self._asking[key]
         latest = sorted(self._asking.items(), key=lambda item: -item[1].last)
         return [
             {

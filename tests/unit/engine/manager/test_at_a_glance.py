@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 from engine.ike.actions import Path, Report
@@ -12,6 +13,7 @@ from engine.kernel.values import Usage
 from engine.manager.log import Log
 from engine.manager.traffic import Traffic
 from engine.manager.unknown_peers import UnknownPeers
+from manager_lab import Process, ends
 from runtime_world import World, lan
 
 
@@ -102,6 +104,38 @@ def test_a_peer_whose_tunnel_was_removed_is_told_of_once_and_shown(world: World)
     world.left.tunnels.retry.forget("t")
     world.run(1000)
     assert world.right.unknown_peers.shown(world.now) == []
+
+
+def test_who_asked_in_vain_is_forgotten_once_a_tunnel_there_is_up(world: World) -> None:
+    world.define(world.left)
+    world.run(30)
+    assert world.right.unknown_peers.shown(world.now, world.right.endpoint.peers())
+    world.define(world.right)
+    world.run(90)
+    assert world.state(world.right) == "active"
+    assert world.right.unknown_peers.shown(world.now, world.right.endpoint.peers()) == []
+
+
+def test_beside_a_tunnel_that_is_up_it_shows_only_who_goes_on_asking() -> None:
+    peers = UnknownPeers(Log("error", False))
+    for address in ("10.0.0.1", "10.0.0.9"):
+        data = {"reason": "no_matching_tunnel", "story": "", "peer": f"{address}/500"}
+        assert peers.take(Report("ike_failed", "", data=data), 1000.0)
+    assert len(peers.shown(1060.0, {"10.0.0.1"})) == 2, "another tunnel may be up, and the peer wants one more"
+    assert [peer["address"] for peer in peers.shown(1540.0, {"10.0.0.1"})] == ["10.0.0.9"]
+    assert peers.shown(1901.0) == []
+
+
+def test_who_asked_in_vain_is_forgotten_once_a_tunnel_is_defined(pair: tuple[Process, Process]) -> None:
+    left, right = pair
+    ours, theirs = ends(left, right)
+    left.apply(ours, state="active")
+    deadline = time.monotonic() + 20
+    while not (shown := right.call("tunnels.list")["unknown_peers"]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [peer["address"] for peer in shown] == [left.address]
+    right.apply(theirs | {"role": "responder"})
+    assert right.call("tunnels.list")["unknown_peers"] == right.call("manager.info")["unknown_peers"] == []
 
 
 def test_forged_addresses_crowd_out_nobody_who_goes_on_asking(world: World) -> None:
