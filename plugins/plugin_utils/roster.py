@@ -21,7 +21,7 @@ from .networks import Owned, Union, duplicates, family_of, nested
 from .problems import PlanError, Problems
 from .published import published
 from .rehearsal import rehearse
-from .secrets import MINIMUM_SEED
+from .secrets import MINIMUM_SEED, guessable
 from .topology import Roster, epoch_of
 from .variables import misspelt
 
@@ -335,6 +335,9 @@ def _check_seed(seed: Any, found: list[Community], members: Mapping[str, Member]
         problems.add(f"fleet_ipsec_seed is shorter than {MINIMUM_SEED} characters", remedy)
     elif published(seed):
         what = "fleet_ipsec_seed is the one of an example, which everybody knows"
+        problems.add(what, f"take it out of the inventory and {remedy}", seed)
+    elif guessable(str(seed)):
+        what = "fleet_ipsec_seed is easily guessed: it has few different characters, or repeats a short pattern"
         problems.add(what, f"take it out of the inventory and {remedy}", seed)
 
 

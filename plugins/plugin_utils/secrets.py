@@ -12,11 +12,21 @@ import hmac
 SALT = b"fleet.ipsec pre-shared key 1"
 KEY_OCTETS = 32
 MINIMUM_SEED = 32  # characters
+# What is drawn at random has more distinct characters, dice excepted, and repeats nothing throughout.
+_FEWEST_CHARACTERS = 6
+_LONGEST_PATTERN = 12
 
 
 def extract(seed: str) -> bytes:
     """The pseudorandom key of a seed: HKDF-Extract with SHA-256 (RFC 5869 section 2.2), 32 octets."""
     return hmac.digest(SALT, seed.encode(), hashlib.sha256)
+
+
+def guessable(seed: str) -> bool:
+    """Whether a seed was plainly not drawn at random: of few distinct characters, or one short pattern over and over."""
+    text = seed.strip().lower()
+    repeats = any(text[length:] == text[:-length] for length in range(1, _LONGEST_PATTERN + 1))
+    return len(set(text)) < _FEWEST_CHARACTERS or repeats
 
 
 def pair_secret(key: bytes, community: str, ids: tuple[str, str], epoch: int) -> str:

@@ -19,7 +19,7 @@ from .members import Member, member_networks, variable_of
 from .networks import Network, Union, family_of, holds
 from .problems import PlanError, Problems
 from .published import published
-from .secrets import extract, pair_secret
+from .secrets import extract, guessable, pair_secret
 
 
 class Roster(TypedDict):
@@ -54,12 +54,14 @@ def host_tunnels(
     """The definitions of a host's tunnels, as M(fleet.ipsec.ipsec_tunnel) takes them.
 
     :param externals: ``fleet_ipsec_external_peers``, for their secrets; None where no secret is needed.
-    :raises PlanError: for an epoch that is no number from 1, or a seed that everybody knows.
+    :raises PlanError: for an epoch that is no number from 1, or a seed that everybody knows or can guess.
     """
     if host not in roster["members"]:
         return []
     if published(seed):
         raise PlanError([f"fleet_ipsec_seed of {host} is the one of an example, which everybody knows; vault another"])
+    if seed and guessable(str(seed)):
+        raise PlanError([f"fleet_ipsec_seed of {host} is easily guessed; vault one of: openssl rand -hex 32"])
     key = extract(str(seed)) if seed else b""
     found = []
     for community in roster["communities"]:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import Origin, PlanError
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.roster import make_roster, read_fleet
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.secrets import guessable
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.topology import host_tunnels
 
 from .inventories import SEED, host, hosts
@@ -388,6 +391,27 @@ def test_a_seed_of_an_example_is_refused(spelling: Any) -> None:
     made = make_roster([MESH], hosts(2), {"all": ["g0", "g1"]}, None, SEED)
     with pytest.raises(PlanError, match="is the one of an example"):
         host_tunnels(made, "g0", seed)
+
+
+@pytest.mark.parametrize(
+    "seed",
+    ["0" * 64, "changeme" * 8, ("changeme" * 8)[:61], "CHANGEMEchangeme" * 3, "ab" * 32, "0" * 60 + "1234",
+     "correcthorse" * 4, f" {'x' * 40}\n", "aaaaaaaabbbbbbbbccccccccddddddddeeeeeeee"],
+)  # fmt: skip
+def test_a_seed_that_nobody_drew_at_random_is_refused(seed: str) -> None:
+    said = refusal([MESH], hosts(2), seed=seed)
+    assert "fleet_ipsec_seed is easily guessed" in said and "openssl rand -hex 32" in said
+    assert seed.strip() not in said
+    made = make_roster([MESH], hosts(2), {"all": ["g0", "g1"]}, None, SEED)
+    with pytest.raises(PlanError, match="fleet_ipsec_seed of g0 is easily guessed"):
+        host_tunnels(made, "g0", seed)
+
+
+@pytest.mark.parametrize("draw", [secrets.token_hex, secrets.token_urlsafe])
+def test_a_seed_that_was_drawn_at_random_will_do(draw: Callable[[int], str]) -> None:
+    for _each in range(1000):
+        assert not guessable(draw(32))
+    assert not guessable("".join(secrets.choice("0123456789") for _each in range(64)))
 
 
 def test_a_secret_of_an_example_is_refused() -> None:
