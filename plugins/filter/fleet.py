@@ -13,6 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.fleet.ipsec.plugins.plugin_utils import checks, eroutes, findings, roster, topology
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.files import gateway_files, gateway_links
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.problems import PlanError
+from ansible_collections.fleet.ipsec.plugins.plugin_utils.variables import misspelt_variables
 
 
 def _clear(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,6 +37,7 @@ class FilterModule:
         return {
             "gateway_files": gateway_files,
             "gateway_links": gateway_links,
+            "misspelt_variables": misspelt_variables,
             "read_fleet": roster.read_fleet,
             "roster": _clear(roster.make_roster),
             "tunnels": _clear(topology.host_tunnels),

@@ -57,6 +57,11 @@ class Problems:
         """How many there are."""
         return len(self._found)
 
+    @property
+    def found(self) -> list[str]:
+        """Each in words."""
+        return list(self._found)
+
     def stop_if_any(self) -> None:
         """Raise what was found.
 

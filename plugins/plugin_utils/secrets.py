@@ -23,7 +23,7 @@ def extract(seed: str) -> bytes:
 
 
 def guessable(seed: str) -> bool:
-    """Whether a seed was plainly not drawn at random: of few distinct characters, or one short pattern over and over."""
+    """Whether a seed was plainly not drawn at random: of few distinct characters, or one pattern throughout."""
     text = seed.strip().lower()
     repeats = any(text[length:] == text[:-length] for length in range(1, _LONGEST_PATTERN + 1))
     return len(set(text)) < _FEWEST_CHARACTERS or repeats

@@ -1,16 +1,16 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of variables that look like those of the roles and are not: a setting that Ansible would ignore in silence."""
+"""Names of variables that look like those of the collection and are not, which Ansible would ignore in silence."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -19,7 +19,9 @@ from .problems import Problems
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 # Names of the user's own that are near to one of ours, and meant.
 OWN = "fleet_own_variables"
-# What the roles set themselves while they run.
+# Those of the playbooks alone; import reads, and has words that other collections use, too.
+_PLAYBOOKS = frozenset(["fleet_hosts", "teardown_everything"])
+# What roles and playbooks set themselves while they run.
 _SET = frozenset(
     [
         "fleet_host",
@@ -46,9 +48,15 @@ _SET = frozenset(
         "verify_states",
         "verify_wire",
         "verify_rules",
+        "teardown_swept",
+        "teardown_misspelt",
     ]
 )
-_PREFIX = re.compile(r"(fleet|gateway|verify)_")
+_HEADS = ("fleet", "gateway", "verify", "teardown")
+_PREFIX = re.compile(f"({'|'.join(_HEADS)})_")
+_SWAPPED = "ipsec_fleet_"
+# How near a first word is that is meant to be one of these: a letter too few or too many, or two that changed places.
+_NEAR_HEAD = 0.75
 # How near what follows the prefix is, by the measure of difflib: two letters changed places in a word of four.
 _NEAR = 0.75
 _PART = "ipsec_"
@@ -57,7 +65,7 @@ _PART = "ipsec_"
 @cache
 def options() -> frozenset[str]:
     """Every variable that a user may set."""
-    found = {"fleet_hosts", OWN}
+    found = {OWN, *_PLAYBOOKS}
     for file in ROLES.glob("*/meta/argument_specs.yml"):
         for entry in yaml.safe_load(file.read_text(encoding="utf-8"))["argument_specs"].values():
             found |= set(entry.get("options") or ())
@@ -80,7 +88,7 @@ def misspelt(variables: Mapping[str, Mapping[str, Any]], problems: Problems) -> 
     """
     told: set[str] = set()
     for host, own in variables.items():
-        names = [name for name in own if isinstance(name, str) and _PREFIX.match(name) and name not in known()]
+        names = [name for name in own if isinstance(name, str) and _nearest(name).right]
         meant = own.get(OWN) or () if names else ()
         for name in names:
             near = nearest(name, own) if name not in told and name not in meant else ""
@@ -94,22 +102,73 @@ def misspelt(variables: Mapping[str, Mapping[str, Any]], problems: Problems) -> 
                 )
 
 
+def misspelt_variables(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> list[str]:
+    """What :func:`misspelt` notes of some hosts, in words."""
+    problems = Problems()
+    misspelt({host: hostvars[host] for host in hosts if host in hostvars}, problems)
+    return problems.found
+
+
 def nearest(name: str, given: Iterable[str]) -> str:
     """The variable of ours that a name is nearly, "" if there is none.
 
     :param given: the names of all variables there are.
     """
+    near = _nearest(name)
+    return "" if near.part and near.right in given else near.right
+
+
+class _Near(NamedTuple):
+    """What a name may be meant for.
+
+    :ivar right: the variable of ours, "" if there is none; ``part``: whether that may be made of the other one, which
+        has the same words.
+    """
+
+    right: str
+    part: bool = False
+
+
+@lru_cache(maxsize=65536)
+def _nearest(name: str) -> _Near:
+    if name in known():
+        return _Near("")
     found = _PREFIX.match(name)
-    if found is None or name in known():
-        return ""
-    start, part = found.group(), _PART if name.startswith("fleet_") else ""
+    near = _near_rest(name, found.group()) if found else _near_head(name)
+    return near if near.right else _Near(_folded().get(_fold(name), ""), True)
+
+
+def _near_rest(name: str, start: str) -> _Near:
+    """By what follows the first word, which is one of ours."""
+    part = _PART if start == "fleet_" else ""
     rests = {other.removeprefix(start): other for other in options() if other.startswith(start)}
     rest = name.removeprefix(start).removeprefix(part)
     near = difflib.get_close_matches(rest, [each.removeprefix(part) for each in rests], 1, _NEAR)
     if not near:
-        return ""
+        return _Near("")
     same = [rests[each] for each in (near[0], part + near[0]) if each in rests]
     if near[0] == rest:
-        # Only the part of the name is missing or too much: perhaps what the right one is made of.
-        return "" if same[0] in given else same[0]
-    return min(same, key=lambda other: abs(len(other) - len(name)))
+        # Only the part of the name is missing or too much.
+        return _Near(same[0], True)
+    return _Near(min(same, key=lambda other: abs(len(other) - len(name))))
+
+
+def _near_head(name: str) -> _Near:
+    """By the first word, which is none of ours; then the rest has to be right."""
+    if name.startswith(_SWAPPED):
+        right = f"fleet_{_PART}{name.removeprefix(_SWAPPED)}"
+        return _Near(right if right in options() else _near_rest(right, "fleet_").right, True)
+    head, _unused, rest = name.partition("_")
+    heads = difflib.get_close_matches(head, _HEADS, 1, _NEAR_HEAD) if rest else []
+    right = f"{heads[0]}_{rest}" if heads else ""
+    return _Near(right if right in options() else "")
+
+
+@cache
+def _folded() -> dict[str, str]:
+    return {_fold(name): name for name in options()}
+
+
+def _fold(name: str) -> str:
+    """A name without what is easily left out: capitals, and what joins its words."""
+    return name.replace("_", "").lower()

@@ -93,6 +93,13 @@ def test_a_run_without_hosts_fails(tmp_path: Path, playbook: str) -> None:
     assert not re.search(r"^TASK \[fleet", run.stdout, re.MULTILINE)
 
 
+def test_a_teardown_refuses_what_it_would_ignore_before_anything_is_taken_down(tmp_path: Path) -> None:
+    run = play(tmp_path, "--check", "-e", "fleet_hosts=all", "-e", "teardown_everthing=true", playbook="teardown")
+    assert run.returncode != 0
+    assert "did you mean teardown_everything?" in run.stdout, run.stdout
+    assert "TASK [Remove every tunnel" not in run.stdout
+
+
 @pytest.mark.parametrize("playbook", ["verify", "site"])
 def test_what_is_wrong_with_the_inventory_is_said_once_a_line(tmp_path: Path, playbook: str) -> None:
     fleet = hosts(3) | {"g2": host(1)}
