@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from .problems import Problems
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 # Names of the user's own that are near to one of ours, and meant.
 OWN = "fleet_own_variables"
-# Those of the playbooks alone; import reads, and has words that other collections use, too.
+# Those of the playbooks alone, but for import: it names its own, which begin like those of other collections.
 _PLAYBOOKS = frozenset(["fleet_hosts", "teardown_everything"])
 # What roles and playbooks set themselves while they run.
 _SET = frozenset(
@@ -57,6 +57,8 @@ _PREFIX = re.compile(f"({'|'.join(_HEADS)})_")
 _SWAPPED = "ipsec_fleet_"
 # How near a first word is that is meant to be one of these: a letter too few or too many, or two that changed places.
 _NEAR_HEAD = 0.75
+# How near a whole name is whose first word is right: it makes all that have it alike.
+_NEAR_WHOLE = 0.85
 # How near what follows the prefix is, by the measure of difflib: two letters changed places in a word of four.
 _NEAR = 0.75
 _PART = "ipsec_"
@@ -86,27 +88,46 @@ def misspelt(variables: Mapping[str, Mapping[str, Any]], problems: Problems) -> 
 
     :param variables: by host.
     """
+    _note(variables, nearest, problems)
+
+
+def misspelt_variables(
+    hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str], more: Iterable[str] = ()
+) -> list[str]:
+    """What :func:`misspelt` notes of some hosts, in words.
+
+    :param more: names that a playbook takes besides, with words that other collections use, too.
+    """
+    problems, variables = Problems(), {host: hostvars[host] for host in hosts if host in hostvars}
+    misspelt(variables, problems)
+    names = frozenset(more)
+    _note(variables, lambda name, _given: _nearest_of(names, name), problems)
+    return problems.found
+
+
+def _note(
+    variables: Mapping[str, Mapping[str, Any]], near: Callable[[str, Iterable[str]], str], problems: Problems
+) -> None:
     told: set[str] = set()
     for host, own in variables.items():
-        names = [name for name in own if isinstance(name, str) and _nearest(name).right]
+        names = {name: right for name in own if isinstance(name, str) and (right := near(name, own))}
         meant = own.get(OWN) or () if names else ()
-        for name in names:
-            near = nearest(name, own) if name not in told and name not in meant else ""
-            if near:
-                told.add(name)
-                problems.add(
-                    f"the variable {name} (of {host}) is none of fleet.ipsec; did you mean {near}?",
-                    f"rename it; if it is one of your own, set {OWN}: [{name}]",
-                    name,
-                    own[name],
-                )
+        for name in [name for name in names if name not in told and name not in meant]:
+            told.add(name)
+            problems.add(
+                f"the variable {name} (of {host}) is none of fleet.ipsec; did you mean {names[name]}?",
+                f"rename it; if it is one of your own, set {OWN}: [{name}]",
+                name,
+                own[name],
+            )
 
 
-def misspelt_variables(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> list[str]:
-    """What :func:`misspelt` notes of some hosts, in words."""
-    problems = Problems()
-    misspelt({host: hostvars[host] for host in hosts if host in hostvars}, problems)
-    return problems.found
+@lru_cache(maxsize=65536)
+def _nearest_of(names: frozenset[str], name: str) -> str:
+    start = name.partition("_")[0] + "_"
+    others = [other for other in names if other.startswith(start)]
+    near = [] if name in names else difflib.get_close_matches(name, others, 1, _NEAR_WHOLE)
+    return near[0] if near else ""
 
 
 def nearest(name: str, given: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.fleet.ipsec.plugins.plugin_utils.variables import known, misspelt_variables, nearest, options
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
@@ -114,6 +115,17 @@ def test_misspelt_variables_of_some_hosts_in_words() -> None:
     assert (
         misspelt_variables(given | {"g0": given["g0"] | {"fleet_own_variables": ["teardown_everthing"]}}, ["g0"]) == []
     )
+
+
+def test_variables_of_a_playbook_are_looked_at_where_it_runs() -> None:
+    text = (PLAYBOOKS / "import.yml").read_text(encoding="utf-8")
+    words = set(re.findall(r"\bimport_[a-z0-9_]+\b", text)) - {"import_misspelt", "import_names", "import_found"}
+    names = yaml.safe_load(text)[0]["tasks"][0]["vars"]["import_names"]
+    assert words == set(names)
+    slips = {"import_host": 1, "import_local_address": 1, "import_formt": 1, "import_upgrade_ikev": 1}
+    others = {"import_dir": 1, "import_found": 1, "import_misspelt": 1, "import_names": 1, "exports_src": 1}
+    said = misspelt_variables({"g0": {**slips, **others, **dict.fromkeys(names)}}, ["g0"], names)
+    assert len(said) == len(slips) and "did you mean import_local_addresses?" in said[1]
 
 
 def test_whatever_a_role_sets_or_takes_is_known() -> None:
