@@ -124,7 +124,7 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
     """
     held: tuple[int, str] | None = None
     parts = 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         part = line.strip()
         if not part:
             continue
@@ -313,7 +313,7 @@ def read_groups(text: str) -> tuple[list[tuple[Said, ...]], list[Problem]]:
     """
     lines: list[tuple[Said, ...]] = []
     problems: list[Problem] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

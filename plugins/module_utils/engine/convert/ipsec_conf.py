@@ -19,7 +19,7 @@ from .ipsec_syntax import SecretLine, Section, inherited, read, read_secrets
 from .keys import SharedKey, decoded, of_text, owner
 from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
 from .rows import Carried, Part
-from .words import DYNAMIC, TRUE, items, protocol_and_port
+from .words import DYNAMIC, TRUE, items, protoport
 
 FORMAT = "ipsec_conf"
 MAX_CHILDREN = 10_000  # of one conn, by leftsubnets= and rightsubnets=
@@ -205,7 +205,7 @@ def _networks(side: str, child: Part, rest: Options) -> list[list[str]]:
     """The networks of one end: a list for each child to be made."""
     port = rest.pop(f"{side}protoport", None)
     single, many = rest.pop(f"{side}subnet", None), rest.pop(f"{side}subnets", None)
-    ending = _read(child, port, protocol_and_port) if port is not None else ""
+    ending = _read(child, port, protoport) if port is not None else ""
     given = many or single
     listed = _read(child, given, options.NETWORKS) if given else [DYNAMIC]
     if child.skipped:

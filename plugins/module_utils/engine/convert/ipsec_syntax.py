@@ -18,7 +18,6 @@ MAX_ALSO = 64  # levels
 MAX_INHERITED = 2_000_000  # options that sections take from others, in all
 DEFAULT = "%default"
 
-_COMMENT = re.compile(r"(?:^|\s)#.*$")
 _OF_AN_END = re.compile(r"^(left|right)-(?=[a-z])")  # Libreswan reads left-subnet as leftsubnet
 _SETTING = re.compile(r"([A-Za-z0-9_.-]+)\s*=\s*(.*)", re.DOTALL)
 
@@ -94,7 +93,8 @@ def _damage(section: Section | None, refused: Refused) -> None:
 
 def _lines(text: str, file: str) -> Iterator[tuple[int, str]]:
     """(number, line without its comment) of each line that says something."""
-    for number, raw in enumerate(text.splitlines(), 1):
+    # No other character ends a line, or what follows it in a comment would be read as options.
+    for number, raw in enumerate(text.split("\n"), 1):
         if number > MAX_LINES:
             raise refuse(Entry("file", "", file, number), f"has more than {MAX_LINES} lines", "give less")
         line = _without_comment(raw)

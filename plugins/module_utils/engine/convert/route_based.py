@@ -28,8 +28,9 @@ _NONE = "0"
 
 
 def raw(text: str, tell: Tell) -> str | None:
-    """Reader of a number in its words; None where it says that there is none."""
-    return None if text.partition("/")[0] in ("", _NONE, "0x0") else text
+    """Reader of a number in its words; None where it says that there is none: with a mask, 0 is a mark like others."""
+    value, _slash, mask = text.partition("/")
+    return None if _number(value or _NONE) == _number(mask or _NONE) == 0 else text
 
 
 def name(text: str, tell: Tell) -> str | None:
@@ -39,7 +40,7 @@ def name(text: str, tell: Tell) -> str | None:
 
 def numbered(text: str, tell: Tell) -> int | None:
     """Reader of Libreswan's ipsec-interface=, which is the number of an interface."""
-    if text.lower() in FALSE:
+    if text != _NONE and text.lower() in FALSE:
         return None
     if text.lower() in TRUE:
         return 1
@@ -122,8 +123,9 @@ def _interface(device: Mapping[str, Any], part: Part) -> dict[str, Any] | None:
 
 
 def _number(text: str) -> int | None:
-    """A mark or an ID, with or without a mask."""
+    """A mark or an ID, with or without a mask; None where a word, or a number below 0, asks for any that is free."""
     try:
-        return int(text.partition("/")[0], 0)
+        number = int(text.partition("/")[0], 0)
     except ValueError:
         return None
+    return number if number >= 0 else None

@@ -171,11 +171,16 @@ def _typed(value: str) -> str:
     if value.startswith("@@"):
         return f"email:{value[2:]}"
     if value.startswith("@"):
-        return f"fqdn:{value[1:]}" if "@" in value[1:] or ":" in value[1:] else value[1:]
+        return value[1:] if _is_name(value[1:]) else f"fqdn:{value[1:]}"
     if "=" in value:
         return f"dn:{value}"
     # What is neither an address nor has a type is a key ID to strongSwan.
     return f"keyid:{value}" if colon and "@" not in value and not _is_address(value) else value
+
+
+def _is_name(value: str) -> bool:
+    """Whether it is a host name without a type before it, and nothing else."""
+    return not (set("@:=") & set(value) or _is_address(value))
 
 
 def _is_address(value: str) -> bool:
@@ -250,4 +255,12 @@ def protocol_and_port(text: str, tell: Tell) -> str:
         return "" if protocol in ("any", "%any", "0", "") else protocol
     if port == "opaque" or not re.fullmatch(r"\d{1,5}(-\d{1,5})?", port):
         raise Unfit(SKIPPED, f"port {port} has no place here", "write a number or a range such as 1024-2048")
+    if port == "0" and protocol not in ("icmp", "icmpv6", "1", "58"):
+        tell(LOST, "port 0 alone is protected, which nothing uses", "leave the port out for all of them")
     return f"{protocol or 'any'}/{port}"
+
+
+def protoport(text: str, tell: Tell) -> str:
+    """Reader of an option of ipsec.conf, in which port 0 stands for all ports."""
+    protocol, _slash, port = text.partition("/")
+    return protocol_and_port(protocol if port.strip() == "0" else text, tell)

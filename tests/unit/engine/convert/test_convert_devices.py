@@ -106,6 +106,8 @@ def test_a_network_behind_two_tunnels_is_routed_into_the_first():
     [
         (["ipsec-interface=yes", "leftinterface-ip=169.254.10.2/30"], {"name": "ipsec1", "id": 1}),
         (["ipsec-interface=7"], {"name": "ipsec7", "id": 7}),
+        (["ipsec-interface=0"], {"name": "ipsec0", "id": None}),
+        (["vti-interface=vti9", "mark=-1/0xffffffff"], {"name": "vti9", "id": None}),
         (["vti-interface=vti9", "mark=%unique"], {"name": "vti9", "id": None}),
         (["vti-interface=vti9", "mark-in=0x10", "mark-out=0x10"], {"name": "vti9", "id": 16}),
         (["vti-interface=vti9", "mark_in=1", "mark_out=2"], {"name": "vti9", "id": None}),
@@ -121,6 +123,8 @@ def test_the_interface_of_a_conn(lines: list[str], interface: dict):
     ("lines", "words"),
     [
         (["mark=5"], "chosen by a mark, and no interface is named"),
+        (["mark=0x0/0xff"], "chosen by a mark, and no interface is named"),
+        (["mark_out=0/0xff"], "chosen by a mark, and no interface is named"),
         (["leftvti=169.254.10.2/30"], "no interface is named"),
         (["installpolicy=no"], "another program makes its policies"),
         (["vti-interface=vti1", "installpolicy=no"], "another program makes its policies"),
@@ -134,7 +138,8 @@ def test_a_conn_without_an_interface_is_no_policy_for_everything(lines: list[str
 
 
 def test_what_says_that_there_is_none_is_no_matter():
-    assert interfaces(one("mark=0", "vti-interface=no", "ipsec-interface=no", "installpolicy=yes")) == [None]
+    lines = ["mark=0", "mark_in=0x00000000/0x0", "vti-interface=no", "ipsec-interface=no", "installpolicy=yes"]
+    assert interfaces(one(*lines)) == [None]
 
 
 def test_two_conns_never_share_an_interface_nor_an_id():

@@ -139,6 +139,15 @@ def test_every_option_of_the_manual_pages_has_a_row():
     assert not [name for name in setup if name not in options.SETUP]
 
 
+@pytest.mark.parametrize("char", ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r"])
+def test_a_comment_ends_where_its_line_does(char):
+    plain = minimal("auto=start")
+    commented = minimal(f"# page one{char} leftsubnet=0.0.0.0/0", f"auto=start # old:{char}\tesp=null-sha1")
+    assert commented.tunnels == plain.tunnels
+    key = minimal(secrets=f'# {char} : PSK "an old one"\r\n: PSK "a key{char}b"\r\n').tunnels[0].credential
+    assert key.secret.reveal() == f"a key{char}b".encode()
+
+
 @pytest.mark.parametrize("option", ["ah", "rightsourceip", "leftupdown", "leftid", "auto", "ike", "esn", "pfs", "mark"])
 def test_an_option_with_an_empty_value_has_its_default(option):
     plain, empty = minimal("rightid=@peer.example"), minimal("rightid=@peer.example", f"{option}=")
@@ -158,6 +167,9 @@ def test_an_option_with_an_empty_value_has_its_default(option):
         (["rightid=@#0x0a0b0c"], "remote.id", "keyid:#0a0b0c"),
         (["rightid=keyid:#0a0b"], "remote.id", "keyid:#0a0b"),
         (["rightid=branch:7"], "remote.id", "keyid:branch:7"),
+        (["rightid=@10.9.9.9"], "remote.id", "fqdn:10.9.9.9"),
+        (["rightid=@2001:db8::1"], "remote.id", "fqdn:2001:db8::1"),
+        (["rightid=@C=DE"], "remote.id", "fqdn:C=DE"),
         (["rightid=0.0.0.0"], "remote.id", "192.0.2.9"),
         (["rightid=@@ops@b1.example"], "remote.id", "email:ops@b1.example"),
         (['rightid="C=DE, O=A \\\\, B, CN=x"'.replace("\\\\", "\\")], "remote.id", "dn:C=DE, O=A \\, B, CN=x"),
@@ -184,6 +196,7 @@ def test_options_of_a_tunnel(lines, path, value):
         (["replay-window=64"], "replay_window", 64),
         (["replay-window=0", "esp=aes128gcm16"], "proposals", "aes128gcm16-noesn"),
         (["leftprotoport=tcp/22"], "local", ["10.1.0.0/16[6/22]"]),
+        (["leftprotoport=17/0"], "local", ["10.1.0.0/16[17]"]), (["leftprotoport=0/0"], "local", ["10.1.0.0/16"]),
         (["rightsubnet=10.2.0.1/16"], "remote", ["10.2.0.0/16"]),
         (["left-protoport=tcp/22"], "local", ["10.1.0.0/16[6/22]"]),
         (["leftsubnet=0/0"], "local", ["0.0.0.0/0"]), (["leftsubnet=10.1/16"], "local", ["10.1.0.0/16"]),

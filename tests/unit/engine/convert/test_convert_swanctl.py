@@ -49,6 +49,23 @@ def only(conversion) -> dict:
     return manager_takes(tunnel).document
 
 
+def test_the_name_of_an_end_stays_a_name_also_where_it_looks_like_an_address():
+    assert only(minimal(local="id = @10.0.0.9"))["local"]["id"] == "fqdn:10.0.0.9"
+    owned = read_text(
+        MINIMAL.format(connection="", local="id = @10.0.0.9", child="")
+        + 'secrets { ike-a { id = @10.0.0.9\n secret = "of the name" }\n ike-b { id = 10.0.0.9\n secret = other } }',
+        "swanctl",
+    )
+    assert owned.tunnels[0].credential.secret.reveal() == b"of the name"
+
+
+def test_port_0_is_taken_at_its_word_and_told():
+    found = minimal(child="local_ts = 10.1.0.0/16[udp/0]")
+    assert only(found)["children"][0]["local"] == ["10.1.0.0/16[17/0]"]
+    assert (LOST, "t/c") in told(found, "local_ts")
+    assert not told(minimal(child="local_ts = 10.1.0.0/16[icmp/0]"), "local_ts")
+
+
 def test_a_site_is_carried_over_with_a_report():
     found = read("site.swanctl.conf")
     office, phone = (manager_takes(tunnel) for tunnel in found.tunnels)
