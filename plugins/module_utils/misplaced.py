@@ -21,6 +21,7 @@ _SHORTEST = 4  # characters: shorter words would be hidden wherever a message ha
 _INTERNAL = "_ansible_"
 _MARKS = re.compile(r"[\s=,;:{}\[\]\"']+")
 _KEY = re.compile(r"[0-9a-fA-F]{24}")  # digits as of a key, where no option for keys is
+_KEYED = re.compile(r"(?i)(key|secret|psk|pass|pwd)\w*\s*[=:]")  # a text of several options, as of a key
 _NAME = re.compile(r"(?=.{1,20}$)[a-z]+(_[a-z]+)*")
 _NUMBERS = {"int": check_type_int, "float": check_type_float, "bool": check_type_bool}
 
@@ -28,7 +29,7 @@ Spec = Mapping[str, Mapping[str, Any]]
 
 
 class GuardedModule(AnsibleModule):
-    """A module that takes secrets.
+    """A module that takes secrets, or that may be given some by mistake, as its neighbours take them.
 
     :ivar given: the arguments of the task as they came, before anything was made of them.
     """
@@ -64,6 +65,7 @@ def unexpected(given: Mapping[str, Any], spec: Spec, names: Collection[str]) -> 
     :param names: of options, which nobody has to hide.
     """
     found: set[str] = set()
+    spec = _with_aliases(spec)
     for key, value in given.items():
         rule = spec.get(key)
         if rule is None:
@@ -82,6 +84,7 @@ def unexpected(given: Mapping[str, Any], spec: Spec, names: Collection[str]) -> 
 def understood(given: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
     """The arguments as far as they are what the options say, without secrets."""
     shown: dict[str, Any] = {}
+    spec = _with_aliases(spec)
     for key, value in given.items():
         rule = spec.get(key)
         if rule is None:
@@ -94,6 +97,10 @@ def understood(given: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
         elif isinstance(value, list):
             shown[key] = [understood(each, rule["options"]) for each in value if isinstance(each, Mapping)]
     return shown
+
+
+def _with_aliases(spec: Spec) -> Spec:
+    return {name: rule for key, rule in spec.items() for name in (key, *rule.get("aliases", ()))}
 
 
 def _fits(value: Any, rule: Mapping[str, Any]) -> bool:
@@ -115,7 +122,9 @@ def _fits(value: Any, rule: Mapping[str, Any]) -> bool:
             _NUMBERS[kind](value)
         except (TypeError, ValueError):
             return False
-    return not _KEY.search(str(value)) and ("choices" not in rule or str(value) in map(str, rule["choices"]))
+    if _KEY.search(str(value)) or _KEYED.search(str(value)):
+        return False
+    return "choices" not in rule or str(value) in map(str, rule["choices"])
 
 
 def _is_name(key: str, value: Any, names: Collection[str]) -> bool:
@@ -147,6 +156,6 @@ def _texts(value: Any) -> Iterator[str]:
 def _names(spec: Spec) -> Iterator[str]:
     """The names of all options, and the words to choose from."""
     for key, rule in spec.items():
-        yield key
+        yield from (key, *rule.get("aliases", ()))
         yield from map(str, rule.get("choices", ()))
         yield from _names(rule.get("options", {}))

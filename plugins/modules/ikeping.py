@@ -387,10 +387,10 @@ packets:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.bypass import bypass_where_allowed
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.ping.run import Options, Plan, ping, serve
+from ansible_collections.fleet.ipsec.plugins.module_utils.misplaced import GuardedModule
 
 _NAMED_IN_ERRORS = 10
 _PLAN = (
@@ -492,7 +492,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = GuardedModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         result = run(module.params)
     except EngineError as exc:

@@ -211,7 +211,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.eroute_words import (
     Words,
     build,
@@ -232,6 +231,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunt_w
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.shunts import perform, preview, show
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, InputError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.values import IN
+from ansible_collections.fleet.ipsec.plugins.module_utils.misplaced import GuardedModule
 
 EROUTE: dict[str, dict[str, Any]] = {
     "source": {"type": "str"},
@@ -342,7 +342,7 @@ def changes(plan: Plan) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = GuardedModule(
         argument_spec=ARGUMENT_SPEC,
         supports_check_mode=True,
         required_one_of=[("source", "eroutes")],

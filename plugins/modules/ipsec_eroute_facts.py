@@ -197,7 +197,6 @@ unreadable:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic import proc_files
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.klips import (
     format_eroute,
@@ -207,6 +206,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.klips i
 )
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.views import Tables, read_tables
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
+from ansible_collections.fleet.ipsec.plugins.module_utils.misplaced import GuardedModule
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "format": {"type": "str", "choices": ["structured", "klips"], "default": "structured"},
@@ -249,7 +249,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = GuardedModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         result = run(module.params)
     except EngineError as exc:

@@ -155,11 +155,11 @@ sas:
 import time
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.positional import parse_named
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.spi import read_entries
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.addresses import is_local
+from ansible_collections.fleet.ipsec.plugins.module_utils.misplaced import GuardedModule
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "saids": {"type": "list", "elements": "str"},
@@ -185,7 +185,7 @@ def run(params: dict[str, Any]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = GuardedModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         result = run(module.params)
     except EngineError as exc:

@@ -204,6 +204,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import E
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.client import describe
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.said import Said
 from ansible_collections.fleet.ipsec.plugins.module_utils.groups import listed
+from ansible_collections.fleet.ipsec.plugins.module_utils.misplaced import GuardedModule
 
 LISTING_MOVED = "ipsec_spigrp no longer lists in a later release; fleet.ipsec.ipsec_spigrp_info does"
 _DECIDE = {"grouped": plan_group, "ungrouped": plan_ungroup}
@@ -282,7 +283,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = GuardedModule(
         argument_spec=ARGUMENT_SPEC, mutually_exclusive=[("sas", "positional")], supports_check_mode=True
     )
     label = module.params["label"]

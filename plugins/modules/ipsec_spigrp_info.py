@@ -136,6 +136,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.classic.positio
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.kernel.addresses import is_local
 from ansible_collections.fleet.ipsec.plugins.module_utils.groups import listed
+from ansible_collections.fleet.ipsec.plugins.module_utils.misplaced import GuardedModule
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "saids": {"type": "list", "elements": "str"},
@@ -165,7 +166,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = GuardedModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         result = run(module)
     except EngineError as exc:

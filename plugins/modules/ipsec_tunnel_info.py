@@ -218,8 +218,8 @@ unknown_peers:
        remedy: "define it here, or end it at the peer"}
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMENTS, Manager
+from ansible_collections.fleet.ipsec.plugins.module_utils.misplaced import GuardedModule
 
 FILTERS = {
     "source": {"type": "str", "default": "manager", "choices": ["manager", "database"]},
@@ -234,7 +234,7 @@ FILTERS = {
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec={**FILTERS, **ARGUMENTS}, supports_check_mode=True)
+    module = GuardedModule(argument_spec={**FILTERS, **ARGUMENTS}, supports_check_mode=True)
     asked = {name: module.params[name] for name in FILTERS}
     module.exit_json(changed=False, **Manager(module).call("tunnels.list", asked))
 

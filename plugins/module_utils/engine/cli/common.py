@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -20,6 +21,11 @@ USAGE = 64
 UNAVAILABLE = 69
 INTERRUPTED = 130
 
+# A SAID is none, though its SPI looks like the beginning of a key.
+_KEY = re.compile(r"\b(?:0[xXsS][^\s,@'\"]{11,}|[0-9a-fA-F]{24,})")
+_UNKNOWN = "unrecognized arguments: "
+_SUPERFLUOUS = re.compile(r"(?<=ignored explicit argument ).*", re.DOTALL)
+
 
 def guarded(name: str, work: Callable[[], int], usage: int, failure: int) -> int:
     """Run ``work`` and turn what goes wrong into one line on stderr and an exit status.
@@ -31,7 +37,7 @@ def guarded(name: str, work: Callable[[], int], usage: int, failure: int) -> int
         sys.stdout.flush()
         return status
     except (InputError, UsageError) as error:
-        complain(f"{name}: {error}")
+        complain(f"{name}: {without_keys(str(error))}")
         return usage
     except EngineError as error:
         complain(f"{name}: {error}")
@@ -75,7 +81,24 @@ class Parser(argparse.ArgumentParser):
 
         :raises UsageError: always.
         """
-        raise UsageError(f"{message}; see {self.prog} --help")
+        if message.startswith(_UNKNOWN):
+            message = _UNKNOWN + _without_values(message[len(_UNKNOWN) :].split())
+        raise UsageError(f"{_SUPERFLUOUS.sub('…', message)}; see {self.prog} --help")
+
+
+def without_keys(text: str) -> str:
+    """A message about words of the command line, where a key may stand in any place."""
+    return _KEY.sub("(a key)", text)
+
+
+def _without_values(words: Iterable[str]) -> str:
+    """Unknown words, without what may be a secret: behind an equals sign, or behind an option that is misspelt."""
+    shown, behind = [], False
+    for word in words:
+        name, equals, _value = word.partition("=")
+        behind = behind or word.startswith("-")
+        shown.append(f"{name}=…" if equals else word if word.startswith("-") or not behind else "…")
+    return " ".join(shown)
 
 
 def say(text: str) -> None:
@@ -104,12 +127,12 @@ def read_words(words: Sequence[str], known: Mapping[str, bool]) -> dict[str, str
     for word in words:
         key, equals, value = word.partition("=")
         if key not in known:
-            raise InputError(key or word, word, "is not a word of this command", nearest(key, known))
+            raise InputError(key or "=", None, "is not a word of this command", nearest(key, known))
         if key in found:
             raise InputError(key, word, "is given twice", "give it once")
         if known[key] != bool(equals and value):
             problem = "needs a value" if known[key] else "takes no value"
-            raise InputError(key, word, problem, f"write {key}=VALUE" if known[key] else f"write {key} alone")
+            raise InputError(key, None, problem, f"write {key}=VALUE" if known[key] else f"write {key} alone")
         found[key] = value
     return found
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from ..classic.manual import NONE, Plan, Seen, perform, plan_absent, plan_present, with_purge
 from ..classic.manual_words import read_said, read_wish
@@ -71,7 +71,6 @@ _WORDS = {
     "compression": "--comp", "encapsulation.source_port": "--sport", "encapsulation.destination_port": "--dport",
 }  # fmt: skip
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[1-9][0-9]{0,19}|0")
-_KEYLIKE = re.compile(r"0[xXsS][^\s,]{11,}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,20 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(program_of("spi", words), lambda: _run(words), _FAILED, _FAILED)
 
 
-class _Parser(Parser):
-    """One that repeats no key when it complains of words."""
-
-    def error(self, message: str) -> NoReturn:
-        """As its base has it.
-
-        :raises UsageError: always.
-        """
-        super().error(_KEYLIKE.sub("(a key)", message))
-
-
 def parser() -> Parser:
     """What reads the command's words."""
-    built = _Parser(
+    built = Parser(
         prog="ipsec spi",
         usage=_USAGE,
         description=_DESCRIPTION,
@@ -259,7 +247,9 @@ def _key(word: str | None, file: str | None, name: str) -> str | None:
                 line = stream.readline()
     except (OSError, UnicodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "is no text"
-        raise InputError(f"--{name}-file", file, str(reason), "name a file whose first line is the key") from None
+        # What is no path may be the key itself.
+        shown = file if file.startswith(("/", ".")) else None
+        raise InputError(f"--{name}-file", shown, str(reason), "name a file whose first line is the key") from None
     if not line.strip():
         raise InputError(
             f"--{name}-file", file, "has no key in its line", "write 0x and hexadecimal digits, or 0s and base64"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A mistake of a user with a secret, in every module that takes one: nothing that the task tells or logs has it."""
+"""A mistake of a user with a secret, in every module that takes one or has such neighbours: nothing it tells has it."""
 
 from __future__ import annotations
 
@@ -89,6 +89,25 @@ CONTENTS = [
     {"content": "connections { }", "secrets_src": [SECRET]},
     {"content": "connections { }", "secrets": {"ike": SECRET}},
 ]
+NEIGHBOURS: list[tuple[str, dict[str, Any]]] = [
+    (module, {**options, **wrong})
+    for module, options in {
+        "ipsec_sa_info": {},
+        "ipsec_spigrp": {"said": ["esp.100@192.0.2.1", "ah.101@192.0.2.1"]},
+        "ipsec_spigrp_info": {},
+        "ipsec_eroute": {"source": "192.0.2.0/24"},
+        "ipsec_eroute_facts": {},
+        "ipsec_tunnel_info": {},
+        "ikeping": {"hosts": ["192.0.2.1"]},
+    }.items()
+    for wrong in ({"enc_key": HEX}, {"key": HEX, "sekret": SECRET}, {"enckey": {"a": HEX}}, {"psk": [SECRET]})
+]
+NEIGHBOURS += [
+    ("ipsec_spigrp", {"sas": [{"spi": 256, "key": SECRET}]}),
+    ("ipsec_spigrp", {"sas": [f"esp.100@192.0.2.1 enckey={SECRET}"]}),
+    ("ipsec_spigrp", {"positional": [f"inet 192.0.2.1 0x100 esp --authkey={SECRET}"]}),
+    ("ipsec_sa_info", {"saids": [f"esp.100@192.0.2.1 key: {SECRET}"]}),
+]
 
 
 def cases() -> list[Any]:
@@ -102,6 +121,7 @@ def cases() -> list[Any]:
         found.append(("ipsec_sa", {"sas": [SA, {**SA, **each}]}))
     found += [("ipsec_sa", {"sas": each}) for each in (HEX, [HEX], [[HEX]], {"key": HEX}, f"key={HEX}")]
     found += [("ipsec_definitions", each) for each in CONTENTS]
+    found += NEIGHBOURS
     return [pytest.param(*each, id=f"{number}-{each[0]}") for number, each in enumerate(found)]
 
 
@@ -149,3 +169,10 @@ def test_the_name_of_an_unknown_option_is_told(
     result = json.loads(capfd.readouterr().out.strip().splitlines()[-1])
     assert f"encryption.{name}" in result["msg"] and "algorithm" in result["msg"]
     assert result["invocation"]["module_args"] == {**SA, "encryption": {"algorithm": "aes256"}}
+
+
+def test_an_option_of_another_name_is_shown(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    run(monkeypatch, "ipsec_spigrp", {"said": ["esp.100"]}, False)
+    result = json.loads(capfd.readouterr().out.strip().splitlines()[-1])
+    assert "got 'esp.100'" in result["msg"]
+    assert result["invocation"]["module_args"] == {"said": ["esp.100"]}
