@@ -43,6 +43,21 @@ def listening(path: str) -> bool:
     return True
 
 
+def answering(path: str, patience: float) -> bool:
+    """Whether a tunnel manager says something, be it a refusal, within ``patience`` seconds."""
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import MissingError
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.manager.client import Client, RpcError
+
+    try:
+        with Client(path) as client:
+            client.call("manager.info", timeout=patience)
+    except RpcError:
+        return True
+    except MissingError:
+        return False
+    return True
+
+
 class Manager:
     """The tunnel manager of this gateway, for one module run.
 

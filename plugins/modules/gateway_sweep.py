@@ -60,6 +60,12 @@ running:
   returned: success
   type: bool
   sample: false
+answering:
+  description: Whether a tunnel manager that runs answers within 10 seconds. One that does not has to be restarted.
+  returned: when O(owner) is given and a tunnel manager runs
+  type: bool
+  version_added: 0.2.0
+  sample: true
 removed:
   description: How many SAs, policies, links, routes, tables and definitions were removed.
   returned: success
@@ -79,9 +85,11 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMENTS, listening, require_python
+from ansible_collections.fleet.ipsec.plugins.module_utils.manager import ARGUMENTS, answering, listening, require_python
 
 SHOWN = 10
+# What a manager is asked takes it no time, whatever else it does.
+PATIENCE_SECONDS = 10.0
 
 
 def definitions(module: AnsibleModule) -> list[str]:
@@ -148,7 +156,8 @@ def main() -> None:
     running = listening(module.params["control_socket"])
     nothing: dict[str, Any] = {**sweep.Remains().counts(), "definitions": 0}
     if running and owner is not None:
-        module.exit_json(changed=False, running=True, removed=nothing)
+        alive = answering(module.params["control_socket"], PATIENCE_SECONDS)
+        module.exit_json(changed=False, running=True, answering=alive, removed=nothing)
     if running and not check:
         module.fail_json(
             msg=f"the tunnel manager runs at {module.params['control_socket']} and would put everything back; "

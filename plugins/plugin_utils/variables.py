@@ -49,6 +49,7 @@ _SET = frozenset(
         "verify_wire",
         "verify_rules",
         "teardown_swept",
+        "teardown_swept_again",
         "teardown_misspelt",
     ]
 )

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -184,5 +186,27 @@ def test_a_running_manager_is_not_worked_against(tmp_path: Path) -> None:
         listener.listen()
         asked = run_module("gateway_sweep", {"owner": "fleet", "control_socket": path}, wrapper=["unshare", "--net"])
         assert asked["running"] and not asked["changed"]
+        assert not asked["answering"], "as one that hangs: its kernel takes the connection"
         refused = run_module("gateway_sweep", {"control_socket": path}, wrapper=["unshare", "--net"])
         assert refused["failed"] and "systemctl stop fleet-ipsec-manager" in refused["msg"]
+
+
+def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
+    path = str(tmp_path / "control.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def refuse() -> None:
+            # The first connection asks nothing.
+            for _each in range(2):
+                with listener.accept()[0] as connection:
+                    if connection.recv(4096):
+                        error = {"code": -32601, "message": "no such method"}
+                        connection.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "error": error}).encode() + b"\n")
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        asked = run_module("gateway_sweep", {"owner": "fleet", "control_socket": path}, wrapper=["unshare", "--net"])
+        thread.join(20)
+        assert asked["running"] and asked["answering"]

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,33 @@ CHECKS = [
 ]
 
 
-def play(folder: Path, *options: str, playbook: str = "verify", fleet: Any = None) -> subprocess.CompletedProcess[str]:
-    """Run a playbook for three hosts, of which one is out of reach if others are not given, without any network."""
+# A host whose tunnel manager takes connections and says nothing, and a service that gives it a signal.
+SILENT_HOST = """
+mount -t tmpfs none /run && mkdir /run/fleet-ipsec && mount -t tmpfs none /etc/init.d || exit 99
+printf '#!/bin/sh\n[ "$1" = status ] || kill -%s "$(cat /run/pid)"\nexit 0\n' "$0" > /etc/init.d/fleet-ipsec-manager
+chmod 755 /etc/init.d/fleet-ipsec-manager
+"$1" -c 'import os, socket, time
+open("/run/pid", "w").write(str(os.getpid()))
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("/run/fleet-ipsec/control.sock")
+listener.listen(50)
+time.sleep(200)' &
+silent=$!
+shift
+"$@"
+result=$?
+kill $silent
+exit $result
+"""
+
+
+def play(
+    folder: Path, *options: str, playbook: str = "verify", fleet: Any = None, around: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run a playbook for three hosts, of which one is out of reach if others are not given, without any network.
+
+    :param around: words before the command.
+    """
     collections = folder / "ansible_collections" / "fleet"
     collections.mkdir(parents=True, exist_ok=True)
     if not (collections / "ipsec").exists():
@@ -53,7 +79,7 @@ def play(folder: Path, *options: str, playbook: str = "verify", fleet: Any = Non
         "ANSIBLE_HOME": str(folder / "home"),
     }
     return subprocess.run(
-        ["unshare", "--net", *command, *options],
+        ["unshare", "--net", *around, *command, *options],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -98,6 +124,21 @@ def test_a_teardown_refuses_what_it_would_ignore_before_anything_is_taken_down(t
     assert run.returncode != 0
     assert "did you mean teardown_everything?" in run.stdout, run.stdout
     assert "TASK [Remove every tunnel" not in run.stdout
+
+
+@pytest.mark.skipif(os.path.exists("/run/systemd/system"), reason="another service manager than that of the test")
+def test_a_teardown_ends_a_manager_that_does_not_answer_and_sweeps(tmp_path: Path) -> None:
+    around = ["--mount", "sh", "-c", SILENT_HOST, "TERM", sys.executable]
+    run = play(tmp_path, "-e", "fleet_hosts=g0", playbook="teardown", around=around)
+    assert run.returncode == 0, run.stdout
+    part = run.stdout.partition("TASK [Restart a tunnel manager that does not answer]")[2]
+    assert part.partition("TASK [")[0].count("changed: [g0]") == 1
+    swept = part.partition("TASK [Remove every tunnel of the inventory where none runs since]")[2]
+    assert "ok: [g0]" in swept.partition("TASK [")[0]
+    around[-2] = "CONT"  # which ends nobody
+    run = play(tmp_path, "-e", "fleet_hosts=g0", playbook="teardown", around=around)
+    assert run.returncode != 0 and "did not help; look why it hangs" in run.stdout, run.stdout
+    assert "teardown_everything=true" in run.stdout
 
 
 @pytest.mark.parametrize("playbook", ["verify", "site"])
