@@ -14,7 +14,7 @@ import itertools
 import os
 import select
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -22,8 +22,7 @@ from engine.child_sa import ChildSa
 from engine.kernel.child_values import child_policies
 from engine.kernel.events import AcquireEvent
 from engine.kernel.registry import Registry
-from engine.kernel.values import Policy
-from engine.manager.nesting import Place
+from engine.kernel.values import Place, Policy
 from engine.manager.policy_claims import place_of
 
 
@@ -102,7 +101,7 @@ class CountingGateway:
         """Add the SA that receives."""
         self.calls["install_inbound"] += 1
 
-    def install_outbound(self, spec: ChildSa, wanted: Sequence[Policy]) -> None:
+    def install_outbound(self, spec: ChildSa, wanted: Sequence[Policy], ours: Collection[Place] = ()) -> None:
         """Add the SA that sends; with it the child is up, and the next may come."""
         self.calls["install_outbound"] += 1
         self._held.update((place_of(policy), policy) for policy in wanted)
@@ -112,7 +111,7 @@ class CountingGateway:
         if self._asked < self._limit:
             os.write(self._write, b"n")
 
-    def set_policies(self, wanted: Sequence[Policy], spec: ChildSa) -> int:
+    def set_policies(self, wanted: Sequence[Policy], spec: ChildSa, ours: Collection[Place] = ()) -> int:
         """Without an SA they wait for the first packet, which starts the child."""
         self.calls["set_policies"] += 1
         self._held.update((place_of(policy), policy) for policy in wanted)

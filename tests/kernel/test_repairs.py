@@ -123,6 +123,66 @@ def test_policies_are_put_back(managers: Pair) -> None:
         told(a, word)
 
 
+LAN = [{"name": "lan", "local": ["10.1.0.0/24"], "remote": ["10.2.0.0/24", "10.22.0.0/24"]}]
+DMZ = [{"name": "dmz", "local": ["10.11.0.0/24"], "remote": ["10.12.0.0/24"]}]
+ALLOW = "action allow"
+LEAD_ASTRAY = "tmpl src 192.0.2.1 dst 192.0.2.77 proto esp reqid 7 mode tunnel"
+
+
+def mirrored(children: list[dict]) -> list[dict]:
+    return [child | {"local": child["remote"], "remote": child["local"]} for child in children]
+
+
+def whole(manager: Manager) -> list[str]:
+    """Our policies with what they lead to."""
+    text = manager.space.run("ip xfrm policy list nosock")
+    return sorted(" ".join(block.split()) for block in re.split(r"\n(?=src)", text))
+
+
+def children(manager: Manager) -> dict[str, str]:
+    return {child["name"]: child["state"] for child in listed(manager)["children"]}
+
+
+@pytest.mark.parametrize("form", [ALLOW, "action block", LEAD_ASTRAY])
+def test_a_policy_that_somebody_else_replaces_in_its_place_is_taken_back(managers: Pair, form: str) -> None:
+    a, b = managers
+    b.apply("present", children=mirrored(LAN + DMZ))
+    a.apply("active", children=LAN + DMZ)
+    a.established()
+    seconds_until(lambda: children(a) == {"lan": "active", "dmz": "active"}, 10.0)
+    before = whole(a)
+    priority = re.search(r"src 10.1.0.0/24 dst 10.2.0.0/24 dir out priority (\d+)", "\n".join(before))[1]
+    replace = f"ip xfrm policy update src 10.1.0.0/24 dst 10.2.0.0/24 dir out priority {priority} {form}"
+    a.space.run(replace)
+    assert seconds_until(lambda: whole(a) == before, SOON) < SOON
+    told(a, "10.1.0.0/24 -> 10.2.0.0/24")
+    time.sleep(1)  # what comes sooner is slowed
+    for way, selector in (("out", "10.1.0.0/24 dst 10.22.0.0/24"), ("in", "10.22.0.0/24 dst 10.1.0.0/24")):
+        a.space.run(f"{replace}; ip xfrm policy delete src {selector} dir {way}")
+        assert seconds_until(lambda: whole(a) == before, SOON) < SOON
+        time.sleep(1)
+    with a.space.entered():
+        vandal = subprocess.Popen(["sh", "-c", f"while :; do {replace}; sleep 0.05; done"])
+    seconds_until(lambda: "again and again" in listed(a)["story"], 20.0)
+    how = listed(a)
+    vandal.terminate()
+    vandal.wait(10)
+    assert (how["state"], how["reason"]) == ("degraded", "kernel_disturbed")
+    assert {child["name"]: child["state"] for child in how["children"]} == {"lan": "negotiating", "dmz": "active"}
+    seconds_until(lambda: whole(a) == before, SOON)
+    assert ping(a.space, "10.2.0.1") == 3
+
+
+def test_a_policy_that_somebody_else_had_first_stays_theirs(managers: Pair) -> None:
+    a, _b = managers
+    a.space.run("ip xfrm policy add src 10.1.0.0/24 dst 10.2.0.0/24 dir out priority 77 action allow")
+    before = whole(a)
+    a.apply("active")
+    time.sleep(2)
+    assert whole(a) == before
+    assert "another program has a policy" in (a.folder / "log").read_text()
+
+
 def test_sas_never_come_back_but_their_child_does_with_fresh_keys(managers: Pair) -> None:
     up(managers)
     for manager in managers:

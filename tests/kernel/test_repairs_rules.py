@@ -132,6 +132,9 @@ def test_whoever_loads_the_same_rules_anew_or_removes_them_with_their_file_is_le
 VANDALS = (
     "ip xfrm policy flush",
     "ip xfrm policy delete src 10.1.0.0/24 dst 10.2.0.0/24 dir out",
+    "ip xfrm policy update src 10.1.0.0/24 dst 10.2.0.0/24 dir out priority 5 action allow",
+    "ip xfrm policy update src 10.1.0.0/24 dst 10.2.0.0/24 dir out priority 5"
+    " tmpl src 192.0.2.1 dst 192.0.2.77 proto esp reqid 7 mode tunnel",
     "nft flush ruleset",
 )
 

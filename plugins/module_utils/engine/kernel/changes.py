@@ -189,7 +189,8 @@ def _policy(message: Message) -> Iterator[Foreign]:
     deleted = message.type == xfrm.DELPOLICY
     unpack = xfrm.unpack_deleted_policy if deleted else xfrm.unpack_policy
     policy = unpack(message.data, message.at, message.end)
-    if policy is None or not _may_be_ours(policy):
+    # Who replaces one of ours says nothing of what stood there.
+    if policy is None or not (message.type == xfrm.UPDPOLICY or _may_be_ours(policy)):
         return
     kind = RULES if is_shunt(policy.index) else POLICIES
     what = f"the policy {describe(policy)} was {'deleted' if deleted else 'set'}"

@@ -38,7 +38,7 @@ from .events import Event, XfrmEvents
 from .policies import is_pass
 from .registry import Child, Registry, child_reqid, is_ours, is_shunt, rest_reqid
 from .succession import succeed
-from .values import OUT, KernelSelector, Policy, SaState, Usage, said_of
+from .values import OUT, Place, Policy, SaState, Usage, said_of
 
 _FEW, _MANY = 32, 512  # SAs and policies up to which asking for each is cheaper than listing all
 
@@ -127,10 +127,11 @@ class Gateway:
             self.release(child.local_address, child.protocol, child.spi_in)
             raise
 
-    def install_outbound(self, child: ChildSa, wanted: Sequence[Policy]) -> None:
+    def install_outbound(self, child: ChildSa, wanted: Sequence[Policy], ours: Collection[Place] = ()) -> None:
         """Add the SA that sends, then point the policies (in, fwd, out) to this generation; groups follow.
 
         :param wanted: those policies: all of the child's (:meth:`policies_of`), or those that it gets.
+        :param ours: see :meth:`set_policies`.
 
         On failure the policies are as before the call and both SAs of this generation are gone.
 
@@ -145,7 +146,7 @@ class Gateway:
             raise
         try:
             self._record(child)
-            self._take_over(wanted, child)
+            self._take_over(wanted, child, ours)
         except EngineError:
             self.remove_sas(child)
             raise
@@ -180,20 +181,21 @@ class Gateway:
 
     # Policies, as the manager wants them place by place (see manager/desired_policies.py)
 
-    def set_policies(self, wanted: Sequence[Policy], child: ChildSa) -> int:
+    def set_policies(self, wanted: Sequence[Policy], child: ChildSa, ours: Collection[Place] = ()) -> int:
         """Have these policies of a child stand, in the place of whatever children of ours had there.
 
         Where ``child`` has an SA that sends, groups follow it.
 
+        :param ours: places that had policies of ours: whoever replaced one there has no right to it.
         :returns: how many differed.
         :raises KernelError: somebody else has a policy with one of these selectors; all are as before then.
         """
         if child.spi_out:
-            return self._take_over(wanted, child)
+            return self._take_over(wanted, child, ours)
         self._record(child)
-        return len(self._change(self._missing_or_different(wanted)))
+        return len(self._change(self._missing_or_different(wanted, ours)))
 
-    def delete_policies(self, places: Sequence[tuple[KernelSelector, str, int]]) -> int:
+    def delete_policies(self, places: Sequence[Place]) -> int:
         """Delete what children of ours have with these selectors, directions and interfaces; others are left alone."""
         found = self._client.get_policies(sorted(places, key=lambda place: place[1] != OUT))
         ours = [delete_policy_index(policy) for policy in found if policy is not None and self.owns(policy)]
@@ -204,7 +206,7 @@ class Gateway:
         """Every policy of the main table that is tied to no mark, whoever owns it."""
         return [policy for policy in self._client.dump_policies() if not policy.marked]
 
-    def policies_at(self, places: Sequence[tuple[KernelSelector, str, int]]) -> list[Policy]:
+    def policies_at(self, places: Sequence[Place]) -> list[Policy]:
         """Those of them that stand at these selectors, directions and interfaces, whoever owns them."""
         if len(places) > _MANY:
             return self.standing_policies()
@@ -219,7 +221,7 @@ class Gateway:
         first = policy.templates[0]
         return first.shared or self._registry.names(first.reqid) is not None
 
-    def _take_over(self, wanted: Sequence[Policy], child: ChildSa) -> int:
+    def _take_over(self, wanted: Sequence[Policy], child: ChildSa, ours: Collection[Place]) -> int:
         """Point policies and groups to a generation, all or nothing; nobody groups its SAs meanwhile."""
         done: list[Change] = []
         try:
@@ -227,21 +229,21 @@ class Gateway:
                 new = succeed(self._client, self._registry.groups(), child, list(wanted))
                 for old_name, name in new.replaced:
                     self._registry.replace_member(old_name, name)
-                done = self._change(self._missing_or_different(new.wanted) + new.others)
+                done = self._change(self._missing_or_different(new.wanted, ours) + new.others)
         except EngineError:
             self._client.batch(_undo(done))
             raise
         return len(done)
 
-    def _missing_or_different(self, wanted: Sequence[Policy]) -> list[Change]:
+    def _missing_or_different(self, wanted: Sequence[Policy], ours: Collection[Place]) -> list[Change]:
         """(held, wanted) of the policies that have to change.
 
         Looking first is cheaper than trying: replacing makes the kernel walk its policies, reading does not.
         """
         changes: list[Change] = []
-        there = self._client.get_policies([(policy.selector, policy.direction, policy.if_id) for policy in wanted])
-        for held, policy in zip(there, wanted, strict=True):
-            if held is not None and not self.owns(held):
+        places = [(policy.selector, policy.direction, policy.if_id) for policy in wanted]
+        for place, held, policy in zip(places, self._client.get_policies(places), wanted, strict=True):
+            if held is not None and not self.owns(held) and (place not in ours or is_shunt(held.index)):
                 if is_pass(policy):
                     continue  # whether these packets pass is decided already
                 raise KernelError(f"set the policy {describe(policy)}", errno.EEXIST, _claim(held))

@@ -41,6 +41,9 @@ class KernelSelector(NamedTuple):
     ifindex: int = 0
 
 
+Place = tuple[KernelSelector, str, int]  # of a policy: selector, direction, interface
+
+
 class Aead(NamedTuple):
     """Combined mode cipher: kernel name, key with the salt appended, bits of the ICV."""
 

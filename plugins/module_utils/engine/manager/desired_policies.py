@@ -20,10 +20,9 @@ from typing import NamedTuple
 from ..child_sa import ChildSa
 from ..errors import EngineError
 from ..kernel.registry import rest_reqid
-from ..kernel.values import OUT, Policy
+from ..kernel.values import OUT, Place, Policy
 from .host import KernelHost
 from .log import Log
-from .nesting import Place
 from .policy_claims import LEFT, RECEIVES, SENDS, YIELDS, Claim, Claimant, Standing, Way, place_of, way_of
 from .standing_in import StandIns, let_in, peer_of
 
@@ -35,6 +34,7 @@ class Refusal(NamedTuple):
 
     claimant: Claimant
     problem: EngineError
+    places: tuple[Place, ...] = ()
 
 
 class Repair(NamedTuple):
@@ -65,6 +65,8 @@ class DesiredPolicies:
         self._users: Counter[Way] = Counter()
         self._dirty: dict[Place, None] = {}
         self._free: dict[Place, None] = {}
+        # Where the kernel had policies of ours, and has them unless somebody else took them.
+        self._ours: set[Place] = set()
         self._shut: dict[Way, ChildSa] = {}
         self._later: list[Callable[[], None]] = []
         self._held_back = 0
@@ -241,8 +243,9 @@ class DesiredPolicies:
         claim = self._claims[claimant]
         stands = [(place, self.standing(place)) for place in claim.policies]
         wanted = [there.policy for _place, there in stands if there is not None and there.claim is claim]
-        self._host.gateway.install_outbound(claim.child, wanted)
+        self._host.gateway.install_outbound(claim.child, wanted, self._ours)
         self.replaced += len(wanted)
+        self._stand(wanted)
         for place, there in stands:
             if there is not None and there.claim is claim:
                 self._dirty.pop(place, None)
@@ -264,13 +267,31 @@ class DesiredPolicies:
                 self._free[place] = None
         refusals = []
         for (claimant, _spi), (child, policies) in wanted.items():
-            try:
-                self.replaced += self._host.gateway.set_policies(policies, child)
-            except EngineError as exc:
-                refusals.append(Refusal(claimant, exc))
+            refused = self._set(self._claims[claimant], child, policies)
+            if refused:
+                refusals.append(Refusal(claimant, next(iter(refused.values())), tuple(refused)))
         if not self._held_back:
             self._delete()
         return refusals
+
+    def _set(self, claim: Claim, child: ChildSa, policies: list[Policy]) -> dict[Place, EngineError]:
+        """Set policies of a claim; where that was refused, and why.
+
+        What is laid for the first time stands as a whole or not at all. Where some of it has stood, one place that is
+        refused keeps none of the others open.
+        """
+        try:
+            self.replaced += self._host.gateway.set_policies(policies, child, self._ours)
+        except EngineError as exc:
+            if len(policies) == 1 or self._ours.isdisjoint(claim.policies):
+                return dict.fromkeys(map(place_of, policies), exc)
+            return {place: why for policy in policies for place, why in self._set(claim, child, [policy]).items()}
+        self._stand(policies)
+        return {}
+
+    def _stand(self, policies: Iterable[Policy]) -> None:
+        """The kernel took these; of what passes by a tunnel it is not known, as others may have decided that before."""
+        self._ours.update(place_of(policy) for policy in policies if policy.templates)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -280,8 +301,8 @@ class DesiredPolicies:
             yield
         finally:
             self._held_back -= 1
-            for claimant, problem in self.settle():
-                self._log.error(str(problem), claimant=" ".join(map(str, claimant)))
+            for refusal in self.settle():
+                self._log.error(str(refusal.problem), claimant=" ".join(map(str, refusal.claimant)))
 
     def afterwards(self, doing: Callable[[], None]) -> None:
         """Do something when what is to be deleted has been."""
@@ -294,7 +315,12 @@ class DesiredPolicies:
 
     def audit(self, held: Iterable[Policy], places: Iterable[Place] | None = None) -> list[Repair]:
         """As :meth:`compare`; :meth:`settle` then repairs what was found."""
+        held = list(held)
         found = self.compare(held, places)
+        for policy in held:
+            place = place_of(policy)
+            if place not in self._ours and place in self._at and self._host.gateway.owns(policy):
+                self._ours.add(place)
         if places is None:
             self._age()
         self.look_again(repair.place for repair in found)
@@ -321,7 +347,7 @@ class DesiredPolicies:
             wanted = stands.policy if stands is not None else None
             policy = there.get(place)
             passes = wanted is not None and not wanted.templates
-            if passes and policy is not None and not self._host.gateway.owns(policy):
+            if passes and policy is not None and place not in self._ours and not self._host.gateway.owns(policy):
                 continue  # whether those packets pass by the tunnel is decided by others
             if wanted is not None and (policy is None or not _serves(policy, wanted)):
                 found.append(Repair(place, policy, wanted))
@@ -335,6 +361,7 @@ class DesiredPolicies:
 
     def _delete(self) -> None:
         free, self._free = self._free, {}
+        self._ours.difference_update(free)
         try:
             if free:
                 self.deleted += self._host.gateway.delete_policies(list(free))

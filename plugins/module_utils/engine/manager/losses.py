@@ -19,10 +19,11 @@ Name = tuple[str, int, int]  # of an SA: destination, IP protocol, SPI
 
 
 class Loss(NamedTuple):
-    """Something of ours that is not there: whose it is (empty: no tunnel's) and what, in words."""
+    """Something of ours that is not there: whose it is (empty: no tunnel's, no child's alone) and what, in words."""
 
     tunnel: str
     what: str
+    child: str = ""
 
 
 def inbound(child: ChildSa) -> Name:
@@ -52,5 +53,6 @@ def lost_policies(policies: DesiredPolicies, repairs: Iterable[Repair]) -> dict[
         claim = policies.of(claimant)
         if claim is not None:
             what = f"the policy {describe(each[0])}" if len(each) == 1 else f"{len(each)} policies"
-            found[claimant] = Loss(claim.child.tunnel, f"{what} of the child {claim.child.child}")
+            name = claim.child.child
+            found[claimant] = Loss(claim.child.tunnel, f"{what} of the child {name}", name)
     return found

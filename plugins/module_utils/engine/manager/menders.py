@@ -17,20 +17,23 @@ from ..ike.actions import KernelEvent, Vanished
 from ..ike.endpoint import Endpoint
 from ..ike.views import ChildStage, ChildView
 from ..kernel.routes import Route
-from ..kernel.values import Policy
+from ..kernel.values import Place, Policy
 from .desired_policies import DesiredPolicies
 from .host import KernelHost
 from .log import Log
 from .losses import Loss, Name, ends_of, lost_policies
-from .nesting import Place
 from .repairs import Outcome
 from .tunnel_interfaces import TunnelInterfaces
 
 
 def _mended(losses: list[Loss], problems: dict[str, str]) -> Outcome:
     """An outcome, of losses with a problem by what was lost."""
-    refused = [Loss(loss.tunnel, f"{loss.what}: {problems[loss.what]}") for loss in losses if loss.what in problems]
+    refused = [_because(loss, problems[loss.what]) for loss in losses if loss.what in problems]
     return Outcome([loss for loss in losses if loss.what not in problems], refused)
+
+
+def _because(loss: Loss, problem: object) -> Loss:
+    return loss._replace(what=f"{loss.what}: {problem}")
 
 
 class Links:
@@ -93,7 +96,7 @@ class Routes:
         for child, routes in self._host.open_late_ways():
             for route in routes:
                 self._log.info(f"the route to {route.destination} became possible and is set", tunnel=child.tunnel)
-        refused = [Loss(loss.tunnel, f"{loss.what}: {problems[loss]}") for loss in losses if loss in left]
+        refused = [_because(loss, problems[loss]) for loss in losses if loss in left]
         return Outcome([loss for loss in losses if loss not in left], refused)
 
     def _lost(self, tunnels: Collection[str] | None) -> list[tuple[ChildSa, list[Route]]]:
@@ -101,7 +104,7 @@ class Routes:
 
 
 def _lost_route(child: ChildSa, route: Route) -> Loss:
-    return Loss(child.tunnel, f"the route to {route.destination}")
+    return Loss(child.tunnel, f"the route to {route.destination}", child.child)
 
 
 class Sas:
@@ -147,7 +150,7 @@ class Sas:
 
 
 def _loss(child: ChildView) -> Loss:
-    return Loss(child.sa.tunnel, f"SAs of the child {child.name}, which is negotiated anew")
+    return Loss(child.sa.tunnel, f"SAs of the child {child.name}, which is negotiated anew", child.name)
 
 
 class Policies:
@@ -165,10 +168,14 @@ class Policies:
     def mend(self, tunnels: Collection[str] | None) -> Outcome:
         """See :class:`.repairs.Mender`."""
         places, held = self._held(tunnels)
-        lost = lost_policies(self._policies, self._policies.audit(held, places))
-        refused = {refusal.claimant: refusal.problem for refusal in self._policies.settle()}
-        mended = [loss for claimant, loss in lost.items() if claimant not in refused]
-        left = [Loss(lost[name].tunnel, f"{lost[name].what}: {refused[name]}") for name in lost.keys() & refused.keys()]
+        lost = self._policies.audit(held, places)
+        refused = {place: refusal.problem for refusal in self._policies.settle() for place in refusal.places}
+        back = lost_policies(self._policies, (repair for repair in lost if repair.place not in refused))
+        mended = list(back.values())
+        left = []
+        for problem in dict.fromkeys(refused.values()):
+            still = lost_policies(self._policies, (each for each in lost if refused.get(each.place) is problem))
+            left += [_because(loss, problem) for loss in still.values()]
         if tunnels is None and self._host.prepare():
             mended.append(Loss("", "policies that let neighbours pass"))
         return Outcome(mended, left)

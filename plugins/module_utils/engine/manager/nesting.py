@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..kernel.policies import covers
-from ..kernel.values import KernelSelector
+from ..kernel.values import Place
 
-Place = tuple[KernelSelector, str, int]  # selector, direction, interface
 Shape = tuple[str, int, int, int, int, int, int, int, int]
 
 

@@ -9,9 +9,8 @@ from dataclasses import field
 from typing import NamedTuple
 
 from ..child_sa import ChildSa
-from ..kernel.values import Policy
+from ..kernel.values import Place, Policy
 from ..newer_python import dataclass
-from .nesting import Place
 
 Way = tuple[int, frozenset[object]]
 

@@ -57,6 +57,13 @@ class Told(NamedTuple):
     possible: bool
 
 
+class Disturbance(NamedTuple):
+    """What others do to a tunnel, in words, and to which of its children; an empty name stands for all of them."""
+
+    story: str
+    children: frozenset[str]
+
+
 class Mender(Protocol):
     """One kind of what is ours in the kernel."""
 
@@ -97,8 +104,8 @@ class _Watch:
     culprit: str = ""
     mended: float = -QUIET
     losses: int = 0
-    victims: frozenset[str] = frozenset()
-    refused: dict[str, str] = field(default_factory=dict)
+    victims: dict[str, frozenset[str]] = field(default_factory=dict)
+    refused: dict[str, Disturbance] = field(default_factory=dict)
     said: bool = False
 
 
@@ -211,19 +218,21 @@ class Repairs:
         """The tunnel is not defined any more."""
         self._records.pop(tunnel, None)
 
-    def disturbance(self, tunnel: str) -> str:
-        """What the kernel lacks of a tunnel just now, or lacks again and again; empty if nothing."""
+    def disturbance(self, tunnel: str) -> Disturbance | None:
+        """What the kernel lacks of a tunnel just now, or lacks again and again."""
         now = self._clock()
         for kind, watch in self._watches.items():
             if tunnel in watch.refused:
-                return f"{watch.refused[tunnel]}, and cannot be put back yet"
+                what, children = watch.refused[tunnel]
+                return Disturbance(f"{what}, and cannot be put back yet", children)
             if tunnel not in watch.victims or now - watch.mended >= QUIET:
                 continue
+            what, children = _by(self._records[tunnel]), watch.victims[tunnel]
             if watch.losses >= FIGHT:
-                return f"somebody else removes its {kind} again and again: {_by(self._records[tunnel])}"
+                return Disturbance(f"somebody else removes its {kind} again and again: {what}", children)
             if watch.due is not None and now - watch.mended < PAUSE:
-                return f"somebody else removed its {kind} just now: {_by(self._records[tunnel])}"
-        return ""
+                return Disturbance(f"somebody else removed its {kind} just now: {what}", children)
+        return None
 
     def _mend(self, kind: str, tunnels: Collection[str] | None) -> None:
         watch, began = self._watches[kind], self._clock()
@@ -250,7 +259,7 @@ class Repairs:
         watch.losses = watch.losses + 1 if now - watch.mended < QUIET else 1
         watch.said = watch.said and watch.losses > 1 and watch.losses % AUDIT != 0
         watch.mended = now
-        watch.victims = frozenset(loss.tunnel for loss in mended)
+        watch.victims = _victims(mended)
         self.counts[kind] += 1
         for name in watch.victims:
             self._records.setdefault(name, Record()).count += 1
@@ -261,7 +270,7 @@ class Repairs:
                 record.untold[loss.what] += 1
         if not watch.said:
             self._say(kind, watch, mended)
-        for name in watch.victims - {""}:
+        for name in watch.victims.keys() - {""}:
             self._changed(name)
 
     def _say(self, kind: str, watch: _Watch, mended: list[Loss]) -> None:
@@ -279,12 +288,20 @@ class Repairs:
             self._log.warning(f"{kind} of ours are removed by somebody else {words}", **fields)
 
     def _refused(self, watch: _Watch, refused: list[Loss], now: float) -> None:
-        before, watch.refused = watch.refused, {loss.tunnel: loss.what for loss in refused}
+        children, words = _victims(refused), {loss.tunnel: loss.what for loss in refused}
+        before, watch.refused = watch.refused, {name: Disturbance(words[name], children[name]) for name in words}
         if watch.refused != before:
             for loss in refused:
                 self._log.error("what somebody else removed cannot be put back yet", tunnel=loss.tunnel, what=loss.what)
         for name in (before.keys() ^ watch.refused.keys()) - {""}:
             self._changed(name)
+
+
+def _victims(losses: Iterable[Loss]) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for loss in losses:
+        found[loss.tunnel] = found.get(loss.tunnel, frozenset()) | {loss.child}
+    return found
 
 
 def _by(record: Record) -> str:

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 
 from ..child_sa import ChildSa
 from ..kernel.policies import covers
-from ..kernel.values import Policy, Template
-from .nesting import Nesting, Place
+from ..kernel.values import Place, Policy, Template
+from .nesting import Nesting
 from .policy_claims import Claim, Claimant
 
 Peer = tuple[str, str]

@@ -12,6 +12,7 @@ from ..ike.reasons import REASONS
 from ..ike.views import ChildStage, IkeView, Stage
 from .desired_state import is_needed
 from .plan import Running
+from .repairs import Disturbance
 from .store import Stored
 
 _PHASE1 = {
@@ -88,22 +89,27 @@ def of_unreadable(row: Stored) -> Condition:
 
 
 def condition(
-    row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], notice: Notice | None, disturbance: str = ""
+    row: Stored,
+    sas: Iterable[IkeView],
+    trapped: frozenset[str],
+    notice: Notice | None,
+    disturbance: Disturbance | None = None,
 ) -> Condition:
     """How the tunnel ``row`` is.
 
     :param sas: its IKE SAs.
     :param trapped: its children whose policies wait for traffic.
-    :param disturbance: what the kernel lacks of it just now, in words: what is negotiated is of no use then.
+    :param disturbance: what the kernel lacks of it just now: what is negotiated of these children is of no use then.
     """
     how = _negotiated(row, sas, trapped, notice)
     how = how._replace(up=frozenset(name for name, state in how.phase2.items() if state == "active"))
     if not disturbance or how.state not in ("active", "dormant"):
         return how
-    phase2 = {name: "negotiating" if name in how.up else state for name, state in how.phase2.items()}
+    hurt = how.up if "" in disturbance.children else how.up & disturbance.children
+    phase2 = {name: "negotiating" if name in hurt else state for name, state in how.phase2.items()}
     state = "degraded" if how.state == "active" else how.state
     remedy = REASONS["kernel_disturbed"].remedy
-    return how._replace(state=state, phase2=phase2, reason="kernel_disturbed", story=disturbance, remedy=remedy)
+    return how._replace(state=state, phase2=phase2, reason="kernel_disturbed", story=disturbance.story, remedy=remedy)
 
 
 def _negotiated(row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], notice: Notice | None) -> Condition:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .host import KernelHost
-from .repairs import Record
+from .repairs import Disturbance, Record
 
 
 class TunnelListener(Protocol):
@@ -24,8 +24,8 @@ class TunnelListener(Protocol):
 class KernelState(Protocol):
     """What the kernel has of tunnels."""
 
-    def disturbance(self, tunnel: str) -> str:
-        """What it lacks just now, in words; empty if nothing."""
+    def disturbance(self, tunnel: str) -> Disturbance | None:
+        """What it lacks just now."""
 
     def record(self, tunnel: str) -> Record:
         """What was put back."""

@@ -135,13 +135,13 @@ class FakeGateway:
         self.sas[(spec.local_address, spec.spi_in)] = spec
 
     @verb
-    def install_outbound(self, spec, wanted):
+    def install_outbound(self, spec, wanted, ours=()):
         self.sas[(spec.remote_address, spec.spi_out)] = spec
-        self._set(wanted)
+        self._set(wanted, ours)
 
     @verb
-    def set_policies(self, wanted, spec):
-        return self._set(wanted)
+    def set_policies(self, wanted, spec, ours=()):
+        return self._set(wanted, ours)
 
     @verb
     def delete_policies(self, places):
@@ -207,10 +207,10 @@ class FakeGateway:
         self.sas, self.held = sas, policies
         return counts
 
-    def _set(self, wanted):
+    def _set(self, wanted, ours):
         for policy in wanted:
             held = self.held.get(place_of(policy))
-            if held is not None and not self.owns(held):
+            if held is not None and not self.owns(held) and place_of(policy) not in ours:
                 raise KernelError("set the policy", 17, "another program has these selectors already")
         different = [policy for policy in wanted if self.held.get(place_of(policy)) != policy]
         self.held |= {place_of(policy): policy for policy in different}

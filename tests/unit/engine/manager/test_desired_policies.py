@@ -334,16 +334,52 @@ def replace_reqid(policy: Policy):
 
 def test_policies_of_others_are_refused_and_left_alone(desired, host):
     hold(desired)
-    desired.settle()
-    (place, *_rest) = host.gateway.held
-    foreign = host.gateway.held[place]._replace(templates=(), action="block")
+    (place, *rest) = list(desired.places())
+    foreign = desired.standing(place).policy._replace(templates=(), action="block")
     host.gateway.held[place] = foreign
-    desired.audit(host.gateway.standing_policies())
-    (refusal,) = desired.settle()
-    assert refusal.claimant == ("trap", "t", "lan") and "another program" in str(refusal.problem)
-    assert host.gateway.held[place] == foreign
+    for _unused in range(2):
+        (refusal,) = desired.settle()
+        assert refusal.claimant == ("trap", "t", "lan") and "another program" in str(refusal.problem)
+        assert set(refusal.places) == {place, *rest}
+        assert host.gateway.held == {place: foreign}, "what is laid for the first time stands as a whole or not at all"
+        desired.audit(host.gateway.standing_policies())
     desired.drop(("trap", "t", "lan"))
     assert desired.settle() == [] and host.gateway.held == {place: foreign}
+
+
+@pytest.mark.parametrize("known_by", ["laying", "looking"])
+def test_a_place_that_was_ours_is_taken_back_from_whoever_replaced_its_policy(desired, host, known_by):
+    hold(desired)
+    if known_by == "laying":
+        desired.settle()
+    else:  # a manager before this one has laid them
+        host.gateway.held |= {place: desired.standing(place).policy for place in desired.places()}
+        desired.trust()
+        assert desired.audit(host.gateway.standing_policies()) == []
+    held = dict(host.gateway.held)
+    (place, *_rest) = held
+    for count in range(1, 4):
+        host.gateway.held[place] = held[place]._replace(templates=(), action="allow")
+        (repair,) = desired.audit(host.gateway.standing_policies())
+        assert repair.place == place and desired.settle() == [] and host.gateway.held == held, count
+    desired.drop(("trap", "t", "lan"))
+    desired.settle()
+    hold(desired)
+    host.gateway.held[place] = held[place]._replace(templates=(), action="allow")
+    assert len(desired.settle()) == 1, "it is nobody's of ours since"
+
+
+def test_a_place_that_is_refused_keeps_no_other_one_of_its_child_open(desired, host):
+    hold(desired, remote=("10.2.0.0/24", "10.3.0.0/24"))
+    held = {place: desired.standing(place).policy for place in desired.places()}
+    (place, lost, *rest) = held
+    taken = held[place]._replace(templates=(), action="allow")
+    host.gateway.held |= {each: held[each] for each in rest} | {place: taken}
+    desired.trust()  # of a manager before this one, which has laid the rest
+    desired.audit(host.gateway.standing_policies())
+    (refusal,) = desired.settle()
+    assert refusal.places == (place,)
+    assert host.gateway.held == held | {place: taken}
 
 
 def test_ways_are_shut_with_the_last_claim_that_uses_them(desired, host):

@@ -95,7 +95,7 @@ def test_a_fight_is_slowed_to_one_repair_a_second_and_never_given_up() -> None:
         world.flush()
         world.run(0.05)
     assert 29 <= world.policies.looks <= 31
-    assert "again and again" in world.repairs.disturbance("t") and "pluto" in world.repairs.disturbance("t")
+    assert "again and again" in world.repairs.disturbance("t").story and "pluto" in world.repairs.disturbance("t").story
     lines = world.stream.getvalue().splitlines()
     assert len(lines) <= FIGHT + 1 and "once a second" in lines[FIGHT - 1], lines
     world.run(PAUSE)
@@ -109,7 +109,7 @@ def test_while_something_is_missing_it_is_said() -> None:
     world.flush()
     world.run(0.3)
     world.flush()
-    assert world.policies.lost and "just now" in world.repairs.disturbance("t")
+    assert world.policies.lost and "just now" in world.repairs.disturbance("t").story
     assert not world.repairs.disturbance("another")
     world.run(PAUSE)
     assert not world.policies.lost and not world.repairs.disturbance("t")
@@ -131,6 +131,19 @@ def test_a_look_that_takes_long_delays_the_next_repair_by_no_more_than_a_second(
     assert not world.policies.lost
 
 
+def test_a_disturbance_names_the_children_that_it_is_of() -> None:
+    world = World()
+    world.policies.refuses = True
+    world.policies.lost += [
+        Loss("t", "a policy of lan", "lan"),
+        Loss("t", "a policy of dmz", "dmz"),
+        Loss("other", "it"),
+    ]
+    world.repairs.heard([Foreign(POLICIES, "flushed", "")])
+    assert world.repairs.disturbance("t").children == {"lan", "dmz"}
+    assert world.repairs.disturbance("other").children == {""}, "all of them"
+
+
 def test_tables_do_not_wait_for_each_other() -> None:
     world = World()
     world.flush(POLICIES)
@@ -144,7 +157,7 @@ def test_what_cannot_be_put_back_is_said_and_tried_every_second() -> None:
     world.flush()
     world.run(5.5)
     assert world.policies.looks == 6
-    assert "cannot be put back" in world.repairs.disturbance("t")
+    assert "cannot be put back" in world.repairs.disturbance("t").story
     assert len(world.stream.getvalue().splitlines()) == 1
     world.policies.refuses = False
     world.run(PAUSE)
