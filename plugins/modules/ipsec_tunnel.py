@@ -192,7 +192,7 @@ options:
     type: list
     elements: str
   children: &children
-    description: What the tunnel protects, one Child SA (phase 2) each.
+    description: What the tunnel protects, one Child SA (phase 2) each; 256 at most.
     type: list
     elements: dict
     suboptions:

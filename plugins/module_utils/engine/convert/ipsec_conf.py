@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ..definition.credentials import Preshared
+from ..definition.kernel_limits import MOST_CHILDREN
 from . import ipsec_options as options
 from .algorithms import ESP_DEFAULT, IKE_DEFAULT, groups_of, with_groups
 from .assemble import Draft, finish, psk_only, version
@@ -22,7 +23,6 @@ from .rows import Carried, Part
 from .words import DYNAMIC, TRUE, items, protoport
 
 FORMAT = "ipsec_conf"
-MAX_CHILDREN = 10_000  # of one conn, by leftsubnets= and rightsubnets=
 # Kinds of secrets of those programs besides pre-shared keys.
 OTHER_KINDS = frozenset(
     ("RSA", "ECDSA", "EDDSA", "BLISS", "PKCS1", "PKCS8", "PKCS12", "P12", "PUBKEY", "PRIVATE", "PIN", "EAP", "XAUTH",
@@ -232,8 +232,13 @@ def _children(draft: Draft, child: Part, local: list[list[str]], remote: list[li
     if child.skipped or len(local) * len(remote) == 1:
         child.document |= {"local": local[0], "remote": remote[0]}
         return
-    if len(local) * len(remote) > MAX_CHILDREN:
-        child.tell(child.place, SKIPPED, f"has more than {MAX_CHILDREN} pairs of networks", "write larger networks")
+    if len(local) * len(remote) > MOST_CHILDREN:
+        child.tell(
+            child.place,
+            SKIPPED,
+            f"has more than {MOST_CHILDREN} pairs of networks",
+            "write larger networks, or several conns",
+        )
         return
     draft.children.remove(child)
     for one, ours in enumerate(local, 1):

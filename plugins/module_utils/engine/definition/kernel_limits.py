@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a definition asks of the kernel, told when it is defined and not when its tunnel comes up."""
+"""What a definition asks of the kernel and of an IKE SA, told when it is defined and not when its tunnel comes up."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..newer_python import zip
 from .parsing import Definition
 from .schema import Problems
 
+MOST_CHILDREN = 256  # of a tunnel, as all of them stand in one IKE SA: an end that has these takes no further one
 _MOST_SELECTORS = 255  # one octet counts them in a traffic selector payload (RFC 7296 section 3.13)
 _REMEDIES = {
     errno.E2BIG: "summarize the networks and ports, or spread them over several children",
@@ -22,13 +23,17 @@ _REMEDIES = {
 
 
 def check_policies(definition: Definition, prefix: str) -> None:
-    """Whether each child can have its policies.
+    """Whether a tunnel can have its children, and each child its policies.
 
     :param prefix: what the paths in problems begin with.
-    :raises Problems: naming each child whose combinations of local and remote selectors no policies can stand for, or
-        that has more selectors on one side than a peer can be told.
+    :raises Problems: naming the children where they are too many, and each child whose combinations of local and remote
+        selectors no policies can stand for, or that has more selectors on one side than a peer can be told.
     """
     problems = []
+    count = len(definition.document["children"])
+    if count > MOST_CHILDREN:
+        remedy = f"at most {MOST_CHILDREN}: summarize the networks, or spread the children over several tunnels"
+        problems.append(InputError(f"{prefix}children", count, "is more than an IKE SA can have", remedy))
     for position, (child, sides) in enumerate(zip(definition.document["children"], definition.selectors, strict=True)):
         field = f"{prefix}children[{position}]"
         for side, selectors in zip(("local", "remote"), sides, strict=True):

@@ -329,7 +329,7 @@ def test_networks_times_networks_are_not_multiplied_without_end():
     conn = f"conn a\n left=192.0.2.1\n right=192.0.2.2\n leftsubnets={ours}\n rightsubnets={theirs}\n"
     found = read_text(conn + " authby=secret\n", "ipsec_conf")
     assert not found.tunnels
-    assert any("more than 10000 pairs of networks" in note.instead for note in found.notes)
+    assert any("more than 256 pairs of networks" in note.instead for note in found.notes)
 
 
 def test_an_include_neither_walks_the_file_system_nor_waits_for_a_pipe(tmp_path, calls):
@@ -349,3 +349,13 @@ def _include_what_hurts(tmp_path):
             assert problem and problem in str(error)
         else:
             assert not problem and "no such file" in str(report.notes[0])
+
+
+def test_more_children_than_an_ike_sa_takes_are_told():
+    many = "\n".join(
+        f"c{n} {{ local_ts = 10.1.{n // 256}.{n % 256}/32\n remote_ts = 10.2.0.0/16 }}" for n in range(257)
+    )
+    ends = "local_addrs = 192.0.2.1\n remote_addrs = 192.0.2.2\n local { auth = psk }\n remote { auth = psk }\n"
+    found = read_text(f"connections {{ a {{ {ends} children {{ {many} }} }} }}\n", "swanctl")
+    assert not found.tunnels
+    assert any("is more than an IKE SA can have" in note.instead for note in found.notes), found.notes

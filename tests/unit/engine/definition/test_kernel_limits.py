@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from engine.definition.kernel_limits import check_policies
+from engine.definition.kernel_limits import MOST_CHILDREN, check_policies
 from engine.definition.parsing import parse_definition
 from engine.definition.schema import Problems
+from engine.ike.settings import Settings
 
 
 def check(*children: tuple[list[str], list[str]]) -> list[str]:
@@ -48,3 +49,11 @@ def test_as_many_policies_as_the_kernel_floor_allows_are_taken() -> None:
 def test_a_child_that_cannot_have_its_policies_is_named(here: list[str], there: list[str], words: str) -> None:
     (problem,) = check((["10.9.0.0/24"], ["10.8.0.0/24"]), (here, there))
     assert words in problem and "definitions[0].children[1]" in problem
+
+
+def test_a_tunnel_has_no_more_children_than_an_ike_sa_takes() -> None:
+    assert Settings().max_children == MOST_CHILDREN
+    many = [([f"10.1.{n}.0/24"], [f"10.2.{n}.0/24"]) for n in range(MOST_CHILDREN)]
+    assert not check(*many)
+    (problem,) = check(*many, (["10.3.0.0/24"], ["10.4.0.0/24"]))
+    assert problem.startswith("definitions[0].children: is more than an IKE SA can have (got 257); at most 256")
