@@ -70,8 +70,8 @@ class Scene:
             "children": [
                 {
                     "name": name,
-                    "local": [f"10.{us + 1}.{number}.0/24" for number in networks[us]],
-                    "remote": [f"10.{them + 1}.{number}.0/24" for number in networks[them]],
+                    "local": [_network(us, each) for each in networks[us]],
+                    "remote": [_network(them, each) for each in networks[them]],
                     "proposals": ESP[wish["esp"]],
                     "start": wish["start"],
                 }
@@ -105,6 +105,11 @@ class Scene:
         for end in self.ends:
             print(end.number, end.space.run("grep -v '[[:space:]]0$' /proc/net/xfrm_stat || true"), flush=True)
         return "\n----\n".join((end.folder / "log").read_text()[-6000:] for end in self.ends)
+
+
+def _network(end: int, which: int | str) -> str:
+    """A network of an end by its number, or what follows the end's octet, such as 0.0/25."""
+    return f"10.{end + 1}.{which}.0/24" if isinstance(which, int) else f"10.{end + 1}.{which}"
 
 
 # Changes
@@ -294,3 +299,24 @@ def test_random_changes_lose_nothing_and_leave_nothing_in_clear(scene: Scene, co
         counting.check(f"change {number}, {told}: {what} (seed {SEED})")
         print(f"change {number}: {told}: {what}", flush=True)
     assert counting.sent > 100 * CHANGES
+
+
+# Each wider than the one before, or in more pieces.
+LAYOUTS = (
+    {"lan": (["0.0/25"], ["0.0/25"])},
+    {"lan": (["0.0/25"], [0])},
+    {"a": (["0.0/25"], ["0.0/25"]), "b": (["0.0/25"], ["0.128/25"])},
+    {"lan": ([0, 1], [0, 2])},
+    {"lan": ([0], ["0.0/16"])},
+)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_children_become_wider_and_one_of_several(scene: Scene, counting: Counting, order: tuple[int, int]) -> None:
+    for layout in (*LAYOUTS, *LAYOUTS[::2]):
+        scene.layout["children"] = copy.deepcopy(layout)
+        for us in order:
+            scene.apply(us)
+            time.sleep(0.5)
+        scene.settled()
+        counting.check(f"{layout}, end {order[0] + 1} first")

@@ -26,11 +26,12 @@ from .actions import (
     Report,
     ResetPolicies,
     Send,
+    YieldPolicies,
 )
 from .record_codec import CHILD_SA
 
 # A child that is installed is one of its IKE SA, where it is kept with its keys.
-_BY_NUMBER = {kind.__name__: kind for kind in (InstallInbound, InstallOutbound, PointPolicies)}
+_BY_NUMBER = {kind.__name__: kind for kind in (InstallInbound, InstallOutbound, PointPolicies, YieldPolicies)}
 _WHOLE = {kind.__name__: kind for kind in (RemoveSas, ResetPolicies, RemovePolicies)}
 
 

@@ -62,6 +62,13 @@ class PointPolicies:
 
 
 @dataclass(frozen=True, slots=True)
+class YieldPolicies:
+    """Have the packets of this child go by others that send, also by those with wider policies; its SAs stay."""
+
+    child: ChildSa
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveSas:
     """Delete both SAs, the sending one first; policies stay."""
 
@@ -110,7 +117,9 @@ class Report:
 
 
 # About a Child SA, for the kernel.
-KernelAction = Union[InstallInbound, InstallOutbound, PointPolicies, RemoveSas, ResetPolicies, RemovePolicies]
+KernelAction = Union[
+    InstallInbound, InstallOutbound, PointPolicies, YieldPolicies, RemoveSas, ResetPolicies, RemovePolicies
+]
 Action = Union[Send, KernelAction, ReleaseSpi, Report]
 
 

@@ -25,12 +25,13 @@ from ..ike.actions import (
     Report,
     ResetPolicies,
     Send,
+    YieldPolicies,
 )
 from ..newer_python import zip
 from .desired_policies import DesiredPolicies
 from .host import KernelHost
 from .log import Log
-from .policy_claims import CLOSING, LEFT, POINTED, RECEIVES, SENDS, Claimant
+from .policy_claims import CLOSES, LEFT, POINTED, RECEIVES, SENDS, Claimant
 from .sockets import Ports
 from .trap_policies import TrapPolicies
 
@@ -72,6 +73,7 @@ class ActionExecutor:
             InstallInbound: self._install_inbound,
             InstallOutbound: self._install_outbound,
             PointPolicies: self._point_policies,
+            YieldPolicies: self._yield_policies,
             RemoveSas: self._remove_sas,
             ResetPolicies: self._reset_policies,
             RemovePolicies: self._remove_policies,
@@ -149,6 +151,10 @@ class ActionExecutor:
         claim = self._policies.of(claimant(child))
         self._policies.look_again(claim.policies if claim is not None else ())
 
+    def _yield_policies(self, child: ChildSa) -> None:
+        self._policies.claim(claimant(child), closes(child), self.owned(child), True)
+        self._settle(claimant(child))
+
     def _remove_sas(self, child: ChildSa) -> None:
         # The policies leave them first: for others that live, or without an SA, until it is said what becomes of them.
         self._let_go(child)
@@ -214,5 +220,5 @@ def sends(child: ChildSa) -> tuple[int, int]:
 
 
 def closes(child: ChildSa) -> tuple[int, int]:
-    """The rank of a child whose Delete is out: every other one that sends stands before it."""
-    return SENDS, child.number - CLOSING
+    """The rank of a child whose Delete is out."""
+    return CLOSES, child.number

@@ -23,7 +23,7 @@ from ..kernel.registry import rest_reqid
 from ..kernel.values import OUT, Place, Policy
 from .host import KernelHost
 from .log import Log
-from .policy_claims import LEFT, RECEIVES, SENDS, YIELDS, Claim, Claimant, Standing, Way, place_of, way_of
+from .policy_claims import CLOSES, LEFT, RECEIVES, SENDS, YIELDS, Claim, Claimant, Standing, Way, place_of, way_of
 from .standing_in import StandIns, let_in, peer_of
 
 _FRESH_AUDITS = 2  # of everything, each minute, for which the peer may still send by a wider child
@@ -156,7 +156,8 @@ class DesiredPolicies:
         for claim in claims:
             reqid, priority = claim.child.reqid, claim.policies[place].priority
             narrowest[reqid] = min(priority, narrowest.get(reqid, priority))
-        ranked = [narrowest[claim.child.reqid] for claim in claims if claim.rank[0] != RECEIVES] or narrowest.values()
+        staying = [claim for claim in claims if claim.rank[0] not in (RECEIVES, CLOSES)]
+        ranked = [narrowest[claim.child.reqid] for claim in staying or claims]
         # What wider ones negotiated is neither sent nor let in there.
         first = min(ranked)
         return sorted((claim for claim in claims if narrowest[claim.child.reqid] <= first), key=_rank, reverse=True)
@@ -175,7 +176,7 @@ class DesiredPolicies:
             # What the peer did not let into the SAs there are asks for one of its own: it must not find those.
             rest = policy.templates[0]._replace(reqid=rest_reqid(child.reqid))
             policy = policy._replace(templates=(rest, *policy.templates[1:]))
-        elif policy.templates and first.rank[0] in (LEFT, YIELDS) and not self._sends(child.reqid):
+        elif policy.templates and self._may_yield(first):
             found = self._stand_ins.find(first, place)
             if found is not None:
                 policy, child = policy._replace(templates=found[1].templates), found[0].child
@@ -186,11 +187,17 @@ class DesiredPolicies:
                 if close and claim.lives and policy.templates and claim.policies[place].templates:
                     policy = let_in(policy, claim.policies[place].templates[0])
             for claim, wide in self._stand_ins.around(first, place) if first.carries and policy.templates else ():
-                # What the peer sent by a wider one before it went over to this one arrives yet.
+                # What the peer sent by a wider one before it went over to this one arrives yet, or the other way round.
                 whole = self._of_child[claim.child.reqid]
-                if first.claimant in self._fresh or all(self._claims[name].lives for name in whole):
+                going_over = not self._fresh.keys().isdisjoint((first.claimant, claim.claimant))
+                if going_over or all(self._claims[name].lives for name in whole):
                     policy = let_in(policy, wide.templates[0])
         return Standing(first, policy, child)
+
+    def _may_yield(self, claim: Claim) -> bool:
+        """Whether its packets may go by the SA of another child."""
+        kind, reqid = claim.rank[0], claim.child.reqid
+        return kind == CLOSES or (kind in (LEFT, YIELDS) and not self._sends(reqid))
 
     def _sends(self, reqid: int) -> bool:
         return any(self._claims[name].carries for name in self._of_child.get(reqid, ()))
@@ -331,7 +338,8 @@ class DesiredPolicies:
         for claimant, left in list(self._fresh.items()):
             self._fresh[claimant] = left - 1
             if left == 1:
-                with self._watching(self._claims[claimant].policies):
+                claim = self._claims[claimant]
+                with self._watching({**claim.policies, **dict.fromkeys(self._stand_ins.within(claim))}):
                     del self._fresh[claimant]
 
     def compare(self, held: Iterable[Policy], places: Iterable[Place] | None = None) -> list[Repair]:

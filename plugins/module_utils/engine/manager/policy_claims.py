@@ -18,9 +18,9 @@ Way = tuple[int, frozenset[object]]
 Claimant = tuple[object, ...]
 
 # Ranks; the second number decides among equals. What only receives lets its packets in and never stands. What yields
-# holds a place as well, but has its packets go where a wider child of the same tunnel takes them.
-RECEIVES, LEFT, YIELDS, HOLDS, SENDS = range(5)
-CLOSING = 1 << 62  # above every number of a Child SA: how far those that are being closed rank behind
+# holds a place as well, but has its packets go where a wider child of the same tunnel takes them; so does what closes,
+# whose Delete is out and which sends itself where nothing else does.
+RECEIVES, LEFT, YIELDS, HOLDS, CLOSES, SENDS = range(6)
 POINTED = 1000  # ranks between a Child SA and the next newer one, for those that are told to send in their place
 
 
@@ -42,7 +42,7 @@ class Claim:
     @property
     def carries(self) -> bool:
         """Whether it has an SA that sends."""
-        return self.lives and self.rank[0] == SENDS
+        return self.lives and self.rank[0] >= CLOSES
 
     @property
     def narrowed(self) -> bool:

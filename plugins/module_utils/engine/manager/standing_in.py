@@ -83,16 +83,21 @@ class StandIns:
                     yield other, other.policies[wide]
 
     def find(self, claim: Claim, place: Place) -> tuple[Claim, Policy] | None:
-        """Who stands in for a claim at a place, with its own policy: the narrowest, of several the newest."""
+        """Who stands in for a claim at a place, with its own policy.
+
+        Those that are being closed come last; of the others it is the narrowest, of several the newest.
+        """
         wanted = claim.policies[place].templates[0]
         found = [
-            (-policy.priority, other.rank, other, policy)
+            ((other.rank[0], -policy.priority, other.rank), other, policy)
             for other, policy in self.around(claim, place)
-            if policy.templates[0].protocol == wanted.protocol and _takes(other, place)
+            if other.rank[0] > claim.rank[0]
+            and policy.templates[0].protocol == wanted.protocol
+            and _takes(other, place)
         ]
         if not found:
             return None
-        _priority, _rank, other, policy = max(found, key=lambda each: each[:2])
+        _order, other, policy = max(found, key=lambda each: each[0])
         return other, policy
 
 

@@ -148,7 +148,7 @@ def examples() -> list[tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize(("name", "words"), examples(), ids=lambda each: str(each))
+@pytest.mark.parametrize(("name", "words"), examples(), ids=str)
 def test_examples_are_command_lines(name: str, words: list[str]) -> None:
     if name == "ipsec":
         assert words[0] == "help" and words[1] in ipsec.COMMANDS

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A child is divided in two at one end, and later at the other: each packet goes by an SA that the other end has."""
+"""A child is divided in two, or becomes wider, at one end and later at the other.
+
+Each packet goes by an SA that the other end has.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +35,36 @@ class Places(Ranked):
         return self.outbound[max(fitting, key=self.ranks.__getitem__)] if fitting else None
 
 
+class Specific(Places):
+    """Where policies of different length lead to the SAs: the narrowest ones come first, unless they yield."""
+
+    def way(self, local: Selector, remote: Selector) -> ChildSa | None:
+        found = [
+            (rank > 0, -_size(near) * _size(far), rank, spi)
+            for spi, rank in self.ranks.items()
+            for near in self.outbound[spi].local_selectors
+            for far in self.outbound[spi].remote_selectors
+            if near.contains(local) and far.contains(remote)
+        ]
+        return self.outbound[max(found)[-1]] if found else None
+
+
+def _size(selector: Selector) -> int:
+    return int.from_bytes(selector.last, "big") - int.from_bytes(selector.first, "big") + 1
+
+
 class Ends(World):
     """Two ends whose one child becomes two."""
+
+    kernel: type[Places] = Places
+    networks = NETWORKS
 
     def __init__(self, chance: random.Random) -> None:
         jitter = chance.choice([0.002, 0.02, 0.1])
         super().__init__(lambda _number, _datagram: [chance.uniform(0.001, jitter)])
         self.gaps: list[str] = []
         for host in (self.east, self.west):
-            host.kernel = Places()
+            host.kernel = self.kernel()
             host.engine.define(self.definition(host, False))
 
     def definition(self, host: Host, divided: bool) -> Connection:
@@ -58,7 +82,7 @@ class Ends(World):
         end = self.now + seconds
         while self.now < end:
             super().run(min(0.005, end - self.now))
-            for text in NETWORKS:
+            for text in self.networks:
                 near = parse_selector(text)
                 self.look(self.east, self.west, near, FAR)
                 self.look(self.west, self.east, FAR, near)
@@ -89,3 +113,38 @@ def test_nothing_is_lost_when_a_child_is_divided_at_one_end_and_then_at_the_othe
         "half",
         "lan",
     ]
+
+
+class Widening(Ends):
+    """Two ends whose child is for a part of a network first, and then for all of it, under the same name or another."""
+
+    kernel = Specific
+    networks = ("10.1.0.0/17",)
+    names = ("lan", "all")
+
+    def definition(self, host: Host, divided: bool) -> Connection:
+        lan = replace(child(), local=(parse_selector("10.1.0.0/16" if divided else self.networks[0]),))
+        wide = replace(lan, name=self.names[1], reqid=lan.reqid if self.names[1] == lan.name else 2)
+        connection = east_connection(children=(wide if divided else lan,))
+        return connection if host is self.east else mirror(connection)
+
+    def divide(self, host: Host) -> None:
+        host.engine.define(self.definition(host, True))
+        host.do(host.engine.supersede("t", self.now, list(dict.fromkeys(self.names))))
+
+
+@pytest.mark.parametrize("name", ["lan", "all"])
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_is_lost_when_a_child_becomes_wider_at_one_end_and_then_at_the_other(seed: int, name: str) -> None:
+    chance = random.Random(seed)
+    world = Widening(chance)
+    world.names = ("lan", name)
+    world.east.start()
+    World.run(world, 1.0)
+    first, second = chance.sample([world.east, world.west], 2)
+    world.divide(first)
+    world.run(chance.choice([0.02, 0.1, 0.5, 2.0]))
+    world.divide(second)
+    world.run(100.0)
+    assert world.gaps == []
+    assert [c.sa.child for view in first.engine.sas() for c in view.children] == [name]

@@ -25,6 +25,7 @@ from engine.ike.actions import (
     Report,
     ResetPolicies,
     Send,
+    YieldPolicies,
 )
 from engine.ike.connection import ChildConfig, Connection
 from engine.ike.endpoint import Endpoint
@@ -75,6 +76,9 @@ class Kernel:
             if action.child.spi_out not in self.outbound:
                 self.faults.append(f"policies pointed to {action.child.spi_out}, which is not there")
             self.policies[action.child.reqid] = action.child.spi_out
+        elif isinstance(action, YieldPolicies):
+            if action.child.spi_out not in self.outbound:
+                self.faults.append(f"policies yielded by {action.child.spi_out}, which is not there")
         elif isinstance(action, RemoveSas):
             if self.inbound.pop(action.child.spi_in, None) is None:
                 self.faults.append(f"inbound {action.child.spi_in} was not there")
@@ -112,6 +116,8 @@ class Ranked(Kernel):
             self.ranks[action.child.spi_out] = 1000 * action.child.number
         elif isinstance(action, PointPolicies):
             self.ranks[action.child.spi_out] = max(self.ranks.values(), default=0) + 1
+        elif isinstance(action, YieldPolicies):
+            self.ranks[action.child.spi_out] = 0
         elif isinstance(action, RemoveSas):
             self.ranks.pop(action.child.spi_out, None)
 

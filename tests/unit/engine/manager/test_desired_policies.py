@@ -15,7 +15,7 @@ from engine.kernel.registry import rest_reqid
 from engine.kernel.values import OUT, Policy
 from engine.manager.desired_policies import DesiredPolicies
 from engine.manager.log import Log
-from engine.manager.policy_claims import HOLDS, RECEIVES, SENDS, YIELDS, place_of
+from engine.manager.policy_claims import CLOSES, HOLDS, RECEIVES, SENDS, YIELDS, place_of
 from engine.selector import parse_selector
 from fake_kernel import FakeHost
 
@@ -223,6 +223,33 @@ def test_what_was_split_goes_on_in_the_old_child_until_the_new_ones_send(desired
     desired.settle()
     assert {template.reqid for template in inbound(host)} == {X, Y}
     assert out(host) == {"10.2.0.0/25": (X, 9), "10.2.0.128/25": (Y, 0)}
+
+
+@pytest.mark.parametrize("reqid", [LAN, X], ids=["of one definition", "of two"])
+def test_what_is_being_closed_has_its_packets_go_by_a_wider_child(desired, host, reqid):
+    carry(desired, 7, reqid=reqid, spi=7, remote=HALVES[0])
+    carry(desired, 7, CLOSES, reqid=reqid, spi=7, remote=HALVES[0])
+    desired.settle()
+    assert out(host) == {"10.2.0.0/25": (reqid, 7)}, "there is no other yet"
+    awaits(desired, "lan", LAN, ("10.2.0.0/24",), HOLDS)
+    carry(desired, 9, spi=9)
+    desired.settle()
+    assert out(host) == {"10.2.0.0/24": (LAN, 9), "10.2.0.0/25": (LAN, 9)}
+    within = {policy.templates[0].reqid for policy in host.gateway.held.values() if policy.selector.source_prefix == 25}
+    assert within == {LAN if reqid == LAN else 0}, "what comes by either is let in"
+    assert desired.deleted == 0
+
+
+def test_what_is_being_closed_makes_way_for_what_a_peer_narrowed_to_its_very_packets(desired, host):
+    carry(desired, 7, reqid=X, spi=7, remote=HALVES[0])
+    whole = spec().local_selectors, spec().remote_selectors
+    part = replace(spec(spi=9, remote=HALVES[0]), encryption=by_name(Kind.ENCR, "aes256gcm16"), defined=whole)
+    desired.claim(("child", 9), (SENDS, 9), part, True)
+    desired.settle()
+    assert out(host) == {"10.2.0.0/25": (X, 7)}
+    carry(desired, 7, CLOSES, reqid=X, spi=7, remote=HALVES[0])
+    desired.settle()
+    assert out(host) == {"10.2.0.0/25": (LAN, 9)}
 
 
 def test_a_child_within_another_one_has_its_place_for_itself_before_long(desired, host):

@@ -24,6 +24,7 @@ from ..actions import (
     RemovePolicies,
     RemoveSas,
     ResetPolicies,
+    YieldPolicies,
 )
 from ..connection import ChildConfig
 from ..context import Context
@@ -226,6 +227,8 @@ def _relieve(context: Context, child: Child) -> None:
             switch_to(context, max(waiting, key=lambda one: one.number))
     for heir in sorted(sending, key=lambda one: (not one.superseded, one.number)):
         context.actions.append(PointPolicies(heir.sa))
+    if not all(_same_selectors(heir, child) and heir.config.reqid == child.config.reqid for heir in heirs):
+        context.actions.append(YieldPolicies(child.sa))  # its policies would come before those of wider ones
 
 
 def _sends(child: Child) -> bool:
