@@ -183,6 +183,7 @@ def _tunnels(
         draft.document |= {"local": dict(local), "remote": dict(peer)}
         if group:
             draft.document["groups"] = [re.sub(r"[^A-Za-z0-9_.:@-]", "_", group)]
+        _tell_others(draft, element, ("IKELocalIdentity", "IKERemoteIdentity"))
         _protect(draft, protection, upgrade)
         _flags(draft, words.TUNNEL, element, {"IKE_TunnelName", "IKE_ProtectionRef", "IKE_Flags_AutoStart"})
         if _is_set(element, "IKE_Flags_AutoStart") and not any(_starts(child) for child in children):
@@ -195,10 +196,19 @@ def _tunnels(
 
 
 def _child(element: Element, tag: str) -> Element:
-    found = element.first(tag)
-    if found is None:
+    found = list(element.all(tag))
+    if not found:
         raise refuse(element.entry(), f"has no {tag}", "give it")
-    return found
+    if len(found) > 1:
+        raise refuse(found[1].entry(), "stands there twice", "make a tunnel for each")
+    return found[0]
+
+
+def _tell_others(part: Part, element: Element, tags: tuple[str, ...]) -> None:
+    """Tell of elements that are not read where they stand."""
+    for child in element.children:
+        if child.tag not in tags:
+            part.tell(child.entry(), LOST, f"has no meaning within {element.tag}", "put it where it belongs")
 
 
 def _peers(remote: Element, database: Database) -> tuple[list[End], str]:
@@ -242,9 +252,11 @@ def _protect(draft: Draft, protection: Element, upgrade: bool) -> None:
             where = transform.entry("IKE_AuthenticationMethod")
             draft.tell(where, severity, "only pre-shared keys are supported", "agree on a pre-shared key with the peer")
             continue
-        proposals += _proposal(draft, transform, _ike_text(transform), algorithms.ike())
-        lifetimes.add(transform.attributes.get("IKE_KeyRefreshMinutes", "0"))
-        _flags(draft, words.TRANSFORM, transform, taken)
+        spoken = _proposal(draft, transform, _ike_text(transform), algorithms.ike())
+        if spoken:
+            proposals += spoken
+            lifetimes.add(transform.attributes.get("IKE_KeyRefreshMinutes", "0"))
+            _flags(draft, words.TRANSFORM, transform, taken)
     if len(lifetimes) > 1:
         draft.tell(protection.entry(), LOST, "one lifetime counts for all transforms, the last")
     if proposals:
@@ -307,6 +319,7 @@ def _fill(child: Part, name: str, element: Element, member: End | None, database
     :raises Refused: it cannot be read.
     """
     database.check("IPSecTunnel", name)
+    _tell_others(child, element, ("IPSecLocalIdentity", "IPSecRemoteIdentity"))
     for side, tag in (("local", "IPSecLocalIdentity"), ("remote", "IPSecRemoteIdentity")):
         identity = _child(element, tag)
         if side == "remote" and member is not None and any(identity.first(group) for group in GROUPS):
@@ -336,12 +349,18 @@ def _protect_child(child: Part, protection: Element, database: Database) -> None
     same = _groups(responder) == groups
     _flags(child, words.IPSEC_PROTECTION, protection, taken | ({"IPSec_ResponderDHGroup"} if same else set()))
     proposals: list[str] = []
+    spoken: list[Element] = []
     seen = 0
     for name in re.split(r"[\s,]+", _required(protection, "IPSec_ProposalRefs")):
         proposal = database.find("IPSecProposal", name, protection.entry("IPSec_ProposalRefs"))
         for element in proposal.children:
             seen += 1
-            proposals += _protocol(child, element, groups)
+            made = _protocol(child, element, groups)
+            proposals += made
+            spoken += [element] if made else []
+    for attribute, default in words.OF_ALL_ESP.items():
+        if len({element.attributes.get(attribute, default).lower().removeprefix("esp_") for element in spoken}) > 1:
+            child.tell(spoken[-1].entry(attribute), LOST, "one counts for all proposals, the last that is given")
     size = child.document.pop("lifetime_bytes", 0)
     if size and _is_set(protection, "IPSec_Flags_UseLifeSize"):
         child.document["lifetime_bytes"] = size
@@ -366,8 +385,10 @@ def _protocol(child: Part, element: Element, groups: list[str]) -> list[str]:
     ]
     if "ESP_ExtendedSeqNum" in given:
         parts += ["esn", "noesn"] if _is_set(element, "ESP_ExtendedSeqNum") else ["noesn"]
-    _flags(child, words.ESP, element, {"ESP_Encryption", "ESP_Authentication", "ESP_ExtendedSeqNum"})
-    return _proposal(child, element, "-".join(part for part in parts if part), algorithms.esp())
+    made = _proposal(child, element, "-".join(part for part in parts if part), algorithms.esp())
+    if made:
+        _flags(child, words.ESP, element, {"ESP_Encryption", "ESP_Authentication", "ESP_ExtendedSeqNum"})
+    return made
 
 
 def _keys(database: Database, report: Report) -> list[SharedKey]:

@@ -21,6 +21,7 @@ _TAGS = {
 }  # fmt: skip
 _PREFIXES = {"FQDN": "fqdn", "User_FQDN": "email", "ASN1_DN": "dn", "KEY_ID": "keyid"}
 _ADDRESSES = ("IPV4_Address", "IPV6_Address")
+_TRANSPORT = ("Protocol", "Port", "EndPort")
 GROUPS = ("IKEGroupRef", "Group", "IKEGroup")
 
 End = dict[str, str]
@@ -31,6 +32,7 @@ def read_end(element: Element) -> End:
 
     :raises Refused: an identity that is none.
     """
+    _check_one(element)
     for child in element.children:
         tag = child.tag.removeprefix("PK_")
         if tag in _ADDRESSES:
@@ -39,6 +41,15 @@ def read_end(element: Element) -> End:
         if tag in _PREFIXES:
             return _named(child, tag)
     raise refuse(element.entry(), "has no identity", f"give it one of {', '.join(_TAGS.values())}")
+
+
+def _check_one(element: Element) -> None:
+    """Refuse identities that would be passed over.
+
+    :raises Refused: there is more than one.
+    """
+    if len(element.children) > 1:
+        raise refuse(element.children[1].entry(), "is one identity too many", "make a tunnel for each")
 
 
 def _named(child: Element, tag: str) -> End:
@@ -104,6 +115,11 @@ def read_selector(element: Element, tell: Callable[[Entry, str, str], None]) -> 
     :param tell: takes what is to be told of it: (entry, severity, what happens instead).
     :raises Refused: it is none.
     """
+    _check_one(element)
+    for attribute in element.attributes:
+        if attribute not in _TRANSPORT:
+            remedy = f"known are: {', '.join(_TRANSPORT)}"
+            raise refuse(element.entry(attribute), "is not an attribute of it, and may say what is protected", remedy)
     for child in element.children:
         kind, slash, rest = child.tag.partition("_")
         if kind in ("IPV4", "IPV6") and slash:
@@ -146,7 +162,7 @@ def _network(child: Element, kind: str) -> str:
 
 
 def _transport(element: Element) -> str:
-    protocol = element.attributes.get("Protocol", "0")
+    protocol = element.attributes.get("Protocol", "0").lower()
     low = int(element.attributes.get("Port", "0"))
     high = int(element.attributes.get("EndPort", "65535"))
     if not low and high in (0, 65535):

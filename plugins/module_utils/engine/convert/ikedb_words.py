@@ -104,6 +104,9 @@ ESP: Rows = {
     ),
 }
 
+# Which of them a child has once for all proposals, and what holds where nothing is said.
+OF_ALL_ESP = {"ESP_EncapsulationMode": "tunnel", "ESP_KeyRefreshMinutes": "0", "ESP_KeyRefreshKB": "0"}
+
 # Algorithms that AIX knows, by our names.
 CIPHERS = {
     "aes256gcm16": "AES-GCM-256", "aes192gcm16": "AES-GCM-192", "aes128gcm16": "AES-GCM-128",

@@ -74,8 +74,11 @@ def _read_into(found: Configuration, text: str, file: str, files: Files) -> None
             for path, inner in files.included(Entry("include", _unquoted(where.value), file, number)):
                 _read_into(found, inner, path, files)
             section = None
-        elif words[0] in ("config", "conn", "ca") and len(words) == 2:
-            section = found.sections.setdefault((words[0], words[1]), Section(words[0], words[1], where))
+        elif words[0] in ("config", "conn", "ca") and len(words) > 1:
+            name = _unquoted(where.value)
+            section = found.sections.setdefault((words[0], name), Section(words[0], name, where))
+            if name == where.value and len(words) > 2:
+                _damage(section, refuse(where, "is more than one word", "put a name with blanks into quotes"))
         elif words[0] == "version" or (words[0] == "config" and len(words) == 1):
             section = None
         else:
@@ -122,7 +125,8 @@ def _option(section: Section | None, line: str, place: Entry) -> None:
     if section is None:
         raise refuse(place, "belongs to no section", "write it, indented, under conn NAME or config setup")
     option = _OF_AN_END.sub(r"\1", match[1].lower())
-    entry = Entry(match[1], _unquoted(match[2].strip()), place.file, place.line, is_secret(option))
+    value = _unquoted(match[2].strip())
+    entry = Entry(match[1], value, place.file, place.line, is_secret(option, value))
     if option == "also":
         section.also.append(entry)
     else:

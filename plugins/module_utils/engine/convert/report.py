@@ -20,8 +20,20 @@ LOST = "lost"  # the tunnel is made, but behaves otherwise
 SKIPPED = "skipped"  # the tunnel, or this child of it, is not made
 SEVERITIES = (IGNORED, LOST, SKIPPED)
 HIDDEN = "(secret)"
-_MISSPELLED = ("secret", "leftsecret", "rightsecret", "password", "passphrase")  # nearly so, that is
-_SECRETIVE = re.compile(r"^(secret|pin)|psk|passw|passphrase|secret$")
+# Nearly so, that is.
+_MISSPELLED = ("secret", "leftsecret", "rightsecret", "password", "passphrase", "presharedkey", "credential")
+# No public keys, and not whether something is rekeyed.
+_SECRETIVE = re.compile(
+    r"^(secret|pin)|psk|pass(w|phrase|$)|pwd|secret$|pre[-_]?shared|credential|(?<!re|ig|ub|sa)key$"
+)
+_METHOD = re.compile(r"^(left|right)?auth(by|2)?$|authenticationmethod$")
+_METHODS = frozenset(
+    ("psk", "secret", "preshared", "key", "pubkey", "rsa", "rsasig", "signature", "signatures", "revised", "encryption",
+     "certificate", "ecdsa", "eddsa", "ed25519", "ed448", "bliss", "eap", "eaponly", "xauth", "xauthpsk", "xauthrsasig",
+     "hybrid", "null", "never", "any", "mschapv2", "md5", "tls", "ttls", "peap", "radius", "gtc", "sim", "aka",
+     "dynamic", "identity", "ike", "pss", "sha1", "sha2", "sha256", "sha384", "sha512", "256", "384", "512", "521",
+     "2048", "3072", "4096", "esp", "ah", "")
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +160,14 @@ class Conversion:
         return list(dict.fromkeys(note.tunnel for note in self.notes if note.severity == SKIPPED and note.tunnel))
 
 
-def is_secret(option: str) -> bool:
-    """Whether an option's value is not to be shown, also where nobody knows the option."""
+def is_secret(option: str, value: str = "") -> bool:
+    """Whether an option's value is not to be shown, also where nobody knows the option.
+
+    What is no way to authenticate may be the key itself.
+    """
     name = option.lower()
+    if _METHOD.search(name) is not None:
+        return not _METHODS.issuperset(re.split(r"[^a-z0-9]+", value.lower()))
     return _SECRETIVE.search(name) is not None or bool(difflib.get_close_matches(name, _MISSPELLED, 1, 0.8))
 
 

@@ -145,14 +145,24 @@ def _limited(given: dict[str, Entry], child: Part) -> dict[str, Entry]:
 
 def _keys(section: Section | None, top: Part) -> list[SharedKey]:
     keys = []
+    for entry in section.settings.values() if section else ():
+        where = Entry("a setting", "", entry.file, entry.line)
+        top.tell(where, LOST, "stands outside of every secret", "write ike-NAME { secret = … }")
     for name, inner in section.sections.items() if section else ():
-        if not name.startswith("ike"):
-            kind = next((kind for kind in options.SECRETS if name.startswith(kind)), name)
-            top.take(options.SECRETS, kind, Entry(f"secrets.{name}", "", inner.place.file, inner.place.line))
+        kind = next((kind for kind in ("ike", *options.SECRETS) if name.startswith(kind)), "")
+        # The name may be the secret itself.
+        shown = name if kind in options.SECRETS else kind
+        where = Entry(f"secrets.{shown}", "", inner.place.file, inner.place.line)
+        if kind != "ike":
+            top.take(options.SECRETS, kind or name, where)
+            continue
+        if inner.damage is not None:
+            where, _severity, problem, remedy = inner.damage.told()
+            top.tell(where, LOST, f"the key is not taken, as this {problem}", remedy)
             continue
         secret = inner.settings.get("secret")
         if secret is None:
-            top.tell(inner.place, LOST, "it has no secret", "give it one")
+            top.tell(where, LOST, "it has no secret", "give it one")
             continue
         try:
             owners = tuple(owner(entry.value) for option, entry in _given(inner).items() if option.startswith("id"))

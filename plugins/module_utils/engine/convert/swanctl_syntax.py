@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import field
+from itertools import chain
 from typing import NamedTuple
 
 from ..newer_python import dataclass
@@ -30,7 +31,7 @@ class Section:
 
     :ivar settings: options by name; ``sections`` likewise.
     :ivar references: sections whose contents it takes on, as dotted names.
-    :ivar damage: why it cannot take on what it refers to.
+    :ivar damage: what in it cannot be read, or why it cannot take on what it refers to.
     """
 
     place: Entry
@@ -41,7 +42,7 @@ class Section:
 
 
 class _Token(NamedTuple):
-    kind: str  # name, value, {, }, :, ",", include, newline
+    kind: str  # name, value, quoted, {, }, :, ",", include, newline
     text: str
     line: int
 
@@ -63,7 +64,7 @@ def _read_into(root: Section, text: str, file: str, files: Files) -> None:
         if token.kind == "newline":
             continue
         # Behind a stray equals sign a secret may stand.
-        where = Entry("a value" if token.kind == "value" else token.text, "", file, token.line)
+        where = Entry(_HIDDEN.get(token.kind, token.text), "", file, token.line)
         if token.kind == "}":
             if len(stack) == 1:
                 raise refuse(where, "closes a section that is not open", "take the brace out")
@@ -74,7 +75,8 @@ def _read_into(root: Section, text: str, file: str, files: Files) -> None:
         elif token.kind == "name":
             _setting_or_section(token, tokens, stack, file)
         else:
-            raise refuse(where, "is not expected here", "write NAME = VALUE, or NAME { … }")
+            problem = "stands where a name is expected" if token.kind == "quoted" else "is not expected here"
+            _damage(stack, refuse(where, problem, "write NAME = VALUE, or NAME { … }"))
     if len(stack) > 1:
         # Within secrets a word before a brace may be one.
         hidden = Entry(stack[1].place.option, "", file, stack[-1].place.line)
@@ -89,7 +91,7 @@ def _setting_or_section(name: _Token, tokens: Iterator[_Token], stack: list[Sect
         if token.kind not in expected:
             break
         if token.kind == "value":
-            entry = Entry(name.text, token.text, file, name.line, is_secret(name.text))
+            entry = Entry(name.text, token.text, file, name.line, is_secret(name.text, token.text))
             stack[-1].settings[name.text] = entry
             return
         if token.kind == "{":
@@ -102,9 +104,30 @@ def _setting_or_section(name: _Token, tokens: Iterator[_Token], stack: list[Sect
         if token.kind == "name":
             references.append(Entry(f"{name.text} :", token.text, file, token.line, _holds_secrets(stack)))
         expected = _AFTER[token.kind]
+    else:
+        token = _Token("newline", "", name.line)
     # It may be a secret without its name.
     word = Entry("a word", "", file, name.line)
-    raise refuse(word, "is neither a setting nor a section", "write NAME = VALUE, or NAME { … }")
+    _damage(stack, refuse(word, "is neither a setting nor a section", "write NAME = VALUE, or NAME { … }"))
+    _pass_over(chain((token,), tokens), stack, place)
+
+
+def _damage(stack: list[Section], refused: Refused) -> None:
+    """What cannot be read loses the section that it stands in, unless that is all connections, or all secrets."""
+    if len(stack) < 3:
+        raise refused
+    stack[-1].damage = stack[-1].damage or refused
+
+
+def _pass_over(tokens: Iterator[_Token], stack: list[Section], place: Entry) -> None:
+    """Go on behind the line that cannot be read, or where a section begins or ends in it."""
+    for token in tokens:
+        if token.kind == "}":
+            stack.pop()
+        elif token.kind == "{":
+            stack.append(Section(place))
+        if token.kind in ("}", "{", "newline"):
+            return
 
 
 def _holds_secrets(stack: list[Section]) -> bool:
@@ -112,6 +135,8 @@ def _holds_secrets(stack: list[Section]) -> bool:
     return len(stack) > 1 and stack[1].place.option == "secrets"
 
 
+# Whose text may be a secret.
+_HIDDEN = {"value": "a value", "quoted": "text in quotes"}
 # What may follow in the head of a section.
 _AFTER: dict[str, tuple[str, ...]] = {":": ("name", "newline"), ",": ("name", "newline"), "name": (",", "{", "newline")}
 _AFTER["newline"] = ("{", "name", "newline")
@@ -137,9 +162,9 @@ def _tokens(text: str, file: str) -> Iterator[_Token]:
             value, position, line = _value(text, position + 1, line, file)
             yield _Token("value", value, began)
         elif char == '"':
-            raise refuse(
-                Entry("text in quotes", "", file, line), "stands where a name is expected", "write NAME = VALUE"
-            )
+            began = line
+            word, position, line = _quoted(text, position + 1, line, file)
+            yield _Token("quoted", word, began)
         else:
             match = _NAME.match(text, position)
             word = match[0] if match else char

@@ -11,7 +11,7 @@ from dataclasses import field
 from xml.parsers import expat
 
 from ..newer_python import dataclass
-from .report import Entry, refuse
+from .report import Entry, is_secret, refuse
 
 MAX_DEPTH = 32
 MAX_ELEMENTS = 500_000
@@ -35,7 +35,8 @@ class Element:
 
     def entry(self, attribute: str = "", secret: bool = False) -> Entry:
         """One of its attributes, or the element itself, as an option of the file."""
-        return Entry(attribute or self.tag, self.attributes.get(attribute, ""), self.file, self.line, secret)
+        value = self.attributes.get(attribute, "")
+        return Entry(attribute or self.tag, value, self.file, self.line, secret or is_secret(attribute, value))
 
     def all(self, tag: str) -> Iterator[Element]:
         """Its children of that name."""

@@ -13,7 +13,7 @@ from engine.convert import files as reading
 from engine.convert import ipsec_options, swanctl_options
 from engine.convert.files import Files
 from engine.convert.importing import FORMATS, Source, convert, detect
-from engine.convert.report import Conversion, Report
+from engine.convert.report import Conversion, Report, is_secret
 from engine.errors import EngineError, InputError
 from engine.manager.request_reader import read_wishes
 from hypothesis import given, settings
@@ -304,6 +304,18 @@ def test_a_remark_cannot_smuggle_in_anything_else():
         "secrets { ike { secret = hush", "secrets { secret = hush }",
         "secrets = hush", "secrets { psk { id = a }\nhush }",
         "connections { a { secrets { hush } } }", "secrets { ike { hush {",
+        "secrets { ike-hush { } }", "secrets { hush { } }", "secrets { ike-1 = hush }",
+        "secrets { hush = a }", "secrets { ike-1 { secret hush } }", 'secrets { ike-1 { "hush" } }',
+        *(f"conn a\n\t{option}=hush\n" for option in (
+            "presharedkey", "preshared", "sharedkey", "pass", "pwd", "key", "leftkey", "credential", "pre-shared-key",
+            "authby", "leftauth", "rightauth", "auth", "preshardkey",
+        )),
+        "connections { a { local { auth = hush } children { b { } } } }",
+        '<AIX_VPN><IKETunnel IKE_TunnelName="a" IKE_PresharedKey="hush"/></AIX_VPN>',
+        '<AIX_VPN><IKEProtection IKE_ProtectionName="p" IKE_PresharedKey="hush"><IKETransform IKE_DHGroup="14"'
+        ' IKE_AuthenticationMethod="hush"/></IKEProtection><IKETunnel IKE_TunnelName="a" IKE_ProtectionRef="p">'
+        '<IKELocalIdentity><FQDN Value="a"/></IKELocalIdentity><IKERemoteIdentity><FQDN Value="b"/></IKERemoteIdentity>'
+        "</IKETunnel></AIX_VPN>",
     ],
 )  # fmt: skip
 def test_a_key_in_the_wrong_place_is_not_shown(format, text):
@@ -313,6 +325,14 @@ def test_a_key_in_the_wrong_place_is_not_shown(format, text):
         assert "hush" not in str(error)
     else:
         assert "hush" not in "".join(map(str, found.notes)) + repr(found)
+
+
+def test_what_is_no_secret_is_shown():
+    known = {*ipsec_options.CONNECTION, *ipsec_options.CHILD, *ipsec_options.SETUP, *swanctl_options.CONNECTION,
+             *swanctl_options.CHILD, *swanctl_options.END, *(f"left{end}" for end in ipsec_options.END)}  # fmt: skip
+    assert {option for option in known if is_secret(option)} == {"secretsfile", "leftsendcert"}
+    for method in ("secret|rsasig", "eap-mschapv2", "ike:ecdsa-sha512", "RSA_Signatures", "rsa-2048-sha256", "never"):
+        assert not is_secret("authby", method)
 
 
 @pytest.mark.parametrize(

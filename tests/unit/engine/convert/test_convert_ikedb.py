@@ -246,6 +246,51 @@ def test_a_value_that_cannot_be_loses_its_tunnel_alone(old, new):
     assert note.file == "ikedb.xml" and note.line and note.remedy, note
 
 
+TRANSFORM = '<IPSecESPProtocol ESP_Encryption="{}" ESP_Authentication="SHA2-256" ESP_EncapsulationMode="{}"/>'
+
+
+@pytest.mark.parametrize(
+    ("transforms", "mode", "notes"),
+    [
+        ([("ESP_AES_128", "Tunnel"), ("ESP_DES", "Transport")], "tunnel", []),
+        ([("ESP_AES_128", "Transport"), ("ESP_AES_256", "Tunnel")], "tunnel", [("lost", "P1_office/P2_lan")]),
+    ],
+)
+def test_the_mode_of_a_child_is_that_of_transforms_that_are_spoken(transforms, mode, notes):
+    inner = "".join(TRANSFORM.format(*each) for each in transforms)
+    text = re.sub(r"(<IPSecProposal [^>]*>).*?(</IPSecProposal>)", rf"\1{inner}\2", AIX, flags=re.DOTALL)
+    found = back(text)
+    assert found.tunnels[0].document["children"][0].get("mode", "tunnel") == mode
+    assert told(found, "ESP_EncapsulationMode") == notes
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('Protocol="6" Port="443"', 'protocol="6" Port="443"'),
+        ('Protocol="6" Port="443"', 'Protocol="6" StartPort="443"'),
+        ("</IPSecLocalIdentity>", '<IPV4_Address Value="10.7.0.1"/></IPSecLocalIdentity>'),
+        ("</IPSecTunnel>", '<IPSecLocalIdentity><IPV4_Address Value="10.7.0.1"/></IPSecLocalIdentity></IPSecTunnel>'),
+        ("</IKELocalIdentity>", '<FQDN Value="second.example"/></IKELocalIdentity>'),
+    ],
+)  # fmt: skip
+def test_what_would_be_passed_over_loses_its_tunnel(old, new):
+    assert old in AIX
+    found = back(beside(AIX.replace(old, new, 1)))
+    assert [tunnel.name for tunnel in found.tunnels] == ["other"]
+
+
+def test_an_element_in_the_wrong_place_is_told():
+    found = back(AIX.replace("</IKETunnel>", '<IKEPresharedKey Value="x"/></IKETunnel>', 1))
+    assert told(found, "IKEPresharedKey") == [("lost", "P1_office")]
+
+
+def test_any_protocol_may_be_written_as_one_likes():
+    for word in ("All", "ANY", "any", "0"):
+        found = back(AIX.replace('Protocol="6" Port="443" EndPort="443"', f'Protocol="{word}" Port="0"'))
+        assert len(found.tunnels) == 1, found.notes
+
+
 def test_host_bits_of_a_subnet_are_cut_off_with_a_note():
     found = back(AIX.replace('Value="10.1.0.0" Netmask="255.255.0.0"', 'Value="10.1.0.2" Netmask="255.255.255.192"'))
     (tunnel,) = found.tunnels

@@ -148,6 +148,14 @@ def test_a_comment_ends_where_its_line_does(char):
     assert key.secret.reveal() == f"a key{char}b".encode()
 
 
+@pytest.mark.parametrize("before", ["", "conn %default\n", "config setup\n", "conn x\n\tauto=add\n"])
+def test_a_section_whose_name_has_blanks_is_itself_and_hurts_none_before_it(before):
+    quoted = minimal("auto=add\n" + before + 'conn "b c"\n\talso=t\n\tright=192.0.2.8\n\trightsubnet=10.3.0.0/16')
+    assert {"t", "b_c"} <= set(named(quoted))
+    bare = minimal("auto=add\n" + before + "conn b c\n\talso=t\n\tright=192.0.2.8\n\trightsubnet=10.3.0.0/16")
+    assert set(named(bare)) == {"t"} and "b c" in bare.skipped and "t" not in bare.skipped
+
+
 @pytest.mark.parametrize("option", ["ah", "rightsourceip", "leftupdown", "leftid", "auto", "ike", "esn", "pfs", "mark"])
 def test_an_option_with_an_empty_value_has_its_default(option):
     plain, empty = minimal("rightid=@peer.example"), minimal("rightid=@peer.example", f"{option}=")
@@ -330,7 +338,6 @@ def test_sections_are_inherited_and_files_included(tmp_path):
     ("text", "line", "what"),
     [
         ("\tleft=1.2.3.4\n", 1, "no section"),
-        ("conn a b c\n", 1, "begins no section"),
         ("left=1.2.3.4\n", 1, "begins no section"),
     ],
 )

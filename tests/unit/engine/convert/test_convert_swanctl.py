@@ -59,6 +59,19 @@ def test_the_name_of_an_end_stays_a_name_also_where_it_looks_like_an_address():
     assert owned.tunnels[0].credential.secret.reveal() == b"of the name"
 
 
+@pytest.mark.parametrize(
+    "words", ["version 2", "version", "version 2 {\n a = 1\n }", "= 2", 'version "2"', "version : = x", ","]
+)
+def test_what_is_no_option_loses_its_own_section_alone(words):
+    other = "connections {{ o {{ remote_addrs = 192.0.2.8\n {o}\n children {{ d {{ remote_ts = 10.4.0.0/16 }} }} }} }}"
+    plain = MINIMAL.format(connection="", local="", child="") + "\n"
+    found = read_text(plain + other.format(o=words), "swanctl")
+    assert [tunnel.name for tunnel in found.tunnels] == ["t"] and "o" in found.skipped
+    keys = plain.replace("secrets {", f"secrets {{ ike-x {{ secret = other\n {words}\n }}")
+    found = read_text(keys.replace("local_addrs", "# local_addrs"), "swanctl")
+    assert any("the key is not taken" in note.instead for note in found.notes)
+
+
 def test_port_0_is_taken_at_its_word_and_told():
     found = minimal(child="local_ts = 10.1.0.0/16[udp/0]")
     assert only(found)["children"][0]["local"] == ["10.1.0.0/16[17/0]"]
