@@ -14,7 +14,7 @@ from ..ike.reasons import REASONS
 from ..ike.views import ChildStage, IkeView
 from .control import Connection
 from .runtime import Runtime
-from .states import Notice, remedy_of
+from .states import Condition, Notice, remedy_of
 from .watching import Watches, in_slices
 
 # Reports that tell why fresh keys are still to come; those with a peer are about an attempt of somebody else's.
@@ -66,9 +66,9 @@ class Rekey:
         self.is_over = False
 
     @property
-    def why(self) -> Notice:
-        """Why there are no fresh keys, or none yet."""
-        return self.problem or self.setback or Notice("", "the peer has not agreed to them yet")
+    def why(self) -> Notice | None:
+        """Why there are no fresh keys, or none yet, as far as it was told."""
+        return self.problem or self.setback
 
     def is_done(self, now: Keys) -> bool:
         """Whether other SAs are in use in the place of all that were."""
@@ -79,6 +79,12 @@ class Rekey:
 
 def _replaced(before: Mapping[int, str], now: Mapping[int, str]) -> bool:
     return bool(now) and before.keys().isdisjoint(now)
+
+
+def _unanswered(how: Condition) -> Notice:
+    """Why there are no fresh keys where the peer says nothing of them."""
+    silent = how.reason == "no_answer"
+    return Notice(how.reason, how.story) if silent else Notice("", "the peer has not agreed to them yet")
 
 
 class Rekeying:
@@ -185,7 +191,8 @@ class Rekeying:
 
     def _told(self, name: str, done: bool, rekey: Rekey) -> dict[str, Any]:
         row = self._runtime.tunnels.rows.get(name)  # somebody may have removed it meanwhile
-        why = Notice("", "") if done else rekey.why
+        how = self._runtime.tunnels.condition(name)
+        why = Notice("", "") if done else rekey.why or _unanswered(how)
         reason = why.reason if why.reason in REASONS or not why.reason else "protocol_error"
         return {
             "name": name,
@@ -193,7 +200,7 @@ class Rekeying:
             "reached": done,
             "before": rekey.before.shown(),
             "after": self._keys(name).shown(),
-            "state": self._runtime.tunnels.condition(name).state,
+            "state": how.state,
             "reason": reason,
             "story": why.story,
             "remedy": remedy_of(row, reason) if row is not None and reason else "",

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from engine.manager.client import RpcError
 from manager_lab import SECRET, ends
@@ -97,3 +99,13 @@ def test_words_that_make_no_sense_are_refused(pair):
         rekey(left, "to-nowhere")
     with pytest.raises(RpcError, match="names"):
         left.call("tunnels.rekey")
+
+
+def test_the_silence_of_the_peer_is_told(pair):
+    left, right = pair
+    established(left, right)
+    right.process.send_signal(signal.SIGSTOP)
+    hung = rekey(left, timeout=5.0)
+    (told,) = hung["tunnels"]
+    assert not hung["reached"] and told["reason"] == "no_answer" and told["remedy"]
+    assert "CREATE_CHILD_SA" in told["story"] and "without an answer" in told["story"]
