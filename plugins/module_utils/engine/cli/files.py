@@ -15,7 +15,7 @@ import tempfile
 from ..convert.files import Files
 from ..convert.importing import Source
 from ..convert.report import Report
-from ..errors import InputError, MissingError
+from ..errors import EngineError, InputError, MissingError
 from ..kernel.addresses import is_local
 
 _ADDRESS = re.compile(r"(?<![\w.:])[0-9a-fA-F.:]{2,45}(?![\w.:/])")
@@ -24,22 +24,24 @@ _ADDRESS = re.compile(r"(?<![\w.:])[0-9a-fA-F.:]{2,45}(?![\w.:/])")
 def read_source(path: str, report: Report) -> Source:
     """The text of a file, or of standard input for ``-``.
 
-    :raises InputError: it cannot be read, or is no text.
+    :raises EngineError: it cannot be read, or is no text; the words of the command line are right all the same.
     """
     files = Files(report)
-    if path == "-":
-        return Source(files.decode(sys.stdin.buffer.read(), "standard input", "file"), "standard input")
-    return Source(files.read(path), path)
+    try:
+        if path == "-":
+            return Source(files.decode(sys.stdin.buffer.read(), "standard input", "file"), "standard input")
+        return Source(files.read(path), path)
+    except InputError as error:
+        raise EngineError(str(error)) from None
 
 
 def write_private(path: str, text: str, overwrite: bool) -> None:
     """Write a file that root alone may read, whole or not at all.
 
-    :raises InputError: it is there, and is not to be overwritten.
-    :raises MissingError: it cannot be written.
+    :raises MissingError: it cannot be written, or is there and is not to be overwritten.
     """
     if os.path.lexists(path) and not overwrite:
-        raise InputError("-f", path, "is there already; nothing was written", "give -F to overwrite it")
+        raise MissingError(f"-f: {path} is there already; nothing was written", "give -F to overwrite it")
     try:
         # mkstemp gives mode 0600; the file takes its place only when it is complete.
         descriptor, beside = tempfile.mkstemp(prefix=".ikedb-", dir=os.path.dirname(os.path.abspath(path)))

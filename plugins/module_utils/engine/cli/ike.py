@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, MissingError
 from ..manager.client import DEFAULT_CONTROL, Client
 from ..manager.log import PRIORITIES
 from ..release import said_by
@@ -346,7 +346,7 @@ def _rekey(client: Client, words: dict[str, str], how: _How) -> int:
     phase = _choice(words, "phase", _PHASES)
     if "reauth" in words and phase is not None:
         raise InputError("reauth", f"phase={phase}", "has all of a tunnel made anew", "leave out phase")
-    chosen = _to_rekey(_tunnels(client, "manager"), words, phase)
+    chosen = _to_rekey(client, words, phase)
     only = [{"name": each.tunnel["name"], "children": list(each.children)} for each in chosen if each.children]
     call = {
         "names": [tunnel["name"] for tunnel, _unused in chosen],
@@ -369,20 +369,30 @@ def _rekey(client: Client, words: dict[str, str], how: _How) -> int:
     return 0 if answer["reached"] else _FAILURE
 
 
-def _to_rekey(tunnels: list[Entry], words: dict[str, str], phase: int | None) -> list[Chosen]:
+def _to_rekey(client: Client, words: dict[str, str], phase: int | None) -> list[Chosen]:
     """What the words mean of the tunnels that run.
 
-    :raises InputError: they mean none.
+    :raises InputError: they mean none; :raises MissingError: what they mean is defined, and does not run.
     """
+    tunnels = _tunnels(client, "manager")
     if "numlist" in words:
         numbers = parse_numbers(words["numlist"])
         _all_found(numbers, tunnels, phase or 1, "manager")
         return with_numbers(tunnels, numbers, phase)
     if "namelist" in words:
-        return by_name(tunnels, words["namelist"], phase or 1)
+        return _running(client, tunnels, words["namelist"], phase or 1)
     if "all" not in words:
         raise UsageError("say which tunnels: numlist, namelist, all; see ike --help")
     return [Chosen(tunnel) for tunnel in tunnels if tunnel["phase1"] == "active"]
+
+
+def _running(client: Client, tunnels: list[Entry], names: str, phase: int) -> list[Chosen]:
+    try:
+        return by_name(tunnels, names, phase)
+    except InputError as unknown:
+        # A name that is nowhere is a wrong word; one of the database tells how the tunnel is.
+        by_name(_tunnels(client, "database"), names, phase)
+        raise MissingError(f"namelist: {unknown.value} is not up", "see ike cmd=list") from None
 
 
 # cmd=log

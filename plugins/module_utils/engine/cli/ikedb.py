@@ -16,7 +16,7 @@ from ..convert.ikedb_dtd import DTD
 from ..convert.importing import Source, Wishes
 from ..convert.mirror import swapped
 from ..convert.report import Conversion, Report, Tunnel, summary
-from ..errors import InputError, MissingError, a_few
+from ..errors import EngineError, InputError, MissingError, a_few
 from ..kernel.addresses import towards
 from ..manager.client import DEFAULT_CONTROL, Client
 from ..release import said_by
@@ -185,7 +185,7 @@ def _secrets(given: Given, report: Report) -> Source | None:
         return read_source(given.k, report)
     try:
         return None if given.swanctl else read_source(_SECRETS_FILE, report)
-    except InputError:
+    except EngineError:
         return None  # only where none was asked for
 
 

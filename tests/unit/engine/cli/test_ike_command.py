@@ -518,6 +518,14 @@ def test_rekey_says_what_came_of_it(capsys, monkeypatch):
     assert '"reached": false' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("words", "name"), [
+    (["namelist=hq-b3"], "hq-b3"), (["namelist=hq-b1,hq-b3"], "hq-b3"), (["namelist=span", "phase=2"], "span"),
+])  # fmt: skip
+def test_what_is_defined_and_not_up_is_no_wrong_word(words, name, capsys):
+    assert ike.main(["cmd=rekey", *words]) == 1
+    assert capsys.readouterr().err == f"ike: namelist: {name} is not up; see ike cmd=list\n"
+
+
 def test_log_level(capsys):
     assert ike.main(["cmd=log"]) == 0
     assert ike.main(["cmd=log", "level=debug"]) == 0

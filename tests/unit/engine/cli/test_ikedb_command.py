@@ -188,7 +188,7 @@ def test_written_files_are_for_root_alone(gateway, tmp_path):
     gateway.run("-g", "-f", str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert SECRET not in path.read_text()
-    gateway.run("-g", "-f", str(path), status=64)
+    gateway.run("-g", "-f", str(path), status=1)
     path.chmod(0o644)
     gateway.run("-g", "-F", "--yaml", "-f", str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -264,7 +264,6 @@ def test_the_grammar_and_the_help_need_no_manager(capsys):
         (["-g", "-t", "IKEPresharedKey"], "never given out"),
         (["-g", "-i", "a", "-y", "FQDN"], "never given out"),
         (["-p", "-e", "entities"], "name all XML files"),
-        (["-p", "/nowhere.xml"], "/nowhere.xml"),
         (["-R", "LDAP", "-p"], "not kept in LDAP"),
         (["-c", "-l", "a", "--swanctl", "b"], "--swanctl"),
         (["--nonsense"], "--nonsense"),
@@ -275,6 +274,14 @@ def test_wrong_words(words, what, capsys):
     out, err = capsys.readouterr()
     assert what in err
     assert not out and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["-p", "/nowhere.xml"], ["-c", "-l", "/nowhere.xml"], ["-c", "-l", "/dev/null", "-k", "/nowhere.xml"]]
+)
+def test_a_file_that_cannot_be_read_is_no_wrong_word(words, capsys):
+    assert ikedb.main(words) == 1
+    assert "No such file or directory (got '/nowhere.xml')" in capsys.readouterr().err
 
 
 def test_without_a_manager(capsys, tmp_path):
