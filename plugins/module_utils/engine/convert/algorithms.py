@@ -74,6 +74,7 @@ _WORDS: Words = {
 LIBRESWAN = {"aes": (Kind.ENCR, ("aes256", "aes128")), "aescbc": (Kind.ENCR, ("aes256", "aes128"))}
 _NONE = ("none", "modpnone", "dh0", "")
 _OPTIONAL = re.compile(r"\bke([1-7])_none\b")
+_APART = re.compile(r"\b(aes(?:_?cbc|_?gcm(?:_c|_?16)?)?|sha2)-(128|192|256|384|512)\b")
 _ADDITIONAL = re.compile(r"addke(?P<number>[1-7])=(?P<methods>[^-;,]*)")
 
 # What stands for the defaults of other programs; theirs for ESP have no key exchange.
@@ -158,7 +159,8 @@ def _sort(proposal: str, words: Words) -> tuple[Found, dict[str, None]]:
 
 def _joined(proposal: str) -> str:
     """A proposal whose words all have a hyphen between them."""
-    return _ADDITIONAL.sub(_additional_words, proposal).replace(";", "-").replace("+", "-")
+    joined = _ADDITIONAL.sub(_additional_words, proposal).replace(";", "-").replace("+", "-")
+    return _APART.sub(r"\1_\2", joined)  # a size may stand apart: aes_gcm_c-256
 
 
 def _additional_words(match: re.Match[str]) -> str:

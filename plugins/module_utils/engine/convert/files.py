@@ -20,14 +20,15 @@ MAX_DEPTH = 16
 MAX_WILD = 3  # parts of the path of an include that may have wildcards: more would look at every file of a host
 
 
-# To the end of a line, with no quote before it, within which it would be text.
-_COMMENT = re.compile(rb"^[^\n\"'#]*(?<![^\s])#[^\n]*", re.MULTILINE)
+# To the end of a line, and not within quotes, where it would be text.
+_PLAIN = rb"[^\n\"'\\#]*"
+_QUOTED = rb"\"[^\"\n\\]*\"|'[^'\n\\]*'|(?<=\S)#"
+_COMMENT = re.compile(rb"^(%b(?:(?:%b)%b){0,50})(?<!\S)#([^\n]*)" % (_PLAIN, _QUOTED, _PLAIN), re.MULTILINE)
 
 
 def _readable(match: re.Match[bytes]) -> bytes:
     """A line whose comment may be in an older character set, which is no matter."""
-    before, sign, comment = match[0].partition(b"#")
-    return before + sign + comment.decode("utf-8", "replace").encode()
+    return match[1] + b"#" + match[2].decode("utf-8", "replace").encode()
 
 
 class Files:

@@ -206,6 +206,8 @@ def _networks(side: str, child: Part, rest: Options) -> list[list[str]]:
     port = rest.pop(f"{side}protoport", None)
     single, many = rest.pop(f"{side}subnet", None), rest.pop(f"{side}subnets", None)
     ending = _read(child, port, protoport) if port is not None else ""
+    if many and single:
+        child.tell(single, LOST, f"the networks of {side}subnets count alone", "write it among them")
     given = many or single
     listed = _read(child, given, options.NETWORKS) if given else [DYNAMIC]
     if child.skipped:

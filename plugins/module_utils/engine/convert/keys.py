@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -68,12 +69,23 @@ def owner(text: str) -> Key | None:
     """
     if text.strip().lower() in ANYBODY:
         return None
+    if "/" in text and _is_network(text.strip()):
+        instead = "the key is not taken, as it is for all of a network"
+        raise Unfit(LOST, instead, "write the peer's address before it")
     try:
         wanted = identity(text, lambda *_words: None)
     except Unfit:
         instead = "the key is not taken, as whom it is for is no identity here"
         raise Unfit(LOST, instead, "write addresses, host names or user@host before it") from None
     return None if wanted is None else Identity.parse(wanted).key
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 class Keyring:

@@ -24,8 +24,16 @@ ANY = ("%any", "%any4", "%any6", "%defaultroute", "%config", "0.0.0.0", "::", "0
 DYNAMIC = "dynamic"
 _WORD = "stands for something only that program knows"
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(\d{1,9})\s*(s|m|h|d|w)?[a-z]*", re.ASCII)
+_SECONDS = {
+    unit: seconds
+    for seconds, units in {
+        1: ("s", "sec", "secs", "second", "seconds"), 60: ("m", "min", "mins", "minute", "minutes"),
+        3600: ("h", "hour", "hours"), 86400: ("d", "day", "days"), 604800: ("w", "week", "weeks"),
+    }.items()
+    for unit in units
+}  # fmt: skip
+_PARTS = {"ms": 1000, "us": 1_000_000}  # of a second
+_DURATION = re.compile(r"(\d{1,15})\s*([A-Za-z]*)", re.ASCII)
 _SIZE = re.compile(r"2\^(?P<power>\d{1,2})|(?P<number>\d{1,18})\s*(?P<unit>[kmgt]?)(i?b?)", re.ASCII)
 _KEY = re.compile(r"[0-9a-fA-F]+", re.ASCII)
 
@@ -58,14 +66,15 @@ def duration(minimum: int = 10, unit: str = "s") -> Reader:
     """
 
     def read(text: str, tell: Tell) -> int:
-        match = _DURATION.fullmatch(text.strip().lower())
-        if match is None:
+        match = _DURATION.fullmatch(text.strip())
+        given = (match[2] or unit) if match else ""
+        if match is None or given not in (*_SECONDS, *_PARTS):
             raise Unfit(LOST, "is not a time, the default is taken", "write a number with s, m, h or d")
-        seconds = int(match[1]) * _SECONDS[match[2] or unit]
-        if seconds < minimum and seconds == 0:
+        amount, part = int(match[1]) * _SECONDS.get(given, 1), _PARTS.get(given, 1)
+        if amount == 0 < minimum:
             raise Unfit(LOST, "never is not possible here, the default is taken", "give a long time, such as 1d")
-        taken = min(max(seconds, minimum), MAX_SECONDS)
-        if taken != seconds:
+        taken = min(max(-(-amount // part), minimum), MAX_SECONDS)
+        if taken * part != amount:
             tell(LOST, f"{taken} s are taken, the nearest that is possible", "")
         return taken
 

@@ -156,6 +156,17 @@ def test_a_section_whose_name_has_blanks_is_itself_and_hurts_none_before_it(befo
     assert set(named(bare)) == {"t"} and "b c" in bare.skipped and "t" not in bare.skipped
 
 
+def test_of_one_network_beside_many_is_told():
+    found = minimal('leftsubnets="10.5.0.0/16 10.6.0.0/16"')
+    assert [child["local"] for child in only(found)["children"]] == [["10.5.0.0/16"], ["10.6.0.0/16"]]
+    assert told(found, "leftsubnet") == [(LOST, "t/t")]
+
+
+def test_a_key_for_all_of_a_network_is_told():
+    found = minimal(secrets='192.0.2.0/24 : PSK "some key"')
+    assert found.missing_secrets == ["t"] and "all of a network" in found.notes[0].instead
+
+
 @pytest.mark.parametrize("option", ["ah", "rightsourceip", "leftupdown", "leftid", "auto", "ike", "esn", "pfs", "mark"])
 def test_an_option_with_an_empty_value_has_its_default(option):
     plain, empty = minimal("rightid=@peer.example"), minimal("rightid=@peer.example", f"{option}=")
@@ -167,6 +178,9 @@ def test_an_option_with_an_empty_value_has_its_default(option):
     [
         (["ikelifetime=6h"], "ike.lifetime", 6 * 3600),
         (["dpddelay=15"], "ike.dpd_delay", 15),
+        (["dpddelay=500ms"], "ike.dpd_delay", 1),
+        (["ikelifetime=3600000ms"], "ike.lifetime", 3600),
+        (["ikelifetime=90 minutes"], "ike.lifetime", 5400),
         (["retransmit-timeout=90s"], "ike.retransmit_timeout", 90),
         (["forceencaps=yes"], "encapsulation", "force"),
         (["encapsulation=auto"], "encapsulation", "auto"),
@@ -210,6 +224,8 @@ def test_options_of_a_tunnel(lines, path, value):
         (["leftsubnet=0/0"], "local", ["0.0.0.0/0"]), (["leftsubnet=10.1/16"], "local", ["10.1.0.0/16"]),
         (["rightsubnet=10/8"], "remote", ["10.0.0.0/8"]), (["leftprotoport=ipip"], "local", ["10.1.0.0/16[4]"]),
         (["esp=aes256-sha1;modp1536"], "proposals", "aes256-sha1-modp1536"),
+        (["phase2alg=aes_gcm_c-256-null", "pfs=no"], "proposals", "aes256gcm16"),
+        (["esp=aes-256-sha2-512"], "proposals", "aes256-sha512"),
         (["esp=aes128gcm16", "esn=yes"], "proposals", "aes128gcm16-esn"),
         (["esp=aes128gcm16", "pfs=yes", "ike=aes256-sha256-dh14"], "proposals", "aes128gcm16-modp2048"),
     ],
@@ -221,6 +237,7 @@ def test_options_of_its_child(lines, key, value):
 @pytest.mark.parametrize(
     ("line", "severity"),
     [
+        ("dpddelay=500ms", LOST), ("lifetime=1M", LOST),
         ("mark=7", SKIPPED), ("vti-shared=yes", LOST), ("leftupdown=/bin/x", LOST), ("rekey=no", LOST),
         ("rekey=yes", IGNORED), ("rightsourceip=%config", LOST), ("leftaddresspool=10.9.0.1-10.9.0.9", SKIPPED),
         ("right=vpn.example.net", SKIPPED), ("leftid=%fromcert", SKIPPED), ("phase2=ah", SKIPPED),
