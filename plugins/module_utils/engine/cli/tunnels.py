@@ -23,7 +23,10 @@ _STATUS = {
     "expired": "Expired",
 }
 # Why a tunnel is as it is where somebody wants it so.
-_AT_REST = ("", "not_started", "started_by_hand", "stopped", "retiring", "waiting_for_peer", "waiting_for_traffic")
+_AT_REST = (
+    "", "not_started", "negotiating", "started_by_hand", "stopped", "retiring", "waiting_for_peer",
+    "waiting_for_traffic",
+)  # fmt: skip
 _ID_TYPES = {
     ID_IPV4_ADDR: "IPv4_Address",
     ID_IPV6_ADDR: "IPv6_Address",

@@ -134,7 +134,7 @@ def _negotiated(row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], no
     state = _state(row, phase1, [phase2[name] for name in missing], notice)
     if state == "active":
         return _worry(sas, Condition(state, phase1, phase2, role))
-    rest = _at_rest(row, trapped)
+    rest = "negotiating" if state == "negotiating" else _at_rest(row, trapped)
     reason, story = _why(row, rest, notice)
     return Condition(state, phase1, phase2, role, reason, story, remedy_of(row, reason), rest=rest)
 

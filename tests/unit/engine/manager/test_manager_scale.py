@@ -139,7 +139,7 @@ def test_who_starts_while_an_error_is_quiet_hears_of_it_with_a_later_datagram(wo
     row = world.runtime.tunnels.rows["t7"]
     world.runtime.tunnels.carry_out(Step("t7", "started", "none", row, None), row)
     world.runtime.refused("192.0.2.9", 500, errno.ECONNREFUSED)
-    assert world.runtime.tunnels.condition("t7").reason == "not_started"
+    assert world.runtime.tunnels.condition("t7").reason == "negotiating"
     world.now += QUIET_SECONDS
     world.runtime.refused("192.0.2.9", 500, errno.ECONNREFUSED)
     assert world.runtime.tunnels.condition("t7").reason == "port_closed"
@@ -160,7 +160,7 @@ def test_an_error_of_an_address_is_none_of_another(world):
     world.runtime.refused("203.0.0.9", 500, errno.ECONNREFUSED)
     assert world.looks == 1
     assert world.runtime.tunnels.condition("t7").reason == "port_closed"
-    assert world.runtime.tunnels.condition("t8").reason == "not_started"
+    assert world.runtime.tunnels.condition("t8").reason == "negotiating"
 
 
 def test_one_turn_repeats_the_requests_of_some_only(world):
