@@ -58,7 +58,7 @@ options:
       algorithm:
         description:
           - V(aes256gcm16), V(aes192gcm16), V(aes128gcm16), V(chacha20poly1305), V(aes256), V(aes192), V(aes128), or V(null), which
-            does not encrypt.
+            does not encrypt. V(aes128ccm16) and V(aes128ctr) to V(aes256ccm8) and V(aes256ctr) likewise.
           - For old peers V(3des), V(aes), V(camellia), V(serpent), V(twofish), V(blowfish), V(cast) and V(des), with the key deciding
             their strength, or that and a number of bits such as V(twofish128). What C(ipsec spi) called
             C(3des-md5-96) is V(3des) here, and V(md5) as integrity.

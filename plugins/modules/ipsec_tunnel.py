@@ -113,6 +113,8 @@ options:
             preferred one first. V(modern) when left out.
           - More key exchanges beside the first one are written V(ke1_mlkem768) to V(ke7_mlkem768), as in
             V(aes256gcm16-sha384-x25519-ke1_mlkem768); ML-KEM needs C(cryptography) 48 or newer on the gateway.
+          - What only old peers need is taken by name, and warned of, V(3des), V(sha1), V(modp1024), V(modp1536), V(aes128ctr)
+            to V(aes256ctr), and V(aes128ccm8) to V(aes256ccm16) with 8, 12 or 16 octets that prove integrity.
         type: list
         elements: str
       lifetime:
@@ -228,6 +230,9 @@ options:
           - A proposal with a key exchange has each rekey make one (perfect forward secrecy), one without has it made out of
             the secrets of the IKE SA. With both, and in the profiles V(compat) and V(legacy), the peer may choose.
           - More key exchanges are written as in O(ike.proposals), V(aes256gcm16-x25519-ke1_mlkem768).
+          - For old peers there are V(3des), V(sha1), V(aes128ctr), V(aes128ccm8) and their like, too, and V(sha256_96) for peers
+            that send 96 bits of SHA-256 instead of 128 (C(sha2-truncbug) of Libreswan, C(sha256_96) of strongSwan). As the
+            peer cannot be told which is meant, V(sha256) and V(sha256_96) do not go together in one child.
         type: list
         elements: str
       lifetime:

@@ -20,7 +20,7 @@ NEWER = Path(__file__).resolve().parents[2] / ".cache/newer-peers"  # tests/setu
 # Runs a program of a folder that holds all of a system's /usr that it needs.
 WITHIN = 'mount --make-rprivate / && mount --bind "$0/usr" /usr && exec "$@"'
 # What IKEv2 with pre-shared keys needs; the default list costs seconds to load.
-PLUGINS = "nonce openssl random kdf hmac kernel-netlink socket-default vici"
+PLUGINS = "nonce openssl aes ctr ccm random kdf hmac kernel-netlink socket-default vici"
 
 
 @dataclass(frozen=True)

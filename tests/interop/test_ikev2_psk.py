@@ -56,6 +56,10 @@ def test_over_ipv6(manager: Manager, charon: StrongSwan, ours_starts: bool) -> N
         ("aes256-sha512-ecp384", "aes256-sha512", "aes256-sha512-ecp384", "aes256-sha512"),
         ("chacha20poly1305-sha256-x25519", "chacha20poly1305", "chacha20poly1305-prfsha256-x25519", "chacha20poly1305"),
         ("aes128gcm16-sha256-ecp256", "aes128gcm16", "aes128gcm16-prfsha256-ecp256", "aes128gcm16"),
+        ("aes128ccm8-sha256-ecp256", "aes128ccm8", "aes128ccm8-prfsha256-ecp256", "aes128ccm8"),
+        ("aes256ccm16-sha256-ecp256", "aes256ccm16", "aes256ccm16-prfsha256-ecp256", "aes256ccm16"),
+        ("aes128ctr-sha256-ecp256", "aes128ctr-sha1", "aes128ctr-sha256-ecp256", "aes128ctr-sha1"),
+        ("3des-sha1-modp2048", "3des-sha1", "3des-sha1-modp2048", "3des-sha1"),
     ],
 )
 def test_algorithms(
@@ -66,6 +70,14 @@ def test_algorithms(
     manager.define(tunnel, "active")
     row = manager.wait("established")
     assert row["reached"], row
+    prove_esp()
+
+
+def test_sha_256_cut_short(manager: Manager, charon: StrongSwan) -> None:
+    charon.load(Peer(RIGHT, LEFT, SECRET, esp="aes128-sha256", child_extra=("sha256_96 = yes",)))
+    manager.define(definition(LEFT, RIGHT, SECRET, proposals=["aes128-sha256_96"]), "active")
+    assert manager.wait("established")["reached"]
+    assert re.search(r"auth-trunc hmac\(sha256\) .*96", LEFT.states())
     prove_esp()
 
 

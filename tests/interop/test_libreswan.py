@@ -49,6 +49,9 @@ def test_wrong_secret_is_said_to_be_that(manager: Manager, pluto: Libreswan) -> 
         ("aes128-sha256-modp2048", "aes128-sha256", "aes128-sha2_256-dh14", "aes128-sha2_256"),
         ("aes256-sha512-ecp384", "aes256-sha512", "aes256-sha2_512-dh20", "aes256-sha2_512"),
         ("chacha20poly1305-sha256-x25519", "chacha20poly1305", "chacha20_poly1305-sha2_256-dh31", "chacha20_poly1305"),
+        ("aes128ctr-sha256-modp2048", "aes128ctr-sha1", "aes_ctr128-sha2_256-dh14", "aes_ctr128-sha1"),
+        ("aes128-sha1-modp2048", "aes256ccm16", "aes128-sha1-dh14", "aes_ccm_c_256"),
+        ("3des-sha1-modp2048", "3des-sha1", "3des-sha1-dh14", "3des-sha1"),
     ],
 )
 def test_algorithms(
@@ -57,6 +60,12 @@ def test_algorithms(
     pluto.load(Peer(RIGHT, LEFT, SECRET, ike=their_ike, esp=their_esp))
     tunnel = definition(LEFT, RIGHT, SECRET, proposals=[ours_esp]) | {"ike": {"proposals": [ours_ike]}}
     start(manager, pluto, tunnel, ours_starts=True)
+    prove_esp()
+
+
+def test_sha_256_cut_short(manager: Manager, pluto: Libreswan) -> None:
+    pluto.load(Peer(RIGHT, LEFT, SECRET, esp="aes128-sha2_256", extra=("sha2-truncbug=yes",)))
+    start(manager, pluto, definition(LEFT, RIGHT, SECRET, proposals=["aes128-sha256_96"]), ours_starts=True)
     prove_esp()
 
 

@@ -27,10 +27,11 @@ def show_sa(
     cipher = sa.aead or sa.encryption
     if cipher is not None:
         key = {"key": word} if "encryption.key" in differing else {}
-        shown["encryption"] = {"algorithm": cipher_word(cipher.name, len(cipher.key)), **key}
+        icv_bits = sa.aead.icv_bits if sa.aead else 0
+        shown["encryption"] = {"algorithm": cipher_word(cipher.name, len(cipher.key), icv_bits), **key}
     if sa.integrity is not None:
         key = {"key": word} if "integrity.key" in differing else {}
-        shown["integrity"] = {"algorithm": hash_word(sa.integrity.name), **key}
+        shown["integrity"] = {"algorithm": hash_word(sa.integrity.name, sa.integrity.trunc_bits), **key}
     if sa.compression is not None:
         shown["compression"] = sa.compression
     else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..crypto.registry import ALGORITHMS, Encryption, Integrity
+from ..crypto.registry import ALGORITHMS, Encryption, Integrity, Status
 from ..errors import InputError
 
 
@@ -57,7 +57,7 @@ _CIPHERS = [
     Cipher("des", "cbc(des)", (8,), 0, 8, True),
 ]
 _HASHES = [
-    Hash(row.name, row.kernel, row.key_octets, row.icv_bits, row.key_octets * 8, row.name == "sha1")
+    Hash(row.name, row.kernel, row.key_octets, row.icv_bits, row.key_octets * 8, row.status is Status.LEGACY)
     for row in ALGORITHMS
     if isinstance(row, Integrity)
 ] + [Hash("md5", "hmac(md5)", 16, 96, 128, True), Hash("aesxcbc", "xcbc(aes)", 16, 96, 128)]
@@ -71,6 +71,7 @@ _CLASSIC_HASHES = {
     "md5-96": "md5",
     "sha1-96": "sha1",
     "sha2-256-128": "sha256",
+    "sha2-256-96": "sha256_96",
     "sha2-384-192": "sha384",
     "sha2-512-256": "sha512",
 }
@@ -122,6 +123,8 @@ _PROC_CIPHERS = {
     "cbc(cast5)": "CAST",
     "rfc4106(gcm(aes))": "AES_GCM",
     "rfc7539esp(chacha20,poly1305)": "CHACHA20_POLY1305",
+    "rfc4309(ccm(aes))": "AES_CCM",
+    "rfc3686(ctr(aes))": "AES_CTR",
 }
 _PROC_HASHES = {
     "hmac(sha256)": "HMAC_SHA2_256",
@@ -130,7 +133,7 @@ _PROC_HASHES = {
     "xcbc(aes)": "AES_XCBC",
 }
 _BY_KERNEL = {cipher.kernel: cipher for cipher in reversed(_CIPHERS)}
-_HASH_BY_KERNEL = {hash_.kernel: hash_ for hash_ in _HASHES}
+_HASH_BY_KERNEL = {hash_.kernel: hash_ for hash_ in reversed(_HASHES)}
 
 
 def proc_cipher(kernel: str) -> str:
@@ -157,12 +160,13 @@ def digest_bits(kernel: str) -> int:
     return _HASH_BY_KERNEL[kernel].digest_bits if kernel in _HASH_BY_KERNEL else 0
 
 
-def cipher_word(kernel: str, key_octets: int) -> str:
+def cipher_word(kernel: str, key_octets: int, icv_bits: int = 0) -> str:
     """Our name for what an SA of the kernel has: ``aes256`` for ``cbc(aes)`` with 32 octets."""
-    fitting = [c.name for c in _CIPHERS if c.kernel == kernel and key_octets in (*c.key_octets, 0)]
-    return fitting[0] if fitting else kernel
+    kin = (c for c in _CIPHERS if c.kernel == kernel and icv_bits in (c.icv_bits, 0))
+    return next((c.name for c in kin if key_octets in (*c.key_octets, 0)), kernel)
 
 
-def hash_word(kernel: str) -> str:
-    """Our name for what an SA of the kernel has."""
-    return _HASH_BY_KERNEL[kernel].name if kernel in _HASH_BY_KERNEL else kernel
+def hash_word(kernel: str, icv_bits: int) -> str:
+    """Our name for what an SA of the kernel has, whatever bits of it travel where none of ours has as many."""
+    kin = [h for h in _HASHES if h.kernel == kernel]
+    return next((h.name for h in kin if h.icv_bits == icv_bits), kin[0].name if kin else kernel)

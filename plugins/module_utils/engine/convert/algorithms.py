@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ..crypto.registry import ADDITIONAL, Kind, by_name
 from .report import IGNORED, LOST, SKIPPED, Unfit
 from .rows import Reader, Tell
+from .words import yes_no
 
 Found = dict[Kind, list[str]]
 Words = Mapping[str, tuple[Kind, tuple[str, ...]]]
@@ -32,6 +33,23 @@ _CIPHERS: dict[str, tuple[str, ...]] = {
     **{f"aes{bits}": (f"aes{bits}",) for bits in _SIZES},
     **{f"aescbc{bits}": (f"aes{bits}",) for bits in _SIZES},
     **{f"aes{bits}cbc": (f"aes{bits}",) for bits in _SIZES},
+    **{f"aes{bits}ctr": (f"aes{bits}ctr",) for bits in _SIZES},
+    **{f"aesctr{bits}": (f"aes{bits}ctr",) for bits in _SIZES},
+    "aesctr": ("aes256ctr", "aes128ctr"),
+    **{
+        word: (f"aes{bits}ccm{octets}",)
+        for octets, letter in ((8, "a"), (12, "b"), (16, "c"))
+        for bits in _SIZES
+        for pattern in ("aes{0}ccm{1}", "aes{0}ccm{2}", "aesccm{3}{0}", "aesccm{1}{0}")
+        for word in (pattern.format(bits, octets, octets * 8, letter),)
+    },
+    **{
+        word: (f"aes256ccm{octets}", f"aes128ccm{octets}")
+        for octets, letter in ((8, "a"), (12, "b"), (16, "c"))
+        for word in (f"aesccm{letter}", f"aesccm{octets}")
+    },
+    "aesccm": ("aes256ccm16", "aes128ccm16"),
+    **{f"aesccm{bits}": (f"aes{bits}ccm16",) for bits in _SIZES},
     **{
         pattern.format(bits): (f"aes{bits}gcm16",)
         for bits in _SIZES
@@ -74,7 +92,7 @@ _WORDS: Words = {
 LIBRESWAN = {"aes": (Kind.ENCR, ("aes256", "aes128")), "aescbc": (Kind.ENCR, ("aes256", "aes128"))}
 _NONE = ("none", "modpnone", "dh0", "")
 _OPTIONAL = re.compile(r"\bke([1-7])_none\b")
-_APART = re.compile(r"\b(aes(?:_?cbc|_?gcm(?:_c|_?16)?)?|sha2)-(128|192|256|384|512)\b")
+_APART = re.compile(r"\b(aes(?:_?cbc|_?ctr|_?[cg]cm(?:_[abc]|_?8|_?12|_?16)?)?|sha2)-(128|192|256|384|512)\b")
 _ADDITIONAL = re.compile(r"addke(?P<number>[1-7])=(?P<methods>[^-;,]*)")
 
 # What stands for the defaults of other programs; theirs for ESP have no key exchange.
@@ -104,6 +122,13 @@ def with_groups(proposals: Sequence[str], groups: Sequence[str]) -> list[str]:
     """ESP proposals that have a key exchange for rekeys; those with one of their own keep it."""
     names = set(_GROUPS.values())
     return [text if names & set(text.split("-")) else "-".join([text, *groups]) for text in proposals]
+
+
+def cut_short(proposals: Sequence[str]) -> Reader:
+    """A reader of whether ESP of the peer has 96 bits of SHA-256 (``sha256_96``, ``sha2-truncbug``): then these
+    proposals say so."""
+    cut = ["-".join("sha256_96" if word == "sha256" else word for word in text.split("-")) for text in proposals]
+    return yes_no(cut, None)
 
 
 def groups_of(proposals: Sequence[str]) -> list[str]:
@@ -175,7 +200,7 @@ def _is_lacking(names: tuple[str, ...]) -> bool:
 
 
 def _is_aead(name: str) -> bool:
-    return "gcm" in name or "poly" in name
+    return "gcm" in name or "ccm" in name or "poly" in name
 
 
 def _split(found: Found) -> list[tuple[bool, list[str]]]:

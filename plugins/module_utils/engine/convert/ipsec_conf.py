@@ -12,7 +12,7 @@ from typing import Any
 from ..definition.credentials import Preshared
 from ..definition.kernel_limits import MOST_CHILDREN
 from . import ipsec_options as options
-from .algorithms import ESP_DEFAULT, IKE_DEFAULT, groups_of, with_groups
+from .algorithms import ESP_DEFAULT, IKE_DEFAULT, cut_short, groups_of, with_groups
 from .assemble import Draft, finish, psk_only, version
 from .files import Files
 from .here import NOWHERE, Here, settle
@@ -187,6 +187,10 @@ def _algorithms(draft: Draft, child: Part, rest: Options, libreswan: bool) -> No
     for option in ("esp", "phase2alg"):
         if option in rest:
             child.take({option: Carried("proposals", options.ESP[libreswan])}, option, rest.pop(option))
+    for option in ("sha2-truncbug", "sha2_truncbug", "sha256_96"):
+        if option in rest:
+            cut = Carried("proposals", cut_short(child.document["proposals"]))
+            child.take({option: cut}, option, rest.pop(option))
     group, pfs = rest.pop("pfsgroup", None), rest.pop("pfs", None)
     groups = groups_of(draft.document["ike"]["proposals"])
     if group is not None:

@@ -169,8 +169,6 @@ CHILD: dict[str, Row] = {
     "nopmtudisc": Left(LOST, "path MTU discovery stays on", "", _NO),
     "decap-dscp": Left(LOST, "DSCP is copied as the kernel does", "", _NO),
     "encap-dscp": Left(LOST, "DSCP is copied as the kernel does", "", _YES),
-    **dict.fromkeys(("sha2-truncbug", "sha2_truncbug", "sha256_96"),
-                    Left(SKIPPED, "truncation to 96 bits is not supported", "update the peer that needs it", _NO)),
     "nic-offload": Left(LOST, "the processor encrypts", "", (*_NO, "auto")),
     **dict.fromkeys(("nflog", "nflog-group"),
                     Left(LOST, "packets are not logged", "log them with nftables", (*_NO, "0"))),

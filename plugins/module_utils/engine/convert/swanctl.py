@@ -9,13 +9,13 @@ import re
 from collections.abc import Sequence
 
 from . import swanctl_options as options
-from .algorithms import ESP_DEFAULT, IKE_DEFAULT
+from .algorithms import ESP_DEFAULT, IKE_DEFAULT, cut_short
 from .assemble import Draft, finish, version
 from .files import Files
 from .here import NOWHERE, Here, settle
 from .keys import SharedKey, decoded, owner
 from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
-from .rows import Part
+from .rows import Carried, Part
 from .swanctl_syntax import Section, read, resolve
 
 FORMAT = "swanctl"
@@ -124,8 +124,12 @@ def _child(name: str, section: Section, draft: Draft) -> None:
         child.tell(*section.damage.told())
         return
     child.document["proposals"] = list(ESP_DEFAULT)
-    for option, entry in _limited(_given(section), child).items():
+    given = _limited(_given(section), child)
+    cut = given.pop("sha256_96", None)
+    for option, entry in given.items():
         child.take(options.CHILD, option, entry)
+    if cut is not None:
+        child.take({"sha256_96": Carried("proposals", cut_short(child.document["proposals"]))}, "sha256_96", cut)
     for option, inner in section.sections.items():
         child.take(options.CHILD, option, inner.place)
 

@@ -104,7 +104,6 @@ CHILD: dict[str, Row] = {
     "start_action": Carried("start", _start),
     "replay_window": Carried("replay_window", words.number(0, 4096)),
     "ah_proposals": Left(SKIPPED, "AH is not negotiated", "use ESP at both ends"),
-    "sha256_96": Left(SKIPPED, "truncation to 96 bits is not supported", "update the peer that needs it", _NO),
     # Taken where there is no rekey_….
     "life_time": Carried("lifetime", words.duration()),
     "life_bytes": Carried("lifetime_bytes", words.size),

@@ -44,6 +44,7 @@ try:
     from cryptography.hazmat.primitives.ciphers import Cipher as Cipher
     from cryptography.hazmat.primitives.ciphers import algorithms as algorithms
     from cryptography.hazmat.primitives.ciphers import modes as modes
+    from cryptography.hazmat.primitives.ciphers.aead import AESCCM as AESCCM
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM as AESGCM
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305 as ChaCha20Poly1305
     from cryptography.hazmat.primitives.serialization import Encoding as Encoding
@@ -54,7 +55,7 @@ try:
     BadTag: type[Exception] = InvalidTag
 except ImportError as exc:
     PROBLEM: str | None = str(exc)
-    _NAMES = "ec x25519 Cipher algorithms modes AESGCM ChaCha20Poly1305"
+    _NAMES = "ec x25519 Cipher algorithms modes AESCCM AESGCM ChaCha20Poly1305"
     _FORMS = "Encoding NoEncryption PrivateFormat PublicFormat"
     globals().update(dict.fromkeys(f"{_NAMES} {_FORMS}".split(), _ABSENT))
     BadTag = _NeverRaised

@@ -137,7 +137,9 @@ ESP_PROFILES: Mapping[str, tuple[str, ...]] = _ESP_PROFILES
 
 _IKE_ENCR = tuple(name for name in names(Kind.ENCR) if name != "null")
 _PRF_WORDS = tuple(f"prf{name}" for name in names(Kind.PRF))
-IKE_WORDS = (*_IKE_ENCR, *names(Kind.INTEG), *_PRF_WORDS, *names(Kind.KE))
+# Peers that cut it short do so in ESP alone.
+_IKE_INTEG = tuple(name for name in names(Kind.INTEG) if name != "sha256_96")
+IKE_WORDS = (*_IKE_ENCR, *_IKE_INTEG, *_PRF_WORDS, *names(Kind.KE))
 ESP_WORDS = (*names(Kind.ENCR), *names(Kind.INTEG), *names(Kind.KE), *names(Kind.ESN))
 
 _ADDITIONAL_WORD = re.compile(r"ke([1-7])_(.+)")
@@ -167,7 +169,12 @@ def esp_proposals(spec: str | Sequence[str], field: str = "proposals") -> tuple[
     :raises InputError: naming ``field``, the bad word and the valid ones.
     :raises MissingError: when there is no crypto library.
     """
-    return _read(spec, field, _ESP_PROFILES, _esp_proposal)
+    proposals = _read(spec, field, _ESP_PROFILES, _esp_proposal)
+    numbers = [row.transform_id for row in {row for proposal in proposals for row in proposal.integ}]
+    if len(set(numbers)) < len(numbers):
+        problem = "has sha256 and sha256_96, which are one number to the peer"
+        raise InputError(field, spec, problem, "name the one that the peer computes")
+    return proposals
 
 
 def legacy_names(proposals: Sequence[IkeProposal | EspProposal]) -> tuple[str, ...]:
@@ -236,7 +243,7 @@ def _ike_proposal(text: str, field: str, from_profile: bool) -> IkeProposal:
     more = _more(found, text, field, from_profile)
     hashes, functions = found[Kind.INTEG], found[Kind.PRF]
     if not _all_aead(encr, text, field):
-        _need(hashes, text, field, "an integrity algorithm", names(Kind.INTEG))
+        _need(hashes, text, field, "an integrity algorithm", _IKE_INTEG)
         return IkeProposal(encr, hashes, functions or _as_prf(hashes), ke, more)
     if hashes and functions:
         problem = f"an AEAD takes no integrity algorithm, so {hashes[0]} beside prf{functions[0]} has no meaning"

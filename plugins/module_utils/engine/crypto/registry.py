@@ -6,8 +6,8 @@
 To add one is to add a row, and at most a class of primitive.
 
 Sources: the IANA registry "IKEv2 Transform Type Values", RFC 8247 and RFC 8221 for the status,
-RFC 5282/4106 (AES-GCM), RFC 7634 (ChaCha20-Poly1305), RFC 4868 (HMAC-SHA2), RFC 3526 (MODP),
-RFC 5903 (ECP), RFC 8031 (Curve25519), draft-ietf-ipsecme-ikev2-mlkem (ML-KEM).
+RFC 5282, 4106 and 4309 (AES-GCM, AES-CCM), RFC 5930 and 3686 (AES-CTR), RFC 7634 (ChaCha20-Poly1305),
+RFC 4868 (HMAC-SHA2), RFC 3526 (MODP), RFC 5903 (ECP), RFC 8031 (Curve25519), draft-ietf-ipsecme-ikev2-mlkem (ML-KEM).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal, overload
 
 from ..newer_python import dataclass
 from . import ciphers, hashes
-from .ciphers import Aead, Cbc
+from .ciphers import Aead, Unauthenticated
 from .diffie_hellman import X25519, Ecp, KeyExchangePrimitive, Modp
 from .hashes import Hmac
 from .ml_kem import MlKem
@@ -100,7 +100,7 @@ class Encryption(Algorithm):
     :ivar kernel: XFRM algorithm name; ``icv_bits``: truncation, for the kernel.
     """
 
-    primitive: Aead | Cbc | None = None
+    primitive: Aead | Unauthenticated | None = None
     key_octets: int = 0
     salt_octets: int = 0
     iv_octets: int = 0
@@ -163,6 +163,20 @@ def _aes_cbc(name: str, status: Status, bits: int) -> Encryption:
     )
 
 
+def _aes_ccm(bits: int, icv: int) -> Encryption:
+    return Encryption(
+        Kind.ENCR, _CCM_IDS[icv], f"aes{bits}ccm{icv}", _LEGACY, bits, ciphers.AES_CCM[icv], bits // 8,
+        salt_octets=3, iv_octets=8, icv_octets=icv, kernel="rfc4309(ccm(aes))", icv_bits=icv * 8,
+    )  # fmt: skip
+
+
+def _aes_ctr(bits: int) -> Encryption:
+    return Encryption(
+        Kind.ENCR, 13, f"aes{bits}ctr", _LEGACY, bits, ciphers.AES_CTR, bits // 8,
+        salt_octets=4, iv_octets=8, kernel="rfc3686(ctr(aes))",
+    )  # fmt: skip
+
+
 def _prf(transform_id: int, name: str, primitive: Hmac, status: Status) -> PseudorandomFunction:
     return PseudorandomFunction(Kind.PRF, transform_id, name, status, primitive=primitive)
 
@@ -188,6 +202,8 @@ def _ml_kem(group: int, size: int, needs: str, public_octets: int, answer_octets
 
 
 _MUST, _SHOULD, _MAY, _LEGACY = Status.MUST, Status.SHOULD, Status.MAY, Status.LEGACY
+_CCM_IDS = {8: 14, 12: 15, 16: 16}
+_SIZES = (256, 192, 128)
 _GCM = "rfc4106(gcm(aes))"
 _CHACHA = "rfc7539esp(chacha20,poly1305)"
 _SINCE_48 = "python3-cryptography 48 or newer"
@@ -204,6 +220,8 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         Kind.ENCR, 3, "3des", _LEGACY, None, ciphers.TRIPLE_DES_CBC, 24,
         iv_octets=8, block_octets=8, kernel="cbc(des3_ede)",
     ),
+    *(_aes_ccm(bits, icv) for icv in (16, 12, 8) for bits in _SIZES),
+    *(_aes_ctr(bits) for bits in _SIZES),
     Encryption(Kind.ENCR, 11, "null", _MUST, kernel="ecb(cipher_null)"),
     _prf(5, "sha256", hashes.SHA256, _MUST),
     _prf(6, "sha384", hashes.SHA384, _SHOULD),
@@ -213,6 +231,10 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     _integ(13, "sha384", hashes.SHA384, _SHOULD, 24),
     _integ(14, "sha512", hashes.SHA512, _SHOULD, 32),
     _integ(2, "sha1", hashes.SHA1, _LEGACY, 12),
+    # For ESP of peers that cut SHA-256 to 96 bits, as a draft had it: nothing on the wire tells it from sha256.
+    Integrity(
+        Kind.INTEG, 12, "sha256_96", _LEGACY, None, hashes.SHA256, 32, icv_octets=12, kernel="hmac(sha256)", icv_bits=96
+    ),
     _dh(31, "x25519", X25519(), _SHOULD, 32),
     _dh(19, "ecp256", Ecp("SECP256R1"), _SHOULD, 64),
     _dh(20, "ecp384", Ecp("SECP384R1"), _MAY, 96),
@@ -232,8 +254,9 @@ ALGORITHMS: tuple[Algorithm, ...] = (
 )  # fmt: skip
 
 _BY_NAME = {(row.kind, row.name): row for row in ALGORITHMS}
+# Of two with one number the first is what the RFC says.
 _BY_TRANSFORM: dict[tuple[int, int, int | None], Algorithm] = {
-    (row.kind, row.transform_id, row.key_length): row for row in ALGORITHMS
+    (row.kind, row.transform_id, row.key_length): row for row in reversed(ALGORITHMS)
 }
 
 

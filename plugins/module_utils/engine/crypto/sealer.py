@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import MESSAGE, IkeError
 from ..secret import Secret
 from . import library
-from .ciphers import Aead, Cbc
+from .ciphers import Aead, Unauthenticated
 from .registry import Encryption, Integrity
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Sealer:
     ) -> None:
         """:param encryption_key: with the AEAD's salt behind the key. :param integrity_key: empty with an AEAD."""
         self._block = encryption.block_octets
-        self._mode: _AeadMode | _CbcMode
+        self._mode: _AeadMode | _MacMode
         cipher = encryption.primitive
         if isinstance(cipher, Aead):
             self._mode = _AeadMode(cipher, encryption_key, encryption.key_octets)
@@ -40,7 +40,7 @@ class Sealer:
         elif cipher is None or integrity is None:
             raise ValueError(f"{encryption} needs an integrity algorithm beside it")
         else:
-            self._mode = _CbcMode(cipher, encryption.block_octets, integrity, encryption_key, integrity_key)
+            self._mode = _MacMode(cipher, encryption, integrity, encryption_key, integrity_key)
             self._fixed = encryption.iv_octets + integrity.icv_octets
 
     @property
@@ -111,16 +111,16 @@ class _AeadMode:
             raise _forged() from None
 
 
-class _CbcMode:
-    """A random IV; HMAC over head, IV and ciphertext, checked before anything is decrypted."""
+class _MacMode:
+    """The cipher's IV; HMAC over head, IV and ciphertext, checked before anything is decrypted."""
 
-    __slots__ = ("_block", "_cipher", "_encryption_key", "_hash", "_icv", "_key", "messages")
+    __slots__ = ("_block", "_cipher", "_encryption_key", "_hash", "_icv", "_iv", "_key", "messages")
 
     def __init__(
-        self, cipher: Cbc, block_octets: int, integrity: Integrity, encryption_key: Secret, key: Secret
+        self, cipher: Unauthenticated, row: Encryption, integrity: Integrity, encryption_key: Secret, key: Secret
     ) -> None:
         self._cipher = cipher
-        self._block = block_octets
+        self._block, self._iv = row.block_octets, row.iv_octets
         self._encryption_key = encryption_key
         self._hash = integrity.primitive
         self._icv = integrity.icv_octets
@@ -128,7 +128,7 @@ class _CbcMode:
         self.messages = 0
 
     def seal(self, head: bytes, padded: bytes, entropy: Entropy) -> bytes:
-        iv = entropy.octets(self._block)
+        iv = self._cipher.fresh_iv(self.messages, entropy)
         self.messages += 1
         body = iv + self._cipher.encrypt(self._encryption_key.reveal(), iv, padded)
         return body + self._check_value(head + body)
@@ -139,7 +139,7 @@ class _CbcMode:
             raise IkeError(0, "an encrypted payload is not a whole number of blocks", MESSAGE)
         if not hmac.compare_digest(self._check_value(head + covered), body[-self._icv :]):
             raise _forged()
-        return self._cipher.decrypt(self._encryption_key.reveal(), covered[: self._block], covered[self._block :])
+        return self._cipher.decrypt(self._encryption_key.reveal(), covered[: self._iv], covered[self._iv :])
 
     def _check_value(self, octets: bytes) -> bytes:
         return self._hash.digest(self._key.reveal(), octets)[: self._icv]

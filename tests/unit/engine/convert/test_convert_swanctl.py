@@ -143,7 +143,7 @@ def test_every_option_of_the_manual_page_has_a_row():
         "connections.<conn>.remote<suffix>.": options.END,
         "connections.<conn>.children.<child>.": options.CHILD,
     }
-    elsewhere = {"version", "local", "remote", "children", "cert", "cacert"}
+    elsewhere = {"version", "local", "remote", "children", "cert", "cacert", "sha256_96"}
     missing = []
     for line in (DATA / "swanctl_options.txt").read_text(encoding="utf-8").split():
         line = line.replace("<suffix>", "") if line.endswith("<suffix>") else line
@@ -204,6 +204,9 @@ def test_options_of_a_connection(option, path, value):
         ("local_ts = fec1::/16[ipv6-icmp]\nremote_ts = fec2::/16", "local", ["fec1::/16[58]"]),
         ("esp_proposals = aes256gcm16-sha256-esn", "proposals", "aes256gcm16-esn"),
         ("esp_proposals = null-sha256", "proposals", "null-sha256"),
+        ("esp_proposals = aes256ccm128-aes128ctr-sha1", "proposals", ["aes256ccm16", "aes128ctr-sha1"]),
+        ("sha256_96 = yes\nesp_proposals = aes128-sha256", "proposals", "aes128-sha256_96"),
+        ("sha256_96 = no\nesp_proposals = aes128-sha256", "proposals", "aes128-sha256"),
     ],
 )
 def test_options_of_a_child(option, key, value):

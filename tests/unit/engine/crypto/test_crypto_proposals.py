@@ -219,6 +219,21 @@ def test_what_the_library_lacks(monkeypatch):
     assert names(esp_proposals("3des-sha1")[0].encr) == ["3des"]
 
 
+def test_what_old_peers_need_is_named_and_warned_of():
+    assert legacy_names(esp_proposals("aes128ccm8")) == ("aes128ccm8",)
+    assert legacy_names(esp_proposals("aes128-sha256_96")) == ("sha256_96",)
+    assert legacy_names(ike_proposals("aes128ctr-sha1-modp2048")) == ("aes128ctr", "sha1")
+    assert not legacy_names(ike_proposals("compat")) and not legacy_names(esp_proposals("compat"))
+
+
+def test_what_the_peer_cannot_tell_apart_is_refused():
+    for spec in ("aes128-sha256-sha256_96", ["aes128-sha256", "aes256-sha256_96"]):
+        with pytest.raises(InputError, match="one number to the peer"):
+            esp_proposals(spec)
+    with pytest.raises(InputError, match="'sha256_96' is no algorithm"):
+        ike_proposals("aes128-sha256_96-modp2048")
+
+
 @pytest.mark.parametrize("parse", [ike_proposals, esp_proposals])
 def test_additional_key_exchanges(parse):
     hashed = "prfsha384-" if parse is ike_proposals else ""

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 from engine.crypto.groups import modp_prime
+from engine.crypto.proposals import ESP_PROFILES, IKE_PROFILES
 from engine.crypto.registry import ALGORITHMS, Kind, Status, by_name, by_transform, names
 
 # SHA-256 of the primes of RFC 2409 (1024) and RFC 3526, big-endian; equal to OpenSSL's modp_1536 ... modp_8192.
@@ -26,12 +28,14 @@ PRIMES = {
 @pytest.mark.parametrize("row", ALGORITHMS, ids=repr)
 def test_rows_are_found_by_name_and_by_transform(row):
     assert by_name(row.kind, row.name) is row
-    assert by_transform(int(row.kind), row.transform_id, row.key_length) is row
+    on_the_wire = by_name(Kind.INTEG, "sha256") if row.name == "sha256_96" else row
+    assert by_transform(int(row.kind), row.transform_id, row.key_length) is on_the_wire
 
 
 def test_names_and_transforms_are_unique():
     assert len({(row.kind, row.name) for row in ALGORITHMS}) == len(ALGORITHMS)
-    assert len({(row.kind, row.transform_id, row.key_length) for row in ALGORITHMS}) == len(ALGORITHMS)
+    transforms = {(row.kind, row.transform_id, row.key_length) for row in ALGORITHMS if row.name != "sha256_96"}
+    assert len(transforms) == len(ALGORITHMS) - 1
 
 
 def test_unknown_is_none():
@@ -41,7 +45,7 @@ def test_unknown_is_none():
     assert by_transform(99, 1) is None
 
 
-@pytest.mark.parametrize("transform_id", [12, 20])
+@pytest.mark.parametrize("transform_id", [12, 13, 14, 15, 16, 20])
 def test_aes_needs_its_key_length(transform_id):
     assert by_transform(Kind.ENCR, transform_id) is None
     assert by_transform(Kind.ENCR, transform_id, 257) is None
@@ -61,6 +65,10 @@ def test_fixed_key_ciphers_take_no_key_length():
         ("aes192gcm16", 24, 4, 8, 16),
         ("aes256gcm16", 32, 4, 8, 16),
         ("chacha20poly1305", 32, 4, 8, 16),
+        ("aes128ccm8", 16, 3, 8, 8),
+        ("aes192ccm12", 24, 3, 8, 12),
+        ("aes256ccm16", 32, 3, 8, 16),
+        ("aes128ctr", 16, 4, 8, 0),
         ("aes256", 32, 0, 16, 0),
         ("3des", 24, 0, 8, 0),
         ("null", 0, 0, 0, 0),
@@ -74,17 +82,30 @@ def test_cipher_sizes(name, key, salt, iv, icv):
 
 @pytest.mark.parametrize(
     ("name", "number", "key", "icv"),
-    [("sha1", 2, 20, 96), ("sha256", 12, 32, 128), ("sha384", 13, 48, 192), ("sha512", 14, 64, 256)],
+    [
+        ("sha1", 2, 20, 96),
+        ("sha256", 12, 32, 128),
+        ("sha256_96", 12, 32, 96),
+        ("sha384", 13, 48, 192),
+        ("sha512", 14, 64, 256),
+    ],
 )
 def test_integrity_sizes(name, number, key, icv):
     row = by_name(Kind.INTEG, name)
     assert (row.transform_id, row.key_octets, row.icv_bits, row.icv_octets * 8) == (number, key, icv, icv)
-    assert row.kernel == f"hmac({name})"
+    assert row.kernel == f"hmac({name.partition('_')[0]})"
 
 
 def test_legacy_rows():
     legacy = {(row.kind.name, row.name) for row in ALGORITHMS if row.status is Status.LEGACY}
-    assert legacy == {("ENCR", "3des"), ("PRF", "sha1"), ("INTEG", "sha1"), ("KE", "modp1536"), ("KE", "modp1024")}
+    old = {("ENCR", f"aes{bits}{mode}") for bits in (128, 192, 256) for mode in ("ctr", "ccm8", "ccm12", "ccm16")}
+    old |= {("ENCR", "3des"), ("PRF", "sha1"), ("INTEG", "sha1"), ("INTEG", "sha256_96")}
+    assert legacy == old | {("KE", "modp1536"), ("KE", "modp1024")}
+
+
+def test_what_only_old_peers_need_is_in_no_profile():
+    words = "-".join(text for table in (IKE_PROFILES, ESP_PROFILES) for texts in table.values() for text in texts)
+    assert not re.search("ccm|ctr|_96", words)
 
 
 def test_every_cipher_and_integrity_row_has_a_kernel_name():

@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from tests.seeded_entropy import SeededEntropy
 
-AEADS = ["aes128gcm16", "aes192gcm16", "aes256gcm16", "chacha20poly1305"]
+GCMS = ["aes128gcm16", "aes192gcm16", "aes256gcm16"]
+AEADS = [*GCMS, "chacha20poly1305", "aes128ccm8", "aes192ccm12", "aes256ccm16"]
 CBCS = [("aes128", "sha256"), ("aes192", "sha384"), ("aes256", "sha512"), ("3des", "sha1")]
-SUITES = [(name, None) for name in AEADS] + CBCS
+COUNTERS = [("aes128ctr", "sha1"), ("aes256ctr", "sha256")]
+SUITES = [(name, None) for name in AEADS] + CBCS + COUNTERS
 
 
 def sealer(encryption, integrity=None, key=None, integrity_key=None):
@@ -87,6 +89,10 @@ SCAPY = {
     "aes128gcm16": ("AES-GCM", "NULL"),
     "aes256gcm16": ("AES-GCM", "NULL"),
     "chacha20poly1305": ("CHACHA20-POLY1305", "NULL"),
+    "aes128ccm16": ("AES-CCM", "NULL"),
+    "aes256ccm16": ("AES-CCM", "NULL"),
+    "aes128ctr": ("AES-CTR", "SHA2-256-128"),
+    "aes256ctr": ("AES-CTR", "HMAC-SHA1-96"),
     "aes256": ("AES-CBC", "SHA2-256-128"),
     "aes128": ("AES-CBC", "SHA2-512-256"),
     "3des": ("3DES", "HMAC-SHA1-96"),
@@ -130,6 +136,37 @@ def test_opens_what_scapy_seals_and_the_reverse(name):
 def _seal_with_last_octet(ours, head, inner, last):
     """Seal through the mode below the padding, which is all that ESP and the Encrypted payload do differently."""
     return ours._mode.seal(head, inner + bytes([last]), SystemEntropy())
+
+
+# RFC 3686 section 6, test vectors 1 and 7: key, nonce, IV, plaintext, ciphertext.
+CTR = {
+    "aes128ctr": (
+        "ae6852f8121067cc4bf7a5765577f39e", "00000030", "0000000000000000",
+        b"Single block msg".hex(), "e4095d4fb7a7b3792d6175a3261311b8",
+    ),
+    "aes256ctr": (
+        "776beff2851db06f4c8a0542c8696f6c6a81af1eec96b4d37fc1d689e6c1c104", "00000060", "db5672c97aa8f0b2",
+        b"Single block msg".hex(), "145ad01dbf824ec7560863dc71e3e0c0",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CTR)
+def test_counter_mode_known_answers(name):
+    key, nonce, iv, plaintext, ciphertext = (bytes.fromhex(value) for value in CTR[name])
+    cipher = by_name(Kind.ENCR, name).primitive
+    assert cipher.encrypt(key + nonce, iv, plaintext) == ciphertext
+    assert cipher.decrypt(key + nonce, iv, ciphertext) == plaintext
+
+
+def test_counter_mode_counts_its_ivs():
+    """An IV that comes twice under one key gives both messages away: who resumes an SA goes on counting."""
+    ours = sealer("aes128ctr", "sha256")
+    ivs = [ours.seal(b"head", b"inner", SeededEntropy(1))[:8] for _message in range(3)]
+    again = sealer("aes128ctr", "sha256")
+    again.messages = ours.messages
+    ivs.append(again.seal(b"head", b"inner", SeededEntropy(1))[:8])
+    assert [int.from_bytes(iv, "big") for iv in ivs] == [0, 1, 2, 3]
 
 
 def test_cbc_is_encrypt_then_mac_over_the_head():
