@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from . import der
 from .errors import InputError
 
 _OIDS = {
@@ -31,7 +32,6 @@ _KNOWN = {name.lower(): name for name in _OIDS} | {
     "surname": "SN", "givenname": "GN", "street": "STREET",
 }  # fmt: skip
 
-_SEQUENCE, _SET, _OID = 0x30, 0x31, 0x06
 _UTF8, _PRINTABLE, _TELETEX, _IA5, _BMP = 0x0C, 0x13, 0x14, 0x16, 0x1E
 _PRINTABLE_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")
 _CODECS = {_UTF8: "utf-8", _PRINTABLE: "ascii", _TELETEX: "latin-1", _IA5: "ascii", _BMP: "utf-16-be"}
@@ -51,34 +51,34 @@ def encode(text: str, field: str = "id") -> bytes:
     rdns = []
     for part in _split(text.strip(), field):
         pairs = [_pair(item, text, field) for item in _cut(part, "+")]
-        rdns.append(_tlv(_SET, b"".join(sorted(_attribute(oid, value) for oid, value in pairs))))
-    return _tlv(_SEQUENCE, b"".join(rdns))
+        rdns.append(der.element(der.SET, b"".join(sorted(_attribute(oid, value) for oid, value in pairs))))
+    return der.element(der.SEQUENCE, b"".join(rdns))
 
 
-def decode(der: bytes) -> Rdns | None:
+def decode(name: bytes) -> Rdns | None:
     """The attributes of each RDN; None where the octets are no name, whoever sent them."""
-    if len(der) > _LONGEST:
+    if len(name) > _LONGEST:
         return None
     try:
-        body = _only(der, _SEQUENCE)
-        return tuple(tuple(_read_attribute(item) for item in _items(inner, _SEQUENCE)) for inner in _items(body, _SET))
-    except (ValueError, IndexError):
+        rdns = der.values(der.only(name, der.SEQUENCE), der.SET)
+        return tuple(tuple(_read_attribute(octets) for octets in der.values(rdn, der.SEQUENCE)) for rdn in rdns)
+    except ValueError:
         return None
 
 
-def text_of(der: bytes) -> str | None:
+def text_of(name: bytes) -> str | None:
     """The name as text, None where the octets are no name; nothing in it that a terminal would interpret."""
-    rdns = decode(der)
+    rdns = decode(name)
     if rdns is None:
         return None
     return ", ".join("+".join(f"{_NAMES.get(oid, oid)}={_escaped(value)}" for oid, value in rdn) for rdn in rdns)
 
 
-def key(der: bytes) -> bytes:
+def key(name: bytes) -> bytes:
     """The same octets for names of the same entity: kinds of strings, case and blanks do not count (RFC 5280 7.1)."""
-    rdns = decode(der)
+    rdns = decode(name)
     if rdns is None:
-        return der
+        return name
     folded = [sorted((oid, " ".join(value.casefold().split())) for oid, value in rdn) for rdn in rdns]
     return repr(folded).encode("utf-8", "replace")
 
@@ -170,78 +170,17 @@ def _is_oid(name: str) -> bool:
 # DER
 
 
-def _tlv(tag: int, value: bytes) -> bytes:
-    if len(value) < 0x80:
-        return bytes((tag, len(value))) + value
-    size = (len(value).bit_length() + 7) // 8
-    return bytes((tag, 0x80 | size)) + len(value).to_bytes(size, "big") + value
-
-
 def _attribute(oid: str, value: str) -> bytes:
     if oid in (_OIDS["emailAddress"], _OIDS["DC"]) and value.isascii():
         tag = _IA5
     else:
         tag = _PRINTABLE if _PRINTABLE_CHARS.issuperset(value) else _UTF8
-    return _tlv(_SEQUENCE, _tlv(_OID, _oid_octets(oid)) + _tlv(tag, value.encode(_CODECS[tag])))
+    octets = der.element(der.OID, der.oid_octets(oid)) + der.element(tag, value.encode(_CODECS[tag]))
+    return der.element(der.SEQUENCE, octets)
 
 
-def _oid_octets(oid: str) -> bytes:
-    first, second, *rest = (int(arc) for arc in oid.split("."))
-    octets = bytearray()
-    for arc in (first * 40 + second, *rest):
-        groups = [arc & 0x7F]
-        while arc := arc >> 7:
-            groups.append(arc & 0x7F | 0x80)
-        octets += bytes(reversed(groups))
-    return bytes(octets)
-
-
-def _oid_text(octets: bytes) -> str:
-    arcs, value = [], 0
-    if not octets or octets[-1] & 0x80 or len(octets) > 64:
-        raise ValueError("not an object identifier")
-    for octet in octets:
-        value = value << 7 | octet & 0x7F
-        if not octet & 0x80:
-            arcs.append(value)
-            value = 0
-    first = min(arcs[0] // 40, 2)
-    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
-
-
-def _read_attribute(item: bytes) -> Pair:
-    tag, oid, rest = _next(item)
-    kind, value, end = _next(rest)
-    if tag != _OID or end or kind not in _CODECS:
+def _read_attribute(octets: bytes) -> Pair:
+    oid, value = der.elements(octets)
+    if oid.tag != der.OID or value.tag not in _CODECS:
         raise ValueError("not an attribute")
-    return _oid_text(oid), value.decode(_CODECS[kind])
-
-
-def _only(octets: bytes, tag: int) -> bytes:
-    found, value, rest = _next(octets)
-    if found != tag or rest:
-        raise ValueError("another kind of value")
-    return value
-
-
-def _items(octets: bytes, tag: int) -> list[bytes]:
-    found = []
-    while octets:
-        kind, value, octets = _next(octets)
-        if kind != tag:
-            raise ValueError("another kind of value")
-        found.append(value)
-    return found
-
-
-def _next(octets: bytes) -> tuple[int, bytes, bytes]:
-    """Tag, value and what follows."""
-    tag, length, start = octets[0], octets[1], 2
-    if length > 0x7F:
-        start += length & 0x7F
-        if not 2 < start <= 4:
-            raise ValueError("a length out of bounds")
-        length = int.from_bytes(octets[2:start], "big")
-    if len(octets) < start + length:
-        raise ValueError("cut short")
-    return tag, octets[start : start + length], octets[start + length :]
+    return der.oid_text(oid.value), value.value.decode(_CODECS[value.tag])

@@ -46,6 +46,23 @@ class IkeError(EngineError):
         self.tunnels: tuple[str, ...] = ()
 
 
+# The notify that answers it in IKEv2; who speaks IKEv1 answers with a number of its own.
+AUTHENTICATION_FAILED = 24
+
+
+class CertificateError(IkeError):
+    """A certificate that proves nothing here: a peer's, or one of an operator's that is looked at as a peer would.
+
+    :param reason: key of the closed list of reasons (``ike/reasons.py``).
+    :param story: one sentence that names the certificate and how it fails.
+    :param remedy: what to do about it, and at which end.
+    """
+
+    def __init__(self, reason: str, story: str, remedy: str) -> None:
+        super().__init__(AUTHENTICATION_FAILED, story, IKE, reason=reason)
+        self.remedy = remedy
+
+
 class InputError(EngineError):
     """A value the user gave is unusable.
 

@@ -32,15 +32,22 @@ class _AbsentPart:
 
 
 class _NeverRaised(Exception):
-    """Stands for the exception of a tag that is wrong where there is no library to raise it."""
+    """Stands for the exception of a tag or signature that is wrong where there is no library to raise it."""
 
 
 _ABSENT: Any = _AbsentPart()
 
 try:
-    from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, InvalidSignature, InvalidTag, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes as hashes
     from cryptography.hazmat.primitives.asymmetric import ec as ec
+    from cryptography.hazmat.primitives.asymmetric import ed448 as ed448
+    from cryptography.hazmat.primitives.asymmetric import ed25519 as ed25519
+    from cryptography.hazmat.primitives.asymmetric import padding as padding
+    from cryptography.hazmat.primitives.asymmetric import rsa as rsa
     from cryptography.hazmat.primitives.asymmetric import x25519 as x25519
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature as decode_dss_signature
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature as encode_dss_signature
     from cryptography.hazmat.primitives.ciphers import Cipher as Cipher
     from cryptography.hazmat.primitives.ciphers import algorithms as algorithms
     from cryptography.hazmat.primitives.ciphers import modes as modes
@@ -51,18 +58,31 @@ try:
     from cryptography.hazmat.primitives.serialization import NoEncryption as NoEncryption
     from cryptography.hazmat.primitives.serialization import PrivateFormat as PrivateFormat
     from cryptography.hazmat.primitives.serialization import PublicFormat as PublicFormat
+    from cryptography.hazmat.primitives.serialization import load_der_private_key as load_der_private_key
+    from cryptography.hazmat.primitives.serialization import load_der_public_key as load_der_public_key
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key as load_pem_private_key
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key as load_pem_public_key
 
     BadTag: type[Exception] = InvalidTag
+    BadSignature: type[Exception] = InvalidSignature
 except ImportError as exc:
     PROBLEM: str | None = str(exc)
-    _NAMES = "ec x25519 Cipher algorithms modes AESCCM AESGCM ChaCha20Poly1305"
-    _FORMS = "Encoding NoEncryption PrivateFormat PublicFormat"
-    globals().update(dict.fromkeys(f"{_NAMES} {_FORMS}".split(), _ABSENT))
-    BadTag = _NeverRaised
+    _NAMES = "ec ed448 ed25519 rsa x25519 hashes padding Cipher algorithms modes AESCCM AESGCM ChaCha20Poly1305"
+    _FORMS = "Encoding NoEncryption PrivateFormat PublicFormat decode_dss_signature encode_dss_signature"
+    _KEYS = "load_der_private_key load_der_public_key load_pem_private_key load_pem_public_key"
+    globals().update(dict.fromkeys(f"{_NAMES} {_FORMS} {_KEYS}".split(), _ABSENT))
+    BadTag = BadSignature = _NeverRaised
     _refused: tuple[type[Exception], ...] = ()
+    _failed: tuple[type[Exception], ...] = ()
 else:
     PROBLEM = None
     _refused = (UnsupportedAlgorithm,)
+    _failed = (InternalError,)
+
+try:
+    from cryptography import x509 as x509
+except ImportError:
+    x509 = _ABSENT
 
 try:
     from cryptography.hazmat.primitives.asymmetric import dh as dh
@@ -83,6 +103,11 @@ except ImportError:
 # What tells of a primitive that this version cannot compute here: a class that it lost or has not got yet, a size that
 # it does not know, an algorithm that the library under it was built without.
 UNSUPPORTED: tuple[type[Exception], ...] = (AttributeError, ValueError, *_refused)
+
+# What octets raise that are not what they ought to be, such as a public key with a point that is on no curve.
+UNREADABLE: tuple[type[Exception], ...] = (
+    ValueError, TypeError, OverflowError, NotImplementedError, *_refused, *_failed
+)  # fmt: skip
 
 # Finite-field Diffie-Hellman warns at every public value since 50. Which groups are allowed is
 # the proposals' business; a release without it is reported as lacking them.

@@ -54,6 +54,42 @@ REASONS: dict[str, Reason] = {
     "peer_not_authenticated": Reason(
         "the peer's identity or secret is not the one defined here", "compare the secret and both ids at the two ends"
     ),
+    "certificate_missing": Reason(
+        "the peer proves itself by a certificate, and sends none",
+        "have the peer send its certificate (send_cert), or give it here as remote_certificate",
+    ),
+    "certificate_unreadable": Reason(
+        "a certificate of the peer cannot be read",
+        "have it issued anew, as X.509 in DER",
+    ),
+    "certificate_unknown_authority": Reason(
+        "no authority given here has issued the peer's certificate",
+        "add the authority to ca of this tunnel, or have the peer send the certificates between it and its own",
+    ),
+    "certificate_untrusted": Reason(
+        "the path of the peer's certificate breaks a rule of X.509",
+        "see the story; have the certificate that it names issued anew",
+    ),
+    "certificate_expired": Reason(
+        "a certificate has expired",
+        "renew the certificate that the story names, or set the clock of this host",
+    ),
+    "certificate_not_yet_valid": Reason(
+        "the clock of this host stands before the start of a certificate",
+        "set the clock of this host (timedatectl tells it), or have the certificate issued for now",
+    ),
+    "certificate_weak": Reason(
+        "a certificate has a key or a signature that proves nothing any more",
+        "have it issued for RSA of 3072 bits, ECDSA P-256 or Ed25519, signed with SHA-256 or stronger",
+    ),
+    "certificate_wrong_use": Reason(
+        "a certificate is for something else than IKE",
+        "have it issued with the usages that the story names, or without any",
+    ),
+    "certificate_other_identity": Reason(
+        "the peer's certificate does not prove the identity that it claims",
+        "use as id at both ends what is in the certificate, or have it issued with the id",
+    ),
     "no_matching_tunnel": Reason(
         "no tunnel is defined for this peer and identity", "define it, or correct remote.address and remote.id"
     ),
