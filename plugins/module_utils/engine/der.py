@@ -14,7 +14,7 @@ from typing import NamedTuple
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 SEQUENCE, SET = 0x30, 0x31
-_LONGEST_LENGTH = 2  # octets: nothing that is read here has more than 65535
+_LONGEST_LENGTH = 3  # octets: the largest revocation list has less than 16 MiB
 _LONGEST_OID = 64  # octets
 
 
@@ -132,7 +132,7 @@ def _extent(octets: bytes, position: int) -> tuple[int, int, int]:
         if not 1 <= size <= _LONGEST_LENGTH:
             raise ValueError("a length out of bounds")
         length = int.from_bytes(octets[start : start + size], "big")
-        if length < (0x80 if size == 1 else 0x100):
+        if length < (0x80 if size == 1 else 1 << 8 * (size - 1)):
             raise ValueError("a length that is not as short as it can be")
         start += size
     if len(octets) < start + length:

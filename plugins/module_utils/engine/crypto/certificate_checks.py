@@ -14,8 +14,8 @@ from ..identity import ID_DER_ASN1_DN, ID_FQDN, ID_IPV4_ADDR, ID_IPV6_ADDR, ID_R
 from . import moments
 from .certificates import Certificate
 from .key_kinds import kind_of
+from .signature_names import LEAST_STRENGTH
 
-_LEAST_HASH = 256  # bits
 _DIGITAL_SIGNATURE, _NON_REPUDIATION, _CERT_SIGN = 0, 1, 5
 _ANY_PURPOSE, _IPSEC_IKE = "2.5.29.37.0", "1.3.6.1.5.5.7.3.17"
 _PURPOSES = {
@@ -81,7 +81,7 @@ def check_signature(certificate: Certificate) -> None:
     :raises CertificateError: ``certificate_weak``.
     """
     signature = certificate.signature
-    if signature is None or signature.strength < _LEAST_HASH:
+    if signature is None or signature.strength < LEAST_STRENGTH:
         by = signature.text if signature else "an algorithm that is not known here"
         raise CertificateError(
             "certificate_weak",

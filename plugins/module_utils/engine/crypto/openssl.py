@@ -26,6 +26,8 @@ _CRL_CHECK, _POLICY_CHECK, _PARTIAL_CHAIN, _NO_CHECK_TIME = 0x4, 0x80, 0x80000, 
 _PATH = _PARTIAL_CHAIN | _NO_CHECK_TIME | _POLICY_CHECK
 _REVOCATION = _PARTIAL_CHAIN | _NO_CHECK_TIME | _CRL_CHECK
 
+REVOKED, NO_LIST = 23, 3  # X509_V_ERR_…, those that others ask for
+
 
 class PathError(Exception):
     """Why OpenSSL refuses a path.

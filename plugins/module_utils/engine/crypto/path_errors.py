@@ -15,7 +15,6 @@ from .openssl import PathError
 _NO_ISSUER = frozenset({2, 20, 21, 27})
 _SELF_SIGNED = frozenset({18, 19})
 _BAD_SIGNATURE = 7
-REVOKED, NO_LIST = 23, 3
 
 _ADD_AUTHORITY = "add the authority to ca of this tunnel, or have the peer send the certificates between it and its own"
 

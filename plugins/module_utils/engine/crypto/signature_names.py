@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from .. import der
 
+LEAST_STRENGTH = 256  # bits: SHA-1 and MD5 prove nothing any more
+
 
 class SignatureName(NamedTuple):
     """An algorithm of signatures.
 
     :ivar text: for people.
-    :ivar strength: bits of the hash in it that count: what a forger of certificates is up against, twice over.
+    :ivar strength: bits of the hash in it.
     """
 
     text: str

@@ -90,6 +90,34 @@ REASONS: dict[str, Reason] = {
         "the peer's certificate does not prove the identity that it claims",
         "use as id at both ends what is in the certificate, or have it issued with the id",
     ),
+    "certificate_too_weak_here": Reason(
+        "the peer's path is weaker than what is demanded here",
+        "have the certificates that the story names issued so, or demand less here",
+    ),
+    "certificate_other_authority": Reason(
+        "the peer's path does not lead to the authority that is wanted of it",
+        "have the peer's certificate issued by the authority of remote_ca, or correct remote_ca",
+    ),
+    "certificate_revoked": Reason(
+        "an authority has revoked a certificate",
+        "have another one issued; where it is a mistake, have the authority make a new list",
+    ),
+    "crl_missing": Reason(
+        "there is no revocation list of an authority, and revocation is strict",
+        "add the list of the authority that the story names to crl, or set revocation: relaxed",
+    ),
+    "crl_overdue": Reason(
+        "a revocation list is overdue, and revocation is strict",
+        "get a newer one from the authority, or set revocation: relaxed until there is one",
+    ),
+    "crl_not_yet_valid": Reason(
+        "the clock of this host stands before the time of a revocation list",
+        "set the clock of this host (timedatectl tells it)",
+    ),
+    "crl_unusable": Reason(
+        "a revocation list does not tell about the certificate",
+        "get it anew from the authority, for all certificates and all reasons, or set revocation: relaxed",
+    ),
     "no_matching_tunnel": Reason(
         "no tunnel is defined for this peer and identity", "define it, or correct remote.address and remote.id"
     ),
