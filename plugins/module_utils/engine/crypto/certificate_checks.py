@@ -131,7 +131,8 @@ def check_identity(certificate: Certificate, identity: Identity) -> None:
     :raises CertificateError: ``certificate_other_identity``.
     """
     place = _BOUND.get(identity.type)
-    if place and b"*" not in identity.data and any(name.matches(identity) for name in certificate.identities):
+    is_pattern = identity.type in (ID_FQDN, ID_RFC822_ADDR) and b"*" in identity.data
+    if place and not is_pattern and any(name.matches(identity) for name in certificate.identities):
         return
     names = ", ".join(str(name) for name in certificate.identities[:_SHOWN_NAMES]) or "nobody"
     have = f"have it issued with {identity} as {place}" if place else "use the subject or a name in the certificate"

@@ -22,9 +22,11 @@ from . import library
 REMEDY = "install python3-openssl 20 or newer (Debian: apt install python3-openssl)"
 
 # Flags of a store (x509_vfy.h), which never change. Times are checked by us: a store takes a time once and for ever.
-_CRL_CHECK, _POLICY_CHECK, _PARTIAL_CHAIN, _NO_CHECK_TIME = 0x4, 0x80, 0x80000, 0x200000
+_CRL_CHECK, _POLICY_CHECK, _OTHER_LISTS, _DELTAS, _PARTIAL_CHAIN, _NO_CHECK_TIME = (
+    0x4, 0x80, 0x1000, 0x2000, 0x80000, 0x200000,
+)  # fmt: skip
 _PATH = _PARTIAL_CHAIN | _NO_CHECK_TIME | _POLICY_CHECK
-_REVOCATION = _PARTIAL_CHAIN | _NO_CHECK_TIME | _CRL_CHECK
+_REVOCATION = _PARTIAL_CHAIN | _NO_CHECK_TIME | _CRL_CHECK | _OTHER_LISTS | _DELTAS
 
 REVOKED, NO_LIST = 23, 3  # X509_V_ERR_…, those that others ask for
 

@@ -15,6 +15,8 @@ from .openssl import PathError
 _NO_ISSUER = frozenset({2, 20, 21, 27})
 _SELF_SIGNED = frozenset({18, 19})
 _BAD_SIGNATURE = 7
+# What OpenSSL says of every path that demands policies, since pyOpenSSL cannot tell it which ones are welcome.
+_NO_POLICY = 43
 
 _ADD_AUTHORITY = "add the authority to ca of this tunnel, or have the peer send the certificates between it and its own"
 
@@ -42,6 +44,11 @@ def explain(
         story = f"the certificate of {at} names {at.issued_by} as its issuer, but another key has signed it"
         return CertificateError(
             "certificate_untrusted", story, "compare the authority's certificates at the two ends: one was made anew"
+        )
+    if refusal.code == _NO_POLICY:
+        story = f"an authority of the path of {at} demands policies (requireExplicitPolicy): none is known here"
+        return CertificateError(
+            "certificate_untrusted", story, "have the certificate issued by an authority without policy constraints"
         )
     return CertificateError(
         "certificate_untrusted",

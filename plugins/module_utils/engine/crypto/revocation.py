@@ -71,7 +71,8 @@ class Revocation:
             if refusal.code == REVOKED:
                 raise _revoked(certificate) from None
             return _missing(certificate) if refusal.code == NO_LIST or not own else _unusable(certificate, refusal.text)
-        return _out_of_time(max(own, key=lambda one: one.this_update), now)
+        late = [one for one in own if not one.is_current(now)] or own
+        return _out_of_time(max(late, key=lambda one: one.this_update), now)
 
     @staticmethod
     def _is_known_by(store: Store, certificate: Certificate, issuers: Sequence[Certificate]) -> bool:
@@ -113,7 +114,7 @@ def _unusable(certificate: Certificate, why: str) -> CertificateError:
 
 
 def _out_of_time(newest: RevocationList, now: float) -> CertificateError:
-    """Of the newest list of an issuer, which is not current."""
+    """Of the newest list of an issuer that is not current."""
     if now < newest.this_update:
         made, clock = moments.text_of(newest.this_update), moments.text_of(now)
         return CertificateError(

@@ -293,6 +293,15 @@ def test_identities_that_it_does_not_prove(text):
     assert told.startswith("certificate_other_identity:") and "it is for dn:O=Fleet, CN=gw, gw.example.net" in told
 
 
+def test_an_asterisk_counts_as_such_in_names_alone():
+    """A name or an address may well have an octet that is one: here it is a length."""
+    subject = "CN=" + 35 * "x"
+    leaf = ROOT.issue(subject=subject, names=("IP:42.42.42.42",))
+    assert b"*" in leaf.subject.data
+    for identity in (Identity.parse(f"dn:{subject}"), Identity.parse("42.42.42.42")):
+        assert verify([leaf], ROOT, identity=identity)
+
+
 def test_the_common_name_is_no_host_name():
     """RFC 4945 section 3.1: a name is bound by a subjectAltName or not at all."""
     leaf = ROOT.issue(subject="CN=gw.example.net", names=())
