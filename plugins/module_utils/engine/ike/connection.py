@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ..crypto.auth import Authenticator
+from ..crypto.ppk import Ppk
 from ..crypto.proposals import EspProposal, IkeProposal
 from ..identity import Identity
 from ..newer_python import dataclass
@@ -56,6 +57,8 @@ class Connection:
     :ivar fragment_size: octets of the packets that a protected message is divided into where it is larger, IP header
         included; 0 never divides, nor takes what the peer divides (RFC 7383).
     :ivar encapsulation: ``auto`` (when a NAT is found) or ``force`` (always UDP).
+    :ivar ppks: post-quantum preshared keys (RFC 8784); as initiator the first one is used.
+    :ivar ppk_required: whether there is no IKE SA without one of them.
     """
 
     name: str
@@ -76,6 +79,8 @@ class Connection:
     retransmit_timeout: float = 60.0
     starts: bool = True
     fragment_size: int = 1280
+    ppks: tuple[Ppk, ...] = ()
+    ppk_required: bool = False
 
     @property
     def auto_children(self) -> tuple[ChildConfig, ...]:

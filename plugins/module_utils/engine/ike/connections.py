@@ -31,6 +31,7 @@ class Connections:
         self._by_addresses: dict[Addresses, _Answering] = {}
         self._by_identity: dict[Names, dict[str, Connection]] = {}
         self._by_reqid: dict[int, tuple[str, str]] = {}
+        self._with_ppk: dict[Addresses, dict[str, Connection]] = {}
         self._by_ends: dict[tuple[Identity, Identity | str | None], set[str]] = {}
         self._proposals = ProposalIndex()
 
@@ -50,6 +51,8 @@ class Connections:
             self._by_addresses.setdefault(_addresses(connection), _Answering()).put(connection, numbers)
             for key in _identity_keys(connection):
                 self._by_identity.setdefault(key, {})[connection.name] = connection
+            if connection.ppks:
+                self._with_ppk.setdefault(_addresses(connection), {})[connection.name] = connection
         self._by_ends.setdefault(_ends(connection), set()).add(connection.name)
         for child in connection.children:
             self._by_reqid[child.reqid] = (connection.name, child.name)
@@ -67,6 +70,8 @@ class Connections:
                 del self._by_addresses[addresses]
             for key in _identity_keys(connection):
                 _discard(self._by_identity, key, name)
+            if connection.ppks:
+                _discard(self._with_ppk, addresses, name)
         sharing = self._by_ends[_ends(connection)]
         sharing.discard(name)
         if not sharing:
@@ -105,13 +110,16 @@ class Connections:
         fits = self._proposals.fitting(offered)
         return next((known.fitting(fits) for known in self._answering(path) if known.fits & fits), None)
 
+    def have_ppk(self, path: Path) -> bool:
+        """Whether any that a peer may mean who is not authenticated yet has a post-quantum preshared key."""
+        return any(addresses in self._with_ppk for addresses in _possible(path))
+
     def _answering(self, path: Path) -> Iterator[_Answering]:
         """By addresses, the most specific first; any number of peers may share an address, or have none."""
-        for remote in (path.remote_address, None):
-            for local in (path.local_address, None):
-                known = self._by_addresses.get((remote, local))
-                if known is not None:
-                    yield known
+        for addresses in _possible(path):
+            known = self._by_addresses.get(addresses)
+            if known is not None:
+                yield known
 
     def for_identities(self, path: Path, remote: Identity, local: Identity | None) -> Iterator[Connection]:
         """Candidates whose identities fit what the peer sent; ``local`` is its wish for our identity (IDr).
@@ -165,6 +173,13 @@ class _Answering:
 def _takes_peers(connection: Connection) -> bool:
     """Whether a peer may begin: not where we always do, nor where nothing could be agreed on."""
     return connection.answers and bool(connection.proposals)
+
+
+def _possible(path: Path) -> Iterator[Addresses]:
+    """Of definitions for whoever comes along a path, the most specific ones first."""
+    for remote in (path.remote_address, None):
+        for local in (path.local_address, None):
+            yield remote, local
 
 
 def _addresses(connection: Connection) -> Addresses:

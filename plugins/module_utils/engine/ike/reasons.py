@@ -118,6 +118,14 @@ REASONS: dict[str, Reason] = {
         "a revocation list does not tell about the certificate",
         "get it anew from the authority, for all certificates and all reasons, or set revocation: relaxed",
     ),
+    "ppk_missing": Reason(
+        "one end insists on a post-quantum preshared key (PPK) that the other end does not have",
+        "give both ends the same auth.ppk, id and secret; required: false at both goes on without until they have it",
+    ),
+    "ppk_differs": Reason(
+        "the two ends have another secret for the same post-quantum preshared key (PPK)",
+        "give both ends the same secret for this id in auth.ppk; mind secret_format",
+    ),
     "no_matching_tunnel": Reason(
         "no tunnel is defined for this peer and identity", "define it, or correct remote.address and remote.id"
     ),

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from ...crypto.auth import Authenticator, Proof, signed_octets
+from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice, check_answer_esp, choose_esp, choose_ike, offer_esp
 from ...crypto.proposals import EspProposal
-from ...crypto.registry import PseudorandomFunction
 from ...errors import CHILD, IKE, IkeError, a_few
 from ...identity import Identity
 from ...wire.v2.auth import AUTH
@@ -29,7 +29,7 @@ from ..context import Context
 from . import child_selectors, children, fallback, key_exchange, lifecycle, surplus
 from .child import Child
 from .features import rows
-from .features.feature import Role, Talk
+from .features.feature import Claim, Role, Talk
 from .incoming import Incoming
 from .sa import Handshake, IkeSa, OpeningSa
 from .tasks import Auth, ChildTask, DeleteChild, Kind, NewChild, Request
@@ -62,15 +62,19 @@ def _name(identity: Identity) -> str:
 
 def begin(context: Context, sa: OpeningSa, task: Auth) -> list[Any]:
     """The initiator's request: who we are, the proof, and the first child if one is wanted."""
-    connection, handshake, protection = sa.connection, sa.handshake, sa.protected
+    connection, handshake = sa.connection, sa.handshake
+    sa.protection = sa.protected._replace(keys=rows.FEATURES.keys(sa))
+    protection = sa.protected
     mine = IDi(connection.local_id)
     payloads: list[Any] = [mine, *connection.auth.requests]
     if connection.remote_id is not None:
         payloads.append(IDr(connection.remote_id))
-    key = protection.keys.pi
-    octets = signed_octets(protection.prf, handshake.sent, handshake.nonce_r, key, mine.encode())
-    octets += rows.FEATURES.signed(sa, sa.next_id)
-    payloads.append(AUTH(*connection.auth.prove(protection.prf, octets)))
+
+    def prove(keys: IkeKeys) -> Proof:
+        return connection.auth.prove(protection.prf, _octets(sa, Role.INITIATOR, keys, mine, sa.next_id))
+
+    payloads.append(AUTH(*prove(protection.keys)))
+    payloads += rows.FEATURES.besides(sa, lambda keys: prove(keys).data)
     payloads += rows.FEATURES.offers(Talk(context, sa), Kind.AUTH, Role.INITIATOR)
     if handshake.wanted:
         config = handshake.wanted[0]
@@ -87,16 +91,14 @@ def begin(context: Context, sa: OpeningSa, task: Auth) -> list[Any]:
 
 def answered(context: Context, opening: OpeningSa, got: Incoming, request: Request[Auth]) -> None:
     """The responder proved itself: the IKE SA is up, and its child unless it was refused."""
-    handshake, protection, connection = opening.handshake, opening.protected, opening.connection
-    payloads = got.payloads
+    handshake, connection, payloads = opening.handshake, opening.connection, got.payloads
     remote, proof = payloads.need(IDr), payloads.one(AUTH)
     if connection.remote_id is not None and not connection.remote_id.matches(remote.identity):
         story = f"the peer is {remote.identity}, not {connection.remote_id}"
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
-    key = protection.keys.pr
-    octets = signed_octets(protection.prf, handshake.received, handshake.nonce_i, key, remote.encode())
-    octets += rows.FEATURES.signed(opening, request.message_id)
-    _proven(connection, protection.prf, octets, proof, remote.identity)
+    claim = rows.FEATURES.claim(opening, connection, payloads, proof)
+    _proven(opening, connection, Role.RESPONDER, remote, claim, request.message_id)
+    _adopt(opening, claim)
     sa = lifecycle.establish(context, opening, connection.local_id, remote.identity)
     rows.FEATURES.take(Talk(context, sa, payloads), Kind.AUTH, Role.INITIATOR)
     _first_child_answered(context, sa, handshake, payloads)
@@ -112,7 +114,8 @@ def refused(context: Context, sa: OpeningSa, got: Incoming, request: Request[Aut
     error = got.payloads.need_error().type
     reason = _REASONS.get(error, "protocol_error")
     us = f"{sa.connection.local_id} to {sa.connection.remote_id or sa.path.remote_address}"
-    raise IkeError(0, f"the peer answered IKE_AUTH from {us} with {notify_name(error)}", IKE, reason=reason)
+    story = f"the peer answered IKE_AUTH from {us} with {notify_name(error)}{rows.FEATURES.told(sa)}"
+    raise IkeError(0, story, IKE, reason=reason)
 
 
 def respond(context: Context, opening: OpeningSa, got: Incoming) -> list[Any]:
@@ -120,19 +123,16 @@ def respond(context: Context, opening: OpeningSa, got: Incoming) -> list[Any]:
 
     :raises IkeError: AUTHENTICATION_FAILED; the same for an unknown identity and for a wrong secret.
     """
-    handshake, protection, payloads = opening.handshake, opening.protected, got.payloads
-    prf, keys = protection.prf, protection.keys
-    remote, proof, wish = payloads.need(IDi), payloads.one(AUTH), payloads.one(IDr)
-    besides = rows.FEATURES.signed(opening, got.header.message_id)
-    octets = signed_octets(prf, handshake.received, handshake.nonce_r, keys.pi, remote.encode()) + besides
-    wished = wish.identity if wish else None
-    connection, authenticator = _authenticate(context, opening, octets, remote.identity, proof, wished)
+    handshake, payloads, message_id = opening.handshake, got.payloads, got.header.message_id
+    remote, wish = payloads.need(IDi), payloads.one(IDr)
+    connection, authenticator, claim = _authenticate(context, opening, remote, got, wish.identity if wish else None)
     surplus.check_allowance(context, connection.name, IKE)
     lifecycle.drop_siblings(context, opening)
     context.registry.admit(opening, connection)
+    _adopt(opening, claim)
     mine = IDr(connection.local_id)
-    octets = signed_octets(prf, handshake.sent, handshake.nonce_i, keys.pr, mine.encode()) + besides
-    reply: list[Any] = [mine, AUTH(*authenticator.prove(prf, octets))]
+    octets = _octets(opening, Role.RESPONDER, claim.keys, mine, message_id)
+    reply: list[Any] = [mine, AUTH(*authenticator.prove(opening.protected.prf, octets))]
     context.half_open.leave(opening.path.remote_address)
     opening.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
     sa = lifecycle.establish(context, opening, connection.local_id, remote.identity)
@@ -151,12 +151,10 @@ def respond(context: Context, opening: OpeningSa, got: Incoming) -> list[Any]:
 
 
 def _authenticate(
-    context: Context, sa: OpeningSa, octets: bytes, peer: Identity, proof: AUTH | None, wish: Identity | None
-) -> tuple[Connection, Authenticator]:
-    """The tunnel that the peer proves to belong to, and what to prove ourselves with.
-
-    :param octets: what the peer has signed.
-    """
+    context: Context, sa: OpeningSa, remote: IDi, got: Incoming, wish: Identity | None
+) -> tuple[Connection, Authenticator, Claim]:
+    """The tunnel that the peer proves to belong to, what to prove ourselves with, and how it was proven."""
+    peer, proof = remote.identity, got.payloads.one(AUTH)
     failure: IkeError | None = None
     names: list[str] = []
     for tried, connection in enumerate(context.connections.for_identities(sa.path, peer, wish)):
@@ -168,7 +166,9 @@ def _authenticate(
             break
         try:
             _check_choice(connection, sa, peer)
-            return connection, _proven(connection, sa.protected.prf, octets, proof, peer)
+            claim = rows.FEATURES.claim(sa, connection, got.payloads, proof)
+            message_id = got.header.message_id
+            return connection, _proven(sa, connection, Role.INITIATOR, remote, claim, message_id), claim
         except IkeError as exc:
             failure = exc
             names.append(connection.name)
@@ -192,23 +192,51 @@ def _check_choice(connection: Connection, sa: OpeningSa, peer: Identity) -> None
 
 
 def _proven(
-    connection: Connection, prf: PseudorandomFunction, octets: bytes, proof: AUTH | None, peer: Identity
+    sa: OpeningSa, connection: Connection, sender: Role, remote: IDi | IDr, claim: Claim, message_id: int
 ) -> Authenticator:
     """What to prove ourselves with, once the peer's AUTH has proven that it is the one defined.
 
+    :param sender: which end the peer is.
     :raises IkeError: AUTHENTICATION_FAILED.
     """
-    auth = connection.auth
+
+    def holds(keys: IkeKeys, proof: AUTH) -> Authenticator | None:
+        octets = _octets(sa, sender, keys, remote, message_id)
+        return auth.verify(sa.protected.prf, octets, Proof(proof.method, proof.data))
+
+    auth, proof, peer, reason = connection.auth, claim.proof, _name(remote.identity), "peer_not_authenticated"
     if proof is None:
-        story = f"peer {_name(peer)} wants to authenticate with EAP, defined here is {auth.defined}"
+        story = f"peer {peer} wants to authenticate with EAP, defined here is {auth.defined}"
     elif not auth.takes(proof.method):
-        story = f"peer {_name(peer)} authenticates with method {proof.method}, defined here is {auth.defined}"
+        story = f"peer {peer} authenticates with method {proof.method}, defined here is {auth.defined}"
     else:
-        answering = auth.verify(prf, octets, Proof(proof.method, proof.data))
+        answering = holds(claim.keys, proof)
         if answering is not None:
             return answering
-        story = f"the {auth.credential} of peer {_name(peer)} is not the one defined here for {connection.name}"
-    raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
+        wrong = f"the {auth.credential}"
+        if claim.added:
+            wrong = f"{wrong} or {claim.added}"
+        if claim.plain is not None and holds(*claim.plain) is not None:
+            wrong, reason = claim.added, claim.reason
+        story = f"{wrong} of peer {peer} is not the one defined here for {connection.name}"
+    raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason=reason)
+
+
+def _octets(sa: OpeningSa, sender: Role, keys: IkeKeys, identity: IDi | IDr, message_id: int) -> bytes:
+    """What one end signs in the IKE_AUTH exchange of that Message ID."""
+    handshake = sa.handshake
+    began = sender is Role.INITIATOR
+    message = handshake.sent if began is sa.initiator else handshake.received
+    nonce, key = (handshake.nonce_r, keys.pi) if began else (handshake.nonce_i, keys.pr)
+    octets = signed_octets(sa.protected.prf, message, nonce, key, identity.encode())
+    return octets + rows.FEATURES.signed(sa, message_id)
+
+
+def _adopt(sa: OpeningSa, claim: Claim) -> None:
+    """Go on with what the peer has proven."""
+    sa.protection = sa.protected._replace(keys=claim.keys)
+    for slot, value in claim.kept:
+        slot.put(sa, value)
 
 
 def _first_child(context: Context, sa: IkeSa, handshake: Handshake, payloads: Payloads) -> list[Any]:

@@ -58,6 +58,7 @@ def answered(context: Context, sa: OpeningSa, got: Incoming, request: Request[In
     choice = _without_spi(check_answer_ike(handshake.offered, got.payloads.need(SA)))
     ke = got.payloads.need(KE)
     rows.FEATURES.agree(choice, got.payloads)
+    rows.FEATURES.accept(sa.connection, got.payloads)
     exchange = handshake.exchange
     if exchange is None or choice.ke is None or not ke.group == choice.ke.transform_id == handshake.group:
         raise IkeError(0, f"the key exchange is of group {ke.group}, not of the chosen one")

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from ....crypto.keys import IkeKeys
 from ....crypto.negotiation import Choice
 from ....selector import Selector
+from ....wire.v2.auth import AUTH
 from ....wire.v2.message import encode_payloads
 from ....wire.v2.payloads import Payloads
-from ...connection import ChildConfig
+from ...connection import ChildConfig, Connection
 from ...context import Context
 from ...record_codec import Shape
 from ..incoming import Incoming
@@ -136,12 +138,49 @@ class ChildPart(NamedTuple):
     read: Callable[[IkeSa, Payloads, Asked], Asked]
 
 
+class Claim(NamedTuple):
+    """How a peer is to be proven, and what the IKE SA goes on with where it is.
+
+    :ivar keys: with which both ends sign, and which the IKE SA has from then on; ``proof``: the peer's.
+    :ivar kept: what features keep of it, by their slots.
+    :ivar added: what was added to the keys, in words, which may be what is wrong where the proof does not hold.
+    :ivar plain: the peer's other proof, without what was added; where that holds, ``reason`` is what is wrong.
+    """
+
+    keys: IkeKeys
+    proof: AUTH | None
+    kept: tuple[tuple[Slot[Any], Any], ...] = ()
+    added: str = ""
+    plain: tuple[IkeKeys, AUTH] | None = None
+    reason: str = ""
+
+
+Prove = Callable[[IkeKeys], bytes]
+
+
+class Keying(NamedTuple):
+    """A feature's part in the keys that both ends prove themselves with in IKE_AUTH.
+
+    :ivar begin: initiator: with which keys it goes into IKE_AUTH.
+    :ivar besides: initiator: payloads with proofs under other keys, of which it is given the way to make them.
+    :ivar claim: both: the claim that the peer's message makes, for this definition. Raises IkeError.
+    :ivar told: initiator: what a story of a refused IKE_AUTH says of it, empty where it had no part.
+    """
+
+    begin: Callable[[OpeningSa], IkeKeys]
+    besides: Callable[[OpeningSa, Prove], Sequence[Any]]
+    claim: Callable[[OpeningSa, Connection, Payloads, Claim], Claim]
+    told: Callable[[OpeningSa], str]
+
+
 class Feature(NamedTuple):
     """One optional feature.
 
     :ivar demand: what a stranger's first message is answered with, instead of being served: nothing, mostly. Asked
         first without, then with the room that it has for the answer (octets, negative where that is longer).
     :ivar agree: raises IkeError where the choice for a new IKE SA does not go with what the peer said beside it.
+    :ivar accept: raises IkeError where the answer to our IKE_SA_INIT lacks what our definition demands.
+    :ivar keying: its part in the keys of IKE_AUTH.
     :ivar signed: octets that both ends sign besides in IKE_AUTH; asked for with its Message ID.
     """
 
@@ -150,6 +189,8 @@ class Feature(NamedTuple):
     child: ChildPart | None = None
     demand: Callable[[Context, Incoming, int | None], Sequence[Any]] | None = None
     agree: Callable[[Choice, Payloads], None] | None = None
+    accept: Callable[[Connection, Payloads], None] | None = None
+    keying: Keying | None = None
     signed: Callable[[OpeningSa, int], bytes] | None = None
     slot: Slot[Any] | None = None
 
@@ -167,6 +208,8 @@ class Features:
         self._children = tuple(row.child for row in rows if row.child is not None)
         self._demands = tuple(row.demand for row in rows if row.demand is not None)
         self._agree = tuple(row.agree for row in rows if row.agree is not None)
+        self._accept = tuple(row.accept for row in rows if row.accept is not None)
+        self._keying = tuple(row.keying for row in rows if row.keying is not None)
         self._signed = tuple(row.signed for row in rows if row.signed is not None)
         self._offers: dict[tuple[Kind, Role, Place], list[Callable[[Talk[Any]], Sequence[Any]]]] = {}
         self._takes: dict[tuple[Kind, Role], list[Callable[[Talk[Any]], None]]] = {}
@@ -203,6 +246,39 @@ class Features:
         """
         for agree in self._agree:
             agree(choice, said)
+
+    def accept(self, connection: Connection, said: Payloads) -> None:
+        """Ask all of them about the answer to our IKE_SA_INIT.
+
+        :raises IkeError: it lacks what the definition demands.
+        """
+        for accept in self._accept:
+            accept(connection, said)
+
+    def keys(self, sa: OpeningSa) -> IkeKeys:
+        """The keys with which an initiator goes into IKE_AUTH."""
+        keys = sa.protected.keys
+        for part in self._keying:
+            keys = part.begin(sa)
+        return keys
+
+    def besides(self, sa: OpeningSa, prove: Prove) -> list[Any]:
+        """The initiator's proofs under other keys."""
+        return [payload for part in self._keying for payload in part.besides(sa, prove)]
+
+    def claim(self, sa: OpeningSa, connection: Connection, said: Payloads, proof: AUTH | None) -> Claim:
+        """What the peer claims in IKE_AUTH, for this definition.
+
+        :raises IkeError: it does not go with the definition.
+        """
+        claim = Claim(sa.protected.keys, proof)
+        for part in self._keying:
+            claim = part.claim(sa, connection, said, claim)
+        return claim
+
+    def told(self, sa: OpeningSa) -> str:
+        """What all of them have to say where the peer refuses IKE_AUTH."""
+        return "".join(part.told(sa) for part in self._keying)
 
     def signed(self, sa: OpeningSa, message_id: int) -> bytes:
         """What both ends sign besides in the IKE_AUTH exchange of that Message ID."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import childless, cookies, fragmentation, initial_contact, intermediate, nat, transport
+from . import childless, cookies, fragmentation, initial_contact, intermediate, nat, ppk, transport
 from .feature import Features
 
 # In the order in which they speak.
@@ -14,6 +14,7 @@ ROWS = (
     nat.FEATURE,
     fragmentation.FEATURE,
     intermediate.FEATURE,
+    ppk.FEATURE,
     childless.FEATURE,
     initial_contact.FEATURE,
     transport.FEATURE,
