@@ -14,7 +14,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.tabl
 from ansible_collections.fleet.ipsec.plugins.module_utils.tunnel_diff import packets, tunnel_diff
 
 _ARRAY = "array"
-_TYPES = {"object": "dict", "string": "str", "integer": "int", _ARRAY: "list"}
+_TYPES = {"object": "dict", "string": "str", "integer": "int", "boolean": "bool", _ARRAY: "list"}
 
 
 def _options(section: dict[str, Any]) -> dict[str, Any]:

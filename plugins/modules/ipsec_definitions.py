@@ -123,7 +123,7 @@ format:
 tunnels:
   description:
     - The definitions, as O(fleet.ipsec.ipsec_tunnel#module:tunnels) takes them.
-    - Without O(include_secrets) the C(auth.secret) of each is null.
+    - Without O(include_secrets) the C(auth.secret) of each is null, as is that of each C(auth.ppk).
   returned: success
   type: list
   elements: dict
@@ -176,7 +176,8 @@ missing_secrets:
 yaml:
   description:
     - The definitions as a file of variables. The tunnels are in C(ipsec_tunnels); their keys are expected in a dictionary
-      C(ipsec_tunnel_secrets) by the tunnels' names, which belongs into a vault.
+      C(ipsec_tunnel_secrets) by the tunnels' names, and post-quantum ones in C(ipsec_tunnel_ppks) by their IDs, which belong
+      into a vault.
   returned: success
   type: str
 ikedb_xml:
@@ -227,7 +228,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     if params["include_secrets"]:
         tunnels = [tunnel.complete() for tunnel in found.tunnels]
     else:
-        tunnels = [{**document, "auth": {**document["auth"], "secret": None}} for document in documents]
+        tunnels = [{**document, "auth": _without_secrets(document["auth"])} for document in documents]
     return {
         "format": found.format,
         "tunnels": tunnels,
@@ -237,6 +238,12 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
         "yaml": yaml_writer.playable(documents, yaml_writer.HEAD),
         "ikedb_xml": ikedb_write.write(ikedb_write.canonical(document) for document in documents),
     }
+
+
+def _without_secrets(auth: dict[str, Any]) -> dict[str, Any]:
+    """Where the keys belong, which are not told."""
+    ppks = {"ppk": [{**ppk, "secret": None} for ppk in auth["ppk"]]} if "ppk" in auth else {}
+    return {**auth, **ppks, "secret": None}
 
 
 def main() -> None:

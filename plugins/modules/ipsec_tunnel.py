@@ -92,6 +92,35 @@ options:
           - RV(fleet.ipsec.ipsec_tunnel_info#module:tunnels[].key) then has fingerprints, which tell nothing of such keys. Keys
             shorter than 43 characters are refused, since others could be guessed from a fingerprint.
         type: int
+      ppk:
+        version_added: 0.2.0
+        description:
+          - Post-quantum preshared keys (RFC 8784). One of them is mixed into the keys of the IKE SA and of all its children, so
+            that who records what is sent today cannot read it when a quantum computer breaks the key exchange. None when left out.
+          - The end that begins uses the first one; the other end finds it among its own by its O(auth.ppk[].id), so a new key is
+            listed second at both ends, and then first.
+          - As with O(auth.secret), what changes here is used by the next authentication; O(state=rekeyed) with
+            O(phase=1) has it at once.
+        type: list
+        elements: dict
+        suboptions:
+          id:
+            description: By which the two ends find the key, up to 255 octets. It goes over the wire, and is the same at both ends.
+            type: str
+            required: true
+          secret:
+            description: The key, 32 random octets or more. It is never returned.
+            type: str
+          secret_format:
+            description: How O(auth.ppk[].secret) is written, as with O(auth.secret_format). V(text) when left out.
+            type: str
+            choices: [text, hex, base64]
+          required:
+            description:
+              - Whether no IKE SA is made without one of those listed. With V(false) for all of them, and at the peer, the ends go on
+                without where the peer has none, or not this one; who attacks both key exchange and authentication can bring
+                that about. V(true) when left out.
+            type: bool
   role: &role
     description:
       - V(both) lets either side start. V(initiator) lets this side alone start; attempts of the peer are refused.

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.bypass import read_bypass
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.formats import FORMATS
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.options import CHILD, DEFINITION
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.ppks import PPK, read_ppks
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.schema import conform
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.secret_formats import read_secret
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.table import BASE64, HEX, TEXT
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
@@ -118,6 +121,7 @@ def read_peer(name: str, given: Any, problems: Problems) -> Member | None:
         )
         return None
     _check_secret(f"{variable}.auth", auth, problems)
+    _check_ppks(f"{variable}.auth.{PPK}", auth.get(PPK), problems)
     return {**member, "external": True}
 
 
@@ -131,6 +135,18 @@ def _check_secret(variable: str, auth: Mapping[str, Any], problems: Problems) ->
         read_secret(str(auth["secret"]), form, f"{variable}.secret")
     except InputError as error:
         problems.add(f"{variable}.secret {error.problem}", error.remedy, auth["secret"])
+
+
+def _check_ppks(variable: str, given: Any, problems: Problems) -> None:
+    """Whether the post-quantum preshared keys of an external peer are written as the manager takes them."""
+    if given is None:
+        return
+    found: list[InputError] = []
+    ppks = conform(given, DEFINITION["properties"]["auth"]["properties"][PPK], variable, found, FORMATS)
+    if not found:
+        read_ppks(ppks, variable, found)
+    for error in found:
+        problems.add(f"{error.field} {error.problem}", error.remedy, given)
 
 
 def _read(name: str, variable: str, given: Any, keys: tuple[str, ...], problems: Problems) -> Member | None:

@@ -29,6 +29,7 @@ class Peer:
 
     :ivar ike: proposals; empty for its own. ``esp`` likewise.
     :ivar remote_id: the other side's identity when it is not the site's.
+    :ivar secrets: further lines of ipsec.secrets.
     :ivar extra: further lines of the connection; a key may stand in it only once.
     """
 
@@ -42,6 +43,7 @@ class Peer:
     encapsulated: bool = False
     version: int = 2
     remote_id: str = ""
+    secrets: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 
     @property
@@ -123,7 +125,8 @@ class Libreswan:
     def load(self, peer: Peer) -> None:
         """Load a connection and its secret."""
         secrets = self.folder / "ipsec.secrets"
-        secrets.write_text(f'@{peer.local.identity} @{peer.other} : PSK "{peer.secret}"\n', encoding="utf-8")
+        lines = [f'@{peer.local.identity} @{peer.other} : PSK "{peer.secret}"', *peer.secrets]
+        secrets.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         configuration = self.folder / "peer.conf"
         configuration.write_text("config setup\n" + peer.configuration(), encoding="utf-8")
         self.whack("--rereadsecrets")

@@ -28,6 +28,7 @@ class Peer:
     """What strongSwan is told of the other side.
 
     :ivar ike: proposals; ``default`` for its own. ``esp`` likewise.
+    :ivar ppks: post-quantum preshared keys: name and key.
     :ivar extra: further lines of the connection; ``child_extra``: of its child.
     """
 
@@ -40,6 +41,7 @@ class Peer:
     mode: str = "tunnel"
     encapsulated: bool = False
     mobike: bool = False
+    ppks: tuple[tuple[str, str], ...] = ()
     extra: tuple[str, ...] = ()
     child_extra: tuple[str, ...] = ()
 
@@ -82,8 +84,13 @@ secrets {{
   id = {self.remote.identity}
   secret = "{self.secret}"
  }}
+ {_lines(tuple(_ppk(*ppk) for ppk in self.ppks))}
 }}
 """
+
+
+def _ppk(name: str, key: str) -> str:
+    return f'ppk-{name} {{\n  id = {name}\n  secret = "{key}"\n }}'
 
 
 def _lines(lines: tuple[str, ...]) -> str:

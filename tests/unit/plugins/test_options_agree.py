@@ -57,6 +57,7 @@ OTHER: dict[str, Any] = {
 }  # fmt: skip
 # Written apart, or not at all.
 SECRETS = {"auth.method", "auth.secret", "auth.also_accept", "auth.secret_format", "auth.epoch"}
+SECRETS |= {f"auth.ppk.{option}" for option in ("id", "secret", "secret_format", "required")}
 # What an interface leaves no choice in, or where there is none.
 FIXED = {"bypass", "ike.version", "children.mode"}
 
@@ -98,6 +99,8 @@ def said(row: Option) -> tuple[str, ...]:
     if row.schema.get("format") == "duration":
         hours = default // 3600
         return (f"{hours} hour{'s' * (hours > 1)}",) if hours and not default % 3600 else (f"{default} seconds",)
+    if isinstance(default, bool):
+        return (f"V({str(default).lower()})",)
     if isinstance(default, int):
         return (str(default),) if default else ("0", "No limit")
     return (f"V({default[0] if isinstance(default, list) else default})",)
@@ -178,7 +181,8 @@ def test_the_role_says_which_settings_a_community_may_have():
     assert ike == set(IKE_KEYS) == {row.path[4:] for row in OPTIONS if row.path.startswith("ike.")}
     assert child == set(CHILD_KEYS) == set(CHILD["properties"]) - {"name", "local", "remote"}
     kept = {"auth.epoch"}  # says that a key is derived, which what is agreed upon with others never is
-    assert {row.path for row in OPTIONS if row.path.startswith("auth.")} - kept == {f"auth.{key}" for key in AUTH_KEYS}
+    of_auth = {row.path for row in OPTIONS if row.path.startswith("auth.") and row.path.count(".") == 1}
+    assert of_auth - kept == {f"auth.{key}" for key in AUTH_KEYS}
     for given in re.findall(r"`ike: {([^}]*)}`", page):
         assert set(given.split(", ")) <= ike
 
@@ -207,8 +211,8 @@ def carried() -> Iterator[str]:
 
 
 def test_converters_write_options_of_the_table():
-    # What route_based.py makes an interface of, or a refusal.
-    apart = {path for path in carried() if re.match(r"(children\.)?(device\.|policies$)", path)}
+    # What route_based.py makes an interface of, or a refusal; keys that ppk_keys.py looks for.
+    apart = {path for path in carried() if re.match(r"(children\.)?(device\.|policies$)|ppk\.", path)}
     assert set(carried()) - apart <= set(ROWS)
     assert {path for path in carried() if path.startswith("ike.")}, "the tables were looked at"
 

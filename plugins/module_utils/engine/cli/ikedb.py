@@ -143,7 +143,7 @@ def _put(given: Given) -> int:
     refused = "leave out -s, or write a tunnel for each member" if given.s else ""
     found = ikedb.convert(sources, report, keys, given.ikev2, refused)
     if given.s:
-        tunnels = (Tunnel(_turned(tunnel), tunnel.credential) for tunnel in found.tunnels)
+        tunnels = (Tunnel(_turned(tunnel), tunnel.credential, tunnel.ppks) for tunnel in found.tunnels)
         found = Conversion(found.format, tuple(tunnels), found.notes)
     return _define(given, found)
 

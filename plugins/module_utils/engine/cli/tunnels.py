@@ -275,6 +275,7 @@ _PHASE1: list[Field] = [
     _live("Hash Alg", lambda tunnel, _unused: _sa(tunnel, "prf")),
     _live("Integrity Alg", lambda tunnel, _unused: _integrity(tunnel)),
     _live("Key Exchange", lambda tunnel, _unused: _sa(tunnel, "key_exchange")),
+    _live("Post-Quantum Key", lambda tunnel, _unused: _sa(tunnel, "ppk")),
     _live("Initiator SPI", lambda tunnel, _unused: _sa(tunnel, "initiator_spi")),
     _live("Responder SPI", lambda tunnel, _unused: _sa(tunnel, "responder_spi")),
     Field("Key Lifetime", lambda tunnel, _unused: tunnel["definition"]["ike"]["lifetime"]),
@@ -327,7 +328,7 @@ _PHASE2: list[Field] = [
     _live("Up", lambda _unused, child: _seconds(child, "established_seconds")),
     _live("Last Packet", lambda _unused, child: _seconds(child, "last_traffic_seconds")),
 ]
-_OPTIONAL = {"Reason", "Remedy", "Traffic In", "Traffic Out", "Up", "Last Packet"}
+_OPTIONAL = {"Reason", "Remedy", "Traffic In", "Traffic Out", "Up", "Last Packet", "Post-Quantum Key"}
 
 
 def long_form(tunnels: list[Entry], phase: str) -> str:

@@ -14,12 +14,14 @@ from ..definition.credentials import Preshared, without_secrets
 from ..definition.kernel_limits import check_policies
 from ..definition.options import DEFINITION
 from ..definition.parsing import Definition, parse_definition
+from ..definition.ppks import PPK
 from ..definition.schema import Problems
 from ..definition.table import TEXT
 from ..identity import Identity
 from ..newer_python import zip
 from . import rivals, route_based
 from .keys import Keyring, SharedKey, ends_of, settle
+from .ppk_keys import settle_ppks
 from .report import IGNORED, LOST, SKIPPED, Entry, Report, Tunnel, Unfit
 from .rows import Part, Tell
 from .words import DYNAMIC
@@ -67,12 +69,13 @@ def version(entry: Entry, part: Part, wanted: int, upgrade: bool) -> None:
 def finish(drafts: Sequence[Draft], keys: Sequence[SharedKey], report: Report) -> tuple[Tunnel, ...]:
     """The tunnels that are left after all checks, in order."""
     names = Names()
-    keyring = Keyring(keys)
+    keyring = Keyring([key for key in keys if not key.ppk])
+    ppks = [key for key in keys if key.ppk]
     tunnels: list[Tunnel] = []
     ends: dict[tuple[Any, ...], int] = {}
     places: dict[rivals.Child, Entry] = {}
     for draft in drafts:
-        tunnel = _finished(draft, keyring, names)
+        tunnel = _finished(draft, keyring, ppks, names)
         if tunnel is None:
             continue
         canonical = _checked(tunnel.document).document
@@ -127,7 +130,7 @@ class Names:
         return name
 
 
-def _finished(draft: Draft, keyring: Keyring, names: Names) -> Tunnel | None:
+def _finished(draft: Draft, keyring: Keyring, ppks: Sequence[SharedKey], names: Names) -> Tunnel | None:
     if draft.skipped:
         return None
     document = draft.document
@@ -140,6 +143,7 @@ def _finished(draft: Draft, keyring: Keyring, names: Names) -> Tunnel | None:
             draft.tell(draft.place, SKIPPED, "none of its children could be made", "see the notes about them")
         return None
     document["auth"] = without_secrets(document.get("auth", {}))
+    wanted = document.pop("ppk", {})
     _rename(draft, document, names)
     try:
         canonical = _checked(document).document
@@ -148,8 +152,14 @@ def _finished(draft: Draft, keyring: Keyring, names: Names) -> Tunnel | None:
             where = Entry(problem.field, "", draft.place.file, draft.place.line)
             draft.tell(where, SKIPPED, problem.problem, problem.remedy)
         return None
-    credential = settle(draft, keyring.choose(ends_of(canonical)))
-    return Tunnel(document if credential is None else _told(document, credential), credential)
+    ends = ends_of(canonical)
+    credential = settle(draft, keyring.choose(ends))
+    shared = settle_ppks(draft, wanted, ppks, ends)
+    if draft.skipped:
+        return None
+    if shared:
+        document["auth"][PPK] = [ppk.told() for ppk in shared]
+    return Tunnel(document if credential is None else _told(document, credential), credential, shared)
 
 
 def _told(document: dict[str, Any], credential: Preshared) -> dict[str, Any]:
@@ -165,6 +175,8 @@ def _checked(document: dict[str, Any]) -> Definition:
     :raises Problems: as the manager would.
     """
     auth = {**without_secrets(document["auth"]), "secret": _PLACEHOLDER}
+    if PPK in auth:
+        auth[PPK] = [{**ppk, "secret": _PLACEHOLDER, "secret_format": TEXT} for ppk in auth[PPK]]
     definition = parse_definition({**document, "auth": auth})
     check_proposals(definition)
     check_policies(definition, "")
@@ -238,7 +250,7 @@ def _merged(first: Tunnel, second: Tunnel, draft: Draft, canonical: dict[str, An
         draft.tell(draft.place, IGNORED, instead)
     document = {**first.document, "children": [*first.document["children"], *children]}
     document["auth"] = (first if first.credential else second).document["auth"]
-    return Tunnel(document, first.credential or second.credential)
+    return Tunnel(document, first.credential or second.credential, first.ppks or second.ppks)
 
 
 def psk_only(text: str, tell: Tell) -> None:

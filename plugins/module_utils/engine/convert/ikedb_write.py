@@ -25,7 +25,8 @@ _PLACEHOLDER = "stands for the secret, which is not written"
 
 _HEAD = """\
 <?xml version="1.0" encoding="UTF-8"?>
-<!-- Tunnels of fleet.ipsec as ikedb writes them. Pre-shared keys are not in here: give them with the import. -->
+<!-- Tunnels of fleet.ipsec as ikedb writes them. Pre-shared keys are not in here: give them with the import.
+     Nor are post-quantum ones: the tunnels that have them are to be defined anew. -->
 <AIX_VPN Version="2.0">
 """
 _UNKNOWN = "  <!-- AIX knows none of the algorithms of this tunnel -->"

@@ -26,8 +26,10 @@ FORMAT = "ipsec_conf"
 # Kinds of secrets of those programs besides pre-shared keys.
 OTHER_KINDS = frozenset(
     ("RSA", "ECDSA", "EDDSA", "BLISS", "PKCS1", "PKCS8", "PKCS12", "P12", "PUBKEY", "PRIVATE", "PIN", "EAP", "XAUTH",
-     "NTLM", "PPK", "PPKS")
+     "NTLM", "PPK")
 )  # fmt: skip
+_PPKS = "PPKS"  # with a name; those of kind PPK are used once each, and stand in a file of their own
+_KINDS = ("PSK", _PPKS)
 _OTHER = {"left": "right", "right": "left"}
 Options = dict[str, Entry]
 
@@ -259,26 +261,32 @@ def read_keys(text: str, file: str, files: Files, report: Report) -> list[Shared
     top = Part("", Entry("file", "", file, 1), report)
     keys = []
     for line in read_secrets(text, file, files, report):
-        if line.kind not in OTHER_KINDS and line.kind != "PSK":
+        if line.kind not in OTHER_KINDS and line.kind not in _KINDS:
             # The word may be a key itself.
             top.tell(line.place, LOST, "is of no kind that is known, and none is taken from it", 'write : PSK "secret"')
             continue
-        if line.kind != "PSK":
+        if line.kind not in _KINDS:
             where = Entry(f"secret of kind {line.kind}", "", line.place.file, line.place.line)
             top.tell(where, IGNORED, "it is no pre-shared key of IKE")
             continue
         try:
             owners = tuple(owner(text) for text in line.owners)
-            keys.append(SharedKey(line.place, owners, _secret(line)))
+            keys.append(SharedKey(line.place, owners, _secret(line), _ppk_names(line)))
         except Unfit as unfit:
             top.tell(line.place, LOST, unfit.instead, unfit.remedy)
     return keys
 
 
+def _ppk_names(line: SecretLine) -> tuple[str, ...]:
+    """The name of a post-quantum preshared key, which stands before it."""
+    return (line.words[0].strip("\"'"),) if line.kind == _PPKS else ()
+
+
 def _secret(line: SecretLine) -> Preshared:
-    if len(line.words) != 1:
+    words = line.words[1:] if line.kind == _PPKS else line.words
+    if len(words) != 1:
         raise Unfit(LOST, "the key is not taken, it is not one word", "put it into quotes")
-    word = line.words[0]
+    word = words[0]
     # Quotes protect a key that looks like digits, and 0t says that it is text.
     if word[0] in "\"'":
         return of_text(word[1:-1])

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import algorithms, route_based, words
+from . import algorithms, ppk_keys, route_based, words
 from .report import IGNORED, LOST, SKIPPED, Unfit
 from .rows import Carried, Left, Row, Tell
 
@@ -78,8 +78,7 @@ CONNECTION: dict[str, Row] = {
     "mediated_by": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
     "me_peerid": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
     "modeconfig": Left(IGNORED, _V1),
-    "ppk": Left(LOST, "no post-quantum pre-shared key is mixed in", "take it out at the peer, too", (*_NO, "never")),
-    "ppk-ids": Left(LOST, "no post-quantum pre-shared key is mixed in", "take it out at the peer, too"),
+    **ppk_keys.LIBRESWAN,
     "intermediate": Left(IGNORED, "IKE_INTERMEDIATE is spoken where the proposals have additional key exchanges"),
     "narrowing": Left(LOST, "a peer may narrow the networks", "", _YES),
     "send-redirect": Left(LOST, "peers are not redirected", "", _NO),

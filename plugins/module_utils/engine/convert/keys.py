@@ -30,11 +30,13 @@ class SharedKey(NamedTuple):
     :ivar place: where it stands.
     :ivar owners: identities; None stands for anybody. No owners at all: everybody.
     :ivar preshared: the key, and how the file writes it.
+    :ivar ppk: the names of a post-quantum preshared key, none where it is for authentication.
     """
 
     place: Entry
     owners: tuple[Key | None, ...]
     preshared: Preshared
+    ppk: tuple[str, ...] = ()
 
 
 _MARKS = {"0x": HEX, "0s": BASE64}

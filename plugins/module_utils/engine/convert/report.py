@@ -12,6 +12,7 @@ from dataclasses import asdict, field
 from typing import Any
 
 from ..definition.credentials import Credential
+from ..definition.ppks import SharedPpk, revealed
 from ..errors import InputError
 from ..newer_python import dataclass
 
@@ -120,10 +121,12 @@ class Tunnel:
 
     :ivar document: options as ``ipsec_tunnel`` takes them, with ``auth`` but without any secret.
     :ivar credential: what its ends authenticate with, None where the file had none.
+    :ivar ppks: its post-quantum preshared keys, as far as the file has them.
     """
 
     document: dict[str, Any]
     credential: Credential | None = None
+    ppks: tuple[SharedPpk, ...] = ()
 
     @property
     def name(self) -> str:
@@ -135,7 +138,7 @@ class Tunnel:
         """The document with its secrets, for the manager and nothing else."""
         secrets = self.credential.revealed() if self.credential is not None else {}
         given = {option: value for option, value in secrets.items() if value}
-        return {**self.document, "auth": {**self.document["auth"], **given}}
+        return {**self.document, "auth": {**self.document["auth"], **given, **revealed(self.ppks)}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ What comes first in the file stays, as the manager would refuse all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ..definition.overlap import Claim, overlaps
 from ..definition.parsing import Definition
@@ -42,7 +43,7 @@ def settle(
     for tunnel in tunnels:
         children = [child for child in tunnel.document["children"] if (tunnel.name, child["name"]) not in lost]
         if children:
-            kept.append(Tunnel({**tunnel.document, "children": children}, tunnel.credential))
+            kept.append(replace(tunnel, document={**tunnel.document, "children": children}))
         else:
             place = places[tunnel.name, tunnel.document["children"][0]["name"]]
             report.tell(place, SKIPPED, "none of its children is left", "see the notes about them", tunnel.name)
@@ -79,6 +80,6 @@ def _without_second_routes(
             instead = f"{', '.join(double)} is routed into the interface of tunnel {held[double[0]]} alone"
             report.tell(place, LOST, instead, "let a routing daemon choose, or give routes", tunnel.name)
             rest = [route for route in routes if route not in double]
-            yield Tunnel({**tunnel.document, "interface": {**interface, "routes": rest}}, tunnel.credential)
+            yield replace(tunnel, document={**tunnel.document, "interface": {**interface, "routes": rest}})
         else:
             yield tunnel

@@ -153,11 +153,11 @@ def _keys(section: Section | None, top: Part) -> list[SharedKey]:
         where = Entry("a setting", "", entry.file, entry.line)
         top.tell(where, LOST, "stands outside of every secret", "write ike-NAME { secret = … }")
     for name, inner in section.sections.items() if section else ():
-        kind = next((kind for kind in ("ike", *options.SECRETS) if name.startswith(kind)), "")
+        kind = next((kind for kind in ("ike", "ppk", *options.SECRETS) if name.startswith(kind)), "")
         # The name may be the secret itself.
         shown = name if kind in options.SECRETS else kind
         where = Entry(f"secrets.{shown}", "", inner.place.file, inner.place.line)
-        if kind != "ike":
+        if kind not in ("ike", "ppk"):
             top.take(options.SECRETS, kind or name, where)
             continue
         if inner.damage is not None:
@@ -169,8 +169,11 @@ def _keys(section: Section | None, top: Part) -> list[SharedKey]:
             top.tell(where, LOST, "it has no secret", "give it one")
             continue
         try:
-            owners = tuple(owner(entry.value) for option, entry in _given(inner).items() if option.startswith("id"))
-            keys.append(SharedKey(secret, owners, decoded(secret.value)))
+            named = [entry.value for option, entry in _given(inner).items() if option.startswith("id")]
+            if kind == "ppk":
+                keys.append(SharedKey(secret, (), decoded(secret.value), tuple(name.strip() for name in named)))
+            else:
+                keys.append(SharedKey(secret, tuple(owner(text) for text in named), decoded(secret.value)))
         except Unfit as unfit:
             top.tell(secret, LOST, unfit.instead, unfit.remedy)
     return keys

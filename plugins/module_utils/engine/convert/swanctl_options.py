@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import algorithms, route_based, words
+from . import algorithms, ppk_keys, route_based, words
 from .assemble import psk_only
 from .report import IGNORED, LOST, SKIPPED, Unfit
 from .rows import Carried, Left, Row, Rows, Tell
@@ -60,8 +60,7 @@ CONNECTION: dict[str, Row] = {
     "send_certreq": Left(IGNORED, _CERTIFICATES),
     "send_cert": Left(IGNORED, _CERTIFICATES),
     "ocsp": Left(IGNORED, _CERTIFICATES),
-    "ppk_id": Left(LOST, "no post-quantum pre-shared key is mixed in", "take it out at the peer, too"),
-    "ppk_required": Left(SKIPPED, "no post-quantum pre-shared key can be mixed in", "take it out at both ends", _NO),
+    **ppk_keys.SWANCTL,
     "keyingtries": Left(IGNORED, "the manager keeps trying"),
     "unique": Left(LOST, "a new IKE SA of the same peer replaces the old one", "", ("no", "replace")),
     "reauth_time": Left(LOST, "IKE SAs are rekeyed, not authenticated again", "", NEVER),
@@ -149,5 +148,5 @@ TOP: Rows = {
 }
 SECRETS: Rows = {
     kind: Left(IGNORED, "it is no pre-shared key of IKE")
-    for kind in ("eap", "xauth", "ntlm", "private", "rsa", "ecdsa", "pkcs8", "pkcs12", "token", "ppk")
+    for kind in ("eap", "xauth", "ntlm", "private", "rsa", "ecdsa", "pkcs8", "pkcs12", "token")
 }

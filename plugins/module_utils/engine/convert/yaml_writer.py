@@ -5,19 +5,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..definition.credentials import without_secrets
+from ..definition.ppks import PPK
 from ..definition.table import TEXT
 from .paths import tidy
 
 VARIABLE = "ipsec_tunnels"
 SECRETS = "ipsec_tunnel_secrets"
+PPKS = "ipsec_tunnel_ppks"
 HEAD = (
     f"Tunnels for the module fleet.ipsec.ipsec_tunnel: tunnels: {{{{ {VARIABLE} }}}}",
     f"Their pre-shared keys belong into a vault, as {SECRETS}: {{NAME: KEY}}",
+    f"Post-quantum preshared keys, where there are any, as {PPKS}: {{ID: KEY}}",
     "Where secret_format stands, the digits as the file has them, with or without 0x or 0s before them.",
 )
 
@@ -49,10 +53,23 @@ def secret_of(name: str) -> Reference:
     return Reference(f"{{{{ {SECRETS}['{name}'] }}}}")
 
 
+def ppk_of(name: str) -> Reference:
+    """Where a post-quantum preshared key is expected, likewise."""
+    return Reference(f"{{{{ {PPKS}[{json.dumps(name)}] }}}}")
+
+
+def tidy_ppk(ppk: dict[str, Any]) -> dict[str, Any]:
+    """What is to be said of one: its defaults are not."""
+    defaults = {"secret_format": TEXT, "required": True}
+    return {key: value for key, value in ppk.items() if value != defaults.get(key) and key != "secret"}
+
+
 def _referring(document: dict[str, Any]) -> dict[str, Any]:
     auth = document.get("auth", {})
     form = {key: auth[key] for key in ("secret_format",) if auth.get(key, TEXT) != TEXT}
-    return {**without_secrets(auth), **form, "secret": secret_of(document["name"])}
+    ppks = [{**tidy_ppk(ppk), "secret": ppk_of(ppk["id"])} for ppk in auth.get(PPK, ())]
+    more = {PPK: ppks} if ppks else {}
+    return {**without_secrets(auth), **form, "secret": secret_of(document["name"]), **more}
 
 
 def _printable(text: str) -> str:

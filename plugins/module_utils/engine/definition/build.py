@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar, Union
 
 from ..crypto.auth import Authenticator, PresharedKey
+from ..crypto.ppk import Ppk
 from ..crypto.proposals import EspProposal, IkeProposal, esp_proposals, ike_proposals, legacy_names
 from ..errors import InputError
 from ..identity import Identity
@@ -108,6 +109,8 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
         starts=document["role"] != "responder",
         encapsulation=document["encapsulation"],
         fragment_size=ike["fragment_size"] if ike["fragmentation"] == "auto" else 0,
+        ppks=tuple(Ppk(ppk.id.encode(), ppk.secret) for ppk in definition.ppks),
+        ppk_required=any(ppk.required for ppk in definition.ppks),
     )
 
 

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .parsing import Definition
+from .ppks import PPK
 from .table import IMPACTS, OPTIONS
 
 _LISTED = "children."
 _TUNNEL = {row.path: row.impact for row in OPTIONS if row.impact and not row.path.startswith(_LISTED)}
 _CHILD = {row.path[len(_LISTED) :]: row.impact for row in OPTIONS if row.impact and row.path.startswith(_LISTED)}
+
+_OF_PPKS = f"{PPK}."
 
 # What a rekey cannot change: such a child is replaced by another one, negotiated beside it.
 _REPLACED = ("local", "remote", "mode")
@@ -69,6 +72,8 @@ def worst(found: Iterable[Change]) -> str:
 
 def _at(definition: Definition, path: str) -> Any:
     section, _dot, option = path.partition(".")
+    if option.startswith(_OF_PPKS):
+        return [ppk.option(option[len(_OF_PPKS) :]) for ppk in definition.ppks]
     secret = definition.credential.option(option) if section == "auth" else None
     if secret is not None:
         return secret

@@ -20,6 +20,7 @@ HIDDEN = "hidden"
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
+_LONGEST_PPK_ID = 255
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,63}", re.ASCII)
 
 
@@ -64,6 +65,14 @@ def _read_secret(value: str, field: str) -> Secret:
         raise InputError(field, HIDDEN, "is not valid text", "give the key as UTF-8 text") from None
 
 
+def _read_ppk_id(value: str, field: str) -> str:
+    name = value.strip()
+    if not name.isprintable() or not 0 < len(name.encode(errors="replace")) <= _LONGEST_PPK_ID:
+        remedy = f"1 to {_LONGEST_PPK_ID} octets of printable text, the same at both ends"
+        raise InputError(field, value, "is not a usable name of a key", remedy)
+    return name
+
+
 def _read_name(value: str, field: str) -> str:
     if _NAME.fullmatch(value) is None:
         raise InputError(
@@ -95,6 +104,7 @@ FORMATS = {
     "identity": _read_identity,
     "secret": _read_secret,
     "name": _read_name,
+    "ppk_id": _read_ppk_id,
     "owner": _read_owner,
     "words": _read_words,
     **INTERFACE_FORMATS,

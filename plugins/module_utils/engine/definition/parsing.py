@@ -20,7 +20,7 @@ from ..foreign_identities import foreign
 from ..identity import Identity
 from ..newer_python import dataclass, zip
 from ..selector import Selector, parse_selector
-from . import bypass, interface
+from . import bypass, interface, ppks
 from .credentials import Credential, credential_of, without_secrets
 from .formats import FORMATS
 from .options import DEFINITION, STORED
@@ -33,6 +33,7 @@ class Definition:
 
     :ivar document: canonical and complete, without any secret; durations in seconds.
     :ivar credential: what its ends authenticate with.
+    :ivar ppks: post-quantum preshared keys.
     :ivar selectors: per child, in order: (local, remote) traffic selectors.
     """
 
@@ -40,17 +41,18 @@ class Definition:
     document: dict[str, Any]
     credential: Credential
     selectors: tuple[tuple[tuple[Selector, ...], tuple[Selector, ...]], ...]
+    ppks: tuple[ppks.SharedPpk, ...] = ()
 
     def public(self) -> dict[str, Any]:
         """A copy of the document to show: that there are secrets is told, not what they are."""
         shown = copy.deepcopy(self.document)
-        shown["auth"] |= self.credential.shown()
+        shown["auth"] |= self.credential.shown() | ppks.shown(self.ppks)
         return shown
 
     def stored(self) -> dict[str, Any]:
         """The document with its secrets, for the database and nothing else."""
         full = copy.deepcopy(self.document)
-        full["auth"] |= self.credential.revealed()
+        full["auth"] |= self.credential.revealed() | ppks.revealed(self.ppks)
         return full
 
     def without(self, names: Collection[str]) -> Definition:
@@ -61,7 +63,8 @@ class Definition:
 
     def warnings(self) -> list[str]:
         """What is allowed but unwise."""
-        return [*interface.warnings(self.document), *self.credential.warnings(self.name)]
+        of_auth = [*self.credential.warnings(self.name), *ppks.warnings(self.ppks, self.name)]
+        return [*interface.warnings(self.document), *of_auth]
 
 
 def parse_definition(raw: Any, field: str = "") -> Definition:
@@ -111,12 +114,13 @@ def _parse(raw: Any, field: str, schema: Schema) -> Definition:
         if child["name"] in names:
             problems.append(_duplicate(f"{prefix}children[{position}].name", child["name"]))
         names.add(child["name"])
+    shared = ppks.read_ppks(document["auth"].pop(ppks.PPK, ()), f"{prefix}auth.{ppks.PPK}", problems)
     credential = credential_of(document["auth"], f"{prefix}auth", problems)
     if problems:
         raise Problems(problems)
     interface.settle(document, selectors)
     document["auth"] = without_secrets(document["auth"])
-    return Definition(document["name"], document, credential, selectors)
+    return Definition(document["name"], document, credential, selectors, shared)
 
 
 def _duplicate(field: str, name: str) -> InputError:

@@ -89,6 +89,7 @@ class IkeView:
     :ivar peer: the identity that the peer has proven, None before it has.
     :ivar encryption: registry name, as those of ``integrity`` (empty with an AEAD), ``prf`` and ``key_exchange``;
         all are empty before they are agreed.
+    :ivar ppk: name of the post-quantum preshared key that is mixed in, empty for none.
     :ivar begun: whether we began it, and its first exchanges are not over.
     :ivar lasting: whether it is up and not about to be closed.
     :ivar retired: whether it and its children end with their lifetimes, without fresh keys.
@@ -113,6 +114,7 @@ class IkeView:
     integrity: str
     prf: str
     key_exchange: str
+    ppk: str
     nat: bool
     created: float
     rekey_at: float

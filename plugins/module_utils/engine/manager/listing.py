@@ -208,6 +208,7 @@ def _ike_sa(sa: IkeView, now: float) -> dict[str, Any]:
         "integrity": sa.integrity,
         "prf": sa.prf,
         "key_exchange": sa.key_exchange,
+        "ppk": sa.ppk or None,
         "nat": sa.nat,
         "age": round(now - sa.created, 1),
         "rekey_in": _left(sa.rekey_at, now),

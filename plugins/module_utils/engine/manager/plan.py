@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, NamedTuple
 
+from ..definition import ppks
 from ..definition.difference import Change, changes, worst
 from ..definition.parsing import Definition
 from ..errors import InputError, a_few
@@ -158,7 +159,8 @@ def _strangers(before: Stored, after: Definition) -> bool:
     """Whether one end with the old and one with the new definition would not authenticate, by their keys alone."""
     if before.unreadable or any(before.definition.document[end]["id"] != after.document[end]["id"] for end in _ENDS):
         return False  # nobody knows the old key, or who is who changes, which both ends have to be told anyhow
-    return not before.definition.credential.meets(after.credential)
+    alike = before.definition.credential.meets(after.credential)
+    return not (alike and ppks.meet(before.definition.ppks, after.ppks))
 
 
 def _opened(steps: Sequence[Step], params: Mapping[str, Any], running: Callable[[str], Running]) -> list[str]:

@@ -33,8 +33,9 @@ def test_every_option_has_an_impact():
 
     def paths(schema, prefix=""):
         for key, rule in schema["properties"].items():
-            if rule["type"] == "object":
-                yield from paths(rule, f"{prefix}{key}.")
+            inner = rule.get("items", rule)
+            if prefix + key != "children" and "properties" in inner:
+                yield from paths(inner, f"{prefix}{key}.")
             else:
                 yield f"{prefix}{key}"
 

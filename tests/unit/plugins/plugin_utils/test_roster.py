@@ -246,6 +246,12 @@ def test_an_external_peer_needs_its_own_credential() -> None:
         ({"secret": "0xhush", "secret_format": "hex"}, "px.auth.secret is not hexadecimal"),
         ({"secret": "hush!", "secret_format": "base64"}, "px.auth.secret is not base64"),
         ({"secret": "hush", "secret_format": "octal"}, "px.auth.secret_format is none that there is"),
+        ({"secret": "no matter", "ppk": [{"secret": "hush"}]}, "px.auth.ppk[0].id is missing"),
+        (
+            {"secret": "no matter", "ppk": [{"id": "a", "secret": "0xhush", "secret_format": "hex"}]},
+            "px.auth.ppk[0].sec",
+        ),
+        ({"secret": "no matter", "ppk": "hush"}, "px.auth.ppk is not of type array"),
     ],
 )
 def test_a_key_that_is_not_written_as_it_says_is_refused_before_anything_changes(auth: Any, words: str) -> None:

@@ -11,6 +11,7 @@ from ...crypto.negotiation import Choice
 from ..views import Asked, ChildStage, ChildView, IkeView, Stage
 from . import message_size
 from .child import Child, ChildState
+from .features import ppk
 from .sa import EitherSa, OpeningSa, State
 from .tasks import DeleteAtPeer, NewChild, RekeyChild, Task
 
@@ -46,7 +47,7 @@ def view(sa: EitherSa) -> IkeView:
             sa.number, connection.name, sa.state.value, STAGES[sa.state], sa.initiator, sa.path,
             connection.local_id, connection.remote_id, None,
             sa.spi_i, sa.spi_r,
-            *_algorithms(sa.handshake.choice),
+            *_algorithms(sa.handshake.choice), "",
             sa.nat, sa.created, 0.0, sa.expires_at, sa.last_heard,
             sa.initiator, False, False,
             None,
@@ -57,7 +58,7 @@ def view(sa: EitherSa) -> IkeView:
         sa.number, connection.name, sa.state.value, STAGES[sa.state], sa.initiator, sa.path,
         sa.local_id, sa.remote_id, sa.remote_id,
         sa.spi_i, sa.spi_r,
-        *_algorithms(sa.protection.choice),
+        *_algorithms(sa.protection.choice), ppk.USED.of(sa).ppk,
         sa.nat, sa.created, sa.rekey_at, sa.expires_at, sa.last_heard,
         False, sa.alive and not sa.closing, sa.retired,
         sa.refusal,
