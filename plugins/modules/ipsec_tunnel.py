@@ -138,8 +138,10 @@ options:
         type: int
       proposals:
         description:
-          - A profile (V(modern), V(compat), V(legacy)) or a list of proposals such as V(aes256gcm16-sha384-x25519), the
+          - A profile (V(modern), V(pq), V(compat), V(legacy)) or a list of proposals such as V(aes256gcm16-sha384-x25519), the
             preferred one first. V(modern) when left out.
+          - V(modern) offers ML-KEM-768 beside x25519 where the gateway can compute it, and goes without where the peer has
+            none. V(pq) demands it.
           - More key exchanges beside the first one are written V(ke1_mlkem768) to V(ke7_mlkem768), as in
             V(aes256gcm16-sha384-x25519-ke1_mlkem768); ML-KEM needs C(cryptography) 48 or newer on the gateway.
           - What only old peers need is taken by name, and warned of, V(3des), V(sha1), V(modp1024), V(modp1536), V(aes128ctr)

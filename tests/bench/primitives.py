@@ -132,7 +132,7 @@ class _FloorSide:
         child_keys(prf, keys.d, self.esp, _NONCE, _NONCE)
 
 
-_IKE = ike_proposals("modern")
+_IKE = ike_proposals("aes256gcm16-chacha20poly1305-prfsha384-prfsha512-x25519-ecp384")
 _ESP = esp_proposals("modern")
 
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
+from . import libreswan
+from .libreswan import Libreswan
 from .ours import Manager, definition
 from .proof import esp_spis, prove_esp
 from .sites import LEFT, RIGHT, wait_until
@@ -76,3 +80,60 @@ def test_strongswan_starts_and_rekeys(manager_with_ml_kem: Manager, newer_charon
     )
     assert "ESP:AES_GCM_16-256/" + THERE in charon.sas(), charon.sas()
     prove_esp()
+
+
+# Profiles, to peers that know no additional key exchange: they reject a proposal with one, and have another
+
+
+def offered(profile: str, **ike: Any) -> dict[str, Any]:
+    lifetime = {"lifetime": ike.pop("child")} if "child" in ike else {}
+    return definition(LEFT, RIGHT, SECRET, **lifetime) | {"ike": {"proposals": profile, **ike}}
+
+
+def key_exchange(manager: Manager) -> str:
+    (found,) = manager.call("tunnels.list", names=["peer"], verbose=True)["tunnels"]
+    return found["sas"][0]["key_exchange"]
+
+
+@pytest.mark.parametrize("ours_starts", [True, False])
+def test_modern_with_an_older_strongswan(manager_with_ml_kem: Manager, charon: StrongSwan, ours_starts: bool) -> None:
+    manager = manager_with_ml_kem
+    charon.load(Peer(RIGHT, LEFT, SECRET))
+    if ours_starts:
+        manager.define(offered("modern", child=10, lifetime=14), "active")
+    else:
+        manager.define(offered("modern", child=10, lifetime=14) | {"role": "responder"}, "active")
+        done = charon.initiate()
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert manager.wait("established")["reached"]
+    spis, before = esp_spis(LEFT), charon.sas().split("_i")[0].split()[-1]
+    wait_until("fresh keys of the child", lambda: not spis & esp_spis(LEFT), LONG)
+    wait_until("fresh keys of the IKE SA", lambda: charon.established() and before not in charon.sas(), LONG)
+    assert key_exchange(manager) == "x25519"
+    prove_esp()
+
+
+def test_modern_with_an_older_libreswan(manager_with_ml_kem: Manager, pluto: Libreswan) -> None:
+    manager = manager_with_ml_kem
+    pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET))
+    manager.define(offered("modern", child=10, lifetime=14), "active")
+    assert manager.wait("established")["reached"]
+    states = pluto.ike_states()
+    wait_until("fresh keys of the IKE SA", lambda: pluto.ike_states() and not states & pluto.ike_states(), LONG)
+    assert key_exchange(manager) == "x25519"
+    prove_esp()
+
+
+def test_modern_with_a_newer_strongswan(manager_with_ml_kem: Manager, newer_charon: StrongSwan) -> None:
+    load(newer_charon)
+    manager_with_ml_kem.define(offered("modern"), "active")
+    assert manager_with_ml_kem.wait("established")["reached"]
+    assert key_exchange(manager_with_ml_kem) == "x25519-ke1_mlkem768"
+    prove_esp()
+
+
+def test_pq_is_not_had_from_an_older_strongswan(manager_with_ml_kem: Manager, charon: StrongSwan) -> None:
+    charon.load(Peer(RIGHT, LEFT, SECRET))
+    manager_with_ml_kem.define(offered("pq", retransmit_timeout=5), "active")
+    row = manager_with_ml_kem.wait("established", timeout=10)
+    assert not row["reached"] and row["reason"] == "no_proposal_chosen", row

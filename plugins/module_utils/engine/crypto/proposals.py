@@ -103,8 +103,14 @@ _COMMON = "x25519-ecp256-ecp384-ecp521-modp2048-modp3072-modp4096"
 _SHA2 = "prfsha256-prfsha384-prfsha512"
 _CBC = "aes256-aes128-sha256-sha384-sha512"
 
+_MODERN = f"aes256gcm16-chacha20poly1305-prfsha384-prfsha512-{_STRONG}"
+_HYBRID = f"{_MODERN}-ke1_mlkem768"
+
+# A peer that knows no additional key exchanges rejects all of a proposal with one (RFC 7296 section 3.3.6), so another
+# one stands beside it. A host that cannot compute one goes without its proposal.
 _IKE_PROFILES: dict[str, tuple[str, ...]] = {
-    "modern": (f"aes256gcm16-chacha20poly1305-prfsha384-prfsha512-{_STRONG}",),
+    "modern": (_HYBRID, _MODERN),
+    "pq": (_HYBRID,),
     "compat": (
         f"aes256gcm16-chacha20poly1305-aes128gcm16-{_SHA2}-{_COMMON}",
         f"{_CBC}-{_SHA2}-{_COMMON}",
@@ -115,7 +121,9 @@ _IKE_PROFILES["legacy"] = (
     f"aes256-aes128-3des-sha256-sha1-prfsha256-prfsha1-{_COMMON}-modp1536-modp1024",
 )
 _ESP_PROFILES: dict[str, tuple[str, ...]] = {
+    # What an IKE SA has of ML-KEM is in the keys of its children, too, whatever their own key exchange is.
     "modern": (f"aes256gcm16-chacha20poly1305-{_STRONG}-{_ESN}",),
+    "pq": (f"aes256gcm16-chacha20poly1305-{_STRONG}-ke1_mlkem768-{_ESN}",),
     "compat": (
         f"aes256gcm16-chacha20poly1305-aes128gcm16-{_COMMON}-{_ESN}",
         f"{_CBC}-{_COMMON}-{_ESN}",
@@ -151,7 +159,7 @@ MAX_PROPOSALS = 255
 def ike_proposals(spec: str | Sequence[str], field: str = "ike.proposals") -> tuple[IkeProposal, ...]:
     """Read the proposals of an IKE SA, most wanted first.
 
-    :param spec: the name of a profile (``modern``, ``compat``, ``legacy``) or words joined by ``-``; several
+    :param spec: the name of a profile (``modern``, ``pq``, ``compat``, ``legacy``) or words joined by ``-``; several
         of them in a list or joined by ``,``. A hash is the integrity algorithm and the PRF beside CBC, the PRF
         beside an AEAD; ``prfsha384`` names the PRF alone. ``ke1_mlkem768`` names the method of an additional key
         exchange, up to ``ke7_``.
@@ -197,16 +205,33 @@ def _read(
     key = (parse, *[text for text, _field in items])
     proposals = _known.get(key)
     if proposals is None:
-        proposals = tuple(
-            dict.fromkeys(
-                parse(words, where, text in profiles) for text, where in items for words in profiles.get(text, (text,))
-            )
-        )
+        listed = [(words, where, text in profiles) for text, where in items for words in _texts(text, where, profiles)]
+        proposals = tuple(dict.fromkeys(parse(*each) for each in listed))
         if len(proposals) > MAX_PROPOSALS:
             problem = f"{len(proposals)} proposals are too many"
             raise InputError(field, items[0][0], problem, f"write no more than {MAX_PROPOSALS}")
         _known[key] = proposals
     return proposals
+
+
+def _texts(text: str, field: str, profiles: _Profiles) -> Sequence[str]:
+    """The proposals of a profile, as far as this host can compute their additional key exchanges; or what is none."""
+    if text not in profiles:
+        return (text,)
+    lacking = {words: _lacking_more(words) for words in profiles[text]}
+    usable = [words for words, row in lacking.items() if row is None]
+    if not usable:
+        row = next(row for row in lacking.values() if row is not None)
+        problem = f"the installed crypto library offers no {row}, without which there is no profile {text}"
+        raise InputError(field, text, problem, f"write modern, or install {row.lacking}")
+    return usable
+
+
+def _lacking_more(words: str) -> Algorithm | None:
+    """A method of an additional key exchange of a proposal that this host cannot compute."""
+    found = (_ADDITIONAL_WORD.fullmatch(word) for word in words.split("-"))
+    rows = (_row_of(match[2]) for match in found if match is not None)
+    return next((row for row in rows if row.lacking), None)
 
 
 def _items(spec: str | Sequence[str], field: str, profiles: _Profiles) -> list[tuple[str, str]]:

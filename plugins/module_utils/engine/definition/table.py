@@ -211,7 +211,7 @@ OPTIONS = (
         _words("words", "modern"),
         "rekey",
         "0.1.0",
-        "IKE algorithms: a profile, or proposals in order of preference.",
+        "IKE algorithms: a profile (modern, pq, compat, legacy), or proposals in order of preference.",
     ),
     Option("ike.lifetime", _duration(14400, 10), "hot", "0.1.0", "Until the IKE SA has to be rekeyed." + _HOW_LONG),
     Option(

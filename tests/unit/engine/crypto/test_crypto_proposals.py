@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from engine.crypto import proposals
 from engine.crypto.proposals import esp_proposals, ike_proposals, legacy_names
@@ -12,6 +14,7 @@ from engine.crypto.registry import Kind, Status, by_name
 from engine.errors import InputError
 
 PROFILES = ("modern", "compat", "legacy")
+needs_ml_kem = pytest.mark.skipif(by_name(Kind.KE, "mlkem768").lacking != "", reason="this cryptography has no ML-KEM")
 
 
 def ike_text(spec):
@@ -90,7 +93,34 @@ def test_only_legacy_has_legacy_algorithms(parse):
     assert {"sha1", "modp1536", "modp1024"} <= set(legacy_names(parse("legacy")))
 
 
-def test_modern_is_what_it_says():
+def without_ml_kem(monkeypatch):
+    monkeypatch.setitem(vars(by_name(Kind.KE, "mlkem768").primitive), "available", False)
+    monkeypatch.setattr(proposals, "_known", {})
+
+
+@needs_ml_kem
+def test_modern_offers_ml_kem_and_goes_without_where_the_peer_has_none():
+    with_it, without = ike_proposals("modern")
+    assert [names(rows) for rows in with_it.more] == [["mlkem768"]] and without.more == ()
+    assert replace(with_it, more=()) == without
+    assert ike_proposals("pq") == (with_it,)
+    assert [names(rows) for rows in esp_proposals("pq")[0].more] == [["mlkem768"]]
+
+
+def test_without_ml_kem_modern_is_what_it_was_and_pq_names_what_it_needs(monkeypatch):
+    without_ml_kem(monkeypatch)
+    (proposal,) = ike_proposals("modern")
+    assert str(proposal) == "aes256gcm16-chacha20poly1305-prfsha384-prfsha512-x25519-ecp384"
+    for parse in (ike_proposals, esp_proposals):
+        with pytest.raises(InputError) as caught:
+            parse(["pq"], "ike.proposals")
+        assert caught.value.field == "ike.proposals[0]" and "profile pq" in caught.value.problem
+        assert "cryptography 48" in caught.value.remedy and "write modern" in caught.value.remedy
+    assert ike_proposals(["modern", "compat"])[0] == proposal
+
+
+def test_modern_is_what_it_says(monkeypatch):
+    without_ml_kem(monkeypatch)
     (proposal,) = ike_proposals("modern")
     assert names(proposal.encr) == ["aes256gcm16", "chacha20poly1305"]
     assert names(proposal.prf) == ["sha384", "sha512"]
@@ -117,7 +147,6 @@ def test_legacy_by_name():
 BAD_IKE = [
     ("aes256gcm-sha384-x25519", "'aes256gcm'"),
     ("modernn", "'modernn'"),
-    ("pq", "'pq'"),
     ("aes256gcm16--x25519", "''"),
     ("null-sha256-x25519", "'null'"),
     ("aes256gcm16-sha384-x25519-esn", "'esn'"),
@@ -205,7 +234,7 @@ def test_more_than_one_octet_can_number():
 def test_what_the_library_lacks(monkeypatch):
     """By name it is an error that says so; a profile goes on without it."""
     monkeypatch.setattr(proposals, "_known", {})
-    lacking = (Kind.ENCR, "3des"), (Kind.KE, "modp2048"), (Kind.ENCR, "chacha20poly1305")
+    lacking = (Kind.ENCR, "3des"), (Kind.KE, "modp2048"), (Kind.ENCR, "chacha20poly1305"), (Kind.KE, "mlkem768")
     for kind, name in lacking:
         monkeypatch.setitem(vars(by_name(kind, name).primitive), "available", False)
     with pytest.raises(InputError, match="no 3des"):

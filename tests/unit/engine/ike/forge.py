@@ -24,14 +24,14 @@ from engine.wire.v2.sa import SA
 
 from tests.seeded_entropy import SeededEntropy
 
-from .world import EAST, WEST, Host, World
+from .world import CLASSIC, EAST, WEST, Host, World
 
 TO_WEST = Path(WEST, 500, EAST, 500)
 TO_EAST = Path(EAST, 500, WEST, 500)
 ENTROPY = SeededEntropy(4711)
 INIT, AUTH = int(ExchangeType.IKE_SA_INIT), int(ExchangeType.IKE_AUTH)
 CREATE, INFORMATIONAL = int(ExchangeType.CREATE_CHILD_SA), int(ExchangeType.INFORMATIONAL)
-OFFER = SA(offer_ike(ike_proposals("modern", "p")))
+OFFER = SA(offer_ike(ike_proposals(CLASSIC)))
 X25519 = ENTROPY.key_exchange(31).public
 
 

@@ -25,7 +25,7 @@ from tests.seeded_entropy import SeededEntropy
 
 from .forge import AUTH, CREATE, INFORMATIONAL, TO_EAST, TO_WEST, opened, sealed
 from .hybrid import ESP, FOLLOW_UP, IKE, INTERMEDIATE
-from .world import Host, World, child, east_connection, mirror
+from .world import CLASSIC, Host, World, child, east_connection, mirror
 
 Prepare = Callable[[World], None]
 
@@ -89,7 +89,7 @@ STEPS: dict[str, Prepare] = {
 class Recording(World):
     """Keeps every datagram that was sent, and forgets no action."""
 
-    def __init__(self, ike: str = "modern", esp: str = "modern") -> None:
+    def __init__(self, ike: str = CLASSIC, esp: str = "modern") -> None:
         super().__init__(settings=Settings(half_open_per_peer=40))
         self.sent: list[bytes] = []
         self.acted: list[Action] = []

@@ -36,7 +36,7 @@ from tests.seeded_entropy import SeededEntropy
 
 from .forge import AUTH, ENTROPY, OFFER, TO_WEST, hand, init_request, notified, opening, other_end, sealed, sends
 from .strangers import any_peer, is_clean, spoofed
-from .world import World, east_connection, mirror, pair
+from .world import CLASSIC, World, east_connection, mirror, pair
 
 N = NotifyType
 GROUPS = ("x25519", "ecp256", "ecp384", "ecp521", "modp2048", "modp3072", "modp4096")
@@ -74,7 +74,7 @@ def test_a_first_message_that_fits_nothing_costs_the_same_beside_a_thousand_defi
     calls: Any, alike: bool
 ) -> None:
     def cost(count: int) -> int:
-        proposals = [ike_proposals("modern", "p")] * count if alike else orders_of_groups(count)
+        proposals = [ike_proposals(CLASSIC)] * count if alike else orders_of_groups(count)
         engine, octets = responder(proposals), fits_nothing()
         engine.receive(octets, spoofed(1), 1000.0)  # the first one fills caches
         return calls(engine.receive, octets, spoofed(2), 1000.0)
@@ -117,7 +117,7 @@ def wrong_auth(engine: Endpoint, path: Path, now: float, peer: Identity = PEER) 
 
 
 def test_no_more_than_so_many_secrets_are_tried_for_one_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = responder([ike_proposals("modern", "p")] * MANY, remote_id=PEER)
+    engine = responder([ike_proposals(CLASSIC)] * MANY, remote_id=PEER)
     octets, _sa = wrong_auth(engine, TO_WEST, 1000.0)
     tried: list[int] = []
     verify = PresharedKey.verify
@@ -129,7 +129,7 @@ def test_no_more_than_so_many_secrets_are_tried_for_one_peer(monkeypatch: pytest
 
 
 def test_a_peer_is_found_among_a_thousand_by_its_identity_and_ours(calls: Any) -> None:
-    engine = responder([ike_proposals("modern", "p")] * MANY)
+    engine = responder([ike_proposals(CLASSIC)] * MANY)
     for number in range(MANY):
         there = {"name": f"u{number}", "local_id": Identity.parse(f"here{number}.example"), "remote_address": None}
         engine.define(replace(mirror(east_connection()), remote_id=PEER, **there))
@@ -291,7 +291,7 @@ def test_secrets_of_a_rotation_are_all_tried() -> None:
     ],
 )
 def test_a_long_identity_makes_neither_much_work_nor_long_stories(calls: Any, identity: Identity) -> None:
-    engine = responder([ike_proposals("modern", "p")] * MANY, remote_id=None)
+    engine = responder([ike_proposals(CLASSIC)] * MANY, remote_id=None)
     octets, sa = wrong_auth(engine, TO_WEST, 1000.0, identity)
     actions: list[Any] = []
     assert calls(lambda: actions.extend(engine.receive(octets, TO_WEST, 1000.0))) < 60_000

@@ -51,7 +51,7 @@ from .forge import (
     sends,
     with_header,
 )
-from .world import EAST, WEST, World, east_connection, mirror
+from .world import CLASSIC, EAST, WEST, World, east_connection, mirror
 
 N = NotifyType
 ESP = esp_proposals("aes256gcm16", "p")
@@ -118,7 +118,7 @@ def half_open() -> tuple[World, IkeSa]:
         (INFORMATIONAL, [Notify(N.AUTHENTICATION_FAILED)]),
         (CREATE, new_child()),
         (CREATE, [Notify(N.REKEY_SA, b"", 3, b"\1\2\3\4"), *new_child()]),
-        (CREATE, [SA(offer_ike(ike_proposals("modern", "p"), b"\1" * 8)), Nonce(bytes(32)), KE(31, bytes(32))]),
+        (CREATE, [SA(offer_ike(ike_proposals(CLASSIC), b"\1" * 8)), Nonce(bytes(32)), KE(31, bytes(32))]),
         (99, []),
     ],
 )
@@ -633,10 +633,10 @@ def test_a_second_rekey_of_the_same_child_is_put_off() -> None:
 
 def test_a_second_rekey_of_the_same_ike_sa_is_put_off() -> None:
     world = up()
-    offer = offer_ike(ike_proposals("modern", "p"), ENTROPY.octets(8))
+    offer = offer_ike(ike_proposals(CLASSIC), ENTROPY.octets(8))
     payloads = [SA(offer), Nonce(bytes(32)), KE(31, ENTROPY.key_exchange(31).public)]
     assert ask(world, CREATE, payloads).one(SA) is not None
-    offer = offer_ike(ike_proposals("modern", "p"), ENTROPY.octets(8))
+    offer = offer_ike(ike_proposals(CLASSIC), ENTROPY.octets(8))
     payloads = [SA(offer), Nonce(bytes(32)), KE(31, ENTROPY.key_exchange(31).public)]
     assert types(ask(world, CREATE, payloads)) == [N.TEMPORARY_FAILURE]
     assert len(list(world.west.engine.sas())) == 2
@@ -645,7 +645,7 @@ def test_a_second_rekey_of_the_same_ike_sa_is_put_off() -> None:
 @pytest.mark.parametrize("spi", [b"", bytes(8), b"\1" * 4, b"\1" * 9])
 def test_a_new_ike_sa_needs_an_spi(spi: bytes) -> None:
     world = up()
-    offer = tuple(replace(p, spi=spi) for p in offer_ike(ike_proposals("modern", "p"), b"\1" * 8))
+    offer = tuple(replace(p, spi=spi) for p in offer_ike(ike_proposals(CLASSIC), b"\1" * 8))
     sa = ike_sa(world.east)
     payloads = [SA(offer), Nonce(bytes(32)), KE(31, ENTROPY.key_exchange(31).public)]
     (answer, *_rest) = sends(hand(world, world.west, sealed(sa, CREATE, sa.next_id, payloads)))

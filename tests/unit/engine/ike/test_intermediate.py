@@ -36,7 +36,7 @@ from .hybrid import (
     rekey_child,
     up,
 )
-from .world import World, east_connection, mirror, pair
+from .world import CLASSIC, World, east_connection, mirror, pair
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_who_has_none_else_is_told_of_the_difference() -> None:
     world = World()
     connection = east_connection(proposals=ike_proposals(IKE))
     world.east.engine.define(connection)
-    world.west.engine.define(mirror(replace(connection, proposals=ike_proposals("modern"))))
+    world.west.engine.define(mirror(replace(connection, proposals=ike_proposals(CLASSIC))))
     world.east.start()
     world.run(1.0)
     assert world.east.reasons("setback") == ["no_proposal_chosen"]

@@ -27,7 +27,7 @@ from engine.wire.v2.numbers import NotifyType
 
 from .forge import TO_WEST, ike_sa, init_request, notified, opening, sends
 from .hybrid import Wire
-from .world import EAST, Host, World, east_connection, mirror, pair
+from .world import CLASSIC, EAST, Host, World, east_connection, mirror, pair
 from .world import up as plain_up
 
 ONE = Ppk(b"fleet-1", Secret(b"thirty-two octets of one PPK ...."))
@@ -71,7 +71,7 @@ def test_three_keys_have_it_mixed_in_and_the_others_stay():
 
 
 @pytest.mark.parametrize("required", [True, False], ids=["required", "optional"])
-@pytest.mark.parametrize("ike", ["modern", "aes256-sha256-modp2048-ke1_x25519"])
+@pytest.mark.parametrize("ike", [CLASSIC, "aes256-sha256-modp2048-ke1_x25519"])
 def test_both_ends_mix_it_in(required: bool, ike: str):
     world = ends(has(ONE, required=required), has(ONE, required=required), proposals=ike_proposals(ike))
     world.east.start()

@@ -45,7 +45,7 @@ from engine.wire.v2.sa import SA
 from engine.wire.v2.ts import TSi, TSr
 
 from .forge import ENTROPY, X25519, hand, ike_sa, opened, opening, sealed, sends
-from .world import World, east_connection, up
+from .world import CLASSIC, World, east_connection, up
 
 ROOT = Path(__file__).resolve().parents[4]
 CHILD = [
@@ -54,7 +54,7 @@ CHILD = [
     TSi((parse_selector("10.1.0.0/16"),)),
     TSr((parse_selector("10.2.0.0/16"),)),
 ]
-NEW_IKE = [SA(offer_ike(ike_proposals("modern", "p"), b"\1" * 8)), Nonce(bytes(32)), KE(31, X25519)]
+NEW_IKE = [SA(offer_ike(ike_proposals(CLASSIC), b"\1" * 8)), Nonce(bytes(32)), KE(31, X25519)]
 REQUESTS: dict[Kind, list[Any]] = {
     Kind.INIT: opening(),
     Kind.INTERMEDIATE: [KE(31, X25519)],

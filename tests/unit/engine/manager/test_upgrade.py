@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from engine.crypto.registry import Kind, by_name
 from engine.ike.settings import Settings
 from engine.ike.v2.record_codec import CHILD_SA
 from engine.manager import runtime as runtime_module
@@ -104,6 +105,23 @@ def test_fresh_keys_are_had_from_either_end(world: Upgraded) -> None:
         set(world.left.host.gateway.sas) == set(world.right.host.gateway.sas) and len(world.left.host.gateway.sas) == 4
     )
     assert world.state(world.left) == world.state(world.right) == "active"
+
+
+@pytest.mark.skipif(by_name(Kind.KE, "mlkem768").lacking != "", reason="this cryptography has no ML-KEM")
+def test_a_profile_that_this_release_changed_acts_at_the_next_ike_sa(world: Upgraded) -> None:
+    world.run(5)  # a request was on its way
+    ends = (world.left, world.right)
+    assert all(each.tunnels.rows["t"].definition.document["ike"]["proposals"] == "modern" for each in ends)
+    said: list[bytes] = []
+    send = world.wire.send
+    world.wire.send = lambda datagram, path: (said.append(datagram), send(datagram, path))[1]
+    world.run(20)
+    assert not said, "nothing of it is on the wire"
+    world.left.act(world.left.endpoint.rekey("t", world.now))
+    world.run(5)
+    for each in ends:
+        (view,) = [view for view in each.endpoint.sas() if view.lasting]
+        assert view.key_exchange == "x25519-ke1_mlkem768" and each.counts["ike_established"] == 0
 
 
 def test_the_journal_is_one_of_this_release_from_then_on(world: Upgraded, files: Path) -> None:
