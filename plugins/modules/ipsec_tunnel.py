@@ -151,6 +151,14 @@ options:
       lifetime:
         description: Until the IKE SA has to be rekeyed. Seconds, or V(4h), V(30m), V(1d). 4 hours when left out.
         type: str
+      reauth:
+        version_added: 0.2.0
+        description:
+          - Until both ends prove anew who they are, V(0) for never. V(0) when left out. Rekeys of the IKE SA go on with the old proof.
+          - Another IKE SA is made beside this one and takes over with all children before this one ends; no packet is lost. Where
+            that fails, what is up goes on, and it is tried again every two minutes.
+          - An end begins that may start the tunnel (O(role)); one is enough.
+        type: str
       dpd_delay:
         description:
           - Silence before the peer is asked whether it is alive, V(0) for never. 30 seconds when left out.

@@ -47,6 +47,7 @@ OTHER: dict[str, Any] = {
     "local.address": "203.0.113.1", "local.id": "here.example.net", "remote.address": "203.0.113.9",
     "remote.id": "there.example.net", "remote.port": 5500, "remote.natt_port": 5501, "role": "initiator",
     "ike.version": 2, "ike.proposals": ["aes256gcm16-prfsha384-x25519"], "ike.lifetime": 5000, "ike.dpd_delay": 77,
+    "ike.reauth": 86400,
     "ike.retransmit_timeout": 88, "ike.fragmentation": "never", "ike.fragment_size": 600,
     "encapsulation": "force", "interface.name": "ipsec7", "interface.id": 77,
     "interface.addresses": ["10.255.0.1/30"], "interface.routes": ["10.9.1.0/24"], "interface.mtu": 1333,
@@ -96,6 +97,8 @@ def said(row: Option) -> tuple[str, ...]:
         return ()
     if default == []:
         return ("None",)
+    if row.schema.get("format") == "duration" and not default:
+        return ("V(0)",)
     if row.schema.get("format") == "duration":
         hours = default // 3600
         return (f"{hours} hour{'s' * (hours > 1)}",) if hours and not default % 3600 else (f"{default} seconds",)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..definition.credentials import Preshared
@@ -90,6 +91,7 @@ def _connection(section: Section, given: Options, report: Report, here: Here, li
     _version(draft, rest, section, upgrade)
     _auth(draft, rest, section)
     _algorithms(draft, child, rest, libreswan)
+    _reauthentication(draft, rest, libreswan)
     networks = {side: _networks(side, child, rest) for side in _OTHER}
     auto = rest.get("auto")
     if auto is not None and auto.value.lower() == "ignore":
@@ -99,6 +101,15 @@ def _connection(section: Section, given: Options, report: Report, here: Here, li
     _children(draft, child, networks[local], networks[_OTHER[local]])
     settle(draft, here, given.get(local, section.place))
     return draft
+
+
+def _reauthentication(draft: Draft, rest: Options, libreswan: bool) -> None:
+    """Take how long an IKE SA lasts for how long what its ends have proven does, where that is asked for."""
+    wish, names = rest.get("reauth"), ("ikelifetime", "ike-lifetime")
+    if wish is not None and wish.value.lower() in TRUE:
+        del rest["reauth"]
+        given = next((rest[name].value for name in names if name in rest), options.LIFETIMES[libreswan])
+        draft.take(options.REAUTHENTICATED, "reauth", replace(wish, value=given))
 
 
 def _take(draft: Draft, child: Part, option: str, entry: Entry, local: str) -> None:

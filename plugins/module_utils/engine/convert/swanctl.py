@@ -67,9 +67,6 @@ def _connection(name: str, section: Section, report: Report, upgrade: bool, here
             return draft
     draft.document["ike"] = {"proposals": list(IKE_DEFAULT)}
     given = _given(section)
-    reauthentication = given.get("reauth_time")
-    if reauthentication and reauthentication.value not in options.NEVER and "rekey_time" not in given:
-        draft.take(options.REAUTHENTICATED, "reauth_time", reauthentication)
     for option, entry in given.items():
         if option == "version":
             _version(entry, draft, upgrade)

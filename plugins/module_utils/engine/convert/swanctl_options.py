@@ -63,7 +63,7 @@ CONNECTION: dict[str, Row] = {
     **ppk_keys.SWANCTL,
     "keyingtries": Left(IGNORED, "the manager keeps trying"),
     "unique": Left(LOST, "a new IKE SA of the same peer replaces the old one", "", ("no", "replace")),
-    "reauth_time": Left(LOST, "IKE SAs are rekeyed, not authenticated again", "", NEVER),
+    "reauth_time": Carried("ike.reauth", words.duration(0)),
     "over_time": Left(IGNORED, "the engine chooses its own margin"),
     "rand_time": Left(IGNORED, "the engine chooses its own margin"),
     "if_id_in": Carried("device.if_id_in", route_based.raw),
@@ -72,9 +72,6 @@ CONNECTION: dict[str, Row] = {
     "mediated_by": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
     "mediation_peer": Left(SKIPPED, "mediation is not supported", "connect the peers directly"),
 }
-
-# Where nothing says when the IKE SA is rekeyed: it is authenticated anew instead.
-REAUTHENTICATED: dict[str, Row] = {"reauth_time": Carried("ike.lifetime", words.duration())}
 
 END: dict[str, Row] = {
     "auth": Carried("auth.method", psk_only),

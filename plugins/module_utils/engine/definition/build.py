@@ -104,6 +104,7 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
         remote_id=Identity.parse(remote["id"]),
         version=ike["version"],
         lifetime=float(ike["lifetime"]),
+        reauth=float(ike["reauth"]),
         dpd_delay=float(ike["dpd_delay"]),
         retransmit_timeout=float(ike["retransmit_timeout"]),
         starts=document["role"] != "responder",

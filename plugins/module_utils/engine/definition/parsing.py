@@ -26,6 +26,8 @@ from .formats import FORMATS
 from .options import DEFINITION, STORED
 from .schema import Problems, Schema, conform
 
+SHORTEST_REAUTH = 10  # seconds, as the shortest lifetime
+
 
 @dataclass(frozen=True, slots=True)
 class Definition:
@@ -76,10 +78,17 @@ def parse_definition(raw: Any, field: str = "") -> Definition:
     """
     definition = _parse(raw, field, DEFINITION)
     rest = definition.document, definition.selectors, f"{field}." if field else ""
-    problems = [*_foreign_identities(*rest), *interface.check(*rest), *bypass.check(*rest)]
+    problems = [*_foreign_identities(*rest), *interface.check(*rest), *bypass.check(*rest), *_check_reauth(*rest)]
     if problems:
         raise Problems(problems)
     return definition
+
+
+def _check_reauth(document: dict[str, Any], _selectors: object, prefix: str) -> Iterator[InputError]:
+    reauth = document["ike"]["reauth"]
+    if 0 < reauth < SHORTEST_REAUTH:
+        remedy = f"at least {SHORTEST_REAUTH} seconds, or 0 for never"
+        yield InputError(f"{prefix}ike.reauth", reauth, "is too small", remedy)
 
 
 def _foreign_identities(document: dict[str, Any], _selectors: object, prefix: str) -> Iterator[InputError]:

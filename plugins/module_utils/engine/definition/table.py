@@ -215,6 +215,13 @@ OPTIONS = (
     ),
     Option("ike.lifetime", _duration(14400, 10), "hot", "0.1.0", "Until the IKE SA has to be rekeyed." + _HOW_LONG),
     Option(
+        "ike.reauth",
+        _duration(0, 0),
+        "hot",
+        "0.2.0",
+        "Until both ends prove anew who they are, in another IKE SA beside this one, 0 for never." + _HOW_LONG,
+    ),
+    Option(
         "ike.dpd_delay", _duration(30, 0), "hot", "0.1.0", "Silence before a liveness check, 0 for none." + _HOW_LONG
     ),
     Option(

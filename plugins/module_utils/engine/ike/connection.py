@@ -51,6 +51,7 @@ class Connection:
     :ivar remote_id: None accepts any identity that authenticates.
     :ivar answers: whether the peer may start it; if not, its requests find no such tunnel.
     :ivar lifetime: seconds until the IKE SA has to be rekeyed.
+    :ivar reauth: seconds until both ends prove themselves anew, 0 for never.
     :ivar dpd_delay: seconds of silence before a liveness check, 0 for none (RFC 7296 section 2.4).
     :ivar retransmit_timeout: seconds for which a request is repeated before the peer counts as unreachable.
     :ivar starts: whether this end may begin an IKE SA of its own accord.
@@ -73,6 +74,7 @@ class Connection:
     remote_id: Identity | None = None
     version: int = 2
     lifetime: float = 14400.0
+    reauth: float = 0.0
     dpd_delay: float = 30.0
     encapsulation: str = "auto"
     answers: bool = True

@@ -90,6 +90,7 @@ class IkeView:
     :ivar encryption: registry name, as those of ``integrity`` (empty with an AEAD), ``prf`` and ``key_exchange``;
         all are empty before they are agreed.
     :ivar ppk: name of the post-quantum preshared key that is mixed in, empty for none.
+    :ivar reauth_at: until when both ends are to have proven themselves anew, 0 for never.
     :ivar begun: whether we began it, and its first exchanges are not over.
     :ivar lasting: whether it is up and not about to be closed.
     :ivar retired: whether it and its children end with their lifetimes, without fresh keys.
@@ -118,6 +119,7 @@ class IkeView:
     nat: bool
     created: float
     rekey_at: float
+    reauth_at: float
     expires_at: float
     last_heard: float
     begun: bool

@@ -212,6 +212,7 @@ def _ike_sa(sa: IkeView, now: float) -> dict[str, Any]:
         "nat": sa.nat,
         "age": round(now - sa.created, 1),
         "rekey_in": _left(sa.rekey_at, now),
+        "reauth_in": _left(sa.reauth_at, now),
         "expires_in": _left(sa.expires_at, now),
         "heard": round(now - sa.last_heard, 1) if sa.last_heard else None,
     }

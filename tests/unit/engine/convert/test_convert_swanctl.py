@@ -88,7 +88,8 @@ def test_a_site_is_carried_over_with_a_report():
     }  # fmt: skip
     assert office.document["ike"] == {
         "version": 2, "proposals": ["aes256gcm16-prfsha384-ecp384", "aes256-sha256-modp2048"],
-        "lifetime": 8 * 3600, "dpd_delay": 45, "retransmit_timeout": 60, "fragmentation": "auto", "fragment_size": 1280,
+        "lifetime": 8 * 3600, "reauth": 0, "dpd_delay": 45, "retransmit_timeout": 60, "fragmentation": "auto",
+        "fragment_size": 1280,
     }  # fmt: skip
     assert office.document["encapsulation"] == "force"
     lan, web, gre, voice = office.document["children"]
@@ -159,7 +160,7 @@ def test_every_option_of_the_manual_page_has_a_row():
     [
         ("rekey_time = 1d", "ike.lifetime", 86400),
         ("rekey_time = 90", "ike.lifetime", 90),
-        ("reauth_time = 3h", "ike.lifetime", 10800),
+        ("reauth_time = 3h", "ike.reauth", 10800),
         ("reauth_time = 3h\nrekey_time = 2h", "ike.lifetime", 7200),
         ("reauth_time = 0", "ike.lifetime", 14400),
         ("dpd_delay = 0s", "ike.dpd_delay", 0),
@@ -216,7 +217,7 @@ def test_options_of_a_child(option, key, value):
 @pytest.mark.parametrize(
     ("option", "severity"),
     [
-        ("mobike = no", IGNORED), ("mobike = yes", LOST), ("reauth_time = 0", IGNORED), ("reauth_time = 3h", LOST),
+        ("mobike = no", IGNORED), ("mobike = yes", LOST),
         ("unique = never", LOST), ("rekey_time = 0", LOST), ("rekey_time = soon", LOST), ("dscp = 101110", LOST),
         ("version = 1", SKIPPED), ("vips = 0.0.0.0", SKIPPED),
         ("proposals = md5-des-modp768", SKIPPED), ("remote_addrs = vpn.example.net", SKIPPED), ("no_such = 1", LOST),

@@ -85,3 +85,83 @@ def test_what_is_not_up_is_left_alone(world: World) -> None:
     count = world.count
     assert world.east.engine.reauthenticate("t", world.now) == world.east.engine.reauthenticate("u", world.now) == []
     assert world.count == count
+
+
+# On a schedule
+
+
+def scheduled(east: float, west: float = 0.0, **both: object) -> World:
+    world = World()
+    connection = east_connection(children=CHILDREN, **both)
+    world.east.engine.define(replace(connection, reauth=east))
+    world.west.engine.define(replace(mirror(connection), reauth=west))
+    world.east.start()
+    world.run(1.0)
+    return world
+
+
+def proofs(world: World) -> int:
+    """How often both ends have proven themselves."""
+    assert "child_down" not in world.east.kinds() + world.west.kinds()
+    return world.east.kinds().count("ike_established")
+
+
+@pytest.mark.parametrize(("east", "west"), [(600.0, 0.0), (0.0, 600.0), (600.0, 600.0)], ids=["east", "west", "both"])
+def test_what_was_proven_holds_for_so_long(east: float, west: float) -> None:
+    world = scheduled(east, west)
+    world.run(470.0)
+    assert proofs(world) == 1
+    world.run(130.0)
+    assert proofs(world) == 2
+    world.run(6000.0)
+    assert 12 <= proofs(world) <= 16
+    assert len(world.east.sas()) == len(world.west.sas()) == 1
+    for reqid in (1, 2):
+        world.check(reqid)
+
+
+def test_rekeys_do_not_put_it_off() -> None:
+    world = scheduled(1000.0, lifetime=300.0)
+    world.run(1000.0)
+    assert proofs(world) == 2 and world.east.kinds().count("ike_rekeyed") >= 3
+
+
+def test_no_packet_is_lost_meanwhile() -> None:
+    world = scheduled(100.0)
+    world.run(75.0)
+    watch(world, 20.0)
+    assert proofs(world) == 2
+
+
+def test_a_peer_that_does_not_prove_itself_any_more_is_asked_again() -> None:
+    world = scheduled(600.0)
+    world.west.engine.define(replace(mirror(east_connection(children=CHILDREN)), auth=NEW))
+    world.run(1000.0)
+    assert 3 <= world.east.reasons("ike_failed").count("authentication_failed") <= 5
+    world.check(1)
+    world.west.engine.define(mirror(east_connection(children=CHILDREN)))
+    world.run(130.0)
+    assert proofs(world) == 2
+
+
+def test_an_end_that_only_answers_waits_for_the_other_one() -> None:
+    world = scheduled(0.0)
+    world.west.engine.define(replace(mirror(east_connection(children=CHILDREN)), reauth=100.0, starts=False))
+    world.run(500.0)
+    assert proofs(world) == 1
+
+
+def test_a_changed_schedule_acts_on_what_runs() -> None:
+    world = scheduled(0.0)
+    world.run(500.0)
+    world.east.engine.define(replace(east_connection(children=CHILDREN), reauth=600.0))
+    world.east.do(world.east.engine.tick(world.now))
+    world.run(100.0)
+    assert proofs(world) == 2
+
+
+def test_what_is_retired_is_not_authenticated_anew() -> None:
+    world = scheduled(600.0)
+    world.east.do(world.east.engine.retire("t", world.now))
+    world.run(700.0)
+    assert proofs(world) == 1

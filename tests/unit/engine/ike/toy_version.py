@@ -210,7 +210,7 @@ class Toy:
         )
         return IkeView(
             sa.number, sa.connection.name, "toy", stage, sa.initiator, sa.path, *ends, sa.spi_i, sa.spi_r,
-            "", "", "", "", "", sa.nat, sa.created, 0.0, 0.0, sa.created,
+            "", "", "", "", "", sa.nat, sa.created, 0.0, 0.0, 0.0, sa.created,
             begun=sa.initiator and not sa.up, lasting=sa.alive, retired=False, refusal=None, asked=None,
             coming=(), reserved=(), children=children,
         )  # fmt: skip

@@ -120,6 +120,7 @@ def test_defaults_and_canonical_form():
         "version": 2,
         "proposals": "modern",
         "lifetime": 7200,
+        "reauth": 0,
         "dpd_delay": 0,
         "retransmit_timeout": 60,
         "fragmentation": "auto",

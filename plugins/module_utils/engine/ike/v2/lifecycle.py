@@ -31,6 +31,8 @@ def establish(context: Context, opening: OpeningSa, local: Identity, remote: Ide
     sa.nat, sa.slots, sa.packets, sa.replaces = opening.nat, opening.slots, opening.packets, opening.replaces
     sa.queue, sa.partials, sa.wake = opening.queue, opening.partials, opening.wake
     opening.state, opening.became = State.GONE, sa
+    if sa.connection.reauth:
+        sa.authenticated = context.now
     context.registry.replace(opening, sa)
     start_clocks(context, sa)
     context.report("ike_established", sa, role="initiator" if sa.initiator else "responder")

@@ -159,6 +159,8 @@ STANDING = Shape(
         "unfit": Codec(list, tuple),
         "settle_at": PLAIN,
         "superseded": PLAIN,
+        "authenticated": PLAIN,
+        "reauth_after": PLAIN,
     },
 )
 IKE_SA = Shape(IkeSa, {**STANDING.rows, **WINDOW.rows})

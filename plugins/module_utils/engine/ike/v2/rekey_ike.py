@@ -185,6 +185,7 @@ def _successor(
         protect(choice, keys, initiator), old.local_id, old.remote_id, min(nonces),
     )  # fmt: skip
     new.nat, new.slots = old.nat, old.slots
+    new.authenticated, new.reauth_after = old.authenticated, old.reauth_after
     context.registry.add(new)
     lifecycle.start_clocks(context, new)
     return new

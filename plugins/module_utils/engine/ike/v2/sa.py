@@ -298,6 +298,8 @@ class IkeSa(BaseSa):
     :ivar settle_at: when to look whether another IKE SA of the tunnel is one too many, 0 for never.
     :ivar superseded: its definition has changed since in what an IKE SA cannot change; see supersede.py.
     :ivar making: what the peer asked for and goes on with.
+    :ivar authenticated: when both ends proved themselves, where that ends one day (``reauthentication.py``), 0 else;
+        ``reauth_after``: before which they are not asked to again.
     """
 
     protection: Protection
@@ -314,6 +316,8 @@ class IkeSa(BaseSa):
     settle_at: float = 0.0
     superseded: bool = False
     making: Making | None = None
+    authenticated: float = 0.0
+    reauth_after: float = 0.0
 
     @property
     def closing(self) -> bool:

@@ -9,7 +9,7 @@ from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
 from ..context import Context
 from ..timers import NEVER
-from . import beside, children, follow_up, lifecycle, message_size, proof, twins
+from . import beside, children, follow_up, lifecycle, message_size, proof, reauthentication, twins
 from .child import Child, ChildState
 from .exchange import last_word, retransmit
 from .features import fragmentation, nat
@@ -34,6 +34,8 @@ def deadline(context: Context, sa: EitherSa) -> float:
         if sa.settle_at:
             due.append(sa.settle_at)
         due.append(NEVER if sa.retired else sa.rekey_at)
+        if sa.connection.reauth:
+            due.append(reauthentication.due(context, sa))
         if sa.connection.dpd_delay and sa.request is None:
             due.append(sa.last_heard + _delay(context, sa))
         due.append(_first_of_children(sa))
@@ -100,6 +102,8 @@ def _established(context: Context, sa: IkeSa) -> None:
     if now >= sa.rekey_at and not sa.retired:
         sa.rekey_at = NEVER
         sa.queue.append(RekeyIke())
+    if sa.connection.reauth and now >= reauthentication.due(context, sa):
+        reauthentication.begin(context, sa)
     if sa.connection.dpd_delay and now >= sa.last_heard + _delay(context, sa):
         _ask(context, sa)
 

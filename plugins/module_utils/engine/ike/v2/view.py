@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ...crypto.negotiation import Choice
 from ..views import Asked, ChildStage, ChildView, IkeView, Stage
-from . import message_size
+from . import message_size, reauthentication
 from .child import Child, ChildState
 from .features import ppk
 from .sa import EitherSa, OpeningSa, State
@@ -48,7 +48,7 @@ def view(sa: EitherSa) -> IkeView:
             connection.local_id, connection.remote_id, None,
             sa.spi_i, sa.spi_r,
             *_algorithms(sa.handshake.choice), "",
-            sa.nat, sa.created, 0.0, sa.expires_at, sa.last_heard,
+            sa.nat, sa.created, 0.0, 0.0, sa.expires_at, sa.last_heard,
             sa.initiator, False, False,
             None,
             asked, coming, reserved,
@@ -59,7 +59,7 @@ def view(sa: EitherSa) -> IkeView:
         sa.local_id, sa.remote_id, sa.remote_id,
         sa.spi_i, sa.spi_r,
         *_algorithms(sa.protection.choice), ppk.USED.of(sa).ppk,
-        sa.nat, sa.created, sa.rekey_at, sa.expires_at, sa.last_heard,
+        sa.nat, sa.created, sa.rekey_at, reauthentication.ends(sa), sa.expires_at, sa.last_heard,
         False, sa.alive and not sa.closing, sa.retired,
         sa.refusal,
         asked, coming, reserved,
