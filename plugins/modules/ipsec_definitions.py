@@ -212,14 +212,14 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     from ansible_collections.fleet.ipsec.plugins.module_utils.engine.convert import ikedb_write, yaml_writer
     from ansible_collections.fleet.ipsec.plugins.module_utils.engine.convert.files import Files
     from ansible_collections.fleet.ipsec.plugins.module_utils.engine.convert.importing import Source, Wishes, convert
-    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.convert.report import Report
+    from ansible_collections.fleet.ipsec.plugins.module_utils.engine.convert.report import Report, octets_of
 
     report = Report()
     files = Files(report, follow=params["content"] is None)
     if params["content"] is None:
         source = Source(files.read(params["src"], "src"), params["src"])
     else:
-        source = Source(files.decode(params["content"].encode("utf-8", "replace"), "content", "content"), "content")
+        source = Source(files.decode(octets_of(params["content"]), "content", "content"), "content")
     path = params["secrets_src"]
     secrets = Source(Files(report).read(path, "secrets_src"), path) if path else None
     wishes = Wishes(params["local_addresses"], params["upgrade_ikev1"])

@@ -8,27 +8,15 @@ from __future__ import annotations
 import glob
 import itertools
 import os
-import re
 from collections.abc import Iterator
 
 from ..errors import InputError
-from .report import LOST, Entry, Report, refuse
+from .report import FOREIGN, LOST, Entry, Report, refuse
 
 MAX_OCTETS = 16 << 20  # of all files together
 MAX_FILES = 1000
 MAX_DEPTH = 16
 MAX_WILD = 3  # parts of the path of an include that may have wildcards: more would look at every file of a host
-
-
-# To the end of a line, and not within quotes, where it would be text.
-_PLAIN = rb"[^\n\"'\\#]*"
-_QUOTED = rb"\"[^\"\n\\]*\"|'[^'\n\\]*'|(?<=\S)#"
-_COMMENT = re.compile(rb"^(%b(?:(?:%b)%b){0,50})(?<!\S)#([^\n]*)" % (_PLAIN, _QUOTED, _PLAIN), re.MULTILINE)
-
-
-def _readable(match: re.Match[bytes]) -> bytes:
-    """A line whose comment may be in an older character set, which is no matter."""
-    return match[1] + b"#" + match[2].decode("utf-8", "replace").encode()
 
 
 class Files:
@@ -59,7 +47,7 @@ class Files:
         return self.decode(octets, path, field)
 
     def decode(self, octets: bytes, path: str, field: str) -> str:
-        """The octets of a file as text.
+        """The octets of a file as text; those that are no UTF-8 are each a character that :data:`FOREIGN` makes.
 
         :raises InputError: as :meth:`read`.
         """
@@ -69,11 +57,8 @@ class Files:
             raise InputError(field, path, f"is larger than {MAX_OCTETS >> 20} MiB", "give the configuration alone")
         if self._count > MAX_FILES:
             raise InputError(field, path, f"there are more than {MAX_FILES} files", "include fewer")
-        try:
-            text = _COMMENT.sub(_readable, octets).decode("utf-8-sig")
-        except UnicodeDecodeError as exc:
-            line = octets.count(b"\n", 0, exc.start) + 1
-            raise InputError(f"{path}:{line}", None, "is not UTF-8 text", "convert the file to UTF-8") from None
+        # Programs take the octets of a key or a comment as they are, in whatever character set somebody wrote them.
+        text = octets.decode("utf-8-sig", FOREIGN)
         if "\0" in text:
             line = text.count("\n", 0, text.index("\0")) + 1
             raise InputError(f"{path}:{line}", None, "has a NUL character", "give a text file")

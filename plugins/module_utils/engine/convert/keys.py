@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..foreign_identities import ANYBODY
 from ..identity import Identity
 from ..secret import Secret
-from .report import LOST, Entry, Unfit
+from .report import LOST, Entry, Unfit, is_foreign, octets_of
 from .rows import Part
 from .words import identity
 
@@ -60,7 +60,7 @@ def decoded(text: str) -> Preshared:
 
 def of_text(text: str) -> Preshared:
     """A key that is its text."""
-    octets = text.encode("utf-8", "surrogatepass")
+    octets = octets_of(text)
     return Preshared(Secret(octets), (), TEXT if "".join(text.split()).isprintable() else HEX)
 
 
@@ -71,6 +71,9 @@ def owner(text: str) -> Key | None:
     """
     if text.strip().lower() in ANYBODY:
         return None
+    if is_foreign(text):
+        instead = "the key is not taken, as whom it is for is not UTF-8 text"
+        raise Unfit(LOST, instead, "convert the file to UTF-8, if that is what the peer has")
     if "/" in text and _is_network(text.strip()):
         instead = "the key is not taken, as it is for all of a network"
         raise Unfit(LOST, instead, "write the peer's address before it")

@@ -21,6 +21,9 @@ LOST = "lost"  # the tunnel is made, but behaves otherwise
 SKIPPED = "skipped"  # the tunnel, or this child of it, is not made
 SEVERITIES = (IGNORED, LOST, SKIPPED)
 HIDDEN = "(secret)"
+# What decodes and encodes octets that are no UTF-8, without loss; no character of a text looks like these.
+FOREIGN = "surrogateescape"
+_FOREIGN = re.compile("[\ud800-\udfff]")
 # Nearly so, that is.
 _MISSPELLED = ("secret", "leftsecret", "rightsecret", "password", "passphrase", "presharedkey", "credential")
 # No public keys, and not whether something is rekeyed.
@@ -55,7 +58,7 @@ class Entry:
     @property
     def shown(self) -> str:
         """The value for people; of one that goes over lines the first, as a quote that is not closed may hold keys."""
-        first, more, _rest = self.value.partition("\n")
+        first, more, _rest = legible(self.value).partition("\n")
         return HIDDEN if self.secret else f"{first}…" if more else first
 
 
@@ -102,6 +105,24 @@ class Unfit(Exception):
         self.remedy = remedy
 
 
+def is_foreign(text: str) -> bool:
+    """Whether it has octets that are no UTF-8."""
+    return _FOREIGN.search(text) is not None
+
+
+def octets_of(text: str) -> bytes:
+    """The octets that were decoded by :data:`FOREIGN`."""
+    try:
+        return text.encode("utf-8", FOREIGN)
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")  # it was never a file
+
+
+def legible(text: str) -> str:
+    """The text for people, with a mark in place of each octet that is no UTF-8."""
+    return _FOREIGN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 class Report:
     """Collects notes in the order in which they are found."""
 
@@ -110,7 +131,8 @@ class Report:
 
     def tell(self, entry: Entry, severity: str, instead: str, remedy: str = "", tunnel: str = "") -> None:
         """Add a note about an option."""
-        note = Note(severity, tunnel, entry.file, entry.line, entry.option, entry.shown, instead, remedy)
+        words = (legible(text) for text in (entry.option, entry.shown, instead, remedy))
+        note = Note(severity, legible(tunnel), entry.file, entry.line, *words)
         if note not in self.notes[-50:]:  # templates are read once for each tunnel that uses them
             self.notes.append(note)
 
@@ -181,7 +203,7 @@ class Refused(InputError):
     """
 
     def __init__(self, entry: Entry, problem: str, remedy: str) -> None:
-        field = f"{entry.file}:{entry.line}: {entry.option}"
+        field = f"{entry.file}:{entry.line}: {legible(entry.option)}"
         super().__init__(field, entry.shown, problem, remedy)
         if entry.secret or not entry.value:
             self.args = (f"{field}: {problem}; {remedy}",)  # there is no value that could be told

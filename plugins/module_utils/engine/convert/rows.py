@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple, Union
 
-from .report import IGNORED, LOST, SKIPPED, Entry, Report, Unfit
+from .report import IGNORED, LOST, SKIPPED, Entry, Report, Unfit, is_foreign
 
 Tell = Callable[[str, str, str], None]  # severity, instead, remedy
 Reader = Callable[[str, Tell], Any]
@@ -68,7 +68,9 @@ class Part:
         :param key: the option's name in the table.
         """
         row = rows.get(key)
-        if row is None:
+        if isinstance(row, Carried) and is_foreign(entry.value):
+            self.tell(entry, SKIPPED, "is not UTF-8 text", "convert the file to UTF-8, if that is what the peer has")
+        elif row is None:
             near = get_close_matches(key, rows, 1)
             remedy = f"did you mean {near[0]}?" if near else "look up what it does, and whether you need it"
             self.tell(entry, LOST, "is not an option that this converter knows", remedy)

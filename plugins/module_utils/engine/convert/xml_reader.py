@@ -11,7 +11,7 @@ from dataclasses import field
 from xml.parsers import expat
 
 from ..newer_python import dataclass
-from .report import Entry, is_secret, refuse
+from .report import Entry, is_foreign, is_secret, refuse
 
 MAX_DEPTH = 32
 MAX_ELEMENTS = 500_000
@@ -103,6 +103,10 @@ def read(text: str, file: str) -> Element:
 
     :raises InputError: it is no XML, or more than is read; naming file and line.
     """
+    if is_foreign(text):
+        # An attribute may be a name, a network or a key, and no line can be lost by itself.
+        line = next(number for number, each in enumerate(text.split("\n"), 1) if is_foreign(each))
+        raise refuse(Entry("XML", "", file, line), "is not UTF-8 text", "convert the file to UTF-8")
     reader = _Reader(file)
     # The text was decoded already, whatever encoding its first line names; the lines keep their numbers.
     bare = _DECLARATION.sub(lambda match: "\n" * match[0].count("\n"), text, count=1)

@@ -163,6 +163,10 @@ REASONS: dict[str, Reason] = {
         "define it anew in full, or install the release that wrote it; state: absent removes it, policies too",
     ),
     "peer_busy": Reason("the peer had no time for it just now", "nothing to do; it is retried"),
+    "no_additional_sas": Reason(
+        "the peer makes no further SA within this IKE SA",
+        "see the peer's log and its limits; fresh keys come with another IKE SA, which is tried by itself",
+    ),
     "too_many_requests": Reason(
         "the peer asks for more SAs than it may in so short a time",
         "see the peer's log for why it asks so often; it is answered again in a moment",

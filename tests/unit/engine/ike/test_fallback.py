@@ -321,3 +321,24 @@ def test_a_refusal_survives_a_restart() -> None:
     again = next(iter(heir.registry.by_spi.values()))
     assert again.refusal == sa.refusal and again.unfit == ("lan",) and again.settle_at == sa.settle_at
     assert next(iter(again.children.values())).refusal == one.refusal
+
+
+def test_a_peer_that_makes_no_more_children_is_told_of_by_name_and_asked_ever_less() -> None:
+    world = pair(dpd_delay=0.0)
+    world.west.engine.settings = replace(world.west.engine.settings, max_children=1)
+    voice = replace(child("voice", 2), local=(parse_selector("10.3.0.0/16"),), remote=(parse_selector("10.4.0.0/16"),))
+    for host, turn in ((world.east, lambda one: one), (world.west, mirror)):
+        host.engine.define(turn(east_connection(children=(child(lifetime=900.0), voice), dpd_delay=0.0)))
+    world.east.start()
+    world.run(1.0)
+    (failure,) = [report for report in world.east.reports if report.kind == "child_failed"]
+    assert failure.data["reason"] == "no_additional_sas" and "NO_ADDITIONAL_SAS" in failure.data["story"]
+    world.check(1)
+    count = world.count
+    for _again in range(600):
+        world.east.start(children=["voice"])
+        world.run(0.5)
+    assert world.count - count < 40
+    world.west.engine.settings = replace(world.west.engine.settings, max_children=2)
+    world.run(200.0)
+    world.check(2)

@@ -48,6 +48,7 @@ _REASONS_OF_CHILDREN: dict[int, str] = {
     NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
     NotifyType.TS_UNACCEPTABLE: "selectors_refused",
     NotifyType.INVALID_KE_PAYLOAD: "invalid_key_exchange",
+    NotifyType.NO_ADDITIONAL_SAS: "no_additional_sas",
     NotifyType.TEMPORARY_FAILURE: "peer_busy",
     NotifyType.STATE_NOT_FOUND: "peer_busy",  # it has forgotten what was begun, which is to be begun again
 }

@@ -35,8 +35,8 @@ from .tasks import ChildTask, NewChild, RekeyChild
 
 # Refusals that another offer may mend.
 _OF_THE_OFFER = ("no_proposal_chosen", "invalid_key_exchange")
-# Refusals of a child as it is defined at either end: the peer may be told otherwise any time.
-_OF_THE_CHILD = (*_OF_THE_OFFER, "selectors_refused")
+# Refusals of a child as it is defined at either end, or of one more: the peer may be told otherwise any time.
+_OF_THE_CHILD = (*_OF_THE_OFFER, "selectors_refused", "no_additional_sas")
 # Refusals that time alone mends.
 _BUSY = ("peer_busy", "kernel_refused")
 # How often a peer may put off a new child before another IKE SA is tried.

@@ -34,6 +34,7 @@ _REASONS: dict[int, str] = {
     NotifyType.TEMPORARY_FAILURE: "peer_busy",
     NotifyType.STATE_NOT_FOUND: "peer_busy",
     NotifyType.NO_PROPOSAL_CHOSEN: "no_proposal_chosen",
+    NotifyType.NO_ADDITIONAL_SAS: "no_additional_sas",
 }
 
 
