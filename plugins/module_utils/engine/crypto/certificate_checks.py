@@ -44,16 +44,15 @@ def check_time(certificate: Certificate, now: float) -> None:
 
     :raises CertificateError: ``certificate_not_yet_valid``, ``certificate_expired``.
     """
-    clock = moments.text_of(now)
     if now < certificate.not_before:
-        start = moments.text_of(certificate.not_before)
+        start, clock = moments.text_of(certificate.not_before), moments.text_of(now)
         raise CertificateError(
             "certificate_not_yet_valid",
             f"the certificate of {certificate} is valid from {start} on, and the clock of this host says {clock}",
             "set the clock of this host (timedatectl tells it), or have the certificate issued for now",
         )
     if now > certificate.not_after:
-        end = moments.text_of(certificate.not_after)
+        end, clock = moments.text_of(certificate.not_after), moments.text_of(now)
         raise CertificateError(
             "certificate_expired",
             f"the certificate of {certificate} expired at {end}; the clock of this host says {clock}",

@@ -9,6 +9,7 @@ Whether the whole is sound is OpenSSL's to say when a path is verified (:mod:`.t
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import field
 from typing import Any, NamedTuple
@@ -134,6 +135,8 @@ def _unreadable(problem: str) -> CertificateError:
     )
 
 
+# Those between peers and authorities come again with each peer.
+@functools.lru_cache(maxsize=64)
 def _read(octets: bytes) -> Certificate:
     signed, algorithm, signature = der.elements(der.only(octets, der.SEQUENCE))
     if (signed.tag, algorithm.tag, signature.tag) != (der.SEQUENCE, der.SEQUENCE, der.BIT_STRING):

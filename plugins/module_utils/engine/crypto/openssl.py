@@ -85,7 +85,7 @@ class Store:
         self._store = crypto.X509Store()
         self._store.set_flags(flags)
         for authority in authorities:
-            self._store.add_cert(crypto.load_certificate(crypto.FILETYPE_ASN1, authority))
+            self._store.add_cert(_certificate(authority))
         for octets in lists:
             self._store.add_crl(_list(octets))
 
@@ -115,13 +115,20 @@ class Store:
         """
         crypto = _crypto()
         try:
-            first, *rest = [crypto.load_certificate(crypto.FILETYPE_ASN1, octets) for octets in (certificate, *others)]
+            first, *rest = [_certificate(octets) for octets in (certificate, *others)]
             found = crypto.X509StoreContext(self._store, first, rest).get_verified_chain()
         except crypto.X509StoreContextError as refusal:
             raise _path_error(refusal) from None
         except crypto.Error:
             raise PathError(0, "a certificate cannot be read", certificate) from None
         return tuple(_octets(one) for one in found)
+
+
+# To read one takes OpenSSL 3.0 longer than to verify a signature, and those between peers and authorities come again.
+@functools.lru_cache(maxsize=64)
+def _certificate(octets: bytes) -> Any:
+    crypto = _crypto()
+    return crypto.load_certificate(crypto.FILETYPE_ASN1, octets)
 
 
 def _octets(certificate: Any) -> bytes:
