@@ -76,11 +76,16 @@ def text_of(name: bytes) -> str | None:
 
 def key(name: bytes) -> bytes:
     """The same octets for names of the same entity: kinds of strings, case and blanks do not count (RFC 5280 7.1)."""
+    rdns = folded(name)
+    return name if rdns is None else repr(rdns).encode("utf-8", "replace")
+
+
+def folded(name: bytes) -> list[list[Pair]] | None:
+    """The attributes of each RDN, the same for names of the same entity; None where the octets are no name."""
     rdns = decode(name)
     if rdns is None:
-        return name
-    folded = [sorted((oid, " ".join(value.casefold().split())) for oid, value in rdn) for rdn in rdns]
-    return repr(folded).encode("utf-8", "replace")
+        return None
+    return [sorted((oid, " ".join(value.casefold().split())) for oid, value in rdn) for rdn in rdns]
 
 
 # Text
