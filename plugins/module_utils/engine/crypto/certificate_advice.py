@@ -36,28 +36,55 @@ class Given(NamedTuple):
 
 
 def check_given(given: Given, now: float) -> None:
-    """That it can work: the key fits the certificate, authorities are such, nothing is over or too weak.
+    """That it can work now: :func:`check_lasting` and :func:`check_times`, for what is being defined.
+
+    :param now: Unix seconds.
+    :raises InputError: naming the field.
+    """
+    check_lasting(given)
+    check_times(given, now)
+
+
+def check_lasting(given: Given) -> None:
+    """That it can work at all: the key fits the certificate, authorities are such, nothing is too weak.
+
+    For what was defined before and is read again, be the clock behind, or one of several authorities over since.
+
+    :raises InputError: naming the field.
+    """
+    for field, certificate in given.own:
+        with _naming(field):
+            checks.check_key(certificate)
+    if given.own:
+        _check_own(given)
+    for field, authority in given.authorities:
+        with _naming(field):
+            checks.check_authority(authority)
+            checks.check_key(authority)
+    for field, one in given.lists:
+        _check_signature(field, one, given)
+    if given.revocation == STRICT and not given.lists:
+        remedy = "give one of each authority as crl, or leave it out"
+        raise InputError("auth.revocation", STRICT, "no revocation list is given", remedy)
+
+
+def check_times(given: Given, now: float) -> None:
+    """That nothing is over or still to come.
 
     :param now: Unix seconds.
     :raises InputError: naming the field.
     """
     for field, certificate in given.own:
         with _naming(field):
-            checks.check_key(certificate)
             checks.check_time(certificate, now)
-    if given.own:
-        _check_own(given)
+    authorities = [authority for _field, authority in given.authorities]
     for field, authority in given.authorities:
-        _check_authority(field, authority, [one for _field, one in given.authorities], now)
-    for field, one in given.lists:
-        _check_list(field, one, given, now)
-    if given.revocation == STRICT and not given.lists:
-        raise InputError(
-            "auth.revocation",
-            STRICT,
-            "no revocation list is given",
-            "give one of each authority as crl, or leave it out",
-        )
+        if not any(one.subject.matches(authority.subject) and _is_valid(one, now) for one in authorities):
+            with _naming(field):
+                checks.check_time(authority, now)
+    if (given.revocation or STRICT) == STRICT:
+        for field, one in given.lists:
+            _check_overdue(field, one, given, now)
 
 
 @contextlib.contextmanager
@@ -88,23 +115,20 @@ def _public_octets(key: Any) -> bytes:
     return octets
 
 
-def _check_authority(field: str, authority: Certificate, all_given: Sequence[Certificate], now: float) -> None:
-    with _naming(field):
-        checks.check_authority(authority)
-        checks.check_key(authority)
-        if not any(one.subject.matches(authority.subject) and _is_valid(one, now) for one in all_given):
-            checks.check_time(authority, now)
-
-
 def _is_valid(certificate: Certificate, now: float) -> bool:
     return certificate.not_before <= now <= certificate.not_after
 
 
-def _check_list(field: str, one: RevocationList, given: Given, now: float) -> None:
+def _check_overdue(field: str, one: RevocationList, given: Given, now: float) -> None:
+    """Of a list that has no newer one beside it."""
     newer = any(other.issuer.matches(one.issuer) and other.is_current(now) for _field, other in given.lists)
-    if (given.revocation or STRICT) == STRICT and not newer and now > one.next_update:
+    if not newer and now > one.next_update:
         story = f"the revocation list of {one} is overdue since {moments.text_of(one.next_update)}"
         raise InputError(field, None, story, "get a newer one from the authority, or set revocation: relaxed")
+
+
+def _check_signature(field: str, one: RevocationList, given: Given) -> None:
+    """Of a list whose authority is given, too."""
     issuers = [authority for _field, authority in given.authorities if authority.subject.matches(one.issuer)]
     if issuers and not any(_has_signed(authority, one) for authority in issuers):
         story = f"the revocation list of {one} is not signed by the key of that authority"

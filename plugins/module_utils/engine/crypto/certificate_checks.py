@@ -17,7 +17,8 @@ from .key_kinds import kind_of
 from .signature_names import LEAST_STRENGTH
 
 _DIGITAL_SIGNATURE, _NON_REPUDIATION, _CERT_SIGN = 0, 1, 5
-_ANY_PURPOSE, _IPSEC_IKE = "2.5.29.37.0", "1.3.6.1.5.5.7.3.17"
+# The last one was IKE's before RFC 4945 gave it a number; strongSwan's pki and Windows still issue it.
+_FOR_IKE = frozenset({"2.5.29.37.0", "1.3.6.1.5.5.7.3.17", "1.3.6.1.5.5.8.2.2"})
 _PURPOSES = {
     "1.3.6.1.5.5.7.3.1": "TLS servers",
     "1.3.6.1.5.5.7.3.2": "TLS clients",
@@ -143,9 +144,9 @@ def check_identity(certificate: Certificate, identity: Identity) -> None:
 
 
 def _check_purpose(certificate: Certificate) -> None:
-    """Extended key usage as of RFC 4945 section 5.1.3.12."""
+    """Extended key usage as of RFC 4945 section 5.1.3.12: none, any, or IKE among them."""
     purposes = certificate.usage.purposes
-    if purposes is None or {_ANY_PURPOSE, _IPSEC_IKE}.intersection(purposes):
+    if purposes is None or _FOR_IKE.intersection(purposes):
         return
     told = ", ".join(_PURPOSES.get(purpose, purpose) for purpose in purposes[:_SHOWN_NAMES]) or "nothing"
     raise CertificateError(

@@ -10,7 +10,7 @@ import base64
 import pytest
 from authorities import DAY, NOW, Authority, Wish, ecdsa, rsa_key
 from cryptography.hazmat.primitives import serialization
-from engine.crypto.certificate_advice import Given, check_given
+from engine.crypto.certificate_advice import Given, check_given, check_lasting, check_times
 from engine.crypto.certificate_files import MOST, read_certificates, read_lists
 from engine.crypto.certificate_life import ending_of, ending_of_list, first_to_end
 from engine.crypto.revocation import RELAXED, STRICT
@@ -153,6 +153,18 @@ def test_lists():
     assert advice(revocation=STRICT).startswith("auth.revocation: no revocation list is given")
     forged = ("auth.crl[0]", RevocationList.parse(Authority().revoke()))
     assert "is not signed by the key" in advice(lists=[forged], authorities=[("auth.ca[0]", ROOT.certificate)])
+
+
+def test_what_was_defined_before_and_is_read_again_at_another_time():
+    """A manager that starts with its clock behind, or after an authority ended, goes on with what it has."""
+    lists = [("auth.crl[0]", RevocationList.parse(ROOT.revoke()))]
+    good = Given(**own(LEAF, authorities=[("auth.ca[0]", ROOT.certificate)], lists=lists))
+    check_lasting(good)
+    for when in (5, NOW + 5000 * DAY):
+        with pytest.raises(InputError):
+            check_times(good, when)
+    with pytest.raises(InputError, match="is not the key"):
+        check_lasting(Given(**own(LEAF, ecdsa())))
 
 
 def test_what_ends_is_told_thirty_and_seven_days_before():

@@ -16,6 +16,7 @@ from engine.errors import CertificateError
 from engine.identity import Identity
 
 GATEWAY = Identity.parse("gw.example.net")
+PKI_TOOL = ("1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.8.2.2")  # --flag serverAuth --flag ikeIntermediate
 ROOT = Authority()
 MIDDLE = ROOT.below()
 LEAF = MIDDLE.issue()
@@ -191,7 +192,7 @@ def test_an_authority_given_here_may_be_signed_by_itself_with_sha_1():
 
 
 @pytest.mark.parametrize("usage", [None, ("digital_signature",), ("content_commitment",)])
-@pytest.mark.parametrize("purposes", [None, (IPSEC_IKE,), ("1.3.6.1.5.5.7.3.1", "2.5.29.37.0")])
+@pytest.mark.parametrize("purposes", [None, (IPSEC_IKE,), ("1.3.6.1.5.5.7.3.1", "2.5.29.37.0"), PKI_TOOL])
 def test_usages_of_a_peer(usage, purposes):
     assert verify([ROOT.issue(usage=usage, purposes=purposes)], ROOT)
 
