@@ -258,6 +258,22 @@ options:
           O(state=active) starts all of them.
         type: str
         choices: [auto, trap, manual]
+      close_action:
+        version_added: 0.2.0
+        description:
+          - What becomes of the child when the peer closes it, or closes the IKE SA that it is in.
+          - V(as_start) brings it back as O(children[].start) says. V(trap) has its next packet start it, V(start) this side at once.
+            With V(none) it stays closed until the peer or an operator starts it, or until it is defined anew; its packets
+            wait, and where O(children[].start) is V(trap) the next one starts it. V(as_start) when left out.
+        type: str
+        choices: [as_start, none, trap, start]
+      inactivity:
+        version_added: 0.2.0
+        description:
+          - Close the child when no packet has passed through it for so long, V(0) for never. V(0) when left out.
+          - Its next packet starts it again; where O(children[].start) is V(manual) it waits for an operator. A peer that keeps the
+            child up brings it back at once, so set O(children[].start) or O(children[].close_action) to V(trap) there.
+        type: str
       mode:
         description: Encapsulation mode. V(tunnel) when left out.
         type: str

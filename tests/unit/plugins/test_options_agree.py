@@ -52,7 +52,9 @@ OTHER: dict[str, Any] = {
     "encapsulation": "force", "interface.name": "ipsec7", "interface.id": 77,
     "interface.addresses": ["10.255.0.1/30"], "interface.routes": ["10.9.1.0/24"], "interface.mtu": 1333,
     "bypass": ["local_links"], "groups": ["night"], "children.name": "voice", "children.local": ["10.1.0.0/16"],
-    "children.remote": ["10.9.0.0/16"], "children.start": "manual", "children.mode": "tunnel",
+    "children.remote": ["10.9.0.0/16"], "children.start": "manual",
+    "children.close_action": "trap", "children.inactivity": 900,
+    "children.mode": "tunnel",
     "children.proposals": ["aes256gcm16-x25519"], "children.lifetime": 999, "children.lifetime_bytes": 1 << 30,
     "children.lifetime_packets": 777, "children.replay_window": 64, "name": "whole",
 }  # fmt: skip

@@ -113,9 +113,21 @@ CHILD: dict[str, Row] = {
     "policies": Carried("policies", route_based.no_policies),
     "policies_fwd_out": Left(LOST, "no outbound forward policy is made", "", _NO),
     "dpd_action": Left(LOST, "a dead peer's tunnel is tried again as its start says", "", ("trap", "restart", "start")),
-    "close_action": Left(LOST, "a closed child comes back as its start says", "", ("none", "trap", "start")),
+    "close_action": Carried(
+        "close_action",
+        words.choice(
+            {
+                "none": "none",
+                "trap": "trap",
+                "start": "start",
+                "clear": "none",
+                "hold": "trap",
+                "restart": "start",
+            }
+        ),
+    ),
     "ipcomp": Left(LOST, "packets are not compressed", "", _NO),
-    "inactivity": Left(LOST, "an idle child stays up", "", ("0", "0s")),
+    "inactivity": Carried("inactivity", words.duration(0)),
     "reqid": Left(IGNORED, "the manager chooses its own request IDs"),
     "priority": Left(LOST, "the manager chooses the priority by the networks", "", ("0",)),
     "interface": Left(LOST, "policies hold on every interface", "restrict it with nftables"),

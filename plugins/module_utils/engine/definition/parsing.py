@@ -26,7 +26,7 @@ from .formats import FORMATS
 from .options import DEFINITION, STORED
 from .schema import Problems, Schema, conform
 
-SHORTEST_REAUTH = 10  # seconds, as the shortest lifetime
+SHORTEST = 10  # seconds, as the shortest lifetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +78,20 @@ def parse_definition(raw: Any, field: str = "") -> Definition:
     """
     definition = _parse(raw, field, DEFINITION)
     rest = definition.document, definition.selectors, f"{field}." if field else ""
-    problems = [*_foreign_identities(*rest), *interface.check(*rest), *bypass.check(*rest), *_check_reauth(*rest)]
+    problems = [*_foreign_identities(*rest), *interface.check(*rest), *bypass.check(*rest), *_check_durations(*rest)]
     if problems:
         raise Problems(problems)
     return definition
 
 
-def _check_reauth(document: dict[str, Any], _selectors: object, prefix: str) -> Iterator[InputError]:
-    reauth = document["ike"]["reauth"]
-    if 0 < reauth < SHORTEST_REAUTH:
-        remedy = f"at least {SHORTEST_REAUTH} seconds, or 0 for never"
-        yield InputError(f"{prefix}ike.reauth", reauth, "is too small", remedy)
+def _check_durations(document: dict[str, Any], _selectors: object, prefix: str) -> Iterator[InputError]:
+    """Those of which 0 is for never."""
+    given = {"ike.reauth": document["ike"]["reauth"]}
+    given |= {f"children[{place}].inactivity": each["inactivity"] for place, each in enumerate(document["children"])}
+    for field, seconds in given.items():
+        if 0 < seconds < SHORTEST:
+            remedy = f"at least {SHORTEST} seconds, or 0 for never"
+            yield InputError(f"{prefix}{field}", seconds, "is too small", remedy)
 
 
 def _foreign_identities(document: dict[str, Any], _selectors: object, prefix: str) -> Iterator[InputError]:

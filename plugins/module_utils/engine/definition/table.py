@@ -339,6 +339,21 @@ OPTIONS = (
         "0.1.0",
         "auto: with the tunnel; trap: at the first packet; manual: when asked.",
     ),
+    Option(
+        "children.close_action",
+        _choice("as_start", "none", "trap", "start"),
+        "hot",
+        "0.2.0",
+        "When the peer closes it: as_start: as start says; none: it stays closed; trap: its next packet starts it; "
+        "start: it is started at once.",
+    ),
+    Option(
+        "children.inactivity",
+        _duration(0, 0),
+        "hot",
+        "0.2.0",
+        "Closed when no packet passed for so long, until the next one, 0 for never." + _HOW_LONG,
+    ),
     Option("children.mode", _choice("tunnel", "transport"), "re-establish", "0.1.0", "Encapsulation mode."),
     Option(
         "children.proposals",

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Document = dict[str, Any]
+# What brings a child back that ended without being told to: nothing, its next packet, this side at once.
+NONE, TRAP, START = "none", "trap", "start"
 
 
 def is_needed(wanted: str, asked: Mapping[str, bool], child: Document) -> bool:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from ..definition.build import has_pfs
 from ..ike.views import ChildView, IkeView
 from ..kernel.values import Usage
-from .desired_state import is_needed
 from .numbers import Numbers
 from .repairs import Record
 from .states import Condition
@@ -179,7 +178,7 @@ def _child(
         "state": state,
         "role": how.role if state == "active" else "",
         "refresh": how.state != "retiring",
-        "wanted": is_needed(row.wanted, row.asked, child),
+        "wanted": row.needs(child),
         "local": child["local"],
         "remote": child["remote"],
         "mode": child["mode"],

@@ -338,6 +338,7 @@ class Runtime:
         except KernelError as exc:
             self.log.debug(f"cannot read the counters of the SAs: {exc}")
             counters = {}
+        self.tunnels.close_idle(self.traffic)
         for event in self._silence.look(self.endpoint.checked(), counters, now):
             self.act(self.endpoint.kernel_event(event, now))
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from ..ike.reasons import REASONS
 from ..ike.views import ChildStage, IkeView, Stage
-from .desired_state import is_needed
 from .plan import Running
 from .repairs import Disturbance
 from .store import Stored
@@ -58,6 +57,7 @@ class Condition(NamedTuple):
     :ivar role: of the IKE SA: initiator, responder or empty.
     :ivar ends_at: when what is up ends for want of fresh keys, on the protocol engine's clock; None if nothing does.
     :ivar up: the children that are negotiated, whether the kernel has all that is theirs just now or not.
+    :ivar resting: whether something of it ended without being told to, and waits (``resting.py``).
     :ivar rest: the reason that it has where nothing stands against it; what kept a peer out is nothing to wait for.
     """
 
@@ -71,10 +71,11 @@ class Condition(NamedTuple):
     ends_at: float | None = None
     up: frozenset[str] = frozenset()
     rest: str = ""
+    resting: bool = False
 
     def running(self) -> Running:
         """As plans look at it."""
-        return Running(self.phase1 in ("negotiating", "active"), self.state == "active", self.up)
+        return Running(self.phase1 in ("negotiating", "active"), self.state == "active" and not self.resting, self.up)
 
 
 UNKNOWN = Condition("unknown", reason="not_started", story="no such tunnel is defined", remedy="define it first")
@@ -102,7 +103,8 @@ def condition(
     :param disturbance: what the kernel lacks of it just now: what is negotiated of these children is of no use then.
     """
     how = _negotiated(row, sas, trapped, notice)
-    how = how._replace(up=frozenset(name for name, state in how.phase2.items() if state == "active"))
+    up = frozenset(name for name, state in how.phase2.items() if state == "active")
+    how = how._replace(up=up, resting=bool(row.resting))
     if not disturbance or how.state not in ("active", "dormant"):
         return how
     hurt = how.up if "" in disturbance.children else how.up & disturbance.children
@@ -121,11 +123,7 @@ def _negotiated(row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], no
     phase2 = {child["name"]: "trapped" if child["name"] in trapped else "dormant" for child in children}
     for sa in sas:
         _count_children(sa, phase2)
-    missing = [
-        child["name"]
-        for child in children
-        if phase2[child["name"]] != "active" and is_needed(row.wanted, row.asked, child)
-    ]
+    missing = [child["name"] for child in children if phase2[child["name"]] != "active" and row.needs(child)]
     current = next((sa for sa in sas if sa.stage is Stage.ESTABLISHED), sas[0] if sas else None)
     role = "" if current is None else "initiator" if current.initiator else "responder"
     if retired:
@@ -171,7 +169,7 @@ def starts_itself(row: Stored) -> bool:
 def needed(row: Stored) -> list[str]:
     """The children that this side is to keep up."""
     children = () if row.unreadable else row.definition.document["children"]
-    return [child["name"] for child in children if is_needed(row.wanted, row.asked, child)]
+    return [child["name"] for child in children if row.needs(child)]
 
 
 def is_wanted(row: Stored) -> bool:
@@ -186,7 +184,7 @@ def living(row: Stored, now: Condition) -> list[str] | None:
     return [
         child["name"]
         for child in row.definition.document["children"]
-        if now.phase2.get(child["name"], "dormant") != "dormant" or is_needed(row.wanted, row.asked, child)
+        if now.phase2.get(child["name"], "dormant") != "dormant" or row.needs(child)
     ]
 
 
@@ -274,7 +272,7 @@ def _at_rest(row: Stored, trapped: frozenset[str]) -> str:
         return "stopped"
     starts = {child["start"] for child in row.definition.document["children"]}
     idle = row.wanted != "ike" and not needed(row)
-    if idle and "auto" not in starts and trapped:
+    if idle and trapped and ("auto" not in starts or row.resting):
         return "waiting_for_traffic"
     if row.definition.document["role"] == "responder":
         return "waiting_for_peer"

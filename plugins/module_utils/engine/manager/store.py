@@ -18,6 +18,7 @@ from ..errors import DamagedError, MissingError
 from ..newer_python import dataclass
 from ..private_directory import NO_LINK, private_directory
 from .database_copy import keep_copy
+from .desired_state import NONE, START, Document, answers_packets, holds_place, is_needed
 
 VERSION = 3  # of 3: rows may have options that release 0.1.0, of version 2, does not know
 # From this version on the tables are what they are now. A database stays of it until something is put into it, so that
@@ -54,6 +55,8 @@ class Stored:
     :ivar asked: children of which something else is wanted than of the tunnel, see ``desired_state.py``.
     :ivar unreadable: why this release cannot read its definition, empty where it can; the ``definition`` is then what
         is left of it (``definition/remnant.py``), and is neither negotiated nor ever written back.
+    :ivar resting: of children that ended without being told to, what brings them back instead of what is wanted
+        (``resting.py``). It is not in the database: what begins to run begins as it is wanted.
     """
 
     number: int
@@ -64,6 +67,23 @@ class Stored:
     children: dict[str, int]
     asked: dict[str, bool] = field(default_factory=dict)
     unreadable: str = ""
+    resting: dict[str, str] = field(default_factory=dict, compare=False)
+
+    def needs(self, child: Document) -> bool:
+        """Whether this side is to keep a child of it up, just now."""
+        rest = self.resting.get(child["name"])
+        return rest == START or (rest is None and is_needed(self.wanted, self.asked, child))
+
+    def answers(self, child: Document) -> bool:
+        """Whether a packet may start a child of it, just now."""
+        rest = self.resting.get(child["name"])
+        if rest is not None and self.wanted != "inactive":
+            return rest != NONE
+        return answers_packets(self.wanted, self.asked, child)
+
+    def holds(self, child: Document) -> bool:
+        """Whether the kernel is to hold the place of a child of it while that is down."""
+        return self.answers(child) or holds_place(self.wanted, self.asked, child)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from ..child_sa import ChildSa
 from ..errors import EngineError, KernelError
 from ..ike.connection import ChildConfig, Connection
 from .desired_policies import DesiredPolicies, Refusal
-from .desired_state import answers_packets, holds_place
+from .desired_state import TRAP
 from .host import KernelHost, trap_of
 from .policy_claims import HOLDS, YIELDS, Claimant
 from .store import Stored
@@ -63,6 +63,7 @@ class TrapPolicies:
         wanted = self._wanted(row, connection, local, laid)
         # Without a route a packet never comes to the policy that would start the child.
         on_demand = {child.name for child in connection.children if child.start == "trap"}
+        on_demand |= {name for name, rest in row.resting.items() if rest == TRAP}
         refusals: list[str] = []
         for name, held in wanted.items():
             try:
@@ -88,7 +89,7 @@ class TrapPolicies:
         self._waiting[row.name] = frozenset(
             child["name"]
             for child in row.definition.document["children"]
-            if child["name"] in kept and answers_packets(row.wanted, row.asked, child)
+            if child["name"] in kept and row.answers(child)
         )
         refusals += [str(refusal.problem) for refusal in refused.values()]
         if refusals:
@@ -119,9 +120,7 @@ class TrapPolicies:
     ) -> dict[str, ChildSa]:
         left = self._left.get(row.name, ())
         children = row.definition.document["children"]
-        held = {
-            child["name"] for child in children if holds_place(row.wanted, row.asked, child) or child["name"] in left
-        }
+        held = {child["name"] for child in children if row.holds(child) or child["name"] in left}
         remote = connection.remote_address
         # Of what cannot be read nobody knows whether it is all there: what is held stays held.
         kept = dict(laid) if row.unreadable else {}

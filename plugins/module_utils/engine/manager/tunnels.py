@@ -16,9 +16,9 @@ from ..errors import a_few
 from ..ike.actions import Acquire, Action, Path, Report
 from ..ike.endpoint import Endpoint
 from ..selector import Selector
+from . import resting
 from .action_executor import claimant
 from .desired_policies import DesiredPolicies
-from .desired_state import answers_packets
 from .hindrances import Hindrances
 from .host import KernelHost
 from .log import Log
@@ -26,7 +26,8 @@ from .numbers import Numbers
 from .packet_requests import PacketRequests
 from .plan import Step
 from .repairs import Record
-from .retry import Retry
+from .resting import Idleness
+from .retry import FIRST_PAUSE, Retry
 from .states import (
     UNKNOWN,
     Condition,
@@ -40,6 +41,7 @@ from .states import (
 )
 from .store import Stored
 from .surroundings import KernelState, TunnelListener
+from .traffic import Traffic
 from .tunnel_connections import TunnelConnections
 from .tunnel_interfaces import TunnelInterfaces
 from .tunnel_places import TunnelPlaces
@@ -87,6 +89,7 @@ class Tunnels:
         self._kernel_state = kernel_state
         self._listener = listener
         self._hindrances = Hindrances()
+        self._idleness = Idleness()
         self._packets = PacketRequests(endpoint, host.gateway, log)
         self.places = TunnelPlaces(endpoint, host, policies, interfaces, self.connections, self._hindrances, log)
 
@@ -136,6 +139,7 @@ class Tunnels:
 
     def _define(self, row: Stored) -> None:
         self._endpoint.define(self.connections.make(row))
+        self._idleness.define(row)
 
     def carry_out(self, step: Step, row: Stored | None) -> None:
         """Do one step of a plan; ``row`` is what the database now holds, None once it is removed."""
@@ -145,6 +149,7 @@ class Tunnels:
     def _carry_out(self, step: Step, row: Stored | None) -> None:
         if step.stands:
             if step.nudges and row is not None and starts_itself(row):
+                self._rest(self.rows[step.name], row)  # what rests is wanted once more
                 self._nudge(step.name)
             return
         self._hindrances.forget(step.name)
@@ -166,6 +171,7 @@ class Tunnels:
                 self._policies.rename(claimant(child), new)
             self.connections.rename(old, new)
             self.uptimes.rename(old, new)
+            self._idleness.forget(old)
             self.retry.forget(old)
             self._hindrances.forget(old)
             self._packets.forget(old)
@@ -291,12 +297,35 @@ class Tunnels:
         row = self.rows.get(name)
         if row is None:
             return
+        row = self._rest(row, resting.after(row, report))
         self._hindrances.take(report)
         if report.kind in ("child_up", "child_failed"):
             self._packets.decided(name, report.data.get("child", ""))
         how = self._go_on(row, report) if self._endpoint.connections.get(name) is not None else self.condition(name)
         self.settle_numbers(name, how)
         self._listener.tunnel_changed(name)
+
+    def _rest(self, before: Stored, after: Stored) -> Stored:
+        """Go over to what brings children back from now on."""
+        if after is not before:
+            self.rows[after.name] = after
+            if not starts_itself(after):
+                self.retry.forget(after.name)
+            elif after.name not in self.retry:
+                self.retry.want(after.name, self._clock() + FIRST_PAUSE)  # a peer that closes at once has a pause
+            self.places.hold(after)
+        return after
+
+    def close_idle(self, traffic: Traffic) -> None:
+        """Close the children through which no packet has passed for so long as they want."""
+        now = self._clock()
+        found = self._idleness.found(self._endpoint.child_sas(), traffic, self.uptimes, now)
+        for name, children in found.items():
+            row = self.rows.get(name)
+            if row is not None:
+                self._log.info(f"no packet passed through {', '.join(sorted(children))}: closed", tunnel=name)
+                self._rest(row, resting.idle(row, sorted(children)))
+                self._act(self._endpoint.stop(name, now, children))
 
     @property
     def rekey_overlap(self) -> tuple[int, int]:
@@ -419,6 +448,7 @@ class Tunnels:
     def _retract(self, name: str) -> None:
         """Let nobody start a tunnel; a retired IKE SA stays with its children."""
         self._endpoint.undefine(name)
+        self._idleness.forget(name)
         self.retry.forget(name)
         self._hindrances.clear(name)
         self.places.let_go(name)
@@ -432,4 +462,4 @@ def _of_several(data: dict[str, Any]) -> dict[str, Any]:
 def _answers(row: Stored, child: str) -> bool:
     """Whether a packet may start a child of a tunnel, and not only wait for it."""
     children = row.definition.document["children"]
-    return any(each["name"] == child and answers_packets(row.wanted, row.asked, each) for each in children)
+    return any(each["name"] == child and row.answers(each) for each in children)

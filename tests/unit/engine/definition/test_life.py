@@ -26,6 +26,14 @@ def test_how_long_a_proof_holds(given: Any, seconds: float):
     assert connection_of(defined(reauth=given), {"c": 1}).reauth == seconds
 
 
+def test_how_long_a_child_may_be_idle_cannot_be_next_to_nothing():
+    raw = defined().stored()
+    raw["children"][0]["inactivity"] = "5s"
+    with pytest.raises(Problems) as caught:
+        parse_definition(raw)
+    assert caught.value.field == "children[0].inactivity"
+
+
 @pytest.mark.parametrize("given", [1, "9s", -1, "soon", "31d"])
 def test_how_long_a_proof_cannot_hold(given: Any):
     with pytest.raises(Problems) as caught:
