@@ -145,10 +145,10 @@ def _list(octets: bytes) -> Any:
     return library.x509.load_der_x509_crl(octets)
 
 
-# Numbers after which the library names no certificate: what is wrong is the path as a whole.
-_OF_NO_CERTIFICATE = frozenset({1, 17, 42, 43, 65, 69, 70})
-
-
 def _path_error(refusal: Any) -> PathError:
     code, _depth, text = getattr(refusal, "errors", None) or refusal.args[0]
-    return PathError(code, text, b"" if code in _OF_NO_CERTIFICATE else _octets(refusal.certificate))
+    try:
+        certificate = _octets(refusal.certificate)
+    except _crypto().Error:
+        certificate = b""  # what is wrong is the path as a whole
+    return PathError(code, text, certificate)

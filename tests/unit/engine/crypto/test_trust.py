@@ -11,9 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519
 from engine.crypto import openssl
+from engine.crypto.certificates import Certificate
 from engine.crypto.trust import MOST, TrustStore
 from engine.errors import CertificateError
 from engine.identity import Identity
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 GATEWAY = Identity.parse("gw.example.net")
 PKI_TOOL = ("1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.8.2.2")  # --flag serverAuth --flag ikeIntermediate
@@ -90,7 +93,7 @@ def test_an_authority_that_only_has_the_name():
 
 def test_a_signature_that_does_not_hold():
     damaged = LEAF.der[:-1] + bytes((LEAF.der[-1] ^ 1,))
-    told = refused([type(LEAF).parse(damaged), MIDDLE.certificate], ROOT)
+    told = refused([Certificate.parse(damaged), MIDDLE.certificate], ROOT)
     assert told.startswith("certificate_untrusted: the certificate of O=Fleet, CN=gw names O=Fleet, CN=Intermediate")
 
 
@@ -327,3 +330,25 @@ def test_what_a_peer_can_cost_is_bounded_by_what_it_sends(monkeypatch):
     alike = [ROOT.below("O=Fleet,CN=Intermediate").certificate for _ in range(MOST - 2)]
     assert verify([LEAF, *alike, MIDDLE.certificate], ROOT)
     assert len(searches) == 1
+
+
+WHOLE = ROOT.below(extensions=((x509.NameConstraints([x509.DNSName("example.net")], None), True),))
+ONE = WHOLE.issue(usage=("digital_signature",), purposes=(IPSEC_IKE,))
+CHANGES = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(CHANGES, CHANGES)
+def test_of_damaged_certificates_none_is_taken_and_all_are_refused_politely(of_end, of_authority):
+    chain = []
+    try:
+        for octets, changes in ((ONE.der, of_end), (WHOLE.octets, of_authority)):
+            damaged = bytearray(octets)
+            for place, octet in changes:
+                damaged[place % len(damaged)] = octet
+            chain.append(Certificate.parse(bytes(damaged)))
+        verify(chain, ROOT)
+    except CertificateError as error:
+        assert error.story.isprintable() and len(error.story) < 1000
+    else:
+        assert chain == [ONE, WHOLE.certificate]
