@@ -20,12 +20,18 @@ _TYPES = {"object": "dict", "string": "str", "integer": "int", "boolean": "bool"
 def _options(section: dict[str, Any]) -> dict[str, Any]:
     """The options of a section of the table as an argument spec.
 
-    Nothing has a default in it: the manager fills them in. Nor is a secret required: the manager says where to put it.
+    Nothing has a default in it: the manager fills them in. Nor is a secret required, or what belongs to one of several
+    methods: the manager says where to put it.
     """
-    required = section.get("required", ())
+    properties = section["properties"]
+    required = [
+        key
+        for key in section.get("required", ())
+        if not properties[key].get("writeOnly") and not properties[key].get("only")
+    ]
     return {
-        key: {**_option(schema), **({"required": True} if key in required and not schema.get("writeOnly") else {})}
-        for key, schema in section["properties"].items()
+        key: {**_option(schema), **({"required": True} if key in required else {})}
+        for key, schema in properties.items()
     }
 
 

@@ -66,6 +66,11 @@ options:
         description: The service manager that it is for, or V(networkd). Any when empty.
         type: str
         default: ""
+  certificates:
+    version_added: 0.2.0
+    description: Whether peers are going to prove themselves by certificates, which takes the Python package OpenSSL.
+    type: bool
+    default: false
   writable:
     version_added: 0.2.0
     description: More files and folders that have to be writable.
@@ -151,6 +156,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.files import File, for
 from ansible_collections.fleet.ipsec.plugins.module_utils.manager import MINIMUM_PYTHON, listening
 
 PACKAGES = {"cryptography": "python3-cryptography", "pyroute2": "python3-pyroute2"}
+OF_CERTIFICATES = {"OpenSSL": "python3-openssl"}
 COMMANDS = {"ip": "iproute2", "ping": "iputils-ping", "nft": "nftables"}
 IKE_PORTS = (500, 4500)
 # Where the distribution's packages go: what this interpreter lacks, they can bring.
@@ -174,13 +180,17 @@ for name, module in zip(sys.argv[1::2], sys.argv[2::2]):
 MODULES = {
     "cryptography": "cryptography.hazmat.primitives.ciphers.aead",
     "pyroute2": "pyroute2.netlink.rtnl",
+    "OpenSSL": "OpenSSL.crypto",
 }
 IKE_HOLDER_WORDS = (b"-m", b"engine", b"manager")
 
 
-def interpreter(module: AnsibleModule, python: str) -> tuple[list[str], list[str]]:
-    """Problems with the interpreter, and the packages that it lacks and the distribution has."""
-    words = [word for name in PACKAGES for word in (name, MODULES[name])]
+def interpreter(module: AnsibleModule, python: str, packages: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Problems with the interpreter, and the packages that it lacks and the distribution has.
+
+    :param packages: of Python, that it has to have, and what the distribution calls them.
+    """
+    words = [word for name in packages for word in (name, MODULES[name])]
     try:
         status, text, errors = module.run_command([python, "-c", QUESTION, *words], handle_exceptions=False)
     except OSError as error:
@@ -196,13 +206,13 @@ def interpreter(module: AnsibleModule, python: str) -> tuple[list[str], list[str
     problems, missing = [], []
     for name, how, *reason in (row.split(" ", 2) for row in rows):
         if how == "missing" and which == os.path.realpath(SYSTEM_PYTHON):
-            missing.append(PACKAGES[name])
+            missing.append(packages[name])
             continue
         why = f": {reason[0]}" if reason else ""
         problems.append(
             f"the Python package {name} cannot be imported by {python}{why}; install it for that interpreter "
             f"({python} -m pip install {name}), or set gateway_python to one that has it, such as {SYSTEM_PYTHON} "
-            f"with the package {PACKAGES[name]}"
+            f"with the package {packages[name]}"
         )
     return problems, missing
 
@@ -348,6 +358,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "python": {"type": "path", "default": "/usr/bin/python3"},
+            "certificates": {"type": "bool", "default": False},
             "files": {"type": "list", "elements": "path", "default": []},
             "wanted_files": {
                 "type": "list",
@@ -371,7 +382,8 @@ def main() -> None:
     )
     if os.geteuid() != 0:
         module.fail_json(msg="a gateway is set up by root; become root (become: true)")
-    problems, missing = interpreter(module, module.params["python"])
+    packages = {**PACKAGES, **(OF_CERTIFICATES if module.params["certificates"] else {})}
+    problems, missing = interpreter(module, module.params["python"], packages)
     features: list[str] = []
     if sys.version_info < MINIMUM_PYTHON:
         problems.append(

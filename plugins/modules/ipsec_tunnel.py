@@ -67,9 +67,13 @@ options:
     type: dict
     suboptions:
       method:
-        description: V(psk) is a pre-shared key. V(psk) when left out.
+        description:
+          - V(psk) is a pre-shared key. V(psk) when left out.
+          - V(pubkey) is a private key with a certificate, and authorities that vouch for the peer's certificate, or that certificate
+            itself.
+          - V(raw) is a private key here and the peer's public key, without any certificate (RFC 7670).
         type: str
-        choices: [psk]
+        choices: [psk, pubkey, raw]
       secret:
         description: The pre-shared key. It is never returned.
         type: str
@@ -121,6 +125,68 @@ options:
                 without where the peer has none, or not this one; who attacks both key exchange and authentication can bring
                 that about. V(true) when left out.
             type: bool
+      certificate:
+        version_added: 0.2.0
+        description:
+          - Our certificate as PEM, and behind it those between it and its authority, or the path on the gateway of a file with them.
+          - O(local.id) has to stand in it, as subject or subjectAltName.
+        type: str
+      key:
+        version_added: 0.2.0
+        description:
+          - Path on the gateway of the file with our private key, in PEM, PKCS#8 or traditional. RSA of 2048 bits or more, ECDSA
+            on P-256, P-384 or P-521, Ed25519 or Ed448.
+          - The tunnel manager reads it. Its service sees nothing of C(/home), C(/root) and C(/tmp); C(/etc/fleet-ipsec/private)
+            is a good place. A file that is written anew is noticed within 10 seconds, and used by the next authentication.
+        type: str
+      passphrase:
+        version_added: 0.2.0
+        description: Of our private key, where its file is encrypted. It is never returned.
+        type: str
+      ca:
+        version_added: 0.2.0
+        description: Authorities that the peer's certificate may come from, directly or through others. PEM, or paths on the gateway.
+          None when left out. One that is not a root is trusted as it is.
+        type: list
+        elements: str
+      crl:
+        version_added: 0.2.0
+        description: Revocation lists of the authorities and of those in between. PEM, or paths on the gateway. None when left out.
+        type: list
+        elements: str
+      revocation:
+        version_added: 0.2.0
+        description: V(strict) refuses a peer where an authority of its path has no current list. V(relaxed) takes a missing or overdue
+          list for no reason to refuse; what a list revokes is refused all the same. V(strict) where there is a O(auth.crl).
+        type: str
+        choices: [strict, relaxed]
+      remote_ca:
+        version_added: 0.2.0
+        description: The one of O(auth.ca) that the peer's certificate has to come from, directly or through others. PEM, or a path on
+          the gateway.
+        type: str
+      remote_certificate:
+        version_added: 0.2.0
+        description: The peer's certificate, where it is known beforehand. PEM, or a path on the gateway. Without O(auth.ca) it needs no
+          authority, and with it both have to hold. The peer need not send it.
+        type: str
+      demands:
+        version_added: 0.2.0
+        description: How strong keys and signatures of the peer's certificates have to be, such as V(rsa-3072-sha256) or V(ecdsa-384);
+          each has to meet one. None when left out. RSA of less than 2048 bits, other curves than P-256, P-384 and P-521, MD5 and
+          SHA-1 are always refused.
+        type: list
+        elements: str
+      send_cert:
+        version_added: 0.2.0
+        description: Whether our certificate is sent, V(always), only to peers that ask for certificates, or V(never). V(always) when left
+          out.
+        type: str
+        choices: [always, asked, never]
+      remote_key:
+        version_added: 0.2.0
+        description: The peer's public key as PEM (C(BEGIN PUBLIC KEY)), or the path on the gateway of a file with it.
+        type: str
   role: &role
     description:
       - V(both) lets either side start. V(initiator) lets this side alone start; attempts of the peer are refused.

@@ -15,7 +15,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.opti
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.ppks import PPK, read_ppks
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.schema import conform
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.secret_formats import read_secret
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.table import BASE64, HEX, TEXT
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.definition.table import BASE64, HEX, PSK, TEXT
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import InputError
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.foreign_identities import foreign
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.identity import Identity
@@ -113,6 +113,8 @@ def read_peer(name: str, given: Any, problems: Problems) -> Member | None:
     if member is None:
         return None
     auth = given.get("auth")
+    if isinstance(auth, Mapping) and (auth.get("method") or PSK) != PSK:
+        return {**member, "external": True}  # what belongs to another method its gateway checks, which has the files
     if not isinstance(auth, Mapping) or not auth.get("secret"):
         problems.add(
             f"external peer {name} has no credential: the seed of the fleet is not shared with others",

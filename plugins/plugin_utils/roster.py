@@ -343,7 +343,7 @@ def _check_seed(seed: Any, found: list[Community], members: Mapping[str, Member]
 
 def _check_external_secrets(externals: Mapping[str, Any], members: Mapping[str, Member], problems: Problems) -> None:
     for name, member in members.items():
-        if member["external"] and published(externals[name]["auth"]["secret"]):
+        if member["external"] and published(externals[name]["auth"].get("secret") or ""):
             what = f"the secret of external peer {name} is the one of an example, which everybody knows"
             remedy = f"agree upon another and vault it in fleet_ipsec_external_peers.{name}.auth.secret"
             problems.add(what, remedy, externals[name]["auth"]["secret"])

@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils"))
 
-from engine.crypto.auth import PresharedKey, Proof, signed_octets
+from engine.crypto.auth import NOTHING_ASKED, PresharedKey, signed_octets
 from engine.crypto.entropy import SystemEntropy
+from engine.crypto.evidence import Evidence, Presented, Proof
 from engine.crypto.keys import child_keys, derive_ike
 from engine.crypto.negotiation import (
     check_answer_esp,
@@ -35,6 +36,7 @@ from engine.crypto.negotiation import (
 )
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.crypto.sealer import Sealer
+from engine.identity import Identity
 from engine.secret import Secret
 from engine.wire.v2.sa import SA
 
@@ -50,6 +52,7 @@ _NONCE = os.urandom(32)
 _SPI = os.urandom(8)
 _ID_BODY = b"\x02\0\0\0gw.example.net"
 _PSK = os.urandom(32)
+_WHO = Identity.parse("gw.example.net")
 
 
 def bare_ms(rounds: int = ROUNDS) -> float:
@@ -125,8 +128,9 @@ class _FloorSide:
         keys = derive_ike(self.ike, shared, _NONCE, _NONCE, _SPI, _SPI)
         outbound = Sealer(self.ike.encr, None, keys.ei, keys.ai)
         inbound = Sealer(self.ike.encr, None, keys.er, keys.ar)
-        self.key.prove(prf, signed_octets(prf, _MESSAGE, _NONCE, keys.pi, _ID_BODY))
-        self.key.verify(prf, signed_octets(prf, _MESSAGE, _NONCE, keys.pr, _ID_BODY), Proof(2, _PSK))
+        self.key.prove(prf, signed_octets(prf, _MESSAGE, _NONCE, keys.pi, _ID_BODY), NOTHING_ASKED)
+        octets = signed_octets(prf, _MESSAGE, _NONCE, keys.pr, _ID_BODY)
+        self.key.verify(prf, Evidence(Presented(_WHO), octets, Proof(2, _PSK)))
         outbound.seal(_HEAD, _INNER, self.entropy)
         inbound.open(_HEAD, inbound.seal(_HEAD, _INNER, self.entropy))
         child_keys(prf, keys.d, self.esp, _NONCE, _NONCE)

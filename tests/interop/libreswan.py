@@ -31,6 +31,7 @@ class Peer:
     :ivar remote_id: the other side's identity when it is not the site's.
     :ivar secrets: further lines of ipsec.secrets.
     :ivar extra: further lines of the connection; a key may stand in it only once.
+    :ivar auth: lines of how both ends prove who they are.
     """
 
     local: Site
@@ -45,6 +46,7 @@ class Peer:
     remote_id: str = ""
     secrets: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    auth: tuple[str, ...] = ("authby=secret",)
 
     @property
     def other(self) -> str:
@@ -62,7 +64,7 @@ class Peer:
             f"type={self.mode}",
             f"encapsulation={'yes' if self.encapsulated else 'auto'}",
             f"ikev2={'insist' if self.version == 2 else 'no'}",
-            "authby=secret",
+            *self.auth,
             "auto=add",
             # Its script would set up routes; what passes is decided by the policies alone here.
             "leftupdown=%disabled",
@@ -134,6 +136,22 @@ class Libreswan:
         self.site.run(f"{PROGRAMS}/addconn", *options, "peer")
         # It succeeds whatever it found wrong.
         assert '"peer":' in self.whack("--status"), self.log.read_text(encoding="utf-8")[-2000:]
+
+    def trust(self, name: str, certificate: bytes) -> None:
+        """Know an authority, under a name of the test's."""
+        file = self.folder / "authority.pem"
+        file.write_bytes(certificate)
+        self._nss("certutil", "-A", "-a", "-n", name, "-t", "CT,,", "-i", str(file))
+
+    def own(self, archive: bytes) -> None:
+        """Have a key with its certificates (PKCS#12 without a password), under the name that it has there."""
+        file = self.folder / "own.p12"
+        file.write_bytes(archive)
+        self._nss("pk12util", "-i", str(file), "-W", "", "-K", "")
+
+    def _nss(self, *command: str) -> None:
+        done = subprocess.run([*command, "-d", f"sql:{self.folder}"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
 
     def forget(self) -> None:
         """Drop the connection and whatever SAs it has."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .sites import Site, end, wait_until
@@ -20,7 +20,8 @@ NEWER = Path(__file__).resolve().parents[2] / ".cache/newer-peers"  # tests/setu
 # Runs a program of a folder that holds all of a system's /usr that it needs.
 WITHIN = 'mount --make-rprivate / && mount --bind "$0/usr" /usr && exec "$@"'
 # What IKEv2 with pre-shared keys needs; the default list costs seconds to load.
-PLUGINS = "nonce openssl aes ctr ccm random kdf hmac kernel-netlink socket-default vici"
+PLUGINS = "nonce openssl aes ctr ccm random pem pkcs1 pkcs8 pubkey x509 revocation constraints kdf hmac"
+PLUGINS += " kernel-netlink socket-default vici"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Peer:
     :ivar ike: proposals; ``default`` for its own. ``esp`` likewise.
     :ivar ppks: post-quantum preshared keys: name and key.
     :ivar extra: further lines of the connection; ``child_extra``: of its child.
+    :ivar ours: how it authenticates itself, and ``theirs`` the other side; ``files``: keys and certificates, by their
+        paths in swanctl's folder.
     """
 
     local: Site
@@ -44,6 +47,9 @@ class Peer:
     ppks: tuple[tuple[str, str], ...] = ()
     extra: tuple[str, ...] = ()
     child_extra: tuple[str, ...] = ()
+    ours: tuple[str, ...] = ("auth = psk",)
+    theirs: tuple[str, ...] = ("auth = psk",)
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     def configuration(self) -> str:
         """The connection in swanctl.conf's words; addresses and networks of the wanted family."""
@@ -62,11 +68,11 @@ connections {{
   encap = {"yes" if self.encapsulated else "no"}
   {_lines(self.extra)}
   local {{
-   auth = psk
+   {_lines(self.ours)}
    id = {self.local.identity}
   }}
   remote {{
-   auth = psk
+   {_lines(self.theirs)}
    id = {self.remote.identity}
   }}
   children {{
@@ -80,17 +86,14 @@ connections {{
  }}
 }}
 secrets {{
- ike-peer {{
-  id = {self.remote.identity}
-  secret = "{self.secret}"
- }}
- {_lines(tuple(_ppk(*ppk) for ppk in self.ppks))}
+ {_secret("ike-peer", self.remote.identity, self.secret) if self.secret else ""}
+ {_lines(tuple(_secret(f"ppk-{name}", name, key) for name, key in self.ppks))}
 }}
 """
 
 
-def _ppk(name: str, key: str) -> str:
-    return f'ppk-{name} {{\n  id = {name}\n  secret = "{key}"\n }}'
+def _secret(section: str, identity: str, secret: str) -> str:
+    return f'{section} {{\n  id = {identity}\n  secret = "{secret}"\n }}'
 
 
 def _lines(lines: tuple[str, ...]) -> str:
@@ -134,10 +137,15 @@ class StrongSwan:
 
     def swanctl(self, *words: str) -> str:
         """Run swanctl against this daemon; fails the test when it fails."""
-        return self.site.run(*self._within, SWANCTL, *words, "--uri", self.socket)
+        places = [f"SWANCTL_DIR={self.folder}", f"STRONGSWAN_CONF={self.folder}/strongswan.conf"]
+        return self.site.run("env", *places, *self._within, SWANCTL, *words, "--uri", self.socket)
 
     def load(self, peer: Peer) -> None:
-        """Load a connection and its secret."""
+        """Load a connection and its credentials."""
+        for name, octets in peer.files.items():
+            file = self.folder / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(octets)
         path = self.folder / "swanctl.conf"
         path.write_text(peer.configuration(), encoding="utf-8")
         self.swanctl("--load-all", "--noprompt", "--file", str(path))
@@ -159,6 +167,9 @@ class StrongSwan:
 
 def _settings(folder: Path, options: str) -> str:
     return f"""\
+swanctl {{
+ load = pem pkcs1 pkcs8 pubkey x509 openssl random nonce
+}}
 charon-systemd {{
  load = {PLUGINS}
  port = 500

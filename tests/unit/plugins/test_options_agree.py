@@ -59,8 +59,7 @@ OTHER: dict[str, Any] = {
     "children.lifetime_packets": 777, "children.replay_window": 64, "name": "whole",
 }  # fmt: skip
 # Written apart, or not at all.
-SECRETS = {"auth.method", "auth.secret", "auth.also_accept", "auth.secret_format", "auth.epoch"}
-SECRETS |= {f"auth.ppk.{option}" for option in ("id", "secret", "secret_format", "required")}
+SECRETS = {path for path in ROWS if path.startswith("auth.")} - {"auth.ppk"}
 # What an interface leaves no choice in, or where there is none.
 FIXED = {"bypass", "ike.version", "children.mode"}
 

@@ -3,27 +3,63 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Authentication: an authenticator proves who we are and verifies who the peer is (RFC 7296 section 2.15).
 
-No exchange knows by what method. A pre-shared key is one; a method that is to be added is one more class here.
+No exchange knows by what method. A pre-shared key is one, signatures are in :mod:`.signature_auth`; a method that is to
+be added is one more class.
 """
 
 from __future__ import annotations
 
 import hmac
-from typing import Any, ClassVar, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple, Protocol
 
 from ..newer_python import dataclass
 from ..secret import Secret
+from ..wire.v2.cert import CERT, CERTREQ
 from ..wire.v2.numbers import AuthMethod
+from .certificates import Certificate
+from .evidence import Evidence, Proof, refused
 from .registry import PseudorandomFunction
+from .signatures import HASHES
 
 _KEY_PAD = b"Key Pad for IKEv2"
 
 
-class Proof(NamedTuple):
-    """What an AUTH payload says: the number of the method, and its data."""
+class Asked(NamedTuple):
+    """What the other end said of what it can verify.
 
-    method: int
-    data: bytes
+    :ivar hashes: numbers in its SIGNATURE_HASH_ALGORITHMS (RFC 7427 section 4); none where it sent no such notify.
+    :ivar encodings: of certificates that it requests (RFC 7296 section 3.7).
+    """
+
+    hashes: frozenset[int] = frozenset()
+    encodings: frozenset[int] = frozenset()
+
+    def requesting(self, requests: Iterable[CERTREQ]) -> Asked:
+        """The same with what more of its payloads request."""
+        more = {request.encoding for request in requests}
+        return self._replace(encodings=self.encodings | more) if more else self
+
+
+NOTHING_ASKED = Asked()
+
+
+class Statement(NamedTuple):
+    """How an end proves who it is: the proof, and what the other end needs to verify it."""
+
+    proof: Proof
+    certificates: tuple[CERT, ...] = ()
+
+
+class Verified(NamedTuple):
+    """A peer's proof that holds.
+
+    :ivar answering: what to prove ourselves with in this exchange.
+    :ivar path: the certificates that the peer proved itself by, its own first; none where it was by anything else.
+    """
+
+    answering: Authenticator
+    path: tuple[Certificate, ...] = ()
 
 
 class Authenticator(Protocol):
@@ -31,6 +67,7 @@ class Authenticator(Protocol):
 
     :ivar defined: what it is, in stories: "defined here is …"; ``credential``: what a peer without it got wrong.
     :ivar requests: payloads that ask the peer for what it needs to verify, such as which authorities it trusts.
+    :ivar hashes: numbers of the hash algorithms of which it takes signatures, none where it takes no signatures.
     """
 
     @property
@@ -42,19 +79,26 @@ class Authenticator(Protocol):
         """See above."""
 
     @property
-    def requests(self) -> tuple[Any, ...]:
+    def requests(self) -> tuple[CERTREQ, ...]:
         """See above."""
 
-    def prove(self, prf: PseudorandomFunction, octets: bytes) -> Proof:
-        """Our proof; ``octets`` as of :func:`signed_octets`, for our end."""
+    @property
+    def hashes(self) -> tuple[int, ...]:
+        """See above."""
+
+    def prove(self, prf: PseudorandomFunction, octets: bytes, asked: Asked) -> Statement:
+        """Our proof; ``octets`` as of :func:`signed_octets`, for our end.
+
+        :raises IkeError: there is none that the other end can verify.
+        """
 
     def takes(self, method: int) -> bool:
         """Whether a proof of that method may be verified at all."""
 
-    def verify(self, prf: PseudorandomFunction, octets: bytes, proof: Proof) -> Authenticator | None:
-        """What to prove ourselves with in this exchange, where the peer's proof holds; None where it does not.
+    def verify(self, prf: PseudorandomFunction, evidence: Evidence) -> Verified | None:
+        """What comes of the peer's proof where it holds; None where it does not.
 
-        :param octets: as of :func:`signed_octets`, for the peer's end.
+        :raises IkeError: it does not, with a reason of its own.
         """
 
 
@@ -83,18 +127,19 @@ class PresharedKey:
 
     defined: ClassVar[str] = "a pre-shared key"
     credential: ClassVar[str] = "secret"
-    requests: ClassVar[tuple[Any, ...]] = ()
+    requests: ClassVar[tuple[CERTREQ, ...]] = ()
+    hashes: ClassVar[tuple[int, ...]] = ()
 
-    def prove(self, prf: PseudorandomFunction, octets: bytes) -> Proof:
-        return Proof(AuthMethod.SHARED_KEY, _with(self.secret, prf, octets))
+    def prove(self, prf: PseudorandomFunction, octets: bytes, asked: Asked) -> Statement:
+        return Statement(Proof(AuthMethod.SHARED_KEY, _with(self.secret, prf, octets)))
 
     def takes(self, method: int) -> bool:
         return method == AuthMethod.SHARED_KEY
 
-    def verify(self, prf: PseudorandomFunction, octets: bytes, proof: Proof) -> PresharedKey | None:
+    def verify(self, prf: PseudorandomFunction, evidence: Evidence) -> Verified | None:
         for secret in (self.secret, *self.also_accept):
-            if hmac.compare_digest(_with(secret, prf, octets), proof.data):
-                return PresharedKey(secret)
+            if hmac.compare_digest(_with(secret, prf, evidence.octets), evidence.proof.data):
+                return Verified(PresharedKey(secret))
         return None
 
 
@@ -103,18 +148,43 @@ def _with(secret: Secret, prf: PseudorandomFunction, octets: bytes) -> bytes:
     return digest(digest(secret.reveal(), _KEY_PAD), octets)
 
 
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Of a tunnel whose key or certificates cannot be used: it proves nothing and believes nobody.
+
+    :ivar story: what is wrong with them.
+    """
+
+    story: str
+
+    defined: ClassVar[str] = "a key that cannot be used"
+    credential: ClassVar[str] = "proof"
+    requests: ClassVar[tuple[CERTREQ, ...]] = ()
+    hashes: ClassVar[tuple[int, ...]] = HASHES
+
+    def prove(self, prf: PseudorandomFunction, octets: bytes, asked: Asked) -> Statement:
+        raise refused(self.story, "credentials_unusable")
+
+    def takes(self, method: int) -> bool:
+        return True
+
+    def verify(self, prf: PseudorandomFunction, evidence: Evidence) -> Verified | None:
+        raise refused(self.story, "credentials_unusable")
+
+
 class Unknown:
     """Of a tunnel that is defined no more, while its IKE SA is closed: it proves nothing and believes nobody."""
 
     defined = "nothing any more"
     credential = "proof"
-    requests: tuple[Any, ...] = ()
+    requests: tuple[CERTREQ, ...] = ()
+    hashes: tuple[int, ...] = ()
 
-    def prove(self, prf: PseudorandomFunction, octets: bytes) -> Proof:
+    def prove(self, prf: PseudorandomFunction, octets: bytes, asked: Asked) -> Statement:
         raise ValueError("a tunnel that is defined no more authenticates nobody")
 
     def takes(self, method: int) -> bool:
         return False
 
-    def verify(self, prf: PseudorandomFunction, octets: bytes, proof: Proof) -> None:
+    def verify(self, prf: PseudorandomFunction, evidence: Evidence) -> None:
         return None

@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, Union
 
-from ..crypto.auth import Authenticator, PresharedKey
+from ..crypto.auth import Authenticator
 from ..crypto.ppk import Ppk
 from ..crypto.proposals import EspProposal, IkeProposal, esp_proposals, ike_proposals, legacy_names
 from ..errors import InputError
 from ..identity import Identity
 from ..ike.connection import ChildConfig, Connection
 from ..newer_python import zip
-from .credentials import Preshared
 from .parsing import Definition
 from .schema import Problems
 
@@ -65,9 +64,10 @@ def _read(reader: Callable[[Key], P], spec: Spec, field: str, problems: list[Inp
         return ()
 
 
-def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int = 0) -> Connection:
+def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[str, int], if_id: int = 0) -> Connection:
     """The engine's view of a definition whose proposals were checked.
 
+    :param auth: what its credential makes (:mod:`.authenticators`).
     :param reqids: kernel request ID of each child, by name.
     :param if_id: of the interface that the tunnel has, 0 for none.
     """
@@ -94,7 +94,7 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
         name=definition.name,
         answers=document["role"] != "initiator",
         local_id=Identity.parse(local["id"]),
-        auth=_AUTHENTICATORS[definition.credential.method](definition.credential),
+        auth=auth,
         proposals=_ike(_key(ike["proposals"])),
         children=children,
         local_address=local["address"],
@@ -113,14 +113,6 @@ def connection_of(definition: Definition, reqids: Mapping[str, int], if_id: int 
         ppks=tuple(Ppk(ppk.id.encode(), ppk.secret) for ppk in definition.ppks),
         ppk_required=any(ppk.required for ppk in definition.ppks),
     )
-
-
-def _preshared_key(credential: Preshared) -> Authenticator:
-    return PresharedKey(credential.secret, credential.also_accept)
-
-
-# What the protocol authenticates with, by the method of a credential.
-_AUTHENTICATORS: dict[str, Callable[[Any], Authenticator]] = {Preshared.method: _preshared_key}
 
 
 def has_pfs(child: Mapping[str, Any]) -> bool:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the ends of a tunnel prove with who they are, as its operator wrote it: a value for each method.
 
-A method that is to be added is one more class here, its options in the table, and its authenticator in ``build.py``.
+A method that is to be added is one more class here, its options in the table, and its authenticator in
+``authenticators.py``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..newer_python import dataclass
 from ..secret import Secret
 from .formats import HIDDEN
 from .secret_formats import read_secret, write_secret
-from .table import PSK, TEXT
+from .table import PSK, PUBKEY, RAW, TEXT
 
 # Of a key derived from a seed, 32 octets in base64: people's own are shorter, and could be guessed from a hash.
 DERIVED_KEY = 43
@@ -135,8 +136,117 @@ class Preshared:
         return {"epoch": self.epoch, "fingerprint": fingerprint(self.secret.reveal()), "also_accept": accepted}
 
 
+@dataclass(frozen=True, slots=True)
+class RawKeys:
+    """A private key of ours, and the peer's public key (RFC 7670): no certificate at all.
+
+    :ivar key: path of the file with ours; ``passphrase``: of that file, None where it is not encrypted.
+    :ivar remote_key: the peer's as PEM, or the path of a file with it.
+    """
+
+    key: str
+    remote_key: str
+    passphrase: Secret | None = None
+
+    method: ClassVar[str] = RAW
+    title: ClassVar[str] = "Raw Public Key"
+    secrets: ClassVar[tuple[str, ...]] = ("passphrase",)
+    forms: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], where: str, problems: list[InputError]) -> RawKeys:
+        """As :meth:`Preshared.of`."""
+        return cls(options["key"], options["remote_key"], options.get("passphrase"))
+
+    def option(self, name: str) -> object:
+        return self.passphrase if name == "passphrase" else None
+
+    def shown(self) -> dict[str, Any]:
+        return {} if self.passphrase is None else {"passphrase": HIDDEN}
+
+    def revealed(self) -> dict[str, Any]:
+        return {} if self.passphrase is None else {"passphrase": self.passphrase.reveal().decode()}
+
+    def warnings(self, tunnel: str) -> list[str]:
+        return []
+
+    def meets(self, other: Credential) -> bool:
+        """What is in files only the gateway knows: that the same are named has to do."""
+        return isinstance(other, RawKeys) and (self.key, self.remote_key) == (other.key, other.remote_key)
+
+    def fingerprints(self) -> dict[str, Any] | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A private key of ours with a certificate, and what tells whether that of the peer is to be believed.
+
+    The options are the table's; each text is PEM or the path of a file.
+    """
+
+    certificate: str
+    key: str
+    passphrase: Secret | None = None
+    ca: tuple[str, ...] = ()
+    crl: tuple[str, ...] = ()
+    revocation: str | None = None
+    remote_ca: str | None = None
+    remote_certificate: str | None = None
+    demands: tuple[str, ...] = ()
+    send_cert: str = "always"
+
+    method: ClassVar[str] = PUBKEY
+    title: ClassVar[str] = "Certificate"
+    secrets: ClassVar[tuple[str, ...]] = ("passphrase",)
+    forms: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], where: str, problems: list[InputError]) -> Certified:
+        """As :meth:`Preshared.of`."""
+        found = cls(
+            options["certificate"],
+            options["key"],
+            options.get("passphrase"),
+            tuple(options["ca"]),
+            tuple(options["crl"]),
+            options.get("revocation"),
+            options.get("remote_ca"),
+            options.get("remote_certificate"),
+            tuple(options["demands"]),
+            options["send_cert"],
+        )
+        if not found.ca and found.remote_certificate is None:
+            remedy = "give the authorities that the peer's certificate comes from, or remote_certificate"
+            problems.append(InputError(f"{where}.ca", None, "is missing, and there is no remote_certificate", remedy))
+        for name in ("crl", "revocation", "remote_ca", "demands"):
+            if not found.ca and getattr(found, name):
+                remedy = "give the authorities, or leave it out"
+                problems.append(InputError(f"{where}.{name}", None, "has no meaning without ca", remedy))
+        return found
+
+    def option(self, name: str) -> object:
+        return self.passphrase if name == "passphrase" else None
+
+    def shown(self) -> dict[str, Any]:
+        return {} if self.passphrase is None else {"passphrase": HIDDEN}
+
+    def revealed(self) -> dict[str, Any]:
+        return {} if self.passphrase is None else {"passphrase": self.passphrase.reveal().decode()}
+
+    def warnings(self, tunnel: str) -> list[str]:
+        return []
+
+    def meets(self, other: Credential) -> bool:
+        """Whoever has a certificate may have another: whether the peer takes it is the peer's affair."""
+        return isinstance(other, Certified)
+
+    def fingerprints(self) -> dict[str, Any] | None:
+        return None
+
+
 # What stands for each method, by its name.
-METHODS = {kind.method: kind for kind in (Preshared,)}
+METHODS: dict[str, type[Preshared | Certified | RawKeys]] = {PSK: Preshared, PUBKEY: Certified, RAW: RawKeys}
 _HELD = frozenset(name for kind in METHODS.values() for name in (*kind.secrets, *kind.forms))
 
 

@@ -17,10 +17,13 @@ from .bypass import read_bypass
 from .interface import FORMATS as INTERFACE_FORMATS
 
 HIDDEN = "hidden"
+MARK = "-----BEGIN "  # of what is PEM, and no path
+MOST_PEM = 65536
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
 _LONGEST_PPK_ID = 255
+_DEMAND = re.compile(r"(rsa|ecdsa)(-\d{1,5})?(-sha\d{3})?|ed25519|ed448", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,63}", re.ASCII)
 
 
@@ -73,6 +76,43 @@ def _read_ppk_id(value: str, field: str) -> str:
     return name
 
 
+def _read_passphrase(value: str, field: str) -> Secret:
+    if not value:
+        raise InputError(field, "", "is empty", "give the passphrase (from a vault), or leave it out")
+    return _read_secret(value, field)
+
+
+def _read_path(value: str, field: str) -> str:
+    path = value.strip()
+    if MARK in value:
+        raise InputError(field, HIDDEN, "is the content of a file", "name the file: its path on the gateway")
+    if not path.startswith("/") or any(char < " " or char == "\x7f" for char in path):
+        raise InputError(
+            field, value, "is not an absolute path", "name a file on the gateway, such as /etc/ipsec/key.pem"
+        )
+    return path
+
+
+def _read_pem_or_path(value: str, field: str) -> str:
+    if MARK not in value:
+        return _read_path(value, field)
+    if "PRIVATE KEY-----" in value:
+        raise InputError(
+            field, HIDDEN, "has a private key in it", "give what is public, and name the key's file in key"
+        )
+    if len(value) > MOST_PEM:
+        raise InputError(field, HIDDEN, f"has more than {MOST_PEM} characters", "give what is needed, and no more")
+    return "\n".join(line.strip() for line in value.strip().splitlines()) + "\n"
+
+
+def _read_demand(value: str, field: str) -> str:
+    word = value.strip().lower()
+    if _DEMAND.fullmatch(word) is None:
+        remedy = "write it such as rsa-3072-sha256, ecdsa-384-sha384, ecdsa-256 or ed25519"
+        raise InputError(field, value, "is no demand on keys and signatures", remedy)
+    return word
+
+
 def _read_name(value: str, field: str) -> str:
     if _NAME.fullmatch(value) is None:
         raise InputError(
@@ -103,6 +143,10 @@ FORMATS = {
     "selector": _read_selector,
     "identity": _read_identity,
     "secret": _read_secret,
+    "passphrase": _read_passphrase,
+    "path": _read_path,
+    "PEM or path": _read_pem_or_path,
+    "demand": _read_demand,
     "name": _read_name,
     "ppk_id": _read_ppk_id,
     "owner": _read_owner,

@@ -81,7 +81,7 @@ def _duration(default: int, minimum: int) -> dict[str, Any]:
     return {"type": ["integer", "string"], "format": "duration", "default": default, **limits}
 
 
-PSK = "psk"
+PSK, PUBKEY, RAW = "psk", "pubkey", "raw"
 TEXT, HEX, BASE64 = "text", "hex", "base64"
 
 _SECTION: dict[str, Any] = {"type": "object"}
@@ -120,7 +120,7 @@ OPTIONS = (
         "How the two ends prove who they are.",
         required=True,
     ),
-    Option("auth.method", _choice(PSK), "re-establish", "0.1.0", "How both ends prove who they are."),
+    Option("auth.method", _choice(PSK, PUBKEY, RAW), "re-establish", "0.1.0", "How both ends prove who they are."),
     # The next authentication uses the keys, so that a rotation loses nothing.
     Option("auth.secret", _SECRET, "hot", "0.1.0", "Pre-shared key.", required=True, only=(PSK,)),
     Option(
@@ -195,6 +195,99 @@ OPTIONS = (
         "hot",
         "0.2.0",
         "Whether there is no IKE SA without one of those listed.",
+    ),
+    # So do keys that sign: a renewed one is used by the next authentication.
+    Option(
+        "auth.certificate",
+        _text("PEM or path", remedy="give our certificate"),
+        "hot",
+        "0.2.0",
+        "Our certificate, and behind it those between it and its authority: PEM, or the path on the gateway of a file.",
+        required=True,
+        only=(PUBKEY,),
+    ),
+    Option(
+        "auth.key",
+        _text("path", remedy="name the file on the gateway with our private key"),
+        "hot",
+        "0.2.0",
+        "Path on the gateway of our private key: PEM, PKCS#8 or traditional.",
+        required=True,
+        only=(PUBKEY, RAW),
+    ),
+    Option(
+        "auth.passphrase",
+        _text("passphrase", writeOnly=True),
+        "hot",
+        "0.2.0",
+        "Of our private key, where its file is encrypted.",
+        only=(PUBKEY, RAW),
+    ),
+    Option(
+        "auth.ca",
+        _texts("PEM or path", default=[]),
+        "hot",
+        "0.2.0",
+        "Authorities that the peer's certificate may come from: PEM, or paths of files.",
+        only=(PUBKEY,),
+    ),
+    Option(
+        "auth.crl",
+        _texts("PEM or path", default=[]),
+        "hot",
+        "0.2.0",
+        "Revocation lists of these authorities, and of those in between: PEM, or paths of files.",
+        only=(PUBKEY,),
+    ),
+    Option(
+        "auth.revocation",
+        {"type": "string", "enum": ["strict", "relaxed"]},
+        "hot",
+        "0.2.0",
+        "strict: each authority has to have a current list; relaxed: a missing or overdue list is no reason to refuse. "
+        "strict where there is a crl.",
+        only=(PUBKEY,),
+    ),
+    Option(
+        "auth.remote_ca",
+        _text("PEM or path"),
+        "hot",
+        "0.2.0",
+        "The one of these authorities that the peer's certificate has to come from, directly or not.",
+        only=(PUBKEY,),
+    ),
+    Option(
+        "auth.remote_certificate",
+        _text("PEM or path"),
+        "hot",
+        "0.2.0",
+        "The peer's certificate, where it is known beforehand: without ca it needs no authority.",
+        only=(PUBKEY,),
+    ),
+    Option(
+        "auth.demands",
+        _texts("demand", default=[]),
+        "hot",
+        "0.2.0",
+        "How strong keys and signatures of the peer's certificates have to be, such as rsa-3072-sha256.",
+        only=(PUBKEY,),
+    ),
+    Option(
+        "auth.send_cert",
+        _choice("always", "asked", "never"),
+        "hot",
+        "0.2.0",
+        "Whether our certificate is sent: always, only to who asks for certificates, or never.",
+        only=(PUBKEY,),
+    ),
+    Option(
+        "auth.remote_key",
+        _text("PEM or path", remedy="give the peer's public key"),
+        "hot",
+        "0.2.0",
+        "The peer's public key (RFC 7670), as PEM, or the path on the gateway of a file with it.",
+        required=True,
+        only=(RAW,),
     ),
     Option(
         "role",

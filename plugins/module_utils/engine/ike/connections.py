@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from ..crypto.proposal_index import ProposalIndex
 from ..identity import Identity
+from ..wire.v2.cert import CERTREQ
 from ..wire.v2.sa import Proposal
 from .actions import Path
 from .connection import ChildConfig, Connection
@@ -21,6 +23,8 @@ Names = tuple["str | None", "str | None", "Name | None", "Name | None"]  # addre
 K = TypeVar("K", bound=Hashable)
 # Tunnels named for a peer that may mean any of them; of more no reader has any use.
 FEW = 4
+MOST_AUTHORITIES = 16  # named in one message; peers with certificates of others send what they have
+AUTHORITY_OCTETS = 20  # RFC 7296 section 3.7: a SHA-1 hash
 
 
 class Connections:
@@ -65,7 +69,7 @@ class Connections:
         if _takes_peers(connection):
             addresses = _addresses(connection)
             numbers = [self._proposals.leave(proposal) for proposal in dict.fromkeys(connection.proposals)]
-            self._by_addresses[addresses].remove(name, numbers)
+            self._by_addresses[addresses].remove(connection, numbers)
             if not self._by_addresses[addresses].fits:
                 del self._by_addresses[addresses]
             for key in _identity_keys(connection):
@@ -114,6 +118,20 @@ class Connections:
         """Whether any that a peer may mean who is not authenticated yet has a post-quantum preshared key."""
         return any(addresses in self._with_ppk for addresses in _possible(path))
 
+    def requests(self, path: Path) -> tuple[CERTREQ, ...]:
+        """What a peer that is not authenticated yet is asked for: certificates of whatever authority may be meant."""
+        found: dict[int, dict[bytes, None]] = {}
+        for known in self._answering(path):
+            for encoding, authority in known.authorities:
+                of_encoding = found.setdefault(encoding, {})
+                if len(of_encoding) < MOST_AUTHORITIES:
+                    of_encoding[authority] = None
+        return tuple([CERTREQ(encoding, b"".join(authorities)) for encoding, authorities in found.items()])
+
+    def hashes(self, path: Path) -> tuple[int, ...]:
+        """Numbers of the hash algorithms of which signatures are taken from such a peer; none where none are."""
+        return tuple(dict.fromkeys(number for known in self._answering(path) for number in known.hashes))
+
     def _answering(self, path: Path) -> Iterator[_Answering]:
         """By addresses, the most specific first; any number of peers may share an address, or have none."""
         for addresses in _possible(path):
@@ -136,22 +154,31 @@ class _Answering:
     """The definitions with one pair of addresses, by the number of each proposal that they allow.
 
     :ivar fits: those numbers as bits.
+    :ivar authorities: that they request certificates of, by encoding and hash; ``hashes``: algorithms of signatures
+        that they take; each with how many of them do so.
     """
 
-    __slots__ = ("_by_number", "fits")
+    __slots__ = ("_by_number", "authorities", "fits", "hashes")
 
     def __init__(self) -> None:
         self.fits = 0
+        self.authorities: Counter[tuple[int, bytes]] = Counter()
+        self.hashes: Counter[int] = Counter()
         self._by_number: dict[int, dict[str, Connection]] = {}
 
     def put(self, connection: Connection, numbers: Iterable[int]) -> None:
+        self.authorities.update(_authorities(connection))
+        self.hashes.update(connection.auth.hashes)
         for number in numbers:
             self._by_number.setdefault(number, {})[connection.name] = connection
             self.fits |= 1 << number
 
-    def remove(self, name: str, numbers: Iterable[int]) -> None:
+    def remove(self, connection: Connection, numbers: Iterable[int]) -> None:
+        # Without what is down to zero.
+        self.authorities -= Counter(_authorities(connection))
+        self.hashes -= Counter(connection.auth.hashes)
         for number in numbers:
-            _discard(self._by_number, number, name)
+            _discard(self._by_number, number, connection.name)
             if number not in self._by_number:
                 self.fits &= ~(1 << number)
 
@@ -168,6 +195,14 @@ class _Answering:
         """The first one with any of the proposals whose bits are set."""
         both = self.fits & fits
         return next(iter(self._by_number[(both & -both).bit_length() - 1].values()))
+
+
+def _authorities(connection: Connection) -> Iterator[tuple[int, bytes]]:
+    """Each authority that a definition requests certificates of; an empty one stands for any."""
+    for request in connection.auth.requests:
+        hashes = request.authorities
+        for at in range(0, len(hashes), AUTHORITY_OCTETS) or (0,):
+            yield request.encoding, hashes[at : at + AUTHORITY_OCTETS]
 
 
 def _takes_peers(connection: Connection) -> bool:

@@ -37,6 +37,7 @@ class Services(Protocol):
     refusals: Refusals
     allowances: Allowances
     incomplete: Incomplete
+    unix_at_zero: float
 
 
 def _short(story: str) -> str:
@@ -49,11 +50,12 @@ class Context:
 
     __slots__ = (
         "actions", "allowances", "connections", "cookies", "entropy", "half_open", "incomplete", "now", "refusals",
-        "registry", "settings", "spis", "touched",
+        "registry", "settings", "spis", "touched", "unix_time",
     )  # fmt: skip
 
     def __init__(self, engine: Services, now: float) -> None:
         self.now = now
+        self.unix_time = engine.unix_at_zero + now
         self.actions: list[Action] = []
         self.touched: dict[int, AnySa] = {}
         self.registry = engine.registry

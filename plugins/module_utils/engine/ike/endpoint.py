@@ -52,6 +52,8 @@ class Endpoint:
     :param entropy: source of random octets and key exchanges.
     :param spis: called for each SPI of an inbound SA.
     :param versions: of IKE that it speaks; None for all that there are.
+    :ivar unix_at_zero: Unix time at moment 0 of what the verbs are told as ``now``, for what is valid until a date. To
+        be told again when the host's clock was set.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Endpoint:
         self.allowances = Allowances(self.settings.sas_at_once, self.settings.sas_per_second)
         limits = self.settings.incomplete_octets_of_tunnel, self.settings.incomplete_octets_of_strangers
         self.incomplete = Incomplete(self.settings.incomplete_octets, *limits)
+        self.unix_at_zero = 0.0
         self._versions = {version.number: version for version in versions or all_versions()}
         self._timers = Timers()
         self._records = {number: version.changed_records() for number, version in self._versions.items()}

@@ -126,6 +126,18 @@ REASONS: dict[str, Reason] = {
         "the two ends have another secret for the same post-quantum preshared key (PPK)",
         "give both ends the same secret for this id in auth.ppk; mind secret_format",
     ),
+    "signature_refused": Reason(
+        "the peer signs in a way that is not accepted here, such as with SHA-1",
+        "have the peer sign as RFC 7427 has it, with SHA2-256 or better, or with Ed25519",
+    ),
+    "signature_not_taken": Reason(
+        "the peer takes no signature that this end's key can make",
+        "use a key of another kind here, or have the peer take SHA2-256 (RFC 7427)",
+    ),
+    "credentials_unusable": Reason(
+        "this end's key or certificates cannot be used",
+        "see the story for the file and what is wrong with it; it is read again when it changes",
+    ),
     "no_matching_tunnel": Reason(
         "no tunnel is defined for this peer and identity", "define it, or correct remote.address and remote.id"
     ),

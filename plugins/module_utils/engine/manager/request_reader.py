@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..definition.authenticators import Authenticators
 from ..definition.build import check_proposals
 from ..definition.interface import conflicts as interface_conflicts
 from ..definition.kernel_limits import check_policies
@@ -16,6 +18,7 @@ from ..definition.parsing import Definition, parse_definition
 from ..definition.schema import Problems, nearest
 from ..errors import InputError
 from ..newer_python import zip
+from .credential_files import read_file
 from .store import Stored
 
 # What a phase may limit, by state.
@@ -52,11 +55,12 @@ def read_wishes(params: Mapping[str, Any], stored: Mapping[str, Stored]) -> tupl
             remedy = "leave it out: a definition goes with all its children"
         problems.append(InputError("phase", phase, f"has no meaning with state {state}", remedy))
     seen: set[str] = set()
+    authenticators = Authenticators(read_file, time.time())
     for position, raw in enumerate(params["definitions"]):
         name = raw.get("name")
         field = f"definitions[{name if isinstance(name, str) and name else position}]"
         try:
-            wish = _read_one(raw, field, params, stored, warnings)
+            wish = _read_one(raw, field, params, stored, warnings, authenticators)
         except Problems as found:
             problems += found.problems
             continue
@@ -73,7 +77,12 @@ def read_wishes(params: Mapping[str, Any], stored: Mapping[str, Stored]) -> tupl
 
 
 def _read_one(
-    raw: dict[str, Any], field: str, params: Mapping[str, Any], stored: Mapping[str, Stored], warnings: list[str]
+    raw: dict[str, Any],
+    field: str,
+    params: Mapping[str, Any],
+    stored: Mapping[str, Stored],
+    warnings: list[str],
+    authenticators: Authenticators,
 ) -> Wish:
     name = raw.get("name")
     raw = dict(raw)
@@ -89,14 +98,29 @@ def _read_one(
     warnings += definition.warnings()
     warnings += check_proposals(definition, f"{field}.")
     check_policies(definition, f"{field}.")
+    _check_credential(definition, field, authenticators)
     return _known_children(Wish(definition.name, field, definition, True, only))
 
 
+def _check_credential(definition: Definition, field: str, authenticators: Authenticators) -> None:
+    """Read the keys and certificates that a definition names, as they are now.
+
+    :raises Problems: what of them cannot be used.
+    """
+    try:
+        authenticators.make(definition, f"{field}.")
+    except InputError as problem:
+        raise Problems([problem]) from None
+
+
 def _with_secret(auth: Any, row: Stored) -> Any:
-    """``auth`` with the keys that are stored, where it has none itself."""
+    """``auth`` with the keys that are stored, where it has none itself and means the same method."""
     if auth is None:
         auth = {}
     if not isinstance(auth, dict) or auth.get("secret") is not None:
+        return auth
+    method = row.definition.credential.method
+    if (auth.get("method") or method) != method:
         return auth
     given = {key: value for key, value in auth.items() if value is not None and key != "secret_format"}
     return row.definition.stored()["auth"] | given

@@ -47,6 +47,7 @@ from .unknown_peers import UnknownPeers
 NEVER = float("inf")
 LINKS_SECONDS = 0.05  # from a change of a link until it is looked at, with all that changed meanwhile
 KEEPALIVE_SECONDS = 20.0  # RFC 3948 section 4
+FILES_SECONDS = 10.0  # within which a renewed key or certificate is noticed
 ECHO_RATE, ECHO_BURST = 200.0, 400
 TOLD_RATE, TOLD_BURST = 10.0, 100  # events of refused messages; strangers are not to make subscribers lag behind
 _VERSION_AT = 17
@@ -117,6 +118,7 @@ class Runtime:
         self._echoes = Bucket(ECHO_RATE, ECHO_BURST)
         self._told = Bucket(TOLD_RATE, TOLD_BURST)
         self._keepalive_at = clock() + KEEPALIVE_SECONDS
+        self._files_at = clock() + FILES_SECONDS
         self._silence = Silence(clock())
         self.traffic = Traffic()
         self.unknown_peers = UnknownPeers(log)
@@ -134,6 +136,7 @@ class Runtime:
         for row in rows.values():
             if row.unreadable:
                 self.log.error("its stored definition cannot be read", tunnel=row.name, problem=row.unreadable)
+        self._tell_time()
         kept = self.journal.load(rows)
         self.host.prepare()
         self.bypass.look()
@@ -163,6 +166,7 @@ class Runtime:
             if reply is not None:
                 self._echo(reply, path)
                 return
+        self._tell_time()
         self.act(self.endpoint.receive(octets, path, self.clock()))
 
     def refused(self, address: str, port: int, number: int) -> None:
@@ -205,11 +209,22 @@ class Runtime:
     def next_deadline(self) -> float:
         """When :meth:`wake` has something to do."""
         asked = (self.endpoint.next_deadline(), self.tunnels.retry.next_deadline(), self.repairs.next_deadline())
-        return min(self._keepalive_at, self._links_at, self._silence.due, *(when for when in asked if when is not None))
+        own = self._keepalive_at, self._links_at, self._silence.due, self._files_due
+        return min(*own, *(when for when in asked if when is not None))
+
+    @property
+    def _files_due(self) -> float:
+        """When to look whether keys and certificates were renewed."""
+        return self._files_at if self.tunnels.connections.watches_files else NEVER
+
+    def _tell_time(self) -> None:
+        """Certificates are valid by the calendar, and somebody may have set the clock."""
+        self.endpoint.unix_at_zero = time.time() - self.clock()
 
     def wake(self) -> None:
         """Do what is due."""
         now = self.clock()
+        self._tell_time()
         self.act(self.endpoint.tick(now))
         self.tunnels.start_due()
         if now >= self._links_at:
@@ -220,6 +235,9 @@ class Runtime:
             self._keepalive_at = now + KEEPALIVE_SECONDS
             self._send_keepalives()
             self.log.settle(now)
+        if now >= self._files_due:
+            self._files_at = now + FILES_SECONDS
+            self.tunnels.renew_credentials()
         if now >= self._silence.due:
             self._listen_to_silence(now)
 

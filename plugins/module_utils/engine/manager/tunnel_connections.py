@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from ..crypto.auth import Authenticator, Unusable
+from ..definition.authenticators import Authenticators, usable
 from ..definition.build import connection_of
+from ..definition.credentials import Credential
 from ..definition.interface import if_id_of
 from ..ike.connection import Connection
 from ..kernel.registry import Child, Identities, Registry
+from .credential_files import CredentialFiles
 from .peer_errors import PeerErrors
 from .store import Stored
 
@@ -18,13 +22,18 @@ class TunnelConnections:
 
     :ivar modes: of encapsulation, by the request ID of a child.
     :ivar peers: which of them lead to which address.
+    :ivar problems: why the key or the certificates of a tunnel, as they are now, cannot be used.
     """
 
     def __init__(self, registry: Registry) -> None:
         self.modes: dict[int, str] = {}
         self.peers = PeerErrors()
+        self.problems: dict[str, str] = {}
+        self._files = CredentialFiles()
+        self._authenticators = Authenticators(self._files.read, None)
         self._registry = registry
         self._by_name: dict[str, Connection] = {}
+        self._credentials: dict[str, Credential] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -34,7 +43,9 @@ class TunnelConnections:
 
     def make(self, row: Stored) -> Connection:
         """The connection of a row, in the place of the one that its tunnel had."""
-        connection = connection_of(row.definition, self._reqids(row), if_id_of(row.definition.document, row.number))
+        auth, if_id = self._authenticator(row), if_id_of(row.definition.document, row.number)
+        connection = connection_of(row.definition, auth, self._reqids(row), if_id)
+        self._credentials[row.name] = row.definition.credential
         self._leave_peer(row.name)
         self._by_name[row.name] = connection
         remote = None if connection.remote_id is None else str(connection.remote_id)
@@ -44,8 +55,32 @@ class TunnelConnections:
             self.modes[child.reqid] = child.mode
         return connection
 
+    def renewed(self) -> list[str]:
+        """The tunnels of which a file with a key or certificates is not as it was when it was read."""
+        return list(self._files.changed())
+
+    @property
+    def watches_files(self) -> bool:
+        """Whether :meth:`renewed` may ever name any."""
+        return bool(self._files)
+
+    def _authenticator(self, row: Stored) -> Authenticator:
+        """With files as they are now; where those cannot be used, what the same credential made of those before."""
+        name, credential = row.name, row.definition.credential
+        self._files.begin(name)
+        made = usable(self._authenticators, row.definition)
+        if not isinstance(made, str):
+            self.problems.pop(name, None)
+            return made
+        self.problems[name] = made
+        before = self._by_name.get(name)
+        if before is not None and self._credentials.get(name) == credential:
+            return before.auth if not isinstance(before.auth, Unusable) else Unusable(made)
+        return Unusable(made)
+
     def rename(self, old: str, new: str) -> None:
         """The tunnel goes by another name."""
+        self._forget_credential(old)
         self._leave_peer(old)
         self._registry.forget_identities(old)
         if old in self._by_name:
@@ -54,6 +89,7 @@ class TunnelConnections:
 
     def drop(self, name: str) -> dict[str, int]:
         """Forget the connection of a tunnel; the request IDs that its children had, by name."""
+        self._forget_credential(name)
         self._leave_peer(name)
         self._registry.forget_identities(name)
         connection = self._by_name.pop(name, None)
@@ -74,6 +110,11 @@ class TunnelConnections:
             else:
                 found[child] = self._registry.allocate(row.owner, row.name, child)
         return found
+
+    def _forget_credential(self, name: str) -> None:
+        self._files.forget(name)
+        self._credentials.pop(name, None)
+        self.problems.pop(name, None)
 
     def _leave_peer(self, name: str) -> None:
         before = self._by_name.get(name)

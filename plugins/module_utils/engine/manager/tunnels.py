@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ..crypto.auth import Unusable
 from ..definition.difference import changes
 from ..errors import a_few
 from ..ike.actions import Acquire, Action, Path, Report
@@ -138,8 +139,25 @@ class Tunnels:
         self.places.hold(row)
 
     def _define(self, row: Stored) -> None:
+        before = self.connections.problems.get(row.name)
         self._endpoint.define(self.connections.make(row))
         self._idleness.define(row)
+        problem = self.connections.problems.get(row.name)
+        if problem not in (None, before):
+            self._log.error("its key or certificates cannot be used", tunnel=row.name, problem=problem)
+
+    def renew_credentials(self) -> None:
+        """Read the keys and certificates again whose files have changed: the next authentication uses them."""
+        for name in self.connections.renewed():
+            row = self.rows[name]
+            if row.wanted == "inactive" or row.unreadable:
+                continue
+            self._define(row)
+            if name not in self.connections.problems:
+                self._log.info("its key and certificates were read again", tunnel=name)
+                if starts_itself(row) and self.condition(name).state != "active":
+                    self._nudge(name)
+            self._listener.tunnel_changed(name)
 
     def carry_out(self, step: Step, row: Stored | None) -> None:
         """Do one step of a plan; ``row`` is what the database now holds, None once it is removed."""
@@ -400,6 +418,13 @@ class Tunnels:
     ) -> None:
         connection = self.connections[name]
         self.places.stand(self.rows[name])
+        if isinstance(connection.auth, Unusable):
+            self._define(self.rows[name])
+            connection = self.connections[name]
+        if isinstance(connection.auth, Unusable):
+            self._hindrances.note(name, Notice("credentials_unusable", connection.auth.story))
+            self.retry.failed(name, self._clock())
+            return
         path = None
         if connection.local_address is None and connection.remote_address is not None:
             source = self._host.source_address(connection.remote_address)

@@ -11,18 +11,21 @@ import hmac
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
-from engine.crypto.auth import PresharedKey, Proof, Unknown, signed_octets
+from engine.crypto.auth import NOTHING_ASKED, PresharedKey, Unknown, signed_octets
+from engine.crypto.evidence import Evidence, Presented, Proof
 from engine.crypto.keys import ChildKeys, child_keys, derive_ike, rederive_ike
 from engine.crypto.negotiation import choose_esp, choose_ike, offer_esp, offer_ike
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.crypto.registry import Kind, by_name
 from engine.errors import IkeError
+from engine.identity import Identity
 from engine.secret import Secret
 
 HASHES = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 NI, NR = bytes(range(32)), bytes(range(40, 88))
 SPI_I, SPI_R = b"initiate", b"responds"
 SHARED = Secret(bytes(range(200, 232)))
+PEER = Identity.parse("peer.example")
 
 
 def ike_choice(words):
@@ -156,12 +159,17 @@ def auth_by_hand(secret):
 
 def verify(received, secrets=(PSK,), message=MESSAGE, nonce=NR, sk_p=SK_P, id_body=ID_BODY):
     octets = signed_octets(SHA256, message, nonce, sk_p, id_body)
-    return PresharedKey(secrets[0], tuple(secrets[1:])).verify(SHA256, octets, Proof(2, received))
+    evidence = Evidence(Presented(PEER), octets, Proof(2, received))
+    found = PresharedKey(secrets[0], tuple(secrets[1:])).verify(SHA256, evidence)
+    return found and found.answering
 
 
 def test_the_proof_of_a_pre_shared_key_by_hand():
     octets = signed_octets(SHA256, MESSAGE, NR, SK_P, ID_BODY)
-    assert PresharedKey(PSK, (Secret(b"older"),)).prove(SHA256, octets) == (2, auth_by_hand(PSK.reveal()))
+    assert PresharedKey(PSK, (Secret(b"older"),)).prove(SHA256, octets, NOTHING_ASKED) == (
+        (2, auth_by_hand(PSK.reveal())),
+        (),
+    )
     assert octets.startswith(MESSAGE + NR)
 
 
@@ -175,7 +183,7 @@ def test_any_of_several_keys_is_accepted_and_answered_with(position):
     secrets = [Secret(b"one"), Secret(b"two")]
     secrets.insert(position, PSK)
     answering = verify(auth_by_hand(PSK.reveal()), secrets)
-    assert answering.prove(SHA256, b"ours") == PresharedKey(PSK).prove(SHA256, b"ours")
+    assert answering.prove(SHA256, b"ours", NOTHING_ASKED) == PresharedKey(PSK).prove(SHA256, b"ours", NOTHING_ASKED)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +217,6 @@ def test_a_pre_shared_key_takes_its_own_method_alone_and_asks_for_nothing():
 
 def test_what_is_defined_no_more_authenticates_nobody():
     assert not any(Unknown().takes(method) for method in range(256))
-    assert Unknown().verify(SHA256, b"", Proof(2, b"")) is None
+    assert Unknown().verify(SHA256, Evidence(Presented(PEER), b"", Proof(2, b""))) is None
     with pytest.raises(ValueError, match="defined no more"):
-        Unknown().prove(SHA256, b"")
+        Unknown().prove(SHA256, b"", NOTHING_ASKED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from engine.crypto.auth import Unknown
 from engine.definition.build import connection_of
 from engine.definition.parsing import parse_definition
 from engine.definition.schema import Problems
@@ -23,7 +24,7 @@ def defined(**ike: Any) -> Any:
 
 @pytest.mark.parametrize(("given", "seconds"), [("1d", 86400.0), (0, 0.0), ("0", 0.0), (10, 10.0)])
 def test_how_long_a_proof_holds(given: Any, seconds: float):
-    assert connection_of(defined(reauth=given), {"c": 1}).reauth == seconds
+    assert connection_of(defined(reauth=given), Unknown(), {"c": 1}).reauth == seconds
 
 
 def test_how_long_a_child_may_be_idle_cannot_be_next_to_nothing():

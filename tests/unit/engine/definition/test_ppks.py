@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from engine.crypto.auth import Unknown
 from engine.definition import ppks
 from engine.definition.build import connection_of
 from engine.definition.difference import changes, worst
@@ -27,10 +28,12 @@ def defined(*ppk: dict[str, Any]) -> Any:
 
 def test_it_goes_into_the_protocol():
     found = defined({"id": " one ", "secret": SECRET, "required": False}, {"id": "two", "secret": "0x00ff"})
-    connection = connection_of(found, {"c": 1})
+    connection = connection_of(found, Unknown(), {"c": 1})
     assert [ppk.name for ppk in connection.ppks] == [b"one", b"two"] and connection.ppk_required
-    assert not connection_of(defined({"id": "one", "secret": SECRET, "required": False}), {"c": 1}).ppk_required
-    assert connection_of(defined(), {"c": 1}).ppks == ()
+    assert not connection_of(
+        defined({"id": "one", "secret": SECRET, "required": False}), Unknown(), {"c": 1}
+    ).ppk_required
+    assert connection_of(defined(), Unknown(), {"c": 1}).ppks == ()
 
 
 @pytest.mark.parametrize(("form", "written"), [("hex", "00ff" * 16), ("base64", "AP8=")])

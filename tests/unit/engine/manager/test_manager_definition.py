@@ -43,7 +43,7 @@ BAD = [
     ({"auth": {}}, "auth.secret", "is missing"),
     ({"auth": None}, "auth", "is missing"),
     ({"auth": {"secret": ""}}, "auth.secret", "is empty"),
-    ({"auth": {"secret": SECRET, "method": "rsa"}}, "auth.method", "did you mean psk?|known are: psk"),
+    ({"auth": {"secret": SECRET, "method": "rsa"}}, "auth.method", "did you mean|known are: psk"),
     ({"auth": {"secret": SECRET, "also_accept": [""]}}, "auth.also_accept[0]", "is empty"),
     ({"role": "resonder"}, "role", "did you mean responder?"),
     ({"ike": {"version": 3}}, "ike.version", "not one of the choices"),

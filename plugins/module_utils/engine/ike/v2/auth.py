@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from ...crypto.auth import Authenticator, Proof, signed_octets
+from ...crypto.auth import Statement, Verified, signed_octets
+from ...crypto.evidence import Evidence, Presented, Proof
 from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice, check_answer_esp, choose_esp, choose_ike, offer_esp
 from ...crypto.proposals import EspProposal
 from ...errors import CHILD, IKE, IkeError, a_few
 from ...identity import Identity
 from ...wire.v2.auth import AUTH
+from ...wire.v2.cert import CERT, CERTREQ
 from ...wire.v2.ident import IDi, IDr
 from ...wire.v2.ke import KE
 from ...wire.v2.notify import Notify
@@ -67,15 +69,17 @@ def begin(context: Context, sa: OpeningSa, task: Auth) -> list[Any]:
     sa.protection = sa.protected._replace(keys=rows.FEATURES.keys(sa))
     protection = sa.protected
     mine = IDi(connection.local_id)
-    payloads: list[Any] = [mine, *connection.auth.requests]
+
+    def prove(keys: IkeKeys) -> Statement:
+        octets = _octets(sa, Role.INITIATOR, keys, mine, sa.next_id)
+        return connection.auth.prove(protection.prf, octets, handshake.asked)
+
+    proof, certificates = prove(protection.keys)
+    payloads: list[Any] = [mine, *certificates, *connection.auth.requests]
     if connection.remote_id is not None:
         payloads.append(IDr(connection.remote_id))
-
-    def prove(keys: IkeKeys) -> Proof:
-        return connection.auth.prove(protection.prf, _octets(sa, Role.INITIATOR, keys, mine, sa.next_id))
-
-    payloads.append(AUTH(*prove(protection.keys)))
-    payloads += rows.FEATURES.besides(sa, lambda keys: prove(keys).data)
+    payloads.append(AUTH(*proof))
+    payloads += rows.FEATURES.besides(sa, lambda keys: prove(keys).proof.data)
     payloads += rows.FEATURES.offers(Talk(context, sa), Kind.AUTH, Role.INITIATOR)
     if handshake.wanted:
         config = handshake.wanted[0]
@@ -98,7 +102,8 @@ def answered(context: Context, opening: OpeningSa, got: Incoming, request: Reque
         story = f"the peer is {remote.identity}, not {connection.remote_id}"
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
     claim = rows.FEATURES.claim(opening, connection, payloads, proof)
-    _proven(opening, connection, Role.RESPONDER, remote, claim, request.message_id)
+    presented = _presented(context, remote, payloads)
+    _proven(opening, connection, presented, remote, claim, request.message_id)
     _adopt(opening, claim)
     sa = lifecycle.establish(context, opening, connection.local_id, remote.identity)
     rows.FEATURES.take(Talk(context, sa, payloads), Kind.AUTH, Role.INITIATOR)
@@ -126,14 +131,16 @@ def respond(context: Context, opening: OpeningSa, got: Incoming) -> list[Any]:
     """
     handshake, payloads, message_id = opening.handshake, got.payloads, got.header.message_id
     remote, wish = payloads.need(IDi), payloads.one(IDr)
-    connection, authenticator, claim = _authenticate(context, opening, remote, got, wish.identity if wish else None)
+    connection, verified, claim = _authenticate(context, opening, remote, got, wish.identity if wish else None)
     surplus.check_allowance(context, connection.name, IKE)
+    mine = IDr(connection.local_id)
+    octets = _octets(opening, Role.RESPONDER, claim.keys, mine, message_id)
+    asked = handshake.asked.requesting(payloads.all(CERTREQ))
+    proof, certificates = verified.answering.prove(opening.protected.prf, octets, asked)
     lifecycle.drop_siblings(context, opening)
     context.registry.admit(opening, connection)
     _adopt(opening, claim)
-    mine = IDr(connection.local_id)
-    octets = _octets(opening, Role.RESPONDER, claim.keys, mine, message_id)
-    reply: list[Any] = [mine, AUTH(*authenticator.prove(opening.protected.prf, octets))]
+    reply: list[Any] = [mine, *certificates, AUTH(*proof)]
     context.half_open.leave(opening.path.remote_address)
     opening.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
     sa = lifecycle.establish(context, opening, connection.local_id, remote.identity)
@@ -153,9 +160,10 @@ def respond(context: Context, opening: OpeningSa, got: Incoming) -> list[Any]:
 
 def _authenticate(
     context: Context, sa: OpeningSa, remote: IDi, got: Incoming, wish: Identity | None
-) -> tuple[Connection, Authenticator, Claim]:
+) -> tuple[Connection, Verified, Claim]:
     """The tunnel that the peer proves to belong to, what to prove ourselves with, and how it was proven."""
     peer, proof = remote.identity, got.payloads.one(AUTH)
+    presented = _presented(context, remote, got.payloads)
     failure: IkeError | None = None
     names: list[str] = []
     for tried, connection in enumerate(context.connections.for_identities(sa.path, peer, wish)):
@@ -169,7 +177,7 @@ def _authenticate(
             _check_choice(connection, sa, peer)
             claim = rows.FEATURES.claim(sa, connection, got.payloads, proof)
             message_id = got.header.message_id
-            return connection, _proven(sa, connection, Role.INITIATOR, remote, claim, message_id), claim
+            return connection, _proven(sa, connection, presented, remote, claim, message_id), claim
         except IkeError as exc:
             failure = exc
             names.append(connection.name)
@@ -179,6 +187,11 @@ def _authenticate(
         failure = IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="no_matching_tunnel")
     failure.tunnels = tuple(names) if len(names) <= FEW else ()
     raise failure
+
+
+def _presented(context: Context, remote: IDi | IDr, payloads: Payloads) -> Presented:
+    """What the peer shows of itself, whatever it proves by that."""
+    return Presented(remote.identity, payloads.all(CERT), context.unix_time)
 
 
 def _check_choice(connection: Connection, sa: OpeningSa, peer: Identity) -> None:
@@ -193,17 +206,17 @@ def _check_choice(connection: Connection, sa: OpeningSa, peer: Identity) -> None
 
 
 def _proven(
-    sa: OpeningSa, connection: Connection, sender: Role, remote: IDi | IDr, claim: Claim, message_id: int
-) -> Authenticator:
-    """What to prove ourselves with, once the peer's AUTH has proven that it is the one defined.
+    sa: OpeningSa, connection: Connection, presented: Presented, remote: IDi | IDr, claim: Claim, message_id: int
+) -> Verified:
+    """What comes of the peer's AUTH, which proves that it is the one defined.
 
-    :param sender: which end the peer is.
     :raises IkeError: AUTHENTICATION_FAILED.
     """
+    sender = Role.RESPONDER if sa.initiator else Role.INITIATOR
 
-    def holds(keys: IkeKeys, proof: AUTH) -> Authenticator | None:
+    def holds(keys: IkeKeys, proof: AUTH) -> Verified | None:
         octets = _octets(sa, sender, keys, remote, message_id)
-        return auth.verify(sa.protected.prf, octets, Proof(proof.method, proof.data))
+        return auth.verify(sa.protected.prf, Evidence(presented, octets, Proof(proof.method, proof.data)))
 
     auth, proof, peer, reason = connection.auth, claim.proof, _name(remote.identity), "peer_not_authenticated"
     if proof is None:
@@ -211,9 +224,9 @@ def _proven(
     elif not auth.takes(proof.method):
         story = f"peer {peer} authenticates with method {proof.method}, defined here is {auth.defined}"
     else:
-        answering = holds(claim.keys, proof)
-        if answering is not None:
-            return answering
+        verified = holds(claim.keys, proof)
+        if verified is not None:
+            return verified
         wrong = f"the {auth.credential}"
         if claim.added:
             wrong = f"{wrong} or {claim.added}"

@@ -13,6 +13,7 @@ from ...crypto.negotiation import Choice, check_answer_ike, choose_ike, offer_ik
 from ...errors import IkeError, a_few
 from ...wire.header import RESPONSE
 from ...wire.header import SIZE as HEADER_OCTETS
+from ...wire.v2.cert import CERTREQ
 from ...wire.v2.ke import KE
 from ...wire.v2.message import encode_message
 from ...wire.v2.nonce import Nonce
@@ -70,6 +71,7 @@ def answered(context: Context, sa: OpeningSa, got: Incoming, request: Request[In
     (handshake.sent,), handshake.received = request.datagrams, got.datagram
     _install_keys(sa, choice, shared)
     handshake.choice, handshake.exchange = choice, None
+    handshake.asked = handshake.asked.requesting(got.payloads.all(CERTREQ))
     sa.next_id = 1
     sa.queue.insert(0, Auth())
     rows.FEATURES.take(Talk(context, sa, got.payloads), Kind.INIT, Role.INITIATOR)
@@ -140,7 +142,7 @@ def _open(context: Context, got: Incoming) -> OpeningSa | None:
     talk = Talk(context, sa, payloads)
     rows.FEATURES.take(talk, Kind.INIT, Role.RESPONDER)
     # What comes before what is made for this answer alone; the peer's value stands for ours of the same size.
-    head, besides = SA((choice.proposal,)), connection.auth.requests
+    head, besides = SA((choice.proposal,)), context.connections.requests(path)
     certain = [head, ke, *besides, *rows.FEATURES.offers(talk, Kind.INIT, Role.RESPONDER)]
     room = header.length - HEADER_OCTETS - _octets(certain) - PAYLOAD_HEAD - NONCE_OCTETS
     if _demanded(context, got, room):

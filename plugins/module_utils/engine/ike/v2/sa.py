@@ -11,6 +11,7 @@ from dataclasses import field
 from enum import Enum
 from typing import Any, NamedTuple, Union
 
+from ...crypto.auth import NOTHING_ASKED, Asked
 from ...crypto.exchange import KeyExchange
 from ...crypto.keys import IkeKeys
 from ...crypto.negotiation import Choice
@@ -154,6 +155,7 @@ class Handshake:
     :ivar wanted: the children to come with it; ``first``: the one that goes along with IKE_AUTH, and what that offers.
     :ivar slots: as those of the IKE SA.
     :ivar setback: the last unauthenticated refusal: (reason, story); reported if nothing better comes.
+    :ivar asked: what the peer said in IKE_SA_INIT of what it can verify.
     """
 
     nonce_i: bytes = b""
@@ -170,6 +172,7 @@ class Handshake:
     first_offer: tuple[EspProposal, ...] = ()
     slots: tuple[tuple[Any, Any], ...] = ()
     setback: tuple[str, str] | None = None
+    asked: Asked = NOTHING_ASKED
 
 
 class Protection(NamedTuple):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import childless, cookies, fragmentation, initial_contact, intermediate, nat, ppk, transport
+from . import childless, cookies, fragmentation, initial_contact, intermediate, nat, ppk, signatures, transport
 from .feature import Features
 
 # In the order in which they speak.
@@ -13,6 +13,7 @@ ROWS = (
     cookies.FEATURE,
     nat.FEATURE,
     fragmentation.FEATURE,
+    signatures.FEATURE,
     intermediate.FEATURE,
     ppk.FEATURE,
     childless.FEATURE,
