@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What passes the interfaces of a host, told apart: ESP by SPI, IKE, and packets that should have been inside ESP."""
+"""What passes the interfaces of a host, told apart: ESP and AH by SPI, IKE, and what should have been inside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 ESP, IKE, NATT_KEEPALIVE, OTHER = "esp", "ike", "keepalive", "other"
 
-_PROTOCOL_UDP, _PROTOCOL_ESP = 17, 50
+_PROTOCOL_UDP, _PROTOCOL_ESP, _PROTOCOL_AH = 17, 50, 51
 _IKE_PORT, _NATT_PORT = 500, 4500
 # IPv6 headers that may stand before the one looked for: hop-by-hop, routing, destination options.
 _EXTENSIONS = (0, 43, 60)
@@ -29,7 +29,7 @@ _HEAD = 256  # octets of each packet that are looked at
 class Packet(NamedTuple):
     """An IP packet.
 
-    :ivar kind: one of ESP, IKE, NATT_KEEPALIVE, OTHER; ESP in UDP is ESP.
+    :ivar kind: one of ESP, IKE, NATT_KEEPALIVE, OTHER; ESP in UDP is ESP, and so is AH, which proves as much.
     :ivar source: address octets, 4 or 16; ``destination`` likewise.
     :ivar spi: of ESP, else 0.
     """
@@ -66,6 +66,8 @@ def classify(octets: bytes) -> Packet | None:
 def _payload(protocol: int, payload: bytes) -> tuple[str, int]:
     if protocol == _PROTOCOL_ESP and len(payload) >= 8:
         return ESP, struct.unpack_from("!I", payload)[0]
+    if protocol == _PROTOCOL_AH and len(payload) >= 12:
+        return ESP, struct.unpack_from("!I", payload, 4)[0]
     if protocol != _PROTOCOL_UDP or len(payload) < 8:
         return OTHER, 0
     ports = struct.unpack_from("!HH", payload)

@@ -344,12 +344,21 @@ options:
         description: Encapsulation mode. V(tunnel) when left out.
         type: str
         choices: [tunnel, transport]
+      protocol:
+        description:
+          - V(esp) encrypts packets and proves whose they are, V(ah) only proves that (RFC 4302), so that anybody on the way
+            can read them. V(esp) when left out.
+          - AH passes no NAT, so it does not go with O(encapsulation=force).
+        type: str
+        choices: [esp, ah]
+        version_added: 0.2.0
       proposals:
         description:
-          - A profile or a list of ESP proposals such as V(aes256gcm16-x25519), the preferred one first. V(modern) when
+          - A profile or a list of proposals such as V(aes256gcm16-x25519), the preferred one first. V(modern) when
             left out.
           - A proposal with a key exchange has each rekey make one (perfect forward secrecy), one without has it made out of
             the secrets of the IKE SA. With both, and in the profiles V(compat) and V(legacy), the peer may choose.
+          - For O(children[].protocol=ah) without a cipher, V(sha256-x25519).
           - More key exchanges are written as in O(ike.proposals), V(aes256gcm16-x25519-ke1_mlkem768).
           - For old peers there are V(3des), V(sha1), V(aes128ctr), V(aes128ccm8) and their like, too, and V(sha256_96) for peers
             that send 96 bits of SHA-256 instead of 128 (C(sha2-truncbug) of Libreswan, C(sha256_96) of strongSwan). As the

@@ -139,7 +139,7 @@ tunnels:
     children:
       description:
         - Phase 2, each with C(number), C(database_number), C(manager_number), C(name), C(state), C(role), C(wanted) (whether
-          this side is to keep it up), C(refresh), C(local), C(remote), C(mode) and C(start).
+          this side is to keep it up), C(refresh), C(local), C(remote), C(mode), C(protocol) and C(start).
         - The manager lists those that it runs; of a tunnel asked for by name all.
       type: list
       elements: dict

@@ -15,6 +15,7 @@ author:
   - fleet.ipsec contributors (@fleet-ipsec)
 description:
   - Sends pings through tunnels, and watches all interfaces of the gateway meanwhile.
+  - AH counts as ESP, it proves as much.
   - Fails when a ping is not answered, when ESP has an SPI that no SA of this host has, when no ESP went to the peer whose
     tunnel was pinged, and when a packet from O(local) to O(remote) left in clear.
   - What comes in is not looked at for packets in clear, because the kernel shows it once more after decryption. The other

@@ -16,7 +16,7 @@ from ansible_collections.fleet.ipsec.plugins.module_utils.engine.crypto.negotiat
     offer_esp,
     offer_ike,
 )
-from ansible_collections.fleet.ipsec.plugins.module_utils.engine.crypto.proposals import esp_proposals, ike_proposals
+from ansible_collections.fleet.ipsec.plugins.module_utils.engine.crypto.proposals import CHILD_PROPOSALS, ike_proposals
 from ansible_collections.fleet.ipsec.plugins.module_utils.engine.errors import EngineError, IkeError
 
 from .communities import Community
@@ -24,6 +24,7 @@ from .members import Member, variable_of
 from .problems import Problems
 
 DEFAULT_PROFILE = "modern"
+IKE, DEFAULT_PROTOCOL = "ike", "esp"
 Spec = tuple[str, ...]
 
 
@@ -35,8 +36,9 @@ class Settings(NamedTuple):
 
     @property
     def specs(self) -> tuple[Spec, Spec]:
-        """Proposals of the IKE SA and of the children."""
-        return _spec(self.ike["proposals"]), _spec(self.child["proposals"])
+        """Proposals of the IKE SA and of the children, those of each behind the word for its protocol."""
+        child = str(self.child.get("protocol", DEFAULT_PROTOCOL))
+        return (IKE, *_spec(self.ike["proposals"])), (child, *_spec(self.child["proposals"]))
 
 
 def settings(community: Community, mine: Member, other: Member) -> Settings:
@@ -112,6 +114,7 @@ def disagreement(kind: str, mine: Spec, theirs: Spec) -> str:
     """Why two lists of proposals have nothing in common, or which word in them is wrong; "" when they fit.
 
     :param kind: ``ike`` or ``child``.
+    :param mine: the word for the protocol, then its proposals; ``theirs`` likewise.
     """
     # Plugins are loaded under warning filters of their own, so that those of the engine do not last.
     with warnings.catch_warnings():
@@ -120,12 +123,16 @@ def disagreement(kind: str, mine: Spec, theirs: Spec) -> str:
 
 
 def _disagreement(kind: str, mine: Spec, theirs: Spec) -> str:
+    field = f"{kind}.proposals"
     try:
-        if kind == "ike":
-            choose_ike(ike_proposals(mine, f"{kind}.proposals"), offer_ike(ike_proposals(theirs, f"{kind}.proposals")))
+        if kind == IKE:
+            choose_ike(ike_proposals(mine[1:], field), offer_ike(ike_proposals(theirs[1:], field)))
         else:
-            offer = offer_esp(esp_proposals(theirs, f"{kind}.proposals"), bytes(4), True)
-            choose_esp(esp_proposals(mine, f"{kind}.proposals"), offer)
+            # What is no protocol is told with all else that is wrong in a definition.
+            read, read_theirs = (
+                CHILD_PROPOSALS.get(end[0], CHILD_PROPOSALS[DEFAULT_PROTOCOL]) for end in (mine, theirs)
+            )
+            choose_esp(read(mine[1:], field), offer_esp(read_theirs(theirs[1:], field), bytes(4), True))
     except IkeError as error:
         return error.story
     except EngineError as error:

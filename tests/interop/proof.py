@@ -34,7 +34,7 @@ def prove_esp(family: int = 4) -> None:
 
 
 def packets(site: Site) -> int:
-    """Packets that the site's ESP SAs have taken, in and out."""
+    """Packets that the site's SAs have taken, in and out."""
     return sum(int(count) for count in re.findall(r"\(bytes\), (\d+)\(packets\)", _currents(site.states())))
 
 
@@ -44,8 +44,8 @@ def _currents(states: str) -> str:
 
 
 def esp_spis(site: Site) -> set[str]:
-    """The SPIs of the site's ESP SAs."""
-    return set(re.findall(r"proto esp spi (0x[0-9a-f]+)", site.states()))
+    """The SPIs of the site's SAs of ESP or AH."""
+    return set(re.findall(r"proto (?:esp|ah) spi (0x[0-9a-f]+)", site.states()))
 
 
 def flood(seconds: int) -> subprocess.Popen[str]:

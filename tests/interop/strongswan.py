@@ -28,7 +28,7 @@ PLUGINS += " kernel-netlink socket-default vici"
 class Peer:
     """What strongSwan is told of the other side.
 
-    :ivar ike: proposals; ``default`` for its own. ``esp`` likewise.
+    :ivar ike: proposals; ``default`` for its own. ``esp`` likewise, empty where ``child_extra`` names other ones.
     :ivar ppks: post-quantum preshared keys: name and key.
     :ivar extra: further lines of the connection; ``child_extra``: of its child.
     :ivar ours: how it authenticates itself, and ``theirs`` the other side; ``files``: keys and certificates, by their
@@ -78,7 +78,7 @@ connections {{
   children {{
    net {{
     mode = {self.mode}
-    esp_proposals = {self.esp}
+    {f"esp_proposals = {self.esp}" if self.esp else ""}
     {selectors}
     {_lines(self.child_extra)}
    }}

@@ -54,14 +54,14 @@ OTHER: dict[str, Any] = {
     "bypass": ["local_links"], "groups": ["night"], "children.name": "voice", "children.local": ["10.1.0.0/16"],
     "children.remote": ["10.9.0.0/16"], "children.start": "manual",
     "children.close_action": "trap", "children.inactivity": 900,
-    "children.mode": "tunnel",
+    "children.mode": "tunnel", "children.protocol": "esp",
     "children.proposals": ["aes256gcm16-x25519"], "children.lifetime": 999, "children.lifetime_bytes": 1 << 30,
     "children.lifetime_packets": 777, "children.replay_window": 64, "name": "whole",
 }  # fmt: skip
 # Written apart, or not at all.
 SECRETS = {path for path in ROWS if path.startswith("auth.")} - {"auth.ppk"}
 # What an interface leaves no choice in, or where there is none.
-FIXED = {"bypass", "ike.version", "children.mode"}
+FIXED = {"bypass", "ike.version", "children.mode", "children.protocol"}
 
 
 def at(options: dict[str, Any], path: str, inner: str) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def _traffic(child: Entry, way: str) -> str | None:
 
 def _encapsulation(child: Entry) -> str:
     udp = " in UDP" if _sa(child, "encapsulation") else ""
-    return f"{(_sa(child, 'protocol') or 'esp').upper()}_{child['mode']}{udp}"
+    return f"{(_sa(child, 'protocol') or child.get('protocol', 'esp')).upper()}_{child['mode']}{udp}"
 
 
 def _traffic_left(child: Entry, limit: int | None) -> Any:

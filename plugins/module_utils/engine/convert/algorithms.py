@@ -98,6 +98,7 @@ _ADDITIONAL = re.compile(r"addke(?P<number>[1-7])=(?P<methods>[^-;,]*)")
 # What stands for the defaults of other programs; theirs for ESP have no key exchange.
 IKE_DEFAULT = ("compat",)
 ESP_DEFAULT = ("aes256gcm16-chacha20poly1305-aes128gcm16", "aes256-aes128-sha256-sha384-sha512")
+AH_DEFAULT = ("sha256-sha384-sha512",)
 # What both programs take where a proposal leaves it open.
 _DEFAULT_GROUPS = ["x25519", "ecp256", "ecp384", "ecp521", "modp2048", "modp3072", "modp4096"]
 _DEFAULT_HASHES = ["sha256", "sha384", "sha512"]
@@ -124,11 +125,16 @@ def with_groups(proposals: Sequence[str], groups: Sequence[str]) -> list[str]:
     return [text if names & set(text.split("-")) else "-".join([text, *groups]) for text in proposals]
 
 
+def ah(more: Words | None = None) -> Reader:
+    """A reader of proposals for AH; ``more`` are further words."""
+    return lambda text, tell: _proposals(text, tell, {**_WORDS, **(more or {})}, _ah, AH_DEFAULT)
+
+
 def cut_short(proposals: Sequence[str]) -> Reader:
     """A reader of whether ESP of the peer has 96 bits of SHA-256 (``sha256_96``, ``sha2-truncbug``): then these
     proposals say so."""
     cut = ["-".join("sha256_96" if word == "sha256" else word for word in text.split("-")) for text in proposals]
-    return yes_no(cut, None)
+    return yes_no(cut, list(proposals))
 
 
 def groups_of(proposals: Sequence[str]) -> list[str]:
@@ -231,6 +237,15 @@ def _additional(found: Found) -> list[str]:
 
 def _only_aead(found: Found) -> bool:
     return all(flag for flag, _names in _split(found))
+
+
+def _ah(found: Found, damaged: bool, tell: Tell) -> list[str]:
+    if damaged and not found[Kind.INTEG]:
+        return []
+    if found[Kind.ENCR]:
+        tell(IGNORED, "AH has no cipher", "")
+    rest = [*found[Kind.KE], *(_additional(found) if found[Kind.KE] else ()), *found[Kind.ESN]]
+    return ["-".join([*(found[Kind.INTEG] or _DEFAULT_HASHES), *rest])]
 
 
 def _esp(found: Found, damaged: bool, tell: Tell) -> list[str]:

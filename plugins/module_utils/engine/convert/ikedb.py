@@ -350,17 +350,23 @@ def _protect_child(child: Part, protection: Element, database: Database) -> None
     _flags(child, words.IPSEC_PROTECTION, protection, taken | ({"IPSec_ResponderDHGroup"} if same else set()))
     proposals: list[str] = []
     spoken: list[Element] = []
-    seen = 0
-    for name in re.split(r"[\s,]+", _required(protection, "IPSec_ProposalRefs")):
-        proposal = database.find("IPSecProposal", name, protection.entry("IPSec_ProposalRefs"))
-        for element in proposal.children:
-            seen += 1
-            made = _protocol(child, element, groups)
-            proposals += made
-            spoken += [element] if made else []
-    for attribute, default in words.OF_ALL_ESP.items():
-        if len({element.attributes.get(attribute, default).lower().removeprefix("esp_") for element in spoken}) > 1:
-            child.tell(spoken[-1].entry(attribute), LOST, "one counts for all proposals, the last that is given")
+    named = [
+        database.find("IPSecProposal", name, protection.entry("IPSec_ProposalRefs"))
+        for name in re.split(r"[\s,]+", _required(protection, "IPSec_ProposalRefs"))
+    ]
+    seen = [element for proposal in named for element in proposal.children]
+    ah = bool(seen) and all(element.tag == "IPSecAHProtocol" for element in seen)
+    for element in seen:
+        made = _ah(child, element, groups) if ah else _esp(child, element, groups)
+        proposals += made
+        spoken += [element] if made else []
+    if ah:
+        child.document["protocol"] = "ah"
+    prefix = "AH_" if ah else "ESP_"
+    for option, default in words.OF_ALL.items():
+        values = {element.attributes.get(prefix + option, default).lower() for element in spoken}
+        if len({value.removeprefix(prefix.lower()) for value in values}) > 1:
+            child.tell(spoken[-1].entry(prefix + option), LOST, "one counts for all proposals, the last that is given")
     size = child.document.pop("lifetime_bytes", 0)
     if size and _is_set(protection, "IPSec_Flags_UseLifeSize"):
         child.document["lifetime_bytes"] = size
@@ -372,10 +378,19 @@ def _protect_child(child: Part, protection: Element, database: Database) -> None
         child.tell(protection.entry(), SKIPPED, "none of its proposals is spoken here", "choose newer algorithms")
 
 
-def _protocol(child: Part, element: Element, groups: list[str]) -> list[str]:
-    """A proposal's protocol as words."""
+def _ah(child: Part, element: Element, groups: list[str]) -> list[str]:
+    """AH of a proposal as words."""
+    text = "-".join([element.attributes.get("AH_Authentication", "").replace("-", "_"), *groups])
+    made = _proposal(child, element, text, algorithms.ah())
+    if made:
+        _flags(child, words.AH, element, {"AH_Authentication"})
+    return made
+
+
+def _esp(child: Part, element: Element, groups: list[str]) -> list[str]:
+    """ESP of a proposal as words."""
     if element.tag != "IPSecESPProtocol":
-        child.tell(element.entry(), LOST, "only ESP is negotiated", "use ESP at both ends")
+        child.tell(element.entry(), LOST, "ESP alone is offered", "write one of both at both ends")
         return []
     given = element.attributes
     parts = [

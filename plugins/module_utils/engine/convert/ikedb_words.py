@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from itertools import product
 
-from ..crypto.proposals import ESP_PROFILES, IKE_PROFILES
+from ..crypto.proposals import AH_PROFILES, ESP_PROFILES, IKE_PROFILES
 from . import words
 from .algorithms import GROUP_NUMBERS
 from .report import IGNORED, LOST
@@ -96,16 +96,21 @@ IPSEC_PROTECTION: Rows = {
     "IPSec_TunnelLifeTimeKB": Left(LOST, "a tunnel stays until it is ended", "", ("0",)),
     **{f"IPSec_ResponderKeyRefresh{end}": _REFRESH for end in ("MinMinutes", "MaxMinutes", "MinKB", "MaxKB")},
 }
-ESP: Rows = {
-    "ESP_KeyRefreshMinutes": Carried("lifetime", _minutes),
-    "ESP_KeyRefreshKB": Carried("lifetime_bytes", _kilobytes),
-    "ESP_EncapsulationMode": Carried(
-        "mode", words.choice({f"{kind}{mode}": mode for kind in ("", "esp_") for mode in ("tunnel", "transport")})
-    ),
-}
 
-# Which of them a child has once for all proposals, and what holds where nothing is said.
-OF_ALL_ESP = {"ESP_EncapsulationMode": "tunnel", "ESP_KeyRefreshMinutes": "0", "ESP_KeyRefreshKB": "0"}
+
+def _of_protocol(name: str) -> Rows:
+    modes = {f"{kind}{mode}": mode for kind in ("", f"{name.lower()}_") for mode in ("tunnel", "transport")}
+    return {
+        f"{name}_KeyRefreshMinutes": Carried("lifetime", _minutes),
+        f"{name}_KeyRefreshKB": Carried("lifetime_bytes", _kilobytes),
+        f"{name}_EncapsulationMode": Carried("mode", words.choice(modes)),
+    }
+
+
+ESP, AH = _of_protocol("ESP"), _of_protocol("AH")
+
+# Which of them a child has once for all proposals, and what holds where nothing is said; behind ESP_ or AH_.
+OF_ALL = {"EncapsulationMode": "tunnel", "KeyRefreshMinutes": "0", "KeyRefreshKB": "0"}
 
 # Algorithms that AIX knows, by our names.
 CIPHERS = {
@@ -144,6 +149,14 @@ def esp_transforms(proposals: str | list[str]) -> tuple[list[Transform], list[st
         esn = "esn" if "noesn" not in names or "esn" in names else "noesn"
         found += [(cipher, integrity, "", esn) for cipher, integrity in product(ciphers, [""] if aead else hashes)]
     return list(dict.fromkeys(found))[:MAX_TRANSFORMS], list(dict.fromkeys(groups))
+
+
+def ah_transforms(proposals: str | list[str]) -> tuple[list[str], list[str]]:
+    """What of the proposals of a child with AH AIX can be told, and the key exchanges of its rekeys."""
+    listed = _words(proposals, AH_PROFILES)
+    hashes = dict.fromkeys(name for names in listed for name in names if name in HASHES)
+    groups = dict.fromkeys(name for names in listed for name in names if name in GROUPS)
+    return list(hashes)[:MAX_TRANSFORMS], list(groups)
 
 
 def _words(proposals: str | list[str], profiles: Mapping[str, tuple[str, ...]]) -> list[list[str]]:

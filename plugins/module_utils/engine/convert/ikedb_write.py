@@ -143,19 +143,11 @@ def _minutes(seconds: int) -> int:
 
 def _policy(child: Document, name: str) -> Iterator[Block]:
     """The proposals and the policy of a child."""
-    transforms, groups = words.esp_transforms(child["proposals"])
+    protocols, groups = _ah(child) if child["protocol"] == "ah" else _esp(child)
     names = []
-    for number, (cipher, integrity, _function, esn) in enumerate(transforms, 1):
-        parts = [f'ESP_Encryption="ESP_{words.CIPHERS[cipher].replace("-", "_")}"']
-        parts += [f'ESP_Authentication="HMAC-{words.HASHES[integrity]}"'] if integrity else []
-        parts += [
-            f'ESP_EncapsulationMode="{child["mode"].capitalize()}"',
-            f'ESP_KeyRefreshMinutes="{_minutes(child["lifetime"])}"',
-            f'ESP_KeyRefreshKB="{-(-child["lifetime_bytes"] // 1024)}"',
-            f'ESP_ExtendedSeqNum="{int(esn == "esn")}"',
-        ]
+    for number, line in enumerate(protocols, 1):
         names.append(f"{name}:{number}")
-        yield _proposal(names[-1], f"  <IPSecESPProtocol {' '.join(parts)}/>")
+        yield _proposal(names[-1], line)
     if not names:
         names.append(f"{name}:1")
         yield _proposal(names[0], _UNKNOWN)
@@ -166,6 +158,33 @@ def _policy(child: Document, name: str) -> Iterator[Block]:
         f'IPSec_ResponderDHGroup="{numbers}" IPSec_Flags_UseLifeSize="{_flag(child["lifetime_bytes"] > 0)}"/>'
     )
     yield Block("IPSecProtection", name, [line])
+
+
+def _esp(child: Document) -> tuple[list[str], list[str]]:
+    """An element for each of its proposals, and the key exchanges of rekeys."""
+    transforms, groups = words.esp_transforms(child["proposals"])
+    lines = []
+    for cipher, integrity, _function, esn in transforms:
+        parts = [f'ESP_Encryption="ESP_{words.CIPHERS[cipher].replace("-", "_")}"']
+        parts += [f'ESP_Authentication="HMAC-{words.HASHES[integrity]}"'] if integrity else []
+        parts += [*_of_all("ESP", child), f'ESP_ExtendedSeqNum="{int(esn == "esn")}"']
+        lines.append(f"  <IPSecESPProtocol {' '.join(parts)}/>")
+    return lines, groups
+
+
+def _ah(child: Document) -> tuple[list[str], list[str]]:
+    """The same for AH."""
+    hashes, groups = words.ah_transforms(child["proposals"])
+    rest = " ".join(_of_all("AH", child))
+    return [f'  <IPSecAHProtocol AH_Authentication="HMAC-{words.HASHES[name]}" {rest}/>' for name in hashes], groups
+
+
+def _of_all(prefix: str, child: Document) -> list[str]:
+    return [
+        f'{prefix}_EncapsulationMode="{child["mode"].capitalize()}"',
+        f'{prefix}_KeyRefreshMinutes="{_minutes(child["lifetime"])}"',
+        f'{prefix}_KeyRefreshKB="{-(-child["lifetime_bytes"] // 1024)}"',
+    ]
 
 
 def _proposal(name: str, line: str) -> Block:

@@ -13,7 +13,7 @@ from typing import Any
 from ..definition.credentials import Preshared
 from ..definition.kernel_limits import MOST_CHILDREN
 from . import ipsec_options as options
-from .algorithms import ESP_DEFAULT, IKE_DEFAULT, cut_short, groups_of, with_groups
+from .algorithms import AH_DEFAULT, ESP_DEFAULT, IKE_DEFAULT, cut_short, groups_of, with_groups
 from .assemble import Draft, finish, psk_only, version
 from .files import Files
 from .here import NOWHERE, Here, settle
@@ -193,13 +193,15 @@ def _auth(draft: Draft, rest: Options, section: Section) -> None:
 def _algorithms(draft: Draft, child: Part, rest: Options, libreswan: bool) -> None:
     """Proposals of both kinds; with PFS a child's rekey has the key exchanges of the IKE SA."""
     draft.document["ike"] = {**draft.document.get("ike", {}), "proposals": list(IKE_DEFAULT)}
-    child.document["proposals"] = list(ESP_DEFAULT)
+    ah = _is_ah(child, rest)
+    child.document["proposals"] = list(AH_DEFAULT if ah else ESP_DEFAULT)
     from_file = {"ike": Carried("ike.proposals", options.IKE[libreswan])}
     if "ike" in rest:
         draft.take(from_file, "ike", rest.pop("ike"))
-    for option in ("esp", "phase2alg"):
+    for option in ("esp", "ah", "phase2alg"):
         if option in rest:
-            child.take({option: Carried("proposals", options.ESP[libreswan])}, option, rest.pop(option))
+            reader = (options.AH if ah else options.ESP)[libreswan]
+            child.take({option: Carried("proposals", reader)}, option, rest.pop(option))
     for option in ("sha2-truncbug", "sha2_truncbug", "sha256_96"):
         if option in rest:
             cut = Carried("proposals", cut_short(child.document["proposals"]))
@@ -216,6 +218,18 @@ def _algorithms(draft: Draft, child: Part, rest: Options, libreswan: bool) -> No
         child.document["proposals"] = [f"{text}{numbers}" for text in child.document["proposals"]]
         if not numbers:
             child.tell(esn, LOST, "is not known, both kinds of sequence numbers will do", "write yes, no or either")
+
+
+def _is_ah(child: Part, rest: Options) -> bool:
+    """Whether it is AH; an option that says so without naming algorithms is gone then."""
+    for option in ("phase2", "auth"):
+        if option in rest:
+            child.take(options.CHILD, option, rest.pop(option))
+    if "ah" in rest:
+        child.document["protocol"] = "ah"
+        if "esp" in rest:
+            child.tell(rest.pop("esp"), LOST, "AH alone is offered", "write one of both at both ends")
+    return child.document.get("protocol") == "ah"
 
 
 def _networks(side: str, child: Part, rest: Options) -> list[list[str]]:

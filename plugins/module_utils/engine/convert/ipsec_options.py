@@ -31,11 +31,6 @@ def _kind(text: str, tell: Tell) -> str | None:
     raise Unfit(SKIPPED, "only tunnel and transport mode are supported", "choose one of them at both ends")
 
 
-def _esp_only(text: str, tell: Tell) -> None:
-    if text.lower() not in ("esp", "default"):
-        raise Unfit(SKIPPED, "AH is not negotiated", "use ESP at both ends")
-
-
 def _networks(text: str, tell: Tell) -> list[str] | None:
     """A network; FreeS/WAN wrote several in braces."""
     return words.selectors(text.strip("{}").replace(" ", ","), tell) or None
@@ -44,6 +39,7 @@ def _networks(text: str, tell: Tell) -> list[str] | None:
 _LIFETIME = Carried("lifetime", words.duration())
 _LIFEBYTES = Carried("lifetime_bytes", words.size)
 _LIFEPACKETS = Carried("lifetime_packets", words.size)
+_PROTOCOL = Carried("protocol", words.choice({"esp": "esp", "ah": "ah", "default": "esp"}))
 _REPLAY = Carried("replay_window", words.number(0, 4096))
 
 # Of the tunnel.
@@ -153,9 +149,7 @@ CHILD: dict[str, Row] = {
     "lifebytes": _LIFEBYTES, "ipsec-max-bytes": _LIFEBYTES,
     "lifepackets": _LIFEPACKETS, "ipsec-max-packets": _LIFEPACKETS,
     "replay_window": _REPLAY, "replay-window": _REPLAY,
-    "phase2": Carried("proposals", _esp_only),
-    "auth": Carried("proposals", _esp_only),
-    "ah": Left(SKIPPED, "AH is not negotiated", "use ESP at both ends"),
+    "phase2": _PROTOCOL, "auth": _PROTOCOL,
     "marginbytes": Left(IGNORED, _MARGIN),
     "marginpackets": Left(IGNORED, _MARGIN),
     "compress": Left(LOST, "packets are not compressed", "", _NO),
@@ -270,4 +264,5 @@ LIBRESWAN_ONLY = frozenset({
 })  # fmt: skip
 IKE = {False: algorithms.ike(), True: algorithms.ike(algorithms.LIBRESWAN)}
 ESP = {False: algorithms.esp(), True: algorithms.esp(algorithms.LIBRESWAN)}
+AH = {False: algorithms.ah(), True: algorithms.ah(algorithms.LIBRESWAN)}
 NETWORKS = _networks

@@ -122,6 +122,7 @@ def _child(name: str, section: Section, draft: Draft) -> None:
         return
     child.document["proposals"] = list(ESP_DEFAULT)
     given = _limited(_given(section), child)
+    _protocol(given, child)
     cut = given.pop("sha256_96", None)
     for option, entry in given.items():
         child.take(options.CHILD, option, entry)
@@ -129,6 +130,16 @@ def _child(name: str, section: Section, draft: Draft) -> None:
         child.take({"sha256_96": Carried("proposals", cut_short(child.document["proposals"]))}, "sha256_96", cut)
     for option, inner in section.sections.items():
         child.take(options.CHILD, option, inner.place)
+
+
+def _protocol(given: dict[str, Entry], child: Part) -> None:
+    """ESP or AH: a child here has one of them."""
+    authentic = given.pop("ah_proposals", None)
+    if authentic is not None and "esp_proposals" in given:
+        child.tell(authentic, LOST, "ESP alone is offered", "write one of both at both ends")
+    elif authentic is not None:
+        child.document["protocol"] = "ah"
+        child.take(options.AH, "ah_proposals", authentic)
 
 
 def _limited(given: dict[str, Entry], child: Part) -> dict[str, Entry]:

@@ -99,7 +99,6 @@ CHILD: dict[str, Row] = {
     "mode": Carried("mode", _mode),
     "start_action": Carried("start", _start),
     "replay_window": Carried("replay_window", words.number(0, 4096)),
-    "ah_proposals": Left(SKIPPED, "AH is not negotiated", "use ESP at both ends"),
     # Taken where there is no rekey_….
     "life_time": Carried("lifetime", words.duration()),
     "life_bytes": Carried("lifetime_bytes", words.size),
@@ -149,6 +148,9 @@ CHILD: dict[str, Row] = {
     "per_cpu_sas_encap": Left(LOST, "all processors share one SA", "", _NO),
     "iptfs": Left(LOST, "packets are not aggregated", "", _NO),
 }
+
+# Of a child that has no esp_proposals.
+AH: dict[str, Row] = {"ah_proposals": Carried("proposals", algorithms.ah())}
 
 # Sections beside connections and secrets, and kinds of secrets other than ike.
 TOP: Rows = {

@@ -139,8 +139,8 @@ def _expand(choice: Choice, function: Hmac, skeyseed: bytes, seed: bytes) -> Ike
 
 def _key_sizes(choice: Choice) -> tuple[int, int]:
     """Octets of an encryption key with its salt, and of an integrity key."""
-    integ = choice.integ
-    return choice.encr.key_octets + choice.encr.salt_octets, 0 if integ is None else integ.key_octets
+    encr, integ = choice.encr, choice.integ
+    return 0 if encr is None else encr.key_octets + encr.salt_octets, 0 if integ is None else integ.key_octets
 
 
 def _prf_of(choice: Choice) -> Hmac:

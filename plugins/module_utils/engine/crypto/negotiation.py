@@ -41,6 +41,7 @@ _KIND_WORDS = {
     Kind.KE: "key exchange",
     Kind.ESN: "sequence numbers",
 }
+_PROTOCOLS = {int(ProtocolId.IKE): "IKE", int(ProtocolId.AH): "AH", int(ProtocolId.ESP): "ESP"}
 _KIND_WORDS |= {kind: f"additional key exchange {number}" for number, kind in enumerate(ADDITIONAL, 1)}
 # A story is a sentence, not a dump of what a peer thought up; nor is looking for it to cost more than refusing.
 _NAMES_IN_STORY = 8
@@ -53,7 +54,8 @@ class Choice:
 
     :ivar number: number of the proposal in the offer.
     :ivar spi: SPI in the peer's proposal, octets; empty for the first IKE SA.
-    :ivar integ: None with an AEAD; ``prf`` is None for a Child SA; ``ke`` None without a key exchange.
+    :ivar encr: None for AH; ``integ``: None with an AEAD; ``prf`` is None for a Child SA; ``ke`` None without a key
+        exchange.
     :ivar esn: extended sequence numbers.
     :ivar more: of the additional key exchanges, in order; the slots of a proposal have all of them or none.
     :ivar proposal: the peer's proposal with just these transforms; the responder answers with it, its own SPI put in.
@@ -62,7 +64,7 @@ class Choice:
     number: int
     protocol: int
     spi: bytes
-    encr: Encryption
+    encr: Encryption | None
     integ: Integrity | None
     prf: PseudorandomFunction | None
     ke: KeyExchangeMethod | None
@@ -242,7 +244,7 @@ def _choice(proposal: Proposal, rows: _Chosen, transforms: tuple[Transform, ...]
         proposal.number,
         proposal.protocol,
         proposal.spi,
-        rows[Kind.ENCR],
+        rows.get(Kind.ENCR),
         rows.get(Kind.INTEG),
         rows.get(Kind.PRF),
         rows.get(Kind.KE),
@@ -288,10 +290,14 @@ def _difference(wanted: _Wanted, offers: list[tuple[Proposal, _Offered]]) -> str
     )
     closest = min(islice(pairs, _PAIRS_IN_STORY), key=lambda pair: len(pair[0]), default=None)
     if closest is None:
-        protocols = ", ".join(sorted({str(proposal.protocol) for proposal, _types in offers})) or "none"
-        return f"protocol {protocols} is on offer, {wanted[0][0]} is allowed" if wanted else "none is allowed here"
+        protocols = ", ".join(sorted({_protocol(proposal.protocol) for proposal, _types in offers})) or "nothing"
+        return f"{protocols} is on offer, {_protocol(wanted[0][0])} is allowed" if wanted else "none is allowed here"
     differing, slots, types = closest
     return "; ".join([_in_words(number, slots, types) for number in differing[:_NAMES_IN_STORY]])
+
+
+def _protocol(number: int) -> str:
+    return _PROTOCOLS.get(number, f"protocol {number}")
 
 
 def _differing(slots: Slots, types: _Offered) -> list[int]:

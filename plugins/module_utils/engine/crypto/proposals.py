@@ -17,7 +17,7 @@ from .registry import ADDITIONAL, Algorithm, Encryption, Kind, Status, by_name, 
 Rows = tuple[Algorithm, ...]
 Slots = tuple[tuple[Kind, Rows], ...]
 
-ESP = 3
+AH, ESP = 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class EspProposal:
 
     :ivar ke: key exchange methods of a rekey or of a further child (perfect forward secrecy);
         empty for none. The child made with the IKE SA itself never has one of its own.
-    :ivar protocol: 3, ESP.
+    :ivar protocol: 3, ESP; or 2, AH, where ``encr`` is empty.
     :ivar more: as :attr:`IkeProposal.more`, of the key exchange ``ke``.
     """
 
@@ -138,17 +138,30 @@ _ESP_PROFILES["legacy"] = (
     f"aes256-aes128-3des-sha256-sha1-{_ESN}",
 )
 
+_AH_PROFILES: dict[str, tuple[str, ...]] = {
+    "modern": (f"sha256-sha384-sha512-{_STRONG}-{_ESN}",),
+    "pq": (f"sha256-sha384-sha512-{_STRONG}-ke1_mlkem768-{_ESN}",),
+    "compat": (f"sha256-sha384-sha512-{_COMMON}-{_ESN}", f"sha256-sha384-sha512-{_ESN}"),
+}
+_AH_PROFILES["legacy"] = (
+    *_AH_PROFILES["compat"],
+    f"sha256-sha1-{_COMMON}-modp1536-modp1024-{_ESN}",
+    f"sha256-sha1-{_ESN}",
+)
+
 PROFILES = tuple(_IKE_PROFILES)
 # The proposals that the profiles stand for, as words.
 IKE_PROFILES: Mapping[str, tuple[str, ...]] = _IKE_PROFILES
 ESP_PROFILES: Mapping[str, tuple[str, ...]] = _ESP_PROFILES
+AH_PROFILES: Mapping[str, tuple[str, ...]] = _AH_PROFILES
 
 _IKE_ENCR = tuple(name for name in names(Kind.ENCR) if name != "null")
 _PRF_WORDS = tuple(f"prf{name}" for name in names(Kind.PRF))
 # Peers that cut it short do so in ESP alone.
 _IKE_INTEG = tuple(name for name in names(Kind.INTEG) if name != "sha256_96")
 IKE_WORDS = (*_IKE_ENCR, *_IKE_INTEG, *_PRF_WORDS, *names(Kind.KE))
-ESP_WORDS = (*names(Kind.ENCR), *names(Kind.INTEG), *names(Kind.KE), *names(Kind.ESN))
+AH_WORDS = (*names(Kind.INTEG), *names(Kind.KE), *names(Kind.ESN))
+ESP_WORDS = (*names(Kind.ENCR), *AH_WORDS)
 
 _ADDITIONAL_WORD = re.compile(r"ke([1-7])_(.+)")
 
@@ -177,7 +190,25 @@ def esp_proposals(spec: str | Sequence[str], field: str = "proposals") -> tuple[
     :raises InputError: naming ``field``, the bad word and the valid ones.
     :raises MissingError: when there is no crypto library.
     """
-    proposals = _read(spec, field, _ESP_PROFILES, _esp_proposal)
+    return _told_apart(_read(spec, field, _ESP_PROFILES, _esp_proposal), spec, field)
+
+
+def ah_proposals(spec: str | Sequence[str], field: str = "proposals") -> tuple[EspProposal, ...]:
+    """Read the proposals of a Child SA that has AH, most wanted first.
+
+    :param spec: as for :func:`esp_proposals`, without any cipher.
+    :raises InputError: naming ``field``, the bad word and the valid ones.
+    :raises MissingError: when there is no crypto library.
+    """
+    return _told_apart(_read(spec, field, _AH_PROFILES, _ah_proposal), spec, field)
+
+
+# By the word for the protocol of a child.
+CHILD_PROPOSALS = {"esp": esp_proposals, "ah": ah_proposals}
+
+
+def _told_apart(proposals: tuple[EspProposal, ...], spec: str | Sequence[str], field: str) -> tuple[EspProposal, ...]:
+    """The proposals, where the peer can tell their integrity algorithms apart."""
     numbers = [row.transform_id for row in {row for proposal in proposals for row in proposal.integ}]
     if len(set(numbers)) < len(numbers):
         problem = "has sha256 and sha256_96, which are one number to the peer"
@@ -290,6 +321,17 @@ def _esp_proposal(text: str, field: str, from_profile: bool) -> EspProposal:
         raise InputError(field, text, f"an AEAD takes no integrity algorithm such as {integ[0]}", "leave it out")
     esn = found[Kind.ESN] or _sort_words(_ESN, field, (), ESP_WORDS)[Kind.ESN]
     return EspProposal(encr, integ, ke, esn, more=_more(found, text, field, from_profile))
+
+
+def _ah_proposal(text: str, field: str, from_profile: bool) -> EspProposal:
+    ciphers = [word for word in text.split("-") if word in names(Kind.ENCR)]
+    if ciphers:
+        raise InputError(field, text, f"AH has no cipher such as {ciphers[0]}", "leave it out, or write protocol: esp")
+    found = _sort_words(text, field, (), AH_WORDS)
+    _need(found[Kind.INTEG], text, field, "an integrity algorithm", names(Kind.INTEG))
+    ke = _usable(found[Kind.KE], text, field, from_profile)
+    esn = found[Kind.ESN] or _sort_words(_ESN, field, (), AH_WORDS)[Kind.ESN]
+    return EspProposal((), found[Kind.INTEG], ke, esn, AH, _more(found, text, field, from_profile))
 
 
 def _more(found: Mapping[Kind, Rows], text: str, field: str, from_profile: bool) -> tuple[Rows, ...]:

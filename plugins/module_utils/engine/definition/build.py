@@ -11,7 +11,7 @@ from typing import Any, TypeVar, Union
 
 from ..crypto.auth import Authenticator
 from ..crypto.ppk import Ppk
-from ..crypto.proposals import EspProposal, IkeProposal, esp_proposals, ike_proposals, legacy_names
+from ..crypto.proposals import CHILD_PROPOSALS, EspProposal, IkeProposal, ike_proposals, legacy_names
 from ..errors import InputError
 from ..identity import Identity
 from ..ike.connection import ChildConfig, Connection
@@ -34,7 +34,7 @@ def check_proposals(definition: Definition, prefix: str = "") -> list[str]:
     allowed = {"ike.proposals": _legacy(_read(_ike, document["ike"]["proposals"], f"{prefix}ike.proposals", problems))}
     for position, child in enumerate(document["children"]):
         field = f"children[{position}]"
-        proposals = _read(_esp, child["proposals"], f"{prefix}{field}.proposals", problems)
+        proposals = _read(_OF_CHILD[child["protocol"]], child["proposals"], f"{prefix}{field}.proposals", problems)
         allowed[f"{field}.proposals"] = _legacy(proposals)
         if not child["replay_window"] and _has_esn(proposals):
             # A receiver without a window cannot know the high half of an extended sequence number.
@@ -79,7 +79,7 @@ def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[s
             reqid=reqids[child["name"]],
             local=selectors[0],
             remote=selectors[1],
-            proposals=_esp(_key(child["proposals"])),
+            proposals=_proposals_of(child),
             mode=child["mode"],
             start=child["start"],
             lifetime=float(child["lifetime"]),
@@ -117,7 +117,11 @@ def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[s
 
 def has_pfs(child: Mapping[str, Any]) -> bool:
     """Whether each rekey of a child has to have a key exchange of its own: perfect forward secrecy."""
-    return all(proposal.ke for proposal in _esp(_key(child["proposals"])))
+    return all(proposal.ke for proposal in _proposals_of(child))
+
+
+def _proposals_of(child: Mapping[str, Any]) -> tuple[EspProposal, ...]:
+    return _OF_CHILD[child["protocol"]](_key(child["proposals"]))
 
 
 def _key(spec: Spec) -> Key:
@@ -130,9 +134,10 @@ def _ike(spec: Key) -> tuple[IkeProposal, ...]:
     return ike_proposals(spec)
 
 
-@lru_cache(maxsize=1024)
-def _esp(spec: Key) -> tuple[EspProposal, ...]:
-    return esp_proposals(spec)
+# Of children, by their protocol.
+_OF_CHILD: dict[str, Callable[[Key], tuple[EspProposal, ...]]] = {
+    protocol: lru_cache(maxsize=1024)(read) for protocol, read in CHILD_PROPOSALS.items()
+}
 
 
 @lru_cache(maxsize=1024)

@@ -19,7 +19,7 @@ _CHILD = {row.path[len(_LISTED) :]: row.impact for row in OPTIONS if row.impact 
 _OF_PPKS = f"{PPK}."
 
 # What a rekey cannot change: such a child is replaced by another one, negotiated beside it.
-_REPLACED = ("local", "remote", "mode")
+_REPLACED = ("local", "remote", "mode", "protocol")
 
 
 class Change(NamedTuple):

@@ -66,7 +66,7 @@ class Definition:
     def warnings(self) -> list[str]:
         """What is allowed but unwise."""
         of_auth = [*self.credential.warnings(self.name), *ppks.warnings(self.ppks, self.name)]
-        return [*interface.warnings(self.document), *of_auth]
+        return [*interface.warnings(self.document), *_in_plain_sight(self.document), *of_auth]
 
 
 def parse_definition(raw: Any, field: str = "") -> Definition:
@@ -100,6 +100,15 @@ def _foreign_identities(document: dict[str, Any], _selectors: object, prefix: st
         found = foreign(document[side]["id"])
         if found is not None:
             yield InputError(f"{prefix}{side}.id", document[side]["id"], found.problem, found.remedy)
+
+
+def _in_plain_sight(document: dict[str, Any]) -> Iterator[str]:
+    for position, child in enumerate(document["children"]):
+        if child["protocol"] == "ah":
+            yield (
+                f"tunnel {document['name']}: children[{position}].protocol ah does not encrypt, anybody on the way can "
+                "read its packets: use esp where you can"
+            )
 
 
 def parse_stored(raw: Any) -> Definition:
@@ -210,6 +219,10 @@ def _settle_child(
         )
     if child["mode"] == "transport":
         _check_transport(child, document, sides, field, problems)
+    if child["protocol"] == "ah" and document["encapsulation"] == "force":
+        problems.append(
+            InputError(f"{field}.protocol", "ah", "does not go with encapsulation: force", "write esp, or auto there")
+        )
     return sides[0], sides[1]
 
 

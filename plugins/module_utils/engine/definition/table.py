@@ -449,11 +449,18 @@ OPTIONS = (
     ),
     Option("children.mode", _choice("tunnel", "transport"), "re-establish", "0.1.0", "Encapsulation mode."),
     Option(
+        "children.protocol",
+        _choice("esp", "ah"),
+        "re-establish",
+        "0.2.0",
+        "esp: packets are encrypted; ah: they are only proven to be the peer's, and anybody on the way can read them.",
+    ),
+    Option(
         "children.proposals",
         _words("words", "modern"),
         "rekey",
         "0.1.0",
-        "ESP algorithms: a profile, or proposals in order of preference.",
+        "Algorithms of its protocol: a profile, or proposals in order of preference.",
     ),
     Option(
         "children.lifetime", _duration(3600, 10), "hot", "0.1.0", "Until the Child SA has to be rekeyed." + _HOW_LONG

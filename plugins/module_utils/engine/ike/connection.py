@@ -12,6 +12,9 @@ from ..identity import Identity
 from ..newer_python import dataclass
 from ..selector import Selector
 
+IP_PROTOCOLS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
+PROTOCOL_IDS = {number: protocol for protocol, number in IP_PROTOCOLS.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class ChildConfig:
@@ -37,6 +40,11 @@ class ChildConfig:
     lifetime_packets: int = 0
     replay_window: int = 128
     if_id: int = 0
+
+    @property
+    def protocol(self) -> int:
+        """The IP protocol of its SAs: 50 (ESP) or 51 (AH); all proposals of a child are of one."""
+        return IP_PROTOCOLS[self.proposals[0].protocol]
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,8 +145,11 @@ REASONS: dict[str, Reason] = {
         "the two ends protect different networks", "make local and remote of the child mirror those of the peer"
     ),
     "mode_refused": Reason("tunnel and transport mode do not agree", "set the same mode at both ends"),
+    "ah_behind_nat": Reason(
+        "AH cannot pass the NAT between the two ends", "set protocol: esp of the child at both ends"
+    ),
     "kernel_refused": Reason(
-        "the kernel did not take the SA", "see the story; is ESP in the kernel (modprobe esp4 esp6)?"
+        "the kernel did not take the SA", "see the story; is ESP, or AH, in the kernel (modprobe esp4 esp6 ah4 ah6)?"
     ),
     "kernel_disturbed": Reason(
         "another program removes what the tunnel has in this host's kernel; it is put back, once a second at most",

@@ -25,7 +25,6 @@ from ..kernel.link_networks import LinkNetwork
 from ..kernel.neighbours import forget_neighbours, let_neighbours_pass
 from ..kernel.registry import Registry, child_reqid
 from ..kernel.routes import Route, Routes
-from ..kernel.values import ESP
 from .child_routes import ChildRoutes
 from .sockets import Port
 from .standing_rules import StandingRules
@@ -39,7 +38,7 @@ _ANYBODY = ("192.88.99.1", "100::1")
 def trap_of(config: ChildConfig, owner: str, tunnel: str, local_address: str, remote_address: str) -> ChildSa:
     """The policies that hold a child's place while it is down."""
     return ChildSa(
-        tunnel, config.name, 0, config.reqid, local_address, remote_address, ESP, config.mode, 0, 0,
+        tunnel, config.name, 0, config.reqid, local_address, remote_address, config.protocol, config.mode, 0, 0,
         config.local, config.remote, None, None, if_id=config.if_id, owner=owner,
     )  # fmt: skip
 

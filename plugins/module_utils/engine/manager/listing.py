@@ -182,6 +182,7 @@ def _child(
         "local": child["local"],
         "remote": child["remote"],
         "mode": child["mode"],
+        "protocol": child["protocol"],
         "start": child["start"],
         **one.ages[name],
     }

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from ..child_sa import ChildSa
 from ..kernel.policies import covers
-from ..kernel.values import Place, Policy, Template
+from ..kernel.values import AH, Place, Policy, Template
 from .nesting import Nesting
 from .policy_claims import Claim, Claimant
 
@@ -102,9 +102,11 @@ class StandIns:
 
 
 def _takes(claim: Claim, place: Place) -> bool:
-    """Whether what is sent there is protected, and does not pass by the child."""
+    """Whether what is sent there is protected, as far as its protocol does that, and does not pass by the child."""
     encryption = claim.child.encryption
-    if encryption is None or encryption.kernel == _NULL:
+    if encryption is None and claim.child.protocol != AH:
+        return False
+    if encryption is not None and encryption.kernel == _NULL:
         return False
     if not claim.child.passes:
         return True

@@ -38,6 +38,19 @@ def test_import_of_an_export_is_the_same(document):
     assert not found.notes
 
 
+def test_ah_goes_round_in_the_words_of_aix():
+    lan = {"name": "lan", "local": ["10.1.0.0/16"], "remote": ["10.9.0.0/16"], "protocol": "ah", "lifetime": 1800}
+    ends = {"local": {"address": "192.0.2.1"}, "remote": {"address": "192.0.2.9"}}
+    raw = {"name": "t", **ends, "children": [lan | {"proposals": "sha256-sha1-modp2048"}]}
+    document = parse_definition({**raw, "auth": {"secret": SECRET}}).document
+    text = ikedb_write.write([document])
+    assert re.search('<IPSecAHProtocol AH_Authentication="HMAC-SHA2-256" .*AH_KeyRefreshMinutes="30"', text)
+    assert "IPSecESPProtocol" not in text
+    assert [canonical(tunnel) for tunnel in back(text).tunnels] == [document]
+    plain = back(re.sub(r"<\?fleet-ipsec.*?\?>", "", text)).tunnels[0].document["children"][0]
+    assert (plain["protocol"], plain["proposals"]) == ("ah", ["sha256-modp2048", "sha1-modp2048"])
+
+
 def test_every_kind_of_identity_goes_round():
     ends = [
         ({"address": "192.0.2.1"}, {"address": "192.0.2.9"}),

@@ -125,7 +125,7 @@ def test_every_option_of_the_manual_pages_has_a_row():
     elsewhere = {
         "also", "authby", "keyexchange", "ikev2", "ike", "esp", "phase2alg", "pfs", "pfsgroup", "esn", "leftauth",
         "leftsubnet", "rightsubnet", "leftsubnets", "leftprotoport", "x-remark", "rightid",
-        "sha2-truncbug", "sha2_truncbug", "sha256_96",
+        "sha2-truncbug", "sha2_truncbug", "sha256_96", "ah",
     }  # fmt: skip
     missing = []
     for name in (DATA / "ipsec_conf_options.txt").read_text(encoding="utf-8").split():
@@ -230,6 +230,9 @@ def test_options_of_a_tunnel(lines, path, value):
         (["esp=aes128gcm16", "esn=yes"], "proposals", "aes128gcm16-esn"),
         (["phase2alg=aes_ccm_c-128,aes_ctr256-sha2_256", "pfs=no"], "proposals", ["aes128ccm16", "aes256ctr-sha256"]),
         (["esp=aes_ccm_a", "pfs=no"], "proposals", "aes256ccm8-aes128ccm8"),
+        (["ah=sha256"], "protocol", "ah"), (["ah=sha256-modp2048"], "proposals", "sha256-modp2048"),
+        (["phase2=ah", "pfs=no"], "proposals", "sha256-sha384-sha512"),
+        (["phase2=ah", "phase2alg=sha2_512", "pfs=no"], "proposals", "sha512"), (["phase2=esp"], "protocol", "esp"),
         (["phase2alg=aes128-sha2_256", "pfs=no", "sha2-truncbug=yes"], "proposals", "aes128-sha256_96"),
         (["esp=aes128gcm16", "pfs=yes", "ike=aes256-sha256-dh14"], "proposals", "aes128gcm16-modp2048"),
     ],
@@ -244,7 +247,7 @@ def test_options_of_its_child(lines, key, value):
         ("dpddelay=500ms", LOST), ("lifetime=1M", LOST),
         ("mark=7", SKIPPED), ("vti-shared=yes", LOST), ("leftupdown=/bin/x", LOST), ("rekey=no", LOST),
         ("rekey=yes", IGNORED), ("rightsourceip=%config", LOST), ("leftaddresspool=10.9.0.1-10.9.0.9", SKIPPED),
-        ("right=vpn.example.net", SKIPPED), ("leftid=%fromcert", SKIPPED), ("phase2=ah", SKIPPED),
+        ("right=vpn.example.net", SKIPPED), ("leftid=%fromcert", SKIPPED), ("phase2=comp", LOST),
         ("sha2-truncbug=maybe", LOST), ("no-such-option=1", LOST), ("x-remark=hello", IGNORED),
         ("leftauth=pubkey", SKIPPED), ("rightsubnet=vhost:%priv", SKIPPED), ("keyexchange=ikev1", SKIPPED),
         ("leftprotoport=tcp/%opaque", SKIPPED), ("ike=des-md5-modp768", SKIPPED), ("rightid=*@example.net", SKIPPED),

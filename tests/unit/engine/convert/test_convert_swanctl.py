@@ -144,7 +144,7 @@ def test_every_option_of_the_manual_page_has_a_row():
         "connections.<conn>.remote<suffix>.": options.END,
         "connections.<conn>.children.<child>.": options.CHILD,
     }
-    elsewhere = {"version", "local", "remote", "children", "cert", "cacert", "sha256_96"}
+    elsewhere = {"version", "local", "remote", "children", "cert", "cacert", "sha256_96", "ah_proposals"}
     missing = []
     for line in (DATA / "swanctl_options.txt").read_text(encoding="utf-8").split():
         line = line.replace("<suffix>", "") if line.endswith("<suffix>") else line
@@ -210,6 +210,10 @@ def test_options_of_a_connection(option, path, value):
         ("esp_proposals = null-sha256", "proposals", "null-sha256"),
         ("esp_proposals = aes256ccm128-aes128ctr-sha1", "proposals", ["aes256ccm16", "aes128ctr-sha1"]),
         ("sha256_96 = yes\nesp_proposals = aes128-sha256", "proposals", "aes128-sha256_96"),
+        ("ah_proposals = sha512-modp2048", "protocol", "ah"),
+        ("ah_proposals = sha512-modp2048", "proposals", "sha512-modp2048"),
+        ("ah_proposals = default", "proposals", "sha256-sha384-sha512"),
+        ("ah_proposals = sha256\nesp_proposals = aes128gcm16", "protocol", "esp"),
         ("sha256_96 = no\nesp_proposals = aes128-sha256", "proposals", "aes128-sha256"),
     ],
 )

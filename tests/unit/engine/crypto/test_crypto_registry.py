@@ -10,7 +10,7 @@ import re
 
 import pytest
 from engine.crypto.groups import modp_prime
-from engine.crypto.proposals import ESP_PROFILES, IKE_PROFILES
+from engine.crypto.proposals import AH_PROFILES, ESP_PROFILES, IKE_PROFILES
 from engine.crypto.registry import ALGORITHMS, Kind, Status, by_name, by_transform, names
 
 # SHA-256 of the primes of RFC 2409 (1024) and RFC 3526, big-endian; equal to OpenSSL's modp_1536 ... modp_8192.
@@ -104,7 +104,10 @@ def test_legacy_rows():
 
 
 def test_what_only_old_peers_need_is_in_no_profile():
-    words = "-".join(text for table in (IKE_PROFILES, ESP_PROFILES) for texts in table.values() for text in texts)
+    assert IKE_PROFILES.keys() == ESP_PROFILES.keys() == AH_PROFILES.keys()
+    words = "-".join(
+        text for table in (IKE_PROFILES, ESP_PROFILES, AH_PROFILES) for texts in table.values() for text in texts
+    )
     assert not re.search("ccm|ctr|_96", words)
 
 

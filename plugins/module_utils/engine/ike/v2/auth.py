@@ -270,7 +270,7 @@ def _first_child(context: Context, sa: IkeSa, handshake: Handshake, payloads: Pa
 
 def reserve(context: Context, sa: IkeSa, narrowed: Narrowed, choice: Choice) -> bytes:
     """Responder: our SPI for the child that the peer asked for, whose own is good."""
-    children.check_spi(sa, choice)
+    children.check_choice(sa, choice)
     return children.reserve_spi(context, sa, narrowed.config)
 
 

@@ -14,7 +14,7 @@ from ...crypto.negotiation import Choice
 from ...errors import CHILD, IkeError, KernelError
 from ...secret import Secret
 from ...selector import Selector
-from ...wire.v2.numbers import NotifyType
+from ...wire.v2.numbers import NotifyType, ProtocolId
 from ...wire.v2.sa import Proposal
 from ..actions import (
     InstallInbound,
@@ -26,7 +26,7 @@ from ..actions import (
     ResetPolicies,
     YieldPolicies,
 )
-from ..connection import ChildConfig
+from ..connection import IP_PROTOCOLS, ChildConfig
 from ..context import Context
 from . import child_wanted, supersede, twins
 from .child import SENDING, Child, ChildState
@@ -37,8 +37,8 @@ from .tasks import ChildTask, DeleteAtPeer, NewChild
 from .traffic import Narrowed, same_selectors
 from .tunnel_sas import sas_of
 
+AH = IP_PROTOCOLS[ProtocolId.AH]
 Policies = Union[PointPolicies, ResetPolicies, RemovePolicies, None]  # what becomes of those of a child that goes
-PROTOCOL_NUMBERS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
 
 
 def reserve_spi(context: Context, sa: EitherSa, config: ChildConfig) -> bytes:
@@ -46,9 +46,8 @@ def reserve_spi(context: Context, sa: EitherSa, config: ChildConfig) -> bytes:
 
     :raises IkeError: scope child, when the kernel gives none.
     """
-    protocol = PROTOCOL_NUMBERS[config.proposals[0].protocol]
     try:
-        spi = context.spis(sa.path.local_address, sa.path.remote_address, protocol, config.reqid)
+        spi = context.spis(sa.path.local_address, sa.path.remote_address, config.protocol, config.reqid)
     except KernelError as exc:
         raise IkeError(NotifyType.TEMPORARY_FAILURE, str(exc), CHILD, reason="kernel_refused") from exc
     return spi.to_bytes(4, "big")
@@ -57,9 +56,8 @@ def reserve_spi(context: Context, sa: EitherSa, config: ChildConfig) -> bytes:
 def release_spi(context: Context, sa: EitherSa, config: ChildConfig, spi: bytes) -> None:
     """Give back an SPI that no SA came of."""
     if spi:
-        protocol = PROTOCOL_NUMBERS[config.proposals[0].protocol]
         number = int.from_bytes(spi, "big")
-        context.actions.append(ReleaseSpi(sa.path.local_address, sa.path.remote_address, protocol, number))
+        context.actions.append(ReleaseSpi(sa.path.local_address, sa.path.remote_address, config.protocol, number))
 
 
 def close_at_peer(sa: IkeSa, task: ChildTask) -> None:
@@ -67,11 +65,20 @@ def close_at_peer(sa: IkeSa, task: ChildTask) -> None:
     sa.queue.append(DeleteAtPeer(task.terms, task.spi, reason="replaced"))
 
 
-def check_spi(sa: IkeSa, choice: Choice) -> int:
+def as_made(child: Child) -> ChildConfig:
+    """What it takes to close a child at the peer: its definition, unless that is of another protocol by now."""
+    return child.config if child.config.protocol == child.sa.protocol else child.terms
+
+
+def check_choice(sa: IkeSa, choice: Choice) -> int:
     """The peer's SPI as a number.
 
-    :raises IkeError: scope child, when it has the wrong size, is reserved (RFC 4303 section 2.1) or in use already.
+    :raises IkeError: scope child, when it has the wrong size, is reserved (RFC 4303 section 2.1) or in use already, or
+        when what was chosen cannot reach the peer.
     """
+    if IP_PROTOCOLS[choice.protocol] == AH and nat.encapsulation(sa) is not None:
+        story = "there is a NAT between the two ends, whose changes AH takes for forgery (RFC 3948 section 3)"
+        raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, story, CHILD, reason="ah_behind_nat")
     spi = int.from_bytes(choice.spi, "big")
     if len(choice.spi) != 4 or spi < 256:
         raise IkeError(NotifyType.NO_PROPOSAL_CHOSEN, f"the peer's SPI {choice.spi.hex()} is not usable", CHILD)
@@ -97,7 +104,7 @@ def make(
     :param started_exchange: whether we sent the request of this exchange: its initiator's keys are ours to send with.
     """
     config = narrowed.config
-    spi_out = check_spi(sa, choice)
+    spi_out = check_choice(sa, choice)
     protection = sa.protection
     keys = child_keys(protection.prf, protection.keys.d, choice, *nonces, secrets[0] if secrets else None, secrets[1:])
     initiator, responder = (keys.encr_i, keys.integ_i), (keys.encr_r, keys.integ_r)
@@ -105,7 +112,7 @@ def make(
     number = context.registry.number()
     child_sa = ChildSa(
         sa.connection.name, config.name, number, config.reqid, sa.path.local_address, sa.path.remote_address,
-        PROTOCOL_NUMBERS[choice.protocol], config.mode, int.from_bytes(spi_in, "big"), spi_out,
+        IP_PROTOCOLS[choice.protocol], config.mode, int.from_bytes(spi_in, "big"), spi_out,
         narrowed.local, narrowed.remote, choice.encr, choice.integ,
         incoming[0], outgoing[0], incoming[1], outgoing[1],
         nat.encapsulation(sa), choice.esn, config.replay_window, _kernel_limits(config),
@@ -288,7 +295,7 @@ def make_anew(context: Context, sa: IkeSa, child: Child) -> None:
     context.actions += [*([policies] if policies else ()), RemoveSas(child.sa)]
     if sa.alive and not (sa.outgoing or child.superseded or child_wanted.being_stopped(sa, child.config.name)):
         sa.queue.append(NewChild(child.config))
-    sa.queue.append(DeleteAtPeer(child.config, child.sa.spi_in.to_bytes(4, "big")))
+    sa.queue.append(DeleteAtPeer(as_made(child), child.sa.spi_in.to_bytes(4, "big")))
     if not heirs:
         story = "somebody else deleted its SAs from this host's kernel; it is negotiated anew"
         context.report("child_down", sa, child, child=child.config.name, reason="kernel_disturbed", story=story)
@@ -300,7 +307,7 @@ def not_installed(context: Context, sa: IkeSa, child: Child, problem: str) -> No
     policies = _what_becomes_of_policies(sa, child, heirs_of(context, child))
     if policies is not None:
         context.actions.append(policies)
-    sa.queue.append(DeleteAtPeer(child.config, child.sa.spi_in.to_bytes(4, "big")))
+    sa.queue.append(DeleteAtPeer(as_made(child), child.sa.spi_in.to_bytes(4, "big")))
     context.touch(sa)
     context.report("child_failed", sa, child, child=child.config.name, reason="kernel_refused", story=problem)
 

@@ -24,7 +24,7 @@ from typing import Any
 from ...child_sa import KernelAlgorithm
 from ...crypto.proposals import EspProposal
 from ...crypto.registry import Algorithm
-from ..connection import ChildConfig
+from ..connection import IP_PROTOCOLS, ChildConfig
 from ..context import Context
 from ..views import Refusal
 from . import beside, child_wanted, supersede
@@ -198,14 +198,16 @@ def _as_agreed(child: Child) -> bool:
     """
     encryption, integrity = child.sa.encryption, child.sa.integrity
     return any(
-        _has(proposal.encr, encryption) and (integrity is None or _has(proposal.integ, integrity))
+        (encryption is None or _has(proposal.encr, encryption))
+        and (integrity is None or _has(proposal.integ, integrity))
         for proposal in child.config.proposals
+        if IP_PROTOCOLS[proposal.protocol] == child.sa.protocol
     )
 
 
-def _has(rows: Iterable[Algorithm], wanted: KernelAlgorithm | None) -> bool:
+def _has(rows: Iterable[Algorithm], wanted: KernelAlgorithm) -> bool:
     """Whether an algorithm is among these, which are all of its kind."""
-    return wanted is not None and any(row.name == wanted.name for row in rows)
+    return any(row.name == wanted.name for row in rows)
 
 
 def _another_offer(sa: IkeSa, task: ChildTask, reason: str) -> bool:

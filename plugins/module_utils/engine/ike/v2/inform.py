@@ -9,6 +9,7 @@ from typing import Any
 
 from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import NotifyType, ProtocolId
+from ..connection import PROTOCOL_IDS
 from ..context import Context
 from . import beside, children, crossed, generations, handover, lifecycle, proof, rekey_child, supersede
 from .child import ChildState
@@ -64,7 +65,7 @@ def begin_delete_child(context: Context, sa: IkeSa, task: DeleteChild) -> list[A
     if task.reason == "stopped" and child.successor is not None:
         # Replaced since the operator asked: what carries the traffic now has to go as well.
         sa.queue.append(DeleteChild(child.successor, reason="stopped"))
-    return [Delete(child.terms.proposals[0].protocol, (child.sa.spi_in.to_bytes(4, "big"),))]
+    return [Delete(PROTOCOL_IDS[child.sa.protocol], (child.sa.spi_in.to_bytes(4, "big"),))]
 
 
 def begin_delete_at_peer(context: Context, sa: IkeSa, task: DeleteAtPeer) -> list[Any]:

@@ -50,8 +50,8 @@ def protect(choice: Choice, keys: IkeKeys, initiator: bool) -> Protection:
 
     :param initiator: whether we are the original initiator, with whose keys it sends.
     """
-    if choice.prf is None:
-        raise ValueError("an IKE SA without a PRF")
+    if choice.prf is None or choice.encr is None:
+        raise ValueError("an IKE SA without a PRF or a cipher")
     from_initiator = Sealer(choice.encr, choice.integ, keys.ei, keys.ai)
     from_responder = Sealer(choice.encr, choice.integ, keys.er, keys.ar)
     if initiator:

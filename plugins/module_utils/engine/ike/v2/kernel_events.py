@@ -32,7 +32,7 @@ def _expire(context: Context, sa: IkeSa, child: Child, event: Expire) -> None:
     context.touch(sa)
     if event.hard:
         children.remove(context, sa, child, "expired", "the kernel ended it: a hard limit was reached")
-        sa.queue.append(DeleteAtPeer(child.config, child.sa.spi_in.to_bytes(4, "big")))
+        sa.queue.append(DeleteAtPeer(children.as_made(child), child.sa.spi_in.to_bytes(4, "big")))
     elif child.state is ChildState.INSTALLED:
         timers.start_rekey(sa, child)
 

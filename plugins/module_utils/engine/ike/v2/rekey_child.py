@@ -23,6 +23,7 @@ from ...wire.v2.numbers import NotifyType
 from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..actions import InstallInbound
+from ..connection import IP_PROTOCOLS, PROTOCOL_IDS
 from ..context import Context
 from . import (
     auth,
@@ -53,7 +54,9 @@ def begin(context: Context, sa: IkeSa, task: RekeyChild) -> list[Any] | None:
     task.config = config = child.terms
     task.spi = children.reserve_spi(context, sa, config)
     child.state = ChildState.REKEYING
-    rekey = Notify(NotifyType.REKEY_SA, protocol=_protocol(child), spi=child.sa.spi_in.to_bytes(4, "big"))
+    rekey = Notify(
+        NotifyType.REKEY_SA, protocol=PROTOCOL_IDS[child.sa.protocol], spi=child.sa.spi_in.to_bytes(4, "big")
+    )
     return new_child.request_payloads(context, sa, task, config, [rekey], config.local, config.remote)
 
 
@@ -230,11 +233,7 @@ def _refuse_unless_known_to_be_gone(sa: IkeSa) -> None:
 
 def find(sa: IkeSa, protocol: int, spi: bytes) -> Child | None:
     """The child that the peer names by the SPI it receives on, ours to send with."""
-    if len(spi) != 4 or protocol not in children.PROTOCOL_NUMBERS:
+    if len(spi) != 4 or protocol not in IP_PROTOCOLS:
         return None
-    number, wanted = int.from_bytes(spi, "big"), children.PROTOCOL_NUMBERS[protocol]
+    number, wanted = int.from_bytes(spi, "big"), IP_PROTOCOLS[protocol]
     return next((c for c in sa.children.values() if c.sa.spi_out == number and c.sa.protocol == wanted), None)
-
-
-def _protocol(child: Child) -> int:
-    return child.terms.proposals[0].protocol

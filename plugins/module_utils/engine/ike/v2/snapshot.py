@@ -20,9 +20,8 @@ from ...crypto.proposals import EspProposal
 from ...crypto.registry import Algorithm, Kind, by_name
 from ...errors import EngineError
 from ...identity import Identity
-from ...wire.v2.numbers import ProtocolId
 from ...wire.v2.sa import Proposal
-from ..connection import ChildConfig, Connection
+from ..connection import PROTOCOL_IDS, ChildConfig, Connection
 from ..record_codec import Links, Unreadable
 from ..records import RecordKey, Records
 from ..version import Thawed
@@ -224,7 +223,7 @@ def _thaw_child(data: Mapping[str, Any], configs: Mapping[str, ChildConfig], lin
 def _config_of(sa: ChildSa) -> ChildConfig:
     """A child that is defined no more: what it takes to close it."""
     encr, integ = _rows(Kind.ENCR, sa.encryption), _rows(Kind.INTEG, sa.integrity)
-    proposal = EspProposal(encr, integ, (), (), int(ProtocolId.ESP if sa.protocol == 50 else ProtocolId.AH))
+    proposal = EspProposal(encr, integ, (), (), PROTOCOL_IDS[sa.protocol])
     selectors = sa.local_selectors, sa.remote_selectors
     return ChildConfig(sa.child, sa.reqid, *selectors, (proposal,), sa.mode, "manual", if_id=sa.if_id)
 

@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Children that are more, or less, than ESP: with real peers, through rekeys and restarts."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import libreswan, strongswan
+from .ours import Manager, definition
+from .proof import esp_spis, prove_esp
+from .sites import LEFT, RIGHT, wait_until
+
+SECRET = "correct horse battery staple, 24 times a day"
+AH = {"protocol": "ah", "proposals": ["sha256-x25519"]}
+
+
+def replaced(spis: set[str]) -> bool:
+    """Whether a new generation has taken the place of these SPIs at both sites."""
+    return len(esp_spis(LEFT)) == 2 and not spis & esp_spis(LEFT) and esp_spis(RIGHT) == esp_spis(LEFT)
+
+
+def start_with_charon(manager: Manager, charon: strongswan.StrongSwan, tunnel: dict, ours_starts: bool) -> None:
+    if ours_starts:
+        manager.define(tunnel, "active")
+    else:
+        manager.define(tunnel | {"role": "responder"}, "active")
+        done = charon.initiate()
+        assert done.returncode == 0, done.stdout + done.stderr
+    row = manager.wait("established")
+    assert row["reached"], row
+
+
+def rekeyed_and_restarted(manager: Manager, charon: strongswan.StrongSwan, **child: object) -> None:
+    """Either end rekeys it, and a killed manager goes on with it."""
+    before = esp_spis(LEFT)
+    charon.swanctl("--rekey", "--child", "net")
+    wait_until("SPIs that strongSwan asked for", lambda: replaced(before))
+    prove_esp()
+    manager.kill()
+    prove_esp()
+    manager.start()
+    assert manager.wait("established")["reached"]
+    prove_esp()
+    before = esp_spis(LEFT)
+    manager.define(definition(LEFT, RIGHT, SECRET, replay_window=256, **child), "active")
+    wait_until("SPIs that we asked for", lambda: replaced(before))
+    prove_esp()
+
+
+@pytest.mark.parametrize("ours_starts", [True, False])
+def test_ah_with_strongswan(manager: Manager, charon: strongswan.StrongSwan, ours_starts: bool) -> None:
+    charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, esp="", child_extra=("ah_proposals = sha256-x25519",)))
+    start_with_charon(manager, charon, definition(LEFT, RIGHT, SECRET, **AH), ours_starts)
+    assert "proto ah" in LEFT.states() and "proto esp" not in LEFT.states()
+    prove_esp()
+    if ours_starts:
+        rekeyed_and_restarted(manager, charon, **AH)
+
+
+@pytest.mark.parametrize("ours_starts", [True, False])
+def test_ah_with_libreswan(manager: Manager, pluto: libreswan.Libreswan, ours_starts: bool) -> None:
+    pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET, esp="", extra=("phase2=ah", "phase2alg=sha2_512", "pfs=no")))
+    tunnel = definition(LEFT, RIGHT, SECRET, protocol="ah", proposals=["sha512"])
+    if ours_starts:
+        manager.define(tunnel, "active")
+    else:
+        manager.define(tunnel | {"role": "responder"}, "active")
+        done = pluto.initiate()
+        assert done.returncode == 0, done.stdout + done.stderr
+    row = manager.wait("established")
+    assert row["reached"], row
+    assert "proto ah" in LEFT.states() and "proto esp" not in LEFT.states()
+    prove_esp()
+
+
+def test_ah_against_esp_is_told(manager: Manager, charon: strongswan.StrongSwan) -> None:
+    charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, esp="", child_extra=("ah_proposals = sha256",)))
+    manager.define(definition(LEFT, RIGHT, SECRET) | {"role": "responder"}, "active")
+    assert charon.initiate().returncode != 0
+    (tunnel,) = manager.call("tunnels.list", names=["peer"])["tunnels"]
+    assert tunnel["reason"] == "no_proposal_chosen" and "AH is on offer, ESP is allowed" in tunnel["story"], tunnel
