@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ObjectIdentifier
 from engine import der
 from engine.crypto.certificates import LARGEST, Certificate
+from engine.crypto.moments import text_of
+from engine.crypto.signature_names import LEAST_STRENGTH, signature_name
 from engine.errors import CertificateError, IkeError
 from engine.identity import Identity
 from hypothesis import given, settings
@@ -55,11 +57,31 @@ def test_how_it_is_signed(key, hash_class, text):
     assert Authority(key=key).issue(hash=hash_class).signature.text == text
 
 
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ("3034a00f300d06096086480165030402010500a11c301a06092a864886f70d010108300d06096086480165030402010500a203020120",
+         "RSASSA-PSS with SHA-256"),
+        ("300da00b300906052b0e03021a0500", "RSASSA-PSS with SHA-1"),
+        ("3000", "RSASSA-PSS with SHA-1"),
+        ("", "RSASSA-PSS with SHA-1"),
+        ("300fa00d300b06096086480165030402040500", None),  # SHA-224
+    ],
+)  # fmt: skip
+def test_the_hash_of_rsassa_pss_is_in_its_parameters(parameters, text):
+    """RFC 4055 section 3.1, where SHA-1 is what counts if nothing is said."""
+    algorithm = der.element(der.SEQUENCE, bytes.fromhex("06092a864886f70d01010a" + parameters))
+    found = signature_name(algorithm)
+    assert (found.text if found else None) == text
+    assert found is None or (found.strength >= LEAST_STRENGTH) == ("SHA-256" in text)
+
+
 def test_moments_of_both_kinds():
     """From 2050 on they have years of four digits."""
     far = ROOT.issue(start=NOW, end=253402300799)  # the last second of the year 9999
     assert (far.not_before, far.not_after) == (NOW, 253402300799)
     assert ROOT.issue(start=-86400).not_before == -86400  # 1969
+    assert text_of(253402300799) == "9999-12-31 23:59 UTC" and text_of(10**20).endswith("seconds after 1970")
 
 
 def test_names_without_a_subject():
