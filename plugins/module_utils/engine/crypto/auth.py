@@ -10,9 +10,10 @@ be added is one more class.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
+from ..errors import IkeError
 from ..newer_python import dataclass
 from ..secret import Secret
 from ..wire.v2.cert import CERT, CERTREQ
@@ -101,6 +102,9 @@ class Authenticator(Protocol):
         :raises IkeError: it does not, with a reason of its own.
         """
 
+    def revoked(self, path: Sequence[Certificate]) -> IkeError | None:
+        """Why a path that a peer has proven itself by is good no more; None where nothing is known against it."""
+
 
 def signed_octets(prf: PseudorandomFunction, message: bytes, peer_nonce: bytes, sk_p: Secret, id_body: bytes) -> bytes:
     """What an end authenticates, whatever the method (``<InitiatorSignedOctets>`` or the responder's).
@@ -142,6 +146,9 @@ class PresharedKey:
                 return Verified(PresharedKey(secret))
         return None
 
+    def revoked(self, path: Sequence[Certificate]) -> None:
+        return None
+
 
 def _with(secret: Secret, prf: PseudorandomFunction, octets: bytes) -> bytes:
     digest = prf.primitive.digest
@@ -171,6 +178,9 @@ class Unusable:
     def verify(self, prf: PseudorandomFunction, evidence: Evidence) -> Verified | None:
         raise refused(self.story, "credentials_unusable")
 
+    def revoked(self, path: Sequence[Certificate]) -> None:
+        return None
+
 
 class Unknown:
     """Of a tunnel that is defined no more, while its IKE SA is closed: it proves nothing and believes nobody."""
@@ -187,4 +197,7 @@ class Unknown:
         return False
 
     def verify(self, prf: PseudorandomFunction, evidence: Evidence) -> None:
+        return None
+
+    def revoked(self, path: Sequence[Certificate]) -> None:
         return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from ..errors import IkeError
 from ..newer_python import dataclass
 from ..wire.v2.cert import CERT, CERTREQ
 from ..wire.v2.numbers import CertEncoding
@@ -50,6 +51,9 @@ class PeerKey(Protocol):
         :raises IkeError: it is not, or not now.
         """
 
+    def revoked(self, path: Path) -> IkeError | None:
+        """Why certificates that vouched for it do so no more; None where nothing is known against them."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
@@ -67,6 +71,9 @@ class KnownKey:
 
     def vouch(self, evidence: Evidence) -> Path:
         return ()
+
+    def revoked(self, path: Path) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,9 @@ class KnownCertificate:
         check_time(self.certificate, evidence.presented.unix_time)
         return (self.certificate,)
 
+    def revoked(self, path: Path) -> None:
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
@@ -104,6 +114,9 @@ class Vouched:
         """By the authorities of a store, whose certificates are asked for (RFC 7296 section 3.7)."""
         digests = b"".join([authority.key_digest for authority in store.authorities])
         return cls(store, (CERTREQ(CertEncoding.X509_SIGNATURE, digests),), known)
+
+    def revoked(self, path: Path) -> IkeError | None:
+        return self.store.revoked(path)
 
     def key(self, evidence: Evidence) -> PublicKey:
         return public_key_of((self.known or evidence.presented.chain[0]).key)
@@ -175,6 +188,9 @@ class Signature:
         if not evidence.signed_by(self.peer.key(evidence)):
             return None
         return Verified(self, self.peer.vouch(evidence))
+
+    def revoked(self, path: Sequence[Certificate]) -> IkeError | None:
+        return self.peer.revoked(tuple(path))
 
 
 def _not_taken(key: PublicKey, asked: Asked) -> str:

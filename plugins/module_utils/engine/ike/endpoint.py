@@ -176,6 +176,13 @@ class Endpoint:
             version.reauthenticate(context, name)
         return self._finish(context)
 
+    def vet(self, name: str, now: float) -> list[Action]:
+        """End the IKE SAs of a tunnel whose peers have proven themselves by what is revoked, after :meth:`define`."""
+        context = Context(self, now)
+        for sa in self.registry.of_tunnel(name):
+            self._version_of(sa).vet(context, sa)
+        return self._finish(context)
+
     def supersede(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
         """Replace, after :meth:`define`, what a definition of before brought about, without a moment in between.
 

@@ -94,6 +94,9 @@ class Version(Protocol[S, C]):
     def redefine(self, sa: S, connection: Connection) -> None:
         """The definition of its tunnel changed: it goes by that from its next exchange on."""
 
+    def vet(self, context: Context, sa: S) -> None:
+        """End it where what its peer has proven itself by is revoked, as the definition has it by now."""
+
     def stop(self, context: Context, sa: S) -> None:
         """End it with all its children; the peer is told."""
 

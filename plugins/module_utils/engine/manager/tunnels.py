@@ -108,6 +108,7 @@ class Tunnels:
             self._retract(row.name)
             return
         self._define(row)
+        self._act(self._endpoint.vet(row.name, self._clock()))
         self.places.hold(row)
         self.places.let_go_found(row.name)
         if starts_itself(row):
@@ -153,6 +154,7 @@ class Tunnels:
             if row.wanted == "inactive" or row.unreadable:
                 continue
             self._define(row)
+            self._act(self._endpoint.vet(name, self._clock()))
             if name not in self.connections.problems:
                 self._log.info("its key and certificates were read again", tunnel=name)
                 if starts_itself(row) and self.condition(name).state != "active":

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from engine.crypto.signature_auth import Own, Signature
 from engine.crypto.trust import TrustStore
 from engine.definition.authenticators import Authenticators
 from engine.definition.parsing import parse_definition
+from engine.ike.v2.snapshot import freeze, thaw
 from engine.wire.v2.cert import CERT, CERTREQ
 from engine.wire.v2.message import Message
 from engine.wire.v2.numbers import CertEncoding
@@ -238,3 +241,66 @@ def test_more_certificates_than_a_path_may_have_are_not_even_parsed(monkeypatch:
     many = replace(east, own=Own(east.own.key, east.own.certificates * 20, "always"))
     assert refusal(many, west)[0] == "certificate_untrusted"
     assert len(parsed) == evidence.MOST + 1
+
+
+# How long what was proven lasts
+
+LIFE = timedelta(hours=12)
+
+
+def with_end(host: str, which: int, end: timedelta, **auth: Any) -> Signature:
+    pem = authority("ed25519").issue(host, "ed25519", which, end=end)
+    return authenticator(host, "ed25519", which, certificate=pem.decode(), **auth)
+
+
+def test_no_ike_sa_outlives_the_certificate_of_its_peer() -> None:
+    """It is rekeyed meanwhile; both ends try anew before the end, with what they have."""
+    west = authenticator(WEST, "ed25519", 1)
+    world = brought_up(with_end(EAST, 0, LIFE), west)
+    world.check()
+    world.run(LIFE.total_seconds() - 60)
+    world.check()
+    assert world.east.kinds().count("ike_rekeyed") >= 2
+    world.run(120)
+    assert not world.west.sas() and not world.west.kernel.inbound
+    assert world.west.reasons("ike_down")[-1] == "certificate_expired"
+    assert not world.east.kernel.inbound, "it was told"
+
+
+def test_who_renews_in_time_loses_nothing() -> None:
+    west = authenticator(WEST, "ed25519", 1)
+    world = brought_up(with_end(EAST, 0, LIFE), west)
+    world.run(3600)
+    world.east.engine.define(replace(east_connection(), auth=with_end(EAST, 0, 2 * DAY)))
+    for _unused in range(13 * 12):
+        world.run(300)
+        world.check()
+    assert "certificate_expired" not in world.west.reasons("ike_down")
+    assert world.east.kinds().count("ike_established") == 2
+
+
+def test_a_new_list_ends_what_it_revokes_at_once_and_nothing_else() -> None:
+    pem = authority("ed25519").issue(EAST, "ed25519", 0)
+    world = brought_up(
+        authenticator(EAST, "ed25519", 0, certificate=pem.decode()),
+        authenticator(WEST, "ed25519", 1, crl=[authority("ed25519").revoke().decode()]),
+    )
+    world.check()
+    for revoked, ends in ((authority("ed25519").issue("other.example", "ed25519", 7), False), (pem, True)):
+        west = authenticator(WEST, "ed25519", 1, crl=[authority("ed25519").revoke(revoked).decode()])
+        world.west.engine.define(replace(mirror(east_connection()), auth=west))
+        world.west.do(world.west.engine.vet("t", world.now))
+        world.run(0.5)
+        assert bool(world.west.sas()) == bool(world.east.sas()) == (not ends)
+    assert world.west.reasons("ike_down") == ["certificate_revoked"]
+    assert not world.west.kernel.inbound and not world.east.kernel.inbound
+
+
+def test_who_goes_on_in_another_process_knows_what_was_proven() -> None:
+    world = brought_up(with_end(EAST, 0, LIFE), authenticator(WEST, "ed25519", 1))
+    (sa,) = world.west.engine.registry.of_tunnel("t")
+    records = {key: json.loads(json.dumps(record)) for key, record in freeze(sa).items()}
+    thawed = thaw(records, world.west.engine.connections.get, world.now)
+    assert not thawed.problems
+    assert (thawed.sas[0].proven_by, thawed.sas[0].proven_until) == (sa.proven_by, sa.proven_until)
+    assert len(sa.proven_by) == 2

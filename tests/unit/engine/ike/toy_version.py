@@ -168,6 +168,9 @@ class Toy:
     def redefine(self, sa: ToySa, connection: Connection) -> None:
         """Nothing of a definition is looked at again."""
 
+    def vet(self, context: Context, sa: ToySa) -> None:
+        """Its peers have no certificates."""
+
     def stop(self, context: Context, sa: ToySa) -> None:
         self._end(context, sa, "ike_down", "stopped", "stopped by an operator")
 

@@ -16,6 +16,7 @@ from engine.manager.request_reader import read_wishes
 from manager_lab import definition
 from runtime_world import World, change, outbound
 
+from tests.issued import authority
 from tests.signing_keys import private_pem, public_pem
 
 
@@ -140,3 +141,38 @@ def test_from_a_secret_to_keys_and_back_without_a_word_of_the_old_ones(world: Wo
     assert change(world.left, auth={"secret": "correct horse battery staple, at length"}) == "re-establish"
     assert change(world.left, auth=auth(keys, 0, 1)) == "re-establish"
     assert change(world.left, auth=auth(keys, 0, 1) | {"remote_key": str(keys / "public2.pem")}) == "hot"
+
+
+def certified(folder: Path, ours: int, **more: object) -> dict:
+    """How one end proves itself by a certificate; its key is that number."""
+    (folder / f"cert{ours}.pem").write_bytes(authority("ed25519").issue(f"left{ours}.example", "ed25519", ours))
+    (folder / "ca.pem").write_bytes(authority("ed25519").pem)
+    return {
+        "method": "pubkey",
+        "certificate": str(folder / f"cert{ours}.pem"),
+        "key": str(folder / f"key{ours}.pem"),
+        "ca": [str(folder / "ca.pem")],
+        **more,
+    }
+
+
+def test_a_list_that_newly_revokes_a_peer_closes_its_tunnel(keys: Path, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    listed = keys / "revoked.crl"
+    listed.write_bytes(authority("ed25519").revoke())
+    ends = [("10.0.0.1", "left0.example"), ("10.0.0.2", "left1.example")]
+    for runtime, number, more in ((world.left, 0, {}), (world.right, 1, {"crl": [str(listed)]})):
+        (ours, our_id), (theirs, their_id) = ends if number == 0 else reversed(ends)
+        world.define(
+            runtime,
+            auth=certified(keys, number, **more),
+            local={"address": ours, "id": our_id},
+            remote={"address": theirs, "id": their_id},
+        )
+    world.run(2)
+    assert world.state(world.left) == world.state(world.right) == "active"
+    listed.write_bytes(authority("ed25519").revoke((keys / "cert0.pem").read_bytes()))
+    world.run(12)
+    assert world.state(world.right) != "active" and not any(outbound(world.right).values())
+    assert "certificate_revoked" in world.log.getvalue()
+    assert world.left.tunnels.condition("t").reason in ("authentication_failed", "peer_deleted")

@@ -103,9 +103,9 @@ def answered(context: Context, opening: OpeningSa, got: Incoming, request: Reque
         raise IkeError(NotifyType.AUTHENTICATION_FAILED, story, IKE, reason="peer_not_authenticated")
     claim = rows.FEATURES.claim(opening, connection, payloads, proof)
     presented = _presented(context, remote, payloads)
-    _proven(opening, connection, presented, remote, claim, request.message_id)
+    verified = _proven(opening, connection, presented, remote, claim, request.message_id)
     _adopt(opening, claim)
-    sa = lifecycle.establish(context, opening, connection.local_id, remote.identity)
+    sa = lifecycle.establish(context, opening, connection.local_id, remote.identity, verified.path)
     rows.FEATURES.take(Talk(context, sa, payloads), Kind.AUTH, Role.INITIATOR)
     _first_child_answered(context, sa, handshake, payloads)
     first = handshake.first
@@ -143,7 +143,7 @@ def respond(context: Context, opening: OpeningSa, got: Incoming) -> list[Any]:
     reply: list[Any] = [mine, *certificates, AUTH(*proof)]
     context.half_open.leave(opening.path.remote_address)
     opening.path = got.path  # the peer may have gone on to the NAT traversal port, with or without a NAT
-    sa = lifecycle.establish(context, opening, connection.local_id, remote.identity)
+    sa = lifecycle.establish(context, opening, connection.local_id, remote.identity, verified.path)
     talk = Talk(context, sa, payloads)
     rows.FEATURES.take(talk, Kind.AUTH, Role.RESPONDER)
     reply += rows.FEATURES.offers(talk, Kind.AUTH, Role.RESPONDER)

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ...crypto.certificate_life import first_to_end
+from ...crypto.certificates import Certificate
 from ...errors import IkeError
 from ...identity import Identity
 from ..actions import Path
@@ -20,8 +24,13 @@ from .tunnel_sas import all_of, half_open_of, sas_of
 STAYS = (RekeyIke, DeleteIke, Inform)  # queued work that is about the old IKE SA itself
 
 
-def establish(context: Context, opening: OpeningSa, local: Identity, remote: Identity) -> IkeSa:
-    """Both ends are authenticated: the IKE SA is up, and goes on as another object."""
+def establish(
+    context: Context, opening: OpeningSa, local: Identity, remote: Identity, path: Sequence[Certificate] = ()
+) -> IkeSa:
+    """Both ends are authenticated: the IKE SA is up, and goes on as another object.
+
+    :param path: certificates that the peer has proven itself by.
+    """
     sa = IkeSa(
         opening.number, opening.connection, opening.initiator, State.ESTABLISHED, opening.path,
         opening.spi_i, opening.spi_r, opening.created, opening.protected, local, remote,
@@ -33,6 +42,9 @@ def establish(context: Context, opening: OpeningSa, local: Identity, remote: Ide
     opening.state, opening.became = State.GONE, sa
     if sa.connection.reauth:
         sa.authenticated = context.now
+    if path:
+        sa.proven_by = tuple([certificate.der for certificate in path])
+        sa.proven_until = first_to_end(path).not_after + 1.0
     context.registry.replace(opening, sa)
     start_clocks(context, sa)
     context.report("ike_established", sa, role="initiator" if sa.initiator else "responder")

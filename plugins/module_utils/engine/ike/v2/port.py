@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..context import Context
-from . import dispatch, handover, kernel_events, lifecycle, proof, timers, tunnel
+from . import dispatch, handover, kernel_events, lifecycle, peer_certificates, proof, timers, tunnel
 from .record_changes import RecordChanges
 from .sa import EitherSa, IkeSa
 from .snapshot import thaw
@@ -31,6 +31,7 @@ class Version2:
     awaited = staticmethod(awaited)
     negotiates = staticmethod(tunnel.negotiates)
     redefine = staticmethod(tunnel.redefine)
+    vet = staticmethod(peer_certificates.vet)
     stop = staticmethod(stop_sa)
     stop_children = staticmethod(stop_children)
     retire = staticmethod(retire)

@@ -161,6 +161,8 @@ STANDING = Shape(
         "superseded": PLAIN,
         "authenticated": PLAIN,
         "reauth_after": PLAIN,
+        "proven_by": tuple_of(OCTETS),
+        "proven_until": PLAIN,
     },
 )
 IKE_SA = Shape(IkeSa, {**STANDING.rows, **WINDOW.rows})

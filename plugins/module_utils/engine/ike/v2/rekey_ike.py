@@ -187,6 +187,7 @@ def _successor(
     )  # fmt: skip
     new.nat, new.slots = old.nat, old.slots
     new.authenticated, new.reauth_after = old.authenticated, old.reauth_after
+    new.proven_by, new.proven_until = old.proven_by, old.proven_until
     context.registry.add(new)
     lifecycle.start_clocks(context, new)
     return new

@@ -303,6 +303,8 @@ class IkeSa(BaseSa):
     :ivar making: what the peer asked for and goes on with.
     :ivar authenticated: when both ends proved themselves, where that ends one day (``reauthentication.py``), 0 else;
         ``reauth_after``: before which they are not asked to again.
+    :ivar proven_by: certificates (DER) that the peer has proven itself by, its own first; ``proven_until``: when the
+        first of them ends, Unix seconds.
     """
 
     protection: Protection
@@ -321,6 +323,8 @@ class IkeSa(BaseSa):
     making: Making | None = None
     authenticated: float = 0.0
     reauth_after: float = 0.0
+    proven_by: tuple[bytes, ...] = ()
+    proven_until: float = float("inf")
 
     @property
     def closing(self) -> bool:

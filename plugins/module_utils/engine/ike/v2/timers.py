@@ -9,7 +9,7 @@ from ...wire.v2.delete import Delete
 from ...wire.v2.numbers import ProtocolId
 from ..context import Context
 from ..timers import NEVER
-from . import beside, children, follow_up, lifecycle, message_size, proof, reauthentication, twins
+from . import beside, children, follow_up, lifecycle, message_size, peer_certificates, proof, reauthentication, twins
 from .child import Child, ChildState
 from .exchange import last_word, retransmit
 from .features import fragmentation, nat
@@ -36,6 +36,8 @@ def deadline(context: Context, sa: EitherSa) -> float:
         due.append(NEVER if sa.retired else sa.rekey_at)
         if sa.connection.reauth:
             due.append(reauthentication.due(context, sa))
+        if sa.proven_by:
+            due.append(peer_certificates.due(context, sa))
         if sa.connection.dpd_delay and sa.request is None:
             due.append(sa.last_heard + _delay(context, sa))
         due.append(_first_of_children(sa))
@@ -83,6 +85,8 @@ def _established(context: Context, sa: IkeSa) -> None:
         if sa.alive:
             last_word(context, sa, Delete(ProtocolId.IKE, ()))
         lifecycle.end(context, sa, "expired", "its lifetime is over")
+        return
+    if sa.proven_by and sa.state is State.ESTABLISHED and peer_certificates.look(context, sa):
         return
     if sa.request is not None and now >= sa.request.deadline:
         if not retransmit(context, sa):
