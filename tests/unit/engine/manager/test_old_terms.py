@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pytest
 from runtime_world import World, change, lan
 
 OTHER = "other.example.net"
@@ -65,3 +66,24 @@ def test_a_change_taken_back_leaves_no_reason(world):
     world.run(120)
     assert told(world) == ("active", "")
     assert len(world.left.host.gateway.sas) == 2 == len(world.right.host.gateway.sas)
+
+
+@pytest.mark.parametrize("proposals", [[], ["aes128gcm16-ecp256"]])
+def test_who_only_answers_asks_for_children_in_an_ike_sa_that_its_peer_made_before_it_changed(world, proposals):
+    """Whether that is of the new definition it cannot know; no other one comes if it is."""
+    world.define(world.right, role="responder")
+    world.define(world.left, role="initiator")
+    world.run(1)
+    change(world.left, encapsulation="force")
+    world.run(1)
+    change(world.right, encapsulation="force")
+    world.run(1)
+    for runtime in (world.left, world.right):
+        children = lan(runtime, name="renamed", **({"proposals": proposals} if proposals else {}))
+        change(runtime, children=children)
+        world.run(1)
+    world.run(60)
+    assert [world.state(runtime) for runtime in (world.left, world.right)] == ["active", "active"]
+    for runtime in (world.left, world.right):
+        (sa,) = runtime.endpoint.of_tunnel("t")
+        assert [child.name for child in sa.children] == ["renamed"]

@@ -309,7 +309,7 @@ def new_child_up(context: Context, sa: IkeSa, task: NewChild, child: Child) -> N
     if task.reason == "superseded":
         child.superseded = True
         config = next((one for one in sa.connection.children if one.name == task.config.name), None)
-        if config is not None and not sa.outgoing:
+        if config is not None and sa.makes_children:
             sa.queue.append(NewChild(config))
 
 

@@ -19,7 +19,7 @@ def still_wanted(sa: IkeSa, task: ChildTask) -> ChildConfig | None:
     name = task.terms.name
     asked = any(isinstance(other, NewChild) and other.config.name == name for other in sa.queue)
     stopped = isinstance(task, NewChild) and task.reason == "stopped"
-    if sa.outgoing or asked or stopped or being_stopped(sa, name):
+    if not sa.makes_children or asked or stopped or being_stopped(sa, name):
         return None
     return next((config for config in sa.connection.children if config.name == name), None)
 

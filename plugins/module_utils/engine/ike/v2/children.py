@@ -293,7 +293,8 @@ def make_anew(context: Context, sa: IkeSa, child: Child) -> None:
     if isinstance(policies, RemovePolicies):
         policies = ResetPolicies(child.sa)
     context.actions += [*([policies] if policies else ()), RemoveSas(child.sa)]
-    if sa.alive and not (sa.outgoing or child.superseded or child_wanted.being_stopped(sa, child.config.name)):
+    stopped = child_wanted.being_stopped(sa, child.config.name)
+    if sa.alive and sa.makes_children and not (child.superseded or stopped):
         sa.queue.append(NewChild(child.config))
     sa.queue.append(DeleteAtPeer(as_made(child), child.sa.spi_in.to_bytes(4, "big")))
     if not heirs:

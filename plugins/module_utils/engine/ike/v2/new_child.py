@@ -194,8 +194,7 @@ def _check(context: Context, sa: IkeSa) -> None:
     if being_replaced(sa):
         raise IkeError(NotifyType.TEMPORARY_FAILURE, "the IKE SA is being rekeyed", CHILD, reason="peer_busy")
     children.refuse_in_retired(sa)
-    # Who begins no IKE SA has no other one to offer, and this one may be what the peer has made anew already.
-    if sa.superseded and sa.connection.starts:
+    if not sa.makes_children:
         story = "the definition changed: what is up stays until its successor is there, nothing new is made"
         raise IkeError(NotifyType.TEMPORARY_FAILURE, story, CHILD, reason="replaced")
     surplus.check_children(context, sa)

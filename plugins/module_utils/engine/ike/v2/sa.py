@@ -333,8 +333,13 @@ class IkeSa(BaseSa):
 
     @property
     def outgoing(self) -> bool:
-        """Whether it is there for the children that it has alone: it makes none."""
+        """Whether it is there for its children alone, and ends with them."""
         return self.retired or self.superseded
+
+    @property
+    def makes_children(self) -> bool:
+        """Whether it makes new ones: who begins no IKE SA has no other one for them, however its definition changed."""
+        return not (self.retired or (self.superseded and self.connection.starts))
 
     @property
     def alive(self) -> bool:

@@ -73,7 +73,7 @@ def awaited(context: Context, tunnel: str) -> list[ChildConfig]:
 
 def ask_again(context: Context, sa: IkeSa) -> None:
     """What took over is closed by the peer before what it was to replace: ask for another one, if nobody does."""
-    if sa.outgoing or not sa.alive:
+    if not sa.makes_children or not sa.alive:
         return
     asked = {task.config.name for task in sa.tasks if isinstance(task, NewChild)}
     wanted = [config for config in awaited(context, sa.connection.name) if config.name not in asked]

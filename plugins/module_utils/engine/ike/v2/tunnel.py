@@ -37,6 +37,14 @@ def established(context: Context, tunnel: str) -> IkeSa | None:
     return None
 
 
+def _outgoing(context: Context, tunnel: str) -> IkeSa | None:
+    """The newest one that makes children although it is there for those it has: its peer may have made it anew."""
+    for sa in reversed(sas_of(context, tunnel)):
+        if sa.alive and not sa.closing and sa.claims is None and sa.superseded and sa.makes_children:
+            return sa
+    return None
+
+
 def start(
     context: Context,
     connection: Connection,
@@ -99,7 +107,7 @@ def supersede_children(context: Context, tunnel: str, names: Collection[str]) ->
     """See :class:`..version.Version`."""
     for sa in all_of(context, tunnel):
         supersede.supersede_children(context, sa, names)
-    working = current(context, tunnel)
+    working = current(context, tunnel) or _outgoing(context, tunnel)
     if working is not None:
         _want(context, working, supersede.awaited(context, tunnel))
 
