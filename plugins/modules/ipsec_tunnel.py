@@ -249,6 +249,11 @@ options:
         version_added: 0.2.0
         description: Octets of the largest packet that an IKE message is sent in, IP header included. 1280 when left out.
         type: int
+      dscp:
+        version_added: 0.2.0
+        description: DSCP, V(0) to V(63), of the packets that carry IKE, by which routers on the way may prefer them. V(46) is
+          expedited forwarding. 0 when left out.
+        type: int
   encapsulation: &encapsulation
     description: V(auto) puts ESP into UDP when a NAT is found, V(force) always. V(auto) when left out.
     type: str
@@ -341,9 +346,13 @@ options:
             child up brings it back at once, so set O(children[].start) or O(children[].close_action) to V(trap) there.
         type: str
       mode:
-        description: Encapsulation mode. V(tunnel) when left out.
+        description:
+          - Encapsulation mode. V(tunnel) when left out.
+          - V(pass) and V(drop), from release 0.2.0 on, are no encapsulation. Nothing is negotiated, packets between O(children[].local)
+            and O(children[].remote) leave and come in clear, or not at all, as long as the tunnel is V(active). Within each
+            other the most specific networks win, so they are exceptions from a wider child.
         type: str
-        choices: [tunnel, transport]
+        choices: [tunnel, transport, pass, drop]
       protocol:
         description:
           - V(esp) encrypts packets and proves whose they are, V(ah) only proves that (RFC 4302), so that anybody on the way
@@ -365,6 +374,38 @@ options:
             peer cannot be told which is meant, V(sha256) and V(sha256_96) do not go together in one child.
         type: list
         elements: str
+      priority:
+        description:
+          - Priority of its policies in the kernel, V(3) to V(65535). The lowest number wins, before every child that says none,
+            of which the one with the most specific networks wins. 0 when left out, for none.
+          - Eroutes set by hand have numbers of that range, too.
+        type: int
+        version_added: 0.2.0
+      dscp:
+        description:
+          - What becomes of the DSCP of packets in a tunnel. V(copy) copies it to the packets that carry them, V(in) back to
+            them when they are received, V(both) both ways, V(no) not at all. V(copy) when left out.
+          - Routers on the way see what is copied.
+        type: str
+        choices: [copy, both, in, 'no']
+        version_added: 0.2.0
+      copy_df:
+        description: Whether packets that carry one that must not be fragmented (DF) must not be either. V(true) when left out;
+          V(false) helps where a path drops them and says nothing.
+        type: bool
+        version_added: 0.2.0
+      copy_ecn:
+        description: Whether marks of congestion (ECN) are copied to the packets that carry others, and back. V(true) when left
+          out.
+        type: bool
+        version_added: 0.2.0
+      offload:
+        description:
+          - V(none) has the processor encrypt, V(crypto) the network interface by which packets leave. V(none) when left out.
+          - Where the interface cannot, the child does not come up, and its story names the interface.
+        type: str
+        choices: [none, crypto]
+        version_added: 0.2.0
       lifetime:
         description: Until the Child SA has to be rekeyed. Seconds, or V(4h), V(30m), V(1d). 1 hour when left out.
         type: str

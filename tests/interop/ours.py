@@ -58,7 +58,7 @@ class Manager:
         command += ["--runtime-dir", str(self.folder / "run"), "--control", str(self.control)]
         command += ["--log-format", "text", "--log-level", "debug"]
         self._process = self.site.start(command, self.log, ENVIRONMENT)
-        wait_until("the manager's control socket", self.control.exists)
+        wait_until("the manager's control socket", self.control.exists, 120)
 
     def kill(self) -> None:
         """Kill it as a fault would."""

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
+import socket
+import sys
 
 import pytest
-from manager_site import Manager, identity, kernel, ping
+from manager_site import ENGINE, Manager, identity, kernel, ping
+from namespaces import Namespace
 
 from tests.waiting import eventually
 
@@ -78,3 +82,60 @@ def test_a_packet_asks_for_ah_and_its_place_is_put_back(managers: tuple[Manager,
     a.established()
     assert ping(a.space, "10.2.0.1", 20, 0.2) >= 10
     assert "proto ah" in a.space.run("ip xfrm policy")
+
+
+def outer_headers(space: Namespace, script: str) -> list[bytes]:
+    """The outer IPv4 headers that leave while a script runs."""
+    with space.entered():
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        wire.bind(("v0", 0x0800))
+    wire.settimeout(0.5)
+    space.run(script)
+    found = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            packet, address = wire.recvfrom(2000)
+            if address[2] == socket.PACKET_OUTGOING:
+                found.append(packet[:20])
+    wire.close()
+    return found
+
+
+EXPEDITED = "ping -c2 -i0.1 -W2 -M do -Q 0xb9 10.2.0.1"  # DSCP 46, ECN 1, must not be fragmented
+
+
+@pytest.mark.parametrize(
+    ("options", "tos", "df"),
+    [({}, 0xB9, True), ({"dscp": "no"}, 0x01, True), ({"copy_ecn": False, "copy_df": False}, 0xB8, False)],
+)
+def test_what_is_copied_to_the_outer_header(
+    managers: tuple[Manager, Manager], options: dict, tos: int, df: bool
+) -> None:
+    a, b = managers
+    both_up(a, b, **options)
+    protected = [packet for packet in outer_headers(a.space, EXPEDITED) if packet[9] == 50]
+    assert len(protected) == 2
+    assert {(packet[1], bool(packet[6] & 0x40)) for packet in protected} == {(tos, df)}
+
+
+def test_ike_has_its_dscp_and_policies_their_priority(managers: tuple[Manager, Manager]) -> None:
+    a, b = managers
+    a.apply("present", ike={"dscp": 46}, children=[child_of(a, priority=77)])
+    b.apply("active", children=[child_of(b)])
+    b.established()
+    assert len(re.findall(r"priority 77\b", a.space.run("ip xfrm policy"))) == 3
+    assert ping(a.space, "10.2.0.1") == 3
+    control = f"PYTHONPATH={ENGINE} {sys.executable} -m engine call --control {a.control} tunnels.rekey"
+    headers = outer_headers(a.space, control + """ '{"names": ["t"]}'""")
+    assert {packet[1] >> 2 for packet in headers if packet[9] == 17} == {46}
+
+
+def test_a_device_that_cannot_encrypt_is_told_by_its_name(managers: tuple[Manager, Manager]) -> None:
+    a, b = managers
+    b.apply("present", children=[child_of(b)])
+    a.apply("active", children=[child_of(a, offload="crypto")])
+    assert not a.call("tunnels.wait", names=["t"], timeout=4)["reached"]
+    (tunnel,) = a.call("tunnels.list", names=["t"])["tunnels"]
+    assert tunnel["reason"] == "kernel_refused" and "the device v0 cannot" in tunnel["story"], tunnel
+    assert "proto esp" not in a.space.run("ip xfrm state")
+    assert "dir out" in a.space.run("ip xfrm policy"), "nothing leaves in clear"

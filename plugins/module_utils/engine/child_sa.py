@@ -54,6 +54,21 @@ class Limits:
     hard_use_seconds: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What of the IP header inside a tunnel goes to the one outside of it (RFC 4301 section 5.1.2), and back.
+
+    :ivar dscp_out: DSCP when a packet is sent; ``dscp_in``: back when one is received.
+    :ivar df: the bit that forbids fragments; without it the outer packet may be in fragments.
+    :ivar ecn: marks of congestion (RFC 6040).
+    """
+
+    dscp_out: bool = True
+    dscp_in: bool = False
+    df: bool = True
+    ecn: bool = True
+
+
 def _no_key() -> Secret:
     return Secret(b"")
 
@@ -68,7 +83,7 @@ class ChildSa:
     :ivar reqid: request ID of the kernel, from :data:`kernel.registry.REQID_FIRST` to ``REQID_LAST``; all generations
         of a child share it.
     :ivar protocol: 50 (ESP) or 51 (AH).
-    :ivar mode: ``tunnel`` or ``transport``.
+    :ivar mode: ``tunnel`` or ``transport``; ``pass`` or ``drop`` of one that never has SAs.
     :ivar spi_in: SPI of the SA that receives; ``spi_out`` of the one that sends.
     :ivar local_selectors: what this side may send from; with ``remote_selectors`` in every combination.
     :ivar encryption: None for AH; ``integrity``: None with an AEAD.
@@ -80,6 +95,9 @@ class ChildSa:
         ranks among the definitions.
     :ivar owner: of the tunnel, which whoever keeps the definitions fills in; IKE knows none.
     :ivar passes: (local, remote) selectors of packets that pass by it, in clear; filled in likewise.
+    :ivar priority: of its policies, 0 for one that follows from its selectors.
+    :ivar offload: ``none``, or ``crypto``: by the network interface ``device`` (its index), which whoever knows the way
+        to the peer fills in.
     """
 
     tunnel: str
@@ -108,6 +126,10 @@ class ChildSa:
     defined: tuple[tuple[Selector, ...], tuple[Selector, ...]] | None = None
     owner: str = ""
     passes: tuple[tuple[Selector, Selector], ...] = ()
+    priority: int = 0
+    copied: Copied = Copied()
+    offload: str = "none"
+    device: int = 0
 
     def without_sas(self) -> ChildSa:
         """The same child when it is down: its policies hold its place."""

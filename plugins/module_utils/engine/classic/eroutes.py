@@ -184,7 +184,8 @@ def _eroute(
     policy: Policy, table: SaTable, names: Mapping[int, Names], heads: Mapping[Said, tuple[Said, ...]]
 ) -> Eroute:
     if policy.action == "block":
-        return _build(policy.selector, "drop", policy.priority)
+        # Of a child that drops its packets; the SA that it demands is for nothing but that.
+        return _build(policy.selector, "drop", policy.priority, policy.reqid, names.get(policy.reqid, _NOBODY))
     if not policy.templates:
         whose = _MANAGER if neighbours.is_ours(policy) else _NOBODY
         return _build(policy.selector, "pass", policy.priority, 0, whose)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ..definition.credentials import METHODS
+from ..definition.table import SHUNTS
 from ..errors import InputError
 from ..identity import ID_DER_ASN1_DN, ID_FQDN, ID_IPV4_ADDR, ID_IPV6_ADDR, ID_KEY_ID, ID_RFC822_ADDR, Identity
 from ..newer_python import zip
@@ -213,6 +214,8 @@ def _traffic(child: Entry, way: str) -> str | None:
 
 
 def _encapsulation(child: Entry) -> str:
+    if child["mode"] in SHUNTS:
+        return str(child["mode"])
     udp = " in UDP" if _sa(child, "encapsulation") else ""
     return f"{(_sa(child, 'protocol') or child.get('protocol', 'esp')).upper()}_{child['mode']}{udp}"
 

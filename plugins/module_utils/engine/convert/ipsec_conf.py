@@ -21,7 +21,7 @@ from .ipsec_syntax import SecretLine, Section, inherited, read, read_secrets
 from .keys import SharedKey, decoded, of_text, owner
 from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
 from .rows import Carried, Part
-from .words import DYNAMIC, TRUE, items, protoport
+from .words import DYNAMIC, TRUE, items, protoport, yes_no
 
 FORMAT = "ipsec_conf"
 # Kinds of secrets of those programs besides pre-shared keys.
@@ -92,6 +92,7 @@ def _connection(section: Section, given: Options, report: Report, here: Here, li
     _auth(draft, rest, section)
     _algorithms(draft, child, rest, libreswan)
     _reauthentication(draft, rest, libreswan)
+    _dscp(child, rest)
     networks = {side: _networks(side, child, rest) for side in _OTHER}
     auto = rest.get("auto")
     if auto is not None and auto.value.lower() == "ignore":
@@ -218,6 +219,17 @@ def _algorithms(draft: Draft, child: Part, rest: Options, libreswan: bool) -> No
         child.document["proposals"] = [f"{text}{numbers}" for text in child.document["proposals"]]
         if not numbers:
             child.tell(esn, LOST, "is not known, both kinds of sequence numbers will do", "write yes, no or either")
+
+
+def _dscp(child: Part, rest: Options) -> None:
+    """Where DSCP is copied to: there is an option for each way."""
+    ways = {"encap-dscp": True, "decap-dscp": False}
+    for option in ways:
+        if option in rest:
+            found = _read(child, rest.pop(option), yes_no(True, False))
+            ways[option] = ways[option] if found is None else found
+    if tuple(ways.values()) != (True, False):
+        child.document["dscp"] = options.DSCP[ways["encap-dscp"], ways["decap-dscp"]]
 
 
 def _is_ah(child: Part, rest: Options) -> bool:

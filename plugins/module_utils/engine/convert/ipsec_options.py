@@ -105,7 +105,7 @@ CONNECTION: dict[str, Row] = {
     "hostaddrfamily": Left(IGNORED, "the addresses tell"),
     "clientaddrfamily": Left(IGNORED, "the networks tell"),
     "connalias": Left(IGNORED, "a tunnel has one name"),
-    "ikedscp": Left(LOST, "packets of IKE carry no DSCP", "mark UDP ports 500 and 4500 with nftables", ("000000",)),
+    "ikedscp": Carried("ike.dscp", words.dscp),
     "clones": Left(LOST, "all processors share one SA", "", ("0", "1")),
     "share-lease": Left(LOST, _VIRTUAL, _FIXED, _NO),
     "cisco-split": Left(IGNORED, _V1),
@@ -160,16 +160,14 @@ CHILD: dict[str, Row] = {
         "none": "none", "clear": "none", "hold": "trap", "trap": "trap", "restart": "start", "start": "start",
     })),
     "reqid": Left(IGNORED, "the manager chooses its own request IDs"),
-    "priority": Left(LOST, "the manager chooses the priority by the networks", "", ("0",)),
+    "priority": Carried("priority", words.number(0, 0xFFFF)),
     "mtu": Left(LOST, "the kernel chooses the MTU", "set it on the route"),
     "metric": Left(LOST, "the manager chooses the metric of its routes"),
     "tfc": Left(LOST, "packets are not padded", "", ("0",)),
     **dict.fromkeys(("send-no-esp-tfc", "send-esp-tfc-padding-not-supported"),
                     Left(IGNORED, "packets are not padded")),
-    "nopmtudisc": Left(LOST, "path MTU discovery stays on", "", _NO),
-    "decap-dscp": Left(LOST, "DSCP is copied as the kernel does", "", _NO),
-    "encap-dscp": Left(LOST, "DSCP is copied as the kernel does", "", _YES),
-    "nic-offload": Left(LOST, "the processor encrypts", "", (*_NO, "auto")),
+    "nopmtudisc": Carried("copy_df", words.yes_no(False, True)),
+    "nic-offload": Carried("offload", words.offload),
     **dict.fromkeys(("nflog", "nflog-group"),
                     Left(LOST, "packets are not logged", "log them with nftables", (*_NO, "0"))),
     **dict.fromkeys(("sec-label", "policy-label", "policy_label", "labeled-ipsec", "labeled_ipsec"),
@@ -264,5 +262,7 @@ LIBRESWAN_ONLY = frozenset({
 })  # fmt: skip
 IKE = {False: algorithms.ike(), True: algorithms.ike(algorithms.LIBRESWAN)}
 ESP = {False: algorithms.esp(), True: algorithms.esp(algorithms.LIBRESWAN)}
+# Whether DSCP is copied on the way out, and on the way in.
+DSCP = {(True, False): "copy", (True, True): "both", (False, True): "in", (False, False): "no"}
 AH = {False: algorithms.ah(), True: algorithms.ah(algorithms.LIBRESWAN)}
 NETWORKS = _networks

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ..definition.table import SHUNTS
 from . import algorithms, ppk_keys, route_based, words
 from .assemble import psk_only
 from .report import IGNORED, LOST, SKIPPED, Unfit
@@ -32,10 +33,8 @@ def _start(text: str, tell: Tell) -> str:
 
 def _mode(text: str, tell: Tell) -> str | None:
     mode = text.lower()
-    if mode in ("tunnel", "transport"):
+    if mode in ("tunnel", "transport", *SHUNTS):
         return mode
-    if mode in ("pass", "drop"):
-        raise Unfit(SKIPPED, "it is no tunnel", f"define it with fleet.ipsec.ipsec_eroute, action {mode}")
     raise Unfit(SKIPPED, "only tunnel and transport mode are supported", "choose one of them at both ends")
 
 
@@ -52,7 +51,7 @@ CONNECTION: dict[str, Row] = {
     "pools": Left(SKIPPED, "virtual addresses are not supported", "give the ends fixed networks"),
     "aggressive": Left(IGNORED, "IKEv2 has no such mode"),
     "pull": Left(IGNORED, "IKEv2 has no such mode"),
-    "dscp": Left(LOST, "packets of IKE carry no DSCP", "mark UDP ports 500 and 4500 with nftables", ("000000",)),
+    "dscp": Carried("ike.dscp", words.dscp),
     "mobike": Left(LOST, "the tunnel stays with its addresses", "a peer that moves starts the tunnel anew", _NO),
     "dpd_timeout": Left(IGNORED, "with IKEv2 retransmissions decide when a peer is dead"),
     "fragmentation": Carried("ike.fragmentation", words.fragmentation),
@@ -128,7 +127,7 @@ CHILD: dict[str, Row] = {
     "ipcomp": Left(LOST, "packets are not compressed", "", _NO),
     "inactivity": Carried("inactivity", words.duration(0)),
     "reqid": Left(IGNORED, "the manager chooses its own request IDs"),
-    "priority": Left(LOST, "the manager chooses the priority by the networks", "", ("0",)),
+    "priority": Carried("priority", words.number(0, 0xFFFF)),
     "interface": Left(LOST, "policies hold on every interface", "restrict it with nftables"),
     "mark_in": Carried("device.mark_in", route_based.raw),
     "mark_in_sa": Left(LOST, "packets are not chosen by mark", "", _NO),
@@ -140,10 +139,10 @@ CHILD: dict[str, Row] = {
     "label": Left(LOST, "no security label is negotiated", ""),
     "label_mode": Left(LOST, "no security label is negotiated", ""),
     "tfc_padding": Left(LOST, "packets are not padded", "", ("0",)),
-    "hw_offload": Left(LOST, "the processor encrypts", "", ("no", "auto")),
-    "copy_df": Left(LOST, "the DF bit is copied", "", _YES),
-    "copy_ecn": Left(LOST, "ECN is copied", "", _YES),
-    "copy_dscp": Left(LOST, "DSCP is copied as the kernel does", "", ("out",)),
+    "hw_offload": Carried("offload", words.offload),
+    "copy_df": Carried("copy_df", words.yes_no(True, False)),
+    "copy_ecn": Carried("copy_ecn", words.yes_no(True, False)),
+    "copy_dscp": Carried("dscp", words.choice({"out": "copy", "in": "in", "yes": "both", "no": "no"})),
     "per_cpu_sas": Left(LOST, "all processors share one SA", "", _NO),
     "per_cpu_sas_encap": Left(LOST, "all processors share one SA", "", _NO),
     "iptfs": Left(LOST, "packets are not aggregated", "", _NO),

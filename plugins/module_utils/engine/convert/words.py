@@ -55,6 +55,8 @@ def yes_no(yes: Any, no: Any) -> Reader:
     return choice(dict.fromkeys(TRUE, yes) | dict.fromkeys(FALSE, no))
 
 
+# ``auto`` has the device encrypt where it can.
+offload = choice({**dict.fromkeys((*TRUE, "crypto"), "crypto"), **dict.fromkeys((*FALSE, "auto"), "none")})
 # ``accept`` takes fragments and sends none, ``force`` sends them unasked: both get what is agreed with the peer.
 fragmentation = choice(dict.fromkeys((*TRUE, "accept"), "auto") | dict.fromkeys(FALSE, "never"))
 
@@ -102,6 +104,13 @@ def number(minimum: int, maximum: int) -> Callable[[str, Tell], int]:
         return int(text)
 
     return read
+
+
+def dscp(text: str, tell: Tell) -> int:
+    """A DSCP of six binary digits."""
+    if not re.fullmatch("[01]{6}", text):
+        raise Unfit(LOST, "is no DSCP, none is set", "write six binary digits")
+    return int(text, 2)
 
 
 def peer_port(text: str, tell: Tell) -> int | None:

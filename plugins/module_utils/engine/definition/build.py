@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, Union
 
+from ..child_sa import Copied
 from ..crypto.auth import Authenticator
 from ..crypto.ppk import Ppk
 from ..crypto.proposals import CHILD_PROPOSALS, EspProposal, IkeProposal, ike_proposals, legacy_names
@@ -18,7 +19,10 @@ from ..ike.connection import ChildConfig, Connection
 from ..newer_python import zip
 from .parsing import Definition
 from .schema import Problems
+from .table import SHUNTS
 
+# Whether DSCP is copied on the way out, and on the way in.
+_DSCP = {"copy": (True, False), "both": (True, True), "in": (False, True), "no": (False, False)}
 Spec = Union[str, list[str]]
 Key = Union[str, tuple[str, ...]]
 P = TypeVar("P", tuple[IkeProposal, ...], tuple[EspProposal, ...])
@@ -33,6 +37,8 @@ def check_proposals(definition: Definition, prefix: str = "") -> list[str]:
     document = definition.document
     allowed = {"ike.proposals": _legacy(_read(_ike, document["ike"]["proposals"], f"{prefix}ike.proposals", problems))}
     for position, child in enumerate(document["children"]):
+        if child["mode"] in SHUNTS:
+            continue
         field = f"children[{position}]"
         proposals = _read(_OF_CHILD[child["protocol"]], child["proposals"], f"{prefix}{field}.proposals", problems)
         allowed[f"{field}.proposals"] = _legacy(proposals)
@@ -87,8 +93,12 @@ def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[s
             lifetime_packets=child["lifetime_packets"],
             replay_window=child["replay_window"],
             if_id=if_id,
+            priority=child["priority"],
+            copied=Copied(*_DSCP[child["dscp"]], child["copy_df"], child["copy_ecn"]),
+            offload=child["offload"],
         )
         for child, selectors in zip(document["children"], definition.selectors, strict=True)
+        if child["mode"] not in SHUNTS
     )
     return Connection(
         name=definition.name,
@@ -112,12 +122,13 @@ def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[s
         fragment_size=ike["fragment_size"] if ike["fragmentation"] == "auto" else 0,
         ppks=tuple(Ppk(ppk.id.encode(), ppk.secret) for ppk in definition.ppks),
         ppk_required=any(ppk.required for ppk in definition.ppks),
+        dscp=ike["dscp"],
     )
 
 
 def has_pfs(child: Mapping[str, Any]) -> bool:
     """Whether each rekey of a child has to have a key exchange of its own: perfect forward secrecy."""
-    return all(proposal.ke for proposal in _proposals_of(child))
+    return child["mode"] not in SHUNTS and all(proposal.ke for proposal in _proposals_of(child))
 
 
 def _proposals_of(child: Mapping[str, Any]) -> tuple[EspProposal, ...]:

@@ -86,10 +86,10 @@ def check(document: Document, selectors: Selectors, prefix: str) -> Iterator[Inp
         if host in hosts[:position]:
             yield InputError(f"{field}.addresses[{position}]", host, "is listed twice", "list each address once")
     for position, child in enumerate(document["children"]):
-        if child["mode"] == "transport":
+        if child["mode"] != "tunnel":
             problem = "has no place behind an interface: packets between the two ends themselves never come to it"
             remedy = "use mode: tunnel, or a tunnel without an interface"
-            yield InputError(f"{prefix}children[{position}].mode", "transport", problem, remedy)
+            yield InputError(f"{prefix}children[{position}].mode", child["mode"], problem, remedy)
     remotes = _remotes(selectors)
     for position, route in enumerate(interface["routes"]):
         network = Selector.from_network(ipaddress.ip_network(route))

@@ -144,6 +144,10 @@ def _parse(raw: Any, field: str, schema: Schema) -> Definition:
     return Definition(document["name"], document, credential, selectors, shared)
 
 
+# Before the policies of a child come those of its parts, and before these what passes by it.
+PRIORITY_OWN_FIRST = 3
+
+
 def _duplicate(field: str, name: str) -> InputError:
     return InputError(field, name, "is used twice", "give each its own name")
 
@@ -200,7 +204,7 @@ def _settle_child(
     for side in ("local", "remote"):
         if side not in child:
             address = document[side]["address"]
-            if child["mode"] == "tunnel" or address is None:
+            if child["mode"] != "transport" or address is None:
                 problems.append(
                     InputError(f"{field}.{side}", None, "is missing", "list the networks to protect on this side")
                 )
@@ -219,6 +223,9 @@ def _settle_child(
         )
     if child["mode"] == "transport":
         _check_transport(child, document, sides, field, problems)
+    if 0 < child["priority"] < PRIORITY_OWN_FIRST:
+        remedy = f"write {PRIORITY_OWN_FIRST} to 65535, or 0 for none"
+        problems.append(InputError(f"{field}.priority", child["priority"], "leaves no room for what passes by", remedy))
     if child["protocol"] == "ah" and document["encapsulation"] == "force":
         problems.append(
             InputError(f"{field}.protocol", "ah", "does not go with encapsulation: force", "write esp, or auto there")

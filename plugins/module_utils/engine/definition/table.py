@@ -82,6 +82,7 @@ def _duration(default: int, minimum: int) -> dict[str, Any]:
 
 
 PSK, PUBKEY, RAW = "psk", "pubkey", "raw"
+SHUNTS = ("pass", "drop")  # modes of children of which nothing is negotiated
 TEXT, HEX, BASE64 = "text", "hex", "base64"
 
 _SECTION: dict[str, Any] = {"type": "object"}
@@ -340,6 +341,13 @@ OPTIONS = (
         "Octets of the largest packet that an IKE message is sent in, IP header included.",
     ),
     Option(
+        "ike.dscp",
+        _integer(default=0, minimum=0, maximum=63),
+        "hot",
+        "0.2.0",
+        "DSCP of the packets that carry IKE, by which routers on the way may prefer them.",
+    ),
+    Option(
         "encapsulation", _choice("auto", "force"), "re-establish", "0.1.0", "ESP in UDP when a NAT is found, or always."
     ),
     Option(
@@ -447,7 +455,13 @@ OPTIONS = (
         "0.2.0",
         "Closed when no packet passed for so long, until the next one, 0 for never." + _HOW_LONG,
     ),
-    Option("children.mode", _choice("tunnel", "transport"), "re-establish", "0.1.0", "Encapsulation mode."),
+    Option(
+        "children.mode",
+        _choice("tunnel", "transport", *SHUNTS),
+        "re-establish",
+        "0.1.0",
+        "Encapsulation mode; pass and drop are no encapsulation: such packets leave in clear, or not at all.",
+    ),
     Option(
         "children.protocol",
         _choice("esp", "ah"),
@@ -461,6 +475,41 @@ OPTIONS = (
         "rekey",
         "0.1.0",
         "Algorithms of its protocol: a profile, or proposals in order of preference.",
+    ),
+    Option(
+        "children.priority",
+        _integer(default=0, minimum=0, maximum=0xFFFF),
+        "rekey",
+        "0.2.0",
+        "Priority of its policies, the lowest number first; 0 for one behind them that puts specific networks first.",
+    ),
+    Option(
+        "children.dscp",
+        _choice("copy", "both", "in", "no"),
+        "rekey",
+        "0.2.0",
+        "Whether the DSCP of packets is copied to what carries them (copy), back again (in), both ways or not at all.",
+    ),
+    Option(
+        "children.copy_df",
+        {"type": "boolean", "default": True},
+        "rekey",
+        "0.2.0",
+        "Whether what carries a packet that must not be fragmented must not be either.",
+    ),
+    Option(
+        "children.copy_ecn",
+        {"type": "boolean", "default": True},
+        "rekey",
+        "0.2.0",
+        "Whether marks of congestion (ECN) are copied to what carries a packet, and back.",
+    ),
+    Option(
+        "children.offload",
+        _choice("none", "crypto"),
+        "rekey",
+        "0.2.0",
+        "none: the processor encrypts; crypto: the network interface by which packets leave does.",
     ),
     Option(
         "children.lifetime", _duration(3600, 10), "hot", "0.1.0", "Until the Child SA has to be rekeyed." + _HOW_LONG

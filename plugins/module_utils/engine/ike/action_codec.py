@@ -43,7 +43,7 @@ def freeze_actions(actions: Iterable[Action]) -> list[list[Any]]:
 def _freeze(action: Send | KernelAction | ReleaseSpi) -> list[Any]:
     name = type(action).__name__
     if isinstance(action, Send):
-        return [name, action.datagram.hex(), list(action.path)]
+        return [name, action.datagram.hex(), list(action.path), *([action.dscp] if action.dscp else [])]
     if isinstance(action, ReleaseSpi):
         return [name, action.local_address, action.remote_address, action.protocol, action.spi]
     return [name, action.child.number if name in _BY_NUMBER else CHILD_SA.freeze(action.child)]
@@ -58,7 +58,7 @@ def thaw_actions(data: Iterable[list[Any]], child_of: Callable[[int], ChildSa | 
     found: list[Action] = []
     for name, *rest in data:
         if name == "Send":
-            found.append(Send(bytes.fromhex(rest[0]), Path(*rest[1])))
+            found.append(Send(bytes.fromhex(rest[0]), Path(*rest[1]), *rest[2:]))
         elif name == "ReleaseSpi":
             found.append(ReleaseSpi(*rest))
         elif name in _WHOLE:

@@ -34,10 +34,11 @@ class Path(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send one IKE message (no marker in front) along ``path``."""
+    """Send one IKE message (no marker in front) along ``path``, its packets marked with a DSCP (RFC 2474)."""
 
     datagram: bytes
     path: Path
+    dscp: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ..child_sa import Copied
 from ..crypto.auth import Authenticator
 from ..crypto.ppk import Ppk
 from ..crypto.proposals import EspProposal, IkeProposal
@@ -25,6 +26,9 @@ class ChildConfig:
     :ivar mode: ``tunnel`` or ``transport``.
     :ivar lifetime: seconds until a rekey has to be complete.
     :ivar lifetime_bytes: octets, 0 for no limit; ``lifetime_packets`` likewise.
+    :ivar priority: of its policies in the kernel, 0 for one that follows from its selectors.
+    :ivar copied: what of the header inside a tunnel goes to the one outside, and back.
+    :ivar offload: ``none``, or ``crypto`` where the device of the way to the peer is to encrypt.
     :ivar if_id: kernel interface whose packets it protects, 0 for none; handed on to its Child SAs.
     """
 
@@ -40,6 +44,9 @@ class ChildConfig:
     lifetime_packets: int = 0
     replay_window: int = 128
     if_id: int = 0
+    priority: int = 0
+    copied: Copied = Copied()
+    offload: str = "none"
 
     @property
     def protocol(self) -> int:
@@ -65,6 +72,7 @@ class Connection:
     :ivar starts: whether this end may begin an IKE SA of its own accord.
     :ivar fragment_size: octets of the packets that a protected message is divided into where it is larger, IP header
         included; 0 never divides, nor takes what the peer divides (RFC 7383).
+    :ivar dscp: of the packets that carry IKE, 0 to 63.
     :ivar encapsulation: ``auto`` (when a NAT is found) or ``force`` (always UDP).
     :ivar ppks: post-quantum preshared keys (RFC 8784); as initiator the first one is used.
     :ivar ppk_required: whether there is no IKE SA without one of them.
@@ -91,6 +99,7 @@ class Connection:
     fragment_size: int = 1280
     ppks: tuple[Ppk, ...] = ()
     ppk_required: bool = False
+    dscp: int = 0
 
     @property
     def auto_children(self) -> tuple[ChildConfig, ...]:

@@ -10,7 +10,7 @@ from dataclasses import MISSING, fields
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from ..child_sa import ChildSa, Limits
+from ..child_sa import ChildSa, Copied, Limits
 from ..crypto.proposals import EspProposal, IkeProposal
 from ..crypto.registry import Kind as Transform
 from ..crypto.registry import by_name
@@ -90,6 +90,7 @@ LIMITS = Codec(
     lambda limits: [getattr(limits, name) for name in _LIMITS],
     lambda data: Limits(**dict(zip(_LIMITS, data, strict=True))),
 )
+COPIED = Codec(lambda copied: [getattr(copied, field.name) for field in fields(Copied)], lambda data: Copied(*data))
 ENCR, PRF, INTEG = row_of(Transform.ENCR), row_of(Transform.PRF), row_of(Transform.INTEG)
 KE, ESN = row_of(Transform.KE), row_of(Transform.ESN)
 MORE = tuple_of(tuple_of(KE))
@@ -184,6 +185,9 @@ CONFIG = Shape(
         "lifetime_packets": PLAIN,
         "replay_window": PLAIN,
         "if_id": PLAIN,
+        "priority": PLAIN,
+        "copied": COPIED,
+        "offload": PLAIN,
     },
 )
 CHILD_SA = Shape(
@@ -213,5 +217,8 @@ CHILD_SA = Shape(
         "lifetime": LIMITS,
         "if_id": PLAIN,
         "defined": tuple_of(SELECTORS),
+        "priority": PLAIN,
+        "copied": COPIED,
+        "offload": PLAIN,
     },
 )

@@ -9,11 +9,12 @@ import errno
 
 from ..child_sa import ChildSa
 from ..errors import KernelError
-from .policies import passes, policies, ranked_selectors
+from .policies import passes, policies, ranked_selectors, shunts
 from .values import IN, OUT, Aead, Auth, Crypt, Policy, Sa, Template
 
 # Outbound SAs check no replay; ESN asks for a window of at least one packet all the same (RFC 4303 section 3.3.3).
 _OUTBOUND_ESN_WINDOW = 1
+PASS, DROP = "pass", "drop"
 
 
 def inbound_sa(child: ChildSa) -> Sa:
@@ -33,6 +34,8 @@ def _sa(
 ) -> Sa:
     if child.esn and not window:
         raise KernelError(f"add the SA 0x{spi:x}", errno.EINVAL, "ESN needs a replay window of at least one packet")
+    if child.offload != "none" and not child.device:
+        raise KernelError(f"add the SA 0x{spi:x}", errno.ENODEV, "there is no way to the peer, whose device encrypts")
     encryption_key, integrity_key = (
         (child.encryption_in, child.integrity_in) if direction == IN else (child.encryption_out, child.integrity_out)
     )
@@ -46,7 +49,8 @@ def _sa(
     return Sa(
         source, destination, spi, child.protocol, child.mode, child.reqid, aead, cipher, auth,
         encapsulation=ports, replay_window=window, esn=child.esn, af_unspec=child.mode == "tunnel",
-        limits=child.lifetime, if_id=child.if_id,
+        limits=child.lifetime, if_id=child.if_id, copied=child.copied,
+        device=child.device if child.offload != "none" else 0, receives=direction == IN,
     )  # fmt: skip
 
 
@@ -56,12 +60,14 @@ def child_policies(child: ChildSa) -> list[Policy]:
         child.local_address, child.remote_address, child.spi_out, child.protocol, child.mode, child.reqid
     )
     negotiated = child.local_selectors, child.remote_selectors
-    ranks = ranked_selectors(negotiated, child.defined or negotiated)
+    ranks = ranked_selectors(negotiated, child.defined or negotiated, child.priority)
+    if child.mode in (PASS, DROP):
+        return shunts(ranks, template._replace(mode="tunnel") if child.mode == DROP else None)
     found = [policy for selector, rank in ranks.items() for policy in policies(selector, rank, template)]
     if child.if_id:
         return [policy._replace(if_id=child.if_id) for policy in found]
     if child.passes:
-        passing = passes(child.passes, child.defined or negotiated)
+        passing = passes(child.passes, child.defined or negotiated, own=child.priority)
         # Whatever a peer narrows to: what passes by goes on to do so.
         taken = {(policy.selector, policy.direction) for policy in passing}
         found = [policy for policy in found if (policy.selector, policy.direction) not in taken]

@@ -15,6 +15,7 @@ group (``ipsec spigrp``), the next generation takes its place there with the pol
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Collection, Sequence
 
 from ..child_sa import ChildSa
@@ -38,7 +39,7 @@ from .events import Event, XfrmEvents
 from .policies import is_pass
 from .registry import Child, Registry, child_reqid, is_ours, is_shunt, rest_reqid
 from .succession import succeed
-from .values import OUT, Place, Policy, SaState, Usage, said_of
+from .values import OUT, Place, Policy, Sa, SaState, Usage, said_of
 
 _FEW, _MANY = 32, 512  # SAs and policies up to which asking for each is cheaper than listing all
 
@@ -109,16 +110,18 @@ class Gateway:
     def install_inbound(self, child: ChildSa) -> None:
         """Add the SA that receives. On failure nothing of this generation is left.
 
-        :raises KernelError: with the kernel's words. MissingError: no ESP or AH in this kernel.
+        :raises KernelError: with the kernel's words, or naming the device that cannot decrypt. MissingError: no ESP or
+            AH in this kernel.
         """
         sa = inbound_sa(child)
         self._record(child)
         held = self._client.get_sa(sa.destination, sa.spi, sa.protocol)
         try:
             if held is None:
-                self._client.do(add_sa(sa))
+                self._add(sa)
             elif held.larval and held.reqid == child.reqid:
                 self._client.do(update_sa(sa))
+                self._check_device(sa)
             else:
                 raise KernelError(
                     f"add the inbound SA 0x{sa.spi:x}", errno.EEXIST, "another SA has this SPI; reserve a new one"
@@ -126,6 +129,23 @@ class Gateway:
         except EngineError:
             self.release(child.local_address, child.protocol, child.spi_in)
             raise
+
+    def _add(self, sa: Sa) -> None:
+        self._client.do(add_sa(sa))
+        self._check_device(sa)
+
+    def _check_device(self, sa: Sa) -> None:
+        """A kernel has the processor encrypt where the device cannot, and says nothing: then the SA goes.
+
+        :raises KernelError: naming the device.
+        """
+        if not sa.device:
+            return
+        held = self._client.get_sa(sa.destination, sa.spi, sa.protocol)
+        if held is None or held.device != sa.device:
+            self._client.do(delete_sa(sa.destination, sa.spi, sa.protocol))
+            problem = f"the device {_device(sa.device)} cannot do it (ethtool -k: esp-hw-offload); write offload: none"
+            raise KernelError(f"have the SA 0x{sa.spi:x} encrypted by its device", errno.EOPNOTSUPP, problem)
 
     def install_outbound(self, child: ChildSa, wanted: Sequence[Policy], ours: Collection[Place] = ()) -> None:
         """Add the SA that sends, then point the policies (in, fwd, out) to this generation; groups follow.
@@ -139,7 +159,7 @@ class Gateway:
             MissingError: no ESP or AH in this kernel.
         """
         try:
-            self._client.do(add_sa(outbound_sa(child)))
+            self._add(outbound_sa(child))
         except EngineError:
             # The outbound SA is not ours when adding it failed: the SPI may be another's.
             self._remove_sa(child, child.local_address, child.spi_in)
@@ -327,6 +347,13 @@ class Gateway:
         _raise_first(self._client.batch(removals), errno.ESRCH)
         for sa in sas:
             self._registry.remove_group(said_of(sa))
+
+
+def _device(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return f"with index {index}"
 
 
 def _claim(held: Policy) -> str:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import KernelError
 from ..newer_python import bit_count
 from ..selector import OPAQUE_PORT, Selector
 from .values import FWD, IN, OUT, KernelSelector, Policy, Template
 
-# Lower numbers win. 1 to 0xFFFF stay free for an operator's own shunts (pass, drop) that must come first.
+# Lower numbers win. Those before this stay free for an operator's own shunts (pass, drop) that must come first, and for
+# the priorities that definitions say themselves.
 PRIORITY_FIRST = 0x10000
+PRIORITY_OWN_FIRST = 3
 # Prefix lengths weigh most, then the protocol, then the bits of the port masks: 0 to 256, 0 to 1, 0 to 32. So between
 # two definitions, one within the other, there is room for what belongs to the wider one and comes before all of it.
 _PREFIX_WEIGHT, _PROTOCOL_WEIGHT, _PORT_WEIGHT = 128, 30, 3
@@ -71,30 +73,32 @@ def _begin_alike(a: bytes, b: bytes, bits: int) -> bool:
 Sides = tuple[tuple[Selector, ...], tuple[Selector, ...]]
 
 
-def ranked_selectors(negotiated: Sides, defined: Sides) -> dict[KernelSelector, int]:
+def ranked_selectors(negotiated: Sides, defined: Sides, own: int = 0) -> dict[KernelSelector, int]:
     """Selectors of the outbound policies that cover every combination of ``negotiated``, each with its priority.
 
     That is the priority of the definition which they were narrowed from (RFC 7296 section 2.9), or the one before it
     for a part of that: how far a peer narrows must not decide which of two definitions a packet belongs to.
 
     :param negotiated: (local, remote), which ``defined`` contains; what it does not contain ranks by itself.
+    :param own: the priority of the definition, where it says one.
     :raises KernelError: as :func:`kernel_selectors`.
     """
     selectors = kernel_selectors(*negotiated)
     if negotiated == defined:
-        return {selector: priority(selector) for selector in selectors}
+        return {selector: own or priority(selector) for selector in selectors}
     # No limit here: nobody but an operator wrote them.
     claims = [claim for here in defined[0] for there in defined[1] for claim in combine(here, there)]
-    return {selector: _rank(selector, claims) for selector in selectors}
+    return {selector: _rank(selector, claims, own) for selector in selectors}
 
 
-def _rank(selector: KernelSelector, claims: list[KernelSelector]) -> int:
+def _rank(selector: KernelSelector, claims: list[KernelSelector], own: int) -> int:
     if selector in claims:
-        return priority(selector)
-    return min((priority(claim) - _PART for claim in claims if covers(claim, selector)), default=priority(selector))
+        return own or priority(selector)
+    parts = ((own or priority(claim)) - _PART for claim in claims if covers(claim, selector))
+    return min(parts, default=own or priority(selector))
 
 
-def passes(pieces: Iterable[tuple[Selector, Selector]], defined: Sides, if_id: int = 0) -> list[Policy]:
+def passes(pieces: Iterable[tuple[Selector, Selector]], defined: Sides, if_id: int = 0, own: int = 0) -> list[Policy]:
     """Policies that let packets pass by a definition: they come before all of it, and after every narrower one.
 
     :param pieces: (local, remote) selectors, each within ``defined``. What is defined by itself does not pass.
@@ -103,7 +107,7 @@ def passes(pieces: Iterable[tuple[Selector, Selector]], defined: Sides, if_id: i
     found: dict[KernelSelector, int] = {}
     for here, there in pieces:
         for selector in combine(here, there):
-            ranks = [priority(claim) - _PASS for claim in claims if covers(claim, selector)]
+            ranks = [(own or priority(claim)) - _PASS for claim in claims if covers(claim, selector)]
             if ranks and selector not in claims:
                 found[selector] = min(ranks)
     return [
@@ -113,9 +117,25 @@ def passes(pieces: Iterable[tuple[Selector, Selector]], defined: Sides, if_id: i
     ]
 
 
+def shunts(ranks: Mapping[KernelSelector, int], dropping: Template | None) -> list[Policy]:
+    """Policies of a child of which nothing is negotiated, by the selectors of what goes out, each with its priority.
+
+    :param dropping: that of a child which drops its packets, and by which it is known whose they are; None for one that
+        lets them pass in clear.
+    """
+    plain = Policy(next(iter(ranks)), OUT, 0, local_ok=True)
+    if dropping is not None:
+        plain = plain._replace(action="block", templates=(dropping,), local_ok=False)
+    return [
+        plain._replace(selector=each, direction=direction, priority=rank)
+        for selector, rank in ranks.items()
+        for each, direction in ((reverse(selector), IN), (reverse(selector), FWD), (selector, OUT))
+    ]
+
+
 def is_pass(policy: Policy) -> bool:
-    """Whether a policy of the kernel is one of :func:`passes`."""
-    ours = PRIORITY_FIRST - _PASS <= policy.priority <= PRIORITY_LAST
+    """Whether a policy of the kernel is one of :func:`passes`, or one of :func:`shunts` that lets packets pass."""
+    ours = PRIORITY_OWN_FIRST - _PASS <= policy.priority <= PRIORITY_LAST
     return policy.local_ok and ours and policy.action == "allow" and not policy.templates
 
 

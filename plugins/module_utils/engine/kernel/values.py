@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..child_sa import Limits
+from ..child_sa import Copied, Limits
 from ..newer_python import dataclass
 from ..said import Said
 from ..secret import Secret
@@ -77,6 +77,8 @@ class Sa:
     :ivar af_unspec: whether the inner packets may be of another family (tunnel mode).
     :ivar limits: when it expires.
     :ivar if_id: of the interface that its packets pass, 0 for none.
+    :ivar copied: what of the header inside a tunnel goes to the one outside, and back.
+    :ivar device: index of the network interface that is to encrypt, or decrypt where ``receives``; 0 for none.
     """
 
     source: str
@@ -95,6 +97,9 @@ class Sa:
     af_unspec: bool = False
     limits: Limits = Limits()
     if_id: int = 0
+    copied: Copied = Copied()
+    device: int = 0
+    receives: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ class SaState:
     :ivar selector: the packets it is limited to; all-zero prefixes mean no limit.
     :ivar af_unspec: whether the inner packets may be of another family.
     :ivar if_id: of the interface that its packets pass, 0 for none.
+    :ivar device: index of the network interface that does the cryptography, 0 where the processor does.
     """
 
     source: str
@@ -131,6 +137,7 @@ class SaState:
     selector: KernelSelector
     af_unspec: bool = False
     if_id: int = 0
+    device: int = 0
 
     @property
     def hold(self) -> bool:

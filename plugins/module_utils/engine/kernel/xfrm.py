@@ -25,10 +25,13 @@ GROUP_ACQUIRE, GROUP_EXPIRE, GROUP_SA, GROUP_POLICY, GROUP_MAPPING = 1, 2, 3, 4,
 ALG_AUTH, ALG_CRYPT, ALG_COMP, ENCAP, TMPL = range(1, 6)
 SA, POLICY = 6, 7  # what was deleted, in the event that tells of it
 LASTUSED, POLICY_TYPE = 15, 16
-ALG_AEAD, ALG_AUTH_TRUNC, MARK, REPLAY_ESN_VAL, IF_ID = 18, 20, 21, 23, 31
+ALG_AEAD, ALG_AUTH_TRUNC, MARK, REPLAY_ESN_VAL, SA_EXTRA_FLAGS, OFFLOAD_DEV, IF_ID = 18, 20, 21, 23, 24, 28, 31
 _ALGORITHMS = (ALG_AEAD, ALG_CRYPT, ALG_AUTH_TRUNC, ALG_COMP)
 
+STATE_NOECN, STATE_DECAP_DSCP, STATE_NOPMTUDISC = 1, 2, 4
 STATE_AF_UNSPEC, STATE_ALIGN4, STATE_ESN = 32, 64, 128
+EXTRA_DONT_ENCAP_DSCP = 1
+OFFLOAD_IPV6, OFFLOAD_INBOUND = 1, 2
 MODES = {"transport": 0, "tunnel": 1}
 MODE_NAMES = {0: "transport", 1: "tunnel", 2: "route optimisation", 3: "in trigger", 4: "beet"}
 DIRECTIONS = {"in": 0, "out": 1, "fwd": 2}
@@ -56,6 +59,7 @@ _ENCAP = struct.Struct("=H2s2s2x16x")  # 24
 _LAST_USED = struct.Struct("=Q")
 _REPLAY_ESN = struct.Struct("=6I")  # bitmap words, oseq, seq, oseq_hi, seq_hi, window
 _IF_ID = struct.Struct("=I")
+_OFFLOAD = struct.Struct("=iB3x")
 
 SELECTOR_SIZE, TEMPLATE_SIZE, SA_SIZE, POLICY_SIZE = 56, 64, 224, 168
 _SA_ID_AT, _SA_SOURCE_AT, _SA_CURRENT_AT, _SA_TAIL_AT = 56, 80, 160, 192
@@ -144,6 +148,9 @@ def pack_sa(sa: Sa, progress: Mapping[int, bytes] | None = None) -> bytes:
         (STATE_AF_UNSPEC if sa.af_unspec else 0)
         | (STATE_ESN if sa.esn else 0)
         | (STATE_ALIGN4 if sa.protocol == socket.IPPROTO_AH and family == socket.AF_INET else 0)
+        | (0 if sa.copied.ecn else STATE_NOECN)
+        | (STATE_DECAP_DSCP if sa.copied.dscp_in else 0)
+        | (0 if sa.copied.df else STATE_NOPMTUDISC)
     )
     # The 8-bit field serves windows up to 32; above that, and for ESN, the bitmap travels in an attribute.
     wide = sa.esn or sa.replay_window > 32
@@ -178,6 +185,11 @@ def pack_sa(sa: Sa, progress: Mapping[int, bytes] | None = None) -> bytes:
             attribute(REPLAY_ESN_VAL, _REPLAY_ESN.pack(words, 0, 0, 0, 0, sa.replay_window) + bytes(4 * words))
         )
     parts += [attribute(number, octets) for number, octets in progress.items()]
+    if not sa.copied.dscp_out:
+        parts.append(attribute(SA_EXTRA_FLAGS, _IF_ID.pack(EXTRA_DONT_ENCAP_DSCP)))
+    if sa.device:
+        flags = (OFFLOAD_IPV6 if family == socket.AF_INET6 else 0) | (OFFLOAD_INBOUND if sa.receives else 0)
+        parts.append(attribute(OFFLOAD_DEV, _OFFLOAD.pack(sa.device, flags)))
     parts.append(_pack_if_id(sa.if_id))
     return b"".join(parts)
 
@@ -251,6 +263,7 @@ def unpack_sa(data: bytes, at: int, end: int) -> SaState:
         unpack_selector(data, at),
         bool(flags & STATE_AF_UNSPEC),
         _unpack_if_id(data, found),
+        _OFFLOAD.unpack_from(data, found[OFFLOAD_DEV][0])[0] if OFFLOAD_DEV in found else 0,
     )
 
 

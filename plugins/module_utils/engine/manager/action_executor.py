@@ -113,8 +113,9 @@ class ActionExecutor:
         return ""
 
     def owned(self, child: ChildSa) -> ChildSa:
-        """The child with its tunnel's owner, whom IKE does not know."""
-        return replace(child, owner=self._owner_of(child.tunnel))
+        """The child with its tunnel's owner, and the device of the way to the peer, which IKE does not know."""
+        device = min(self._host.links_to(child.remote_address), default=0) if child.offload != "none" else 0
+        return replace(child, owner=self._owner_of(child.tunnel), device=device)
 
     def _install_inbound(self, child: ChildSa) -> None:
         owned = self.owned(child)
@@ -202,7 +203,7 @@ class ActionExecutor:
             self._unsent(path, OSError(errno.EADDRNOTAVAIL, f"the manager does not listen at {path.local_address}"))
             return
         try:
-            port.send(action.datagram, path)
+            port.send(action.datagram, path, action.dscp)
         except OSError as exc:
             self._unsent(path, exc)
         else:

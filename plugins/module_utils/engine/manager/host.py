@@ -39,7 +39,7 @@ def trap_of(config: ChildConfig, owner: str, tunnel: str, local_address: str, re
     """The policies that hold a child's place while it is down."""
     return ChildSa(
         tunnel, config.name, 0, config.reqid, local_address, remote_address, config.protocol, config.mode, 0, 0,
-        config.local, config.remote, None, None, if_id=config.if_id, owner=owner,
+        config.local, config.remote, None, None, if_id=config.if_id, owner=owner, priority=config.priority,
     )  # fmt: skip
 
 

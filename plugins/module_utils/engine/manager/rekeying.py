@@ -113,7 +113,8 @@ class Rekeying:
         return {"reached": not late, "waited": round(time.monotonic() - began, 3), "tunnels": found}
 
     def _asked(self, name: str, phase: int | None, only: Collection[str] | None) -> Rekey:
-        up: Collection[str] = () if phase == 1 else self._runtime.tunnels.condition(name).up
+        tunnels = self._runtime.tunnels
+        up: Collection[str] = () if phase == 1 else tunnels.condition(name).up - tunnels.places.shunts.of(name)
         children = up if only is None else only
         problem = self._hindrance(name, children)
         return Rekey(phase != 2 and only is None, children, self._keys(name), problem)
@@ -132,6 +133,9 @@ class Rekeying:
                 if child not in rows[name].children:
                     known = ", ".join(rows[name].children) or "none"
                     raise InputError("only_children", child, f"tunnel {name} has no such child", f"it has {known}")
+            shunts = self._runtime.tunnels.places.shunts.of(name) & {*children}
+            if shunts:
+                raise InputError("only_children", min(shunts), "has no keys", "name children that are negotiated")
         if params["reauthenticate"] and (only or "phase" in params):
             what = "only_children" if only else "phase"
             problem = "an IKE SA that is authenticated anew has all of its children anew"

@@ -28,6 +28,8 @@ _IP_PKTINFO, _IP_RECVERR, _IP_MTU_DISCOVER = 8, 11, 10
 _IPV6_RECVERR, _IPV6_MTU_DISCOVER, _IPV6_RECVPKTINFO, _IPV6_PKTINFO = 25, 23, 49, 50
 _PMTUDISC_DONT = 0
 _SO_RCVBUFFORCE = 33
+_IPV6_TCLASS = 67
+_INT = struct.Struct("=i")
 _PKTINFO4 = struct.Struct("=i4s4s")
 _PKTINFO6 = struct.Struct("=16sI")
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
@@ -116,12 +118,12 @@ class Port:
                 path = Path(local, self.number, source[0], source[1], self.natt)
                 receive(bytes(self._view[start:size]), path)
 
-    def send(self, datagram: bytes, path: Path) -> None:
-        """Send an IKE message from the local address of ``path``.
+    def send(self, datagram: bytes, path: Path, dscp: int = 0) -> None:
+        """Send an IKE message from the local address of ``path``, its packets with a DSCP.
 
         :raises OSError: the host has no way to send it; EADDRNOTAVAIL if it does not have the address.
         """
-        self._send([MARKER, datagram] if self.natt else [datagram], path)
+        self._send([MARKER, datagram] if self.natt else [datagram], path, dscp)
 
     def send_keepalive(self, path: Path) -> None:
         """Keep the NAT's mapping for ``path`` alive.
@@ -130,17 +132,20 @@ class Port:
         """
         self._send([KEEPALIVE], path)
 
-    def _send(self, parts: list[bytes], path: Path) -> None:
+    def _send(self, parts: list[bytes], path: Path, dscp: int = 0) -> None:
         try:
-            self._send_from(parts, path)
+            self._send_from(parts, path, dscp)
         except OSError as exc:
             # Kernels differ in what they say of a foreign source address.
             if exc.errno in (errno.EINVAL, errno.ENETUNREACH) and not is_local(path.local_address):
                 raise OSError(errno.EADDRNOTAVAIL, "that is no address of this host") from exc
             raise
 
-    def _send_from(self, parts: list[bytes], path: Path) -> None:
+    def _send_from(self, parts: list[bytes], path: Path, dscp: int) -> None:
         ancillary = _from_address(path.local_address)
+        if dscp:
+            kind = (socket.IPPROTO_IP, socket.IP_TOS) if self.family == 4 else (socket.IPPROTO_IPV6, _IPV6_TCLASS)
+            ancillary = [*ancillary, (*kind, _INT.pack(dscp << 2))]  # above the two bits of ECN
         target = (path.remote_address, path.remote_port)
         try:
             self.socket.sendmsg(parts, ancillary, 0, target)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..ike.reasons import REASONS
 from ..ike.views import ChildStage, IkeView, Stage
+from .child_shunts import is_shunt
 from .plan import Running
 from .repairs import Disturbance
 from .store import Stored
@@ -95,14 +96,16 @@ def condition(
     trapped: frozenset[str],
     notice: Notice | None,
     disturbance: Disturbance | None = None,
+    shunted: frozenset[str] = frozenset(),
 ) -> Condition:
     """How the tunnel ``row`` is.
 
     :param sas: its IKE SAs.
     :param trapped: its children whose policies wait for traffic.
     :param disturbance: what the kernel lacks of it just now: what is negotiated of these children is of no use then.
+    :param shunted: its children that let packets pass, or drop them, and stand.
     """
-    how = _negotiated(row, sas, trapped, notice)
+    how = _negotiated(row, sas, trapped, notice, shunted)
     up = frozenset(name for name, state in how.phase2.items() if state == "active")
     how = how._replace(up=up, resting=bool(row.resting))
     if not disturbance or how.state not in ("active", "dormant"):
@@ -114,13 +117,16 @@ def condition(
     return how._replace(state=state, phase2=phase2, reason="kernel_disturbed", story=disturbance.story, remedy=remedy)
 
 
-def _negotiated(row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], notice: Notice | None) -> Condition:
+def _negotiated(
+    row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], notice: Notice | None, shunted: frozenset[str]
+) -> Condition:
     sas = list(sas)
     children = row.definition.document["children"]
     retired = any(sa.retired and sa.children for sa in sas)
     # For its operator a retired IKE SA is over; only its children are in use.
     phase1 = max(("expired" if sa.retired else _PHASE1[sa.stage] for sa in sas), key=_BEST.index, default="dormant")
     phase2 = {child["name"]: "trapped" if child["name"] in trapped else "dormant" for child in children}
+    phase2 |= dict.fromkeys(shunted, "active")
     for sa in sas:
         _count_children(sa, phase2)
     missing = [child["name"] for child in children if phase2[child["name"]] != "active" and row.needs(child)]
@@ -167,9 +173,15 @@ def starts_itself(row: Stored) -> bool:
 
 
 def needed(row: Stored) -> list[str]:
-    """The children that this side is to keep up."""
+    """The children that this side is to keep negotiated."""
     children = () if row.unreadable else row.definition.document["children"]
-    return [child["name"] for child in children if row.needs(child)]
+    return [child["name"] for child in children if not is_shunt(child) and row.needs(child)]
+
+
+def _negotiates(row: Stored) -> bool:
+    """Whether there is anything to negotiate of a tunnel; one without children has its IKE SA."""
+    children = row.definition.document["children"]
+    return row.wanted != "active" or not children or not all(map(is_shunt, children))
 
 
 def is_wanted(row: Stored) -> bool:
@@ -243,6 +255,8 @@ def _silent(sas: Iterable[IkeView], how: Condition) -> Condition:
 
 
 def _state(row: Stored, phase1: str, missing: list[str], notice: Notice | None) -> str:
+    if not _negotiates(row):
+        return "degraded" if missing else "active"
     if phase1 == "active":
         if not missing:
             return "active"

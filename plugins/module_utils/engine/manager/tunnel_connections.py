@@ -34,6 +34,7 @@ class TunnelConnections:
         self._registry = registry
         self._by_name: dict[str, Connection] = {}
         self._credentials: dict[str, Credential] = {}
+        self._reqids_by_name: dict[str, dict[str, int]] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -43,8 +44,9 @@ class TunnelConnections:
 
     def make(self, row: Stored) -> Connection:
         """The connection of a row, in the place of the one that its tunnel had."""
+        reqids = self._reqids_by_name[row.name] = self._reqids(row)
         auth, if_id = self._authenticator(row), if_id_of(row.definition.document, row.number)
-        connection = connection_of(row.definition, auth, self._reqids(row), if_id)
+        connection = connection_of(row.definition, auth, reqids, if_id)
         self._credentials[row.name] = row.definition.credential
         self._leave_peer(row.name)
         self._by_name[row.name] = connection
@@ -54,6 +56,10 @@ class TunnelConnections:
         for child in connection.children:
             self.modes[child.reqid] = child.mode
         return connection
+
+    def reqids(self, name: str) -> dict[str, int]:
+        """Request IDs of the children of a tunnel, by name, also of those that are not negotiated."""
+        return self._reqids_by_name[name]
 
     def renewed(self) -> list[str]:
         """The tunnels of which a file with a key or certificates is not as it was when it was read."""
@@ -85,6 +91,7 @@ class TunnelConnections:
         self._registry.forget_identities(old)
         if old in self._by_name:
             self._by_name[new] = self._by_name.pop(old)
+            self._reqids_by_name[new] = self._reqids_by_name.pop(old)
             self.peers.enter(new, self._by_name[new].remote_address)
 
     def drop(self, name: str) -> dict[str, int]:
@@ -92,8 +99,8 @@ class TunnelConnections:
         self._forget_credential(name)
         self._leave_peer(name)
         self._registry.forget_identities(name)
-        connection = self._by_name.pop(name, None)
-        reqids = {child.name: child.reqid for child in connection.children} if connection else {}
+        self._by_name.pop(name, None)
+        reqids = self._reqids_by_name.pop(name, {})
         for reqid in reqids.values():
             self.modes.pop(reqid, None)
         return reqids
@@ -101,8 +108,7 @@ class TunnelConnections:
     def _reqids(self, row: Stored) -> dict[str, int]:
         """Request IDs of the children; they stay the same when a tunnel changes its owner."""
         found = {}
-        before = self._by_name.get(row.name)
-        old = {child.name: child.reqid for child in before.children} if before else {}
+        old = self._reqids_by_name.get(row.name, {})
         for child in row.children:
             if child in old:
                 self._registry.record(old[child], Child(row.owner, row.name, child))

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from ..errors import EngineError
 from ..ike.connection import Connection
 from ..ike.endpoint import Endpoint
+from .child_shunts import ChildShunts
 from .desired_policies import DesiredPolicies
 from .found_places import FoundPlaces
 from .hindrances import Hindrances
@@ -27,8 +28,9 @@ class TunnelPlaces:
 
     What the kernel refuses is logged, and noted as what keeps the tunnel from being up.
 
-    :ivar traps: see :class:`.trap_policies.TrapPolicies`; ``found``: see :class:`.found_places.FoundPlaces`;
-        ``interfaces``: see :class:`.tunnel_interfaces.TunnelInterfaces`.
+    :ivar traps: see :class:`.trap_policies.TrapPolicies`; ``shunts``: see :class:`.child_shunts.ChildShunts`;
+        ``found``: see :class:`.found_places.FoundPlaces`; ``interfaces``: see
+        :class:`.tunnel_interfaces.TunnelInterfaces`.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class TunnelPlaces:
         log: Log,
     ) -> None:
         self.traps = TrapPolicies(host, policies)
+        self.shunts = ChildShunts(policies)
         self.found = FoundPlaces(policies)
         self.interfaces = interfaces
         self._endpoint = endpoint
@@ -66,6 +69,10 @@ class TunnelPlaces:
 
     def hold(self, row: Stored) -> None:
         """Hold the places of those children that want it, and no others."""
+        try:
+            self.shunts.lay(row, self._connections.reqids(row.name))
+        except EngineError as exc:
+            self.refused(row.name, exc)
         connection = self._connections[row.name]
         local = connection.local_address
         if local is None and connection.remote_address is not None:
@@ -83,6 +90,7 @@ class TunnelPlaces:
     def let_go(self, name: str) -> None:
         """Hold no place of a tunnel any more."""
         self.let_go_found(name)
+        self.shunts.take(name)
         try:
             self.traps.take(name)
         except EngineError as exc:

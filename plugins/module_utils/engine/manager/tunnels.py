@@ -187,6 +187,7 @@ class Tunnels:
         with self._policies.together():
             self._endpoint.rename(old, new)
             self.places.traps.rename(old, new)
+            self.places.shunts.rename(old, new)
             for child in self._endpoint.child_sas(new):
                 self._policies.rename(claimant(child), new)
             self.connections.rename(old, new)
@@ -297,7 +298,9 @@ class Tunnels:
         if row.unreadable:
             return of_unreadable(row)
         sas, notice = self._endpoint.of_tunnel(name), self._hindrances.of(name)
-        how = condition(row, sas, self.places.traps.of(name), notice, self._kernel_state.disturbance(name))
+        places = self.places
+        disturbance, shunted = self._kernel_state.disturbance(name), places.shunts.of(name)
+        how = condition(row, sas, places.traps.of(name), notice, disturbance, shunted)
         how = on_old_terms(row, how, bool(self._endpoint.awaited(name)), notice)
         return self._hindrances.explain(name, how)
 

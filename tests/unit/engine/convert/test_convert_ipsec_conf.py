@@ -64,7 +64,6 @@ def test_a_hub_of_strongswan():
         ("charondebug", IGNORED, ""),
         ("office", IGNORED, ""),
         ("leftfirewall", LOST, "spoke1"),
-        ("compress", LOST, "spoke2/spoke2"),
         ("authby", SKIPPED, "certs"),
         ("type", SKIPPED, "lan-bypass/lan-bypass"),
         ("secret of kind RSA", IGNORED, ""),
@@ -126,6 +125,7 @@ def test_every_option_of_the_manual_pages_has_a_row():
         "also", "authby", "keyexchange", "ikev2", "ike", "esp", "phase2alg", "pfs", "pfsgroup", "esn", "leftauth",
         "leftsubnet", "rightsubnet", "leftsubnets", "leftprotoport", "x-remark", "rightid",
         "sha2-truncbug", "sha2_truncbug", "sha256_96", "ah",
+        "encap-dscp", "decap-dscp",
     }  # fmt: skip
     missing = []
     for name in (DATA / "ipsec_conf_options.txt").read_text(encoding="utf-8").split():
@@ -230,6 +230,9 @@ def test_options_of_a_tunnel(lines, path, value):
         (["esp=aes128gcm16", "esn=yes"], "proposals", "aes128gcm16-esn"),
         (["phase2alg=aes_ccm_c-128,aes_ctr256-sha2_256", "pfs=no"], "proposals", ["aes128ccm16", "aes256ctr-sha256"]),
         (["esp=aes_ccm_a", "pfs=no"], "proposals", "aes256ccm8-aes128ccm8"),
+        (["encap-dscp=no"], "dscp", "no"), (["decap-dscp=yes"], "dscp", "both"),
+        (["encap-dscp=no", "decap-dscp=yes"], "dscp", "in"), (["nopmtudisc=yes"], "copy_df", False),
+        (["nic-offload=yes"], "offload", "crypto"), (["priority=9"], "priority", 9),
         (["ah=sha256"], "protocol", "ah"), (["ah=sha256-modp2048"], "proposals", "sha256-modp2048"),
         (["phase2=ah", "pfs=no"], "proposals", "sha256-sha384-sha512"),
         (["phase2=ah", "phase2alg=sha2_512", "pfs=no"], "proposals", "sha512"), (["phase2=esp"], "protocol", "esp"),

@@ -89,10 +89,10 @@ def test_a_site_is_carried_over_with_a_report():
     assert office.document["ike"] == {
         "version": 2, "proposals": ["aes256gcm16-prfsha384-ecp384", "aes256-sha256-modp2048"],
         "lifetime": 8 * 3600, "reauth": 0, "dpd_delay": 45, "retransmit_timeout": 60, "fragmentation": "auto",
-        "fragment_size": 1280,
+        "fragment_size": 1280, "dscp": 0,
     }  # fmt: skip
     assert office.document["encapsulation"] == "force"
-    lan, web, gre, voice = office.document["children"]
+    lan, web, gre, shunt, voice = office.document["children"]
     assert lan["local"] == ["10.20.0.0/16"]  # host bits are cut off, as strongSwan does
     assert lan["remote"] == ["10.0.0.0/16", "10.1.0.0/16"]
     assert (lan["start"], lan["lifetime"], lan["lifetime_bytes"]) == ("auto", 55 * 60, 500 << 20)
@@ -102,12 +102,13 @@ def test_a_site_is_carried_over_with_a_report():
     assert (gre["mode"], gre["local"], gre["remote"]) == (
         "transport", ["203.0.113.9/32[47]"], ["198.51.100.1/32[47]"]
     )  # fmt: skip
+    assert (shunt["mode"], shunt["start"]) == ("pass", "manual")
     # another connection between the same ends is another child
     assert (voice["name"], voice["start"]) == ("voice", "manual")
     assert office.credential.secret.reveal() == b'Tr0ub4dor "and" three # more words'
     assert phone.document["children"][0]["local"] == ["10.20.5.0/24[17/5060-5070]"]
     assert phone.credential.secret.reveal() == b"Correct Horse Battery"
-    assert set(found.skipped) == {"office/shunt", "roadwarriors", "old-router"}
+    assert set(found.skipped) == {"roadwarriors", "old-router"}
     assert not found.missing_secrets
     for option, severity, tunnel in (
         ("include", LOST, ""),
@@ -115,7 +116,6 @@ def test_a_site_is_carried_over_with_a_report():
         ("remote_port", LOST, "office"),
         ("start_action", LOST, "office/lan"),
         ("updown", LOST, "office/lan"),
-        ("mode", SKIPPED, "office/shunt"),
         ("office-voice", LOST, "office-voice"),
         ("pools", SKIPPED, "roadwarriors"),
         ("version", SKIPPED, "old-router"),
@@ -165,6 +165,7 @@ def test_every_option_of_the_manual_page_has_a_row():
         ("reauth_time = 0", "ike.lifetime", 14400),
         ("dpd_delay = 0s", "ike.dpd_delay", 0),
         ("encap = yes", "encapsulation", "force"),
+        ("dscp = 101110", "ike.dscp", 46),
         ("remote_port = 5500", "remote.natt_port", 5500),
         ("proposals = aes128gcm16-prfsha256-x25519", "ike.proposals", "aes128gcm16-prfsha256-x25519"),
         ("proposals = aes128gcm16-aes256-sha256-curve25519", "ike.proposals",
@@ -214,6 +215,12 @@ def test_options_of_a_connection(option, path, value):
         ("ah_proposals = sha512-modp2048", "proposals", "sha512-modp2048"),
         ("ah_proposals = default", "proposals", "sha256-sha384-sha512"),
         ("ah_proposals = sha256\nesp_proposals = aes128gcm16", "protocol", "esp"),
+        ("copy_df = no", "copy_df", False),
+        ("copy_ecn = no", "copy_ecn", False),
+        ("copy_dscp = yes", "dscp", "both"),
+        ("priority = 77", "priority", 77),
+        ("hw_offload = yes", "offload", "crypto"),
+        ("hw_offload = auto", "offload", "none"),
         ("sha256_96 = no\nesp_proposals = aes128-sha256", "proposals", "aes128-sha256"),
     ],
 )
@@ -225,7 +232,7 @@ def test_options_of_a_child(option, key, value):
     ("option", "severity"),
     [
         ("mobike = no", IGNORED), ("mobike = yes", LOST),
-        ("unique = never", LOST), ("rekey_time = 0", LOST), ("rekey_time = soon", LOST), ("dscp = 101110", LOST),
+        ("unique = never", LOST), ("rekey_time = 0", LOST), ("rekey_time = soon", LOST), ("dscp = 46", LOST),
         ("version = 1", SKIPPED), ("vips = 0.0.0.0", SKIPPED),
         ("proposals = md5-des-modp768", SKIPPED), ("remote_addrs = vpn.example.net", SKIPPED), ("no_such = 1", LOST),
         ("over_time = 1h", IGNORED), ("keyingtries = 0", IGNORED),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 
 import pytest
@@ -12,6 +13,8 @@ from engine.crypto.auth import PresharedKey
 from engine.crypto.proposals import esp_proposals, ike_proposals
 from engine.crypto.registry import Kind, by_name
 from engine.identity import Identity
+from engine.ike.action_codec import freeze_actions, thaw_actions
+from engine.ike.actions import Send
 from engine.ike.context import Context
 from engine.ike.settings import Settings
 from engine.ike.v2 import lifecycle
@@ -414,3 +417,28 @@ def test_what_an_ike_sa_had_before_it_was_established_it_has_afterwards() -> Non
     after = lifecycle.establish(context, before, east.local_id, east.remote_id)
     assert {name: getattr(after, name) for name in names} == {name: getattr(before, name) for name in names}
     assert before.gone and before.became is after and world.east.engine.registry.by_spi[after.local_spi] is after
+
+
+def test_everything_is_sent_with_the_dscp_of_its_tunnel() -> None:
+    world = pair(dscp=46)
+    sent: list[Send] = []
+    for host in (world.east, world.west):
+        perform = host.do
+
+        def do(actions: list[object], perform: object = perform) -> None:
+            sent.extend(action for action in actions if isinstance(action, Send))
+            perform(actions)
+
+        host.do = do
+    world.east.start()
+    world.run(1.0)
+    world.east.do(world.east.engine.rekey("t", world.now))
+    world.west.do(world.west.engine.rekey("t", world.now, ["lan"]))
+    world.run(5.0)
+    world.east.stop()
+    world.run(1.0)
+    assert len(sent) > 10 and {action.dscp for action in sent} == {46}
+    kept = json.loads(json.dumps(freeze_actions(sent[:1])))
+    assert thaw_actions(kept, lambda _number: None) == sent[:1]
+    plain = Send(b"x", sent[0].path)
+    assert freeze_actions([plain]) == [["Send", "78", list(plain.path)]], "as journals have always had it"

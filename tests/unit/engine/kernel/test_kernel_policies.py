@@ -16,16 +16,19 @@ from engine.kernel.policies import (
     PRIORITY_FIRST,
     PRIORITY_LAST,
     covers,
+    is_pass,
     kernel_selectors,
     network,
     network_text,
+    owner_of_pass,
     packet_selectors,
+    passes,
     policies,
     priority,
     ranked_selectors,
     reverse,
 )
-from engine.kernel.values import KernelSelector, Template
+from engine.kernel.values import OUT, KernelSelector, Policy, Template
 from engine.newer_python import bit_count
 from engine.selector import OPAQUE_PORT, Selector, parse_selector
 from hypothesis import given
@@ -36,6 +39,9 @@ port = st.integers(0, 65535)
 ANY = parse_selector("0.0.0.0/0")
 RAGGED = Selector(bytes(15) + b"\1", b"\xff" * 15 + b"\xfe")  # 254 networks
 ports = st.tuples(st.integers(0, 65535), st.integers(0, 65535)).map(sorted).map(tuple)
+
+
+TEMPLATE = Template("192.0.2.1", "192.0.2.2", 0, 50, "tunnel", 7)
 
 
 def mask_of(prefix: int) -> int:
@@ -138,6 +144,18 @@ def test_a_part_that_is_defined_by_itself_ranks_by_that() -> None:
     defined = sides("10.1.0.0/16", "10.0.0.0/8 10.3.0.0/16")
     ranks = ranked_selectors(sides("10.1.0.0/16", "10.3.0.0/16 10.4.0.0/16"), defined)
     assert [rank - priority(selector) for selector, rank in ranks.items()] == [0, 8 * 128 - 1]
+
+
+def test_a_priority_of_its_own_comes_before_all_that_have_none() -> None:
+    wide = sides("10.1.0.0/16", "0.0.0.0/0")
+    assert set(ranked_selectors(wide, wide, 9).values()) == {9} and PRIORITY_FIRST > 9
+    assert set(ranked_selectors(sides("10.1.0.0/16", "10.2.0.0/16"), wide, 9).values()) == {8}
+    around = [(parse_selector("10.1.0.0/16"), parse_selector("10.1.0.0/16"))]
+    let_by = passes(around, wide, own=9)
+    assert {policy.priority for policy in let_by} == {7} and all(map(is_pass, let_by))
+    assert owner_of_pass(
+        let_by[-1], [Policy(selector, OUT, 9, templates=(TEMPLATE,)) for selector in ranked_selectors(wide, wide, 9)]
+    )
 
 
 def test_what_no_definition_contains_ranks_by_itself() -> None:

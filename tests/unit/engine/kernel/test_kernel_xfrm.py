@@ -11,7 +11,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from engine.child_sa import ChildSa, Limits
+from engine.child_sa import ChildSa, Copied, Limits
 from engine.kernel import xfrm
 from engine.kernel.installed import REPLAY_VAL, unpack_installed
 from engine.kernel.values import Aead, Auth, Crypt, KernelSelector, Policy, Sa, Template
@@ -286,3 +286,34 @@ def test_a_spec_never_shows_its_keys() -> None:
         assert secret not in repr(spec)
     with pytest.raises(AttributeError):
         spec.reqid = 2
+
+
+@pytest.mark.parametrize(
+    ("copied", "flags", "extra"),
+    [
+        (Copied(), 0, 0),
+        (Copied(dscp_out=False), 0, 1),
+        (Copied(dscp_in=True), 2, 0),
+        (Copied(df=False), 4, 0),
+        (Copied(dscp_out=False, dscp_in=True, df=False, ecn=False), 7, 1),
+    ],
+)
+def test_what_is_not_copied_is_told_by_flags(copied: Copied, flags: int, extra: int) -> None:
+    sa = replace(SAS["aead"][0], copied=copied)
+    octets = xfrm.pack_sa(sa)
+    assert octets[xfrm._SA_TAIL_AT + 24] & 7 == flags
+    found = xfrm.attributes(octets, xfrm.SA_SIZE, len(octets))
+    at = found.get(xfrm.SA_EXTRA_FLAGS, (0,))[0]
+    assert (struct.unpack_from("=I", octets, at)[0] if at else 0) == extra
+
+
+@pytest.mark.parametrize(("destination", "receives", "flags"), [("192.0.2.2", False, 0), ("2001:db8::2", True, 3)])
+def test_the_device_that_encrypts_is_named_and_read_back(destination: str, receives: bool, flags: int) -> None:
+    source = "2001:db8::1" if ":" in destination else "192.0.2.1"
+    sa = replace(SAS["aead"][0], source=source, destination=destination, device=7, receives=receives)
+    octets = xfrm.pack_sa(sa)
+    at = xfrm.attributes(octets, xfrm.SA_SIZE, len(octets))[xfrm.OFFLOAD_DEV][0]
+    assert struct.unpack_from("=iB", octets, at) == (7, flags)
+    assert xfrm.unpack_sa(octets, 0, len(octets)).device == 7
+    plain = xfrm.pack_sa(SAS["aead"][0])
+    assert xfrm.unpack_sa(plain, 0, len(plain)).device == 0

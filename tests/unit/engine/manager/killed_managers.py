@@ -124,7 +124,7 @@ class End:
         """All of them are one."""
         return self
 
-    def send(self, datagram: bytes, path: Path) -> None:
+    def send(self, datagram: bytes, path: Path, dscp: int = 0) -> None:
         """Put it on the wire."""
         self._around(self.world.send, "send")(self, datagram, path)
 

@@ -31,7 +31,7 @@ class Wire:
     def for_path(self, path: Path) -> Wire:
         return self
 
-    def send(self, datagram: bytes, path: Path) -> None:
+    def send(self, datagram: bytes, path: Path, dscp: int = 0) -> None:
         if path.remote_address in self.broken:
             raise OSError(101, "Network is unreachable")
         self.flying.append((datagram, path))

@@ -125,6 +125,7 @@ def test_defaults_and_canonical_form():
         "retransmit_timeout": 60,
         "fragmentation": "auto",
         "fragment_size": 1280,
+        "dscp": 0,
     }
     assert (document["role"], document["encapsulation"], document["remote"]["port"]) == ("both", "auto", 500)
     assert document["children"][0]["lifetime"] == 3600

@@ -9,6 +9,7 @@ import errno
 import io
 import select
 import socket
+import sys
 import time
 
 import pytest
@@ -61,6 +62,24 @@ def test_answers_leave_from_the_address_asked(ports, free_ports, family, ours, t
         assert answer == marker + b"answer" and source[:2] == (ours, free_ports[natt])
         port.send_keepalive(path)
         assert peer.recv(100) == b"\xff"
+
+
+@pytest.mark.parametrize(
+    ("family", "ours", "asked"),
+    [(socket.AF_INET, "127.0.0.77", (socket.IPPROTO_IP, 13)), (socket.AF_INET6, "::1", (socket.IPPROTO_IPV6, 66))],
+)
+def test_ike_carries_the_dscp_that_it_is_to_have(ports, free_ports, family, ours, asked):
+    with socket.socket(family, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(2)
+        peer.setsockopt(*asked, 1)  # IP_RECVTOS, IPV6_RECVTCLASS
+        peer.bind((ours, 0))
+        path = Path(ours, free_ports[0], ours, peer.getsockname()[1], False)
+        found = []
+        for dscp in (46, 0):
+            ports.for_path(path).send(b"x", path, dscp)
+            ancillary = peer.recvmsg(100, 100)[1]
+            found.append(int.from_bytes(ancillary[0][2], sys.byteorder) >> 2)
+        assert found == [46, 0]
 
 
 @pytest.mark.parametrize("ours, theirs", [("192.0.2.77", "127.0.0.1"), ("2001:db8::77", "::1")])

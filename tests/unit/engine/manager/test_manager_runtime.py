@@ -121,7 +121,7 @@ def test_an_address_that_this_host_does_not_have_is_told_and_stays_told(world):
     """The peer's silence, which comes later, is not the reason then."""
     world.define(world.left)
 
-    def send(datagram: bytes, path: Path) -> None:
+    def send(datagram: bytes, path: Path, dscp: int = 0) -> None:
         raise OSError(99, "that is no address of this host")
 
     world.wire.send = send

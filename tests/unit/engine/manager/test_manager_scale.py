@@ -39,7 +39,7 @@ class Silence:
     def for_path(self, path):
         return self
 
-    def send(self, datagram: bytes, path) -> None:
+    def send(self, datagram: bytes, path, dscp: int = 0) -> None:
         if self.problem:
             raise OSError(self.problem, "refused")
         self.sent[path.remote_address] += 1

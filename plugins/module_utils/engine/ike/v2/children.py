@@ -117,6 +117,7 @@ def make(
         incoming[0], outgoing[0], incoming[1], outgoing[1],
         nat.encapsulation(sa), choice.esn, config.replay_window, _kernel_limits(config),
         config.if_id, _defined(narrowed),
+        priority=config.priority, copied=config.copied, offload=config.offload,
     )  # fmt: skip
     child = Child(
         number, config, child_sa, ChildState.INSTALLED, context.now, context.now + context.spread(config.lifetime),

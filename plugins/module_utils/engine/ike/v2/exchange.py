@@ -36,14 +36,15 @@ def send_request(context: Context, sa: EitherSa, exchange: int, payloads: Sequen
         datagrams = seal_message(context, sa, exchange, flags, sa.next_id, payloads)
     pause = context.settings.retransmit[0]
     request = sa.request = Request(sa.next_id, datagrams, task, 1, context.now + pause)
-    send(context, datagrams, sa.path)
+    send(context, sa, datagrams, sa.path)
     context.touch(sa)
     return request
 
 
-def send(context: Context, datagrams: Sequence[bytes], path: Path) -> None:
+def send(context: Context, sa: EitherSa, datagrams: Sequence[bytes], path: Path) -> None:
     """All datagrams of one message."""
-    context.actions += [Send(datagram, path) for datagram in datagrams]
+    dscp = sa.connection.dscp
+    context.actions += [Send(datagram, path, dscp) for datagram in datagrams]
 
 
 def send_answer(context: Context, sa: EitherSa, got: Incoming, payloads: Sequence[Any]) -> None:
@@ -54,7 +55,7 @@ def send_answer(context: Context, sa: EitherSa, got: Incoming, payloads: Sequenc
     sa.answer_to, sa.answered_digest = header.message_id, hashlib.sha256(got.datagram).digest()
     sa.expected_id = header.message_id + 1
     sa.answered_under = sa.protection.open if sa.protection is not None else None
-    send(context, sa.answer, got.path)
+    send(context, sa, sa.answer, got.path)
 
 
 def last_word(context: Context, sa: EitherSa, payload: Any, path: Path | None = None) -> None:
@@ -68,10 +69,10 @@ def last_word(context: Context, sa: EitherSa, payload: Any, path: Path | None = 
     path = path or sa.path
     if sa.request is not None:
         if isinstance(sa.request.task, _ENDS_WITH_IT):
-            send(context, sa.request.datagrams, path)
+            send(context, sa, sa.request.datagrams, path)
         sa.next_id += 1
     flags = INITIATOR if sa.initiator else 0
-    send(context, seal_message(context, sa, ExchangeType.INFORMATIONAL, flags, sa.next_id, [payload]), path)
+    send(context, sa, seal_message(context, sa, ExchangeType.INFORMATIONAL, flags, sa.next_id, [payload]), path)
     context.touch(sa)
 
 
@@ -88,7 +89,7 @@ def repeats_answer(context: Context, sa: EitherSa, header: Header, datagram: byt
     if hashlib.sha256(datagram).digest() == sa.answered_digest or (
         header.next_payload == PayloadType.SKF and fragmentation.repeats(sa, Message.read(header, datagram))
     ):
-        send(context, sa.answer, path)
+        send(context, sa, sa.answer, path)
     return True
 
 
@@ -102,7 +103,7 @@ def retransmit(context: Context, sa: EitherSa) -> bool:
         return False
     request.deadline = context.now + pause
     request.tries += 1
-    send(context, request.datagrams, sa.path)
+    send(context, sa, request.datagrams, sa.path)
     hint = message_size.hint(sa, request)
     about_size = {"size": message_size.size(request), "hint": hint} if hint else {}
     context.report("retransmit", sa, exchange=request.task.kind.label, tries=request.tries, **about_size)

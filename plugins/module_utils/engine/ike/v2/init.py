@@ -159,7 +159,7 @@ def _open(context: Context, got: Incoming) -> OpeningSa | None:
             answer.append(payload)
     handshake.sent = encode_message(sa.spi_i, sa.spi_r, header.exchange, RESPONSE, 0, answer)
     sa.answer, sa.answer_to = (handshake.sent,), 0
-    context.actions.append(Send(handshake.sent, path))
+    context.actions.append(Send(handshake.sent, path, sa.connection.dscp))
     sa.expires_at = context.now + context.settings.half_open_lifetime
     context.registry.open(sa, path, got.datagram)
     context.half_open.enter(path.remote_address)

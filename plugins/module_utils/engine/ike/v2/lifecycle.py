@@ -186,7 +186,7 @@ def follow_path(context: Context, sa: EitherSa, path: Path) -> None:
     sa.path = path
     context.report("moved", sa, path=f"{path.remote_address}/{path.remote_port}")
     if sa.request is not None:
-        send(context, sa.request.datagrams, path)  # it may have gone to where nobody is any more
+        send(context, sa, sa.request.datagrams, path)  # it may have gone to where nobody is any more
     for child in sa.children.values():
         if child.state is ChildState.INSTALLED:
             child.rekey_at = min(child.rekey_at, max(context.now, child.created + context.settings.move_pause))

@@ -204,6 +204,7 @@ NOT_KEPT: dict[type, dict[str, str]] = {
     ChildSa: {
         "owner": "the definition's, of whoever keeps definitions",
         "passes": "likewise",
+        "device": "the way to the peer may be another one by now",
     },
     Request: {
         "tries": "the peer is given all its time again, for it may have answered while nobody was here",
