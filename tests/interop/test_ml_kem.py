@@ -92,7 +92,7 @@ def offered(profile: str, **ike: Any) -> dict[str, Any]:
 
 def key_exchange(manager: Manager) -> str:
     (found,) = manager.call("tunnels.list", names=["peer"], verbose=True)["tunnels"]
-    return found["sas"][0]["key_exchange"]
+    return found["ike_sas"][0]["key_exchange"]
 
 
 @pytest.mark.parametrize("ours_starts", [True, False])

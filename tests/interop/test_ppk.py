@@ -39,7 +39,7 @@ def theirs(*ppks: tuple[str, str], named: str = "", required: tuple[str, ...] = 
 def used(manager: Manager) -> str | None:
     """The key that is mixed in, as we tell it."""
     (found,) = manager.call("tunnels.list", names=["peer"], verbose=True)["tunnels"]
-    return found["sas"][0]["ppk"]
+    return found["ike_sas"][0]["ppk"]
 
 
 def began(manager: Manager, peer: StrongSwan | Libreswan, ours: dict[str, Any], ours_starts: bool) -> None:

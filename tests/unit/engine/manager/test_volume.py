@@ -108,7 +108,7 @@ def test_rekeys_of_the_ike_sa_without_deletes(crowd: Crowd) -> None:
     counts = crowd.counts()
     assert counts.ike <= SETTINGS.ike_sas_of_peer and counts.children == 1 and counts.kernel_calls < 10
     assert crowd.right.counts["ike_rekeyed"] == MANY
-    assert counts.journal < 6_000 * MANY
+    assert counts.journal < 12_000 * MANY, "each is two exchanges, as profile modern has ML-KEM"
     seconds = crowd.world.now - 1000.0
     assert lines(crowd)["ike rekeyed"] <= BURST + seconds and lines(crowd)["setback"] <= BURST + seconds
 
