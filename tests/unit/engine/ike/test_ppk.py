@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 from engine.crypto.auth import PresharedKey
 from engine.crypto.ppk import Ppk, mix
+from engine.crypto.private_keys import read_private_key
 from engine.crypto.proposals import ike_proposals
+from engine.crypto.public_keys import read_public_key
+from engine.crypto.signature_auth import KnownKey, Signature, own_raw_key
 from engine.identity import Identity
 from engine.ike.actions import Send
 from engine.ike.reasons import REASONS
@@ -24,6 +27,8 @@ from engine.secret import Secret
 from engine.wire.v2.message import Message, encode_message
 from engine.wire.v2.notify import Notify
 from engine.wire.v2.numbers import NotifyType
+
+from tests.signing_keys import private_pem, public_pem
 
 from .forge import TO_WEST, ike_sa, init_request, notified, opening, sends
 from .hybrid import Wire
@@ -164,6 +169,35 @@ def test_a_wrong_pre_shared_key_is_not_taken_for_a_wrong_ppk():
     world.east.start()
     world.run(2.0)
     assert failure(world.west)[0] == "peer_not_authenticated"
+
+
+def signing(ours: int, theirs: int) -> Signature:
+    """A raw key of ours and that of the peer, by number."""
+    own = own_raw_key(read_private_key(private_pem("ed25519", ours), None, "key", "passphrase"))
+    peer = KnownKey(read_public_key(public_pem("ed25519", theirs), "remote_key"))
+    return Signature(own, peer, "a raw key", "key")
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "which"),
+    [
+        (has(ONE), has(ONE), "fleet-1"),
+        (has(ONE, required=False), has(ONE, required=False), "fleet-1"),
+        (has(ONE, required=False), {}, ""),
+        (has(ONE, required=False), has(OTHER, required=False), ""),
+        (has(ONE, required=False), has(SAME_NAME, required=False), "differs"),
+    ],
+    ids=["required", "optional", "initiator_alone", "unknown_name", "another"],
+)
+def test_ends_that_sign_mix_it_in_likewise(here: dict[str, Any], there: dict[str, Any], which: str):
+    world = ends({**here, "auth": signing(0, 1)}, {**there, "auth": signing(1, 0)})
+    world.east.start()
+    world.run(2.0)
+    if which == "differs":
+        assert failure(world.west)[0] == "ppk_differs"
+    else:
+        world.check()
+        assert used(world.east) == used(world.west) == which
 
 
 def test_strangers_hear_of_it_only_where_a_tunnel_has_one():
