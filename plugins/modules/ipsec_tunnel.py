@@ -374,6 +374,13 @@ options:
             peer cannot be told which is meant, V(sha256) and V(sha256_96) do not go together in one child.
         type: list
         elements: str
+      ipcomp:
+        description:
+          - Whether packets are compressed before they are protected (IPComp, RFC 3173), where the peer takes that, too.
+            Packets that do not shrink go as they are. V(false) when left out.
+          - Where the peer, or the kernel of either end, has no IPComp the child goes on without.
+        type: bool
+        version_added: 0.2.0
       priority:
         description:
           - Priority of its policies in the kernel, V(3) to V(65535). The lowest number wins, before every child that says none,

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from . import libreswan, strongswan
@@ -27,6 +29,17 @@ def start_with_charon(manager: Manager, charon: strongswan.StrongSwan, tunnel: d
     else:
         manager.define(tunnel | {"role": "responder"}, "active")
         done = charon.initiate()
+        assert done.returncode == 0, done.stdout + done.stderr
+    row = manager.wait("established")
+    assert row["reached"], row
+
+
+def start_with_pluto(manager: Manager, pluto: libreswan.Libreswan, tunnel: dict, ours_starts: bool) -> None:
+    if ours_starts:
+        manager.define(tunnel, "active")
+    else:
+        manager.define(tunnel | {"role": "responder"}, "active")
+        done = pluto.initiate()
         assert done.returncode == 0, done.stdout + done.stderr
     row = manager.wait("established")
     assert row["reached"], row
@@ -62,15 +75,7 @@ def test_ah_with_strongswan(manager: Manager, charon: strongswan.StrongSwan, our
 @pytest.mark.parametrize("ours_starts", [True, False])
 def test_ah_with_libreswan(manager: Manager, pluto: libreswan.Libreswan, ours_starts: bool) -> None:
     pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET, esp="", extra=("phase2=ah", "phase2alg=sha2_512", "pfs=no")))
-    tunnel = definition(LEFT, RIGHT, SECRET, protocol="ah", proposals=["sha512"])
-    if ours_starts:
-        manager.define(tunnel, "active")
-    else:
-        manager.define(tunnel | {"role": "responder"}, "active")
-        done = pluto.initiate()
-        assert done.returncode == 0, done.stdout + done.stderr
-    row = manager.wait("established")
-    assert row["reached"], row
+    start_with_pluto(manager, pluto, definition(LEFT, RIGHT, SECRET, protocol="ah", proposals=["sha512"]), ours_starts)
     assert "proto ah" in LEFT.states() and "proto esp" not in LEFT.states()
     prove_esp()
 
@@ -81,3 +86,38 @@ def test_ah_against_esp_is_told(manager: Manager, charon: strongswan.StrongSwan)
     assert charon.initiate().returncode != 0
     (tunnel,) = manager.call("tunnels.list", names=["peer"])["tunnels"]
     assert tunnel["reason"] == "no_proposal_chosen" and "AH is on offer, ESP is allowed" in tunnel["story"], tunnel
+
+
+@pytest.mark.parametrize("ours_starts", [True, False])
+def test_ipcomp_with_strongswan(manager: Manager, charon: strongswan.StrongSwan, ours_starts: bool) -> None:
+    charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, child_extra=("ipcomp = yes",)))
+    start_with_charon(manager, charon, definition(LEFT, RIGHT, SECRET, ipcomp=True), ours_starts)
+    prove_compression()
+    if ours_starts:
+        rekeyed_and_restarted(manager, charon, ipcomp=True)
+        prove_compression()
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_ipcomp_that_strongswan_has_not_or_has_alone(
+    manager: Manager, charon: strongswan.StrongSwan, ours: bool
+) -> None:
+    charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, child_extra=("ipcomp = no" if ours else "ipcomp = yes",)))
+    start_with_charon(manager, charon, definition(LEFT, RIGHT, SECRET, ipcomp=ours), ours_starts=ours)
+    assert "proto comp" not in LEFT.states()
+    prove_esp()
+
+
+@pytest.mark.parametrize("ours_starts", [True, False])
+def test_ipcomp_with_libreswan(manager: Manager, pluto: libreswan.Libreswan, ours_starts: bool) -> None:
+    pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET, extra=("compress=yes",)))
+    start_with_pluto(manager, pluto, definition(LEFT, RIGHT, SECRET, ipcomp=True), ours_starts)
+    prove_compression()
+
+
+def prove_compression() -> None:
+    """Packets that shrink and packets that do not pass both ways."""
+    assert len(re.findall("proto comp spi", LEFT.states())) == 2, LEFT.states()
+    for here, there in ((LEFT, RIGHT), (RIGHT, LEFT)):
+        for size in ("8", "1300", "3000"):
+            here.run("ping", "-c3", "-i0.2", "-W5", "-s", size, "-p", "00", "-I", here.inside, there.inside)

@@ -12,6 +12,7 @@ import socket
 import sys
 
 import pytest
+from engine.classic.views import read_tables
 from manager_site import ENGINE, Manager, identity, kernel, ping
 from namespaces import Namespace
 
@@ -69,6 +70,78 @@ def test_ah(managers: tuple[Manager, Manager], mode: str) -> None:
     assert sa["in"]["packets"] == sa["out"]["packets"] == 6
     assert len(re.findall("proto ah spi", a.space.run("ip xfrm state"))) == 2
     goes_on(a, b)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, pytest.param({"protocol": "ah"}, marks=pytest.mark.nightly)], ids=["esp", "ah"]
+)
+def test_ipcomp_carries_what_shrinks_and_what_does_not(managers: tuple[Manager, Manager], options: dict) -> None:
+    a, b = managers
+    both_up(a, b, ipcomp=True, **options)
+    states = a.space.run("ip xfrm state")
+    assert len(re.findall("proto comp spi", states)) == 2
+    (sa,) = a.sas()
+    assert sa["ipcomp"] and sa["mode"] == "tunnel"
+    # Small packets are not compressed, and large ones are much smaller than they were.
+    before = a.sas()[0]["out"]["bytes"]
+    for size in ("1400", "2000"):
+        assert "3 received" in a.space.run(f"ping -c3 -i0.1 -W2 -s {size} -p 00 10.2.0.1")
+    assert a.sas()[0]["out"]["bytes"] - before < 6 * 400
+    with a.space.entered():
+        (eroute,) = [found for found in read_tables(str(a.folder)).eroutes if found.child == "lan"]
+    assert [said.partition(".")[0][:4] for said in eroute.sas] == ["comp", sa["protocol"]] and eroute.action == "ipsec"
+    goes_on(a, b)
+
+
+def test_ipcomp_takes_packets_of_another_family(managers: tuple[Manager, Manager]) -> None:
+    a, b = managers
+    for manager, state in ((b, "present"), (a, "active")):
+        us, them = manager.number, 3 - manager.number
+        networks = {"local": [f"fd00:{us}::/64"], "remote": [f"fd00:{them}::/64"]}
+        manager.apply(state, children=[child_of(manager, ipcomp=True) | networks])
+    a.established()
+    for size in ("8", "1200"):
+        assert "3 received" in a.space.run(f"ping -6 -c3 -i0.1 -W2 -s {size} -p 00 fd00:2::1")
+    (sa,) = a.sas()
+    assert sa["ipcomp"] and sa["in"]["packets"] == sa["out"]["packets"] == 6
+
+
+def test_ipcomp_in_transport_mode(managers: tuple[Manager, Manager]) -> None:
+    a, b = managers
+    for manager, state in ((b, "present"), (a, "active")):
+        manager.apply(state, children=[{"name": "lan", "mode": "transport", "ipcomp": True}])
+    a.established()
+    for size in ("8", "1200"):
+        assert "3 received" in a.space.run(f"ping -c3 -i0.1 -W2 -s {size} -p 00 192.0.2.2")
+    (sa,) = a.sas()
+    assert sa["ipcomp"] and sa["in"]["packets"] == sa["out"]["packets"] == 6 and sa["out"]["bytes"] < 6 * 400
+
+
+def test_ipcomp_of_one_end_alone_is_left_out(managers: tuple[Manager, Manager]) -> None:
+    a, b = managers
+    b.apply("present", children=[child_of(b)])
+    a.apply("active", children=[child_of(a, ipcomp=True)])
+    a.established()
+    assert ping(a.space, "10.2.0.1") == 3 and not a.sas()[0]["ipcomp"]
+    assert "proto comp" not in a.space.run("ip xfrm state; ip xfrm policy")
+    b.apply("present", children=[child_of(b, ipcomp=True)])
+    a.call("tunnels.rekey", names=["t"], phase=2)
+    assert a.sas()[0]["ipcomp"] and ping(a.space, "10.2.0.1") == 3
+
+
+def test_a_trap_has_no_compression_before_it_is_agreed(managers: tuple[Manager, Manager]) -> None:
+    a, b = managers
+    b.apply("present", children=[child_of(b, ipcomp=True)])
+    a.apply("enabled", children=[child_of(a, ipcomp=True, start="trap")])
+    assert "proto comp" not in a.space.run("ip xfrm policy")
+    assert ping(a.space, "10.2.0.1", 20, 0.2) >= 10
+    assert a.sas()[0]["ipcomp"]
+    # Somebody takes the inner SA away: the child is made anew.
+    spis = identity(a)[0]
+    a.space.run("ip xfrm state deleteall proto comp")
+    eventually(lambda: identity(a)[0] not in (spis, []), 30, "another child in its place")
+    a.established()
+    assert ping(a.space, "10.2.0.1") == 3
 
 
 def test_a_packet_asks_for_ah_and_its_place_is_put_back(managers: tuple[Manager, Manager]) -> None:

@@ -95,6 +95,8 @@ class ChildSa:
         ranks among the definitions.
     :ivar owner: of the tunnel, which whoever keeps the definitions fills in; IKE knows none.
     :ivar passes: (local, remote) selectors of packets that pass by it, in clear; filled in likewise.
+    :ivar cpi_in: CPI of the IPComp SA inside of the one that receives (RFC 3173), 0 for none; ``cpi_out`` of the one
+        that sends. There are both or none.
     :ivar priority: of its policies, 0 for one that follows from its selectors.
     :ivar offload: ``none``, or ``crypto``: by the network interface ``device`` (its index), which whoever knows the way
         to the peer fills in.
@@ -126,6 +128,8 @@ class ChildSa:
     defined: tuple[tuple[Selector, ...], tuple[Selector, ...]] | None = None
     owner: str = ""
     passes: tuple[tuple[Selector, Selector], ...] = ()
+    cpi_in: int = 0
+    cpi_out: int = 0
     priority: int = 0
     copied: Copied = Copied()
     offload: str = "none"
@@ -133,4 +137,4 @@ class ChildSa:
 
     def without_sas(self) -> ChildSa:
         """The same child when it is down: its policies hold its place."""
-        return replace(self, spi_in=0, spi_out=0)
+        return replace(self, spi_in=0, spi_out=0, cpi_in=0, cpi_out=0)

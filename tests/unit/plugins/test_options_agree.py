@@ -55,7 +55,7 @@ OTHER: dict[str, Any] = {
     "children.remote": ["10.9.0.0/16"], "children.start": "manual",
     "children.close_action": "trap", "children.inactivity": 900,
     "children.mode": "tunnel", "children.protocol": "esp",
-    "ike.dscp": 46, "children.offload": "crypto",
+    "children.ipcomp": True, "ike.dscp": 46, "children.offload": "crypto",
     "children.priority": 7, "children.dscp": "both", "children.copy_df": False, "children.copy_ecn": False,
     "children.proposals": ["aes256gcm16-x25519"], "children.lifetime": 999, "children.lifetime_bytes": 1 << 30,
     "children.lifetime_packets": 777, "children.replay_window": 64, "name": "whole",

@@ -152,7 +152,7 @@ CHILD: dict[str, Row] = {
     "phase2": _PROTOCOL, "auth": _PROTOCOL,
     "marginbytes": Left(IGNORED, _MARGIN),
     "marginpackets": Left(IGNORED, _MARGIN),
-    "compress": Left(LOST, "packets are not compressed", "", _NO),
+    "compress": Carried("ipcomp", words.yes_no(True, False)),
     "inactivity": Carried("inactivity", words.duration(0)),
     "dpdaction": Left(LOST, "a dead peer's tunnel is tried again as auto= says", "",
                       ("restart", "restart_by_peer", "hold", "none")),

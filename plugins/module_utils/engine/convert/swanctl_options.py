@@ -124,7 +124,7 @@ CHILD: dict[str, Row] = {
             }
         ),
     ),
-    "ipcomp": Left(LOST, "packets are not compressed", "", _NO),
+    "ipcomp": Carried("ipcomp", words.yes_no(True, False)),
     "inactivity": Carried("inactivity", words.duration(0)),
     "reqid": Left(IGNORED, "the manager chooses its own request IDs"),
     "priority": Carried("priority", words.number(0, 0xFFFF)),

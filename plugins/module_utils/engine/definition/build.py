@@ -93,6 +93,7 @@ def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[s
             lifetime_packets=child["lifetime_packets"],
             replay_window=child["replay_window"],
             if_id=if_id,
+            ipcomp=child["ipcomp"],
             priority=child["priority"],
             copied=Copied(*_DSCP[child["dscp"]], child["copy_df"], child["copy_ecn"]),
             offload=child["offload"],

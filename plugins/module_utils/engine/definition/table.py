@@ -477,6 +477,13 @@ OPTIONS = (
         "Algorithms of its protocol: a profile, or proposals in order of preference.",
     ),
     Option(
+        "children.ipcomp",
+        {"type": "boolean", "default": False},
+        "rekey",
+        "0.2.0",
+        "Whether packets are compressed before they are protected, where the peer does so, too (IPComp).",
+    ),
+    Option(
         "children.priority",
         _integer(default=0, minimum=0, maximum=0xFFFF),
         "rekey",

@@ -26,6 +26,7 @@ class ChildConfig:
     :ivar mode: ``tunnel`` or ``transport``.
     :ivar lifetime: seconds until a rekey has to be complete.
     :ivar lifetime_bytes: octets, 0 for no limit; ``lifetime_packets`` likewise.
+    :ivar ipcomp: whether packets are compressed first, where the peer takes that (RFC 7296 section 2.22).
     :ivar priority: of its policies in the kernel, 0 for one that follows from its selectors.
     :ivar copied: what of the header inside a tunnel goes to the one outside, and back.
     :ivar offload: ``none``, or ``crypto`` where the device of the way to the peer is to encrypt.
@@ -44,6 +45,7 @@ class ChildConfig:
     lifetime_packets: int = 0
     replay_window: int = 128
     if_id: int = 0
+    ipcomp: bool = False
     priority: int = 0
     copied: Copied = Copied()
     offload: str = "none"

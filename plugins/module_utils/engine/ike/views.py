@@ -97,7 +97,7 @@ class IkeView:
     :ivar refusal: why it got no fresh keys the last time.
     :ivar asked: our request that has no answer yet.
     :ivar coming: names of the children that we ask for, or are going to.
-    :ivar reserved: SPIs of ours that are kept for them.
+    :ivar reserved: SPIs of ours, and CPIs, that are kept for them.
     """
 
     number: int

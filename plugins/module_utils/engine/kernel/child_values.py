@@ -6,27 +6,49 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 
 from ..child_sa import ChildSa
 from ..errors import KernelError
 from .policies import passes, policies, ranked_selectors, shunts
-from .values import IN, OUT, Aead, Auth, Crypt, Policy, Sa, Template
+from .values import IN, IPCOMP, OUT, Aead, Auth, Crypt, Policy, Sa, Template
 
 # Outbound SAs check no replay; ESN asks for a window of at least one packet all the same (RFC 4303 section 3.3.3).
 _OUTBOUND_ESN_WINDOW = 1
+DEFLATE = "deflate"
 PASS, DROP = "pass", "drop"
 
 
-def inbound_sa(child: ChildSa) -> Sa:
-    """The SA that receives."""
+def inbound_sas(child: ChildSa) -> list[Sa]:
+    """The SAs that receive, innermost first."""
     ports = child.encapsulation and (child.encapsulation[1], child.encapsulation[0])
-    return _sa(child, IN, child.remote_address, child.local_address, child.spi_in, ports, child.replay_window)
+    ends = child.remote_address, child.local_address
+    return [*_compressing(child, *ends, child.cpi_in), _sa(child, IN, *ends, child.spi_in, ports, child.replay_window)]
 
 
-def outbound_sa(child: ChildSa) -> Sa:
-    """The SA that sends."""
+def outbound_sas(child: ChildSa) -> list[Sa]:
+    """The SAs that send, innermost first."""
     window = _OUTBOUND_ESN_WINDOW if child.esn else 0
-    return _sa(child, OUT, child.local_address, child.remote_address, child.spi_out, child.encapsulation, window)
+    ends = child.local_address, child.remote_address
+    return [
+        *_compressing(child, *ends, child.cpi_out),
+        _sa(child, OUT, *ends, child.spi_out, child.encapsulation, window),
+    ]
+
+
+def _compressing(child: ChildSa, source: str, destination: str, cpi: int) -> list[Sa]:
+    """The IPComp SA of one direction; in tunnel mode the kernel makes a state of its own beside it, by which packets
+    that do not shrink come as IP in IP."""
+    if not cpi:
+        return []
+    tunnel = child.mode == "tunnel"
+    made = Sa(source, destination, cpi, IPCOMP, child.mode, child.reqid, compression=DEFLATE, af_unspec=tunnel)
+    return [replace(made, if_id=child.if_id, copied=child.copied)]
+
+
+def _mode(child: ChildSa) -> str:
+    """That of ESP or AH: the innermost SA is the one that tunnels."""
+    return "transport" if child.cpi_out else child.mode
 
 
 def _sa(
@@ -47,7 +69,7 @@ def _sa(
     if child.integrity is not None:
         auth = Auth(child.integrity.kernel, integrity_key, child.integrity.icv_bits)
     return Sa(
-        source, destination, spi, child.protocol, child.mode, child.reqid, aead, cipher, auth,
+        source, destination, spi, child.protocol, _mode(child), child.reqid, aead, cipher, auth,
         encapsulation=ports, replay_window=window, esn=child.esn, af_unspec=child.mode == "tunnel",
         limits=child.lifetime, if_id=child.if_id, copied=child.copied,
         device=child.device if child.offload != "none" else 0, receives=direction == IN,
@@ -56,14 +78,15 @@ def _sa(
 
 def child_policies(child: ChildSa) -> list[Policy]:
     """The policies that a child wants: without an SPI they hold its place."""
-    template = Template(
-        child.local_address, child.remote_address, child.spi_out, child.protocol, child.mode, child.reqid
-    )
+    ends = child.local_address, child.remote_address
+    chain = [Template(*ends, child.spi_out, child.protocol, _mode(child), child.reqid)]
+    if child.cpi_out:
+        chain.insert(0, Template(*ends, child.cpi_out, IPCOMP, child.mode, child.reqid))
     negotiated = child.local_selectors, child.remote_selectors
     ranks = ranked_selectors(negotiated, child.defined or negotiated, child.priority)
     if child.mode in (PASS, DROP):
-        return shunts(ranks, template._replace(mode="tunnel") if child.mode == DROP else None)
-    found = [policy for selector, rank in ranks.items() for policy in policies(selector, rank, template)]
+        return shunts(ranks, chain[0]._replace(mode="tunnel") if child.mode == DROP else None)
+    found = [policy for selector, rank in ranks.items() for policy in policies(selector, rank, *chain)]
     if child.if_id:
         return [policy._replace(if_id=child.if_id) for policy in found]
     if child.passes:

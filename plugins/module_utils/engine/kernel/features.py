@@ -47,9 +47,17 @@ def require_esp(client: XfrmClient) -> None:
 
     :raises MissingError: no ESP for IPv4, with the remedy; or no permission.
     """
-    esp = _try(client, ESP, 4)
-    if not esp.available:
-        raise MissingError(esp.problem, esp.remedy)
+    require(client, ESP, 4)
+
+
+def require(client: XfrmClient, protocol: int, family: int) -> None:
+    """Fail where there can be no SA of a protocol.
+
+    :raises MissingError: with the remedy; or no permission.
+    """
+    found = _try(client, protocol, family)
+    if not found.available:
+        raise MissingError(found.problem, found.remedy)
 
 
 def holding() -> Feature:

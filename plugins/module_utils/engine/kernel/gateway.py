@@ -19,10 +19,10 @@ import socket
 from collections.abc import Collection, Sequence
 
 from ..child_sa import ChildSa
-from ..errors import EngineError, KernelError
+from ..errors import EngineError, KernelError, MissingError
 from ..newer_python import zip
 from ..said import Said
-from .child_values import child_policies, inbound_sa, outbound_sa
+from .child_values import child_policies, inbound_sas, outbound_sas
 from .client import (
     Operation,
     XfrmClient,
@@ -36,11 +36,13 @@ from .client import (
     update_sa,
 )
 from .events import Event, XfrmEvents
+from .features import require
 from .policies import is_pass
 from .registry import Child, Registry, child_reqid, is_ours, is_shunt, rest_reqid
 from .succession import succeed
-from .values import OUT, Place, Policy, Sa, SaState, Usage, said_of
+from .values import IPCOMP, OUT, Place, Policy, Sa, SaState, Usage, said_of
 
+CPIS = (0x100, 0xEFFF)  # what is negotiated (RFC 3173 section 2.1)
 _FEW, _MANY = 32, 512  # SAs and policies up to which asking for each is cheaper than listing all
 
 # What the kernel held (None: nothing) and what takes its place.
@@ -86,8 +88,14 @@ class Gateway:
 
         The kernel holds it for ``net.core.xfrm_acq_expires`` seconds; :meth:`install_inbound` works later too.
 
-        :raises KernelError: when the kernel has none left.
+        :raises KernelError: when the kernel has none left, or no such protocol.
         """
+        if protocol == IPCOMP:
+            try:
+                require(self._client, IPCOMP, 6 if ":" in local_address else 4)
+            except MissingError as exc:
+                raise KernelError("reserve a CPI", errno.EPROTONOSUPPORT, str(exc)) from exc
+            return self._client.reserve_spi(remote_address, local_address, protocol, mode, reqid, *CPIS)
         return self._client.reserve_spi(remote_address, local_address, protocol, mode, reqid)
 
     def release(self, local_address: str, protocol: int, spi: int) -> None:
@@ -108,27 +116,34 @@ class Gateway:
         self._client.do(delete_sa(remote_address, spi, protocol))
 
     def install_inbound(self, child: ChildSa) -> None:
-        """Add the SA that receives. On failure nothing of this generation is left.
+        """Add the SA that receives, after the one inside of it. On failure nothing of this generation is left.
 
-        :raises KernelError: with the kernel's words, or naming the device that cannot decrypt. MissingError: no ESP or
-            AH in this kernel.
+        :raises KernelError: with the kernel's words. MissingError: no ESP or AH in this kernel.
         """
-        sa = inbound_sa(child)
         self._record(child)
-        held = self._client.get_sa(sa.destination, sa.spi, sa.protocol)
+        done: list[Sa] = []
         try:
-            if held is None:
-                self._add(sa)
-            elif held.larval and held.reqid == child.reqid:
-                self._client.do(update_sa(sa))
-                self._check_device(sa)
-            else:
-                raise KernelError(
-                    f"add the inbound SA 0x{sa.spi:x}", errno.EEXIST, "another SA has this SPI; reserve a new one"
-                )
+            for sa in inbound_sas(child):
+                self._receive(sa)
+                done.append(sa)
         except EngineError:
-            self.release(child.local_address, child.protocol, child.spi_in)
+            for sa in done:
+                self._remove_sa(child, sa.destination, sa.spi, sa.protocol)
+            for sa in inbound_sas(child):
+                self.release(child.local_address, sa.protocol, sa.spi)
             raise
+
+    def _receive(self, sa: Sa) -> None:
+        held = self._client.get_sa(sa.destination, sa.spi, sa.protocol)
+        if held is None:
+            self._add(sa)
+        elif held.larval and held.reqid == sa.reqid:
+            self._client.do(update_sa(sa))
+            self._check_device(sa)
+        elif not _is_there(held, sa):
+            raise KernelError(
+                f"add the inbound SA 0x{sa.spi:x}", errno.EEXIST, "another SA has this SPI; reserve a new one"
+            )
 
     def _add(self, sa: Sa) -> None:
         self._client.do(add_sa(sa))
@@ -147,6 +162,21 @@ class Gateway:
             problem = f"the device {_device(sa.device)} cannot do it (ethtool -k: esp-hw-offload); write offload: none"
             raise KernelError(f"have the SA 0x{sa.spi:x} encrypted by its device", errno.EOPNOTSUPP, problem)
 
+    def _send(self, child: ChildSa) -> None:
+        """Add the SA that sends, after the one inside of it, or none of them."""
+        done: list[Sa] = []
+        try:
+            for sa in outbound_sas(child):
+                held = self._client.get_sa(sa.destination, sa.spi, sa.protocol) if sa.protocol == IPCOMP else None
+                if held is None or not _is_there(held, sa):
+                    self._add(sa)
+                    done.append(sa)
+        except EngineError:
+            # What could not be added is not ours: the SPI may be another's.
+            for sa in done:
+                self._remove_sa(child, sa.destination, sa.spi, sa.protocol)
+            raise
+
     def install_outbound(self, child: ChildSa, wanted: Sequence[Policy], ours: Collection[Place] = ()) -> None:
         """Add the SA that sends, then point the policies (in, fwd, out) to this generation; groups follow.
 
@@ -159,10 +189,10 @@ class Gateway:
             MissingError: no ESP or AH in this kernel.
         """
         try:
-            self._add(outbound_sa(child))
+            self._send(child)
         except EngineError:
-            # The outbound SA is not ours when adding it failed: the SPI may be another's.
-            self._remove_sa(child, child.local_address, child.spi_in)
+            for sa in inbound_sas(child):
+                self._remove_sa(child, sa.destination, sa.spi, sa.protocol)
             raise
         try:
             self._record(child)
@@ -176,15 +206,17 @@ class Gateway:
 
         A group that an SA is in without a successor ends. Policies go on demanding all of it: nothing leaves with less.
         """
-        self._remove_sa(child, child.remote_address, child.spi_out)
-        self._remove_sa(child, child.local_address, child.spi_in)
+        self._remove_sa(child, child.remote_address, child.spi_out, child.protocol)
+        self._remove_sa(child, child.local_address, child.spi_in, child.protocol)
+        self._remove_sa(child, child.remote_address, child.cpi_out, IPCOMP)
+        self._remove_sa(child, child.local_address, child.cpi_in, IPCOMP)
 
-    def _remove_sa(self, child: ChildSa, destination: str, spi: int) -> None:
+    def _remove_sa(self, child: ChildSa, destination: str, spi: int, protocol: int) -> None:
         if not spi:
             return
-        sa = self._client.get_sa(destination, spi, child.protocol)
+        sa = self._client.get_sa(destination, spi, protocol)
         if sa is None:
-            self._registry.remove_group(Said(child.protocol, spi, destination))
+            self._registry.remove_group(Said(protocol, spi, destination))
         elif sa.reqid == child.reqid:
             self._delete_sa(sa)
 
@@ -354,6 +386,11 @@ def _device(index: int) -> str:
         return socket.if_indextoname(index)
     except OSError:
         return f"with index {index}"
+
+
+def _is_there(held: SaState, sa: Sa) -> bool:
+    """Whether it is the same IPComp SA already, which has no keys: it stands where an install was cut short."""
+    return sa.protocol == IPCOMP and not held.larval and (held.reqid, held.mode) == (sa.reqid, sa.mode)
 
 
 def _claim(held: Policy) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ..errors import KernelError
 from ..newer_python import bit_count
 from ..selector import OPAQUE_PORT, Selector
-from .values import FWD, IN, OUT, KernelSelector, Policy, Template
+from .values import FWD, IN, IPCOMP, OUT, KernelSelector, Policy, Template
 
 # Lower numbers win. Those before this stay free for an operator's own shunts (pass, drop) that must come first, and for
 # the priorities that definitions say themselves.
@@ -249,20 +249,27 @@ def reverse(selector: KernelSelector) -> KernelSelector:
     )
 
 
-def policies(selector: KernelSelector, rank: int, outbound: Template) -> list[Policy]:
+def policies(selector: KernelSelector, rank: int, outbound: Template, *more: Template) -> list[Policy]:
     """The policies of one outbound selector, in the order of installing: what comes in may be received before
     anything is sent. ``rank`` is the priority of all of them.
 
     ``fwd`` is for tunnels only: nothing that is forwarded was protected in transport mode. Inbound templates name
-    no SPI, so that both generations pass during a rekey.
+    no SPI, so that both generations pass during a rekey, and IPComp is optional there: what does not shrink travels
+    without it (RFC 3173 section 2.2).
+
+    :param more: of the SAs around the first one.
     """
-    inbound = Template(
-        outbound.destination, outbound.source, 0, outbound.protocol, outbound.mode, outbound.reqid, outbound.optional
+    chain = (outbound, *more)
+    inbound = tuple(
+        [
+            Template(t.destination, t.source, 0, t.protocol, t.mode, t.reqid, t.optional or t.protocol == IPCOMP)
+            for t in chain
+        ]
     )
     back = reverse(selector)
     directions = (IN, FWD) if outbound.mode == "tunnel" else (IN,)
-    return [Policy(back, direction, rank, templates=(inbound,)) for direction in directions] + [
-        Policy(selector, OUT, rank, templates=(outbound,))
+    return [Policy(back, direction, rank, templates=inbound) for direction in directions] + [
+        Policy(selector, OUT, rank, templates=chain)
     ]
 
 

@@ -30,7 +30,7 @@ from .desired_policies import DesiredPolicies
 from .host import KernelHost
 from .journal import Journal, Kept
 from .log import Log
-from .losses import Name, ends_of, inbound, lost_policies, outbound
+from .losses import Name, ends_of, inbound, lost_policies, outbound, sas_of
 from .plan import Step
 from .policy_claims import RECEIVES, place_of
 from .renames import renames
@@ -255,7 +255,7 @@ def _tidy(successor: Successor) -> None:
     """Leave in the kernel what is needed and nothing else; put right what points to nowhere."""
     gateway = successor.host.gateway
     reserved = {spi for sa in successor.endpoint.sas() for spi in sa.reserved}
-    needed = {end for child in successor.endpoint.child_sas() for end in (inbound(child), outbound(child))}
+    needed = {end for child in successor.endpoint.child_sas() for end in sas_of(child)}
     doomed = [
         sa
         for sa in gateway.held_sas()

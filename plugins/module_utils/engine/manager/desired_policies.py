@@ -185,13 +185,13 @@ class DesiredPolicies:
             for claim in (self._claims[name] for name in self._at[place]):
                 close = peer_of(claim.child) == peer_of(first.child) or any(claim is each for each in claims)
                 if close and claim.lives and policy.templates and claim.policies[place].templates:
-                    policy = let_in(policy, claim.policies[place].templates[0])
+                    policy = let_in(policy, claim.policies[place].templates)
             for claim, wide in self._stand_ins.around(first, place) if first.carries and policy.templates else ():
                 # What the peer sent by a wider one before it went over to this one arrives yet, or the other way round.
                 whole = self._of_child[claim.child.reqid]
                 going_over = not self._fresh.keys().isdisjoint((first.claimant, claim.claimant))
                 if going_over or all(self._claims[name].lives for name in whole):
-                    policy = let_in(policy, wide.templates[0])
+                    policy = let_in(policy, wide.templates)
         return Standing(first, policy, child)
 
     def _may_yield(self, claim: Claim) -> bool:
@@ -394,4 +394,5 @@ def _rank(claim: Claim) -> tuple[int, int]:
 def _serves(held: Policy, wanted: Policy) -> bool:
     """Whether what stands is what is wanted; a group of SAs may stand there in the place of one."""
     same = (held.priority, held.action) == (wanted.priority, wanted.action)
-    return same and held.templates[:1] == wanted.templates[:1]
+    chain = len(wanted.templates) or 1
+    return same and held.templates[:chain] == wanted.templates

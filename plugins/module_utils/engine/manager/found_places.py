@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from ..child_sa import ChildSa
 from ..kernel.policies import network
 from ..kernel.registry import Child, child_reqid
-from ..kernel.values import OUT, KernelSelector, Policy
+from ..kernel.values import IPCOMP, OUT, KernelSelector, Policy
 from ..selector import Selector
 from .desired_policies import DesiredPolicies, Refusal
 from .policy_claims import HOLDS, Claimant
@@ -38,7 +38,9 @@ class FoundPlaces:
         """
         if policy.direction != OUT or not policy.templates:
             return  # what goes out tells the rest
-        template = policy.templates[0]
+        # IPComp is of the SAs that are gone, and whoever has it tunnels by it.
+        template = next((each for each in policy.templates if each.protocol != IPCOMP), policy.templates[0])
+        template = template._replace(mode=policy.templates[0].mode)
         local, remote = sides_of(policy.selector)
         self._claim(
             ChildSa(

@@ -239,6 +239,7 @@ def _child_sa(ike: IkeView, view: ChildView, counters: Counters, now: float) -> 
         "encryption": sa.encryption.name if sa.encryption else "",
         "integrity": sa.integrity.name if sa.integrity else "",
         "esn": sa.esn,
+        "ipcomp": bool(sa.cpi_out),
         "encapsulation": list(sa.encapsulation) if sa.encapsulation else None,
         "replay_window": sa.replay_window,
         "age": round(now - view.created, 1),

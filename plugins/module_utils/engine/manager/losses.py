@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..child_sa import ChildSa
 from ..ike.views import ChildStage, ChildView
 from ..kernel.client import describe
-from ..kernel.values import Policy
+from ..kernel.values import IPCOMP, Policy
 from .desired_policies import DesiredPolicies, Repair
 from .policy_claims import Claimant
 
@@ -36,9 +36,16 @@ def outbound(child: ChildSa) -> Name:
     return child.remote_address, child.protocol, child.spi_out
 
 
+def sas_of(child: ChildSa) -> list[Name]:
+    """All its SAs, with IPComp."""
+    inner = [(child.local_address, IPCOMP, child.cpi_in), (child.remote_address, IPCOMP, child.cpi_out)]
+    return [inbound(child), outbound(child), *(name for name in inner if name[2])]
+
+
 def ends_of(child: ChildView) -> list[Name]:
     """The SAs that the kernel is to have of a child."""
-    return [inbound(child.sa)] if child.stage is ChildStage.RECEIVING else [inbound(child.sa), outbound(child.sa)]
+    here = child.sa.local_address
+    return [name for name in sas_of(child.sa) if child.stage is not ChildStage.RECEIVING or name[0] == here]
 
 
 def lost_policies(policies: DesiredPolicies, repairs: Iterable[Repair]) -> dict[Claimant, Loss]:

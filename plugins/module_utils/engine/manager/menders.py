@@ -21,7 +21,7 @@ from ..kernel.values import Place, Policy
 from .desired_policies import DesiredPolicies
 from .host import KernelHost
 from .log import Log
-from .losses import Loss, Name, ends_of, lost_policies
+from .losses import Loss, Name, ends_of, inbound, lost_policies
 from .repairs import Outcome
 from .tunnel_interfaces import TunnelInterfaces
 
@@ -131,9 +131,10 @@ class Sas:
         # One that reached a limit is told by an event that may not be read yet.
         self._hear()
         losses = []
-        for child, (address, protocol, spi) in self._lost(tunnels):
+        for child, name in self._lost(tunnels):
             losses.append(_loss(child))
-            self._tell(Vanished(address, protocol, spi))
+            # IKE knows a child by its own SPIs.
+            self._tell(Vanished(*(name if name[1] == child.sa.protocol else inbound(child.sa))))
         return Outcome(losses)
 
     def _lost(self, tunnels: Collection[str] | None) -> list[tuple[ChildView, Name]]:

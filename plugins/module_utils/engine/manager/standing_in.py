@@ -12,11 +12,12 @@ its definition does not name.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..child_sa import ChildSa
 from ..kernel.policies import covers
 from ..kernel.values import AH, Place, Policy, Template
+from ..newer_python import zip
 from .nesting import Nesting
 from .policy_claims import Claim, Claimant
 
@@ -87,12 +88,12 @@ class StandIns:
 
         Those that are being closed come last; of the others it is the narrowest, of several the newest.
         """
-        wanted = claim.policies[place].templates[0]
+        wanted = claim.policies[place].templates[-1]
         found = [
             ((other.rank[0], -policy.priority, other.rank), other, policy)
             for other, policy in self.around(claim, place)
             if other.rank[0] > claim.rank[0]
-            and policy.templates[0].protocol == wanted.protocol
+            and policy.templates[-1].protocol == wanted.protocol
             and _takes(other, place)
         ]
         if not found:
@@ -114,16 +115,20 @@ def _takes(claim: Claim, place: Place) -> bool:
     return not any(each[1:] == place[1:] and covers(each[0], place[0]) for each in passes)
 
 
-def let_in(policy: Policy, other: Template) -> Policy:
-    """``policy``, so that it lets in what comes by ``other``, too.
+def let_in(policy: Policy, others: Sequence[Template]) -> Policy:
+    """``policy``, so that it lets in what comes by a chain of ``others``, too.
 
-    The kernel compares one template, so it has to leave out what the two differ in, as long as both live.
+    The kernel compares one chain, so it has to leave out what the two differ in, as long as both live.
     """
-    first = policy.templates[0]
-    if (other.protocol, other.mode) != (first.protocol, first.mode):
+    if [(t.protocol, t.mode) for t in others] != [(t.protocol, t.mode) for t in policy.templates]:
         return policy
-    if other.reqid != first.reqid and not (first.shared and not first.reqid):
-        first = first._replace(reqid=0, shared=True)
-    if other.source != first.source:
-        first = first._replace(source=_ANY[6 if ":" in first.source else 4], shared=True)
-    return policy._replace(templates=(first, *policy.templates[1:])) if first != policy.templates[0] else policy
+    both = tuple([_either(mine, other) for mine, other in zip(policy.templates, others, strict=True)])
+    return policy._replace(templates=both) if both != policy.templates else policy
+
+
+def _either(mine: Template, other: Template) -> Template:
+    if other.reqid != mine.reqid and not (mine.shared and not mine.reqid):
+        mine = mine._replace(reqid=0, shared=True)
+    if other.source != mine.source:
+        mine = mine._replace(source=_ANY[6 if ":" in mine.source else 4], shared=True)
+    return mine

@@ -233,6 +233,7 @@ def test_options_of_a_tunnel(lines, path, value):
         (["encap-dscp=no"], "dscp", "no"), (["decap-dscp=yes"], "dscp", "both"),
         (["encap-dscp=no", "decap-dscp=yes"], "dscp", "in"), (["nopmtudisc=yes"], "copy_df", False),
         (["nic-offload=yes"], "offload", "crypto"), (["priority=9"], "priority", 9),
+        (["compress=yes"], "ipcomp", True), (["compress=no"], "ipcomp", False),
         (["ah=sha256"], "protocol", "ah"), (["ah=sha256-modp2048"], "proposals", "sha256-modp2048"),
         (["phase2=ah", "pfs=no"], "proposals", "sha256-sha384-sha512"),
         (["phase2=ah", "phase2alg=sha2_512", "pfs=no"], "proposals", "sha512"), (["phase2=esp"], "protocol", "esp"),

@@ -215,6 +215,7 @@ def test_options_of_a_connection(option, path, value):
         ("ah_proposals = sha512-modp2048", "proposals", "sha512-modp2048"),
         ("ah_proposals = default", "proposals", "sha256-sha384-sha512"),
         ("ah_proposals = sha256\nesp_proposals = aes128gcm16", "protocol", "esp"),
+        ("ipcomp = yes", "ipcomp", True),
         ("copy_df = no", "copy_df", False),
         ("copy_ecn = no", "copy_ecn", False),
         ("copy_dscp = yes", "dscp", "both"),

@@ -12,6 +12,7 @@ from engine.ike.action_codec import freeze_actions, thaw_actions
 from engine.ike.actions import Action, InstallInbound, InstallOutbound, PointPolicies, Report, Send
 from engine.ike.connection import Connection
 from engine.ike.endpoint import Endpoint
+from engine.ike.v2.features import ipcomp
 from engine.wire.header import Header
 from engine.wire.v2.numbers import ExchangeType
 
@@ -114,6 +115,7 @@ class Mortal:
             reserved |= {
                 int.from_bytes(getattr(task, "spi", b""), "big") for task in ([sa.request.task] if sa.request else [])
             }
+            reserved |= {cpi for _spi, cpi, _theirs in ipcomp.RESERVED.of(sa).ipcomp}
         assert set(kernel.inbound) == needed, "what is kept stands in the kernel, and nothing else does"
         kernel.reserved &= reserved
 

@@ -30,6 +30,7 @@ from engine.ike.actions import (
 from engine.ike.connection import ChildConfig, Connection
 from engine.ike.endpoint import Endpoint
 from engine.ike.settings import Settings
+from engine.ike.v2.features.ipcomp import IPCOMP
 from engine.secret import Secret
 from engine.selector import parse_selector
 
@@ -66,7 +67,9 @@ class Kernel:
             spi = action.child.spi_in
             if spi in self.inbound or spi not in self.reserved:
                 self.faults.append(f"inbound {spi} twice or not reserved")
-            self.reserved.discard(spi)
+            if action.child.cpi_in and action.child.cpi_in not in self.reserved:
+                self.faults.append(f"CPI {action.child.cpi_in} was not reserved")
+            self.reserved -= {spi, action.child.cpi_in}
             self.inbound[spi] = action.child
         elif isinstance(action, InstallOutbound):
             if action.child.spi_out in self.outbound:
@@ -140,10 +143,14 @@ class Host:
         self.world, self.address = world, address
         self.kernel = Kernel()
         self.reports: list[Report] = []
-        self._spi = seed << 24
+        self._spi, self._cpi = seed << 24, seed << 12
         self.engine = Endpoint(SeededEntropy(seed), self._reserve, settings)
 
     def _reserve(self, local: str, remote: str, protocol: int, reqid: int) -> int:
+        if protocol == IPCOMP:
+            self._cpi += 1
+            self.kernel.reserved.add(self._cpi)
+            return self._cpi
         self._spi += 1
         self.kernel.reserved.add(self._spi)
         return self._spi
@@ -241,6 +248,8 @@ class World:
                 raise AssertionError(f"{receiver.address} cannot receive {out.spi_out:#x}")
             if (into.encryption_in, into.integrity_in) != (out.encryption_out, out.integrity_out):
                 raise AssertionError("the keys differ")
+            if (into.cpi_in, into.cpi_out) != (out.cpi_out, out.cpi_in):
+                raise AssertionError("the CPIs differ")
             if into.local_selectors != out.remote_selectors or into.remote_selectors != out.local_selectors:
                 raise AssertionError("the selectors differ")
 

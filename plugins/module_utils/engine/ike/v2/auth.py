@@ -31,7 +31,7 @@ from ..context import Context
 from . import child_selectors, children, fallback, key_exchange, lifecycle, surplus
 from .child import Child
 from .features import rows
-from .features.feature import Claim, Role, Talk
+from .features.feature import ChildTalk, Claim, Role, Talk
 from .incoming import Incoming
 from .sa import Handshake, IkeSa, OpeningSa
 from .tasks import Auth, ChildTask, DeleteChild, Kind, NewChild, Request
@@ -87,7 +87,7 @@ def begin(context: Context, sa: OpeningSa, task: Auth) -> list[Any]:
         handshake.first, handshake.first_offer = first, fallback.first_offer(config)
         local, remote = child_selectors.asked_selectors(sa, config)
         payloads += [
-            *rows.FEATURES.child_offers(config),
+            *rows.FEATURES.child_offers(ChildTalk(context, sa, config, first.spi)),
             SA(offer_esp(handshake.first_offer, first.spi, with_ke=False)),
             *child_selectors.selector_payloads(local, remote, True),
         ]
@@ -261,11 +261,12 @@ def _first_child(context: Context, sa: IkeSa, handshake: Handshake, payloads: Pa
     narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
     choice = choose_esp(narrowed.config.proposals, payloads.need(SA).proposals, with_ke=False)
     spi = reserve(context, sa, narrowed, choice)
+    answer = child_payloads(ChildTalk(context, sa, narrowed.config, spi, payloads), narrowed, choice)
     nonces = (handshake.nonce_i, handshake.nonce_r)
     child = children.make(context, sa, narrowed, choice, spi, nonces, (), started_exchange=False)
     children.take_up(context, sa, child)
     children.report_up(context, sa, child)
-    return child_payloads(narrowed, choice, spi)
+    return answer
 
 
 def reserve(context: Context, sa: IkeSa, narrowed: Narrowed, choice: Choice) -> bytes:
@@ -274,11 +275,11 @@ def reserve(context: Context, sa: IkeSa, narrowed: Narrowed, choice: Choice) -> 
     return children.reserve_spi(context, sa, narrowed.config)
 
 
-def child_payloads(narrowed: Narrowed, choice: Choice, spi: bytes) -> list[Any]:
-    """Responder: the SA, selectors and mode of the child."""
+def child_payloads(talk: ChildTalk, narrowed: Narrowed, choice: Choice) -> list[Any]:
+    """Responder: the SA and selectors of the child, and what optional features say of it; before it is made."""
     return [
-        *rows.FEATURES.child_offers(narrowed.config),
-        SA((children.answer_proposal(choice, spi),)),
+        *rows.FEATURES.child_offers(talk),
+        SA((children.answer_proposal(choice, talk.spi),)),
         *child_selectors.selector_payloads(narrowed.local, narrowed.remote, False),
     ]
 
@@ -346,6 +347,7 @@ def child_from_answer(
     if isinstance(task, NewChild) and task.packet is not None and not covers_packet(narrowed, task.packet):
         story = f"the peer made another Child SA of {config.name} than the packet needs"
         raise IkeError(0, story, CHILD, reason="selectors_refused")
+    rows.FEATURES.child_answered(ChildTalk(context, sa, config, task.spi, payloads))
     return children.make(context, sa, narrowed, choice, task.spi, nonces, secrets, started_exchange=True)
 
 

@@ -30,7 +30,7 @@ from ..connection import IP_PROTOCOLS, ChildConfig
 from ..context import Context
 from . import child_wanted, supersede, twins
 from .child import SENDING, Child, ChildState
-from .features import nat
+from .features import ipcomp, nat
 from .generations import generations, heirs_of, newer_definitions, staying, successor_of
 from .sa import EitherSa, IkeSa
 from .tasks import ChildTask, DeleteAtPeer, NewChild
@@ -58,6 +58,7 @@ def release_spi(context: Context, sa: EitherSa, config: ChildConfig, spi: bytes)
     if spi:
         number = int.from_bytes(spi, "big")
         context.actions.append(ReleaseSpi(sa.path.local_address, sa.path.remote_address, config.protocol, number))
+        ipcomp.give_up(context, sa, spi)
 
 
 def close_at_peer(sa: IkeSa, task: ChildTask) -> None:
@@ -110,13 +111,14 @@ def make(
     initiator, responder = (keys.encr_i, keys.integ_i), (keys.encr_r, keys.integ_r)
     outgoing, incoming = (initiator, responder) if started_exchange else (responder, initiator)
     number = context.registry.number()
+    cpi_in, cpi_out = ipcomp.take(sa, spi_in)
     child_sa = ChildSa(
         sa.connection.name, config.name, number, config.reqid, sa.path.local_address, sa.path.remote_address,
         IP_PROTOCOLS[choice.protocol], config.mode, int.from_bytes(spi_in, "big"), spi_out,
         narrowed.local, narrowed.remote, choice.encr, choice.integ,
         incoming[0], outgoing[0], incoming[1], outgoing[1],
         nat.encapsulation(sa), choice.esn, config.replay_window, _kernel_limits(config),
-        config.if_id, _defined(narrowed),
+        config.if_id, _defined(narrowed), cpi_in=cpi_in, cpi_out=cpi_out,
         priority=config.priority, copied=config.copied, offload=config.offload,
     )  # fmt: skip
     child = Child(

@@ -22,6 +22,7 @@ from ..context import Context
 from . import auth, child_selectors, children, fallback, follow_up, generations, key_exchange, surplus, twins
 from .child import Child
 from .features import rows
+from .features.feature import ChildTalk
 from .incoming import Incoming
 from .initiation import MAX_RESTARTS, NONCE_OCTETS
 from .sa import Creating, IkeSa, Making, RekeyIke, State
@@ -59,7 +60,7 @@ def request_payloads(
     guess = key_exchange.guess(sa, (row for proposal in offered for row in proposal.ke), task.group, replaced)
     payloads = [
         *head,
-        *rows.FEATURES.child_offers(config),
+        *rows.FEATURES.child_offers(ChildTalk(context, sa, config, task.spi)),
         SA(offer_esp(offered, task.spi, with_ke=True)),
         Nonce(task.nonce),
     ]
@@ -182,8 +183,9 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     nonce = payloads.need(Nonce).data
     ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
     spi = auth.reserve(context, sa, narrowed, choice)
+    answer = auth.child_payloads(ChildTalk(context, sa, narrowed.config, spi, payloads), narrowed, choice)
     more = follow_up.proceed(context, sa, _Further(choice, (nonce, ours), spi, secrets, narrowed))
-    return [*auth.child_payloads(narrowed, choice, spi), Nonce(ours), *extra, *more]
+    return [*answer, Nonce(ours), *extra, *more]
 
 
 def _check(context: Context, sa: IkeSa) -> None:

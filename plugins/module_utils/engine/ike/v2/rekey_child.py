@@ -39,6 +39,7 @@ from . import (
 )
 from .child import Child, ChildState
 from .features import rows
+from .features.feature import ChildTalk
 from .incoming import Incoming
 from .new_child import ChildMaking
 from .sa import IkeSa, RekeyIke
@@ -149,9 +150,10 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
         raise _busy()
     ours, secrets, extra = key_exchange.answer(context, choice.ke, payloads.one(KE))
     spi = auth.reserve(context, sa, narrowed, choice)
+    answer = auth.child_payloads(ChildTalk(context, sa, narrowed.config, spi, payloads), narrowed, choice)
     making = _Successor(choice, (nonce, ours), spi, secrets, narrowed, current)
     more = follow_up.proceed(context, sa, making)
-    return [*auth.child_payloads(narrowed, choice, spi), Nonce(ours), *extra, *more]
+    return [*answer, Nonce(ours), *extra, *more]
 
 
 def _check(sa: IkeSa, current: Child) -> None:

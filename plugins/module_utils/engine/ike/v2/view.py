@@ -11,7 +11,7 @@ from ...crypto.negotiation import Choice
 from ..views import Asked, ChildStage, ChildView, IkeView, Stage
 from . import message_size, reauthentication
 from .child import Child, ChildState
-from .features import ppk
+from .features import ipcomp, ppk
 from .sa import EitherSa, OpeningSa, State
 from .tasks import DeleteAtPeer, NewChild, RekeyChild, Task
 
@@ -104,3 +104,5 @@ def _reserved(sa: EitherSa) -> Iterator[int]:
     for task in tasks:
         if isinstance(task, (NewChild, RekeyChild, DeleteAtPeer)) and task.spi:
             yield int.from_bytes(task.spi, "big")
+    for _spi, cpi, _theirs in ipcomp.RESERVED.of(sa).ipcomp:
+        yield cpi

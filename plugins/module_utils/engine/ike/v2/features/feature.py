@@ -128,14 +128,29 @@ class Asked(NamedTuple):
     remote: tuple[Selector, ...]
 
 
+class ChildTalk(NamedTuple):
+    """What a feature is told when it is about a child.
+
+    :ivar spi: ours, 4 octets. :ivar said: the payloads of the other end's message, none where we begin.
+    """
+
+    context: Context
+    sa: EitherSa
+    config: ChildConfig
+    spi: bytes
+    said: Payloads = NOTHING
+
+
 class ChildPart(NamedTuple):
     """A feature's part in whatever message is about a child.
 
     :ivar offer: its payloads for a child of ours; ``read``: what the peer's payloads make of what it asks for.
+    :ivar answered: what it does about the peer's answer, which is a good one.
     """
 
-    offer: Callable[[ChildConfig], Sequence[Any]]
+    offer: Callable[[ChildTalk], Sequence[Any]]
     read: Callable[[IkeSa, Payloads, Asked], Asked]
+    answered: Callable[[ChildTalk], None] | None = None
 
 
 class Claim(NamedTuple):
@@ -295,9 +310,15 @@ class Features:
                 return payloads
         return ()
 
-    def child_offers(self, config: ChildConfig) -> list[Any]:
+    def child_offers(self, talk: ChildTalk) -> list[Any]:
         """What all of them say of a child."""
-        return [payload for part in self._children for payload in part.offer(config)]
+        return [payload for part in self._children for payload in part.offer(talk)]
+
+    def child_answered(self, talk: ChildTalk) -> None:
+        """Have all of them hear the answer to what we asked for."""
+        for part in self._children:
+            if part.answered is not None:
+                part.answered(talk)
 
     def asked_child(
         self, sa: IkeSa, said: Payloads, local: tuple[Selector, ...], remote: tuple[Selector, ...]

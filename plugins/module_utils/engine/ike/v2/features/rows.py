@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import childless, cookies, fragmentation, initial_contact, intermediate, nat, ppk, signatures, transport
+from . import childless, cookies, fragmentation, initial_contact, intermediate, ipcomp, nat, ppk, signatures, transport
 from .feature import Features
 
 # In the order in which they speak.
@@ -19,5 +19,6 @@ ROWS = (
     childless.FEATURE,
     initial_contact.FEATURE,
     transport.FEATURE,
+    ipcomp.FEATURE,
 )
 FEATURES = Features(ROWS)

@@ -18,16 +18,15 @@ from ....selector import Selector
 from ....wire.v2.notify import Notify
 from ....wire.v2.numbers import NotifyType
 from ....wire.v2.payloads import Payloads
-from ...connection import ChildConfig
 from ..sa import IkeSa
 from . import nat
-from .feature import Asked, ChildPart, Feature
+from .feature import Asked, ChildPart, ChildTalk, Feature
 
 _NUMBER = int(NotifyType.USE_TRANSPORT_MODE)
 
 
-def _offer(config: ChildConfig) -> Sequence[Notify]:
-    return [Notify(_NUMBER)] if config.mode == "transport" else []
+def _offer(talk: ChildTalk) -> Sequence[Notify]:
+    return [Notify(_NUMBER)] if talk.config.mode == "transport" else []
 
 
 def _read(sa: IkeSa, said: Payloads, asked: Asked) -> Asked:
