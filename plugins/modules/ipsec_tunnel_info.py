@@ -169,6 +169,14 @@ tunnels:
       type: dict
       version_added: 0.2.0
       sample: {epoch: 2, fingerprint: 9a1c03c57e1f0b2d, also_accept: [4bd27719aa02c8e3]}
+    expiring:
+      description: What of the certificates and revocation lists of this end ends soon, or has - certificates 30 days before, revocation
+        lists a day before. Empty where nothing does. The log of the tunnel manager has it, and again 7 days before.
+      returned: success
+      type: list
+      elements: str
+      version_added: 0.2.0
+      sample: ["the certificate of O=Example, CN=hq ends in 12 days, at 2026-12-13 08:00:00 UTC"]
     established_seconds:
       description: For how many seconds it is up, through fresh keys. C(children) have it each, as RV(tunnels[].last_traffic_seconds).
         V(null) where it is not up.

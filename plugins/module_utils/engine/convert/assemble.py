@@ -29,6 +29,7 @@ from .words import DYNAMIC
 VERSIONS = tuple(DEFINITION["properties"]["ike"]["properties"]["version"]["enum"])
 _PLACEHOLDER = "stands for the secret while all else is checked"
 _LONGEST = 64
+_PUBLIC = re.compile(r"pubkey|public key|rsa|ecdsa|eddsa|ed25519|ed448|cert|signature")
 
 
 class Draft(Part):
@@ -257,4 +258,7 @@ def psk_only(text: str, tell: Tell) -> None:
     """Reader of an option that says how an end authenticates."""
     if text.strip().lower() not in ("psk", "secret"):
         remedy = "agree on a pre-shared key with the peer, and give it"
-        raise Unfit(SKIPPED, "only pre-shared keys are supported", remedy)
+        if _PUBLIC.search(text.lower()):
+            by_hand = "define it by auth: {method: pubkey}, which has to name the key's file (certificates.md)"
+            raise Unfit(SKIPPED, "keys and certificates are not taken over", f"{by_hand}; or {remedy}")
+        raise Unfit(SKIPPED, "only pre-shared keys are taken over", remedy)

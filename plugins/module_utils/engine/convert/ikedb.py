@@ -250,7 +250,9 @@ def _protect(draft: Draft, protection: Element, upgrade: bool) -> None:
             others += 1
             severity = LOST if others < len(transforms) else SKIPPED
             where = transform.entry("IKE_AuthenticationMethod")
-            draft.tell(where, severity, "only pre-shared keys are supported", "agree on a pre-shared key with the peer")
+            draft.tell(
+                where, severity, "only pre-shared keys are taken over", "agree on a pre-shared key with the peer"
+            )
             continue
         spoken = _proposal(draft, transform, _ike_text(transform), algorithms.ike())
         if spoken:

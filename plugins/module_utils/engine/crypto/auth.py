@@ -18,6 +18,7 @@ from ..newer_python import dataclass
 from ..secret import Secret
 from ..wire.v2.cert import CERT, CERTREQ
 from ..wire.v2.numbers import AuthMethod
+from .certificate_life import Ending
 from .certificates import Certificate
 from .evidence import Evidence, Proof, refused
 from .registry import PseudorandomFunction
@@ -69,6 +70,7 @@ class Authenticator(Protocol):
     :ivar defined: what it is, in stories: "defined here is …"; ``credential``: what a peer without it got wrong.
     :ivar requests: payloads that ask the peer for what it needs to verify, such as which authorities it trusts.
     :ivar hashes: numbers of the hash algorithms of which it takes signatures, none where it takes no signatures.
+    :ivar endings: what of it ends some day.
     """
 
     @property
@@ -85,6 +87,10 @@ class Authenticator(Protocol):
 
     @property
     def hashes(self) -> tuple[int, ...]:
+        """See above."""
+
+    @property
+    def endings(self) -> tuple[Ending, ...]:
         """See above."""
 
     def prove(self, prf: PseudorandomFunction, octets: bytes, asked: Asked) -> Statement:
@@ -133,6 +139,7 @@ class PresharedKey:
     credential: ClassVar[str] = "secret"
     requests: ClassVar[tuple[CERTREQ, ...]] = ()
     hashes: ClassVar[tuple[int, ...]] = ()
+    endings: ClassVar[tuple[Ending, ...]] = ()
 
     def prove(self, prf: PseudorandomFunction, octets: bytes, asked: Asked) -> Statement:
         return Statement(Proof(AuthMethod.SHARED_KEY, _with(self.secret, prf, octets)))
@@ -168,6 +175,7 @@ class Unusable:
     credential: ClassVar[str] = "proof"
     requests: ClassVar[tuple[CERTREQ, ...]] = ()
     hashes: ClassVar[tuple[int, ...]] = HASHES
+    endings: ClassVar[tuple[Ending, ...]] = ()
 
     def prove(self, prf: PseudorandomFunction, octets: bytes, asked: Asked) -> Statement:
         raise refused(self.story, "credentials_unusable")
@@ -189,6 +197,7 @@ class Unknown:
     credential = "proof"
     requests: tuple[CERTREQ, ...] = ()
     hashes: tuple[int, ...] = ()
+    endings: tuple[Ending, ...] = ()
 
     def prove(self, prf: PseudorandomFunction, octets: bytes, asked: Asked) -> Statement:
         raise ValueError("a tunnel that is defined no more authenticates nobody")

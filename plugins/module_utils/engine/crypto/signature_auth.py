@@ -19,6 +19,7 @@ from ..wire.v2.numbers import CertEncoding
 from . import signatures
 from .auth import Asked, Statement, Verified
 from .certificate_checks import check_time
+from .certificate_life import Ending
 from .certificates import Certificate
 from .evidence import Evidence, Proof, refused
 from .private_keys import PrivateKey
@@ -157,12 +158,16 @@ def own_certificates(key: PrivateKey, chain: Sequence[Certificate], send: str) -
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A key of ours that signs, and a peer that signs."""
+    """A key of ours that signs, and a peer that signs.
+
+    :ivar endings: of certificates and revocation lists that are given.
+    """
 
     own: Own
     peer: PeerKey
     defined: str
     credential: str
+    endings: tuple[Ending, ...] = ()
 
     @property
     def requests(self) -> tuple[CERTREQ, ...]:

@@ -17,6 +17,7 @@ from ..crypto.auth import Authenticator, PresharedKey
 from ..crypto.certificate_advice import Given, check_lasting, check_times
 from ..crypto.certificate_checks import check_key, check_time
 from ..crypto.certificate_files import read_certificates, read_lists
+from ..crypto.certificate_life import ending_of, ending_of_list
 from ..crypto.certificates import Certificate
 from ..crypto.demands import Demand
 from ..crypto.private_keys import PrivateKey, read_private_key
@@ -104,7 +105,11 @@ class Authenticators:
             check_times(given, self._now)
         peer = self._peer(credential, field, authorities, lists)
         own = own_certificates(key, chain, credential.send_cert)
-        return Signature(own, peer, "a certificate", "signature")
+        certificates = [*chain, *(one for _field, one in authorities)]
+        if credential.remote_certificate is not None:
+            certificates.append(self._certificates(credential.remote_certificate, f"{field}.remote_certificate")[0])
+        endings = [*map(ending_of, certificates), *(ending_of_list(one) for _field, one in lists)]
+        return Signature(own, peer, "a certificate", "signature", tuple(endings))
 
     def _peer(
         self,

@@ -52,7 +52,8 @@ def listing(
         running = tunnels.numbers.of(row.name)
         record = tunnels.record(row.name)
         ages = _ages(tunnels, row, traffic, now)
-        one = Listed(row, how, number, running, children, tunnels.numbers, tunnels.rekey_overlap, record, ages)
+        rest = tunnels.numbers, tunnels.rekey_overlap, record, ages, tunnels.expiring(row.name)
+        one = Listed(row, how, number, running, children, *rest)
         yield _entry(one, views.get(row.name, []), counters, params, now)
 
 
@@ -81,6 +82,7 @@ class Listed(NamedTuple):
     :ivar children: the children to list with their numbers, likewise.
     :ivar overlap: percent of a lifetime that are left when a rekey begins: least and most.
     :ivar repairs: what of it was put back into the kernel.
+    :ivar expiring: what of its certificates ends soon.
     :ivar ages: of it (under the empty name) and its children, for how long it is up, and since when no packet passed.
     """
 
@@ -93,6 +95,7 @@ class Listed(NamedTuple):
     overlap: tuple[int, int]
     repairs: Record
     ages: dict[str, dict[str, float | None]]
+    expiring: list[str]
 
 
 def shown_repairs(record: Record) -> dict[str, Any]:
@@ -151,6 +154,7 @@ def _entry(
         **one.ages[""],
         "repairs": shown_repairs(one.repairs),
         "key": row.definition.credential.fingerprints(),
+        "expiring": one.expiring,
     }
     if params["phase"] != "1":
         entry["children"] = [

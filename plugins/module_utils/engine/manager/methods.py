@@ -321,6 +321,7 @@ METHODS: dict[str, Method] = {
                         "type": ["object", "null"],
                         "description": "Of a derived key what both ends can compare: epoch, fingerprint, also_accept.",
                     },
+                    expiring=_texts("What of its certificates and revocation lists ends soon, or has."),
                     **_AGES,
                 ),
             },

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from ..selector import Selector
 from . import resting
 from .action_executor import claimant
 from .desired_policies import DesiredPolicies
+from .expirations import Expirations, expiring
 from .hindrances import Hindrances
 from .host import KernelHost
 from .log import Log
@@ -90,6 +92,7 @@ class Tunnels:
         self._kernel_state = kernel_state
         self._listener = listener
         self._hindrances = Hindrances()
+        self._expirations = Expirations(log)
         self._idleness = Idleness()
         self._packets = PacketRequests(endpoint, host.gateway, log)
         self.places = TunnelPlaces(endpoint, host, policies, interfaces, self.connections, self._hindrances, log)
@@ -148,7 +151,13 @@ class Tunnels:
             self._log.error("its key or certificates cannot be used", tunnel=row.name, problem=problem)
 
     def renew_credentials(self) -> None:
-        """Read the keys and certificates again whose files have changed: the next authentication uses them."""
+        """Read the keys and certificates again whose files have changed: the next authentication uses them.
+
+        What of them ends soon is told.
+        """
+        running = [(name, self.connections[name].auth) for name in self.rows if name in self.connections]
+        endings = [(name, ending) for name, auth in running for ending in auth.endings]
+        self._expirations.look(endings, time.time())
         for name in self.connections.renewed():
             row = self.rows[name]
             if row.wanted == "inactive" or row.unreadable:
@@ -303,6 +312,11 @@ class Tunnels:
         how = condition(row, sas, places.traps.of(name), notice, disturbance, shunted)
         how = on_old_terms(row, how, bool(self._endpoint.awaited(name)), notice)
         return self._hindrances.explain(name, how)
+
+    def expiring(self, name: str) -> list[str]:
+        """What of its certificates and revocation lists ends soon, or has."""
+        auth = self.connections[name].auth if name in self.connections else None
+        return expiring(auth.endings, time.time()) if auth is not None else []
 
     def record(self, name: str) -> Record:
         """What was put back of a tunnel."""

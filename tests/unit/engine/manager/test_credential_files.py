@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import pytest
+from engine.crypto.certificate_life import Ending
 from engine.definition.schema import Problems
 from engine.errors import InputError
 from engine.manager.credential_files import LARGEST, read_file
+from engine.manager.expirations import Expirations, expiring
+from engine.manager.log import Log
 from engine.manager.request_reader import read_wishes
 from manager_lab import definition
 from runtime_world import World, change, outbound
 
-from tests.issued import authority
+from tests.issued import DAY, authority
 from tests.signing_keys import private_pem, public_pem
 
 
@@ -176,3 +180,26 @@ def test_a_list_that_newly_revokes_a_peer_closes_its_tunnel(keys: Path, tmp_path
     assert world.state(world.right) != "active" and not any(outbound(world.right).values())
     assert "certificate_revoked" in world.log.getvalue()
     assert world.left.tunnels.condition("t").reason in ("authentication_failed", "peer_deleted")
+
+
+def test_what_ends_soon_is_told_once_for_all_tunnels_and_shown_with_each(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    expirations = Expirations(Log("info", False, stream))
+    ending = Ending("the certificate of hq", 1000.0 * 86400, (970.0 * 86400, 993.0 * 86400))
+    for day, lines in ((960, 0), (971, 1), (972, 1), (994, 2), (1001, 3), (1002, 3)):
+        expirations.look([("a", ending), ("b", ending)], day * 86400.0)
+        assert stream.getvalue().count("the certificate of hq") == lines, day
+    assert expiring([ending], 960 * 86400.0) == []
+    (shown,) = expiring([ending], 971 * 86400.0)
+    assert shown.startswith("the certificate of hq ends in 29 days, at 1972-")
+
+
+def test_certificates_of_a_tunnel_that_end_soon_are_in_the_log(keys: Path, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    auth = certified(keys, 0)
+    (keys / "cert0.pem").write_bytes(authority("ed25519").issue("left0.example", "ed25519", 0, end=9 * DAY))
+    world.define(world.left, auth=auth, local={"address": "10.0.0.1", "id": "left0.example"})
+    world.run(12)
+    assert world.log.getvalue().count("the certificate of O=Fleet, CN=left0.example ends in 8 days") == 1
+    (shown,) = world.left.tunnels.expiring("t")
+    assert "left0.example" in shown
