@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ..definition.parsing import parse_stored
+from ..definition.table import SHUNTS
 from ..newer_python import zip
 from . import ikedb_words as words
 from .algorithms import GROUP_NUMBERS
@@ -180,8 +181,10 @@ def _ah(child: Document) -> tuple[list[str], list[str]]:
 
 
 def _of_all(prefix: str, child: Document) -> list[str]:
+    # AIX has no child that lets packets pass, or drops them: what it is stands in a remark.
+    mode = "tunnel" if child["mode"] in SHUNTS else child["mode"]
     return [
-        f'{prefix}_EncapsulationMode="{child["mode"].capitalize()}"',
+        f'{prefix}_EncapsulationMode="{mode.capitalize()}"',
         f'{prefix}_KeyRefreshMinutes="{_minutes(child["lifetime"])}"',
         f'{prefix}_KeyRefreshKB="{-(-child["lifetime_bytes"] // 1024)}"',
     ]
@@ -194,7 +197,8 @@ def _proposal(name: str, line: str) -> Block:
 
 def _phase_2(child: Document, tunnel: str, inner: list[str]) -> Block:
     name = f"{tunnel}:{child['name']}"
-    starts, traps = _flag(child["start"] == "auto"), _flag(child["start"] == "trap")
+    negotiated = child["mode"] not in SHUNTS
+    starts, traps = _flag(negotiated and child["start"] == "auto"), _flag(negotiated and child["start"] == "trap")
     lines = [
         f'<IPSecTunnel IPSec_TunnelName="{escaped(name)}" IKE_TunnelName="{escaped(tunnel)}" '
         f'IPSec_ProtectionRef="{escaped(name)}" IPSec_Flags_AutoStart="{starts}" IPSec_Flags_OnDemand="{traps}">',
