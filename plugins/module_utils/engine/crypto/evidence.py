@@ -50,19 +50,22 @@ class Presented:
         self.certificates = tuple(certificates)
         self.unix_time = unix_time
         self.verified = self.followed = 0
-        self._chain: tuple[Certificate, ...] | None = None
-        self._paths: dict[TrustStore, Path | CertificateError] = {}
+        self._chain: tuple[Certificate, ...] | CertificateError | None = None
+        self._paths: dict[tuple[TrustStore, tuple[Certificate, ...]], Path | CertificateError] = {}
         self._signed: dict[tuple[bytes, bytes, Proof], bool] = {}
 
     @property
     def chain(self) -> tuple[Certificate, ...]:
-        """The peer's certificates, its own first.
+        """The peer's certificates, its own first; read once, however many definitions are held against them.
 
         :raises CertificateError: there is none, or one that cannot be read.
         """
         if self._chain is None:
-            self._chain = _read_chain(self.certificates)
-        return self._chain
+            try:
+                self._chain = _read_chain(self.certificates)
+            except CertificateError as refusal:
+                self._chain = refusal
+        return _believed(self._chain)
 
     def signed(self, key: PublicKey, octets: bytes, proof: Proof) -> bool:
         """Whether a proof is a signature of these octets by this key; found out once for each.
@@ -85,11 +88,12 @@ class Presented:
         return found
 
     def path(self, store: TrustStore, chain: tuple[Certificate, ...]) -> Path:
-        """The path from the peer's certificate to an authority of a store; found once for each store.
+        """The path from the peer's certificate to an authority of a store; found once for each store and certificate.
 
         :raises IkeError: there is none that may be trusted, or no more of them are looked for.
         """
-        found = self._paths.get(store)
+        # By the certificates, too: to a definition another one may be known than the peer shows.
+        found = self._paths.get((store, chain))
         if found is None:
             if len(self._paths) >= MOST_PATHS:
                 story = f"more than {MOST_PATHS} tunnels with authorities of their own are defined for such a peer"
@@ -99,10 +103,15 @@ class Presented:
                 found = store.verify(chain, self.identity, self.unix_time)
             except CertificateError as refusal:
                 found = refusal
-            self._paths[store] = found
-        if isinstance(found, CertificateError):
-            raise found
-        return found
+            self._paths[store, chain] = found
+        return _believed(found)
+
+
+def _believed(found: tuple[Certificate, ...] | CertificateError) -> tuple[Certificate, ...]:
+    """The certificates that were found out to be good; raises why they are not."""
+    if isinstance(found, CertificateError):
+        raise found
+    return found
 
 
 class Evidence(NamedTuple):

@@ -18,6 +18,8 @@ from engine.crypto.signature_auth import Own, Signature
 from engine.crypto.trust import TrustStore
 from engine.definition.authenticators import Authenticators
 from engine.definition.parsing import parse_definition
+from engine.errors import CertificateError
+from engine.identity import Identity
 from engine.ike.v2.snapshot import freeze, thaw
 from engine.wire.v2.cert import CERT, CERTREQ
 from engine.wire.v2.message import Message
@@ -241,6 +243,36 @@ def test_more_certificates_than_a_path_may_have_are_not_even_parsed(monkeypatch:
     many = replace(east, own=Own(east.own.key, east.own.certificates * 20, "always"))
     assert refusal(many, west)[0] == "certificate_untrusted"
     assert len(parsed) == evidence.MOST + 1
+
+
+def test_what_cannot_be_read_is_read_once_however_many_are_defined(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    parse = evidence.Certificate.parse
+    monkeypatch.setattr(evidence.Certificate, "parse", lambda octets: parsed.append(octets) or parse(octets))
+    east, west = authenticator(EAST, "ed25519", 0), authenticator(WEST, "ed25519", 1)
+    broken = CERT(CertEncoding.X509_SIGNATURE, b"0\x82\x3e\x80" + b"\x05\0" * 8000)
+    world = world_of(replace(east, own=Own(east.own.key, (broken,), "always")), west)
+    for number in range(40):
+        other = replace(mirror(east_connection()), name=f"t{number}", auth=west)
+        world.west.engine.define(replace(other, children=(replace(child(), reqid=number + 2),)))
+    world.east.start()
+    world.run(2.0)
+    assert world.west.reasons("ike_failed") == ["certificate_unreadable"]
+    assert parsed.count(broken.data) == 1
+
+
+def test_that_one_certificate_is_good_says_nothing_of_another_with_the_same_key() -> None:
+    """One definition takes what the peer shows, the next one knows an older certificate of the same key."""
+    shown, older = (
+        read_certificates(authority("ed25519").issue(EAST, "ed25519", 0, end=end), "f") for end in (DAY, -DAY / 2)
+    )
+    store = authenticator(WEST, "ed25519", 1).peer.store
+    presented = evidence.Presented(Identity.parse(EAST), [CERT(4, shown[0].der)], time.time())
+    for _again in range(2):
+        assert presented.path(store, shown)[0] == shown[0]
+        with pytest.raises(CertificateError, match="expired"):
+            presented.path(store, older)
+    assert presented.followed == 2
 
 
 # How long what was proven lasts
