@@ -63,8 +63,14 @@ class CertificateError(IkeError):
         self.remedy = remedy
 
 
+HIDDEN = "hidden"
+_PRIVATE = "PRIVATE KEY-----"  # of PEM, whatever kind of key it is
+
+
 class InputError(EngineError):
     """A value the user gave is unusable.
+
+    A private key in the wrong place, be that among others or as the name of a field, is not shown.
 
     :param field: path of the field, as the user wrote it (``children[0].local``).
     :param value: the offending value (never a secret); None where nothing was given.
@@ -72,6 +78,10 @@ class InputError(EngineError):
     """
 
     def __init__(self, field: str, value: object, problem: str, remedy: str) -> None:
+        if _PRIVATE in field:
+            field = f"{field.partition('-----BEGIN')[0]}{HIDDEN}"
+        if _PRIVATE in repr(value):
+            value = HIDDEN
         got = "" if value is None else f" (got {value!r})"
         super().__init__(f"{field}: {problem}{got}; {remedy}")
         self.field = field

@@ -25,6 +25,7 @@ class Given(NamedTuple):
     :ivar key: the public half of our private key, an object of ``cryptography``.
     :ivar identity: who we are.
     :ivar revocation: :data:`.STRICT`, :data:`.RELAXED`, or None where nothing is said.
+    :ivar auth: what the field of that begins with.
     """
 
     own: Sequence[tuple[str, Certificate]] = ()
@@ -33,6 +34,7 @@ class Given(NamedTuple):
     authorities: Sequence[tuple[str, Certificate]] = ()
     lists: Sequence[tuple[str, RevocationList]] = ()
     revocation: str | None = None
+    auth: str = "auth"
 
 
 def check_given(given: Given, now: float) -> None:
@@ -53,19 +55,19 @@ def check_lasting(given: Given) -> None:
     :raises InputError: naming the field.
     """
     for field, certificate in given.own:
-        with _naming(field):
+        with naming(field):
             checks.check_key(certificate)
     if given.own:
         _check_own(given)
     for field, authority in given.authorities:
-        with _naming(field):
+        with naming(field):
             checks.check_authority(authority)
             checks.check_key(authority)
     for field, one in given.lists:
         _check_signature(field, one, given)
     if given.revocation == STRICT and not given.lists:
         remedy = "give one of each authority as crl, or leave it out"
-        raise InputError("auth.revocation", STRICT, "no revocation list is given", remedy)
+        raise InputError(f"{given.auth}.revocation", STRICT, "no revocation list is given", remedy)
 
 
 def check_times(given: Given, now: float) -> None:
@@ -75,12 +77,12 @@ def check_times(given: Given, now: float) -> None:
     :raises InputError: naming the field.
     """
     for field, certificate in given.own:
-        with _naming(field):
+        with naming(field):
             checks.check_time(certificate, now)
     authorities = [authority for _field, authority in given.authorities]
     for field, authority in given.authorities:
         if not any(one.subject.matches(authority.subject) and _is_valid(one, now) for one in authorities):
-            with _naming(field):
+            with naming(field):
                 checks.check_time(authority, now)
     if (given.revocation or STRICT) == STRICT:
         for field, one in given.lists:
@@ -88,7 +90,7 @@ def check_times(given: Given, now: float) -> None:
 
 
 @contextlib.contextmanager
-def _naming(field: str) -> Iterator[None]:
+def naming(field: str) -> Iterator[None]:
     """What a check says, as what is wrong with a field."""
     try:
         yield
@@ -98,14 +100,14 @@ def _naming(field: str) -> Iterator[None]:
 
 def _check_own(given: Given) -> None:
     field, own = given.own[0]
-    with _naming(field):
+    with naming(field):
         checks.check_signature(own)
         checks.check_holder(own)
     if given.key and _public_octets(given.key[1]) != _public_octets(own.key):
         remedy = f"give the key that the certificate was made for, or the certificate of that key ({field})"
         raise InputError(given.key[0], None, f"is not the key of the certificate of {own}", remedy)
     if given.identity:
-        with _naming(given.identity[0]):
+        with naming(given.identity[0]):
             checks.check_identity(own, given.identity[1])
 
 

@@ -48,7 +48,13 @@ def read_private_key(octets: bytes, passphrase: Secret | None, field: str, passp
     octets = octets[:LARGEST]
     if b"PRIVATE KEY-----" not in octets:
         what = "holds a certificate, not a private key" if b"CERTIFICATE-----" in octets else "holds no private key"
-        raise InputError(field, None, what, "name a PEM file with -----BEGIN PRIVATE KEY-----")
+        remedy = "name a PEM file with -----BEGIN PRIVATE KEY-----"
+        if octets.startswith(b"0"):
+            remedy += " (of one in DER, openssl pkey -inform DER -in OLD -out NEW makes it)"
+        raise InputError(field, None, what, remedy)
+    if b"OPENSSH PRIVATE KEY-----" in octets:
+        remedy = "write a copy of it in PEM: ssh-keygen -p -m PKCS8 -f COPY"
+        raise InputError(field, None, "holds a private key in the form of OpenSSH", remedy)
     encrypted = b"BEGIN ENCRYPTED PRIVATE KEY-----" in octets or b"Proc-Type: 4,ENCRYPTED" in octets
     if encrypted and passphrase is None:
         remedy = f"give {passphrase_field}, or a file that is not encrypted"

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from ..crypto.auth import Authenticator, PresharedKey
-from ..crypto.certificate_advice import Given, check_lasting, check_times
-from ..crypto.certificate_checks import check_key, check_time
+from ..crypto.certificate_advice import Given, check_lasting, check_times, naming
+from ..crypto.certificate_checks import check_authority, check_identity, check_key, check_time
 from ..crypto.certificate_files import read_certificates, read_lists
 from ..crypto.certificate_life import ending_of, ending_of_list
 from ..crypto.certificates import Certificate
@@ -33,7 +33,7 @@ from ..crypto.signature_auth import (
     own_raw_key,
 )
 from ..crypto.trust import TrustStore
-from ..errors import CertificateError, InputError, MissingError
+from ..errors import InputError, MissingError
 from ..identity import Identity
 from ..secret import Secret
 from .credentials import Certified, Preshared, RawKeys
@@ -75,7 +75,9 @@ class Authenticators:
             return self._raw(credential, f"{prefix}auth")
         if isinstance(credential, Certified):
             identity = f"{prefix}local.id", Identity.parse(definition.document["local"]["id"])
-            return self._certified(credential, f"{prefix}auth", identity)
+            found = self._certified(credential, f"{prefix}auth", identity)
+            _check_peer(found, definition, f"{prefix}auth")
+            return found
         raise TypeError(f"no authenticator for {type(credential).__name__}")
 
     def _raw(self, credential: RawKeys, field: str) -> Signature:
@@ -99,6 +101,7 @@ class Authenticators:
             authorities,
             lists,
             credential.revocation,
+            field,
         )
         check_lasting(given)
         if self._now is not None:
@@ -123,6 +126,9 @@ class Authenticators:
         if known is not None:
             self._check_known(known, f"{field}.remote_certificate")
         through = self._one(credential.remote_ca, f"{field}.remote_ca")
+        if through is not None:
+            with naming(f"{field}.remote_ca"):
+                check_authority(through)
         demands = [Demand.parse(word, f"{field}.demands[{at}]") for at, word in enumerate(credential.demands)]
         if not authorities and known is not None:
             return KnownCertificate(known, public_key_of(known.key))
@@ -136,12 +142,10 @@ class Authenticators:
         return Vouched.by(store, known)
 
     def _check_known(self, certificate: Certificate, field: str) -> None:
-        try:
+        with naming(field):
             check_key(certificate)
             if self._now is not None:
                 check_time(certificate, self._now)
-        except CertificateError as problem:
-            raise InputError(field, None, problem.story, problem.remedy) from None
 
     # What files hold
 
@@ -182,6 +186,26 @@ class Authenticators:
                 self._parsed.clear()
             found = self._parsed[digest] = parse()
         return found
+
+
+def _check_peer(found: Signature, definition: Definition, field: str) -> None:
+    """That a certificate which is known to be the peer's can be that.
+
+    :raises InputError: naming ``remote_certificate``.
+    """
+    peer, where = found.peer, f"{field}.remote_certificate"
+    if isinstance(peer, KnownCertificate):
+        known: Certificate | None = peer.certificate
+    else:
+        known = peer.known if isinstance(peer, Vouched) else None
+    if known is None:
+        return
+    if public_key_of(known.key).info == found.own.key.public.info:
+        raise InputError(where, None, f"is for the key of {field}.key", "give the certificate of the peer")
+    if isinstance(peer, Vouched):
+        # An authority vouches for the names in it; one that is known without any proves whomever it is given for.
+        with naming(where):
+            check_identity(known, Identity.parse(definition.document["remote"]["id"]))
 
 
 def usable(authenticators: Authenticators, definition: Definition) -> Authenticator | str:

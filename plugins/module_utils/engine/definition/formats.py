@@ -9,6 +9,7 @@ import ipaddress
 import re
 from typing import Any
 
+from ..errors import HIDDEN as HIDDEN
 from ..errors import InputError
 from ..identity import Identity
 from ..secret import Secret
@@ -16,13 +17,13 @@ from ..selector import parse_selector
 from .bypass import read_bypass
 from .interface import FORMATS as INTERFACE_FORMATS
 
-HIDDEN = "hidden"
 MARK = "-----BEGIN "  # of what is PEM, and no path
 MOST_PEM = 65536
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
 _LONGEST_PPK_ID = 255
+_LONGEST_PATH = 4095  # characters; that many octets the kernel takes
 _DEMAND = re.compile(r"(rsa|ecdsa)(-\d{1,5})?(-sha\d{3})?|ed25519|ed448", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,63}", re.ASCII)
 
@@ -86,11 +87,19 @@ def _read_path(value: str, field: str) -> str:
     path = value.strip()
     if MARK in value:
         raise InputError(field, HIDDEN, "is the content of a file", "name the file: its path on the gateway")
-    if not path.startswith("/") or any(char < " " or char == "\x7f" for char in path):
+    if len(path) > _LONGEST_PATH:
+        shown = f"{path[:40]}…"
+        raise InputError(field, shown, "is longer than any path", f"write no more than {_LONGEST_PATH} characters")
+    if not path.startswith("/") or any(char < " " or char == "\x7f" for char in path) or not _is_text(path):
         raise InputError(
             field, value, "is not an absolute path", "name a file on the gateway, such as /etc/ipsec/key.pem"
         )
     return path
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text can be written: what JSON and other programs' file names bring along may be half a character."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _read_pem_or_path(value: str, field: str) -> str:
@@ -100,6 +109,8 @@ def _read_pem_or_path(value: str, field: str) -> str:
         raise InputError(
             field, HIDDEN, "has a private key in it", "give what is public, and name the key's file in key"
         )
+    if not _is_text(value):
+        raise InputError(field, HIDDEN, "is not valid text", "give PEM as it was issued")
     if len(value) > MOST_PEM:
         raise InputError(field, HIDDEN, f"has more than {MOST_PEM} characters", "give what is needed, and no more")
     return "\n".join(line.strip() for line in value.strip().splitlines()) + "\n"

@@ -15,7 +15,7 @@ from engine.crypto.public_keys import read_public_key
 from engine.errors import InputError
 from engine.secret import Secret
 
-from tests.signing_keys import KINDS, private_pem, public_pem
+from tests.signing_keys import KINDS, key, private_pem, public_pem
 
 FIELDS = "auth.key", "auth.passphrase"
 WORD = Secret(b"open, please")
@@ -45,6 +45,8 @@ def test_a_public_key_may_be_der(kind: str) -> None:
 RSA = private_pem("rsa2048")
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
 LOCKED = private_pem("rsa2048", passphrase=b"another one")
+OPENSSH = key("ed25519").private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+DER = key("rsa2048").private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 X25519 = x25519.X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -62,6 +64,8 @@ X25519 = x25519.X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateF
         (X25519, None, "auth.key", "cannot sign"), (private_pem("rsa1024"), None, "auth.key", "RSA with 1024 bits"),
         (private_pem("rsa2048e3"), None, "auth.key", "its public exponent is not"),
         (private_pem("ecdsa224"), None, "auth.key", "only the curves"),
+        (OPENSSH, None, "auth.key", "in the form of OpenSSH; .* ssh-keygen -p -m PKCS8"),
+        (DER, None, "auth.key", "holds no private key; .* openssl pkey -inform DER"),
     ],
 )  # fmt: skip
 def test_a_private_key_that_cannot_be_used(octets: bytes, passphrase: Secret, field: str, problem: str) -> None:
@@ -69,7 +73,7 @@ def test_a_private_key_that_cannot_be_used(octets: bytes, passphrase: Secret, fi
         read_private_key(octets, passphrase, *FIELDS)
     assert refused.value.field == field and refused.value.remedy
     lines = octets.decode("latin-1").splitlines()[1:-1]
-    assert not any(line and line in str(refused.value) for line in lines)
+    assert not any(len(line) > 8 and line in str(refused.value) for line in lines)
 
 
 @pytest.mark.parametrize(

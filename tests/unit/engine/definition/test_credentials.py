@@ -124,6 +124,29 @@ def test_what_cannot_be_meant_is_refused_and_no_key_shown(auth: dict, field: str
     assert "hush" not in str(caught.value) and FILES["/key.pem"].decode()[40:70] not in str(caught.value)
 
 
+@pytest.mark.parametrize("wrong", [
+    lambda key: {"method": key}, lambda key: {"secret_format": [key]}, lambda key: {"epoch": {"a": [key]}},
+    lambda key: {"method": "pubkey", "ca": key, "certificate": {"x": key}, "send_cert": key, "demands": [key]},
+    lambda key: {"ppk": [{"id": key, "secret": "x"}]}, lambda key: {"ppk": [{"id": "a", "secret": "x", key: 1}]},
+    lambda key: {key: "x"},
+])  # fmt: skip
+def test_a_private_key_in_any_wrong_place_is_not_shown(wrong) -> None:
+    key = FILES["/key.pem"].decode()
+    with pytest.raises(Problems) as caught:
+        parse_definition(RAW | {"auth": wrong(key)})
+    for problem in caught.value.problems:
+        told = repr((str(caught.value), problem.field, problem.value, problem.problem, problem.remedy))
+        assert key.splitlines()[1] not in told and "auth" in problem.field
+
+
+@pytest.mark.parametrize("text", ["/etc/\ud800.pem", "-----BEGIN CERTIFICATE-----\udcff", f"/{'a/' * 2048}"])
+def test_what_is_no_text_or_no_path_by_its_length_is_told_when_defined(text: str) -> None:
+    with pytest.raises(Problems) as caught:
+        parse_definition(certified(ca=[text]))
+    assert [problem.field for problem in caught.value.problems] == ["auth.ca[0]"]
+    assert len(str(caught.value)) < 300
+
+
 def test_what_is_compared_and_what_is_left() -> None:
     auth = {"method": "psk", "secret": Secret(b"a"), "also_accept": [Secret(b"b")], "secret_format": "text"}
     credential = credential_of(auth, "auth", [])
@@ -247,6 +270,11 @@ def test_what_of_certificates_cannot_be_meant(changed: dict, field: str, problem
         ({"remote_ca": "/key.pem"}, "t.auth.remote_ca", "is a private key"),
         ({"remote_certificate": "/over.pem"}, "t.auth.remote_certificate", "expired at"),
         ({"demands": ["rsa-77"]}, "t.auth.demands[0]", "is no demand"),
+        ({"crl": [], "revocation": "strict"}, "t.auth.revocation", "no revocation list is given"),
+        ({"remote_ca": "/cert.pem"}, "t.auth.remote_ca", "is not an authority's"),
+        ({"remote_certificate": "/cert.pem"}, "t.auth.remote_certificate", "is for the key of t.auth.key"),
+        ({"ca": [], "crl": [], "remote_certificate": "/cert.pem"}, "t.auth.remote_certificate", "is for the key of"),
+        ({"remote_certificate": "/other.pem"}, "t.auth.remote_certificate", "does not prove 192.0.2.2"),
     ],
 )  # fmt: skip
 def test_what_files_hold_is_checked_before_anything_changes(changed: dict, field: str, problem: str) -> None:

@@ -14,6 +14,14 @@ def test_a_value_is_shown_and_a_missing_one_is_not():
     assert str(InputError("port", None, "is missing", "give it")) == "port: is missing; give it"
 
 
+def test_a_private_key_is_shown_neither_as_a_value_nor_as_a_field_nor_among_others():
+    key = "-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----\n"
+    for value in (key, [key], {"a": {key: 1}}):
+        problem = InputError(f"auth.{key}", value, "is no option", "leave it out")
+        assert str(problem) == "auth.hidden: is no option (got 'hidden'); leave it out"
+        assert problem.value == "hidden" and problem.field == "auth.hidden"
+
+
 def test_lists_are_cut_where_nobody_reads_on():
     assert a_few(["a"]) == "a"
     assert a_few(range(20)) == ", ".join(map(str, range(20)))

@@ -40,7 +40,7 @@ def authenticator(host: str, kind: str, which: int, **auth: Any) -> Signature:
     raw = {
         "name": "t",
         "local": {"id": host},
-        "remote": {"id": "peer.example"},
+        "remote": {"id": EAST if host == WEST else WEST},
         "auth": {
             "method": "pubkey",
             "certificate": authority(kind).issue(host, kind, which).decode(),
