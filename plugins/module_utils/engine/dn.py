@@ -75,9 +75,12 @@ def text_of(name: bytes) -> str | None:
 
 
 def key(name: bytes) -> bytes:
-    """The same octets for names of the same entity: kinds of strings, case and blanks do not count (RFC 5280 7.1)."""
+    """The same octets for names of the same entity: kinds of strings, case and blanks do not count (RFC 5280 7.1).
+
+    What is no name is the same as itself alone, whatever its octets are.
+    """
     rdns = folded(name)
-    return name if rdns is None else repr(rdns).encode("utf-8", "replace")
+    return b"\0" + name if rdns is None else repr(rdns).encode("utf-8", "replace")
 
 
 def folded(name: bytes) -> list[list[Pair]] | None:

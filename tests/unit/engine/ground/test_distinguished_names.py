@@ -80,3 +80,9 @@ def test_a_damaged_name_makes_no_trouble(cut, octet, position):
     damaged = bytearray(GATEWAY)
     damaged[position] = octet
     dn.text_of(bytes(damaged)[:cut])
+
+
+def test_octets_that_are_no_name_are_not_the_name_that_is_compared_by_them() -> None:
+    name = dn.encode("O=Fleet, CN=gw")
+    assert dn.key(dn.key(name)) != dn.key(name) and dn.decode(dn.key(name)) is None
+    assert dn.key(b"junk") == dn.key(b"junk") != dn.key(b"Junk")

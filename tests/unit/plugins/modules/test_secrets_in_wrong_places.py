@@ -19,6 +19,7 @@ except ImportError:  # of an older ansible-core
     patch_module_args = None
 
 SECRET = "hush0hush1hush2hush3hush4hush5ab"
+PRIVATE = f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n"
 HEX = "0x" + "c0ffee42" * 9
 NOWHERE = "/nonexistent/none.sock"
 SA = {"said": "esp.1001@192.0.2.1", "source": "192.0.2.2", "mode": "tunnel"}
@@ -51,6 +52,13 @@ TUNNELS: list[dict[str, Any]] = [
     {"auth": {"secret": "no matter which", "ppk": [{"id": "a", "secret": SECRET, "required": SECRET}]}},
     {"auth": {"secret": "no matter which", "ppk": [{"id": "a", "secret": SECRET, "secret_format": SECRET}]}},
     {"auth": {"secret": "no matter which", "ppk": [{"id": "a", "secret": [SECRET]}]}},
+    {"auth": {"method": "pubkey", "key": PRIVATE}},
+    {"auth": {"method": "pubkey", "key": "/k.pem", "certificate": PRIVATE, "ca": [PRIVATE]}},
+    {"auth": {"method": "pubkey", "key": "/k.pem", "certificate": "/c.pem", "ca": PRIVATE}},
+    {"auth": {"method": "raw", "key": [PRIVATE], "remote_key": PRIVATE}},
+    {"auth": {"method": "raw", "key": "/k.pem", "remote_key": "/r.pem", "passphrase": [SECRET]}},
+    {"auth": {"method": PRIVATE, "remote_ca": PRIVATE, "demands": [PRIVATE]}},
+    {"remote": {"id": PRIVATE}},
     {"ppk": [{"id": "a", "secret": SECRET}]},
     {"secret": SECRET},
     {"psk": {"secret": SECRET}},
