@@ -43,7 +43,8 @@ def dn(text: str) -> bytes:
     """C=..., with this as its CN, in DER."""
 
     def tlv(tag: int, value: bytes) -> bytes:
-        length = bytes((len(value),)) if len(value) < 128 else b"\x82" + len(value).to_bytes(2, "big")
+        size, more = len(value), (len(value).bit_length() + 7) // 8
+        length = bytes((size,)) if size < 128 else bytes((0x80 | more,)) + size.to_bytes(more, "big")
         return bytes((tag,)) + length + value
 
     attribute = tlv(0x30, tlv(6, bytes((0x55, 4, 3))) + tlv(0x0C, text.encode("utf-8", "surrogatepass")))
