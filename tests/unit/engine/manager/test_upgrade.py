@@ -114,7 +114,7 @@ def test_a_profile_that_this_release_changed_acts_at_the_next_ike_sa(world: Upgr
     assert all(each.tunnels.rows["t"].definition.document["ike"]["proposals"] == "modern" for each in ends)
     said: list[bytes] = []
     send = world.wire.send
-    world.wire.send = lambda datagram, path: (said.append(datagram), send(datagram, path))[1]
+    world.wire.send = lambda datagram, *how: (said.append(datagram), send(datagram, *how))[1]
     world.run(20)
     assert not said, "nothing of it is on the wire"
     world.left.act(world.left.endpoint.rekey("t", world.now))
