@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import os
 import shlex
 import socket
@@ -29,7 +30,7 @@ class Keeper:
     def run(self, command: list[str], log: IO[str], environment: dict[str, str] | None = None) -> subprocess.Popen:
         """Start a process with what is kept, from descriptor 3 on, and wait until it is ready."""
         # High enough to be in nobody's way while they are put in their places.
-        sources = [os.dup2(one, 100 + place) for place, one in enumerate(self.kept)]
+        sources = [fcntl.fcntl(one, fcntl.F_DUPFD, 100) for one in self.kept]
         moves = " ".join(f"{3 + place}<&{one} {one}<&-" for place, one in enumerate(sources))
         listen = f"LISTEN_PID=$$ LISTEN_FDS={len(sources)}" if sources else ""
         script = f"exec {moves}; export NOTIFY_SOCKET={self.address} {listen}; exec {shlex.join(command)}"
