@@ -62,7 +62,7 @@ def rekeyed_and_restarted(manager: Manager, charon: strongswan.StrongSwan, **chi
     prove_esp()
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_ah_with_strongswan(manager: Manager, charon: strongswan.StrongSwan, ours_starts: bool) -> None:
     charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, esp="", child_extra=("ah_proposals = sha256-x25519",)))
     start_with_charon(manager, charon, definition(LEFT, RIGHT, SECRET, **AH), ours_starts)
@@ -72,7 +72,7 @@ def test_ah_with_strongswan(manager: Manager, charon: strongswan.StrongSwan, our
         rekeyed_and_restarted(manager, charon, **AH)
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_ah_with_libreswan(manager: Manager, pluto: libreswan.Libreswan, ours_starts: bool) -> None:
     pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET, esp="", extra=("phase2=ah", "phase2alg=sha2_512", "pfs=no")))
     start_with_pluto(manager, pluto, definition(LEFT, RIGHT, SECRET, protocol="ah", proposals=["sha512"]), ours_starts)
@@ -88,7 +88,7 @@ def test_ah_against_esp_is_told(manager: Manager, charon: strongswan.StrongSwan)
     assert tunnel["reason"] == "no_proposal_chosen" and "AH is on offer, ESP is allowed" in tunnel["story"], tunnel
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_ipcomp_with_strongswan(manager: Manager, charon: strongswan.StrongSwan, ours_starts: bool) -> None:
     charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, child_extra=("ipcomp = yes",)))
     start_with_charon(manager, charon, definition(LEFT, RIGHT, SECRET, ipcomp=True), ours_starts)
@@ -98,7 +98,7 @@ def test_ipcomp_with_strongswan(manager: Manager, charon: strongswan.StrongSwan,
         prove_compression()
 
 
-@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("ours", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_ipcomp_that_strongswan_has_not_or_has_alone(
     manager: Manager, charon: strongswan.StrongSwan, ours: bool
 ) -> None:
@@ -108,7 +108,7 @@ def test_ipcomp_that_strongswan_has_not_or_has_alone(
     prove_esp()
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_ipcomp_with_libreswan(manager: Manager, pluto: libreswan.Libreswan, ours_starts: bool) -> None:
     pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET, extra=("compress=yes",)))
     start_with_pluto(manager, pluto, definition(LEFT, RIGHT, SECRET, ipcomp=True), ours_starts)

@@ -39,6 +39,7 @@ def test_both_ends_prove_themselves_anew_and_nothing_is_lost(manager: Manager, c
     assert not spis & esp_spis(LEFT)
 
 
+@pytest.mark.nightly
 def test_strongswan_is_authenticated_by_its_own_schedule(manager: Manager, charon: StrongSwan) -> None:
     charon.load(Peer(RIGHT, LEFT, SECRET, extra=("reauth_time = 8s", "over_time = 4s")))
     manager.define(definition(LEFT, RIGHT, SECRET) | {"role": "responder"}, "active")
@@ -51,7 +52,10 @@ def test_strongswan_is_authenticated_by_its_own_schedule(manager: Manager, charo
     prove_esp()
 
 
-@pytest.mark.parametrize("action", ["as_start", "trap", "none"])
+@pytest.mark.parametrize(
+    "action",
+    [pytest.param("as_start", marks=pytest.mark.nightly), "trap", pytest.param("none", marks=pytest.mark.nightly)],
+)
 def test_what_strongswan_closes(manager: Manager, charon: StrongSwan, action: str) -> None:
     up(manager, charon, close_action=action)
     spis = esp_spis(LEFT)

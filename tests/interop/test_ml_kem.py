@@ -95,7 +95,7 @@ def key_exchange(manager: Manager) -> str:
     return found["ike_sas"][0]["key_exchange"]
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_modern_with_an_older_strongswan(manager_with_ml_kem: Manager, charon: StrongSwan, ours_starts: bool) -> None:
     manager = manager_with_ml_kem
     charon.load(Peer(RIGHT, LEFT, SECRET))

@@ -54,7 +54,7 @@ def began(manager: Manager, peer: StrongSwan | Libreswan, ours: dict[str, Any], 
     wait_until("the peer's Child SA", peer.established)
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_both_ends_insist_and_strongswan_rekeys(manager: Manager, charon: StrongSwan, ours_starts: bool) -> None:
     charon.load(theirs(("fleet-1", KEY), named="fleet-1", required=MUST))
     began(manager, charon, tunnel(("fleet-1", KEY)), ours_starts)
@@ -80,8 +80,8 @@ def test_we_rekey(manager: Manager, charon: StrongSwan) -> None:
     assert used(manager) == "fleet-1"
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
-@pytest.mark.parametrize("ours_has_it", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("ours_has_it", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_without_it_where_nobody_insists(
     manager: Manager, charon: StrongSwan, ours_starts: bool, ours_has_it: bool
 ) -> None:
@@ -111,6 +111,7 @@ def test_we_insist_and_strongswan_has_none(manager: Manager, charon: StrongSwan)
     assert not esp_spis(LEFT)
 
 
+@pytest.mark.nightly
 def test_strongswan_insists_and_we_have_none(manager: Manager, charon: StrongSwan) -> None:
     charon.load(theirs(("fleet-1", KEY), named="fleet-1", required=MUST))
     manager.define(tunnel(), "active")
@@ -139,6 +140,7 @@ def test_a_wrong_one_of_strongswan_is_told(
     assert row["reason"] == reason and "PPK fleet-1" in row["story"], row
 
 
+@pytest.mark.nightly
 def test_a_wrong_one_of_ours_is_told(manager: Manager, charon: StrongSwan) -> None:
     charon.load(theirs(("fleet-1", KEY), named="fleet-1", required=MUST))
     manager.define(tunnel(("fleet-1", WRONG)), "active")
@@ -151,7 +153,7 @@ def pluto_peer(key: str = KEY, extra: tuple[str, ...] = INSIST) -> libreswan.Pee
     return libreswan.Peer(RIGHT, LEFT, SECRET, secrets=(f': PPKS "fleet-1" "{key}"',), extra=extra)
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_both_ends_insist_and_libreswan_rekeys(manager: Manager, pluto: Libreswan, ours_starts: bool) -> None:
     pluto.load(pluto_peer())
     began(manager, pluto, tunnel(("fleet-1", KEY)), ours_starts)
@@ -165,7 +167,7 @@ def test_both_ends_insist_and_libreswan_rekeys(manager: Manager, pluto: Libreswa
     prove_esp()
 
 
-@pytest.mark.parametrize("ours_starts", [True, False])
+@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_without_it_where_libreswan_has_none(manager: Manager, pluto: Libreswan, ours_starts: bool) -> None:
     pluto.load(pluto_peer(extra=("ppk=no",)))
     began(manager, pluto, tunnel(("fleet-1", KEY), required=False), ours_starts)
@@ -173,6 +175,7 @@ def test_without_it_where_libreswan_has_none(manager: Manager, pluto: Libreswan,
     prove_esp()
 
 
+@pytest.mark.nightly
 def test_a_wrong_one_of_libreswan_is_told(manager: Manager, pluto: Libreswan) -> None:
     pluto.load(pluto_peer(WRONG))
     manager.define(tunnel(("fleet-1", KEY)), "active")
