@@ -69,8 +69,8 @@ def test_another_key_than_ours_is_refused_there_and_another_than_theirs_here(
     manager.define(here(tmp_path, "ed25519"), "active")
     row = manager.wait("established", timeout=5)
     assert (row["reached"], row["reason"]) == (False, "authentication_failed"), row
-    charon.load(there("ed25519"))
     manager.define(here(tmp_path, "ed25519", known=7), "active")
+    charon.load(there("ed25519"))
     wait_until("our refusal", lambda: manager.wait("established", timeout=1)["reason"] == "peer_not_authenticated")
 
 
