@@ -21,7 +21,7 @@ _HIDDEN = tuple([f"/{folder}/" for folder in ("home", "root", "run/user", "tmp",
 _ELSEWHERE = "/etc/fleet-ipsec/private"
 
 
-class Signature(NamedTuple):
+class FileState(NamedTuple):
     """What differs when a file was written anew."""
 
     device: int
@@ -75,34 +75,34 @@ def _unreadable(path: str, field: str, problem: OSError) -> RefusedError:
     return RefusedError(field, path, what, f"put it under {_ELSEWHERE}, owned by root, mode 0600")
 
 
-def signature_of(path: str) -> Signature | None:
+def state_of(path: str) -> FileState | None:
     """How a file stands, None where there is none that can be seen."""
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return Signature(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return FileState(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class CredentialFiles:
-    """The files that tunnels in operation were made of, as they stood then."""
+    """The files that tunnels in operation were made of, as they stood then; a tunnel of none is not in it."""
 
     def __init__(self) -> None:
-        self._of_tunnel: dict[str, dict[str, Signature | None]] = {}
+        self._of_tunnel: dict[str, dict[str, FileState | None]] = {}
         self._reading = ""
 
     def __bool__(self) -> bool:
-        return any(self._of_tunnel.values())
+        return bool(self._of_tunnel)
 
     def begin(self, tunnel: str) -> None:
         """What is read from now on is for this tunnel, and nothing that was read for it before."""
         self._reading = tunnel
-        self._of_tunnel[tunnel] = {}
+        self.forget(tunnel)
 
     def read(self, path: str, field: str) -> bytes:
         """As :func:`read_file`, and remember how it stood."""
         # Before it is read: who writes it meanwhile is noticed later.
-        self._of_tunnel[self._reading][path] = signature_of(path)
+        self._of_tunnel.setdefault(self._reading, {})[path] = state_of(path)
         return read_file(path, field)
 
     def forget(self, tunnel: str) -> None:
@@ -111,11 +111,11 @@ class CredentialFiles:
 
     def changed(self) -> Iterator[str]:
         """The tunnels of which a file is not as it was; each file is looked at once."""
-        now: dict[str, Signature | None] = {}
+        now: dict[str, FileState | None] = {}
         for tunnel, files in list(self._of_tunnel.items()):
             for path, before in files.items():
                 if path not in now:
-                    now[path] = signature_of(path)
+                    now[path] = state_of(path)
                 if now[path] != before:
                     yield tunnel
                     break

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from ..child_sa import ChildSa
@@ -76,17 +76,19 @@ class Idleness:
         self._limits.pop(name, None)
 
     def found(
-        self, children: Iterable[ChildSa], traffic: Traffic, uptimes: Uptimes, now: float
+        self, children_of: Callable[[str], Iterable[ChildSa]], traffic: Traffic, uptimes: Uptimes, now: float
     ) -> Mapping[str, frozenset[str]]:
-        """By tunnel, those of these children through which no packet has passed for so long as they want."""
-        if not self._limits:
-            return {}
+        """By tunnel, the children through which no packet has passed for so long as they want.
+
+        :param children_of: the Child SAs of a tunnel.
+        """
         late: dict[str, frozenset[str]] = {}
-        for child in children:
-            limit = self._limits.get(child.tunnel, {}).get(child.child)
-            since = uptimes.of(child.tunnel, child.child) if limit else None
-            if limit is None or since is None:
-                continue
-            if now - max(since, traffic.last(child.reqid) or since) >= limit:
-                late[child.tunnel] = late.get(child.tunnel, frozenset()) | {child.child}
+        for tunnel, limits in self._limits.items():
+            for child in children_of(tunnel):
+                limit = limits.get(child.child)
+                since = uptimes.of(tunnel, child.child) if limit else None
+                if limit is None or since is None:
+                    continue
+                if now - max(since, traffic.last(child.reqid) or since) >= limit:
+                    late[tunnel] = late.get(tunnel, frozenset()) | {child.child}
         return late

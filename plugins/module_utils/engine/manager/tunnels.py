@@ -356,7 +356,7 @@ class Tunnels:
     def close_idle(self, traffic: Traffic) -> None:
         """Close the children through which no packet has passed for so long as they want."""
         now = self._clock()
-        found = self._idleness.found(self._endpoint.child_sas(), traffic, self.uptimes, now)
+        found = self._idleness.found(self._endpoint.child_sas, traffic, self.uptimes, now)
         for name, children in found.items():
             row = self.rows.get(name)
             if row is not None:
