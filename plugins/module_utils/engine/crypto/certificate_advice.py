@@ -14,6 +14,7 @@ from ..identity import Identity
 from . import certificate_checks as checks
 from . import library, moments
 from .certificates import Certificate
+from .public_keys import public_key_of
 from .revocation import STRICT
 from .revocation_lists import RevocationList
 
@@ -103,18 +104,12 @@ def _check_own(given: Given) -> None:
     with naming(field):
         checks.check_signature(own)
         checks.check_holder(own)
-    if given.key and _public_octets(given.key[1]) != _public_octets(own.key):
+    if given.key and public_key_of(given.key[1]).info != public_key_of(own.key).info:
         remedy = f"give the key that the certificate was made for, or the certificate of that key ({field})"
         raise InputError(given.key[0], None, f"is not the key of the certificate of {own}", remedy)
     if given.identity:
         with naming(given.identity[0]):
             checks.check_identity(own, given.identity[1])
-
-
-def _public_octets(key: Any) -> bytes:
-    """A public key in a form in which equal ones are equal."""
-    octets: bytes = key.public_bytes(library.Encoding.DER, library.PublicFormat.SubjectPublicKeyInfo)
-    return octets
 
 
 def _is_valid(certificate: Certificate, now: float) -> bool:

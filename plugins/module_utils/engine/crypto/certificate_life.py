@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from . import moments
 from .certificates import Certificate
-from .revocation_lists import RevocationList
+from .revocation_lists import FOR_EVER, RevocationList
 
 DAY = 86400
 CERTIFICATE_WARNINGS = (30 * DAY, 7 * DAY)  # seconds before the end
@@ -56,7 +56,7 @@ def ending_of(certificate: Certificate) -> Ending:
 def ending_of_list(one: RevocationList) -> Ending:
     """Of a revocation list: a fifth of its time before, a day at most, since many are made anew each week."""
     early = min((one.next_update - one.this_update) * _LIST_WARNING, _LATEST_LIST_WARNING)
-    warnings = (one.next_update - early,) if one.next_update != float("inf") else ()
+    warnings = (one.next_update - early,) if one.next_update != FOR_EVER else ()
     return Ending(f"the revocation list of {one}", one.next_update, warnings)
 
 

@@ -46,8 +46,11 @@ class Revocation:
         """
         for place, certificate in enumerate(path[:-1]):
             issuers = path[place + 1 :]
-            if self._is_known_by(self._current.at(now), certificate, issuers):
+            refusal = _looked_up(self._current.at(now), certificate, issuers)
+            if refusal is None:
                 continue
+            if refusal.code == REVOKED:
+                raise _revoked(certificate)
             problem = self._problem(certificate, issuers, now)
             if self._policy == STRICT:
                 raise problem
@@ -55,38 +58,33 @@ class Revocation:
     def revoked(self, path: Sequence[Certificate]) -> CertificateError | None:
         """The revocation of a certificate of a path that was verified before; None where there is none."""
         for place, certificate in enumerate(path[:-1]):
-            try:
-                self._all.path(certificate.der, [issuer.der for issuer in path[place + 1 :]])
-            except PathError as refusal:
-                if refusal.code == REVOKED:
-                    return _revoked(certificate)
+            refusal = _looked_up(self._all, certificate, path[place + 1 :])
+            if refusal is not None and refusal.code == REVOKED:
+                return _revoked(certificate)
         return None
 
     def _problem(self, certificate: Certificate, issuers: Sequence[Certificate], now: float) -> CertificateError:
-        """Why no current list knows a certificate."""
+        """Why no current list knows a certificate.
+
+        :raises CertificateError: where one that is not current revokes it.
+        """
         own = [one for one in self._lists if one.issuer.matches(certificate.issuer)]
-        try:
-            self._all.path(certificate.der, [issuer.der for issuer in issuers])
-        except PathError as refusal:
+        refusal = _looked_up(self._all, certificate, issuers)
+        if refusal is not None:
             if refusal.code == REVOKED:
-                raise _revoked(certificate) from None
+                raise _revoked(certificate)
             return _missing(certificate) if refusal.code == NO_LIST or not own else _unusable(certificate, refusal.text)
         late = [one for one in own if not one.is_current(now)] or own
         return _out_of_time(max(late, key=lambda one: one.this_update), now)
 
-    @staticmethod
-    def _is_known_by(store: Store, certificate: Certificate, issuers: Sequence[Certificate]) -> bool:
-        """Whether lists of a store tell that a certificate is not revoked.
 
-        :raises CertificateError: where they revoke it.
-        """
-        try:
-            store.path(certificate.der, [issuer.der for issuer in issuers])
-        except PathError as refusal:
-            if refusal.code == REVOKED:
-                raise _revoked(certificate) from None
-            return False
-        return True
+def _looked_up(store: Store, certificate: Certificate, issuers: Sequence[Certificate]) -> PathError | None:
+    """Why the lists of a store do not tell that a certificate is good; None where they do."""
+    try:
+        store.path(certificate.der, [issuer.der for issuer in issuers])
+    except PathError as refusal:
+        return refusal
+    return None
 
 
 def _revoked(certificate: Certificate) -> CertificateError:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
+from .. import der
 from ..wire.v2.numbers import AuthMethod
 from . import library
 from .public_keys import ECDSA, ED448, ED25519, RSA, PublicKey
@@ -144,17 +145,12 @@ class Scheme(NamedTuple):
 # AlgorithmIdentifiers
 
 
-def _der(tag: int, *parts: bytes) -> bytes:
-    body = b"".join(parts)
-    return bytes((tag, len(body))) + body
-
-
-_NULL = b"\x05\x00"
+_NULL = der.element(der.NULL, b"")
 _HASH_OIDS = {SHA2_256: "608648016503040201", SHA2_384: "608648016503040202", SHA2_512: "608648016503040203"}
 
 
 def _sequence(oid: str, *parameters: bytes) -> bytes:
-    return _der(0x30, _der(0x06, bytes.fromhex(oid)), *parameters)
+    return der.element(der.SEQUENCE, b"".join((der.element(der.OID, bytes.fromhex(oid)), *parameters)))
 
 
 def _either(oid: str) -> tuple[bytes, ...]:
@@ -167,9 +163,10 @@ def _pss(number: int, salt: int) -> tuple[bytes, ...]:
     written = []
     for digest in _either(_HASH_OIDS[number]):
         mask = _sequence("2a864886f70d010108", digest)
-        parameters = _der(0xA0, digest), _der(0xA1, mask), _der(0xA2, _der(0x02, bytes((salt,))))
-        for trailer in (b"", _der(0xA3, b"\x02\x01\x01")):
-            written.append(_sequence("2a864886f70d01010a", _der(0x30, *parameters, trailer)))
+        octets = der.element(der.INTEGER, bytes((salt,)))
+        parameters = der.element(0xA0, digest) + der.element(0xA1, mask) + der.element(0xA2, octets)
+        for trailer in (b"", der.element(0xA3, der.element(der.INTEGER, b"\x01"))):
+            written.append(_sequence("2a864886f70d01010a", der.element(der.SEQUENCE, parameters + trailer)))
     return tuple(written)
 
 
