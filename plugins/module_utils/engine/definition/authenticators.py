@@ -74,10 +74,8 @@ class Authenticators:
         if isinstance(credential, RawKeys):
             return self._raw(credential, f"{prefix}auth")
         if isinstance(credential, Certified):
-            identity = f"{prefix}local.id", Identity.parse(definition.document["local"]["id"])
-            found = self._certified(credential, f"{prefix}auth", identity)
-            _check_peer(found, definition, f"{prefix}auth")
-            return found
+            ours = f"{prefix}local.id", Identity.parse(definition.document["local"]["id"])
+            return self._certified(credential, f"{prefix}auth", ours, definition.document["remote"]["id"])
         raise TypeError(f"no authenticator for {type(credential).__name__}")
 
     def _raw(self, credential: RawKeys, field: str) -> Signature:
@@ -89,7 +87,7 @@ class Authenticators:
             raise InputError(where, None, f"is that of {field}.key itself", "give the public key of the peer")
         return Signature(own_raw_key(key), KnownKey(peer), "a raw public key", "key")
 
-    def _certified(self, credential: Certified, field: str, identity: Placed[Identity]) -> Signature:
+    def _certified(self, credential: Certified, field: str, identity: Placed[Identity], remote_id: str) -> Signature:
         key = self._private(credential.key, credential.passphrase, field)
         chain = self._certificates(credential.certificate, f"{field}.certificate")
         authorities = self._each(credential.ca, f"{field}.ca", self._certificates)
@@ -106,11 +104,13 @@ class Authenticators:
         check_lasting(given)
         if self._now is not None:
             check_times(given, self._now)
-        peer = self._peer(credential, field, authorities, lists)
-        own = own_certificates(key, chain, credential.send_cert)
+        known = self._one(credential.remote_certificate, f"{field}.remote_certificate")
+        peer = self._peer(credential, field, known, authorities, lists)
         certificates = [*chain, *(one for _field, one in authorities)]
-        if credential.remote_certificate is not None:
-            certificates.append(self._certificates(credential.remote_certificate, f"{field}.remote_certificate")[0])
+        if known is not None:
+            certificates.append(known)
+            _check_peer(known, key, remote_id if authorities else None, field)
+        own = own_certificates(key, chain, credential.send_cert)
         endings = [*map(ending_of, certificates), *(ending_of_list(one) for _field, one in lists)]
         return Signature(own, peer, "a certificate", "signature", tuple(endings))
 
@@ -118,11 +118,11 @@ class Authenticators:
         self,
         credential: Certified,
         field: str,
+        known: Certificate | None,
         authorities: list[Placed[Certificate]],
         lists: list[Placed[RevocationList]],
     ) -> PeerKey:
-        """How the peer is known."""
-        known = self._one(credential.remote_certificate, f"{field}.remote_certificate")
+        """How the peer is known; ``known`` is its certificate, where that is given."""
         if known is not None:
             self._check_known(known, f"{field}.remote_certificate")
         through = self._one(credential.remote_ca, f"{field}.remote_ca")
@@ -188,24 +188,18 @@ class Authenticators:
         return found
 
 
-def _check_peer(found: Signature, definition: Definition, field: str) -> None:
+def _check_peer(known: Certificate, own: PrivateKey, remote_id: str | None, field: str) -> None:
     """That a certificate which is known to be the peer's can be that.
 
+    :param remote_id: whom an authority vouches for by it; None without one: then it proves whomever it is given for.
     :raises InputError: naming ``remote_certificate``.
     """
-    peer, where = found.peer, f"{field}.remote_certificate"
-    if isinstance(peer, KnownCertificate):
-        known: Certificate | None = peer.certificate
-    else:
-        known = peer.known if isinstance(peer, Vouched) else None
-    if known is None:
-        return
-    if public_key_of(known.key).info == found.own.key.public.info:
+    where = f"{field}.remote_certificate"
+    if public_key_of(known.key).info == own.public.info:
         raise InputError(where, None, f"is for the key of {field}.key", "give the certificate of the peer")
-    if isinstance(peer, Vouched):
-        # An authority vouches for the names in it; one that is known without any proves whomever it is given for.
+    if remote_id is not None:
         with naming(where):
-            check_identity(known, Identity.parse(definition.document["remote"]["id"]))
+            check_identity(known, Identity.parse(remote_id))
 
 
 def usable(authenticators: Authenticators, definition: Definition) -> Authenticator | str:

@@ -136,27 +136,15 @@ class Preshared:
         return {"epoch": self.epoch, "fingerprint": fingerprint(self.secret.reveal()), "also_accept": accepted}
 
 
-@dataclass(frozen=True, slots=True)
-class RawKeys:
-    """A private key of ours, and the peer's public key (RFC 7670): no certificate at all.
+class _KeyInFile:
+    """What those have in common whose key is in a file, of which the passphrase is the one secret here."""
 
-    :ivar key: path of the file with ours; ``passphrase``: of that file, None where it is not encrypted.
-    :ivar remote_key: the peer's as PEM, or the path of a file with it.
-    """
+    __slots__ = ()
 
-    key: str
-    remote_key: str
-    passphrase: Secret | None = None
+    passphrase: Secret | None
 
-    method: ClassVar[str] = RAW
-    title: ClassVar[str] = "Raw Public Key"
     secrets: ClassVar[tuple[str, ...]] = ("passphrase",)
     forms: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any], where: str, problems: list[InputError]) -> RawKeys:
-        """As :meth:`Preshared.of`."""
-        return cls(options["key"], options["remote_key"], options.get("passphrase"))
 
     def option(self, name: str) -> object:
         return self.passphrase if name == "passphrase" else None
@@ -170,16 +158,37 @@ class RawKeys:
     def warnings(self, tunnel: str) -> list[str]:
         return []
 
-    def meets(self, other: Credential) -> bool:
-        """What is in files only the gateway knows: that the same are named has to do."""
-        return isinstance(other, RawKeys) and (self.key, self.remote_key) == (other.key, other.remote_key)
-
     def fingerprints(self) -> dict[str, Any] | None:
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class Certified:
+class RawKeys(_KeyInFile):
+    """A private key of ours, and the peer's public key (RFC 7670): no certificate at all.
+
+    :ivar key: path of the file with ours; ``passphrase``: of that file, None where it is not encrypted.
+    :ivar remote_key: the peer's as PEM, or the path of a file with it.
+    """
+
+    key: str
+    remote_key: str
+    passphrase: Secret | None = None
+
+    method: ClassVar[str] = RAW
+    title: ClassVar[str] = "Raw Public Key"
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], where: str, problems: list[InputError]) -> RawKeys:
+        """As :meth:`Preshared.of`."""
+        return cls(options["key"], options["remote_key"], options.get("passphrase"))
+
+    def meets(self, other: Credential) -> bool:
+        """What is in files only the gateway knows: that the same are named has to do."""
+        return isinstance(other, RawKeys) and (self.key, self.remote_key) == (other.key, other.remote_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Certified(_KeyInFile):
     """A private key of ours with a certificate, and what tells whether that of the peer is to be believed.
 
     The options are the table's; each text is PEM or the path of a file.
@@ -198,8 +207,6 @@ class Certified:
 
     method: ClassVar[str] = PUBKEY
     title: ClassVar[str] = "Certificate"
-    secrets: ClassVar[tuple[str, ...]] = ("passphrase",)
-    forms: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def of(cls, options: Mapping[str, Any], where: str, problems: list[InputError]) -> Certified:
@@ -225,24 +232,9 @@ class Certified:
                 problems.append(InputError(f"{where}.{name}", None, "has no meaning without ca", remedy))
         return found
 
-    def option(self, name: str) -> object:
-        return self.passphrase if name == "passphrase" else None
-
-    def shown(self) -> dict[str, Any]:
-        return {} if self.passphrase is None else {"passphrase": HIDDEN}
-
-    def revealed(self) -> dict[str, Any]:
-        return {} if self.passphrase is None else {"passphrase": self.passphrase.reveal().decode()}
-
-    def warnings(self, tunnel: str) -> list[str]:
-        return []
-
     def meets(self, other: Credential) -> bool:
         """Whoever has a certificate may have another: whether the peer takes it is the peer's affair."""
         return isinstance(other, Certified)
-
-    def fingerprints(self) -> dict[str, Any] | None:
-        return None
 
 
 # What stands for each method, by its name.
