@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ..actions import Path
 from ..connection import ChildConfig, Connection
@@ -30,19 +30,20 @@ def current(context: Context, tunnel: str) -> EitherSa | None:
 
 def established(context: Context, tunnel: str) -> IkeSa | None:
     """The newest one that may be worked with."""
-    for sa in reversed(sas_of(context, tunnel)):
-        # While a collision is open the children, and the work on them, are with the one that is being replaced.
-        if sa.alive and not sa.closing and sa.claims is None and not sa.superseded:
-            return sa
-    return None
+    return next((sa for sa in _lasting(context, tunnel) if not sa.superseded), None)
 
 
 def _outgoing(context: Context, tunnel: str) -> IkeSa | None:
     """The newest one that makes children although it is there for those it has: its peer may have made it anew."""
+    return next((sa for sa in _lasting(context, tunnel) if sa.superseded and sa.makes_children), None)
+
+
+def _lasting(context: Context, tunnel: str) -> Iterator[IkeSa]:
+    """Those that are up and not about to end, the newest first."""
     for sa in reversed(sas_of(context, tunnel)):
-        if sa.alive and not sa.closing and sa.claims is None and sa.superseded and sa.makes_children:
-            return sa
-    return None
+        # While a collision is open the children, and the work on them, are with the one that is being replaced.
+        if sa.alive and not sa.closing and sa.claims is None:
+            yield sa
 
 
 def start(

@@ -149,7 +149,7 @@ class ChildPart(NamedTuple):
     """
 
     offer: Callable[[ChildTalk], Sequence[Any]]
-    read: Callable[[IkeSa, Payloads, Asked], Asked]
+    read: Callable[[IkeSa, Payloads, Asked], Asked] | None = None
     answered: Callable[[ChildTalk], None] | None = None
 
 
@@ -326,5 +326,6 @@ class Features:
         """What the peer asks for, or answers with; its selectors are those of our side and of its own."""
         asked = Asked("tunnel", local, remote)
         for part in self._children:
-            asked = part.read(sa, said, asked)
+            if part.read is not None:
+                asked = part.read(sa, said, asked)
         return asked

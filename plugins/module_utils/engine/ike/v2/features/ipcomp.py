@@ -19,8 +19,8 @@ from ....wire.v2.payloads import Payloads
 from ...actions import ReleaseSpi
 from ...context import Context
 from ...record_codec import Codec, Shape
-from ..sa import EitherSa, IkeSa
-from .feature import NOTHING, Asked, ChildPart, ChildTalk, Feature, Slot
+from ..sa import EitherSa
+from .feature import NOTHING, ChildPart, ChildTalk, Feature, Slot
 
 _NUMBER = int(NotifyType.IPCOMP_SUPPORTED)
 IPCOMP = 108  # IP protocol
@@ -94,8 +94,4 @@ def _cpi(said: Payloads) -> int:
     return 0
 
 
-def _read(_sa: IkeSa, _said: Payloads, asked: Asked) -> Asked:
-    return asked
-
-
-FEATURE = Feature("ipcomp", child=ChildPart(_offer, _read, _answered), slot=RESERVED)
+FEATURE = Feature("ipcomp", child=ChildPart(_offer, answered=_answered), slot=RESERVED)

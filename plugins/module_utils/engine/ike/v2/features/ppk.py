@@ -71,8 +71,7 @@ def _ask(talk: Talk[OpeningSa]) -> Sequence[Notify]:
 
 def _accept(connection: Connection, said: Payloads) -> None:
     if connection.ppk_required and said.notify(_USE) is None:
-        story = f"the peer mixes no PPK in, which auth.ppk of {connection.name} requires"
-        raise IkeError(0, story, reason="ppk_missing")
+        raise IkeError(0, _none_mixed(connection), reason="ppk_missing")
 
 
 def _answered(talk: Talk[OpeningSa]) -> None:
@@ -119,7 +118,7 @@ def _mixed(sa: OpeningSa) -> tuple[Ppk | None, IkeKeys | None]:
 def _claim(sa: OpeningSa, connection: Connection, said: Payloads, claim: Claim) -> Claim:
     if not AGREED.of(sa.handshake).both:
         if connection.ppk_required:
-            raise _missing(f"the peer mixes no PPK in, which auth.ppk of {connection.name} requires")
+            raise _missing(_none_mixed(connection))
         return claim
     return (_answer_claim if sa.initiator else _request_claim)(sa, connection, said, claim)
 
@@ -144,7 +143,7 @@ def _request_claim(sa: OpeningSa, connection: Connection, said: Payloads, claim:
     if named is None:
         if not connection.ppk_required:
             return claim
-        raise _missing(f"the peer mixes no PPK in, which auth.ppk of {connection.name} requires")
+        raise _missing(_none_mixed(connection))
     found = [ppk for ppk in connection.ppks if _FIXED + ppk.name == named.data]
     if found:
         mixed = _with(claim._replace(keys=mix(sa.protected.prf, claim.keys, found[0])), found[0])
@@ -159,6 +158,10 @@ def _request_claim(sa: OpeningSa, connection: Connection, said: Payloads, claim:
 def _with(claim: Claim, ppk: Ppk) -> Claim:
     name = _shown(ppk.name)
     return claim._replace(kept=(*claim.kept, (USED, Used(name))), added=f"PPK {name}", reason="ppk_differs")
+
+
+def _none_mixed(connection: Connection) -> str:
+    return f"the peer mixes no PPK in, which auth.ppk of {connection.name} requires"
 
 
 def _missing(story: str) -> IkeError:
