@@ -156,9 +156,7 @@ CHILD: dict[str, Row] = {
     "inactivity": Carried("inactivity", words.duration(0)),
     "dpdaction": Left(LOST, "a dead peer's tunnel is tried again as auto= says", "",
                       ("restart", "restart_by_peer", "hold", "none")),
-    "closeaction": Carried("close_action", words.choice({
-        "none": "none", "clear": "none", "hold": "trap", "trap": "trap", "restart": "start", "start": "start",
-    })),
+    "closeaction": Carried("close_action", words.close_action),
     "reqid": Left(IGNORED, "the manager chooses its own request IDs"),
     "priority": Carried("priority", words.number(0, 0xFFFF)),
     "mtu": Left(LOST, "the kernel chooses the MTU", "set it on the route"),

@@ -111,19 +111,7 @@ CHILD: dict[str, Row] = {
     "policies": Carried("policies", route_based.no_policies),
     "policies_fwd_out": Left(LOST, "no outbound forward policy is made", "", _NO),
     "dpd_action": Left(LOST, "a dead peer's tunnel is tried again as its start says", "", ("trap", "restart", "start")),
-    "close_action": Carried(
-        "close_action",
-        words.choice(
-            {
-                "none": "none",
-                "trap": "trap",
-                "start": "start",
-                "clear": "none",
-                "hold": "trap",
-                "restart": "start",
-            }
-        ),
-    ),
+    "close_action": Carried("close_action", words.close_action),
     "ipcomp": Carried("ipcomp", words.yes_no(True, False)),
     "inactivity": Carried("inactivity", words.duration(0)),
     "reqid": Left(IGNORED, "the manager chooses its own request IDs"),

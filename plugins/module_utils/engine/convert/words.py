@@ -50,6 +50,12 @@ def choice(words: Mapping[str, Any]) -> Reader:
     return read
 
 
+# What becomes of a child that the peer closes, in the words of now and in older ones.
+close_action = choice(
+    {"none": "none", "clear": "none", "trap": "trap", "hold": "trap", "start": "start", "restart": "start"}
+)
+
+
 def yes_no(yes: Any, no: Any) -> Reader:
     """A reader of a switch."""
     return choice(dict.fromkeys(TRUE, yes) | dict.fromkeys(FALSE, no))
