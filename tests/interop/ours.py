@@ -9,7 +9,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,22 @@ class Manager:
     def define(self, tunnel: dict[str, Any], state: str) -> None:
         """Define a tunnel, and start it when the state is ``active``."""
         self.call("tunnels.apply", definitions=[tunnel], state=state)
+
+    def bring_up(
+        self, tunnel: dict[str, Any], initiate: Callable[[], subprocess.CompletedProcess[str]], ours_starts: bool
+    ) -> None:
+        """Define a tunnel and have it started, here or at the peer; fails the test when it does not come up.
+
+        :param initiate: has the peer start it.
+        """
+        if ours_starts:
+            self.define(tunnel, "active")
+        else:
+            self.define(tunnel | {"role": "responder"}, "active")
+            done = initiate()
+            assert done.returncode == 0, done.stdout + done.stderr
+        row = self.wait("established")
+        assert row["reached"], row
 
     def wait(self, until: str, timeout: float = 30) -> dict[str, Any]:
         """Wait for the tunnel; returns its row of ``tunnels.wait``."""

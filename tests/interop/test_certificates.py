@@ -52,12 +52,7 @@ def at_strongswan(issuer: Authority, kind: str, certificate: bytes = b"", root: 
 
 
 def proven(manager: Manager, tunnel: dict[str, Any], initiate: Callable[[], Any], ours_starts: bool) -> None:
-    manager.define(tunnel if ours_starts else tunnel | {"role": "responder"}, "active")
-    if not ours_starts:
-        done = initiate()
-        assert done.returncode == 0, done.stdout + done.stderr
-    row = manager.wait("established")
-    assert row["reached"], row
+    manager.bring_up(tunnel, initiate, ours_starts)
     prove_esp()
 
 

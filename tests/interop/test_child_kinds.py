@@ -23,28 +23,6 @@ def replaced(spis: set[str]) -> bool:
     return len(esp_spis(LEFT)) == 2 and not spis & esp_spis(LEFT) and esp_spis(RIGHT) == esp_spis(LEFT)
 
 
-def start_with_charon(manager: Manager, charon: strongswan.StrongSwan, tunnel: dict, ours_starts: bool) -> None:
-    if ours_starts:
-        manager.define(tunnel, "active")
-    else:
-        manager.define(tunnel | {"role": "responder"}, "active")
-        done = charon.initiate()
-        assert done.returncode == 0, done.stdout + done.stderr
-    row = manager.wait("established")
-    assert row["reached"], row
-
-
-def start_with_pluto(manager: Manager, pluto: libreswan.Libreswan, tunnel: dict, ours_starts: bool) -> None:
-    if ours_starts:
-        manager.define(tunnel, "active")
-    else:
-        manager.define(tunnel | {"role": "responder"}, "active")
-        done = pluto.initiate()
-        assert done.returncode == 0, done.stdout + done.stderr
-    row = manager.wait("established")
-    assert row["reached"], row
-
-
 def rekeyed_and_restarted(manager: Manager, charon: strongswan.StrongSwan, **child: object) -> None:
     """Either end rekeys it, and a killed manager goes on with it."""
     before = esp_spis(LEFT)
@@ -65,7 +43,7 @@ def rekeyed_and_restarted(manager: Manager, charon: strongswan.StrongSwan, **chi
 @pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_ah_with_strongswan(manager: Manager, charon: strongswan.StrongSwan, ours_starts: bool) -> None:
     charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, esp="", child_extra=("ah_proposals = sha256-x25519",)))
-    start_with_charon(manager, charon, definition(LEFT, RIGHT, SECRET, **AH), ours_starts)
+    manager.bring_up(definition(LEFT, RIGHT, SECRET, **AH), charon.initiate, ours_starts)
     assert "proto ah" in LEFT.states() and "proto esp" not in LEFT.states()
     prove_esp()
     if ours_starts:
@@ -83,7 +61,7 @@ def test_ah_against_esp_is_told(manager: Manager, charon: strongswan.StrongSwan)
 @pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_ipcomp_with_strongswan(manager: Manager, charon: strongswan.StrongSwan, ours_starts: bool) -> None:
     charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, child_extra=("ipcomp = yes",)))
-    start_with_charon(manager, charon, definition(LEFT, RIGHT, SECRET, ipcomp=True), ours_starts)
+    manager.bring_up(definition(LEFT, RIGHT, SECRET, ipcomp=True), charon.initiate, ours_starts)
     prove_compression()
     if ours_starts:
         rekeyed_and_restarted(manager, charon, ipcomp=True)
@@ -95,7 +73,7 @@ def test_ipcomp_that_strongswan_has_not_or_has_alone(
     manager: Manager, charon: strongswan.StrongSwan, ours: bool
 ) -> None:
     charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, child_extra=("ipcomp = no" if ours else "ipcomp = yes",)))
-    start_with_charon(manager, charon, definition(LEFT, RIGHT, SECRET, ipcomp=ours), ours_starts=ours)
+    manager.bring_up(definition(LEFT, RIGHT, SECRET, ipcomp=ours), charon.initiate, ours_starts=ours)
     assert "proto comp" not in LEFT.states()
     prove_esp()
 
@@ -111,7 +89,7 @@ def prove_compression() -> None:
 @pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_ah_with_libreswan(manager: Manager, pluto: libreswan.Libreswan, ours_starts: bool) -> None:
     pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET, esp="", extra=("phase2=ah", "phase2alg=sha2_512", "pfs=no")))
-    start_with_pluto(manager, pluto, definition(LEFT, RIGHT, SECRET, protocol="ah", proposals=["sha512"]), ours_starts)
+    manager.bring_up(definition(LEFT, RIGHT, SECRET, protocol="ah", proposals=["sha512"]), pluto.initiate, ours_starts)
     assert "proto ah" in LEFT.states() and "proto esp" not in LEFT.states()
     prove_esp()
 
@@ -119,5 +97,5 @@ def test_ah_with_libreswan(manager: Manager, pluto: libreswan.Libreswan, ours_st
 @pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_ipcomp_with_libreswan(manager: Manager, pluto: libreswan.Libreswan, ours_starts: bool) -> None:
     pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET, extra=("compress=yes",)))
-    start_with_pluto(manager, pluto, definition(LEFT, RIGHT, SECRET, ipcomp=True), ours_starts)
+    manager.bring_up(definition(LEFT, RIGHT, SECRET, ipcomp=True), pluto.initiate, ours_starts)
     prove_compression()

@@ -39,14 +39,7 @@ def test_large_messages_go_in_fragments_both_ways(manager: Manager, charon: Stro
     charon.load(Peer(RIGHT, LEFT, SECRET, child_extra=(wide,), extra=("fragmentation = yes",)))
     tunnel = definition(LEFT, RIGHT, SECRET) | {"ike": {"fragment_size": SIZE}}
     tunnel["children"][0]["local"] = left
-    if ours_starts:
-        manager.define(tunnel, "active")
-    else:
-        manager.define(tunnel | {"role": "responder"}, "active")
-        done = charon.initiate()
-        assert done.returncode == 0, done.stdout + done.stderr
-    row = manager.wait("established")
-    assert row["reached"], row
+    manager.bring_up(tunnel, charon.initiate, ours_starts)
     prove_esp()
     sent, received = fragments(charon)
     assert sent and received, "IKE_AUTH holds all networks, so it fits into no packet"

@@ -16,14 +16,7 @@ SECRET = "correct horse battery staple, 24 times a day"
 
 
 def start(manager: Manager, pluto: Libreswan, tunnel: dict, ours_starts: bool) -> None:
-    if ours_starts:
-        manager.define(tunnel, "active")
-    else:
-        manager.define(tunnel | {"role": "responder"}, "active")
-        done = pluto.initiate()
-        assert done.returncode == 0, done.stdout + done.stderr
-    row = manager.wait("established")
-    assert row["reached"], row
+    manager.bring_up(tunnel, pluto.initiate, ours_starts)
     wait_until("Libreswan's Child SA", pluto.established)
 
 

@@ -99,13 +99,7 @@ def key_exchange(manager: Manager) -> str:
 def test_modern_with_an_older_strongswan(manager_with_ml_kem: Manager, charon: StrongSwan, ours_starts: bool) -> None:
     manager = manager_with_ml_kem
     charon.load(Peer(RIGHT, LEFT, SECRET))
-    if ours_starts:
-        manager.define(offered("modern", child=10, lifetime=14), "active")
-    else:
-        manager.define(offered("modern", child=10, lifetime=14) | {"role": "responder"}, "active")
-        done = charon.initiate()
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert manager.wait("established")["reached"]
+    manager.bring_up(offered("modern", child=10, lifetime=14), charon.initiate, ours_starts)
     spis, before = esp_spis(LEFT), charon.sas().split("_i")[0].split()[-1]
     wait_until("fresh keys of the child", lambda: not spis & esp_spis(LEFT), LONG)
     wait_until("fresh keys of the IKE SA", lambda: charon.established() and before not in charon.sas(), LONG)

@@ -43,14 +43,7 @@ def used(manager: Manager) -> str | None:
 
 
 def began(manager: Manager, peer: StrongSwan | Libreswan, ours: dict[str, Any], ours_starts: bool) -> None:
-    if ours_starts:
-        manager.define(ours, "active")
-    else:
-        manager.define(ours | {"role": "responder"}, "active")
-        done = peer.initiate()
-        assert done.returncode == 0, done.stdout + done.stderr
-    row = manager.wait("established")
-    assert row["reached"], row
+    manager.bring_up(ours, peer.initiate, ours_starts)
     wait_until("the peer's Child SA", peer.established)
 
 

@@ -52,13 +52,7 @@ def test_a_tunnel_with_each_kind_of_key(
     manager: Manager, charon: StrongSwan, tmp_path: Path, kind: str, ours_starts: bool
 ) -> None:
     charon.load(there(kind))
-    tunnel = here(tmp_path, kind)
-    manager.define(tunnel if ours_starts else tunnel | {"role": "responder"}, "active")
-    if not ours_starts:
-        done = charon.initiate()
-        assert done.returncode == 0, done.stdout + done.stderr
-    row = manager.wait("established")
-    assert row["reached"], row
+    manager.bring_up(here(tmp_path, kind), charon.initiate, ours_starts)
     prove_esp()
 
 
