@@ -99,8 +99,8 @@ def test_a_wrong_authority_is_told_at_whichever_end_it_is_missing(
     charon.load(at_strongswan(issuer, "ecdsa256", root=other.pem))
     manager.define(here(tmp_path, issuer, "ecdsa256"), "active")
     refused(manager, "authentication_failed")
-    charon.load(at_strongswan(issuer, "ecdsa256"))
     manager.define(here(tmp_path, issuer, "ecdsa256", ca=[other.pem.decode()]), "active")
+    charon.load(at_strongswan(issuer, "ecdsa256"))
     refused(manager, "certificate_unknown_authority")
 
 

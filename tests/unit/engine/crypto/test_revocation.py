@@ -26,7 +26,7 @@ GATEWAY = Identity.parse("gw.example.net")
 ROOT = Authority()
 MIDDLE = ROOT.below()
 LEAF, OTHER = MIDDLE.issue(), MIDDLE.issue(subject="O=Fleet,CN=other")
-CHAIN = [LEAF, MIDDLE.certificate]
+CHAIN = (LEAF, MIDDLE.certificate)
 
 
 def store(*lists, revocation=None, authority=ROOT):
@@ -173,7 +173,7 @@ def test_a_list_of_thousands():
     octets = large(3000)
     kept = store(ROOT.revoke(), octets)
     begun = time.process_time()
-    for _ in range(20):
+    for _unused in range(20):
         with pytest.raises(CertificateError, match="has revoked"):
             kept.verify(CHAIN, GATEWAY, NOW)
     assert (time.process_time() - begun) / 20 < 0.05

@@ -327,7 +327,7 @@ def test_what_a_peer_can_cost_is_bounded_by_what_it_sends(monkeypatch):
     searches = []
     search = openssl.Store.path
     monkeypatch.setattr(openssl.Store, "path", lambda *arguments: searches.append(1) or search(*arguments))
-    alike = [ROOT.below("O=Fleet,CN=Intermediate").certificate for _ in range(MOST - 2)]
+    alike = [ROOT.below("O=Fleet,CN=Intermediate").certificate for _unused in range(MOST - 2)]
     assert verify([LEAF, *alike, MIDDLE.certificate], ROOT)
     assert len(searches) == 1
 
