@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from ..crypto.auth import Authenticator, PresharedKey
-from ..crypto.certificate_advice import Given, check_lasting, check_times, naming
+from ..crypto.certificate_advice import Given, check_given, check_lasting, naming
 from ..crypto.certificate_checks import check_authority, check_identity, check_key, check_time
 from ..crypto.certificate_files import read_certificates, read_lists
 from ..crypto.certificate_life import ending_of, ending_of_list
@@ -101,9 +101,10 @@ class Authenticators:
             credential.revocation,
             field,
         )
-        check_lasting(given)
-        if self._now is not None:
-            check_times(given, self._now)
+        if self._now is None:
+            check_lasting(given)
+        else:
+            check_given(given, self._now)
         known = self._one(credential.remote_certificate, f"{field}.remote_certificate")
         peer = self._peer(credential, field, known, authorities, lists)
         certificates = [*chain, *(one for _field, one in authorities)]

@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Protocol
 
-from ..errors import InputError
+from ..errors import HIDDEN, InputError
 from ..newer_python import dataclass
 from ..secret import Secret
-from .formats import HIDDEN
 from .secret_formats import read_secret, write_secret
 from .table import PSK, PUBKEY, RAW, TEXT
 

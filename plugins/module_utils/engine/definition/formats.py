@@ -9,8 +9,7 @@ import ipaddress
 import re
 from typing import Any
 
-from ..errors import HIDDEN as HIDDEN
-from ..errors import InputError
+from ..errors import HIDDEN, InputError
 from ..identity import Identity
 from ..secret import Secret
 from ..selector import parse_selector

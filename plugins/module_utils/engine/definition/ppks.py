@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-from ..errors import InputError
+from ..errors import HIDDEN, InputError
 from ..newer_python import dataclass
 from ..secret import Secret
-from .formats import HIDDEN
 from .secret_formats import read_secret, write_secret
 from .table import TEXT
 

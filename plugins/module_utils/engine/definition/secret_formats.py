@@ -13,9 +13,8 @@ import base64
 import binascii
 import re
 
-from ..errors import InputError
+from ..errors import HIDDEN, InputError
 from ..secret import Secret
-from .formats import HIDDEN
 from .table import BASE64, HEX, TEXT
 
 _BETWEEN = re.compile(r"[\s:_]+")
