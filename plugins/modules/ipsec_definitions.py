@@ -66,7 +66,7 @@ options:
     default: false
   include_secrets:
     description:
-      - Return the pre-shared keys within RV(tunnels). The task must say C(no_log=true) then.
+      - Return the pre-shared keys, and passphrases of private keys, within RV(tunnels). The task must say C(no_log=true) then.
     type: bool
     default: false
 notes:
@@ -123,7 +123,9 @@ format:
 tunnels:
   description:
     - The definitions, as O(fleet.ipsec.ipsec_tunnel#module:tunnels) takes them.
-    - Without O(include_secrets) the C(auth.secret) of each is null, as is that of each C(auth.ppk).
+    - Without O(include_secrets) the C(auth.secret) of each is null, as is that of each C(auth.ppk), and the
+      C(auth.passphrase) of those whose private key is encrypted.
+    - Private keys and certificates are named by the paths of their files on this host.
   returned: success
   type: list
   elements: dict
@@ -175,8 +177,8 @@ missing_secrets:
   elements: str
 yaml:
   description:
-    - The definitions as a file of variables. The tunnels are in C(ipsec_tunnels); their keys are expected in a dictionary
-      C(ipsec_tunnel_secrets) by the tunnels' names, and post-quantum ones in C(ipsec_tunnel_ppks) by their IDs, which belong
+    - The definitions as a file of variables. The tunnels are in C(ipsec_tunnels); their keys (or the passphrases of their
+      private keys) are expected in a dictionary C(ipsec_tunnel_secrets) by the tunnels' names, and post-quantum ones in C(ipsec_tunnel_ppks) by their IDs, which belong
       into a vault.
   returned: success
   type: str
@@ -243,7 +245,9 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 def _without_secrets(auth: dict[str, Any]) -> dict[str, Any]:
     """Where the keys belong, which are not told."""
     ppks = {"ppk": [{**ppk, "secret": None} for ppk in auth["ppk"]]} if "ppk" in auth else {}
-    return {**auth, **ppks, "secret": None}
+    if auth["method"] == "psk":
+        return {**auth, **ppks, "secret": None}
+    return {**auth, **ppks, **({"passphrase": None} if "passphrase" in auth else {})}
 
 
 def main() -> None:

@@ -9,17 +9,18 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..definition.authenticators import Read
 from ..definition.build import check_proposals
-from ..definition.credentials import Preshared, without_secrets
+from ..definition.credentials import Certified, Credential, Preshared, RawKeys, without_secrets
 from ..definition.kernel_limits import check_policies
 from ..definition.options import DEFINITION
 from ..definition.parsing import Definition, parse_definition
 from ..definition.ppks import PPK
 from ..definition.schema import Problems
-from ..definition.table import TEXT
+from ..definition.table import PSK, TEXT
 from ..identity import Identity
 from ..newer_python import zip
-from . import rivals, route_based
+from . import proofs, rivals, route_based
 from .keys import Keyring, SharedKey, ends_of, settle
 from .ppk_keys import settle_ppks
 from .report import IGNORED, LOST, SKIPPED, Entry, Report, Tunnel, Unfit
@@ -67,8 +68,13 @@ def version(entry: Entry, part: Part, wanted: int, upgrade: bool) -> None:
         part.tell(entry, SKIPPED, f"IKE version {wanted} is not supported yet", remedy)
 
 
-def finish(drafts: Sequence[Draft], keys: Sequence[SharedKey], report: Report) -> tuple[Tunnel, ...]:
-    """The tunnels that are left after all checks, in order."""
+def finish(
+    drafts: Sequence[Draft], keys: Sequence[SharedKey], report: Report, read: Read = proofs.unread
+) -> tuple[Tunnel, ...]:
+    """The tunnels that are left after all checks, in order.
+
+    :param read: reads the files of private keys and certificates.
+    """
     names = Names()
     keyring = Keyring([key for key in keys if not key.ppk])
     ppks = [key for key in keys if key.ppk]
@@ -76,7 +82,7 @@ def finish(drafts: Sequence[Draft], keys: Sequence[SharedKey], report: Report) -
     ends: dict[tuple[Any, ...], int] = {}
     places: dict[rivals.Child, Entry] = {}
     for draft in drafts:
-        tunnel = _finished(draft, keyring, ppks, names)
+        tunnel = _finished(draft, keyring, ppks, names, read)
         if tunnel is None:
             continue
         canonical = _checked(tunnel.document).document
@@ -131,7 +137,7 @@ class Names:
         return name
 
 
-def _finished(draft: Draft, keyring: Keyring, ppks: Sequence[SharedKey], names: Names) -> Tunnel | None:
+def _finished(draft: Draft, keyring: Keyring, ppks: Sequence[SharedKey], names: Names, read: Read) -> Tunnel | None:
     if draft.skipped:
         return None
     document = draft.document
@@ -143,7 +149,8 @@ def _finished(draft: Draft, keyring: Keyring, ppks: Sequence[SharedKey], names: 
         elif not draft.skipped:
             draft.tell(draft.place, SKIPPED, "none of its children could be made", "see the notes about them")
         return None
-    document["auth"] = without_secrets(document.get("auth", {}))
+    auth = document.get("auth", {})
+    document["auth"] = without_secrets(auth)
     wanted = document.pop("ppk", {})
     _rename(draft, document, names)
     try:
@@ -154,7 +161,12 @@ def _finished(draft: Draft, keyring: Keyring, ppks: Sequence[SharedKey], names: 
             draft.tell(where, SKIPPED, problem.problem, problem.remedy)
         return None
     ends = ends_of(canonical)
-    credential = settle(draft, keyring.choose(ends))
+    if document["auth"]["method"] == PSK:
+        credential: Credential | None = settle(draft, keyring.choose(ends))
+    else:
+        definition = parse_definition({**document, "auth": auth})
+        proofs.check(draft, definition, read)
+        credential = definition.credential
     shared = settle_ppks(draft, wanted, ppks, ends)
     if draft.skipped:
         return None
@@ -163,19 +175,25 @@ def _finished(draft: Draft, keyring: Keyring, ppks: Sequence[SharedKey], names: 
     return Tunnel(document if credential is None else _told(document, credential), credential, shared)
 
 
-def _told(document: dict[str, Any], credential: Preshared) -> dict[str, Any]:
-    """The document with how its key is written: as the file has it, so that it can be put into a vault like that."""
-    if credential.format == TEXT:
-        return document
-    return {**document, "auth": {**document["auth"], "secret_format": credential.format}}
+def _told(document: dict[str, Any], credential: Credential) -> dict[str, Any]:
+    """The document with how its key is written: as the file has it, so that it can be put into a vault like that; or
+    with that its key has a passphrase."""
+    more: dict[str, Any] = {}
+    if isinstance(credential, (Certified, RawKeys)):
+        more = credential.shown()
+    elif isinstance(credential, Preshared) and credential.format != TEXT:
+        more = {"secret_format": credential.format}
+    return {**document, "auth": {**document["auth"], **more}}
 
 
 def _checked(document: dict[str, Any]) -> Definition:
-    """What a document without a secret defines.
+    """What a document without secrets defines.
 
     :raises Problems: as the manager would.
     """
-    auth = {**without_secrets(document["auth"]), "secret": _PLACEHOLDER}
+    auth = without_secrets(document["auth"])
+    if auth["method"] == PSK:
+        auth["secret"] = _PLACEHOLDER
     if PPK in auth:
         auth[PPK] = [{**ppk, "secret": _PLACEHOLDER, "secret_format": TEXT} for ppk in auth[PPK]]
     definition = parse_definition({**document, "auth": auth})
@@ -244,6 +262,8 @@ def _merged(first: Tunnel, second: Tunnel, draft: Draft, canonical: dict[str, An
     names = Names(child["name"] for child in first.document["children"])
     children = [{**child, "name": names.give(child["name"])} for child in second.document["children"]]
     differing = [option for option in _COMMON if other[option] != canonical[option]]
+    if first.document["auth"] != second.document["auth"] and first.credential and second.credential:
+        differing.append("auth")
     instead = f"it has the ends of {first.name}, so its children are made part of that tunnel"
     if differing:
         draft.tell(draft.place, LOST, f"{instead}, and {', '.join(differing)} of that tunnel counts")

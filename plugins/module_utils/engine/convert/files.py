@@ -16,6 +16,8 @@ from .report import FOREIGN, LOST, Entry, Report, refuse
 MAX_OCTETS = 16 << 20  # of all files together
 MAX_FILES = 1000
 MAX_DEPTH = 16
+MAX_CREDENTIALS = 10_000  # files with keys, certificates and revocation lists
+MAX_CREDENTIAL_OCTETS = 64 << 20  # of all of these
 MAX_WILD = 3  # parts of the path of an include that may have wildcards: more would look at every file of a host
 
 
@@ -32,6 +34,8 @@ class Files:
         self._left = MAX_OCTETS
         self._count = 0
         self._open: list[str] = []
+        self._credentials: dict[str, bytes] = {}
+        self._octets_left = MAX_CREDENTIAL_OCTETS
 
     def read(self, path: str, field: str = "file") -> str:
         """The text of a file.
@@ -63,6 +67,43 @@ class Files:
             line = text.count("\n", 0, text.index("\0")) + 1
             raise InputError(f"{path}:{line}", None, "has a NUL character", "give a text file")
         return text
+
+    def octets(self, path: str, field: str = "file") -> bytes:
+        """What a file of a key, a certificate or a revocation list holds; each is read once.
+
+        :raises InputError: naming ``field``: it cannot be read, is no plain file, or goes over their budget.
+        """
+        if path not in self._credentials:
+            self._credentials[path] = self._fresh(path, field)
+        return self._credentials[path]
+
+    def _fresh(self, path: str, field: str) -> bytes:
+        if not self._follow:
+            raise InputError(field, path, "was not read", "give the path of the main file instead of its content")
+        try:
+            if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+                raise InputError(field, path, "is no plain file", "name one")
+            with open(path, "rb") as stream:
+                octets = stream.read(self._octets_left + 1)
+        except (OSError, ValueError) as exc:
+            problem = getattr(exc, "strerror", None) or "cannot be read"
+            raise InputError(field, path, problem, "convert on the host that has it, or copy it there") from None
+        self._octets_left -= len(octets)
+        if self._octets_left < 0 or len(self._credentials) >= MAX_CREDENTIALS:
+            self._octets_left = 0
+            problem = f"there is more than {MAX_CREDENTIALS} files or {MAX_CREDENTIAL_OCTETS >> 20} MiB of credentials"
+            raise InputError(field, path, problem, "leave in these folders what is needed")
+        return octets
+
+    def listed(self, folder: str) -> list[str]:
+        """The paths of the plain files in a folder, in order; none where there is none, or nothing is read."""
+        if not self._follow:
+            return []
+        try:
+            with os.scandir(folder) as found:
+                return sorted(each.path for each in itertools.islice(found, MAX_CREDENTIALS) if each.is_file())
+        except (OSError, ValueError):
+            return []
 
     def included(self, entry: Entry) -> Iterator[tuple[str, str]]:
         """(path, text) of each file that an include names; relative names count from the including file.

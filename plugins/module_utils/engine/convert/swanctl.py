@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import replace
 
+from ..definition.table import PUBKEY
+from . import proofs
 from . import swanctl_options as options
 from .algorithms import ESP_DEFAULT, IKE_DEFAULT, cut_short
 from .assemble import Draft, finish, version
@@ -15,11 +17,15 @@ from .files import Files
 from .here import NOWHERE, Here, settle
 from .keys import SharedKey, decoded, owner
 from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
-from .rows import Carried, Part
+from .rows import Carried, Part, Rows
+from .shelves import Folders, KeyFile, Secrets, Shelf
 from .swanctl_syntax import Section, read, resolve
 
 FORMAT = "swanctl"
+_KEYS = ("ike", "ppk", *options.PRIVATE_KEYS)
 _SIDES = ("local", "remote")
+_FOLDERS = Folders("x509", "x509ca", "x509crl", "pubkey", options.PRIVATE_KEYS)
+_NESTED = {"cert": "certs", "cacert": "cacerts"}  # sections of one file each, and the option that names several
 
 
 def convert(
@@ -45,20 +51,35 @@ def convert(
     for entry in root.settings.values():
         top.tell(entry, LOST, "stands outside of every section", "put it into the connection it is meant for")
     for name, section in root.sections.items():
-        if name not in ("connections", "secrets", *templates):
+        if name not in ("connections", "secrets", "authorities", *templates):
             top.take(options.TOP, name, section.place)
-    keys = [*keys, *_keys(root.sections.get("secrets"), top)]
+    found = _secrets(root.sections.get("secrets"), top)
+    shelf = _shelf(root.sections.get("authorities"), found.files, files, file, report)
     connections = root.sections.get("connections")
     drafts = [
-        _connection(name, section, report, upgrade, here)
+        _connection(name, section, report, upgrade, here, shelf)
         for name, section in (connections.sections.items() if connections else ())
     ]
     for entry in connections.settings.values() if connections else ():
         top.tell(entry, LOST, "stands outside of every connection", "put it into the connection it is meant for")
-    return Conversion(FORMAT, finish(drafts, keys, report), tuple(report.notes))
+    tunnels = finish(drafts, [*keys, *found.shared], report, files.octets)
+    return Conversion(FORMAT, tunnels, tuple(report.notes))
 
 
-def _connection(name: str, section: Section, report: Report, upgrade: bool, here: Here) -> Draft:
+def _shelf(section: Section | None, keys: Sequence[KeyFile], files: Files, file: str, report: Report) -> Shelf:
+    """The folders beside the file, and what it says of authorities."""
+    certificates: list[str] = []
+    lists: list[str] = []
+    for name, inner in section.sections.items() if section else ():
+        part = Part(f"authority {name}", inner.place, report)
+        for option, entry in _given(inner).items():
+            part.take(options.AUTHORITY, option, entry)
+        certificates += part.document.get("certificates", ())
+        lists += part.document.get("lists", ())
+    return Shelf(files, file, _FOLDERS, keys, certificates, lists)
+
+
+def _connection(name: str, section: Section, report: Report, upgrade: bool, here: Here, shelf: Shelf) -> Draft:
     draft = Draft(name, section.place, report)
     ends = [inner for option, inner in section.sections.items() if option.startswith(_SIDES)]
     for damage in (each.damage for each in (section, *ends, section.sections.get("children", section))):
@@ -67,19 +88,25 @@ def _connection(name: str, section: Section, report: Report, upgrade: bool, here
             return draft
     draft.document["ike"] = {"proposals": list(IKE_DEFAULT)}
     given = _given(section)
+    rounds = {side: _round(side, section, draft) for side in _SIDES}
+    methods = {side: _method(side, inner) for side, inner in rounds.items()}
+    kind = proofs.agreed(draft, list(methods.values())) or PUBKEY
+    rows = options.CONNECTIONS[kind]
     for option, entry in given.items():
         if option == "version":
             _version(entry, draft, upgrade)
         else:
-            draft.take(options.CONNECTION, option, entry)
-    for side in _SIDES:
-        _end(side, section, draft)
+            draft.take(rows, option, entry)
+    for side, inner in rounds.items():
+        _end(side, inner, draft, options.ENDS[kind][side])
     for option, inner in section.sections.items():
         if option == "children":
             for child, inside in inner.sections.items():
                 _child(child, inside, draft)
         elif not option.startswith(_SIDES):
-            draft.take(options.CONNECTION, option, inner.place)
+            draft.take(rows, option, inner.place)
+    if kind == PUBKEY:
+        proofs.settle(draft, shelf, methods["local"])
     settle(draft, here, given.get("local_addrs", section.place))
     return draft
 
@@ -98,21 +125,36 @@ def _version(entry: Entry, draft: Draft, upgrade: bool) -> None:
     version(entry, draft, int(entry.value) or 2, upgrade)
 
 
-def _end(side: str, section: Section, draft: Draft) -> None:
-    """Who one end is and how it proves that: the sections ``local…`` or ``remote…``."""
+def _round(side: str, section: Section, draft: Draft) -> Section:
+    """Who one end is and how it proves that: the first of the sections ``local…`` or ``remote…``."""
     rounds = [inner for name, inner in section.sections.items() if name.startswith(side)]
     if len(rounds) > 1:
-        draft.tell(rounds[1].place, SKIPPED, "there is one round of authentication", "agree on a pre-shared key alone")
-    if not any("auth" in _given(inner) for inner in rounds):
-        place = rounds[0].place if rounds else section.place
-        where = Entry(f"{side}.auth", "pubkey, the default", place.file, place.line)
-        draft.take(options.END, "auth", where, side)
-    for inner in rounds[:1]:
-        for option, entry in _given(inner).items():
-            draft.take(options.END, option, entry, side)
-        for option, nested in inner.sections.items():
-            row = "certs" if re.match("(ca)?cert", option) else option
-            draft.take(options.END, row, nested.place, side)
+        draft.tell(rounds[1].place, SKIPPED, "there is one round of authentication", proofs.EITHER)
+    return rounds[0] if rounds else Section(section.place)
+
+
+def _method(side: str, inner: Section) -> Entry:
+    """How an end proves who it is."""
+    place = inner.place
+    return _given(inner).get("auth") or Entry(f"{side}.auth", "pubkey, the default", place.file, place.line)
+
+
+def _end(side: str, inner: Section, draft: Draft, rows: Rows) -> None:
+    for option, entry in _given(inner).items():
+        draft.take(rows, option, entry, side)
+    listed: dict[str, list[str]] = {}
+    for option, nested in inner.sections.items():
+        row = next((row for prefix, row in _NESTED.items() if option.startswith(prefix)), option)
+        file = _given(nested).get("file")
+        if row not in _NESTED.values():
+            draft.take(rows, row, nested.place, side)
+        elif file is not None:
+            listed.setdefault(row, []).append(file.value)
+            draft.take(rows, row, replace(file, value=", ".join(listed[row])), side)
+        else:
+            draft.tell(
+                nested.place, SKIPPED, "it is in a token, which is not read", "put it into a file, and name that"
+            )
 
 
 def _child(name: str, section: Section, draft: Draft) -> None:
@@ -155,17 +197,17 @@ def _limited(given: dict[str, Entry], child: Part) -> dict[str, Entry]:
     return given
 
 
-def _keys(section: Section | None, top: Part) -> list[SharedKey]:
-    keys = []
+def _secrets(section: Section | None, top: Part) -> Secrets:
+    found = Secrets([], [])
     for entry in section.settings.values() if section else ():
         where = Entry("a setting", "", entry.file, entry.line)
         top.tell(where, LOST, "stands outside of every secret", "write ike-NAME { secret = … }")
     for name, inner in section.sections.items() if section else ():
-        kind = next((kind for kind in ("ike", "ppk", *options.SECRETS) if name.startswith(kind)), "")
+        kind = next((kind for kind in (*_KEYS, *options.SECRETS) if name.startswith(kind)), "")
         # The name may be the secret itself.
-        shown = name if kind in options.SECRETS else kind
+        shown = name if kind in options.SECRETS or kind in options.PRIVATE_KEYS else kind
         where = Entry(f"secrets.{shown}", "", inner.place.file, inner.place.line)
-        if kind not in ("ike", "ppk"):
+        if kind not in _KEYS:
             top.take(options.SECRETS, kind or name, where)
             continue
         if inner.damage is not None:
@@ -177,11 +219,25 @@ def _keys(section: Section | None, top: Part) -> list[SharedKey]:
             top.tell(where, LOST, "it has no secret", "give it one")
             continue
         try:
-            named = [entry.value for option, entry in _given(inner).items() if option.startswith("id")]
-            if kind == "ppk":
-                keys.append(SharedKey(secret, (), decoded(secret.value), tuple(name.strip() for name in named)))
+            if kind in options.PRIVATE_KEYS:
+                found.files.append(_key_file(inner, where, secret))
             else:
-                keys.append(SharedKey(secret, tuple(owner(text) for text in named), decoded(secret.value)))
+                found.shared.append(_shared(kind, inner, secret))
         except Unfit as unfit:
             top.tell(secret, LOST, unfit.instead, unfit.remedy)
-    return keys
+    return found
+
+
+def _shared(kind: str, inner: Section, secret: Entry) -> SharedKey:
+    named = [entry.value for option, entry in _given(inner).items() if option.startswith("id")]
+    if kind == "ppk":
+        return SharedKey(secret, (), decoded(secret.value), tuple(name.strip() for name in named))
+    return SharedKey(secret, tuple(owner(text) for text in named), decoded(secret.value))
+
+
+def _key_file(inner: Section, where: Entry, secret: Entry) -> KeyFile:
+    """The passphrase of a file with a private key."""
+    file = _given(inner).get("file")
+    if file is None:
+        raise Unfit(LOST, "it names no file", "write file = NAME")
+    return KeyFile(where, file.value, decoded(secret.value).secret)

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-from ..definition.table import SHUNTS
-from . import algorithms, ppk_keys, route_based, words
-from .assemble import psk_only
+from ..definition.table import PSK, PUBKEY, SHUNTS
+from . import algorithms, ppk_keys, proofs, route_based, words
 from .report import IGNORED, LOST, SKIPPED, Unfit
 from .rows import Carried, Left, Row, Rows, Tell
 
 _NO = words.FALSE
 _YES = words.TRUE
-_CERTIFICATES = "it has no meaning with pre-shared keys"
 _OTHER_AUTH = "agree on a pre-shared key with the peer"
 _SCRIPT = "do it in a play, or in a unit that starts after the tunnel manager"
 NEVER = tuple(f"0{unit}" for unit in ("", "s", "m", "h", "d"))
@@ -56,9 +54,6 @@ CONNECTION: dict[str, Row] = {
     "dpd_timeout": Left(IGNORED, "with IKEv2 retransmissions decide when a peer is dead"),
     "fragmentation": Carried("ike.fragmentation", words.fragmentation),
     "childless": Left(LOST, "children are made with the IKE SA", "", ("allow", "never")),
-    "send_certreq": Left(IGNORED, _CERTIFICATES),
-    "send_cert": Left(IGNORED, _CERTIFICATES),
-    "ocsp": Left(IGNORED, _CERTIFICATES),
     **ppk_keys.SWANCTL,
     "keyingtries": Left(IGNORED, "the manager keeps trying"),
     "unique": Left(LOST, "a new IKE SA of the same peer replaces the old one", "", ("no", "replace")),
@@ -73,19 +68,48 @@ CONNECTION: dict[str, Row] = {
 }
 
 END: dict[str, Row] = {
-    "auth": Carried("auth.method", psk_only),
     "id": Carried("{side}.id", words.identity),
     "round": Left(IGNORED, "there is one round"),
-    "certs": Left(IGNORED, _CERTIFICATES),
-    "cacerts": Left(IGNORED, _CERTIFICATES),
-    "pubkeys": Left(IGNORED, _CERTIFICATES),
-    "ca_id": Left(IGNORED, _CERTIFICATES),
-    "revocation": Left(IGNORED, _CERTIFICATES),
-    "cert_policy": Left(IGNORED, _CERTIFICATES),
     "groups": Left(LOST, "membership in groups is not asked", "give each peer a tunnel of its own"),
     "eap_id": Left(SKIPPED, "EAP is not supported", _OTHER_AUTH),
     "aaa_id": Left(SKIPPED, "EAP is not supported", _OTHER_AUTH),
     "xauth_id": Left(SKIPPED, "XAuth is not supported", _OTHER_AUTH),
+}
+
+# Where each end has a key of its own.
+_KEYED: dict[str, Row] = {
+    "send_certreq": Left(LOST, "the peer is asked for its certificate", "", _YES),
+    "send_cert": Carried("proof.send_cert", words.choice({
+        **dict.fromkeys(("always", *_YES), "always"), **dict.fromkeys(("never", *_NO), "never"), "ifasked": "asked",
+    })),
+    "ocsp": Left(LOST, "nobody is asked who is revoked", "give the lists as auth.crl", ("never",)),
+}  # fmt: skip
+_OURS: dict[str, Row] = {
+    "auth": Carried("proof.local.told", proofs.signing),
+    "certs": Carried("proof.local.certificates", words.listed),
+    "pubkeys": Carried("proof.local.public_keys", words.listed),
+    **dict.fromkeys(("cacerts", "ca_id", "revocation", "cert_policy"), Left(IGNORED, "it is for the peer's end")),
+}
+_THEIRS: dict[str, Row] = {
+    "auth": Carried("proof.remote.demands", proofs.demands),
+    "certs": Carried("proof.remote.certificates", words.listed),
+    "pubkeys": Carried("proof.remote.public_keys", words.listed),
+    "cacerts": Carried("proof.remote.authorities", words.listed),
+    "ca_id": Left(SKIPPED, "an authority is not chosen by its identity", "name its file in cacerts"),
+    "revocation": Carried("proof.remote.revocation", proofs.revocation),
+    "cert_policy": Left(SKIPPED, "no policy of certificates is known", "trust an authority that has one alone"),
+}
+_NO_MEANING = Left(IGNORED, "it has no meaning with pre-shared keys")
+_SHARED: dict[str, Row] = {**dict.fromkeys(_THEIRS, _NO_MEANING), "auth": Left(IGNORED, "", "", (), ("psk", "secret"))}
+
+# By how the ends prove who they are.
+CONNECTIONS: dict[str, Rows] = {
+    PSK: {**CONNECTION, **dict.fromkeys(_KEYED, _NO_MEANING)},
+    PUBKEY: {**CONNECTION, **_KEYED},
+}
+ENDS: dict[str, dict[str, Rows]] = {
+    PSK: {"local": {**END, **_SHARED}, "remote": {**END, **_SHARED}},
+    PUBKEY: {"local": {**END, **_OURS}, "remote": {**END, **_THEIRS}},
 }
 
 CHILD: dict[str, Row] = {
@@ -142,9 +166,21 @@ AH: dict[str, Row] = {"ah_proposals": Carried("proposals", algorithms.ah())}
 # Sections beside connections and secrets, and kinds of secrets other than ike.
 TOP: Rows = {
     "pools": Left(LOST, "virtual addresses are not supported", "give the ends fixed networks"),
-    "authorities": Left(IGNORED, _CERTIFICATES),
 }
+AUTHORITY: dict[str, Row] = {
+    "cacert": Carried("certificates", words.listed),
+    "file": Carried("certificates", words.listed),
+    "crl_uris": Carried("lists", proofs.files_of_lists),
+    "ocsp_uris": Left(
+        LOST, "nobody is asked who is revoked", "fetch lists by a timer, and give their file as auth.crl"
+    ),
+    "cert_uri_base": Left(IGNORED, "certificates are sent, not fetched"),
+    **dict.fromkeys(("handle", "slot", "module"), Left(LOST, "tokens are not read", "put its certificate into a file")),
+}
+# What a secret is for that is none of IKE's keys.
 SECRETS: Rows = {
-    kind: Left(IGNORED, "it is no pre-shared key of IKE")
-    for kind in ("eap", "xauth", "ntlm", "private", "rsa", "ecdsa", "pkcs8", "pkcs12", "token")
+    **dict.fromkeys(("eap", "xauth", "ntlm"), Left(IGNORED, "it is no key of IKE")),
+    "pkcs12": Left(LOST, "its key and certificates are not taken out", "ipsec import FILE does, then name them"),
+    "token": Left(LOST, "tokens are not read", "make a key in a file, and have a certificate issued for it"),
 }
+PRIVATE_KEYS = ("private", "rsa", "ecdsa", "pkcs8")  # kinds of secrets that are passphrases of files

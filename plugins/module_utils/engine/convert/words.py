@@ -133,6 +133,11 @@ def items(text: str) -> list[str]:
     return [item for part in text.split(",") if (item := part.strip())]
 
 
+def listed(text: str, tell: Tell) -> list[str] | None:
+    """A reader of names between commas, None where there is none."""
+    return items(text) or None
+
+
 def address(text: str, tell: Tell) -> str | None:
     """The address of an end, None for any."""
     found = [item for item in items(text) if item.lower() not in ANY]

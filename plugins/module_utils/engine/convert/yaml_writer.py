@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..definition.credentials import without_secrets
+from ..definition.credentials import METHODS, without_secrets
 from ..definition.ppks import PPK
-from ..definition.table import TEXT
+from ..definition.table import PSK, TEXT
 from .paths import tidy
 
 VARIABLE = "ipsec_tunnels"
@@ -20,7 +20,7 @@ SECRETS = "ipsec_tunnel_secrets"
 PPKS = "ipsec_tunnel_ppks"
 HEAD = (
     f"Tunnels for the module fleet.ipsec.ipsec_tunnel: tunnels: {{{{ {VARIABLE} }}}}",
-    f"Their pre-shared keys belong into a vault, as {SECRETS}: {{NAME: KEY}}",
+    f"Their pre-shared keys, and passphrases of private keys, belong into a vault, as {SECRETS}: {{NAME: KEY}}",
     f"Post-quantum preshared keys, where there are any, as {PPKS}: {{ID: KEY}}",
     "Where secret_format stands, the digits as the file has them, with or without 0x or 0s before them.",
 )
@@ -49,7 +49,8 @@ def playable(documents: Iterable[dict[str, Any]], remarks: Iterable[str] = ()) -
 
 
 def secret_of(name: str) -> Reference:
-    """Where the pre-shared key of a tunnel is expected: in a dictionary that belongs into a vault."""
+    """Where the pre-shared key of a tunnel, or the passphrase of its private key, is expected: in a dictionary that
+    belongs into a vault."""
     return Reference(f"{{{{ {SECRETS}['{name}'] }}}}")
 
 
@@ -68,8 +69,12 @@ def _referring(document: dict[str, Any]) -> dict[str, Any]:
     auth = document.get("auth", {})
     form = {key: auth[key] for key in ("secret_format",) if auth.get(key, TEXT) != TEXT}
     ppks = [{**tidy_ppk(ppk), "secret": ppk_of(ppk["id"])} for ppk in auth.get(PPK, ())]
-    more = {PPK: ppks} if ppks else {}
-    return {**without_secrets(auth), **form, "secret": secret_of(document["name"]), **more}
+    more: dict[str, Any] = {PPK: ppks} if ppks else {}
+    method = auth.get("method", PSK)
+    option = METHODS[method].secrets[0]
+    if method == PSK or auth.get(option):
+        more = {option: secret_of(document["name"]), **more}
+    return {**without_secrets(auth), **form, **more}
 
 
 def _printable(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterable
 from typing import Callable, NamedTuple, TypeVar
 
 from ..errors import CertificateError, InputError
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 LARGEST = 16 << 20  # octets
 MOST = 256
+_OCTETS_A_LINE = 48
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----([A-Za-z0-9+/=\s]*)-----END \1-----")
 _HEAD = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
@@ -59,6 +61,21 @@ def read_lists(octets: bytes, field: str) -> tuple[RevocationList, ...]:
     :raises InputError: naming ``field``.
     """
     return _read(octets, field, _LIST, RevocationList.parse)
+
+
+def as_pem(certificates: Iterable[Certificate]) -> str:
+    """Certificates as PEM, one behind the other, with lines of 64 characters as everybody reads them."""
+    return "".join(
+        f"-----BEGIN CERTIFICATE-----\n{_lines(certificate.der)}-----END CERTIFICATE-----\n"
+        for certificate in certificates
+    )
+
+
+def _lines(octets: bytes) -> str:
+    return "".join(
+        binascii.b2a_base64(octets[at : at + _OCTETS_A_LINE]).decode("ascii")
+        for at in range(0, len(octets), _OCTETS_A_LINE)
+    )
 
 
 def _read(octets: bytes, field: str, kind: _Kind, parse: Callable[[bytes], T]) -> tuple[T, ...]:

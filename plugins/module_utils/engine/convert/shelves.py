@@ -1,0 +1,228 @@
+# Copyright: (c) 2026, fleet.ipsec contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The keys and certificates of another program's folders, found as that program finds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from ..crypto.certificate_files import read_certificates, read_lists
+from ..crypto.certificates import Certificate
+from ..crypto.private_keys import read_private_key
+from ..crypto.public_keys import read_public_key
+from ..errors import InputError, MissingError, a_few
+from ..identity import Identity
+from ..secret import Secret
+from .files import Files
+from .keys import SharedKey
+from .report import SKIPPED, Entry, Unfit
+
+
+class Folders(NamedTuple):
+    """Where a program has them, below the folder of its configuration.
+
+    :ivar subject_counts: whether the subject of a certificate stands for an identity that is not in it.
+    """
+
+    certificates: str
+    authorities: str
+    lists: str
+    public_keys: str
+    private: tuple[str, ...]
+    subject_counts: bool = False
+
+
+class KeyFile(NamedTuple):
+    """What a configuration says of a file with a private key.
+
+    :ivar name: of the file, as written; ``passphrase`` is None where it has none.
+    """
+
+    place: Entry
+    name: str
+    passphrase: Secret | None
+
+
+class Secrets(NamedTuple):
+    """What a configuration or a file beside it has of secrets.
+
+    :ivar shared: pre-shared keys; ``files``: passphrases of files with private keys.
+    """
+
+    shared: list[SharedKey]
+    files: list[KeyFile]
+
+
+class OwnKey(NamedTuple):
+    """A private key that was found.
+
+    :ivar passphrase: None where its file is not encrypted.
+    """
+
+    path: str
+    passphrase: Secret | None
+
+
+class Authority(NamedTuple):
+    """A certificate of an authority, with the path of its file."""
+
+    path: str
+    certificate: Certificate
+
+
+class Shelf:
+    """What there is for the tunnels of one configuration.
+
+    :param file: the configuration's path.
+    :param keys: what it says of private keys.
+    :param authorities: files with further authorities, and ``lists`` with further revocation lists.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        file: str,
+        folders: Folders,
+        keys: Sequence[KeyFile] = (),
+        authorities: Sequence[str] = (),
+        lists: Sequence[str] = (),
+    ) -> None:
+        self._files = files
+        self._base = os.path.dirname(os.path.abspath(file))
+        self.folders = folders
+        self._keys = keys
+        self._authorities = authorities
+        self._lists = lists
+        self._private: dict[bytes, OwnKey] | None = None
+        self._unusable: list[Unfit] = []
+
+    def path(self, folder: str, name: str) -> str:
+        """The path of a file that is named."""
+        return os.path.join(self._base, folder, name)
+
+    def certificates(self, path: str) -> tuple[Certificate, ...]:
+        """Those of a file, one at least.
+
+        :raises Unfit: it has none that can be read.
+        """
+        try:
+            return read_certificates(self._files.octets(path, path), path)
+        except (InputError, MissingError) as problem:
+            raise _unfit(problem) from None
+
+    def check_public_key(self, path: str) -> bytes:
+        """That a file has a public key; returns its SubjectPublicKeyInfo.
+
+        :raises Unfit: it has none.
+        """
+        try:
+            return read_public_key(self._files.octets(path, path), path).info
+        except (InputError, MissingError) as problem:
+            raise _unfit(problem) from None
+
+    def roots(self) -> list[Authority]:
+        """The authorities that the program trusts where none is named: those that are nobody's but their own."""
+        return [each for each in self._all_authorities() if each.certificate.self_issued]
+
+    def between(self, certificate: Certificate, others: Sequence[Certificate]) -> list[Certificate]:
+        """The certificates between one and its root, as far as they are there.
+
+        :param others: where to look first.
+        """
+        known = [*others, *(each.certificate for each in self._all_authorities())]
+        found: list[Certificate] = []
+        while not certificate.self_issued:
+            issuers = (one for one in known if one.subject.matches(certificate.issuer) and one not in found)
+            above = next(issuers, None)
+            if above is None or above.self_issued:
+                break
+            found.append(above)
+            certificate = above
+        return found
+
+    def lists(self, authorities: Iterable[Certificate]) -> list[str]:
+        """The files with revocation lists of these authorities, or of others that are there."""
+        issuers = {each.subject.key for each in authorities}
+        issuers |= {each.certificate.subject.key for each in self._all_authorities()}
+        found = []
+        for path in (*self._files.listed(self.path(self.folders.lists, "")), *self._lists):
+            try:
+                lists = read_lists(self._files.octets(path, path), path)
+            except InputError:
+                continue  # whether one is lacking is told by what asks for it
+            if any(each.issuer.key in issuers for each in lists):
+                found.append(path)
+        return list(dict.fromkeys(found))
+
+    def proving(self, identity: Identity) -> str | None:
+        """The file of a certificate that proves an identity, and whose private key is there."""
+        for path in self._files.listed(self.path(self.folders.certificates, "")):
+            try:
+                certificate = self.certificates(path)[0]
+            except Unfit:
+                continue
+            fits = any(name.matches(identity) for name in certificate.identities)
+            if fits and certificate.key_octets in self._own_keys():
+                return path
+        return None
+
+    def private_key(self, info: bytes, whose: str) -> OwnKey:
+        """The private key that belongs to a public one.
+
+        :param info: SubjectPublicKeyInfo, octets of DER; ``whose``: for people.
+        :raises Unfit: there is none that can be used.
+        """
+        found = self._own_keys().get(info)
+        if found is None:
+            tried = dict.fromkeys(problem.instead for problem in self._unusable)
+            also = f" (and {a_few(tried)})" if tried else ""
+            remedy = self._unusable[0].remedy if self._unusable else "put its file beside the others, and convert again"
+            raise Unfit(SKIPPED, f"no private key of {whose} is found{also}", remedy)
+        return found
+
+    def _all_authorities(self) -> Iterator[Authority]:
+        for path in (*self._files.listed(self.path(self.folders.authorities, "")), *self._authorities):
+            try:
+                found = self.certificates(path)
+            except Unfit:
+                continue  # as that program passes over it
+            yield from (Authority(path, one) for one in found)
+
+    def _own_keys(self) -> dict[bytes, OwnKey]:
+        """All private keys, by the public keys that belong to them."""
+        if self._private is None:
+            self._private = {}
+            passphrases = {path: key.passphrase for key in self._keys for path in self._paths_of(key)}
+            for path in dict.fromkeys((*self._listed_keys(), *passphrases)):
+                self._take_key(path, passphrases.get(path), self._private)
+        return self._private
+
+    def _listed_keys(self) -> Iterator[str]:
+        for folder in self.folders.private:
+            yield from self._files.listed(self.path(folder, ""))
+
+    def _paths_of(self, key: KeyFile) -> Iterator[str]:
+        """The files that it may be about: of a relative name, in any of the folders."""
+        for folder in self.folders.private:
+            path = self.path(folder, key.name)
+            if os.path.isfile(path):
+                yield path
+
+    def _take_key(self, path: str, passphrase: Secret | None, found: dict[bytes, OwnKey]) -> None:
+        try:
+            octets = self._files.octets(path, path)
+            needed = passphrase if b"ENCRYPTED" in octets else None
+            key = read_private_key(octets, needed, path, f"the passphrase of {path}")
+        except (InputError, MissingError) as problem:
+            self._unusable.append(_unfit(problem))
+        else:
+            found.setdefault(key.public.info, OwnKey(path, needed))
+
+
+def _unfit(problem: InputError | MissingError) -> Unfit:
+    if isinstance(problem, InputError):
+        return Unfit(SKIPPED, f"{problem.field} {problem.problem}", problem.remedy)
+    return Unfit(SKIPPED, problem.what, problem.remedy)
