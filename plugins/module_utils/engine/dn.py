@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from . import der
 from .errors import InputError
 
@@ -69,9 +71,13 @@ def decode(name: bytes) -> Rdns | None:
 def text_of(name: bytes) -> str | None:
     """The name as text, None where the octets are no name; nothing in it that a terminal would interpret."""
     rdns = decode(name)
-    if rdns is None:
-        return None
-    return ", ".join("+".join(f"{_NAMES.get(oid, oid)}={_escaped(value)}" for oid, value in rdn) for rdn in rdns)
+    return None if rdns is None else _text(rdns)
+
+
+def folded_text(name: bytes) -> str | None:
+    """The same text for names of the same entity; None where the octets are no name."""
+    rdns = folded(name)
+    return None if rdns is None else _text(rdns)
 
 
 def key(name: bytes) -> bytes:
@@ -92,6 +98,10 @@ def folded(name: bytes) -> list[list[Pair]] | None:
 
 
 # Text
+
+
+def _text(rdns: Iterable[Iterable[Pair]]) -> str:
+    return ", ".join("+".join(f"{_NAMES.get(oid, oid)}={_escaped(value)}" for oid, value in rdn) for rdn in rdns)
 
 
 def _split(text: str, field: str) -> list[str]:

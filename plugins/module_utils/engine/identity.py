@@ -111,6 +111,14 @@ class Identity:
             return self.type, self.data.lower()
         return self.type, dn.key(self.data) if self.type == ID_DER_ASN1_DN else self.data
 
+    @property
+    def canonical(self) -> str:
+        """The same text for identities that match each other, without anything that a terminal would interpret."""
+        if self.type in (ID_FQDN, ID_RFC822_ADDR):
+            return str(Identity(self.type, self.data.lower()))
+        name = dn.folded_text(self.data) if self.type == ID_DER_ASN1_DN else None
+        return str(self) if name is None else f"dn:{name}"
+
     def __str__(self) -> str:
         if (self.type == ID_IPV4_ADDR and len(self.data) == 4) or (self.type == ID_IPV6_ADDR and len(self.data) == 16):
             return str(ipaddress.ip_address(self.data))

@@ -10,18 +10,36 @@ name (``dn:O=Example, CN=*``). ``any`` stands for everybody. What a pattern matc
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from . import dn
 from .errors import InputError
 from .identity import ID_DER_ASN1_DN, ID_FQDN, ID_RFC822_ADDR, Identity
 from .newer_python import dataclass
 
 ANY, ONE = "any", "*"
+Parts = tuple[tuple[str, str], ...]
 _EVERYBODY = 0  # no identity is of this type
 _TYPES = {"fqdn": ID_FQDN, "email": ID_RFC822_ADDR, "dn": ID_DER_ASN1_DN}
 _REMEDY = (
     "an asterisk stands for a whole part, as in *.branch.example.net, *@example.net or dn:O=Example, CN=*; "
     "any stands for everybody; networks are written as remote.addresses"
 )
+
+
+class Shape(NamedTuple):
+    """What of identities patterns of one kind look at.
+
+    :ivar type: ID type number, 0 for any; ``parts``: how many there are; ``places``: those that are fixed.
+    """
+
+    type: int
+    parts: int
+    places: tuple[int, ...]
+
+    def of(self, parts: Parts) -> Parts:
+        """The parts that patterns of this shape fix, of a pattern or of an identity with as many parts."""
+        return tuple([parts[place] for place in self.places])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +53,7 @@ class IdentityPattern:
     """
 
     type: int
-    parts: tuple[tuple[str, str], ...]
+    parts: Parts
     text: str
 
     @classmethod
@@ -54,16 +72,16 @@ class IdentityPattern:
             identity = Identity.parse(f"{kind}:{value}", field)
         except InputError as problem:
             raise InputError(field, text, problem.problem, _REMEDY) from None
-        parts = _parts(identity)
+        parts = parts_of(identity)
         if not parts or not any(part == ONE for _kind, part in parts) or _is_any_or_partial(parts):
             raise InputError(field, text, "is no pattern of identities", _REMEDY)
-        return cls(identity.type, tuple(parts), str(identity))
+        return cls(identity.type, parts, str(identity))
 
     def matches(self, identity: Identity) -> bool:
         """Whether it stands for an identity; one that has an asterisk itself is nobody's."""
         if self.type == _EVERYBODY:
             return True
-        parts = _parts(identity) if identity.type == self.type else None
+        parts = parts_of(identity) if identity.type == self.type else None
         if parts is None or len(parts) != len(self.parts):
             return False
         return all(
@@ -74,6 +92,12 @@ class IdentityPattern:
     def fixed(self) -> int:
         """How many parts it fixes: of patterns that match the same, the one that fixes the most is meant."""
         return sum(part != ONE for _kind, part in self.parts)
+
+    @property
+    def shape(self) -> Shape:
+        """Which parts it fixes, whatever to: what patterns are sorted by."""
+        places = tuple([place for place, (_kind, part) in enumerate(self.parts) if part != ONE])
+        return Shape(self.type, len(self.parts), places)
 
     def __str__(self) -> str:
         return self.text
@@ -102,24 +126,24 @@ def _stands_for(wanted: str, value: str) -> bool:
     return "*" not in value and bool(value) if wanted == ONE else wanted == value
 
 
-def _is_any_or_partial(parts: list[tuple[str, str]]) -> bool:
+def _is_any_or_partial(parts: Parts) -> bool:
     """Whether nothing is fixed but numbers, as in an address, or an asterisk stands beside something else."""
     values = [value for _kind, value in parts]
     return all(value == ONE or value.isdigit() for value in values) or any("*" in one and one != ONE for one in values)
 
 
-def _parts(identity: Identity) -> list[tuple[str, str]] | None:
+def parts_of(identity: Identity) -> Parts | None:
     """The parts of an identity; None where it has none that a pattern could name."""
     if identity.type == ID_DER_ASN1_DN:
         rdns = dn.folded(identity.data)
         if rdns is None:
             return None
-        return [(f"{place}:{oid}", value) for place, rdn in enumerate(rdns) for oid, value in rdn]
+        return tuple([(f"{place}:{oid}", value) for place, rdn in enumerate(rdns) for oid, value in rdn])
     if not identity.data.isascii() or identity.type not in (ID_FQDN, ID_RFC822_ADDR):
         return None
     name = identity.data.decode().lower()
     before, at, host = name.rpartition("@")
     if bool(at) != (identity.type == ID_RFC822_ADDR):
         return None
-    labels = host.split(".")
-    return [("", label) for label in labels] if not at else [("@", before), *(("", label) for label in labels)]
+    labels = tuple([("", label) for label in host.split(".")])
+    return (("@", before), *labels) if at else labels

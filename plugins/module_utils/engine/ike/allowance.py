@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from ..bucket import Bucket
 
+_MANY = 1024  # tunnels
+
 
 class Allowances:
     """What is left to each tunnel. It outlives its IKE SAs, since a peer can have any number of them, one by one.
@@ -18,13 +20,26 @@ class Allowances:
         self._at_once = at_once
         self._per_second = per_second
         self._left: dict[str, Bucket] = {}
+        self._looked_at = _MANY
 
     def take(self, tunnel: str, now: float) -> bool:
         """Whether the peer of this tunnel may have one more."""
         left = self._left.get(tunnel)
         if left is None:
+            self._make_room(now)
             left = self._left[tunnel] = Bucket(self._per_second, self._at_once)
-        return left.take(now)
+        taken = left.take(now)
+        left.refused = 0
+        return taken
+
+    def _make_room(self, now: float) -> None:
+        """Forget who has all of it left: peers of a definition for many come and go, and nobody says that one is gone.
+
+        Work is that of one look for each that was entered.
+        """
+        if len(self._left) >= self._looked_at:
+            self._left = {tunnel: left for tunnel, left in self._left.items() if not left.full(now)}
+            self._looked_at = 2 * len(self._left) + _MANY
 
     def forget(self, tunnel: str) -> None:
         """The tunnel is not defined any more."""

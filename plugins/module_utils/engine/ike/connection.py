@@ -10,10 +10,12 @@ from ..crypto.auth import Authenticator
 from ..crypto.ppk import Ppk
 from ..crypto.proposals import EspProposal, IkeProposal
 from ..identity import Identity
+from ..identity_pattern import IdentityPattern
 from ..newer_python import dataclass
 from ..selector import Selector
 
 IP_PROTOCOLS = {2: 51, 3: 50}  # IKEv2 protocol ID -> IP protocol: AH, ESP
+REPLACE, KEEP, NEVER = "replace", "keep", "never"  # what becomes of two IKE SAs of one identity
 PROTOCOL_IDS = {number: protocol for protocol, number in IP_PROTOCOLS.items()}
 
 
@@ -76,6 +78,12 @@ class Connection:
         included; 0 never divides, nor takes what the peer divides (RFC 7383).
     :ivar dscp: of the packets that carry IKE, 0 to 63.
     :ivar encapsulation: ``auto`` (when a NAT is found) or ``force`` (always UDP).
+    :ivar pattern: where it is for many peers, the identities that these may have; ``remote_id`` is None then.
+    :ivar networks: where those peers may come from; none for anywhere.
+    :ivar max_instances: how many of them may be there at once.
+    :ivar unique: what becomes of the IKE SA of an identity that comes once more, from another address: :data:`REPLACE`
+        it, :data:`KEEP` it and refuse the other one, :data:`NEVER` mind.
+    :ivar definition: of an instance, the name of the definition that it is of; empty for others.
     :ivar ppks: post-quantum preshared keys (RFC 8784); as initiator the first one is used.
     :ivar ppk_required: whether there is no IKE SA without one of them.
     """
@@ -102,6 +110,11 @@ class Connection:
     ppks: tuple[Ppk, ...] = ()
     ppk_required: bool = False
     dscp: int = 0
+    pattern: IdentityPattern | None = None
+    networks: tuple[Selector, ...] = ()
+    max_instances: int = 0
+    unique: str = REPLACE
+    definition: str = ""
 
     @property
     def auto_children(self) -> tuple[ChildConfig, ...]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -12,14 +13,18 @@ from typing import TypeVar
 
 from ..crypto.proposal_index import ProposalIndex
 from ..identity import Identity
+from ..identity_pattern import IdentityPattern
+from ..selector import Network
 from ..wire.v2.cert import CERTREQ
 from ..wire.v2.sa import Proposal
 from .actions import Path
 from .connection import ChildConfig, Connection
+from .pattern_index import PatternIndex
 
 Name = tuple[int, bytes]
 Addresses = tuple["str | None", "str | None"]  # the peer's and ours, None for any
 Names = tuple["str | None", "str | None", "Name | None", "Name | None"]  # addresses, then identities, the peer's first
+Wished = tuple["str | None", "str | None", "Name | None"]  # addresses, then our identity
 K = TypeVar("K", bound=Hashable)
 # Tunnels named for a peer that may mean any of them; of more no reader has any use.
 FEW = 4
@@ -36,7 +41,9 @@ class Connections:
         self._by_identity: dict[Names, dict[str, Connection]] = {}
         self._by_reqid: dict[int, tuple[str, str]] = {}
         self._with_ppk: dict[Addresses, dict[str, Connection]] = {}
-        self._by_ends: dict[tuple[Identity, Identity | str | None], set[str]] = {}
+        self._by_ends: dict[tuple[Identity, Identity | IdentityPattern | str | None], set[str]] = {}
+        self._by_pattern = PatternIndex()
+        self._networks: Counter[tuple[int, int]] = Counter()  # by IP version and length of their prefixes
         self._proposals = ProposalIndex()
 
     def __iter__(self) -> Iterator[Connection]:
@@ -52,11 +59,16 @@ class Connections:
         self._by_name[connection.name] = connection
         if _takes_peers(connection):
             numbers = [self._proposals.enter(proposal) for proposal in dict.fromkeys(connection.proposals)]
-            self._by_addresses.setdefault(_addresses(connection), _Answering()).put(connection, numbers)
-            for key in _identity_keys(connection):
-                self._by_identity.setdefault(key, {})[connection.name] = connection
-            if connection.ppks:
-                self._with_ppk.setdefault(_addresses(connection), {})[connection.name] = connection
+            self._networks.update(_prefixes(connection))
+            for addresses in _addresses(connection):
+                self._by_addresses.setdefault(addresses, _Answering()).put(connection, numbers)
+                if connection.ppks:
+                    self._with_ppk.setdefault(addresses, {})[connection.name] = connection
+            if connection.pattern is not None:
+                self._by_pattern.put(connection.pattern, _pattern_keys(connection), connection)
+            else:
+                for key in _identity_keys(connection):
+                    self._by_identity.setdefault(key, {})[connection.name] = connection
         self._by_ends.setdefault(_ends(connection), set()).add(connection.name)
         for child in connection.children:
             self._by_reqid[child.reqid] = (connection.name, child.name)
@@ -67,15 +79,19 @@ class Connections:
         if connection is None:
             return
         if _takes_peers(connection):
-            addresses = _addresses(connection)
             numbers = [self._proposals.leave(proposal) for proposal in dict.fromkeys(connection.proposals)]
-            self._by_addresses[addresses].remove(connection, numbers)
-            if not self._by_addresses[addresses].fits:
-                del self._by_addresses[addresses]
-            for key in _identity_keys(connection):
-                _discard(self._by_identity, key, name)
-            if connection.ppks:
-                _discard(self._with_ppk, addresses, name)
+            self._networks -= Counter(_prefixes(connection))
+            for addresses in _addresses(connection):
+                self._by_addresses[addresses].remove(connection, numbers)
+                if not self._by_addresses[addresses].fits:
+                    del self._by_addresses[addresses]
+                if connection.ppks:
+                    _discard(self._with_ppk, addresses, name)
+            if connection.pattern is not None:
+                self._by_pattern.remove(connection.pattern, _pattern_keys(connection), name)
+            else:
+                for key in _identity_keys(connection):
+                    _discard(self._by_identity, key, name)
         sharing = self._by_ends[_ends(connection)]
         sharing.discard(name)
         if not sharing:
@@ -116,7 +132,7 @@ class Connections:
 
     def have_ppk(self, path: Path) -> bool:
         """Whether any that a peer may mean who is not authenticated yet has a post-quantum preshared key."""
-        return any(addresses in self._with_ppk for addresses in _possible(path))
+        return any(addresses in self._with_ppk for addresses in self._possible(path))
 
     def requests(self, path: Path) -> tuple[CERTREQ, ...]:
         """What a peer that is not authenticated yet is asked for: certificates of whatever authority may be meant."""
@@ -134,7 +150,7 @@ class Connections:
 
     def _answering(self, path: Path) -> Iterator[_Answering]:
         """By addresses, the most specific first; any number of peers may share an address, or have none."""
-        for addresses in _possible(path):
+        for addresses in self._possible(path):
             known = self._by_addresses.get(addresses)
             if known is not None:
                 yield known
@@ -142,12 +158,29 @@ class Connections:
     def for_identities(self, path: Path, remote: Identity, local: Identity | None) -> Iterator[Connection]:
         """Candidates whose identities fit what the peer sent; ``local`` is its wish for our identity (IDr).
 
-        The most specific ones come first. They are looked for as they are asked for: any number may fit.
+        The most specific ones come first, those for many peers last. They are looked for as they are asked for: any
+        number may fit.
         """
         wish = None if local is None else local.key
         names = (remote.key, None)
         for peer, address, here in itertools.product(names, (path.remote_address, None), (path.local_address, None)):
             yield from self._by_identity.get((address, here, peer, wish), {}).values()
+        if self._by_pattern:
+            yield from self._by_pattern.fitting(remote, [(*addresses, wish) for addresses in self._possible(path)])
+
+    def _possible(self, path: Path) -> Iterator[Addresses]:
+        """Of definitions for whoever comes along a path, the most specific ones first."""
+        for remote in (path.remote_address, *self._around(path.remote_address), None):
+            for local in (path.local_address, None):
+                yield remote, local
+
+    def _around(self, address: str) -> Iterator[str]:
+        """The networks that an address may be in, of the sizes that any definition has; the narrowest first."""
+        if self._networks:
+            host = ipaddress.ip_address(address.partition("%")[0])
+            for family, prefix in sorted(self._networks, reverse=True):
+                if family == host.version:
+                    yield str(ipaddress.ip_network((host.packed, prefix), strict=False))
 
 
 class _Answering:
@@ -206,25 +239,39 @@ def _authorities(connection: Connection) -> Iterator[tuple[int, bytes]]:
 
 
 def _takes_peers(connection: Connection) -> bool:
-    """Whether a peer may begin: not where we always do, nor where nothing could be agreed on."""
-    return connection.answers and bool(connection.proposals)
+    """Whether a peer may begin: not where we always do, nor where nothing could be agreed on.
+
+    Nor with an instance: its peer comes to the definition that it is of.
+    """
+    return connection.answers and bool(connection.proposals) and not connection.definition
 
 
-def _possible(path: Path) -> Iterator[Addresses]:
-    """Of definitions for whoever comes along a path, the most specific ones first."""
-    for remote in (path.remote_address, None):
-        for local in (path.local_address, None):
-            yield remote, local
+def _addresses(connection: Connection) -> list[Addresses]:
+    """The peer's address and ours; one for each network that peers may come from."""
+    remotes: list[str | None] = [str(network) for network in _networks(connection)]
+    remotes = remotes or [connection.remote_address]
+    return [(remote, connection.local_address) for remote in remotes]
 
 
-def _addresses(connection: Connection) -> Addresses:
-    return connection.remote_address, connection.local_address
+def _networks(connection: Connection) -> list[Network]:
+    return list(dict.fromkeys(network for each in connection.networks for network in each.networks()))
 
 
-def _identity_keys(connection: Connection) -> tuple[Names, Names]:
+def _prefixes(connection: Connection) -> list[tuple[int, int]]:
+    return [(network.version, network.prefixlen) for network in _networks(connection)]
+
+
+def _identity_keys(connection: Connection) -> list[Names]:
     """Where to find it for a peer that says whom it wants to talk to, and for one that does not."""
     remote = None if connection.remote_id is None else connection.remote_id.key
-    return (*_addresses(connection), remote, connection.local_id.key), (*_addresses(connection), remote, None)
+    wishes = (connection.local_id.key, None)
+    return [(*addresses, remote, wish) for addresses in _addresses(connection) for wish in wishes]
+
+
+def _pattern_keys(connection: Connection) -> list[Wished]:
+    """The same of one for many peers, by their addresses and what they wish."""
+    wishes = (connection.local_id.key, None)
+    return [(*addresses, wish) for addresses in _addresses(connection) for wish in wishes]
 
 
 def _discard(index: dict[K, dict[str, Connection]], key: K, name: str) -> None:
@@ -233,5 +280,5 @@ def _discard(index: dict[K, dict[str, Connection]], key: K, name: str) -> None:
         del index[key]
 
 
-def _ends(connection: Connection) -> tuple[Identity, Identity | str | None]:
-    return connection.local_id, connection.remote_id or connection.remote_address
+def _ends(connection: Connection) -> tuple[Identity, Identity | IdentityPattern | str | None]:
+    return connection.local_id, connection.remote_id or connection.pattern or connection.remote_address

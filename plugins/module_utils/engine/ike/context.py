@@ -15,6 +15,7 @@ from .allowance import Allowances
 from .connections import Connections
 from .half_open import Cookies, HalfOpen, Refusals
 from .incomplete import Incomplete
+from .instances import ReqidSource
 from .registry import Registry
 from .sa import AnyChild, AnySa
 from .settings import Settings
@@ -32,6 +33,7 @@ class Services(Protocol):
     settings: Settings
     entropy: Entropy
     spis: SpiSource
+    reqids: ReqidSource
     cookies: Cookies
     half_open: HalfOpen
     refusals: Refusals
@@ -50,7 +52,7 @@ class Context:
 
     __slots__ = (
         "actions", "allowances", "connections", "cookies", "entropy", "half_open", "incomplete", "now", "refusals",
-        "registry", "settings", "spis", "touched", "unix_time",
+        "registry", "reqids", "settings", "spis", "touched", "unix_time",
     )  # fmt: skip
 
     def __init__(self, engine: Services, now: float) -> None:
@@ -63,6 +65,7 @@ class Context:
         self.settings = engine.settings
         self.entropy = engine.entropy
         self.spis = engine.spis
+        self.reqids = engine.reqids
         self.cookies = engine.cookies
         self.half_open = engine.half_open
         self.refusals = engine.refusals

@@ -17,6 +17,7 @@ from typing import Any
 from ..child_sa import ChildSa
 from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
+from ..identity import Identity
 from ..wire.header import Header
 from .actions import (
     Acquire,
@@ -36,6 +37,7 @@ from .connections import Connections
 from .context import Context, SpiSource
 from .half_open import Cookies, HalfOpen, Refusals
 from .incomplete import Incomplete
+from .instances import ReqidSource, definition_of, instance_of, is_for, no_reqids
 from .records import UNMARKED, Changes, Records, by_version
 from .registry import Registry
 from .sa import AnyChild, AnySa
@@ -51,6 +53,7 @@ class Endpoint:
 
     :param entropy: source of random octets and key exchanges.
     :param spis: called for each SPI of an inbound SA.
+    :param reqids: called for the request ID of each child of an instance of a definition for many peers.
     :param versions: of IKE that it speaks; None for all that there are.
     :ivar unix_at_zero: Unix time at moment 0 of what the verbs are told as ``now``, for what is valid until a date. To
         be told again when the host's clock was set.
@@ -62,9 +65,11 @@ class Endpoint:
         spis: SpiSource,
         settings: Settings | None = None,
         versions: Iterable[Version[Any, Any]] | None = None,
+        reqids: ReqidSource = no_reqids,
     ) -> None:
         self.entropy = entropy
         self.spis = spis
+        self.reqids = reqids
         self.settings = settings or Settings()
         self.connections = Connections()
         self.registry = Registry()
@@ -79,6 +84,7 @@ class Endpoint:
         self._timers = Timers()
         self._records = {number: version.changed_records() for number, version in self._versions.items()}
         self._replaced: Changes = {}
+        self._ended: dict[str, None] = {}
 
     # Definitions
 
@@ -95,11 +101,25 @@ class Endpoint:
             sa.connection = connection
             self._touch(sa)
             self._version_of(sa).redefine(sa, connection)
+        for instance in list(self.registry.instances(connection.name)):
+            peer = self.registry.of_tunnel(instance)[0].connection.remote_id
+            if peer is not None and is_for(connection, peer):
+                self.define(instance_of(connection, instance, peer, self.reqids))
 
     def undefine(self, name: str) -> None:
         """Forget a definition; stop its SAs first."""
-        self.connections.remove(name)
-        self.allowances.forget(name)
+        for each in self._with_instances(name):
+            self.connections.remove(each)
+            self.allowances.forget(each)
+
+    def instances(self, name: str) -> list[str]:
+        """The instances of a definition for many peers: the tunnels, one for each peer, that have IKE SAs."""
+        return list(self.registry.instances(name))
+
+    def ended_instances(self) -> list[str]:
+        """The instances that have lost their last IKE SA since this was asked last, and are none any more."""
+        ended, self._ended = self._ended, {}
+        return [name for name in ended if name not in self.registry.by_tunnel]
 
     # Verbs
 
@@ -122,6 +142,8 @@ class Endpoint:
         connection = self.connections.get(name)
         if connection is None:
             raise InputError("name", name, "no such tunnel is defined", "define it first")
+        if connection.pattern is not None:
+            raise InputError("name", name, "is defined for many peers", "have them start it: nobody else knows where")
         wanted = connection.auto_children if children is None else self._named(connection, children)
         version = self._versions.get(connection.version)
         if version is None:
@@ -136,10 +158,10 @@ class Endpoint:
         context = Context(self, now)
         if children is not None:
             names = set(children)
-            for sa in self.registry.of_tunnel(name):
+            for sa in self._sas_of(name):
                 self._version_of(sa).stop_children(context, sa, names)
             return self._finish(context)
-        for sa in [*self.registry.of_tunnel(name), *self.registry.half_open(name)]:
+        for sa in [*self._sas_of(name), *self.registry.half_open(name)]:
             self._version_of(sa).stop(context, sa)
         return self._finish(context)
 
@@ -151,7 +173,7 @@ class Endpoint:
         go on as before.
         """
         context = Context(self, now)
-        for sa in [*self.registry.of_tunnel(name), *self.registry.half_open(name)]:
+        for sa in [*self._sas_of(name), *self.registry.half_open(name)]:
             self._version_of(sa).retire(context, sa)
         return self._finish(context)
 
@@ -159,11 +181,12 @@ class Endpoint:
         """Replace the keys of the IKE SA of a tunnel, or those of the children named, now."""
         context = Context(self, now)
         names = None if children is None else set(children)
-        for version in self._versions_in(name):
-            if names is None:
-                version.rekey(context, name)
-            else:
-                version.rekey_children(context, name, names)
+        for tunnel in self._with_instances(name):
+            for version in self._versions_in(tunnel):
+                if names is None:
+                    version.rekey(context, tunnel)
+                else:
+                    version.rekey_children(context, tunnel, names)
         return self._finish(context)
 
     def reauthenticate(self, name: str, now: float) -> list[Action]:
@@ -177,10 +200,23 @@ class Endpoint:
         return self._finish(context)
 
     def vet(self, name: str, now: float) -> list[Action]:
-        """End the IKE SAs of a tunnel whose peers have proven themselves by what is revoked, after :meth:`define`."""
+        """End the IKE SAs of a tunnel whose peers have proven themselves by what is revoked, after :meth:`define`.
+
+        Of a definition for many peers, those of peers that it is not for any more, too.
+        """
         context = Context(self, now)
-        for sa in self.registry.of_tunnel(name):
-            self._version_of(sa).vet(context, sa)
+        connection = self.connections.get(name)
+        for sa in self._sas_of(name):
+            peer = sa.connection.remote_id
+            if (
+                connection is not None
+                and sa.connection.definition
+                and peer is not None
+                and not is_for(connection, peer)
+            ):
+                self._version_of(sa).stop(context, sa)
+            else:
+                self._version_of(sa).vet(context, sa)
         return self._finish(context)
 
     def supersede(self, name: str, now: float, children: Iterable[str] | None = None) -> list[Action]:
@@ -192,11 +228,12 @@ class Endpoint:
         """
         context = Context(self, now)
         names = None if children is None else set(children)
-        for version in self._versions_in(name):
-            if names is None:
-                version.supersede(context, name)
-            else:
-                version.supersede_children(context, name, names)
+        for tunnel in self._with_instances(name):
+            for version in self._versions_in(tunnel):
+                if names is None:
+                    version.supersede(context, tunnel)
+                else:
+                    version.supersede_children(context, tunnel, names)
         return self._finish(context)
 
     def awaited(self, name: str) -> list[str]:
@@ -300,7 +337,7 @@ class Endpoint:
                 problem = f"IKE version {number} is not spoken here"
                 problems |= {str(record["tunnel"]): problem for record in kept.values() if "tunnel" in record}
                 continue
-            thawed = version.thaw(kept, self.connections.get, now)
+            thawed = version.thaw(kept, self.kept_connection, now)
             sas += thawed.sas
             self.registry.number_after(thawed.highest)
             problems |= thawed.problems
@@ -308,7 +345,19 @@ class Endpoint:
             self.registry.resume(sa)
             self._version_of(sa).resumed(context, sa)
             context.touch(sa)
+        for connection in [each for each in self.connections if each.definition]:
+            if connection.name not in self.registry.by_tunnel:
+                self._end_instance(connection.name)
         return self._finish(context), problems
+
+    def kept_connection(self, tunnel: str, peer: Identity) -> Connection | None:
+        """The definition that a kept IKE SA is of; of an instance it is made again."""
+        found = self.connections.get(tunnel)
+        definition = self.connections.get(definition_of(tunnel))
+        if found is None and definition is not None and definition.pattern is not None:
+            found = instance_of(definition, tunnel, peer, self.reqids)
+            self.connections.put(found)
+        return found
 
     # Views
 
@@ -362,9 +411,23 @@ class Endpoint:
             context.touched.pop(sa.number, None)
             if sa.gone:
                 self._timers.forget(sa)
+                if sa.connection.definition and sa.connection.name not in self.registry.by_tunnel:
+                    self._end_instance(sa.connection.name)
             else:
                 self._timers.enter(sa, version.deadline(context, sa))
         return context.actions
+
+    def _end_instance(self, name: str) -> None:
+        """An instance lives as long as its peer has an IKE SA; what its peer has used of its allowance outlives it."""
+        self.connections.remove(name)
+        self._ended[name] = None
+
+    def _with_instances(self, name: str) -> list[str]:
+        return [name, *self.registry.instances(name)]
+
+    def _sas_of(self, name: str) -> list[AnySa]:
+        """The IKE SAs of a tunnel; of a definition for many peers, those of all of them."""
+        return [sa for tunnel in self._with_instances(name) for sa in self.registry.of_tunnel(tunnel)]
 
     def _version_of(self, sa: AnySa) -> Version[Any, Any]:
         return self._versions[sa.version]

@@ -144,6 +144,11 @@ REASONS: dict[str, Reason] = {
     "selectors_refused": Reason(
         "the two ends protect different networks", "make local and remote of the child mirror those of the peer"
     ),
+    "selectors_taken": Reason(
+        "the peer asks for packets that another peer of the same definition has",
+        "give each peer networks of its own, and have it ask for these alone; what a lost peer had stays taken until "
+        "dpd_delay and retransmit_timeout are over",
+    ),
     "mode_refused": Reason("tunnel and transport mode do not agree", "set the same mode at both ends"),
     "ah_behind_nat": Reason(
         "AH cannot pass the NAT between the two ends", "set protocol: esp of the child at both ends"
@@ -189,6 +194,18 @@ REASONS: dict[str, Reason] = {
     "too_many_sas": Reason(
         "the peer has more SAs at once than it may; the oldest end",
         "see the peer's log for why it makes so many and closes none",
+    ),
+    "too_many_instances": Reason(
+        "as many peers as remote.max_instances allows are there already",
+        "raise remote.max_instances, or see in the listing who they are",
+    ),
+    "identity_in_use": Reason(
+        "another peer with the same identity is there, and it is the first one that is kept (remote.unique)",
+        "give each peer a certificate of its own; or set remote.unique to replace or never",
+    ),
+    "identity_too_long": Reason(
+        "the peer's identity is longer than the name of an instance may be",
+        "have it use another identity of its certificate, of 256 characters or fewer",
     ),
     "protocol_error": Reason(
         "the peer sent something that breaks the protocol", "see the story; report it with a journal"

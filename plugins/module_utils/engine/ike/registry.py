@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 
 from .actions import Path
 from .connection import Connection
@@ -28,6 +29,7 @@ class Registry:
         self._by_inbound_spi: dict[int, tuple[AnySa, AnyChild]] = {}
         self._by_outbound_spi: dict[tuple[str, int], tuple[AnySa, AnyChild]] = {}
         self._half_open: dict[str, dict[int, AnySa]] = {}
+        self._instances: dict[str, dict[str, None]] = {}
         self._numbers = 0
 
     def number(self) -> int:
@@ -42,7 +44,7 @@ class Registry:
     def add(self, sa: AnySa) -> None:
         """Enter a new IKE SA."""
         self.by_spi[sa.local_spi] = sa
-        self.by_tunnel.setdefault(sa.connection.name, []).append(sa)
+        self._enter_tunnel(sa)
 
     def resume(self, sa: AnySa) -> None:
         """Enter an IKE SA that another process had, with its children."""
@@ -58,7 +60,7 @@ class Registry:
             self.superseded.add(connection.name)
         self._leave_tunnel(sa)
         sa.connection = connection
-        self.by_tunnel.setdefault(connection.name, []).append(sa)
+        self._enter_tunnel(sa)
 
     def enter_child(self, sa: AnySa, child: AnyChild) -> None:
         """The child is one of this IKE SA."""
@@ -100,7 +102,7 @@ class Registry:
         """The peer is authenticated, and it turned out to which tunnel it belongs."""
         self._leave_tunnel(sa)
         sa.connection = connection
-        self.by_tunnel.setdefault(connection.name, []).append(sa)
+        self._enter_tunnel(sa)
 
     def replace(self, old: AnySa, new: AnySa) -> None:
         """What was being opened is established, and goes on as ``new`` in the same place."""
@@ -139,6 +141,10 @@ class Registry:
         """A copy of the list of IKE SAs of a tunnel: those that we began, and those whose peer is authenticated."""
         return list(self.by_tunnel.get(name, ()))
 
+    def instances(self, definition: str) -> Collection[str]:
+        """The instances of a definition for many peers that have IKE SAs, those that are there longest first."""
+        return self._instances.get(definition, {}).keys()
+
     def half_open(self, name: str) -> list[AnySa]:
         """Those that strangers opened and that are going to be of this tunnel, as far as can be told."""
         return list(self._half_open.get(name, {}).values())
@@ -146,6 +152,12 @@ class Registry:
     def strangers(self) -> list[AnySa]:
         """All that are half-open."""
         return [sa for sas in self._half_open.values() for sa in sas.values()]
+
+    def _enter_tunnel(self, sa: AnySa) -> None:
+        name, definition = sa.connection.name, sa.connection.definition
+        self.by_tunnel.setdefault(name, []).append(sa)
+        if definition:
+            self._instances.setdefault(definition, {})[name] = None
 
     def _leave_tunnel(self, sa: AnySa) -> None:
         name = sa.connection.name
@@ -159,6 +171,13 @@ class Registry:
         if not sas:
             self.by_tunnel.pop(name, None)
             self.superseded.discard(name)
+            self._leave_definition(name, sa.connection.definition)
+
+    def _leave_definition(self, name: str, definition: str) -> None:
+        instances = self._instances.get(definition, {})
+        instances.pop(name, None)
+        if not instances:
+            self._instances.pop(definition, None)
 
 
 def _opening(path: Path, datagram: bytes) -> Opening:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from ..identity import Identity
 from ..selector import Selector
 from ..wire.header import Header
 from .actions import KernelEvent, Path
@@ -18,6 +19,7 @@ from .sa import AnyChild, AnySa
 from .views import IkeView
 
 Packet = tuple[Selector, Selector]  # local and remote selector of a packet that wants a child
+ConnectionOf = Callable[[str, Identity], "Connection | None"]
 S = TypeVar("S", bound=AnySa, contravariant=True)  # pylint: disable=typevar-name-incorrect-variance
 C = TypeVar("C", bound=AnyChild, contravariant=True)  # pylint: disable=typevar-name-incorrect-variance
 
@@ -126,10 +128,10 @@ class Version(Protocol[S, C]):
     def changed_records(self) -> ChangedRecords[S]:
         """What tells which records of the IKE SAs of one endpoint are others than those given last."""
 
-    def thaw(self, records: Records, connection_of: Callable[[str], Connection | None], now: float) -> Thawed:
+    def thaw(self, records: Records, connection_of: ConnectionOf, now: float) -> Thawed:
         """IKE SAs as they were frozen.
 
-        :param connection_of: the definition of a tunnel, None for one that is not in operation any more.
+        :param connection_of: the definition of a tunnel with a peer, None for one that is not in operation any more.
         :param now: on the clock that froze them; outstanding requests are due at once.
         """
 

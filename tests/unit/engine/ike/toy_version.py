@@ -9,13 +9,14 @@ The initiator says hello with the SPI of its child, the responder answers with i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.child_sa import ChildSa
 from engine.crypto.registry import Algorithm
 from engine.errors import IkeError
+from engine.identity import Identity
 from engine.ike.actions import (
     Expire,
     InstallInbound,
@@ -33,7 +34,7 @@ from engine.ike.record_codec import CHILD_SA
 from engine.ike.records import Changes, RecordKey, Records
 from engine.ike.sa import Opening
 from engine.ike.timers import NEVER
-from engine.ike.version import Packet, Thawed
+from engine.ike.version import ConnectionOf, Packet, Thawed
 from engine.ike.views import ChildStage, ChildView, IkeView, Stage
 from engine.secret import Secret
 from engine.wire.header import INITIATOR, RESPONSE, SIZE, Header
@@ -221,11 +222,11 @@ class Toy:
     def changed_records(self) -> ToyRecords:
         return ToyRecords()
 
-    def thaw(self, records: Records, connection_of: Callable[[str], Connection | None], now: float) -> Thawed:
+    def thaw(self, records: Records, connection_of: ConnectionOf, now: float) -> Thawed:
         found: list[ToySa] = []
         problems: dict[str, str] = {}
         for record in records.values():
-            connection = connection_of(record["tunnel"])
+            connection = connection_of(record["tunnel"], Identity(0, b""))
             if connection is None:
                 problems[record["tunnel"]] = "it is not defined any more"
                 continue

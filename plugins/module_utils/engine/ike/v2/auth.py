@@ -28,7 +28,7 @@ from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig, Connection
 from ..connections import FEW
 from ..context import Context
-from . import child_selectors, children, fallback, key_exchange, lifecycle, surplus
+from . import child_selectors, children, fallback, instances, key_exchange, lifecycle, surplus
 from .child import Child
 from .features import rows
 from .features.feature import ChildTalk, Claim, Role, Talk
@@ -132,12 +132,14 @@ def respond(context: Context, opening: OpeningSa, got: Incoming) -> list[Any]:
     handshake, payloads, message_id = opening.handshake, got.payloads, got.header.message_id
     remote, wish = payloads.need(IDi), payloads.one(IDr)
     connection, verified, claim = _authenticate(context, opening, remote, got, wish.identity if wish else None)
-    surplus.check_allowance(context, connection.name, IKE)
+    name = instances.name_for(context, connection, remote.identity, got.path)
+    surplus.check_allowance(context, name, IKE)
     mine = IDr(connection.local_id)
     octets = _octets(opening, Role.RESPONDER, claim.keys, mine, message_id)
     asked = handshake.asked.requesting(payloads.all(CERTREQ))
     proof, certificates = verified.answering.prove(opening.protected.prf, octets, asked)
     lifecycle.drop_siblings(context, opening)
+    connection = instances.tunnel_of(context, connection, name, remote.identity)
     context.registry.admit(opening, connection)
     _adopt(opening, claim)
     reply: list[Any] = [mine, *certificates, AUTH(*proof)]
@@ -154,6 +156,7 @@ def respond(context: Context, opening: OpeningSa, got: Incoming) -> list[Any]:
             # The IKE SA stands even if its child does not (section 1.2).
             context.report("child_failed", sa, reason=exc.reason, story=exc.story)
             reply.append(Notify(exc.notify or NotifyType.NO_PROPOSAL_CHOSEN, exc.data))
+    instances.settle_unique(context, sa)
     surplus.close_ike_sas(context, sa)
     return reply
 
@@ -259,6 +262,7 @@ def _first_child(context: Context, sa: IkeSa, handshake: Handshake, payloads: Pa
         raise IkeError(NotifyType.INVALID_SYNTAX, "a child without traffic selectors", CHILD)
     asked = rows.FEATURES.asked_child(sa, payloads, tsr.selectors, tsi.selectors)
     narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
+    instances.check_packets(context, sa, narrowed)
     choice = choose_esp(narrowed.config.proposals, payloads.need(SA).proposals, with_ke=False)
     spi = reserve(context, sa, narrowed, choice)
     answer = child_payloads(ChildTalk(context, sa, narrowed.config, spi, payloads), narrowed, choice)

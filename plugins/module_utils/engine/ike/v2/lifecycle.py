@@ -12,6 +12,7 @@ from ...crypto.certificates import Certificate
 from ...errors import IkeError
 from ...identity import Identity
 from ..actions import Path
+from ..connection import NEVER
 from ..context import Context
 from . import beside, children, follow_up
 from .child import ChildState
@@ -63,7 +64,9 @@ def start_clocks(context: Context, sa: IkeSa) -> None:
 
 
 def _duplicates(context: Context, sa: IkeSa) -> list[IkeSa]:
-    """The other living IKE SAs of the tunnel with the same peer."""
+    """The other living IKE SAs of the tunnel with the same peer, none where that may have any number of them."""
+    if sa.connection.unique == NEVER:
+        return []
     return [
         other
         for other in sas_of(context, sa.connection.name)

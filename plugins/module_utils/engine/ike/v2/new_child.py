@@ -19,7 +19,7 @@ from ...wire.v2.sa import SA
 from ...wire.v2.ts import TSi, TSr
 from ..connection import ChildConfig
 from ..context import Context
-from . import auth, child_selectors, children, fallback, follow_up, generations, key_exchange, surplus, twins
+from . import auth, child_selectors, children, fallback, follow_up, generations, instances, key_exchange, surplus, twins
 from .child import Child
 from .features import rows
 from .features.feature import ChildTalk
@@ -158,6 +158,7 @@ class _Further(ChildMaking):
         _check(context, sa)
         if self.narrowed.config not in sa.connection.children:
             raise redefined()
+        instances.check_packets(context, sa, self.narrowed)
 
     def make(self, context: Context, sa: IkeSa) -> None:
         """See :class:`.sa.Making`."""
@@ -178,6 +179,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     payloads = got.payloads
     asked = rows.FEATURES.asked_child(sa, payloads, payloads.need(TSr).selectors, payloads.need(TSi).selectors)
     narrowed = narrow(sa.connection.children, asked.local, asked.remote, asked.mode)
+    instances.check_packets(context, sa, narrowed)
     surplus.check_alike(context, sa, narrowed)
     choice = choose_esp(narrowed.config.proposals, payloads.need(SA).proposals)
     nonce = payloads.need(Nonce).data

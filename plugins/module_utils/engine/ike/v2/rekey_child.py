@@ -32,6 +32,7 @@ from . import (
     fallback,
     follow_up,
     generations,
+    instances,
     key_exchange,
     new_child,
     supersede,
@@ -140,6 +141,7 @@ def respond(context: Context, sa: IkeSa, got: Incoming) -> list[Any]:
     surplus.check_refused(context, sa)
     asked = rows.FEATURES.asked_child(sa, payloads, payloads.need(TSr).selectors, payloads.need(TSi).selectors)
     narrowed = narrow([current.terms], asked.local, asked.remote, asked.mode)
+    instances.check_packets(context, sa, narrowed)
     try:
         choice = choose_esp(narrowed.config.proposals, payloads.need(SA).proposals)
     except IkeError:
@@ -205,6 +207,7 @@ class _Successor(ChildMaking):
         _check(sa, self.current)
         if self.current.terms != self.narrowed.config:
             raise new_child.redefined()
+        instances.check_packets(context, sa, self.narrowed)
 
     def make(self, context: Context, sa: IkeSa) -> None:
         """See :class:`.sa.Making`."""

@@ -10,7 +10,7 @@ are frozen as numbers and put back when all of them are thawed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from ...wire.v2.sa import Proposal
 from ..connection import PROTOCOL_IDS, ChildConfig, Connection
 from ..record_codec import Links, Unreadable
 from ..records import RecordKey, Records
-from ..version import Thawed
+from ..version import ConnectionOf, Thawed
 from .child import Child, ChildState
 from .features import rows
 from .features.feature import Slot
@@ -130,10 +130,10 @@ def _parts(records: Records) -> Iterator[_Parts]:
             yield _Parts(standing, window, children.get(number, []))
 
 
-def thaw(records: Records, connection_of: Callable[[str], Connection | None], now: float) -> Thawed:
+def thaw(records: Records, connection_of: ConnectionOf, now: float) -> Thawed:
     """IKE SAs as they were frozen.
 
-    :param connection_of: the definition of a tunnel, None for one that is not in operation any more.
+    :param connection_of: the definition of a tunnel with a peer, None for one that is not in operation any more.
     :param now: on the clock that froze them; outstanding requests are due at once.
     """
     problems: dict[str, str] = {}
@@ -160,9 +160,7 @@ def thaw(records: Records, connection_of: Callable[[str], Connection | None], no
     return Thawed(there, problems, max([0, *sas, *children, *linked]))
 
 
-def _thaw_one(
-    parts: _Parts, connection_of: Callable[[str], Connection | None], now: float
-) -> tuple[IkeSa, list[Child], Links]:
+def _thaw_one(parts: _Parts, connection_of: ConnectionOf, now: float) -> tuple[IkeSa, list[Child], Links]:
     record, window = parts.standing, parts.window
     if record.get("format") not in (_IN_ONE, FORMAT):
         raise Unreadable(f"a record of format {record.get('format')}, this release reads {_IN_ONE} to {FORMAT}")
@@ -174,7 +172,7 @@ def _thaw_one(
     protection.seal.messages = window["sealed"]
     sa: IkeSa = IKE_SA.thaw(own, links, connection=_NOBODY, protection=protection)
     sa.slots = _thaw_slots(record)
-    sa.connection = connection_of(record["tunnel"]) or _stand_in(record["tunnel"], sa)
+    sa.connection = connection_of(record["tunnel"], sa.remote_id) or _stand_in(record["tunnel"], sa)
     configs = {child.name: child for child in sa.connection.children}
     for data in parts.children:
         child = _thaw_child(data, configs, links)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ....wire.v2.notify import Notify
 from ....wire.v2.numbers import NotifyType
+from ...connection import NEVER
 from .. import lifecycle
 from ..sa import IkeSa, OpeningSa
 from ..tasks import Kind
@@ -26,8 +27,8 @@ def _offer(talk: Talk[OpeningSa]) -> Sequence[Notify]:
 
 
 def _take(talk: Talk[IkeSa]) -> None:
-    """What we still have is of no use to the peer."""
-    if talk.said.notify(_NUMBER) is not None:
+    """What we still have is of no use to the peer; where several have one identity, it may be another one's."""
+    if talk.sa.connection.unique != NEVER and talk.said.notify(_NUMBER) is not None:
         lifecycle.drop_older(talk.context, talk.sa)
 
 
