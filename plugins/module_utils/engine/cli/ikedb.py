@@ -139,7 +139,7 @@ def _put(given: Given) -> int:
         raise InputError("-e", given.e, "entities are not read, as they could name any file", remedy)
     report = Report()
     sources = [read_source(path, report) for path in given.files or ["-"]]
-    keys = importing.keys_of(read_source(given.k, report), Files(report), report) if given.k else []
+    keys = importing.secrets_of(read_source(given.k, report), Files(report), report).shared if given.k else []
     refused = "leave out -s, or write a tunnel for each member" if given.s else ""
     found = ikedb.convert(sources, report, keys, given.ikev2, refused)
     if given.s:

@@ -23,14 +23,13 @@ from ..newer_python import zip
 from . import proofs, rivals, route_based
 from .keys import Keyring, SharedKey, ends_of, settle
 from .ppk_keys import settle_ppks
-from .report import IGNORED, LOST, SKIPPED, Entry, Report, Tunnel, Unfit
-from .rows import Part, Tell
+from .report import IGNORED, LOST, SKIPPED, Entry, Report, Tunnel
+from .rows import Part
 from .words import DYNAMIC
 
 VERSIONS = tuple(DEFINITION["properties"]["ike"]["properties"]["version"]["enum"])
 _PLACEHOLDER = "stands for the secret while all else is checked"
 _LONGEST = 64
-_PUBLIC = re.compile(r"pubkey|public key|rsa|ecdsa|eddsa|ed25519|ed448|cert|signature")
 
 
 class Draft(Part):
@@ -272,13 +271,3 @@ def _merged(first: Tunnel, second: Tunnel, draft: Draft, canonical: dict[str, An
     document = {**first.document, "children": [*first.document["children"], *children]}
     document["auth"] = (first if first.credential else second).document["auth"]
     return Tunnel(document, first.credential or second.credential, first.ppks or second.ppks)
-
-
-def psk_only(text: str, tell: Tell) -> None:
-    """Reader of an option that says how an end authenticates."""
-    if text.strip().lower() not in ("psk", "secret"):
-        remedy = "agree on a pre-shared key with the peer, and give it"
-        if _PUBLIC.search(text.lower()):
-            by_hand = "define it by auth: {method: pubkey}, which has to name the key's file (certificates.md)"
-            raise Unfit(SKIPPED, "keys and certificates are not taken over", f"{by_hand}; or {remedy}")
-        raise Unfit(SKIPPED, "only pre-shared keys are taken over", remedy)

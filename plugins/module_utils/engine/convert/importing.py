@@ -13,8 +13,8 @@ from ..errors import InputError
 from . import ikedb, ipsec_conf, swanctl
 from .files import Files
 from .here import here_of, unknown
-from .keys import SharedKey
 from .report import Conversion, Report
+from .shelves import NO_SECRETS, Secrets
 
 FORMATS = (ikedb.FORMAT, swanctl.FORMAT, ipsec_conf.FORMAT)
 AUTO = "auto"
@@ -69,12 +69,12 @@ def detect(source: Source) -> str:
     raise InputError("format", source.path, problem, f"say which it is: {', '.join(FORMATS)}")
 
 
-def keys_of(secrets: Source, files: Files, report: Report) -> list[SharedKey]:
-    """The pre-shared keys of a file such as ipsec.secrets.
+def secrets_of(secrets: Source, files: Files, report: Report) -> Secrets:
+    """The secrets of a file such as ipsec.secrets.
 
     :raises InputError: it is no such file.
     """
-    return ipsec_conf.read_keys(secrets.text, secrets.path, files, report)
+    return ipsec_conf.secrets_of(secrets.text, secrets.path, files, report)
 
 
 def convert(
@@ -84,14 +84,14 @@ def convert(
 
     :param format: one of :data:`FORMATS`, or :data:`AUTO`.
     :param files: reads what it includes.
-    :param secrets: an ipsec.secrets with pre-shared keys besides those in the file.
+    :param secrets: an ipsec.secrets with secrets besides those in the file.
     :raises InputError: it cannot be read, naming file and line.
     """
     kind = detect(source) if format == AUTO else format
-    keys = keys_of(secrets, files, report) if secrets else []
+    given = secrets_of(secrets, files, report) if secrets else NO_SECRETS
     here = here_of(wishes.local_addresses, wishes.towards)
     if kind == ikedb.FORMAT:
-        return ikedb.convert([source], report, keys, wishes.upgrade)
+        return ikedb.convert([source], report, given.shared, wishes.upgrade)
     if kind == swanctl.FORMAT:
-        return swanctl.convert(source.text, source.path, files, report, keys, wishes.upgrade, here)
-    return ipsec_conf.convert(source.text, source.path, files, report, keys, here, wishes.upgrade)
+        return swanctl.convert(source.text, source.path, files, report, given, wishes.upgrade, here)
+    return ipsec_conf.convert(source.text, source.path, files, report, given, here, wishes.upgrade)

@@ -8,27 +8,34 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..definition.credentials import Preshared
 from ..definition.kernel_limits import MOST_CHILDREN
+from ..definition.table import PUBKEY
 from . import ipsec_options as options
+from . import proofs
 from .algorithms import AH_DEFAULT, ESP_DEFAULT, IKE_DEFAULT, cut_short, groups_of, with_groups
-from .assemble import Draft, finish, psk_only, version
+from .assemble import Draft, finish, version
 from .files import Files
 from .here import NOWHERE, Here, settle
 from .ipsec_syntax import SecretLine, Section, inherited, read, read_secrets
 from .keys import SharedKey, decoded, of_text, owner
 from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
-from .rows import Carried, Part
+from .rows import Carried, Part, put
+from .shelves import NO_SECRETS, KeyFile, Secrets, Shelf
 from .words import DYNAMIC, TRUE, items, protoport, yes_no
 
 FORMAT = "ipsec_conf"
-# Kinds of secrets of those programs besides pre-shared keys.
-OTHER_KINDS = frozenset(
-    ("RSA", "ECDSA", "EDDSA", "BLISS", "PKCS1", "PKCS8", "PKCS12", "P12", "PUBKEY", "PRIVATE", "PIN", "EAP", "XAUTH",
-     "NTLM", "PPK")
-)  # fmt: skip
+# Kinds of secrets of those programs besides pre-shared keys, and what is said of them.
+_UNUSED: dict[str, tuple[str, str, str]] = {
+    **dict.fromkeys(("EAP", "XAUTH", "NTLM", "PPK"), (IGNORED, "it is no key of IKE that is used here", "")),
+    **dict.fromkeys(("P12", "PKCS12"), (LOST, "its key and certificates are not taken out", proofs.FROM_PKCS12)),
+    "PIN": (LOST, "tokens are not read", "make a key in a file, and have a certificate issued for it"),
+    **dict.fromkeys(("BLISS", "PUBKEY"), (LOST, "keys of this kind have no place here", "make one of another kind")),
+}
+_PRIVATE_KEYS = ("RSA", "ECDSA", "EDDSA", "PKCS1", "PKCS8", "PRIVATE")
+OTHER_KINDS = frozenset((*_UNUSED, *_PRIVATE_KEYS))
 _PPKS = "PPKS"  # with a name; those of kind PPK are used once each, and stand in a file of their own
 _KINDS = ("PSK", _PPKS)
 _OTHER = {"left": "right", "right": "left"}
@@ -40,14 +47,14 @@ def convert(
     file: str,
     files: Files,
     report: Report,
-    keys: Sequence[SharedKey] = (),
+    secrets: Secrets = NO_SECRETS,
     here: Here = NOWHERE,
     upgrade: bool = False,
 ) -> Conversion:
     """The connections of an ipsec.conf.
 
     :param file: its path; includes count from there.
-    :param keys: of the ipsec.secrets that goes with it.
+    :param secrets: of the ipsec.secrets that goes with it.
     :param here: the host that the file is for; its addresses tell which end is local. Without one that fits, left is.
     :param upgrade: whether connections of IKEv1 become tunnels of IKEv2.
     :raises InputError: it is no such file, naming file and line, or a local address is none.
@@ -60,19 +67,58 @@ def convert(
     for option, entry in (setup.options if setup else {}).items():
         if entry.value.strip():
             top.take(options.SETUP, option, entry)
-    for section in found.of("ca").values():
-        top.tell(section.place, IGNORED, "authorities have no meaning with pre-shared keys")
     connections = found.of("conn")
     libreswan = any(
         option in options.LIBRESWAN_ONLY for section in found.sections.values() for option in section.options
     )
     templates = {entry.value for section in connections.values() for entry in section.also}
+    shelf = _shelf(found.of("ca"), secrets.files, files, file, report, libreswan)
+    whole = _Whole(report, here, libreswan, upgrade, shelf, top.document.get("revocation"))
     drafts = [
-        _connection(connections[name], given, report, here, libreswan, upgrade)
+        _connection(connections[name], given, whole)
         for name, given in inherited(connections, report).items()
         if not (name in templates and _is_template(given))
     ]
-    return Conversion(FORMAT, finish(drafts, keys, report), tuple(report.notes))
+    return Conversion(FORMAT, finish(drafts, secrets.shared, report, files.octets), tuple(report.notes))
+
+
+class _Whole(NamedTuple):
+    """What holds for every connection of a file.
+
+    :ivar libreswan: whether it is of that program.
+    :ivar upgrade: whether connections of IKEv1 become tunnels of IKEv2.
+    :ivar revocation: what is asked of revocation lists; None where nothing is said.
+    """
+
+    report: Report
+    here: Here
+    libreswan: bool
+    upgrade: bool
+    shelf: Shelf
+    revocation: str | None
+
+
+def _shelf(
+    sections: dict[str, Section],
+    keys: Sequence[KeyFile],
+    files: Files,
+    file: str,
+    report: Report,
+    libreswan: bool,
+) -> Shelf:
+    """The folders of the program, and what the file says of authorities."""
+    folders = options.LIBRESWANS_FOLDERS if libreswan else options.FOLDERS
+    certificates: list[str] = []
+    lists: list[str] = []
+    for name, given in inherited(sections, report).items():
+        part = Part(f"ca {name}", sections[name].place, report)
+        for option, entry in given.items():
+            if entry.value.strip():
+                part.take(options.AUTHORITY, option, entry)
+        certificates += part.document.get("certificates", ())
+        lists += [*part.document.get("lists", ()), *part.document.get("more_lists", ())]
+    shelf = Shelf(files, file, folders, keys)
+    return shelf.with_more([shelf.path(folders.authorities, name) for name in certificates], lists)
 
 
 def _is_template(given: Options) -> bool:
@@ -81,26 +127,31 @@ def _is_template(given: Options) -> bool:
     return auto is None or auto.value.lower() == "ignore" or not ("left" in given and "right" in given)
 
 
-def _connection(section: Section, given: Options, report: Report, here: Here, libreswan: bool, upgrade: bool) -> Draft:
-    draft = Draft(section.name, section.place, report)
+def _connection(section: Section, given: Options, whole: _Whole) -> Draft:
+    draft = Draft(section.name, section.place, whole.report)
     child = draft.child(section.name, section.place)
     # An empty value is the default.
     given = {option: entry for option, entry in given.items() if entry.value.strip()}
-    local = _local_side(draft, given, here.addresses)
+    local = _local_side(draft, given, whole.here.addresses)
     rest = dict(given)
-    _version(draft, rest, section, upgrade)
-    _auth(draft, rest, section)
-    _algorithms(draft, child, rest, libreswan)
-    _reauthentication(draft, rest, libreswan)
+    _version(draft, rest, section, whole.upgrade)
+    how = _methods(draft, rest, section, local)
+    kind = proofs.agreed(draft, list(how.values())) or PUBKEY
+    _algorithms(draft, child, rest, whole.libreswan)
+    _reauthentication(draft, rest, whole.libreswan)
     _dscp(child, rest)
     networks = {side: _networks(side, child, rest) for side in _OTHER}
     auto = rest.get("auto")
     if auto is not None and auto.value.lower() == "ignore":
         child.tell(auto, IGNORED, "it is defined, and started by hand")
     for option, entry in rest.items():
-        _take(draft, child, option, entry, local)
+        _take(draft, child, option, entry, local, kind)
     _children(draft, child, networks[local], networks[_OTHER[local]])
-    settle(draft, here, given.get(local, section.place))
+    if kind == PUBKEY:
+        if whole.revocation:
+            put(draft.document, "proof.remote.revocation", whole.revocation)
+        proofs.settle(draft, whole.shelf, how["local"])
+    settle(draft, whole.here, given.get(local, section.place))
     return draft
 
 
@@ -113,7 +164,7 @@ def _reauthentication(draft: Draft, rest: Options, libreswan: bool) -> None:
         draft.take(options.REAUTHENTICATED, "reauth", replace(wish, value=given))
 
 
-def _take(draft: Draft, child: Part, option: str, entry: Entry, local: str) -> None:
+def _take(draft: Draft, child: Part, option: str, entry: Entry, local: str, kind: str) -> None:
     """Do with an option what the table that has it says."""
     if option.startswith(("x-", "x_")):
         draft.tell(entry, IGNORED, "is a remark")
@@ -121,8 +172,9 @@ def _take(draft: Draft, child: Part, option: str, entry: Entry, local: str) -> N
     for side in _OTHER:
         name = option.removeprefix(side)
         which = "local" if side == local else "remote"
-        if option.startswith(side) and name in options.ENDS[which]:
-            draft.take(options.ENDS[which], name, entry, which)
+        rows = options.ENDS[kind][which]
+        if option.startswith(side) and name in rows:
+            draft.take(rows, name, entry, which)
             return
     if option in options.CHILD:
         child.take(options.CHILD, option, entry)
@@ -173,22 +225,16 @@ def _version(draft: Draft, rest: Options, section: Section, upgrade: bool) -> No
         version(wanted[0], draft, wanted[1], upgrade)
 
 
-def _auth(draft: Draft, rest: Options, section: Section) -> None:
-    given = [rest.pop(option) for option in ("leftauth", "rightauth") if option in rest]
+def _methods(draft: Draft, rest: Options, section: Section, local: str) -> dict[str, Entry]:
+    """How each end proves who it is, by ``local`` and ``remote``."""
     both = rest.pop("authby", None)
-    if both is not None and len(given) < 2:
-        methods = [method.strip().lower() for method in both.value.replace("|", ",").split(",")]
-        if len(methods) > 1 and {"secret", "psk"} & set(methods):
-            draft.tell(both, LOST, "only the pre-shared key is offered")
-            both = Entry(both.option, "secret", both.file, both.line)
-        given.append(both)
-    elif len(given) < 2:
-        given.append(Entry("authby", "public keys, the default", section.place.file, section.place.line))
-    for entry in given:
-        try:
-            psk_only(entry.value, lambda *_words: None)
-        except Unfit as unfit:
-            draft.tell(entry, unfit.severity, unfit.instead, unfit.remedy)
+    if both is None:
+        both = Entry("authby", "public keys, the default", section.place.file, section.place.line)
+    methods = [method.strip().lower() for method in both.value.replace("|", ",").split(",")]
+    if len(methods) > 1 and {"secret", "psk"} & set(methods):
+        draft.tell(both, LOST, "only the pre-shared key is offered")
+        both = replace(both, value="secret")
+    return {"local": rest.get(f"{local}auth", both), "remote": rest.get(f"{_OTHER[local]}auth", both)}
 
 
 def _algorithms(draft: Draft, child: Part, rest: Options, libreswan: bool) -> None:
@@ -293,25 +339,41 @@ def _children(draft: Draft, child: Part, local: list[list[str]], remote: list[li
             part.document |= {"local": ours, "remote": theirs}
 
 
-def read_keys(text: str, file: str, files: Files, report: Report) -> list[SharedKey]:
-    """The pre-shared keys of an ipsec.secrets; of lines that are none is told, never what stands there."""
+def secrets_of(text: str, file: str, files: Files, report: Report) -> Secrets:
+    """The secrets of an ipsec.secrets; of lines that are none is told, never what stands there."""
     top = Part("", Entry("file", "", file, 1), report)
-    keys = []
+    found = Secrets([], [])
     for line in read_secrets(text, file, files, report):
         if line.kind not in OTHER_KINDS and line.kind not in _KINDS:
             # The word may be a key itself.
             top.tell(line.place, LOST, "is of no kind that is known, and none is taken from it", 'write : PSK "secret"')
             continue
-        if line.kind not in _KINDS:
-            where = Entry(f"secret of kind {line.kind}", "", line.place.file, line.place.line)
-            top.tell(where, IGNORED, "it is no pre-shared key of IKE")
+        where = Entry(f"secret of kind {line.kind}", "", line.place.file, line.place.line)
+        if line.kind in _UNUSED:
+            top.tell(where, *_UNUSED[line.kind])
             continue
         try:
-            owners = tuple(owner(text) for text in line.owners)
-            keys.append(SharedKey(line.place, owners, _secret(line), _ppk_names(line)))
+            if line.kind in _PRIVATE_KEYS:
+                found.files.append(_key_file(line, where))
+            else:
+                owners = tuple(owner(text) for text in line.owners)
+                found.shared.append(SharedKey(line.place, owners, _secret(line), _ppk_names(line)))
         except Unfit as unfit:
-            top.tell(line.place, LOST, unfit.instead, unfit.remedy)
-    return keys
+            top.tell(where if line.kind in _PRIVATE_KEYS else line.place, LOST, unfit.instead, unfit.remedy)
+    return found
+
+
+def _key_file(line: SecretLine, where: Entry) -> KeyFile:
+    """A file with a private key, and behind it its passphrase."""
+    words = line.words
+    if not words or words[0] in ("{", "}"):
+        raise Unfit(LOST, "a key that is written out is not taken", "write it into a file in PEM, and name that")
+    if len(words) > 2:
+        raise Unfit(LOST, "more than a file and a passphrase stand there", "put them into quotes")
+    name = words[0].strip("\"'")
+    if len(words) == 1 or words[1].lower() == "%prompt":
+        return KeyFile(where, name, None)
+    return KeyFile(where, name, _word(words[1]).secret)
 
 
 def _ppk_names(line: SecretLine) -> tuple[str, ...]:
@@ -323,7 +385,10 @@ def _secret(line: SecretLine) -> Preshared:
     words = line.words[1:] if line.kind == _PPKS else line.words
     if len(words) != 1:
         raise Unfit(LOST, "the key is not taken, it is not one word", "put it into quotes")
-    word = words[0]
+    return _word(words[0])
+
+
+def _word(word: str) -> Preshared:
     # Quotes protect a key that looks like digits, and 0t says that it is text.
     if word[0] in "\"'":
         return of_text(word[1:-1])

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from . import algorithms, ppk_keys, route_based, words
+from ..definition.table import PSK, PUBKEY
+from . import algorithms, ppk_keys, proofs, route_based, words
 from .report import IGNORED, LOST, SKIPPED, Unfit
 from .rows import Carried, Left, Row, Tell
+from .shelves import Folders
 
 _NO = words.FALSE
 _YES = words.TRUE
@@ -18,6 +20,7 @@ _VIRTUAL = "virtual addresses are not supported"
 _FIXED = "give the ends fixed networks"
 _SCRIPT = "do it in a play, or in a unit that starts after the tunnel manager"
 _MARGIN = "the engine chooses its own margin"
+_ONE_ROUND = "there is one round of authentication"
 _DAEMON = "it is a setting of that daemon"
 
 
@@ -89,9 +92,9 @@ CONNECTION: dict[str, Row] = {
     "tcp-remoteport": Left(SKIPPED, "IKE over TCP is not supported", "let the peer use UDP"),
     "session-resumption": Left(IGNORED, "a tunnel that comes back is negotiated in full"),
     "overlapip": Left(IGNORED, "of networks within each other the most specific wins; equal ones are refused"),
-    "sendca": Left(IGNORED, _CERTIFICATES),
-    "require-id-on-certificate": Left(IGNORED, _CERTIFICATES),
-    "dns-match-id": Left(IGNORED, _CERTIFICATES),
+    "sendca": Left(IGNORED, "what stands between our certificate and its authority is sent with it"),
+    "require-id-on-certificate": Left(LOST, "an identity has to be in the certificate that proves it", "", _YES),
+    "dns-match-id": Left(IGNORED, "no identity is looked up in the DNS"),
     "installpolicy": Carried("policies", route_based.no_policies),
     "mark": Carried("device.mark", route_based.raw),
     **dict.fromkeys(("mark_in", "mark-in"), Carried("device.mark_in", route_based.raw)),
@@ -113,8 +116,8 @@ CONNECTION: dict[str, Row] = {
     "alsoflip": Left(SKIPPED, "sections with both ends exchanged are not taken on", "write their options here"),
     "eap": Left(SKIPPED, "EAP is not supported", _OTHER_AUTH),
     "reject-simultaneous-ike-auth": Left(IGNORED, "of two IKE SAs made at the same time one is closed again"),
-    "send-supported-auth-methods": Left(IGNORED, "both ends have a pre-shared key, and nothing to choose from"),
-    "signature-hash-algorithms": Left(IGNORED, _CERTIFICATES),
+    "send-supported-auth-methods": Left(IGNORED, "both ends have one way to prove who they are"),
+    "signature-hash-algorithms": Left(IGNORED, "the strongest signature that the peer takes is made"),
     "debug": Left(IGNORED, "ike cmd=log sets what is logged"),
     "plutodebug": Left(IGNORED, "ike cmd=log sets what is logged"),
     "failureshunt": Left(LOST, "packets wait for the tunnel or are dropped, never in clear", "", ("drop", "hold")),
@@ -194,8 +197,8 @@ END: dict[str, Row] = {
     "subnetwithin": Left(SKIPPED, "networks that the peer chooses are not possible", "list the networks"),
     "id2": Left(SKIPPED, "there is one round of authentication", _OTHER_AUTH),
     "auth2": Left(SKIPPED, "there is one round of authentication", _OTHER_AUTH),
-    "cert2": Left(IGNORED, _CERTIFICATES),
-    "ca2": Left(IGNORED, _CERTIFICATES),
+    "cert2": Left(IGNORED, _ONE_ROUND),
+    "ca2": Left(IGNORED, _ONE_ROUND),
     "groups": Left(LOST, "membership in groups is not asked", "give each peer a tunnel of its own"),
     "groups2": Left(LOST, "membership in groups is not asked", "give each peer a tunnel of its own"),
     "groundhog": Left(IGNORED, "it is a setting for tests of that program"),
@@ -205,16 +208,64 @@ END: dict[str, Row] = {
     **dict.fromkeys(("xauthserver", "xauthclient", "xauthname", "xauthusername", "modecfgserver", "modecfgclient"),
                     Left(LOST, _VIRTUAL, _FIXED, _NO)),
     **dict.fromkeys(("modecfgdns1", "modecfgdns2", "modecfgwins1", "modecfgwins2"), Left(LOST, _VIRTUAL, _FIXED)),
-    **dict.fromkeys(("cert", "ca", "rsasigkey", "rsasigkey1", "rsasigkey2", "sigkey", "ecdsakey", "eddsakey", "pubkey",
-                     "ckaid", "sendcert", "certpolicy"), Left(IGNORED, _CERTIFICATES)),
 }  # fmt: skip
+_CERTIFICATE = Carried("proof.{side}.certificates", words.listed)
+_KEYS = dict.fromkeys(
+    ("rsasigkey", "sigkey", "ecdsakey", "eddsakey", "pubkey"), Carried("proof.{side}.public_keys", proofs.public_keys)
+)
+_PEERS = Left(IGNORED, "it is for the peer's end")
+_OURS: dict[str, Row] = {
+    "auth": Carried("proof.local.told", proofs.signing),
+    "cert": _CERTIFICATE,
+    "sendcert": Carried("proof.send_cert", words.choice({
+        **dict.fromkeys(("never", *_NO), "never"), **dict.fromkeys(("ifasked", "sendifasked"), "asked"),
+        **dict.fromkeys(("always", "alwayssend", *_YES), "always"),
+    })),
+    "certpolicy": _PEERS,
+    "ca": _PEERS,
+    "id": Carried("local.id", proofs.own_identity),
+    **_KEYS,
+}  # fmt: skip
+_THEIRS: dict[str, Row] = {
+    "auth": Carried("proof.remote.demands", proofs.demands),
+    "cert": _CERTIFICATE,
+    "sendcert": Left(IGNORED, "the peer decides what it sends"),
+    "certpolicy": Left(SKIPPED, "no policy of certificates is known", "trust an authority that has one alone"),
+    "ca": Carried("proof.remote.authority", proofs.authority),
+    **_KEYS,
+}
+_FURTHER: dict[str, Row] = {
+    **dict.fromkeys(
+        ("rsasigkey1", "rsasigkey2"), Left(LOST, "one key is taken of each end", "define a tunnel for each")
+    ),
+    "ckaid": Left(IGNORED, "a key is found by its certificate"),
+}
+_NO_MEANING: dict[str, Row] = dict.fromkeys((*_THEIRS, *_FURTHER), Left(IGNORED, _CERTIFICATES))
+_NO_MEANING["auth"] = Left(IGNORED, _CERTIFICATES, "", (), ("psk", "secret"))
+_PORTS: dict[str, Row] = {
+    "local": Left(LOST, "the tunnel manager has one port for all tunnels", "set gateway_listen", ("500",)),
+    "remote": Carried("remote.natt_port", words.peer_port),
+}
 
-# What holds for one of both ends only.
-ENDS: dict[str, dict[str, Row]] = {
-    "local": {**END, "ikeport": Left(LOST, "the tunnel manager has one port for all tunnels", "set gateway_listen",
-                                     ("500",))},
-    "remote": {**END, "ikeport": Carried("remote.natt_port", words.peer_port)},
-}  # fmt: skip
+# Of one of both ends, by how they prove who they are.
+ENDS: dict[str, dict[str, dict[str, Row]]] = {
+    PSK: {side: {**END, "ikeport": port, **_NO_MEANING} for side, port in _PORTS.items()},
+    PUBKEY: {
+        side: {**END, "ikeport": _PORTS[side], **_FURTHER, **rows}
+        for side, rows in (("local", _OURS), ("remote", _THEIRS))
+    },
+}
+
+# Of a section of an authority.
+AUTHORITY: dict[str, Row] = {
+    "cacert": Carried("certificates", words.listed),
+    **dict.fromkeys(("crluri", "crluri1"), Carried("lists", proofs.files_of_lists)),
+    "crluri2": Carried("more_lists", proofs.files_of_lists),
+    **dict.fromkeys(("ocspuri", "ocspuri1", "ocspuri2"), Left(LOST, "nobody is asked who is revoked", proofs.LISTS)),
+    "certuribase": Left(IGNORED, "certificates are sent, not fetched"),
+    "auto": Left(IGNORED, "it counts for all tunnels"),
+    "ldaphost": Left(IGNORED, proofs.NOT_FETCHED),
+}
 
 # Of config setup.
 SETUP: dict[str, Row] = {
@@ -225,11 +276,20 @@ SETUP: dict[str, Row] = {
                                          (*_YES, "replace"))),
     **dict.fromkeys(("nat_traversal", "nat-traversal"), Left(LOST, "a NAT is always looked for", "", _YES)),
     **dict.fromkeys(
-        ("strictcrlpolicy", "crl-strict", "crl_strict", "crlcheckinterval", "cachecrls", "nocrsend", "ocsp-enable",
-         "ocsp_enable", "ocsp-strict", "ocsp_strict", "ocsp-uri", "ocsp_uri", "ocsp-timeout", "ocsp_timeout",
+        ("strictcrlpolicy", "crl-strict", "crl_strict"),
+        Carried("revocation", words.choice({
+            **dict.fromkeys(_YES, "strict"), **dict.fromkeys(("ifuri", *_NO), "relaxed"),
+        })),
+    ),
+    **dict.fromkeys(("ocsp-enable", "ocsp_enable", "ocsp-strict", "ocsp_strict"),
+                    Left(LOST, "nobody is asked who is revoked", proofs.LISTS, _NO)),
+    **dict.fromkeys(
+        ("crlcheckinterval", "cachecrls", "nocrsend",
+         "ocsp-uri", "ocsp_uri", "ocsp-timeout", "ocsp_timeout",
          "ocsp-trustname", "ocsp_trust_name", "ocsp-cache-size", "ocsp-cache-min-age", "ocsp-cache-max-age",
          "ocsp-method", "curl-iface", "curl_iface", "curl-timeout", "curl_timeout", "crl-timeout",
-         "nssdir", "pkcs11module", "pkcs11initargs", "pkcs11keepstate", "pkcs11proxy"), Left(IGNORED, _CERTIFICATES),
+         "nssdir", "pkcs11module", "pkcs11initargs", "pkcs11keepstate", "pkcs11proxy"),
+        Left(IGNORED, "keys and certificates are in files, and revocation lists are not fetched"),
     ),
     **dict.fromkeys(("overridemtu", "fragicmp", "hidetos"), Left(LOST, "the kernel decides")),
     **dict.fromkeys(
@@ -251,12 +311,25 @@ SETUP: dict[str, Row] = {
     ),
 }  # fmt: skip
 
+FOLDERS = Folders(
+    "ipsec.d/certs", "ipsec.d/cacerts", "ipsec.d/crls", "ipsec.d/certs", ("ipsec.d/private",), subject_counts=True
+)
+# Where ``ipsec import`` puts what was in Libreswan's database, under the names that certificates have there.
+_IMPORTED = "/etc/fleet-ipsec/private"
+LIBRESWANS_FOLDERS = Folders(
+    _IMPORTED, _IMPORTED, _IMPORTED, _IMPORTED, (_IMPORTED,), subject_counts=True, ending=".pem",
+    lacking="take it out of Libreswan's database by the certificate's name: pk12util -o NAME.p12 -n NAME "
+    "-d sql:/var/lib/ipsec/nss, then ipsec import NAME.p12, and convert again",
+    lacking_key="Libreswan's database gives out none without a certificate: make one (openssl genpkey), give the peer "
+    "its public key, and define the tunnel by hand (certificates.md)",
+)  # fmt: skip
+
 # Options that only Libreswan knows: where one of them stands, its defaults count.
 LIBRESWAN_ONLY = frozenset({
     "ikev2", "phase2", "phase2alg", "protostack", "virtual-private", "salifetime", "ipsec-lifetime",
     "leftsubnets", "rightsubnets", "ike-frag", "initial-contact", "sha2-truncbug", "narrowing",
     "hostaddrfamily", "logfile", "ipsec-interface", "vti-interface", "nic-offload", "encapsulation",
-    "ikev1-policy", "ipsec-max-bytes",
+    "ikev1-policy", "ipsec-max-bytes", "nssdir", "sendca", "leftckaid", "rightckaid", "require-id-on-certificate",
 })  # fmt: skip
 IKE = {False: algorithms.ike(), True: algorithms.ike(algorithms.LIBRESWAN)}
 ESP = {False: algorithms.esp(), True: algorithms.esp(algorithms.LIBRESWAN)}

@@ -22,15 +22,18 @@ from ..newer_python import zip
 from .report import IGNORED, LOST, SKIPPED, Entry, Unfit
 from .rows import Part, Tell
 from .shelves import OwnKey, Shelf
-from .words import items
+from .words import identity, items
 
 EITHER = "agree on certificates or on a pre-shared key with the peer, at both ends alike"
 NOT_FETCHED = "revocation lists are not fetched"
+FROM_PKCS12 = "ipsec import FILE takes them out; then name their files"
 LISTS = "have a timer fetch them into a file, and give that as auth.crl"
 _FILE = "file://"
 _PUBLIC = re.compile(r"pubkey|public key|rsa|ecdsa|eddsa|ed25519|ed448|cert|signature|^any$")
 _HASHES = ("sha256", "sha384", "sha512")
 _ALONE = ("ed25519", "ed448")
+SAME = "%same"  # the peer's authority is ours
+_LONGEST_SHOWN = 60
 _LEAST_RSA = 2048  # what is less is refused without any demand
 
 
@@ -58,7 +61,7 @@ def agreed(part: Part, given: Sequence[Entry]) -> str:
     kinds = {each for each, _entry in found}
     if len(kinds) > 1:
         what = "one end has a pre-shared key and the other a key of its own, and here both have the same"
-        part.tell(found[-1][1], SKIPPED, what, EITHER)
+        part.tell(dict(found)[PUBKEY], SKIPPED, what, EITHER)
     return kinds.pop() if len(kinds) == 1 and not part.skipped else ""
 
 
@@ -76,16 +79,40 @@ def demands(text: str, tell: Tell) -> list[str] | None:
             families[word] = "" if word == "rsa" and size and int(size) < _LEAST_RSA else size
     if hashes and not families:
         families = dict.fromkeys(("rsa", "ecdsa", *_ALONE), "")
-    unknown = [
-        word for word in words if word not in (*families, *_HASHES, "pubkey", "any", "rsasig") and not word.isdigit()
-    ]
-    if unknown:
-        tell(LOST, f"{', '.join(unknown)} is not demanded", "known are rsa, ecdsa, ed25519, ed448 and hashes of SHA-2")
+    known = (*families, *_HASHES, "pubkey", "any", "rsasig")
+    if not all(word in known or word.isdigit() for word in words):
+        # The word may be a key in the wrong place.
+        tell(LOST, "a word of it is not demanded", "known are rsa, ecdsa, ed25519, ed448 and hashes of SHA-2")
     made = [
         "-".join(part for part in (family, size, min(hashes, default="") if family not in _ALONE else "") if part)
         for family, size in families.items()
     ]
     return made or None
+
+
+def public_keys(text: str, tell: Tell) -> list[str] | None:
+    """Reader of public keys of an ipsec.conf: the path of a file, or the key itself."""
+    key = text.strip()
+    if key.lower() in ("%cert", "%none", ""):
+        return None
+    if key.startswith("%"):
+        raise Unfit(SKIPPED, "no key is looked up in the DNS", "write the key itself, or name its file")
+    if key.lower().startswith("ssh:"):
+        raise Unfit(SKIPPED, "keys in the form of OpenSSH are not read", "name a file in PEM: ssh-keygen -e -m PKCS8")
+    return [key.partition(":")[2] if key.lower().startswith("dns:") else key]
+
+
+def own_identity(text: str, tell: Tell) -> str | None:
+    """Reader of who this end is, None where its certificate says it."""
+    return None if text.strip().lower() == "%fromcert" else identity(text, tell)
+
+
+def authority(text: str, tell: Tell) -> str | None:
+    """Reader of the authority that the peer's certificate has to come from: its name, :data:`SAME`, or any."""
+    name = text.strip()
+    if name.lower() == "%any":
+        return None
+    return SAME if name.lower() == SAME else identity(name, tell)
 
 
 def signing(text: str, tell: Tell) -> None:
@@ -130,26 +157,25 @@ def settle(part: Part, shelf: Shelf, place: Entry) -> None:
         else:
             _certified(part, shelf, wanted, place)
     except Unfit as unfit:
-        part.tell(place, unfit.severity, unfit.instead, unfit.remedy)
+        part.tell(place, SKIPPED, unfit.instead, unfit.remedy)
 
 
 def _raw(part: Part, shelf: Shelf, local: dict[str, Any], remote: dict[str, Any], place: Entry) -> None:
     if local.get("certificates") or remote.get("certificates") or not remote.get("public_keys"):
         raise Unfit(SKIPPED, "one end has a certificate and the other a key without one", EITHER)
-    theirs = _first(part, shelf, shelf.folders.public_keys, remote["public_keys"], place)
-    shelf.check_public_key(theirs)
+    theirs = shelf.public_key(_first(part, remote["public_keys"], place))
     if not local.get("public_keys"):
         remedy = "name the public key that belongs to it, or define the tunnel by hand (certificates.md)"
         raise Unfit(SKIPPED, "which private key is this end's is not said", remedy)
-    ours = _first(part, shelf, shelf.folders.public_keys, local["public_keys"], place)
-    _hold(part, shelf.private_key(shelf.check_public_key(ours), ours))
-    part.document["auth"] |= {"method": RAW, "remote_key": theirs}
+    ours = _first(part, local["public_keys"], place)
+    _hold(part, shelf.private_key(shelf.public_key(ours).info, shown(ours), shelf.folders.lacking_key))
+    part.document["auth"] |= {"method": RAW, "remote_key": theirs.text}
 
 
 def _certified(part: Part, shelf: Shelf, wanted: dict[str, Any], place: Entry) -> None:
     local, remote = wanted.get("local", {}), wanted.get("remote", {})
     path, chain = _own(part, shelf, local.get("certificates", ()), place)
-    _hold(part, shelf.private_key(chain[0].key_octets, path))
+    _hold(part, shelf.private_key(chain[0].key_octets, path, shelf.folders.lacking))
     auth = part.document["auth"]
     auth |= {"method": PUBKEY, "certificate": path, **_given(wanted, "send_cert")}
     _name(part, shelf, "local", chain[0])
@@ -159,9 +185,9 @@ def _certified(part: Part, shelf: Shelf, wanted: dict[str, Any], place: Entry) -
         instead = "our certificate is written out, with those between it and its authority"
         part.tell(place, LOST, instead, "when it is renewed, define it anew; or put them all into one file")
     if remote.get("certificates"):
-        auth["remote_certificate"] = _first(part, shelf, shelf.folders.certificates, remote["certificates"], place)
+        auth["remote_certificate"] = shelf.certificate_path(_first(part, remote["certificates"], place))
         _name(part, shelf, "remote", shelf.certificates(auth["remote_certificate"])[0])
-    _trust(part, shelf, remote, place)
+    _trust(part, shelf, remote, place, [chain[0], *between])
 
 
 def _given(wanted: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -178,16 +204,22 @@ def _hold(part: Part, key: OwnKey) -> None:
             raise Unfit(SKIPPED, f"the passphrase of {key.path} is no text", remedy) from None
 
 
-def _first(part: Part, shelf: Shelf, folder: str, names: Sequence[str], place: Entry) -> str:
+def _first(part: Part, names: Sequence[str], place: Entry) -> str:
     if len(names) > 1:
-        part.tell(place, LOST, f"of {', '.join(names)} only the first is taken", "define a tunnel for each")
-    return shelf.path(folder, names[0])
+        told = ", ".join(map(shown, names))
+        part.tell(place, LOST, f"of {told} only the first is taken", "define a tunnel for each")
+    return names[0]
+
+
+def shown(name: str) -> str:
+    """The name of a file for people, or the beginning of a key that is written out."""
+    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
 
 
 def _own(part: Part, shelf: Shelf, names: Sequence[str], place: Entry) -> tuple[str, tuple[Certificate, ...]]:
     """The file of our certificate, and what it has."""
     if names:
-        path = _first(part, shelf, shelf.folders.certificates, names, place)
+        path = shelf.certificate_path(_first(part, names, place))
         return path, shelf.certificates(path)
     identity = part.document.get("local", {}).get("id")
     found = shelf.proving(Identity.parse(identity)) if identity else None
@@ -206,10 +238,16 @@ def _name(part: Part, shelf: Shelf, side: str, certificate: Certificate) -> None
         end["id"] = str(certificate.subject)
 
 
-def _trust(part: Part, shelf: Shelf, remote: dict[str, Any], place: Entry) -> None:
+def _trust(part: Part, shelf: Shelf, remote: dict[str, Any], place: Entry, ours: Sequence[Certificate]) -> None:
     """What the peer's certificate has to come from, unless that is known."""
     auth = part.document["auth"]
     named = [shelf.path(shelf.folders.authorities, name) for name in remote.get("authorities", ())]
+    if remote.get("authority"):
+        wanted = ours[-1].issuer if remote["authority"] == SAME else Identity.parse(remote["authority"])
+        named = shelf.named(wanted)
+        if not named:
+            remedy = f"put its certificate into {shelf.path(shelf.folders.authorities, '')}"
+            raise Unfit(SKIPPED, f"the authority {wanted} is not there", remedy)
     if not named and "remote_certificate" not in auth:
         named = list(_valid_roots(part, shelf, place))
         if not named:

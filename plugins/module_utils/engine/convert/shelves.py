@@ -12,19 +12,26 @@ from typing import NamedTuple
 from ..crypto.certificate_files import read_certificates, read_lists
 from ..crypto.certificates import Certificate
 from ..crypto.private_keys import read_private_key
-from ..crypto.public_keys import read_public_key
+from ..crypto.public_keys import as_pem, read_any_public_key
 from ..errors import InputError, MissingError, a_few
 from ..identity import Identity
 from ..secret import Secret
 from .files import Files
-from .keys import SharedKey
+from .keys import SharedKey, decoded
 from .report import SKIPPED, Entry, Unfit
+
+_BESIDE = "put its file beside the others, and convert again"
+_WRITTEN_OUT = ("0s", "0x")
 
 
 class Folders(NamedTuple):
     """Where a program has them, below the folder of its configuration.
 
+    :ivar private: of private keys.
     :ivar subject_counts: whether the subject of a certificate stands for an identity that is not in it.
+    :ivar ending: of the files of certificates, where names have none.
+    :ivar lacking: what to do about a certificate that is not there, and ``lacking_key`` about a private key without
+        one; empty where that says itself.
     """
 
     certificates: str
@@ -33,6 +40,9 @@ class Folders(NamedTuple):
     public_keys: str
     private: tuple[str, ...]
     subject_counts: bool = False
+    ending: str = ""
+    lacking: str = ""
+    lacking_key: str = ""
 
 
 class KeyFile(NamedTuple):
@@ -56,6 +66,9 @@ class Secrets(NamedTuple):
     files: list[KeyFile]
 
 
+NO_SECRETS = Secrets([], [])
+
+
 class OwnKey(NamedTuple):
     """A private key that was found.
 
@@ -64,6 +77,17 @@ class OwnKey(NamedTuple):
 
     path: str
     passphrase: Secret | None
+
+
+class PublicPart(NamedTuple):
+    """A public key.
+
+    :ivar text: the path of its file, or PEM.
+    :ivar info: SubjectPublicKeyInfo, octets of DER.
+    """
+
+    text: str
+    info: bytes
 
 
 class Authority(NamedTuple):
@@ -91,6 +115,7 @@ class Shelf:
         lists: Sequence[str] = (),
     ) -> None:
         self._files = files
+        self._file = file
         self._base = os.path.dirname(os.path.abspath(file))
         self.folders = folders
         self._keys = keys
@@ -98,6 +123,14 @@ class Shelf:
         self._lists = lists
         self._private: dict[bytes, OwnKey] | None = None
         self._unusable: list[Unfit] = []
+
+    def with_more(self, authorities: Sequence[str], lists: Sequence[str]) -> Shelf:
+        """The same with files that a configuration names besides: of authorities, and of revocation lists."""
+        return Shelf(self._files, self._file, self.folders, self._keys, authorities, lists)
+
+    def certificate_path(self, name: str) -> str:
+        """The path of a certificate that is named."""
+        return self.path(self.folders.certificates, f"{name}{self.folders.ending}")
 
     def path(self, folder: str, name: str) -> str:
         """The path of a file that is named."""
@@ -111,21 +144,29 @@ class Shelf:
         try:
             return read_certificates(self._files.octets(path, path), path)
         except (InputError, MissingError) as problem:
-            raise _unfit(problem) from None
+            raise self._unfit(problem) from None
 
-    def check_public_key(self, path: str) -> bytes:
-        """That a file has a public key; returns its SubjectPublicKeyInfo.
+    def public_key(self, name: str) -> PublicPart:
+        """A public key by the name of its file, or written out.
 
-        :raises Unfit: it has none.
+        :raises Unfit: there is none.
         """
         try:
-            return read_public_key(self._files.octets(path, path), path).info
+            if name[:2].lower() in _WRITTEN_OUT:
+                key = read_any_public_key(decoded(name).secret.reveal(), "the key that is written out")
+                return PublicPart(as_pem(key), key.info)
+            path = self.path(self.folders.public_keys, name)
+            return PublicPart(path, read_any_public_key(self._files.octets(path, path), path).info)
         except (InputError, MissingError) as problem:
-            raise _unfit(problem) from None
+            raise self._unfit(problem) from None
 
     def roots(self) -> list[Authority]:
         """The authorities that the program trusts where none is named: those that are nobody's but their own."""
         return [each for each in self._all_authorities() if each.certificate.self_issued]
+
+    def named(self, subject: Identity) -> list[str]:
+        """The files of the authorities with a name."""
+        return [each.path for each in self._all_authorities() if each.certificate.subject.matches(subject)]
 
     def between(self, certificate: Certificate, others: Sequence[Certificate]) -> list[Certificate]:
         """The certificates between one and its root, as far as they are there.
@@ -169,18 +210,19 @@ class Shelf:
                 return path
         return None
 
-    def private_key(self, info: bytes, whose: str) -> OwnKey:
+    def private_key(self, info: bytes, whose: str, remedy: str = "") -> OwnKey:
         """The private key that belongs to a public one.
 
         :param info: SubjectPublicKeyInfo, octets of DER; ``whose``: for people.
+        :param remedy: where it is known beforehand.
         :raises Unfit: there is none that can be used.
         """
         found = self._own_keys().get(info)
         if found is None:
             tried = dict.fromkeys(problem.instead for problem in self._unusable)
             also = f" (and {a_few(tried)})" if tried else ""
-            remedy = self._unusable[0].remedy if self._unusable else "put its file beside the others, and convert again"
-            raise Unfit(SKIPPED, f"no private key of {whose} is found{also}", remedy)
+            instead = self._unusable[0].remedy if self._unusable else _BESIDE
+            raise Unfit(SKIPPED, f"no private key of {whose} is found{also}", remedy or instead)
         return found
 
     def _all_authorities(self) -> Iterator[Authority]:
@@ -217,12 +259,12 @@ class Shelf:
             needed = passphrase if b"ENCRYPTED" in octets else None
             key = read_private_key(octets, needed, path, f"the passphrase of {path}")
         except (InputError, MissingError) as problem:
-            self._unusable.append(_unfit(problem))
+            self._unusable.append(self._unfit(problem))
         else:
             found.setdefault(key.public.info, OwnKey(path, needed))
 
-
-def _unfit(problem: InputError | MissingError) -> Unfit:
-    if isinstance(problem, InputError):
-        return Unfit(SKIPPED, f"{problem.field} {problem.problem}", problem.remedy)
-    return Unfit(SKIPPED, problem.what, problem.remedy)
+    def _unfit(self, problem: InputError | MissingError) -> Unfit:
+        if isinstance(problem, MissingError):
+            return Unfit(SKIPPED, problem.what, problem.remedy)
+        lacking = self.folders.lacking if not os.path.lexists(problem.field) else ""
+        return Unfit(SKIPPED, f"{problem.field} {problem.problem}", lacking or problem.remedy)

@@ -18,7 +18,7 @@ from .here import NOWHERE, Here, settle
 from .keys import SharedKey, decoded, owner
 from .report import IGNORED, LOST, SKIPPED, Conversion, Entry, Report, Unfit
 from .rows import Carried, Part, Rows
-from .shelves import Folders, KeyFile, Secrets, Shelf
+from .shelves import NO_SECRETS, Folders, KeyFile, Secrets, Shelf
 from .swanctl_syntax import Section, read, resolve
 
 FORMAT = "swanctl"
@@ -33,14 +33,14 @@ def convert(
     file: str,
     files: Files,
     report: Report,
-    keys: Sequence[SharedKey] = (),
+    secrets: Secrets = NO_SECRETS,
     upgrade: bool = False,
     here: Here = NOWHERE,
 ) -> Conversion:
     """The connections of a swanctl.conf.
 
     :param file: its path; includes count from there.
-    :param keys: besides those in the file.
+    :param secrets: besides those in the file.
     :param upgrade: whether connections of IKEv1 become tunnels of IKEv2.
     :param here: the host that the file is for.
     :raises InputError: it is no such file, naming file and line.
@@ -54,7 +54,7 @@ def convert(
         if name not in ("connections", "secrets", "authorities", *templates):
             top.take(options.TOP, name, section.place)
     found = _secrets(root.sections.get("secrets"), top)
-    shelf = _shelf(root.sections.get("authorities"), found.files, files, file, report)
+    shelf = _shelf(root.sections.get("authorities"), [*secrets.files, *found.files], files, file, report)
     connections = root.sections.get("connections")
     drafts = [
         _connection(name, section, report, upgrade, here, shelf)
@@ -62,7 +62,7 @@ def convert(
     ]
     for entry in connections.settings.values() if connections else ():
         top.tell(entry, LOST, "stands outside of every connection", "put it into the connection it is meant for")
-    tunnels = finish(drafts, [*keys, *found.shared], report, files.octets)
+    tunnels = finish(drafts, [*secrets.shared, *found.shared], report, files.octets)
     return Conversion(FORMAT, tunnels, tuple(report.notes))
 
 

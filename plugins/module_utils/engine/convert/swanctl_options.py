@@ -180,7 +180,9 @@ AUTHORITY: dict[str, Row] = {
 # What a secret is for that is none of IKE's keys.
 SECRETS: Rows = {
     **dict.fromkeys(("eap", "xauth", "ntlm"), Left(IGNORED, "it is no key of IKE")),
-    "pkcs12": Left(LOST, "its key and certificates are not taken out", "ipsec import FILE does, then name them"),
+    "pkcs12": Left(
+        LOST, "its key and certificates are not taken out", "ipsec import FILE takes them out; then name their files"
+    ),
     "token": Left(LOST, "tokens are not read", "make a key in a file, and have a certificate issued for it"),
 }
 PRIVATE_KEYS = ("private", "rsa", "ecdsa", "pkcs8")  # kinds of secrets that are passphrases of files

@@ -66,6 +66,33 @@ def read_public_key(octets: bytes, field: str) -> PublicKey:
     return found
 
 
+def read_any_public_key(octets: bytes, field: str) -> PublicKey:
+    """A public key as :func:`read_public_key` has it, or an RSA key as DNS has it (RFC 3110 section 2).
+
+    :raises InputError: naming ``field``: it is none, or one that is not good enough.
+    :raises MissingError: the crypto library is not there.
+    """
+    if octets[:1] == b"0" or b"-----BEGIN " in octets[:LARGEST]:
+        return read_public_key(octets, field)
+    library.require()
+    length, rest = (octets[0], octets[1:]) if octets[:1] != b"\0" else (int.from_bytes(octets[1:3], "big"), octets[3:])
+    numbers = int.from_bytes(rest[:length], "big"), int.from_bytes(rest[length:LARGEST], "big")
+    try:
+        found = public_key_of(library.rsa.RSAPublicNumbers(*numbers).public_key())
+    except library.UNREADABLE:
+        raise InputError(
+            field, None, "is no public key", "give it as PEM, from -----BEGIN PUBLIC KEY----- on"
+        ) from None
+    check_strength(found, field)
+    return found
+
+
+def as_pem(key: PublicKey) -> str:
+    """A public key as PEM (SubjectPublicKeyInfo)."""
+    octets: bytes = key.key.public_bytes(library.Encoding.PEM, library.PublicFormat.SubjectPublicKeyInfo)
+    return octets.decode("ascii")
+
+
 def check_strength(key: PublicKey, field: str) -> None:
     """Refuse a key by which nobody is to be authenticated.
 

@@ -14,8 +14,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from engine.convert import files as reading
 from engine.convert import yaml_writer
-from engine.convert.report import IGNORED, LOST
+from engine.convert.files import Files
+from engine.convert.importing import Source, Wishes, convert
+from engine.convert.report import IGNORED, LOST, Report
 from engine.definition.parsing import parse_definition
+from engine.errors import EngineError
+from engine.manager.request_reader import read_wishes
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from samples import manager_takes, read_text, told
 from swanctl_folder import CONF, KIND, OURS, THEIRS, auth_of, converted, usual
 
@@ -255,3 +261,48 @@ def test_other_tunnels_stay(tmp_path):
     text += "remote { auth = psk }\n children { c { remote_ts = 10.9.0.0/16\n local_ts = 10.8.0.0/16 } } } }\n"
     found = converted(tmp_path, files={"private/own.key": None}, rest=text)
     assert [tunnel.name for tunnel in found.tunnels] == ["good"] and found.skipped == ["t"]
+
+
+JUNK = st.text(st.sampled_from("{}=:,#\"'\\ \t\n%@/.-0x1aé\udcff"), max_size=9)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("swanctl")
+    converted(place, rest="secrets { private-own { file = own.key\n secret = hush } }")
+    return place
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damage_anywhere_gives_a_report_or_one_clear_error(folder, data):
+    text = (folder / "swanctl.conf").read_text()
+    end = text.index("secrets {")
+    for _turn in range(data.draw(st.integers(1, 3))):
+        start, length = data.draw(st.integers(0, end)), data.draw(st.integers(0, 20))
+        junk = data.draw(JUNK)
+        text = text[:start] + junk + text[min(start + length, end) :]
+        end += len(junk) - (min(start + length, end) - start)
+    report = Report()
+    try:
+        found = convert(Source(text, str(folder / "swanctl.conf")), "swanctl", Files(report), report, None, Wishes())
+    except EngineError as error:
+        assert "hush" not in str(error)
+    else:
+        assert "hush" not in repr(found) + "".join(map(str, found.notes))
+        definitions = [tunnel.complete() for tunnel in found.tunnels if tunnel.credential is not None]
+        read_wishes({"definitions": definitions, "state": "active", "purge": False, "owner": ""}, {})
+
+
+def test_names_that_are_no_utf_8_lose_their_tunnel(tmp_path):
+    converted(tmp_path)
+    path = tmp_path / "swanctl.conf"
+    path.write_bytes(path.read_bytes().replace(b"own.pem", b"own\xff.pem"))
+    report = Report()
+    reader = Files(report)
+    found = convert(Source(reader.read(str(path)), str(path)), "swanctl", reader, report, None, Wishes())
+    assert found.skipped == ["t"] and "is not UTF-8 text" in found.notes[0].instead
+    name = os.fsencode(tmp_path) + b"/private/\xff.key"
+    (tmp_path / "private/own.key").rename(os.fsdecode(name))
+    found = converted(tmp_path, files={"private/own.key": None})
+    assert found.skipped == ["t"] and found.notes

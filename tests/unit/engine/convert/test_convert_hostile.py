@@ -14,6 +14,7 @@ from engine.convert import ipsec_options, swanctl_options
 from engine.convert.files import Files
 from engine.convert.importing import FORMATS, Source, convert, detect
 from engine.convert.report import Conversion, Report, is_secret
+from engine.definition.table import PSK
 from engine.errors import EngineError, InputError
 from engine.manager.request_reader import read_wishes
 from hypothesis import given, settings
@@ -227,14 +228,14 @@ def test_any_option_may_have_any_value(format, data):
 def test_any_option_there_is_may_stand_in_a_tunnel(format, data):
     if format == "swanctl":
         places = (
-            (swanctl_options.CONNECTION, "encap = yes"),
-            (swanctl_options.END, "local { id = branch.example.net"),
+            (swanctl_options.CONNECTIONS[PSK], "encap = yes"),
+            (swanctl_options.ENDS[PSK]["local"], "local { id = branch.example.net"),
             (swanctl_options.CHILD, "remote_ts = 10.0.0.0/16, 10.1.0.0/16"),
         )
         rows, place = places[data.draw(st.integers(0, 2))]
         written = f'{place}\n {data.draw(st.sampled_from(sorted(rows)))} = "{data.draw(WORDS)}"\n'
     else:
-        ends = [f"{side}{name}" for side in ("left", "right") for name in ipsec_options.ENDS["local"]]
+        ends = [f"{side}{name}" for side in ("left", "right") for name in ipsec_options.ENDS[PSK]["local"]]
         names = sorted({*ipsec_options.CONNECTION, *ipsec_options.CHILD, *ends})
         place = "conn spoke1\n"
         written = f"{place}\t{data.draw(st.sampled_from(names))}={data.draw(WORDS)}\n"
@@ -319,8 +320,10 @@ def test_a_key_in_the_wrong_place_is_not_shown(format, text):
 
 
 def test_what_is_no_secret_is_shown():
-    known = {*ipsec_options.CONNECTION, *ipsec_options.CHILD, *ipsec_options.SETUP, *swanctl_options.CONNECTION,
-             *swanctl_options.CHILD, *swanctl_options.END, *(f"left{end}" for end in ipsec_options.END)}  # fmt: skip
+    ends = {f"left{end}" for ends in ipsec_options.ENDS.values() for end in (*ends["local"], *ends["remote"])}
+    known = {*ipsec_options.CONNECTION, *ipsec_options.CHILD, *ipsec_options.SETUP, *swanctl_options.CHILD, *ends}
+    for kind, tables in swanctl_options.ENDS.items():
+        known |= {*swanctl_options.CONNECTIONS[kind], *tables["local"], *tables["remote"]}
     assert {option for option in known if is_secret(option)} == {"secretsfile", "leftsendcert"}
     for method in ("secret|rsasig", "eap-mschapv2", "ike:ecdsa-sha512", "RSA_Signatures", "rsa-2048-sha256", "never"):
         assert not is_secret("authby", method)
