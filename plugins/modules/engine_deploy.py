@@ -114,8 +114,9 @@ class Releases:
             unpack(archive, os.path.join(fresh, FOLDER))
             if digest(manifest(os.path.join(fresh, FOLDER))) != name:
                 raise ValueError("the archive was damaged on its way; run the task again")
-            # The service may not write here when it runs, and starts twice as fast from compiled files.
-            self._module.run_command([python, "-m", "compileall", "-q", fresh])
+            # The service may not write here when it runs, and starts twice as fast from compiled files: beside their
+            # sources, whatever the environment of this task says.
+            self._module.run_command([python, "-I", "-m", "compileall", "-q", fresh])
             place = os.path.join(self._releases, name)
             if os.path.lexists(place):
                 shutil.rmtree(place)

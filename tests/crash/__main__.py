@@ -327,9 +327,6 @@ def main() -> int:
     print(f"seed {arguments.seed}", flush=True)
     os.environ["PYTHONPATH"] = str(ENGINE)
     with tempfile.TemporaryDirectory(prefix="fleet-ipsec-crash-") as folder:
-        # Compiled once, outside of the tree: a manager is started a thousand times.
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = f"{folder}/compiled"
         return run(arguments.kills, arguments.seed, Path(folder))
 
 

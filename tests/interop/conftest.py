@@ -1,17 +1,24 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Both sites, made once; a folder for each test; the peers' logs beside a failure."""
+"""Both sites, made once; a folder for each test; the peers' logs beside a failure; a table where one is asked for."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from . import libreswan, ours, sites, strongswan
+from . import libreswan, ours, sites, strongswan, table
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """FLEET_INTEROP_TABLE names the file that is to tell what passed."""
+    if path := os.environ.get("FLEET_INTEROP_TABLE"):
+        config.pluginmanager.register(table.Outcomes(Path(path)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -58,7 +58,8 @@ def test_ah_against_esp_is_told(manager: Manager, charon: strongswan.StrongSwan)
     assert tunnel["reason"] == "no_proposal_chosen" and "AH is on offer, ESP is allowed" in tunnel["story"], tunnel
 
 
-@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("ours_starts", [True, False])
 def test_ipcomp_with_strongswan(manager: Manager, charon: strongswan.StrongSwan, ours_starts: bool) -> None:
     charon.load(strongswan.Peer(RIGHT, LEFT, SECRET, child_extra=("ipcomp = yes",)))
     manager.bring_up(definition(LEFT, RIGHT, SECRET, ipcomp=True), charon.initiate, ours_starts)

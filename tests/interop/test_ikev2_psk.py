@@ -53,13 +53,33 @@ def test_over_ipv6(manager: Manager, charon: StrongSwan, ours_starts: bool) -> N
     ("ours_ike", "ours_esp", "their_ike", "their_esp"),
     [
         ("aes128-sha256-modp2048", "aes128-sha256", "aes128-sha256-modp2048", "aes128-sha256"),
-        ("aes256-sha512-ecp384", "aes256-sha512", "aes256-sha512-ecp384", "aes256-sha512"),
-        ("chacha20poly1305-sha256-x25519", "chacha20poly1305", "chacha20poly1305-prfsha256-x25519", "chacha20poly1305"),
+        pytest.param(
+            "aes256-sha512-ecp384", "aes256-sha512", "aes256-sha512-ecp384", "aes256-sha512", marks=pytest.mark.nightly
+        ),
+        pytest.param(
+            "chacha20poly1305-sha256-x25519",
+            "chacha20poly1305",
+            "chacha20poly1305-prfsha256-x25519",
+            "chacha20poly1305",
+            marks=pytest.mark.nightly,
+        ),
         ("aes128gcm16-sha256-ecp256", "aes128gcm16", "aes128gcm16-prfsha256-ecp256", "aes128gcm16"),
-        ("aes128ccm8-sha256-ecp256", "aes128ccm8", "aes128ccm8-prfsha256-ecp256", "aes128ccm8"),
+        pytest.param(
+            "aes128ccm8-sha256-ecp256",
+            "aes128ccm8",
+            "aes128ccm8-prfsha256-ecp256",
+            "aes128ccm8",
+            marks=pytest.mark.nightly,
+        ),
         ("aes256ccm16-sha256-ecp256", "aes256ccm16", "aes256ccm16-prfsha256-ecp256", "aes256ccm16"),
-        ("aes128ctr-sha256-ecp256", "aes128ctr-sha1", "aes128ctr-sha256-ecp256", "aes128ctr-sha1"),
-        ("3des-sha1-modp2048", "3des-sha1", "3des-sha1-modp2048", "3des-sha1"),
+        pytest.param(
+            "aes128ctr-sha256-ecp256",
+            "aes128ctr-sha1",
+            "aes128ctr-sha256-ecp256",
+            "aes128ctr-sha1",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param("3des-sha1-modp2048", "3des-sha1", "3des-sha1-modp2048", "3des-sha1", marks=pytest.mark.nightly),
     ],
 )
 def test_algorithms(
@@ -126,6 +146,7 @@ def test_strongswan_rekeys_both(manager: Manager, charon: StrongSwan) -> None:
     prove_esp()
 
 
+@pytest.mark.nightly
 def test_a_killed_manager_goes_on_with_strongswan(manager: Manager, charon: StrongSwan) -> None:
     charon.load(Peer(RIGHT, LEFT, SECRET))
     manager.define(definition(LEFT, RIGHT, SECRET), "active")

@@ -28,6 +28,7 @@ def test_either_side_starts(manager: Manager, pluto: Libreswan, ours_starts: boo
     prove_esp(family)
 
 
+@pytest.mark.nightly
 def test_wrong_secret_is_said_to_be_that(manager: Manager, pluto: Libreswan) -> None:
     pluto.load(Peer(RIGHT, LEFT, "another secret"))
     manager.define(definition(LEFT, RIGHT, SECRET), "active")
@@ -40,11 +41,25 @@ def test_wrong_secret_is_said_to_be_that(manager: Manager, pluto: Libreswan) -> 
     ("ours_ike", "ours_esp", "their_ike", "their_esp"),
     [
         ("aes128-sha256-modp2048", "aes128-sha256", "aes128-sha2_256-dh14", "aes128-sha2_256"),
-        ("aes256-sha512-ecp384", "aes256-sha512", "aes256-sha2_512-dh20", "aes256-sha2_512"),
+        pytest.param(
+            "aes256-sha512-ecp384",
+            "aes256-sha512",
+            "aes256-sha2_512-dh20",
+            "aes256-sha2_512",
+            marks=pytest.mark.nightly,
+        ),
         ("chacha20poly1305-sha256-x25519", "chacha20poly1305", "chacha20_poly1305-sha2_256-dh31", "chacha20_poly1305"),
-        ("aes128ctr-sha256-modp2048", "aes128ctr-sha1", "aes_ctr128-sha2_256-dh14", "aes_ctr128-sha1"),
-        ("aes128-sha1-modp2048", "aes256ccm16", "aes128-sha1-dh14", "aes_ccm_c_256"),
-        ("3des-sha1-modp2048", "3des-sha1", "3des-sha1-dh14", "3des-sha1"),
+        pytest.param(
+            "aes128ctr-sha256-modp2048",
+            "aes128ctr-sha1",
+            "aes_ctr128-sha2_256-dh14",
+            "aes_ctr128-sha1",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            "aes128-sha1-modp2048", "aes256ccm16", "aes128-sha1-dh14", "aes_ccm_c_256", marks=pytest.mark.nightly
+        ),
+        pytest.param("3des-sha1-modp2048", "3des-sha1", "3des-sha1-dh14", "3des-sha1", marks=pytest.mark.nightly),
     ],
 )
 def test_algorithms(
@@ -62,7 +77,8 @@ def test_sha_256_cut_short(manager: Manager, pluto: Libreswan) -> None:
     prove_esp()
 
 
-@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("ours_starts", [True, False])
 def test_esp_in_udp(manager: Manager, pluto: Libreswan, ours_starts: bool) -> None:
     pluto.load(Peer(RIGHT, LEFT, SECRET, encapsulated=True))
     start(manager, pluto, definition(LEFT, RIGHT, SECRET) | {"encapsulation": "force"}, ours_starts)
@@ -97,6 +113,7 @@ def test_libreswan_rekeys_both(manager: Manager, pluto: Libreswan, ours_starts: 
     prove_esp()
 
 
+@pytest.mark.nightly
 def test_we_rekey_both(manager: Manager, pluto: Libreswan) -> None:
     pluto.load(Peer(RIGHT, LEFT, SECRET))
     tunnel = definition(LEFT, RIGHT, SECRET, lifetime=10) | {"ike": {"lifetime": 14}}

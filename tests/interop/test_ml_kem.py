@@ -95,7 +95,8 @@ def key_exchange(manager: Manager) -> str:
     return found["ike_sas"][0]["key_exchange"]
 
 
-@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("ours_starts", [True, False])
 def test_modern_with_an_older_strongswan(manager_with_ml_kem: Manager, charon: StrongSwan, ours_starts: bool) -> None:
     manager = manager_with_ml_kem
     charon.load(Peer(RIGHT, LEFT, SECRET))
@@ -115,6 +116,7 @@ def test_modern_with_a_newer_strongswan(manager_with_ml_kem: Manager, newer_char
     prove_esp()
 
 
+@pytest.mark.nightly
 def test_pq_is_not_had_from_an_older_strongswan(manager_with_ml_kem: Manager, charon: StrongSwan) -> None:
     charon.load(Peer(RIGHT, LEFT, SECRET))
     manager_with_ml_kem.define(offered("pq", retransmit_timeout=5), "active")

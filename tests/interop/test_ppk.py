@@ -62,6 +62,7 @@ def test_both_ends_insist_and_strongswan_rekeys(manager: Manager, charon: Strong
     assert used(manager) == "fleet-1"
 
 
+@pytest.mark.nightly
 def test_we_rekey(manager: Manager, charon: StrongSwan) -> None:
     charon.load(theirs(("fleet-1", KEY), named="fleet-1", required=MUST))
     began(manager, charon, tunnel(("fleet-1", KEY), lifetime=10, ike={"lifetime": 14}), True)
@@ -121,7 +122,8 @@ def test_we_insist_and_strongswan_begins_without(manager: Manager, charon: Stron
 
 
 @pytest.mark.parametrize(
-    ("required", "reason"), [((), "ppk_differs"), (MUST, "peer_not_authenticated")], ids=["optional", "required"]
+    ("required", "reason"),
+    [((), "ppk_differs"), pytest.param(MUST, "peer_not_authenticated", marks=pytest.mark.nightly)],
 )
 def test_a_wrong_one_of_strongswan_is_told(
     manager: Manager, charon: StrongSwan, required: tuple[str, ...], reason: str
@@ -146,7 +148,8 @@ def pluto_peer(key: str = KEY, extra: tuple[str, ...] = INSIST) -> libreswan.Pee
     return libreswan.Peer(RIGHT, LEFT, SECRET, secrets=(f': PPKS "fleet-1" "{key}"',), extra=extra)
 
 
-@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("ours_starts", [True, False])
 def test_both_ends_insist_and_libreswan_rekeys(manager: Manager, pluto: Libreswan, ours_starts: bool) -> None:
     pluto.load(pluto_peer())
     began(manager, pluto, tunnel(("fleet-1", KEY)), ours_starts)
@@ -160,7 +163,8 @@ def test_both_ends_insist_and_libreswan_rekeys(manager: Manager, pluto: Libreswa
     prove_esp()
 
 
-@pytest.mark.parametrize("ours_starts", [True, pytest.param(False, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("ours_starts", [True, False])
 def test_without_it_where_libreswan_has_none(manager: Manager, pluto: Libreswan, ours_starts: bool) -> None:
     pluto.load(pluto_peer(extra=("ppk=no",)))
     began(manager, pluto, tunnel(("fleet-1", KEY), required=False), ours_starts)

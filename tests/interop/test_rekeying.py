@@ -15,7 +15,7 @@ from .strongswan import Peer, StrongSwan
 SECRET = "correct horse battery staple, on request"
 
 
-@pytest.mark.parametrize("begins", ["ours", "theirs"])
+@pytest.mark.parametrize("begins", ["ours", pytest.param("theirs", marks=pytest.mark.nightly)])
 def test_keys_and_authentication_anew_lose_nothing(manager: Manager, charon: StrongSwan, begins: str) -> None:
     charon.load(Peer(RIGHT, LEFT, SECRET))
     manager.define(definition(LEFT, RIGHT, SECRET), "active" if begins == "ours" else "enabled")

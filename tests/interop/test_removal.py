@@ -48,6 +48,7 @@ def ended(manager: Manager, began: float) -> None:
     wait_until("the end of phase 1", lambda: state(manager) == "inactive")
 
 
+@pytest.mark.nightly
 def test_strongswan_goes_on_until_phase_2_is_over(manager: Manager, charon: StrongSwan) -> None:
     charon.load(strongswan.Peer(RIGHT, LEFT, SECRET))
     began = retire(manager)

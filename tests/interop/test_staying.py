@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from .libreswan import Libreswan
 from .libreswan import Peer as LibreswanPeer
 from .ours import Manager, definition
@@ -32,6 +34,7 @@ def test_strongswan_without_pfs(manager: Manager, charon: StrongSwan) -> None:
     assert "rekey refused" in manager.log.read_text()
 
 
+@pytest.mark.nightly
 def test_strongswan_was_killed_and_is_passive(manager: Manager, charon: StrongSwan) -> None:
     peer = Peer(RIGHT, LEFT, SECRET)
     charon.load(peer)
@@ -52,6 +55,7 @@ def test_strongswan_was_killed_and_is_passive(manager: Manager, charon: StrongSw
 
 
 # Libreswan stays until the end of the file.
+@pytest.mark.nightly
 def test_libreswan_without_pfs(manager: Manager, pluto: Libreswan) -> None:
     pluto.load(LibreswanPeer(RIGHT, LEFT, SECRET, extra=("pfs=no",)))
     manager.define(definition(LEFT, RIGHT, SECRET, lifetime=LIFETIME), "active")

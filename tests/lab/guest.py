@@ -31,11 +31,15 @@ SHARE = "/run/lab-share"  # as the command sees the folder that it shares with u
 # What of our environment goes along: where programs are, and how Python and its tools behave.
 PASSED_NAMES = ("PATH", "HOME", "LANG", "TERM", "CI", "COLUMNS", "VIRTUAL_ENV")
 PASSED_PREFIXES = ("PYTHON", "PYTEST", "HYPOTHESIS", "FLEET_", "ANSIBLE_")
+# There Python may keep what it compiles beside its sources: a manager starts in less time, and nothing stays.
+KEPT_BACK = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
 
 
 def _command_script(command: list[str]) -> str:
     kept = {
-        name: value for name, value in os.environ.items() if name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
+        name: value
+        for name, value in os.environ.items()
+        if name not in KEPT_BACK and (name in PASSED_NAMES or name.startswith(PASSED_PREFIXES))
     }
     kept["PATH"] = f"{kept.get('PATH', '')}:{SYSTEM_PATH}"
     if not sys.stdout.isatty():

@@ -30,7 +30,7 @@ def canonical(tunnel) -> dict:
     return parse_definition({**tunnel.document, "auth": {"secret": SECRET}}).document
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_import_of_an_export_is_the_same(document):
     found = back(ikedb_write.write([document]))
