@@ -16,7 +16,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
-from engine.cli import eroute, ike, ikedb, ikeping, ipsec, spi, spigrp  # noqa: E402
+from engine.cli import eroute, ike, ikedb, ikeping, import_keys, ipsec, spi, spigrp  # noqa: E402
 from engine.manager import command  # noqa: E402
 from engine.manager.methods import METHODS  # noqa: E402
 
@@ -108,6 +108,7 @@ PARTS = {
         part("ipsec spi", spi.parser()),
         part("ipsec spigrp", spigrp.parser(), ("inet", "inet6")),
         part("ipsec ikeping", ikeping.parser(), HOSTS),
+        part("ipsec import", import_keys.parser(), FILES),
         Part("ipsec help", (), tuple(ipsec.COMMANDS)),
     ),
 }

@@ -26,6 +26,7 @@ COMMANDS = {
     "spi": _Command("spi", "list SAs, and key SAs by hand"),
     "spigrp": _Command("spigrp", "list, make and dissolve groups of SAs"),
     "ikeping": _Command("ikeping", "ask whether the IKE daemons of other hosts are alive"),
+    "import": _Command("import_keys", "take a private key and its certificates out of a PKCS#12 file"),
 }
 
 

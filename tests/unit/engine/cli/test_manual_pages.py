@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from engine.cli import eroute, ike, ikedb, ikeping, ipsec, spi, spigrp
+from engine.cli import eroute, ike, ikedb, ikeping, import_keys, ipsec, spi, spigrp
 from engine.cli.common import UsageError
 from engine.manager import command
 
@@ -23,6 +23,7 @@ PARSERS = {
     "ikedb.8": ikedb.parser,
     "ipsec_eroute.8": eroute.parser,
     "ipsec_ikeping.8": ikeping.parser,
+    "ipsec_import.8": import_keys.parser,
     "ipsec_spi.8": spi.parser,
     "ipsec_spigrp.8": spigrp.parser,
 }
@@ -33,6 +34,7 @@ MAINS = {
     "ipsec": ipsec.main,
     "ipsec_eroute": eroute.main,
     "ipsec_ikeping": ikeping.main,
+    "ipsec_import": import_keys.main,
     "ipsec_spi": spi.main,
     "ipsec_spigrp": spigrp.main,
 }
@@ -44,6 +46,7 @@ STATUSES = {
     "ipsec": {"0", "64"},
     "ipsec_eroute": {"0", "1", "64", "69"},
     "ipsec_ikeping": {"0", "1 to 63", "64", "69"},
+    "ipsec_import": {"0", "1", "64"},
     "ipsec_spi": {"0", "1"},
     "ipsec_spigrp": {"0", "1"},
 }
