@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.issued import authority, intermediate
+from tests.signing_keys import private_pem
+
 from . import libreswan, strongswan
 from .ours import ENGINE, PYTHON, Manager
 from .proof import prove_esp
-from .sites import LEFT, RIGHT, wait_until
+from .sites import LEFT, RIGHT, Site, wait_until
 
 SECRET = "a key that both programs read from their own files"
 
@@ -62,4 +65,40 @@ def test_libreswans_own_file_at_the_other_end(manager: Manager, pluto: libreswan
     assert "(peer): created" in ikedb(manager, "-c", "-l", conf, "-k", secrets)
     start(manager, "peer")
     wait_until("Libreswan's Child SA", pluto.established)
+    prove_esp()
+
+
+KIND = "ecdsa256"
+
+
+def certified(local: Site, remote: Site, which: int) -> strongswan.Peer:
+    """An end of two that trust the same root, each with a certificate from an authority below it."""
+    issuer = intermediate(KIND)
+    files = {
+        "private/whatever.key": private_pem(KIND, which),
+        "x509/own.pem": issuer.issue(local.identity, KIND, which),
+        "x509ca/between.pem": issuer.pem,
+        "x509ca/root.pem": authority(KIND).pem,
+        "x509crl/root.pem": authority(KIND).revoke(),
+    }
+    ours, theirs = ("auth = pubkey", "certs = own.pem"), ("auth = ecdsa-256-sha256", "cacerts = root.pem")
+    return strongswan.Peer(local, remote, "", ours=ours, theirs=theirs, files=files)
+
+
+@pytest.mark.nightly
+def test_certificates_of_a_strongswan_go_on_where_it_was(
+    charon: strongswan.StrongSwan, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Two of them have a tunnel; then ours takes the place of one, with what that one had on its disk."""
+    charon.load(certified(RIGHT, LEFT, 1))
+    with strongswan.running(LEFT, tmp_path / "before") as before:
+        before.load(certified(LEFT, RIGHT, 0))
+        done = before.initiate()
+        assert done.returncode == 0, done.stdout + done.stderr
+        wait_until("strongSwan's Child SA", charon.established)
+    wait_until("strongSwan to forget it", lambda: not charon.established())
+    manager = request.getfixturevalue("manager")
+    assert "(peer): created" in ikedb(manager, "-c", "--swanctl", str(tmp_path / "before" / "swanctl.conf"))
+    start(manager, "net")
+    wait_until("strongSwan's Child SA", charon.established)
     prove_esp()
