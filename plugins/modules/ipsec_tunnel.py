@@ -51,8 +51,19 @@ options:
     type: dict
     suboptions:
       address:
-        description: The peer's address. When left out, the peer always initiates.
+        description: The peer's address. When left out, and O(remote.addresses) as well, the peer always initiates.
         type: str
+      addresses:
+        description:
+          - Several addresses of the peer in place of O(remote.address), in order of preference. Where one does not answer within
+            some seconds, or nothing comes of it, the next one is tried, and from the last one on the first again. What is up
+            stays where it is until it goes. Then the most preferred one is tried first. A list of one is the same as O(remote.address).
+            None when left out.
+          - The peer may come from each of them.
+          - Give O(remote.id), too, which is the first of them when left out.
+        type: list
+        elements: str
+        version_added: 0.2.0
       id:
         description: The peer's identity. Its address when left out.
         type: str

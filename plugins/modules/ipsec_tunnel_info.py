@@ -134,7 +134,8 @@ tunnels:
       description: Our address and identity.
       type: dict
     remote:
-      description: The peer's address and identity.
+      description: The peer's C(address), the most preferred of its C(addresses) (a list), that one which its IKE SA is with
+        just now (C(in_use), null where there is none), and its identity C(id).
       type: dict
     children:
       description:

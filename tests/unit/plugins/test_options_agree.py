@@ -45,6 +45,7 @@ PLACES = {"the task's own": "", "those of tunnels": "tunnels"}
 # Of each option a value that is not its default; what has no row here is a new option: give it one.
 OTHER: dict[str, Any] = {
     "local.address": "203.0.113.1", "local.id": "here.example.net", "remote.address": "203.0.113.9",
+    "remote.addresses": ["203.0.113.9", "203.0.113.10"],
     "remote.id": "there.example.net", "remote.port": 5500, "remote.natt_port": 5501, "role": "initiator",
     "ike.version": 2, "ike.proposals": ["aes256gcm16-prfsha384-x25519"], "ike.lifetime": 5000, "ike.dpd_delay": 77,
     "ike.reauth": 86400,

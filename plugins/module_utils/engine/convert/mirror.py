@@ -34,9 +34,12 @@ def swapped(document: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"{name}: local.address", None, "is missing, the other end could not start", remedy)
     if remote["address"] is None and local["address"] is None:
         raise InputError(f"{name}: remote.address", None, "is missing at both ends", "give one of both")
+    if remote["addresses"]:
+        remedy = "define the other end by hand"
+        raise InputError(f"{name}: remote.addresses", remote["addresses"], "are several, local has one", remedy)
     turned = copy.deepcopy(document)
     turned["local"] = {key: remote[key] for key in ("address", "id")}
-    turned["remote"] = {**{key: local[key] for key in ("address", "id")}, **_PORTS}
+    turned["remote"] = {**{key: local[key] for key in ("address", "id")}, "addresses": [], **_PORTS}
     turned["role"] = _ROLES[document["role"]]
     for child in turned["children"]:
         child["local"], child["remote"] = child["remote"], child["local"]

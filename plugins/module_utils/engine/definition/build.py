@@ -18,6 +18,7 @@ from ..identity import Identity
 from ..ike.connection import ChildConfig, Connection
 from ..newer_python import zip
 from .parsing import Definition
+from .peer import addresses_of
 from .schema import Problems
 from .table import SHUNTS
 
@@ -79,6 +80,7 @@ def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[s
     """
     document = definition.document
     local, remote, ike = document["local"], document["remote"], document["ike"]
+    addresses = addresses_of(document)
     children = tuple(
         ChildConfig(
             name=child["name"],
@@ -109,7 +111,8 @@ def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[s
         proposals=_ike(_key(ike["proposals"])),
         children=children,
         local_address=local["address"],
-        remote_address=remote["address"],
+        remote_address=next(iter(addresses), None),
+        other_addresses=tuple(addresses[1:]),
         remote_port=remote["port"],
         remote_natt_port=remote["natt_port"],
         remote_id=Identity.parse(remote["id"]),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import InputError
 from ..selector import Selector
+from .peer import addresses_of
 
 Document = dict[str, Any]
 Selectors = Sequence[tuple[tuple[Selector, ...], tuple[Selector, ...]]]
@@ -64,7 +65,7 @@ def settle(document: Document, selectors: Selectors) -> None:
         return
     interface.setdefault("id", None)
     if interface.get("routes") is None:
-        interface["routes"] = list(_default_routes(_remotes(selectors), document["remote"]["address"]))
+        interface["routes"] = list(_default_routes(_remotes(selectors), addresses_of(document)))
     else:
         interface["routes"] = list(dict.fromkeys(interface["routes"]))
 
@@ -103,28 +104,29 @@ def _remotes(selectors: Selectors) -> list[Selector]:
     return [selector for _local, remote in selectors for selector in remote]
 
 
-def _default_routes(remotes: Iterable[Selector], peer: str | None) -> Iterator[str]:
+def _default_routes(remotes: Iterable[Selector], peers: Collection[str]) -> Iterator[str]:
     """The networks behind the peer, each once; never all of a family, nor one that holds the peer itself."""
     told = set()
     for remote in remotes:
         for network in remote.networks():
-            if network.prefixlen and network not in told and not _holds(network, peer):
+            if network.prefixlen and network not in told and not _holds(network, peers):
                 told.add(network)
                 yield str(network)
 
 
-def _holds(network: ipaddress.IPv4Network | ipaddress.IPv6Network, address: str | None) -> bool:
-    return address is not None and ipaddress.ip_address(address.partition("%")[0]) in network
+def _holds(network: ipaddress.IPv4Network | ipaddress.IPv6Network, addresses: Iterable[str]) -> bool:
+    return any(ipaddress.ip_address(address.partition("%")[0]) in network for address in addresses)
 
 
 def warnings(document: Document) -> list[str]:
     """What is allowed but unwise."""
-    interface, peer = document["interface"], document["remote"]["address"]
+    interface, peers = document["interface"], addresses_of(document)
     return [
         f"tunnel {document['name']}: the route to {route} through {interface['name']} holds the peer {peer} itself; "
         "keep a more specific route to the peer, or its own packets go round in circles"
         for route in (interface["routes"] if interface else ())
-        if _holds(ipaddress.ip_network(route), peer)
+        for peer in peers
+        if _holds(ipaddress.ip_network(route), [peer])
     ]
 
 

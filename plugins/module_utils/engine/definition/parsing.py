@@ -20,7 +20,7 @@ from ..foreign_identities import foreign
 from ..identity import Identity
 from ..newer_python import dataclass, zip
 from ..selector import Selector, parse_selector
-from . import bypass, interface, ppks
+from . import bypass, interface, peer, ppks
 from .credentials import Credential, credential_of, without_secrets
 from .formats import FORMATS
 from .options import DEFINITION, STORED
@@ -155,20 +155,19 @@ def _duplicate(field: str, name: str) -> InputError:
 def _settle_ends(document: dict[str, Any], prefix: str, problems: list[InputError]) -> None:
     """Fill in identities and role, which depend on the addresses."""
     local, remote = document["local"], document["remote"]
-    ours, theirs = local.setdefault("address", None), remote.setdefault("address", None)
-    if ours and theirs and _family(ours) != _family(theirs):
-        problems.append(
-            InputError(
-                f"{prefix}remote.address",
-                theirs,
-                f"is not of the family of local.address {ours}",
-                "give both ends an IPv4 or both an IPv6 address",
+    ours = local.setdefault("address", None)
+    for theirs, field in peer.settle(remote, f"{prefix}remote", problems).items():
+        if ours and _family(ours) != _family(theirs):
+            problems.append(
+                InputError(
+                    field,
+                    theirs,
+                    f"is not of the family of local.address {ours}",
+                    "give both ends an IPv4 or both an IPv6 address",
+                )
             )
-        )
-    if ours and ours == theirs:
-        problems.append(
-            InputError(f"{prefix}remote.address", theirs, "is also local.address", "give the peer's address")
-        )
+        if ours and ours == theirs:
+            problems.append(InputError(field, theirs, "is also local.address", "give the peer's address"))
     for end, side in ((local, "local"), (remote, "remote")):
         if end.setdefault("id", end["address"] and str(Identity.parse(end["address"].partition("%")[0]))) is None:
             problems.append(
@@ -183,7 +182,7 @@ def _settle_ends(document: dict[str, Any], prefix: str, problems: list[InputErro
         problems.append(
             InputError(f"{prefix}remote.id", remote["id"], "is also local.id", "give each end its own identity")
         )
-    if theirs is None:
+    if remote["address"] is None:
         if document["role"] == "initiator":
             problems.append(
                 InputError(
@@ -241,6 +240,10 @@ def _check_transport(
     problems: list[InputError],
 ) -> None:
     """Transport mode protects packets between the two ends themselves (RFC 4301 section 4.1)."""
+    if document["remote"]["addresses"]:
+        problem = "is between two addresses, and remote.addresses has several of the peer's"
+        problems.append(InputError(f"{field}.mode", "transport", problem, "make a tunnel for each, or mode: tunnel"))
+        return
     for side, selectors in zip(("local", "remote"), sides, strict=True):
         address = document[side]["address"]
         for selector in selectors:

@@ -102,6 +102,15 @@ OPTIONS = (
     Option(
         "remote.address", _text("address"), "re-establish", "0.1.0", "The peer's; left out: the peer always initiates."
     ),
+    # The next start uses them; a running SA stays where it is.
+    Option(
+        "remote.addresses",
+        _texts("address", default=[]),
+        "hot",
+        "0.2.0",
+        "Several of the peer's in place of address, in order of preference: where one does not answer the next is "
+        "tried. The peer may come from each of them.",
+    ),
     Option("remote.id", _text("identity"), "re-establish", "0.1.0", "The peer's identity; the address when left out."),
     # The next start uses the ports; a running SA follows its peer.
     Option("remote.port", _integer(default=500, minimum=1, maximum=65535), "hot", "0.1.0", "UDP port of its IKE."),

@@ -65,6 +65,7 @@ class Connection:
     :ivar version: IKE version, 2 (1 comes with the IKEv1 floor).
     :ivar local_address: address text, or None for any of this host's.
     :ivar remote_address: address text, or None when the peer's address is not known (it always initiates).
+    :ivar other_addresses: of the peer, in order of preference after that one; it may come from each of them.
     :ivar remote_port: where the peer's IKE listens; ``remote_natt_port`` for ESP in UDP.
     :ivar auth: how both ends authenticate.
     :ivar remote_id: None accepts any identity that authenticates.
@@ -95,6 +96,7 @@ class Connection:
     children: tuple[ChildConfig, ...]
     local_address: str | None = None
     remote_address: str | None = None
+    other_addresses: tuple[str, ...] = ()
     remote_port: int = 500
     remote_natt_port: int = 4500
     remote_id: Identity | None = None
@@ -115,6 +117,11 @@ class Connection:
     max_instances: int = 0
     unique: str = REPLACE
     definition: str = ""
+
+    @property
+    def remote_addresses(self) -> tuple[str, ...]:
+        """All addresses of the peer, in order of preference; none where they are not known."""
+        return () if self.remote_address is None else (self.remote_address, *self.other_addresses)
 
     @property
     def auto_children(self) -> tuple[ChildConfig, ...]:

@@ -247,9 +247,9 @@ def _takes_peers(connection: Connection) -> bool:
 
 
 def _addresses(connection: Connection) -> list[Addresses]:
-    """The peer's address and ours; one for each network that peers may come from."""
-    remotes: list[str | None] = [str(network) for network in _networks(connection)]
-    remotes = remotes or [connection.remote_address]
+    """The peer's address and ours; one for each address, or network, that peers may come from."""
+    remotes: list[str | None] = [*map(str, _networks(connection)), *connection.remote_addresses]
+    remotes = remotes or [None]
     return [(remote, connection.local_address) for remote in remotes]
 
 

@@ -16,7 +16,8 @@ class Settings:
         tunnel goes (``Connection.retransmit_timeout``); the last one repeats. There are seven sendings in 7.5 s: where
         a tenth of all datagrams is lost, one request in a hundred thousand gets no answer to any of them.
     :ivar suspicious_tries: with which sending of a request, when none of those before was answered, another IKE SA is
-        tried beside a silent one.
+        tried beside a silent one; as many of the first one of all go unanswered until another address is tried, where
+        the peer has several.
     :ivar silent_pause: how long after a sign of life packets without any in return are a reason to ask for another.
     :ivar nat_delay: silence before a liveness check where we are behind a NAT, if the tunnel's is longer: only what we
         send tells the peer where we are by now.

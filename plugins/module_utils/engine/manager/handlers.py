@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..definition.peer import addresses_of
 from ..definition.schema import nearest
 from ..errors import InputError
 from ..release import DIGEST, VERSION
@@ -136,9 +137,11 @@ class Methods:
         """Whose tunnel goes may not know, and ask in vain; whose is defined asks in vain no more."""
         peers = self._runtime.unknown_peers
         if step.action == "removed" and step.before is not None:
-            peers.removed(step.name, step.before.definition.document["remote"]["address"], self._runtime.clock())
+            for address in addresses_of(step.before.definition.document):
+                peers.removed(step.name, address, self._runtime.clock())
         elif step.action in ("created", "changed") and step.after is not None:
-            peers.met(step.after.definition.document["remote"]["address"])
+            for address in addresses_of(step.after.definition.document):
+                peers.met(address)
 
     async def _make_plan(self, params: dict[str, Any], compare: Compare) -> tuple[Plan, dict[str, Condition]]:
         """The plan, and how the tunnels are that it names.

@@ -39,13 +39,16 @@ class Hindrances:
         self.clear(name)
         self._left_out.pop(name, None)
 
-    def take(self, report: Report) -> None:
-        """Take in what the protocol engine reports."""
+    def take(self, report: Report, attempts: Notice | None = None) -> None:
+        """Take in what the protocol engine reports.
+
+        :param attempts: what is to be told where it is the end of an attempt, of those before as well.
+        """
         name, kind, data = report.tunnel, report.kind, report.data
         if kind == "child_failed" and "packet" in data:
             self._left_out[name] = Notice(data["reason"], data["story"], data["child"])
         elif kind in _SETBACKS:
-            self._take_setback(report)
+            self._take_setback(report, attempts)
         elif kind == "retransmit":
             if data["tries"] >= _TRIES_TO_TELL and name not in self._notices:
                 size = f" of {data['size']}" if "size" in data else ""
@@ -57,14 +60,15 @@ class Hindrances:
             if notice is not None and notice.child == data.get("child", ""):
                 del self._notices[name]
 
-    def _take_setback(self, report: Report) -> None:
+    def _take_setback(self, report: Report, attempts: Notice | None) -> None:
         name, data = report.tunnel, report.data
         reason = data.get("reason")
         if report.kind in ("ike_down", "child_down"):
             self._left_out.pop(name, None)
         if reason in ("replaced", "stopped") or (reason == "no_answer" and self._unsendable(name)):
             return
-        self._notices[name] = Notice(data.get("reason", "protocol_error"), data.get("story", ""), data.get("child", ""))
+        told = Notice(data.get("reason", "protocol_error"), data.get("story", ""), data.get("child", ""))
+        self._notices[name] = attempts or told
 
     def _unsendable(self, name: str) -> bool:
         """Whether the peer never heard of us, so that its silence is not the reason."""

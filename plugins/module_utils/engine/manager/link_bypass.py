@@ -12,6 +12,7 @@ from dataclasses import replace
 from ..child_sa import ChildSa
 from ..definition.bypass import LOCAL_LINKS, NONE, Sides
 from ..definition.parsing import Definition
+from ..definition.peer import addresses_of
 from ..errors import EngineError
 from ..kernel.link_networks import LinkNetwork
 from ..newer_python import zip
@@ -96,8 +97,7 @@ class LinkBypass:
         ]
         if not sides:
             return []
-        peer = document["remote"]["address"]
-        outside = self._default | (self._host.links_to(peer) if peer else frozenset())
+        outside = self._default.union(*map(self._host.links_to, addresses_of(document)))
         outside |= {link.index for link in links if link.address == document["local"]["address"]}
         inside = [link for link in links if link.index not in outside]
         return [link for each in sides for link in shut_in(each, inside, tunnels)]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..definition.build import has_pfs
+from ..definition.peer import addresses_of
 from ..ike.views import ChildView, IkeView
 from ..kernel.values import Usage
 from .numbers import Numbers
@@ -145,7 +146,12 @@ def _entry(
         "role": how.role,
         "refresh": how.state != "retiring",
         "local": {"address": document["local"]["address"], "id": document["local"]["id"]},
-        "remote": {"address": document["remote"]["address"], "id": document["remote"]["id"]},
+        "remote": {
+            "address": document["remote"]["address"],
+            "addresses": addresses_of(document),
+            "in_use": how.address or None,
+            "id": document["remote"]["id"],
+        },
         "groups": document["groups"],
         "reason": how.reason,
         "story": how.story,

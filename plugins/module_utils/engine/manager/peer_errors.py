@@ -5,29 +5,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # Seconds for which an error is not told again. Each of N tunnels to one address meets the error with each datagram, so
 # without a pause N datagrams would be N * N looks at a tunnel; one that starts meanwhile hears with its next datagram.
 QUIET_SECONDS = 1.0
 
 
 class PeerErrors:
-    """The names of tunnels by the address of their peer; None is the address of peers that may have any."""
+    """The names of tunnels by the addresses of their peers."""
 
     def __init__(self) -> None:
-        self._names: dict[str | None, set[str]] = {}
-        self._told: dict[str | None, dict[tuple[str, str | None], float]] = {}
+        self._names: dict[str, set[str]] = {}
+        self._told: dict[str, dict[tuple[str, str | None], float]] = {}
 
-    def enter(self, name: str, address: str | None) -> None:
+    def enter(self, name: str, addresses: Iterable[str]) -> None:
         """The tunnel leads there."""
-        self._names.setdefault(address, set()).add(name)
+        for address in addresses:
+            self._names.setdefault(address, set()).add(name)
 
-    def leave(self, name: str, address: str | None) -> None:
+    def leave(self, name: str, addresses: Iterable[str]) -> None:
         """It does so no more."""
-        names = self._names[address]
-        names.discard(name)
-        if not names:
-            del self._names[address]
-            self._told.pop(address, None)
+        for address in addresses:
+            names = self._names[address]
+            names.discard(name)
+            if not names:
+                del self._names[address]
+                self._told.pop(address, None)
 
     def to_tell(self, address: str, reason: str, local: str | None, now: float) -> list[str]:
         """The tunnels that are to hear of an error; none if they did within :data:`QUIET_SECONDS`.

@@ -15,6 +15,7 @@ from ..definition.interface import conflicts as interface_conflicts
 from ..definition.kernel_limits import check_policies
 from ..definition.overlap import Claim, overlaps
 from ..definition.parsing import Definition, parse_definition
+from ..definition.peer import addresses_of
 from ..definition.schema import Problems, nearest
 from ..errors import InputError
 from ..newer_python import zip
@@ -222,10 +223,11 @@ def _same_ends(everything: list[tuple[str, str, Definition]], new: Mapping[str, 
     ends: dict[tuple[Any, ...], str] = {}
     for name, field, definition in everything:
         local, remote = definition.document["local"], definition.document["remote"]
-        key = (local["address"], local["id"].lower(), remote["address"], remote["id"].lower())
-        other = ends.setdefault(key, name)
-        if other != name and name in new:
-            problem = f"has the same addresses and ids as tunnel {other}, so a peer's request could mean either"
+        addresses = addresses_of(definition.document) or [""]
+        keys = [(local["address"], local["id"].lower(), address, remote["id"].lower()) for address in addresses]
+        others = [other for key in keys if (other := ends.setdefault(key, name)) != name]
+        if others and name in new:
+            problem = f"has the same addresses and ids as tunnel {others[0]}, so a peer's request could mean either"
             problems.append(InputError(f"{field}.remote.id", remote["id"], problem, "make them children of one tunnel"))
     return problems
 

@@ -59,6 +59,11 @@ class Retry:
             wanted.due = None
             wanted.pause = FIRST_PAUSE
 
+    def at_once(self, name: str, now: float) -> None:
+        """It failed, and there is another way to try, for which no pause is due."""
+        if wanted := self._wanted.get(name):
+            self._schedule(name, wanted, now)
+
     def failed(self, name: str, now: float) -> None:
         """It failed or went down: due after a pause, unless an earlier time stands already."""
         wanted = self._wanted.get(name)

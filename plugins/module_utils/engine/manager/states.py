@@ -56,6 +56,7 @@ class Condition(NamedTuple):
     :ivar state: unknown, inactive, dormant, negotiating, active, degraded, down or retiring.
     :ivar phase1: dormant, negotiating, active or expired; ``phase2``: the same or trapped, by child.
     :ivar role: of the IKE SA: initiator, responder or empty.
+    :ivar address: of the peer, that the IKE SA is with; empty where there is none.
     :ivar ends_at: when what is up ends for want of fresh keys, on the protocol engine's clock; None if nothing does.
     :ivar up: the children that are negotiated, whether the kernel has all that is theirs just now or not.
     :ivar resting: whether something of it ended without being told to, and waits (``resting.py``).
@@ -73,6 +74,7 @@ class Condition(NamedTuple):
     up: frozenset[str] = frozenset()
     rest: str = ""
     resting: bool = False
+    address: str = ""
 
     def running(self) -> Running:
         """As plans look at it."""
@@ -105,9 +107,11 @@ def condition(
     :param disturbance: what the kernel lacks of it just now: what is negotiated of these children is of no use then.
     :param shunted: its children that let packets pass, or drop them, and stand.
     """
+    sas = list(sas)
     how = _negotiated(row, sas, trapped, notice, shunted)
     up = frozenset(name for name, state in how.phase2.items() if state == "active")
-    how = how._replace(up=up, resting=bool(row.resting))
+    addresses = [sa.path.remote_address for sa in sas if sa.stage is Stage.ESTABLISHED]
+    how = how._replace(up=up, resting=bool(row.resting), address=addresses[-1] if addresses else "")
     if not disturbance or how.state not in ("active", "dormant"):
         return how
     hurt = how.up if "" in disturbance.children else how.up & disturbance.children
@@ -118,9 +122,8 @@ def condition(
 
 
 def _negotiated(
-    row: Stored, sas: Iterable[IkeView], trapped: frozenset[str], notice: Notice | None, shunted: frozenset[str]
+    row: Stored, sas: list[IkeView], trapped: frozenset[str], notice: Notice | None, shunted: frozenset[str]
 ) -> Condition:
-    sas = list(sas)
     children = row.definition.document["children"]
     retired = any(sa.retired and sa.children for sa in sas)
     # For its operator a retired IKE SA is over; only its children are in use.

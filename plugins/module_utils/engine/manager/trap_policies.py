@@ -18,6 +18,8 @@ from .host import KernelHost, trap_of
 from .policy_claims import HOLDS, YIELDS, Claimant
 from .store import Stored
 
+Ends = tuple[str, str]  # our address and the peer's
+
 
 class TrapPolicies:
     """Which children's places are held, by tunnel."""
@@ -52,15 +54,15 @@ class TrapPolicies:
             laid[child.child] = child
             self._policies.claim(_claimant(child.tunnel, child.child), (YIELDS, 0), child)
 
-    def lay(self, row: Stored, connection: Connection, local: str | None, coming: Collection[str] = ()) -> None:
+    def lay(self, row: Stored, connection: Connection, ends: Ends | None, coming: Collection[str] = ()) -> None:
         """Hold the places of those children that want it, and no others.
 
-        :param local: our address towards the peer, None if there is no way to it.
+        :param ends: our address towards the peer and the peer's, None if there is no way to it.
         :param coming: those that no packet has to ask for: a wider child may take their packets meanwhile.
         :raises KernelError: with every refusal; what could be laid is.
         """
         laid = self._laid.get(row.name, {})
-        wanted = self._wanted(row, connection, local, laid)
+        wanted = self._wanted(row, connection, ends, laid)
         # Without a route a packet never comes to the policy that would start the child.
         on_demand = {child.name for child in connection.children if child.start == "trap"}
         on_demand |= {name for name, rest in row.resting.items() if rest == TRAP}
@@ -116,17 +118,16 @@ class TrapPolicies:
         _raise(self._policies.settle())
 
     def _wanted(
-        self, row: Stored, connection: Connection, local: str | None, laid: dict[str, ChildSa]
+        self, row: Stored, connection: Connection, ends: Ends | None, laid: dict[str, ChildSa]
     ) -> dict[str, ChildSa]:
         left = self._left.get(row.name, ())
         children = row.definition.document["children"]
         held = {child["name"] for child in children if row.holds(child) or child["name"] in left}
-        remote = connection.remote_address
         # Of what cannot be read nobody knows whether it is all there: what is held stays held.
         kept = dict(laid) if row.unreadable else {}
-        if local is not None and remote is not None:
+        if ends is not None:
             return kept | {
-                child.name: trap_of(child, row.owner, row.name, local, remote)
+                child.name: trap_of(child, row.owner, row.name, *ends)
                 for child in connection.children
                 if child.name in held
             }

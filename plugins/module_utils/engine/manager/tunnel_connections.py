@@ -52,7 +52,7 @@ class TunnelConnections:
         self._by_name[row.name] = connection
         remote = None if connection.remote_id is None else str(connection.remote_id)
         self._registry.identify(row.name, Identities(str(connection.local_id), remote))
-        self.peers.enter(row.name, connection.remote_address)
+        self.peers.enter(row.name, connection.remote_addresses)
         for child in connection.children:
             self.modes[child.reqid] = child.mode
         return connection
@@ -92,7 +92,7 @@ class TunnelConnections:
         if old in self._by_name:
             self._by_name[new] = self._by_name.pop(old)
             self._reqids_by_name[new] = self._reqids_by_name.pop(old)
-            self.peers.enter(new, self._by_name[new].remote_address)
+            self.peers.enter(new, self._by_name[new].remote_addresses)
 
     def drop(self, name: str) -> dict[str, int]:
         """Forget the connection of a tunnel; the request IDs that its children had, by name."""
@@ -125,4 +125,4 @@ class TunnelConnections:
     def _leave_peer(self, name: str) -> None:
         before = self._by_name.get(name)
         if before is not None:
-            self.peers.leave(name, before.remote_address)
+            self.peers.leave(name, before.remote_addresses)

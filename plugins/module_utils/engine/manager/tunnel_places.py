@@ -18,7 +18,7 @@ from .host import KernelHost
 from .log import Log
 from .states import Notice, needed
 from .store import Stored
-from .trap_policies import TrapPolicies
+from .trap_policies import Ends, TrapPolicies
 from .tunnel_connections import TunnelConnections
 from .tunnel_interfaces import TunnelInterfaces
 
@@ -74,13 +74,18 @@ class TunnelPlaces:
         except EngineError as exc:
             self.refused(row.name, exc)
         connection = self._connections[row.name]
-        local = connection.local_address
-        if local is None and connection.remote_address is not None:
-            local = self._host.source_address(connection.remote_address)
         try:
-            self.traps.lay(row, connection, local, self._coming(row, connection))
+            self.traps.lay(row, connection, self._ends(connection), self._coming(row, connection))
         except EngineError as exc:
             self.refused(row.name, exc)
+
+    def _ends(self, connection: Connection) -> Ends | None:
+        """Our address and the peer's, the most preferred one that there is a way to; None where there is none."""
+        for remote in connection.remote_addresses:
+            local = connection.local_address or self._host.source_address(remote)
+            if local is not None:
+                return local, remote
+        return None
 
     def let_go_found(self, name: str) -> None:
         """What was found of a tunnel is not needed: what holds its places now is known."""

@@ -16,10 +16,12 @@ from ..crypto.auth import Unusable
 from ..definition.difference import changes
 from ..errors import a_few
 from ..ike.actions import Acquire, Action, Path, Report
+from ..ike.connection import Connection
 from ..ike.endpoint import Endpoint
 from ..selector import Selector
 from . import resting
 from .action_executor import claimant
+from .attempts import Attempts
 from .desired_policies import DesiredPolicies
 from .expirations import Expirations, expiring
 from .hindrances import Hindrances
@@ -94,6 +96,7 @@ class Tunnels:
         self._hindrances = Hindrances()
         self._expirations = Expirations(log)
         self._idleness = Idleness()
+        self._attempts = Attempts()
         self._packets = PacketRequests(endpoint, host.gateway, log)
         self.places = TunnelPlaces(endpoint, host, policies, interfaces, self.connections, self._hindrances, log)
 
@@ -202,6 +205,7 @@ class Tunnels:
             self.connections.rename(old, new)
             self.uptimes.rename(old, new)
             self._idleness.forget(old)
+            self._attempts.forget(old)
             self.retry.forget(old)
             self._hindrances.forget(old)
             self._packets.forget(old)
@@ -241,6 +245,7 @@ class Tunnels:
                 self.places.refused(step.name, refusal.problem)
         if step.halts and step.only is None:
             return
+        self._attempts.forget(step.name)
         if "" in anew:
             self._act(self._endpoint.supersede(step.name, now))
         elif anew | gone:
@@ -335,7 +340,7 @@ class Tunnels:
         if row is None:
             return
         row = self._rest(row, resting.after(row, report))
-        self._hindrances.take(report)
+        self._hindrances.take(report, self._attempts.take(report))
         if report.kind in ("child_up", "child_failed"):
             self._packets.decided(name, report.data.get("child", ""))
         how = self._go_on(row, report) if self._endpoint.connections.get(name) is not None else self.condition(name)
@@ -401,6 +406,8 @@ class Tunnels:
             self.retry.started(name)
         elif report.data.get("reason") == "stopped" and starts_itself(row):
             self.retry.want(name, now)
+        elif self._attempts.between(name, self.connections[name].remote_addresses):
+            self.retry.at_once(name, now)
         else:
             self.retry.failed(name, now)
         return how
@@ -444,18 +451,31 @@ class Tunnels:
             self._hindrances.note(name, Notice("credentials_unusable", connection.auth.story))
             self.retry.failed(name, self._clock())
             return
-        path = None
-        if connection.local_address is None and connection.remote_address is not None:
-            source = self._host.source_address(connection.remote_address)
-            if source is None:
-                story = f"this host has no route to {connection.remote_address}"
-                self._hindrances.note(name, Notice("no_answer", story))
-                self.retry.failed(name, self._clock())
-                return
-            ports = self._endpoint.settings
-            path = Path(source, ports.ike_port, connection.remote_address, connection.remote_port)
+        path = self._way(connection)
+        if path is None and connection.remote_addresses:
+            self.retry.failed(name, self._clock())
+            return
+        if path is not None and connection.local_address is None:
             self.places.hold(self.rows[name])
-        self._act(self._endpoint.start(name, self._clock(), path, children, packet))
+        before = {sa.number for sa in self._endpoint.of_tunnel(name)}
+        actions = self._endpoint.start(name, self._clock(), path, children, packet)
+        for sa in self._endpoint.of_tunnel(name):
+            if path is not None and sa.number not in before:
+                self._attempts.began(name, sa.number, path.remote_address)
+        self._act(actions)
+
+    def _way(self, connection: Connection) -> Path | None:
+        """The way to the address of the peer whose turn it is; where there is none to any left, that is noted."""
+        name, ike_port = connection.name, self._endpoint.settings.ike_port
+        left = self._attempts.left(name, connection.remote_addresses)
+        for address in left:
+            source = connection.local_address or self._host.source_address(address)
+            if source is not None:
+                return Path(source, ike_port, address, connection.remote_port)
+        for address in left:
+            notice = Notice("no_answer", f"this host has no route to {address}")
+            self._hindrances.note(name, self._attempts.failed(name, address, notice))
+        return None
 
     def _renew_keys(self, step: Step) -> None:
         """Have what was negotiated before agree with new options, where that loses nothing."""
@@ -493,6 +513,7 @@ class Tunnels:
         """Let nobody start a tunnel; a retired IKE SA stays with its children."""
         self._endpoint.undefine(name)
         self._idleness.forget(name)
+        self._attempts.forget(name)
         self.retry.forget(name)
         self._hindrances.clear(name)
         self.places.let_go(name)

@@ -84,7 +84,7 @@ def test_a_site_is_carried_over_with_a_report():
     office, phone = (manager_takes(tunnel) for tunnel in found.tunnels)
     assert office.document["local"] == {"address": "203.0.113.9", "id": "branch.example.net"}
     assert office.document["remote"] == {
-        "address": "198.51.100.1", "id": "office.example.net", "port": 500, "natt_port": 4500
+        "address": "198.51.100.1", "addresses": [], "id": "office.example.net", "port": 500, "natt_port": 4500
     }  # fmt: skip
     assert office.document["ike"] == {
         "version": 2, "proposals": ["aes256gcm16-prfsha384-ecp384", "aes256-sha256-modp2048"],

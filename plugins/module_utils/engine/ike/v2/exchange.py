@@ -21,7 +21,7 @@ from .features import fragmentation
 from .features.fragmentation import Whole, seal_message
 from .incoming import Incoming
 from .sa import EitherSa
-from .tasks import DeleteAtPeer, DeleteChild, Inform, NewChild, RekeyChild, Request, T
+from .tasks import DeleteAtPeer, DeleteChild, Inform, Init, NewChild, RekeyChild, Request, T
 
 # What comes of these is gone with the IKE SA; that of others may outlive it, or is not there before the peer has them.
 _ENDS_WITH_IT = (NewChild, RekeyChild, DeleteChild, DeleteAtPeer, Inform)
@@ -115,8 +115,20 @@ def pause_after(context: Context, sa: EitherSa, tries: int) -> float:
     pauses = context.settings.retransmit
     longest = pauses[-1]
     waited = sum(pauses[:tries]) + longest * max(0, tries - len(pauses))
-    left = sa.connection.retransmit_timeout - waited
+    left = _patience(context, sa) - waited
     return max(0.0, min(pauses[tries] if tries < len(pauses) else longest, left))
+
+
+def _patience(context: Context, sa: EitherSa) -> float:
+    """How long the outstanding request may be without an answer.
+
+    The first one of an IKE SA has less time where the peer may be at another address.
+    """
+    whole, settings = sa.connection.retransmit_timeout, context.settings
+    first = sa.request is not None and isinstance(sa.request.task, Init)
+    if first and sa.connection.other_addresses and sa.replaces is None:
+        return min(whole, sum(settings.retransmit[: settings.suspicious_tries - 1]))
+    return whole
 
 
 def unprotected(context: Context, header: Header, path: Path, payloads: Sequence[Any]) -> None:
