@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from . import der
@@ -80,6 +81,8 @@ def folded_text(name: bytes) -> str | None:
     return None if rdns is None else _text(rdns)
 
 
+# Each tunnel with certificates compares the names of all its authorities.
+@functools.lru_cache(maxsize=128)
 def key(name: bytes) -> bytes:
     """The same octets for names of the same entity: kinds of strings, case and blanks do not count (RFC 5280 7.1).
 

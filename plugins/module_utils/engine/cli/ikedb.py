@@ -16,6 +16,7 @@ from ..convert.ikedb_dtd import DTD
 from ..convert.importing import Source, Wishes
 from ..convert.mirror import swapped
 from ..convert.report import Conversion, Report, Tunnel, summary
+from ..definition.table import PSK
 from ..errors import EngineError, InputError, MissingError, a_few
 from ..kernel.addresses import towards
 from ..manager.client import DEFAULT_CONTROL, Client
@@ -290,6 +291,10 @@ def _written(documents: Iterable[dict[str, Any]], given: Given) -> str:
     """XML or YAML of definitions."""
     if given.yaml:
         return yaml_writer.playable(documents, yaml_writer.HEAD)
+    documents = list(documents)
+    keyed = [each["name"] for each in documents if each["auth"].get("method", PSK) != PSK]
+    if keyed:
+        complain(f"ikedb: the XML lacks keys and certificates (--yaml names their files), of: {', '.join(keyed)}")
     found = list(ikedb_write.blocks(ikedb_write.canonical(each) for each in documents))
     if given.r:
         found = list(ikedb_write.plain(found))

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..definition.authenticators import Read
+from ..definition.authenticators import Authenticators, Read
 from ..definition.build import check_proposals
 from ..definition.credentials import Certified, Credential, Preshared, RawKeys, without_secrets
 from ..definition.kernel_limits import check_policies
@@ -77,11 +78,12 @@ def finish(
     names = Names()
     keyring = Keyring([key for key in keys if not key.ppk])
     ppks = [key for key in keys if key.ppk]
+    authenticators = Authenticators(read, time.time())
     tunnels: list[Tunnel] = []
     ends: dict[tuple[Any, ...], int] = {}
     places: dict[rivals.Child, Entry] = {}
     for draft in drafts:
-        tunnel = _finished(draft, keyring, ppks, names, read)
+        tunnel = _finished(draft, keyring, ppks, names, authenticators)
         if tunnel is None:
             continue
         canonical = _checked(tunnel.document).document
@@ -136,7 +138,9 @@ class Names:
         return name
 
 
-def _finished(draft: Draft, keyring: Keyring, ppks: Sequence[SharedKey], names: Names, read: Read) -> Tunnel | None:
+def _finished(
+    draft: Draft, keyring: Keyring, ppks: Sequence[SharedKey], names: Names, authenticators: Authenticators
+) -> Tunnel | None:
     if draft.skipped:
         return None
     document = draft.document
@@ -164,7 +168,7 @@ def _finished(draft: Draft, keyring: Keyring, ppks: Sequence[SharedKey], names: 
         credential: Credential | None = settle(draft, keyring.choose(ends))
     else:
         definition = parse_definition({**document, "auth": auth})
-        proofs.check(draft, definition, read)
+        proofs.check(draft, definition, authenticators)
         credential = definition.credential
     shared = settle_ppks(draft, wanted, ppks, ends)
     if draft.skipped:

@@ -18,6 +18,7 @@ MAX_FILES = 1000
 MAX_DEPTH = 16
 MAX_CREDENTIALS = 10_000  # files with keys, certificates and revocation lists
 MAX_CREDENTIAL_OCTETS = 64 << 20  # of all of these
+LARGEST_CREDENTIAL = 1 << 20  # of one: the tunnel manager reads no more
 MAX_WILD = 3  # parts of the path of an include that may have wildcards: more would look at every file of a host
 
 
@@ -84,10 +85,13 @@ class Files:
             if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
                 raise InputError(field, path, "is no plain file", "name one")
             with open(path, "rb") as stream:
-                octets = stream.read(self._octets_left + 1)
+                octets = stream.read(LARGEST_CREDENTIAL + 1)
         except (OSError, ValueError) as exc:
             problem = getattr(exc, "strerror", None) or "cannot be read"
             raise InputError(field, path, problem, "convert on the host that has it, or copy it there") from None
+        if len(octets) > LARGEST_CREDENTIAL:
+            problem = f"has more than {LARGEST_CREDENTIAL >> 20} MiB"
+            raise InputError(field, path, problem, "the tunnel manager reads no more: leave in it what is needed")
         self._octets_left -= len(octets)
         if self._octets_left < 0 or len(self._credentials) >= MAX_CREDENTIALS:
             self._octets_left = 0

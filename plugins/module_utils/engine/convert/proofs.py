@@ -13,7 +13,7 @@ from typing import Any
 from ..crypto.certificate_checks import check_authority, check_key, check_time
 from ..crypto.certificate_files import as_pem
 from ..crypto.certificates import Certificate
-from ..definition.authenticators import Authenticators, Read
+from ..definition.authenticators import Authenticators
 from ..definition.parsing import Definition
 from ..definition.table import PSK, PUBKEY, RAW
 from ..errors import CertificateError, InputError, MissingError
@@ -255,7 +255,7 @@ def _trust(part: Part, shelf: Shelf, remote: dict[str, Any], place: Entry, ours:
             raise Unfit(SKIPPED, "there is no authority that the peer's certificate could come from", remedy)
     if named:
         auth["ca"] = list(dict.fromkeys(named))
-        _look_up(auth, shelf, remote.get("revocation"))
+        _look_up(part, shelf, remote.get("revocation"), place)
         auth |= _given(remote, "demands")
     elif remote.get("demands") or remote.get("revocation"):
         part.tell(place, IGNORED, "the peer's certificate is known, and nothing else is demanded of it")
@@ -275,8 +275,11 @@ def _valid_roots(part: Part, shelf: Shelf, place: Entry) -> Sequence[str]:
     return found
 
 
-def _look_up(auth: dict[str, Any], shelf: Shelf, revocation: str | None) -> None:
+def _look_up(part: Part, shelf: Shelf, revocation: str | None, place: Entry) -> None:
     """Have revocation lists looked into that are there; other programs take certificates that none is of."""
+    auth = part.document["auth"]
+    for unfit in shelf.unreadable_lists():
+        part.tell(place, LOST, f"it is not looked into: {unfit.instead}", unfit.remedy)
     lists = shelf.lists(each for path in auth["ca"] for each in shelf.certificates(path))
     if lists:
         auth |= {"crl": lists, "revocation": revocation or "relaxed"}
@@ -293,10 +296,10 @@ def unread(path: str, field: str) -> bytes:
     raise InputError(field, path, "was not read", "convert where the file is")
 
 
-def check(part: Part, definition: Definition, read: Read) -> None:
+def check(part: Part, definition: Definition, authenticators: Authenticators) -> None:
     """Look at the files of a definition as the manager would; what cannot be used is noted, and loses the tunnel."""
     try:
-        Authenticators(read, time.time()).make(definition)
+        authenticators.make(definition)
     except InputError as problem:
         where = Entry(problem.field, "", part.place.file, part.place.line)
         part.tell(where, SKIPPED, problem.problem, problem.remedy)

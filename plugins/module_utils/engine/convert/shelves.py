@@ -13,6 +13,7 @@ from ..crypto.certificate_files import read_certificates, read_lists
 from ..crypto.certificates import Certificate
 from ..crypto.private_keys import read_private_key
 from ..crypto.public_keys import as_pem, read_any_public_key
+from ..crypto.revocation_lists import RevocationList
 from ..errors import InputError, MissingError, a_few
 from ..identity import Identity
 from ..secret import Secret
@@ -122,6 +123,9 @@ class Shelf:
         self._authorities = authorities
         self._lists = lists
         self._private: dict[bytes, OwnKey] | None = None
+        self._parsed: dict[str, tuple[Certificate, ...]] = {}
+        self._parsed_lists: list[tuple[str, tuple[RevocationList, ...]]] | None = None
+        self._unreadable_lists: list[Unfit] = []
         self._unusable: list[Unfit] = []
 
     def with_more(self, authorities: Sequence[str], lists: Sequence[str]) -> Shelf:
@@ -141,10 +145,12 @@ class Shelf:
 
         :raises Unfit: it has none that can be read.
         """
-        try:
-            return read_certificates(self._files.octets(path, path), path)
-        except (InputError, MissingError) as problem:
-            raise self._unfit(problem) from None
+        if path not in self._parsed:
+            try:
+                self._parsed[path] = read_certificates(self._files.octets(path, path), path)
+            except (InputError, MissingError) as problem:
+                raise self._unfit(problem) from None
+        return self._parsed[path]
 
     def public_key(self, name: str) -> PublicPart:
         """A public key by the name of its file, or written out.
@@ -188,15 +194,23 @@ class Shelf:
         """The files with revocation lists of these authorities, or of others that are there."""
         issuers = {each.subject.key for each in authorities}
         issuers |= {each.certificate.subject.key for each in self._all_authorities()}
-        found = []
-        for path in (*self._files.listed(self.path(self.folders.lists, "")), *self._lists):
-            try:
-                lists = read_lists(self._files.octets(path, path), path)
-            except InputError:
-                continue  # whether one is lacking is told by what asks for it
-            if any(each.issuer.key in issuers for each in lists):
-                found.append(path)
+        found = [path for path, lists in self._all_lists() if any(each.issuer.key in issuers for each in lists)]
         return list(dict.fromkeys(found))
+
+    def unreadable_lists(self) -> Sequence[Unfit]:
+        """Why files are not looked into that ought to be revocation lists."""
+        self._all_lists()
+        return self._unreadable_lists
+
+    def _all_lists(self) -> Sequence[tuple[str, tuple[RevocationList, ...]]]:
+        if self._parsed_lists is None:
+            self._parsed_lists = []
+            for path in (*self._files.listed(self.path(self.folders.lists, "")), *self._lists):
+                try:
+                    self._parsed_lists.append((path, read_lists(self._files.octets(path, path), path)))
+                except (InputError, MissingError) as problem:
+                    self._unreadable_lists.append(self._unfit(problem))
+        return self._parsed_lists
 
     def proving(self, identity: Identity) -> str | None:
         """The file of a certificate that proves an identity, and whose private key is there."""

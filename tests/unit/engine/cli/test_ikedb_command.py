@@ -20,8 +20,12 @@ from engine.cli import files, ikedb
 from engine.manager.store import Store
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "manager"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "convert"))
 
 from manager_lab import SECRET, Process, definition
+from swanctl_folder import KIND, converted
+
+from tests.signing_keys import private_pem
 
 DATA = Path(__file__).resolve().parents[1] / "convert" / "data"
 DMZ = {"name": "dmz", "local": ["10.1.0.0/16[tcp/443]"], "remote": ["10.8.0.0/16"], "start": "trap"}
@@ -219,6 +223,24 @@ def test_convert_a_swanctl_conf_into_a_file(gateway, tmp_path):
     assert 'IKE_TunnelName="office"' in path.read_text()
     assert "Tr0ub4dor" not in path.read_text() + gateway.err
     assert gateway.names() == ["hq-b1", "hq-b2"]
+
+
+def test_xml_tells_that_it_lacks_keys_and_certificates(gateway, tmp_path):
+    converted(tmp_path)
+    conf = str(tmp_path / "swanctl.conf")
+    gateway.run("-c", "--swanctl", conf, "-f", str(tmp_path / "out.xml"))
+    assert "the XML lacks keys and certificates" in gateway.err
+    assert f"{tmp_path}/private/own.key" in gateway.run("-c", "--swanctl", conf, "--yaml")
+    assert "lacks keys" not in gateway.err
+
+
+def test_certificates_of_a_swanctl_conf_go_into_the_database_and_out_as_variables(gateway, tmp_path):
+    secret = "secrets { private-own { file = own.key\n secret = hush } }"
+    converted(tmp_path, rest=secret, files={"private/own.key": private_pem(KIND, passphrase=b"hush")})
+    assert "(t): created" in gateway.run("-c", "--swanctl", str(tmp_path / "swanctl.conf"))
+    assert gateway.documents()["t"]["auth"]["key"] == f"{tmp_path}/private/own.key"
+    out = gateway.run("-g", "--yaml")
+    assert "passphrase: \"{{ ipsec_tunnel_secrets['t'] }}\"" in out and "hush" not in out
 
 
 def test_the_report_for_machines(gateway):

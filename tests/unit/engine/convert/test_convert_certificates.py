@@ -124,6 +124,14 @@ def test_revocation_lists_that_are_there_are_looked_into(tmp_path, said, held):
     assert (auth["crl"], auth["revocation"]) == ([f"{tmp_path}/x509crl/a.pem"], held)
 
 
+@pytest.mark.parametrize(("octets", "why"), [(b"none", "is not a revocation list"), (b"0" * (2 << 20), "1 MiB")])
+def test_a_file_that_is_no_revocation_list_is_told(tmp_path, octets, why):
+    found = converted(tmp_path, files={"x509crl/a": octets})
+    (note,) = found.notes
+    assert note.severity == LOST and "it is not looked into" in note.instead and why in note.instead
+    assert "crl" not in auth_of(found)
+
+
 def test_a_list_that_the_file_names_is_looked_into_and_one_that_has_to_be_fetched_is_told(tmp_path):
     (tmp_path / "crl.pem").write_bytes(authority(KIND).revoke())
     uris = f"file://{tmp_path}/crl.pem, http://192.0.2.1/crl.pem"
