@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 
 from tests.issued import authority, intermediate
-from tests.signing_keys import private_pem
+from tests.signing_keys import key, private_pem
 
 from . import libreswan, strongswan
 from .ours import ENGINE, PYTHON, Manager
@@ -24,6 +27,11 @@ def ikedb(manager: Manager, *words: str) -> str:
     """Run the command at our site; returns what it printed."""
     command = [PYTHON, "-m", "engine.cli.ikedb", *words, "--control", str(manager.control)]
     return manager.site.run("env", f"PYTHONPATH={ENGINE}", *command)
+
+
+def imported(manager: Manager, file: Path) -> str:
+    """Take a key out of a PKCS#12 file at our site; returns what was printed."""
+    return manager.site.run("env", f"PYTHONPATH={ENGINE}", PYTHON, "-m", "engine.cli.ipsec", "import", str(file))
 
 
 def start(manager: Manager, child: str) -> None:
@@ -71,8 +79,11 @@ def test_libreswans_own_file_at_the_other_end(manager: Manager, pluto: libreswan
 KIND = "ecdsa256"
 
 
-def certified(local: Site, remote: Site, which: int) -> strongswan.Peer:
-    """An end of two that trust the same root, each with a certificate from an authority below it."""
+def certified(local: Site, remote: Site, which: int, method: str = "ecdsa-256-sha256") -> strongswan.Peer:
+    """An end of two that trust the same root, each with a certificate from an authority below it.
+
+    :param method: what it demands of the other.
+    """
     issuer = intermediate(KIND)
     files = {
         "private/whatever.key": private_pem(KIND, which),
@@ -81,8 +92,8 @@ def certified(local: Site, remote: Site, which: int) -> strongswan.Peer:
         "x509ca/root.pem": authority(KIND).pem,
         "x509crl/root.pem": authority(KIND).revoke(),
     }
-    ours, theirs = ("auth = pubkey", "certs = own.pem"), ("auth = ecdsa-256-sha256", "cacerts = root.pem")
-    return strongswan.Peer(local, remote, "", ours=ours, theirs=theirs, files=files)
+    ours, theirs = ("auth = pubkey", "certs = own.pem"), (f"auth = {method}", "cacerts = root.pem")
+    return strongswan.Peer(local, remote, "", ours=ours, theirs=theirs, files=files, extra=("send_cert = always",))
 
 
 @pytest.mark.nightly
@@ -100,5 +111,36 @@ def test_certificates_of_a_strongswan_go_on_where_it_was(
     manager = request.getfixturevalue("manager")
     assert "(peer): created" in ikedb(manager, "-c", "--swanctl", str(tmp_path / "before" / "swanctl.conf"))
     start(manager, "net")
+    wait_until("strongSwan's Child SA", charon.established)
+    prove_esp()
+
+
+@pytest.mark.nightly
+def test_keys_of_a_libreswans_database_go_on_where_it_was(
+    charon: strongswan.StrongSwan, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """What its own program writes of a key is taken, and then its own file names it."""
+    charon.load(certified(RIGHT, LEFT, 1, "pubkey"))
+    issuer = intermediate(KIND)
+    own, between, root = (
+        x509.load_pem_x509_certificate(pem)
+        for pem in (issuer.issue(LEFT.identity, KIND, 0), issuer.pem, authority(KIND).pem)
+    )
+    with libreswan.running(LEFT, tmp_path / "before") as before:
+        before.trust("root", authority(KIND).pem)
+        before.own(pkcs12.serialize_key_and_certificates(b"own", key(KIND, 0), own, [between, root], NoEncryption()))
+        auth = ("authby=ecdsa", "leftcert=own", "leftsendcert=always", "sendca=issuer", "rightca=%any")
+        before.load(libreswan.Peer(LEFT, RIGHT, "", auth=auth))
+        done = before.initiate()
+        assert done.returncode == 0, done.stdout + done.stderr
+        wait_until("strongSwan's Child SA", charon.established)
+    wait_until("strongSwan to forget it", lambda: not charon.established())
+    manager = request.getfixturevalue("manager")
+    archive, conf = tmp_path / "own.p12", str(before.folder / "peer.conf")
+    command = ["pk12util", "-o", str(archive), "-n", "own", "-d", f"sql:{before.folder}", "-W", "", "-K", ""]
+    subprocess.run(command, check=True)
+    assert "own-ca.pem: written" in imported(manager, archive)
+    assert "(peer): created" in ikedb(manager, "-c", "-l", conf, "-k", str(before.folder / "ipsec.secrets"))
+    start(manager, "peer")
     wait_until("strongSwan's Child SA", charon.established)
     prove_esp()
