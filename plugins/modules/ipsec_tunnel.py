@@ -60,13 +60,34 @@ options:
             stays where it is until it goes. Then the most preferred one is tried first. A list of one is the same as O(remote.address).
             None when left out.
           - The peer may come from each of them.
+          - Of a definition for many peers, see O(remote.id), the networks, ranges and addresses that they may come from, as
+            V(198.51.100.0/24) or V(192.0.2.10-192.0.2.20). Anywhere when left out.
           - Give O(remote.id), too, which is the first of them when left out.
         type: list
         elements: str
         version_added: 0.2.0
       id:
-        description: The peer's identity. Its address when left out.
+        description:
+          - The peer's identity. Its address when left out.
+          - With O(auth.method=pubkey) and O(auth.ca) it may be a pattern, from release 0.2.0 on. V(any), or an identity in which an
+            asterisk stands for a whole label of a name, or the whole value of an attribute - V(*.branch.example.net),
+            V(*@example.net), V(dn:O=Example, CN=*). That makes it a definition for many peers. Each identity that proves itself has
+            a tunnel of its own while it is there, which listings call NAME#IDENTITY, and of O(children[].remote) the networks that
+            it asks for, unless another one has any of them.
+          - Peers alone start such a tunnel. O(state=active) puts it into operation, starts nothing and waits for nothing. What
+            belongs to no peer that is there is dropped.
         type: str
+      max_instances:
+        version_added: 0.2.0
+        description: Of a definition for many peers, how many of them may be there at once, V(1) to V(10000). 256 when left out.
+        type: int
+      unique:
+        version_added: 0.2.0
+        description: Of a definition for many peers, what becomes of an identity that comes from a second address. V(replace) ends the
+          first one, V(keep) refuses the second one, with V(never) they stand beside each other. V(replace) when left out. From
+          the address where it is a peer may always prove itself anew.
+        type: str
+        choices: [replace, keep, never]
       port:
         description: UDP port of the peer's IKE. 500 when left out.
         type: int
@@ -571,6 +592,20 @@ EXAMPLES = r"""
     children:
       - {name: lan, local: [10.1.0.0/16], remote: [10.9.0.0/24], start: auto}
     wait: {until: established, timeout: 30}
+
+- name: Let all branches in that have a certificate of the authority for branches
+  fleet.ipsec.ipsec_tunnel:
+    name: branches
+    state: present
+    local: {address: 203.0.113.1, id: hub.example.net}
+    remote: {id: "*.branch.example.net", max_instances: 200}
+    auth:
+      method: pubkey
+      certificate: /etc/fleet-ipsec/private/hub.pem
+      key: /etc/fleet-ipsec/private/hub.key
+      ca: ["{{ lookup('file', 'branches-root.pem') }}"]
+    children:
+      - {name: lan, local: [10.1.0.0/16], remote: [10.64.0.0/10]}
 
 - name: Let a tunnel come up as its children say, with the first packet for instance
   fleet.ipsec.ipsec_tunnel:

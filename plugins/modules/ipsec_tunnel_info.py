@@ -35,7 +35,9 @@ options:
     choices: [manager, database]
     default: manager
   names:
-    description: Only these tunnels.
+    description:
+      - Only these tunnels.
+      - The name of a definition for many peers stands for its instances, too, and C(NAME#IDENTITY) for one of them.
     type: list
     elements: str
   numbers:
@@ -106,6 +108,19 @@ tunnels:
     name:
       description: Name of the tunnel.
       type: str
+    instance_of:
+      description: Name of the definition for many peers that it is an instance of, with one peer - its own RV(tunnels[].name) is
+        C(DEFINITION#IDENTITY). V(null) for a tunnel that is defined itself.
+      returned: success
+      type: str
+      version_added: 0.2.0
+      sample: branches
+    instances:
+      description: Of a definition for many peers, how many of them are there (C(count)) and may be (C(max)). V(null) for others.
+      returned: success
+      type: dict
+      version_added: 0.2.0
+      sample: {count: 17, max: 256}
     owner:
       description: Whose tunnel it is.
       type: str

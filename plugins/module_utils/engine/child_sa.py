@@ -83,7 +83,7 @@ class ChildSa:
     :ivar reqid: request ID of the kernel, from :data:`kernel.registry.REQID_FIRST` to ``REQID_LAST``; all generations
         of a child share it.
     :ivar protocol: 50 (ESP) or 51 (AH).
-    :ivar mode: ``tunnel`` or ``transport``; ``pass`` or ``drop`` of one that never has SAs.
+    :ivar mode: ``tunnel`` or ``transport``; ``pass``, ``drop`` or ``hold`` of one that never has SAs.
     :ivar spi_in: SPI of the SA that receives; ``spi_out`` of the one that sends.
     :ivar local_selectors: what this side may send from; with ``remote_selectors`` in every combination.
     :ivar encryption: None for AH; ``integrity``: None with an AEAD.

@@ -14,7 +14,10 @@ from .errors import InputError
 # What stands there for whoever it may be.
 ANYBODY = ("%any", "%any4", "%any6", "0.0.0.0", "::", "*")
 
-_ONE_PEER = "name the peer, or define a tunnel for each: patterns come with certificates"
+_ONE_PEER = (
+    "name the peer; or, with certificates, write as remote.id a pattern whose asterisks stand for whole parts, such as "
+    "*.branch.example.net or dn:O=Example, CN=*, or any"
+)
 _MARKED = (("@#", "keyid:#"), ("@@", "email:"), ("@~", "dn:"))
 _TYPES = {
     "dns": "fqdn", "rfc822": "email", "userfqdn": "email", "user_fqdn": "email", "asn1dn": "dn", "ipv4addr": "ipv4",

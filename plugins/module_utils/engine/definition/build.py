@@ -17,6 +17,8 @@ from ..errors import InputError
 from ..identity import Identity
 from ..ike.connection import ChildConfig, Connection
 from ..newer_python import zip
+from ..selector import parse_selector
+from . import many
 from .parsing import Definition
 from .peer import addresses_of
 from .schema import Problems
@@ -78,7 +80,7 @@ def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[s
     :param reqids: kernel request ID of each child, by name.
     :param if_id: of the interface that the tunnel has, 0 for none.
     """
-    document = definition.document
+    document, pattern = definition.document, definition.pattern
     local, remote, ike = document["local"], document["remote"], document["ike"]
     addresses = addresses_of(document)
     children = tuple(
@@ -115,7 +117,11 @@ def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[s
         other_addresses=tuple(addresses[1:]),
         remote_port=remote["port"],
         remote_natt_port=remote["natt_port"],
-        remote_id=Identity.parse(remote["id"]),
+        remote_id=Identity.parse(remote["id"]) if pattern is None else None,
+        pattern=pattern,
+        networks=tuple([parse_selector(network) for network in (remote["addresses"] if pattern else ())]),
+        max_instances=many.option(document, "max_instances"),
+        unique=many.option(document, "unique"),
         version=ike["version"],
         lifetime=float(ike["lifetime"]),
         reauth=float(ike["reauth"]),

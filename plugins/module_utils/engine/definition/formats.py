@@ -15,6 +15,7 @@ from ..secret import Secret
 from ..selector import parse_selector
 from .bypass import read_bypass
 from .interface import FORMATS as INTERFACE_FORMATS
+from .peer import is_network
 
 MARK = "-----BEGIN "  # of what is PEM, and no path
 MOST_PEM = 65536
@@ -52,6 +53,16 @@ def _read_address(value: str, field: str) -> str:
 
 def _read_selector(value: str, field: str) -> str:
     return str(parse_selector(value, field))
+
+
+def _read_peer_address(value: str, field: str) -> str:
+    """An address; or, of many peers, a network or a range."""
+    if not is_network(value):
+        return _read_address(value, field)
+    selector = parse_selector(value, field)
+    if selector.protocol or not selector.any_port:
+        raise InputError(field, value, "has a protocol or a port", "write a network, a range or an address alone")
+    return str(selector)
 
 
 def _read_identity(value: str, field: str) -> str:
@@ -151,6 +162,7 @@ FORMATS = {
     "duration": _read_duration,
     "address": _read_address,
     "selector": _read_selector,
+    "peer address": _read_peer_address,
     "identity": _read_identity,
     "secret": _read_secret,
     "passphrase": _read_passphrase,

@@ -18,9 +18,10 @@ from typing import Any
 from ..errors import InputError
 from ..foreign_identities import foreign
 from ..identity import Identity
+from ..identity_pattern import IdentityPattern, is_pattern
 from ..newer_python import dataclass, zip
 from ..selector import Selector, parse_selector
-from . import bypass, interface, peer, ppks
+from . import bypass, interface, many, peer, ppks
 from .credentials import Credential, credential_of, without_secrets
 from .formats import FORMATS
 from .options import DEFINITION, STORED
@@ -63,10 +64,16 @@ class Definition:
         document = self.document | {"children": [self.document["children"][position] for position in kept]}
         return replace(self, document=document, selectors=tuple(self.selectors[position] for position in kept))
 
+    @property
+    def pattern(self) -> IdentityPattern | None:
+        """Whom it is for, where it is for many peers."""
+        return many.pattern_of(self.document)
+
     def warnings(self) -> list[str]:
         """What is allowed but unwise."""
         of_auth = [*self.credential.warnings(self.name), *ppks.warnings(self.ppks, self.name)]
-        return [*interface.warnings(self.document), *_in_plain_sight(self.document), *of_auth]
+        of_ends = [*interface.warnings(self.document), *many.warnings(self.document)]
+        return [*of_ends, *_in_plain_sight(self.document), *of_auth]
 
 
 def parse_definition(raw: Any, field: str = "") -> Definition:
@@ -78,7 +85,8 @@ def parse_definition(raw: Any, field: str = "") -> Definition:
     """
     definition = _parse(raw, field, DEFINITION)
     rest = definition.document, definition.selectors, f"{field}." if field else ""
-    problems = [*_foreign_identities(*rest), *interface.check(*rest), *bypass.check(*rest), *_check_durations(*rest)]
+    checks = (_foreign_identities, many.check, interface.check, bypass.check, _check_durations)
+    problems = [problem for check in checks for problem in check(*rest)]
     if problems:
         raise Problems(problems)
     return definition
@@ -98,6 +106,8 @@ def _foreign_identities(document: dict[str, Any], _selectors: object, prefix: st
     """Identities that mean something else elsewhere; what is stored was once defined, and stays."""
     for side in ("local", "remote"):
         found = foreign(document[side]["id"])
+        if side == "remote" and found is not None and is_pattern(document[side]["id"]):
+            continue  # whether that may be is seen to by itself
         if found is not None:
             yield InputError(f"{prefix}{side}.id", document[side]["id"], found.problem, found.remedy)
 
@@ -156,7 +166,9 @@ def _settle_ends(document: dict[str, Any], prefix: str, problems: list[InputErro
     """Fill in identities and role, which depend on the addresses."""
     local, remote = document["local"], document["remote"]
     ours = local.setdefault("address", None)
-    for theirs, field in peer.settle(remote, f"{prefix}remote", problems).items():
+    remote.setdefault("address", None)
+    places = {} if many.is_pattern(remote) else peer.settle(remote, f"{prefix}remote", problems)
+    for theirs, field in places.items():
         if ours and _family(ours) != _family(theirs):
             problems.append(
                 InputError(

@@ -105,13 +105,36 @@ OPTIONS = (
     # The next start uses them; a running SA stays where it is.
     Option(
         "remote.addresses",
-        _texts("address", default=[]),
+        _texts("peer address", default=[]),
         "hot",
         "0.2.0",
         "Several of the peer's in place of address, in order of preference: where one does not answer the next is "
-        "tried. The peer may come from each of them.",
+        "tried. The peer may come from each of them. Of a definition for many peers the networks, ranges and addresses "
+        "that they may come from, anywhere when left out.",
     ),
-    Option("remote.id", _text("identity"), "re-establish", "0.1.0", "The peer's identity; the address when left out."),
+    Option(
+        "remote.id",
+        _text("identity"),
+        "re-establish",
+        "0.1.0",
+        "The peer's identity; the address when left out. With certificates also a pattern, which makes it a definition "
+        "for many peers: any, or an identity with * for whole parts (*.branch.example.net, dn:O=Example, CN=*).",
+    ),
+    Option(
+        "remote.max_instances",
+        _integer(minimum=1, maximum=10000),
+        "hot",
+        "0.2.0",
+        "Of a definition for many peers: how many of them may be there at once; 256 when left out.",
+    ),
+    Option(
+        "remote.unique",
+        {"type": "string", "enum": ["replace", "keep", "never"]},
+        "hot",
+        "0.2.0",
+        "Of a definition for many peers: what becomes of an identity that comes from a second address. replace: the "
+        "first one ends; keep: the second one is refused; never: they stand beside each other. replace when left out.",
+    ),
     # The next start uses the ports; a running SA follows its peer.
     Option("remote.port", _integer(default=500, minimum=1, maximum=65535), "hot", "0.1.0", "UDP port of its IKE."),
     Option(

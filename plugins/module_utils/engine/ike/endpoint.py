@@ -17,7 +17,6 @@ from typing import Any
 from ..child_sa import ChildSa
 from ..crypto.entropy import Entropy
 from ..errors import IkeError, InputError
-from ..identity import Identity
 from ..wire.header import Header
 from .actions import (
     Acquire,
@@ -37,7 +36,7 @@ from .connections import Connections
 from .context import Context, SpiSource
 from .half_open import Cookies, HalfOpen, Refusals
 from .incomplete import Incomplete
-from .instances import ReqidSource, definition_of, instance_of, is_for, no_reqids
+from .instances import Instances, ReqidSource, is_for, no_reqids
 from .records import UNMARKED, Changes, Records, by_version
 from .registry import Registry
 from .sa import AnyChild, AnySa
@@ -55,6 +54,7 @@ class Endpoint:
     :param spis: called for each SPI of an inbound SA.
     :param reqids: called for the request ID of each child of an instance of a definition for many peers.
     :param versions: of IKE that it speaks; None for all that there are.
+    :ivar instances: of definitions for many peers.
     :ivar unix_at_zero: Unix time at moment 0 of what the verbs are told as ``now``, for what is valid until a date. To
         be told again when the host's clock was set.
     """
@@ -73,6 +73,7 @@ class Endpoint:
         self.settings = settings or Settings()
         self.connections = Connections()
         self.registry = Registry()
+        self.instances = Instances(self.connections, self.registry, reqids)
         self.cookies = Cookies(entropy)
         self.half_open = HalfOpen()
         self.refusals = Refusals(self.settings.half_open_lifetime)
@@ -84,7 +85,6 @@ class Endpoint:
         self._timers = Timers()
         self._records = {number: version.changed_records() for number, version in self._versions.items()}
         self._replaced: Changes = {}
-        self._ended: dict[str, None] = {}
 
     # Definitions
 
@@ -101,25 +101,14 @@ class Endpoint:
             sa.connection = connection
             self._touch(sa)
             self._version_of(sa).redefine(sa, connection)
-        for instance in list(self.registry.instances(connection.name)):
-            peer = self.registry.of_tunnel(instance)[0].connection.remote_id
-            if peer is not None and is_for(connection, peer):
-                self.define(instance_of(connection, instance, peer, self.reqids))
+        for instance in self.instances.made_anew(connection):
+            self.define(instance)
 
     def undefine(self, name: str) -> None:
         """Forget a definition; stop its SAs first."""
-        for each in self._with_instances(name):
+        for each in self.instances.tunnels(name):
             self.connections.remove(each)
             self.allowances.forget(each)
-
-    def instances(self, name: str) -> list[str]:
-        """The instances of a definition for many peers: the tunnels, one for each peer, that have IKE SAs."""
-        return list(self.registry.instances(name))
-
-    def ended_instances(self) -> list[str]:
-        """The instances that have lost their last IKE SA since this was asked last, and are none any more."""
-        ended, self._ended = self._ended, {}
-        return [name for name in ended if name not in self.registry.by_tunnel]
 
     # Verbs
 
@@ -158,10 +147,10 @@ class Endpoint:
         context = Context(self, now)
         if children is not None:
             names = set(children)
-            for sa in self._sas_of(name):
+            for sa in self.instances.sas(name):
                 self._version_of(sa).stop_children(context, sa, names)
             return self._finish(context)
-        for sa in [*self._sas_of(name), *self.registry.half_open(name)]:
+        for sa in [*self.instances.sas(name), *self.registry.half_open(name)]:
             self._version_of(sa).stop(context, sa)
         return self._finish(context)
 
@@ -173,7 +162,7 @@ class Endpoint:
         go on as before.
         """
         context = Context(self, now)
-        for sa in [*self._sas_of(name), *self.registry.half_open(name)]:
+        for sa in [*self.instances.sas(name), *self.registry.half_open(name)]:
             self._version_of(sa).retire(context, sa)
         return self._finish(context)
 
@@ -181,7 +170,7 @@ class Endpoint:
         """Replace the keys of the IKE SA of a tunnel, or those of the children named, now."""
         context = Context(self, now)
         names = None if children is None else set(children)
-        for tunnel in self._with_instances(name):
+        for tunnel in self.instances.tunnels(name):
             for version in self._versions_in(tunnel):
                 if names is None:
                     version.rekey(context, tunnel)
@@ -206,7 +195,7 @@ class Endpoint:
         """
         context = Context(self, now)
         connection = self.connections.get(name)
-        for sa in self._sas_of(name):
+        for sa in self.instances.sas(name):
             peer = sa.connection.remote_id
             if (
                 connection is not None
@@ -228,7 +217,7 @@ class Endpoint:
         """
         context = Context(self, now)
         names = None if children is None else set(children)
-        for tunnel in self._with_instances(name):
+        for tunnel in self.instances.tunnels(name):
             for version in self._versions_in(tunnel):
                 if names is None:
                     version.supersede(context, tunnel)
@@ -337,7 +326,7 @@ class Endpoint:
                 problem = f"IKE version {number} is not spoken here"
                 problems |= {str(record["tunnel"]): problem for record in kept.values() if "tunnel" in record}
                 continue
-            thawed = version.thaw(kept, self.kept_connection, now)
+            thawed = version.thaw(kept, self.instances.kept, now)
             sas += thawed.sas
             self.registry.number_after(thawed.highest)
             problems |= thawed.problems
@@ -345,19 +334,8 @@ class Endpoint:
             self.registry.resume(sa)
             self._version_of(sa).resumed(context, sa)
             context.touch(sa)
-        for connection in [each for each in self.connections if each.definition]:
-            if connection.name not in self.registry.by_tunnel:
-                self._end_instance(connection.name)
+        self.instances.settle()
         return self._finish(context), problems
-
-    def kept_connection(self, tunnel: str, peer: Identity) -> Connection | None:
-        """The definition that a kept IKE SA is of; of an instance it is made again."""
-        found = self.connections.get(tunnel)
-        definition = self.connections.get(definition_of(tunnel))
-        if found is None and definition is not None and definition.pattern is not None:
-            found = instance_of(definition, tunnel, peer, self.reqids)
-            self.connections.put(found)
-        return found
 
     # Views
 
@@ -411,23 +389,10 @@ class Endpoint:
             context.touched.pop(sa.number, None)
             if sa.gone:
                 self._timers.forget(sa)
-                if sa.connection.definition and sa.connection.name not in self.registry.by_tunnel:
-                    self._end_instance(sa.connection.name)
+                self.instances.left_by(sa)
             else:
                 self._timers.enter(sa, version.deadline(context, sa))
         return context.actions
-
-    def _end_instance(self, name: str) -> None:
-        """An instance lives as long as its peer has an IKE SA; what its peer has used of its allowance outlives it."""
-        self.connections.remove(name)
-        self._ended[name] = None
-
-    def _with_instances(self, name: str) -> list[str]:
-        return [name, *self.registry.instances(name)]
-
-    def _sas_of(self, name: str) -> list[AnySa]:
-        """The IKE SAs of a tunnel; of a definition for many peers, those of all of them."""
-        return [sa for tunnel in self._with_instances(name) for sa in self.registry.of_tunnel(tunnel)]
 
     def _version_of(self, sa: AnySa) -> Version[Any, Any]:
         return self._versions[sa.version]

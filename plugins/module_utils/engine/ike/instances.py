@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from ..identity import Identity
 from .connection import Connection
+from .connections import Connections
+from .registry import Registry
+from .sa import AnySa
 
 MARK = "#"  # between the name of a definition, which has none, and the identity
 LONGEST_IDENTITY = 256  # characters, of an identity that has an instance
@@ -56,3 +60,84 @@ def instance_of(definition: Connection, name: str, identity: Identity, reqids: R
     return replace(
         definition, name=name, definition=definition.name, pattern=None, remote_id=identity, children=tuple(children)
     )
+
+
+class Crowd(NamedTuple):
+    """Who is there of a definition for many peers.
+
+    :ivar peers: how many; ``children``: names of those that any of them has up.
+    """
+
+    peers: int
+    children: frozenset[str]
+
+
+class Instances:
+    """The instances that an endpoint has, each of them a tunnel in its own right.
+
+    :param reqids: called for the request ID of each of their children.
+    """
+
+    def __init__(self, connections: Connections, registry: Registry, reqids: ReqidSource) -> None:
+        self._connections = connections
+        self._registry = registry
+        self._reqids = reqids
+        self._ended: dict[str, None] = {}
+
+    def of(self, definition: str) -> list[str]:
+        """Those of a definition that have IKE SAs, those that are there longest first."""
+        return list(self._registry.instances(definition))
+
+    def tunnels(self, name: str) -> list[str]:
+        """A tunnel; with its instances, where it is a definition for many peers."""
+        return [name, *self._registry.instances(name)]
+
+    def sas(self, name: str) -> list[AnySa]:
+        """The IKE SAs of all of these."""
+        return [sa for tunnel in self.tunnels(name) for sa in self._registry.of_tunnel(tunnel)]
+
+    def crowd(self, definition: str) -> Crowd:
+        """Who is there of a definition for many peers."""
+        alive = [sa for sa in self.sas(definition) if sa.alive]
+        children = frozenset(child.sa.child for sa in alive for child in sa.children.values())
+        return Crowd(len({sa.connection.name for sa in alive}), children)
+
+    def made_anew(self, definition: Connection) -> list[Connection]:
+        """The instances of a definition that has changed, but for those whose peers it is not for any more.
+
+        :raises KernelError: there is no request ID for a child that one of them has more.
+        """
+        found = []
+        for name in self.of(definition.name):
+            peer = self._registry.by_tunnel[name][0].connection.remote_id
+            if peer is not None and is_for(definition, peer):
+                found.append(instance_of(definition, name, peer, self._reqids))
+        return found
+
+    def kept(self, tunnel: str, peer: Identity) -> Connection | None:
+        """The definition that a kept IKE SA is of; an instance is made again."""
+        found, definition = self._connections.get(tunnel), self._connections.get(definition_of(tunnel))
+        if found is None and definition is not None and definition.pattern is not None:
+            found = instance_of(definition, tunnel, peer, self._reqids)
+            self._connections.put(found)
+        return found
+
+    def left_by(self, sa: AnySa) -> None:
+        """An IKE SA is gone: an instance ends with its last one."""
+        if sa.connection.definition:
+            self._end(sa.connection.name)
+
+    def settle(self) -> None:
+        """End those that were made for IKE SAs that came to nothing."""
+        for connection in [each for each in self._connections if each.definition]:
+            self._end(connection.name)
+
+    def _end(self, name: str) -> None:
+        if name not in self._registry.by_tunnel:
+            self._connections.remove(name)
+            self._ended[name] = None
+
+    def ended(self) -> list[str]:
+        """Those that have ended since this was asked last, and are not there again."""
+        ended, self._ended = self._ended, {}
+        return [name for name in ended if name not in self._registry.by_tunnel]

@@ -19,6 +19,9 @@ REASONS: dict[str, Reason] = {
     "not_started": Reason("the tunnel is defined but nobody has started it", "start it with state: active"),
     "negotiating": Reason("it is being negotiated", "nothing to do; what hinders it is told as soon as it is known"),
     "waiting_for_peer": Reason("this side only answers; the peer has not started yet", "start the tunnel at the peer"),
+    "waiting_for_peers": Reason(
+        "this definition is for many peers, and none of them is there", "start the tunnel at the peers"
+    ),
     "waiting_for_traffic": Reason(
         "the child starts with the first packet that needs it", "send traffic, or set start: auto"
     ),

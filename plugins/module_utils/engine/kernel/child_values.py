@@ -17,6 +17,7 @@ from .values import IN, IPCOMP, OUT, Aead, Auth, Crypt, Policy, Sa, Template
 _OUTBOUND_ESN_WINDOW = 1
 DEFLATE = "deflate"
 PASS, DROP = "pass", "drop"
+HOLD = "hold"  # of a definition for many peers: what none of them has is dropped, unless it passes by
 
 
 def inbound_sas(child: ChildSa) -> list[Sa]:
@@ -86,7 +87,10 @@ def child_policies(child: ChildSa) -> list[Policy]:
     ranks = ranked_selectors(negotiated, child.defined or negotiated, child.priority)
     if child.mode in (PASS, DROP):
         return shunts(ranks, chain[0]._replace(mode="tunnel") if child.mode == DROP else None)
-    found = [policy for selector, rank in ranks.items() for policy in policies(selector, rank, *chain)]
+    if child.mode == HOLD:
+        found = shunts(ranks, chain[0]._replace(mode="tunnel"))
+    else:
+        found = [policy for selector, rank in ranks.items() for policy in policies(selector, rank, *chain)]
     if child.if_id:
         return [policy._replace(if_id=child.if_id) for policy in found]
     if child.passes:

@@ -27,6 +27,7 @@ from ..ike.actions import (
     Send,
     YieldPolicies,
 )
+from ..ike.instances import is_instance
 from ..newer_python import zip
 from .desired_policies import DesiredPolicies
 from .host import KernelHost
@@ -162,6 +163,9 @@ class ActionExecutor:
         self._gateway.remove_sas(self.owned(child))
 
     def _reset_policies(self, child: ChildSa) -> None:
+        if is_instance(child.tunnel):
+            self._dead.append(child)  # its definition holds the place, whoever comes next
+            return
         self._traps.leave_policies(self.owned(child).without_sas())
         self._settle(claimant(child))
 

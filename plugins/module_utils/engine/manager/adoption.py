@@ -178,6 +178,7 @@ def _carry_on(successor: Successor, rows: Mapping[str, Stored], kept: Kept) -> N
         if tunnels.condition(name).state == "active":
             tunnels.retry.succeeded(name)
         tunnels.settle_numbers(name)
+    tunnels.settle_instances()
     if fresh:
         successor.journal.keep_rows(fresh)
 
@@ -204,6 +205,9 @@ def _let_go_unknown(successor: Successor, rows: Mapping[str, Stored], kept: Kept
     registry = successor.host.registry
     keep = {reqid for reqid, names in registry.children().items() if (names.tunnel, names.child) in defined}
     keep |= {child.reqid for child in successor.endpoint.child_sas()}
+    # Instances are in no database, and one may be up without a child just now.
+    instances = [connection for connection in successor.endpoint.connections if connection.definition]
+    keep |= {child.reqid for connection in instances for child in connection.children}
     sas, policies = successor.host.gateway.cleanup(frozenset(keep))
     for reqid in registry.children().keys() - keep:
         registry.forget(reqid)

@@ -4,6 +4,7 @@
 """Children of which nothing is negotiated: policies that let their packets pass in clear, or drop them.
 
 They stand as long as their tunnel is in operation, and as its definition ranks them: the most specific comes first.
+So does what holds the place of a definition for many peers: what none of its peers has taken is dropped.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from ..child_sa import ChildSa
 from ..definition.table import SHUNTS
 from ..errors import EngineError, KernelError
+from ..kernel.child_values import HOLD
 from ..kernel.values import ESP
 from ..newer_python import zip
 from .desired_policies import DesiredPolicies
@@ -83,12 +85,13 @@ class ChildShunts:
 def _wanted(row: Stored, reqids: dict[str, int]) -> Iterator[ChildSa]:
     if row.unreadable:
         return
-    definition = row.definition
+    definition, for_many = row.definition, row.definition.pattern is not None
     for child, (local, remote) in zip(definition.document["children"], definition.selectors, strict=True):
-        if is_shunt(child) and row.holds(child):
+        if row.holds(child) if is_shunt(child) else for_many:
             name, ends = child["name"], _NOWHERE[local[0].family]
+            mode = child["mode"] if is_shunt(child) else HOLD
             yield ChildSa(
-                row.name, name, 0, reqids[name], *ends, ESP, child["mode"], 0, 0, local, remote, None, None,
+                row.name, name, 0, reqids[name], *ends, ESP, mode, 0, 0, local, remote, None, None,
                 owner=row.owner, priority=child["priority"],
             )  # fmt: skip
 

@@ -194,7 +194,7 @@ class Methods:
         if "role" in params and params["source"] == "database":
             remedy = "leave it out, or list the manager"
             raise InputError("role", params["role"], "has no meaning in the database", remedy)
-        unknown = [name for name in params.get("names", ()) if name not in runtime.tunnels.rows]
+        unknown = [name for name in params.get("names", ()) if runtime.tunnels.row(name) is None]
         if unknown:
             known = nearest(unknown[0], runtime.tunnels.rows) if runtime.tunnels.rows else "nothing is defined"
             raise InputError("names", unknown[0], "is not defined here", known)
@@ -206,7 +206,7 @@ class Methods:
         if params["verbose"] or runtime.endpoint.counts().children <= _FEW_CHILDREN:
             counters = runtime.look_at_traffic()
         tunnels = runtime.tunnels
-        rows = select(tunnels.rows, params)
+        rows = select(tunnels, params)
         found = [look(tunnels, row) async for row in in_slices(rows)]
         entries = listing(tunnels, found, views, counters, params, runtime.clock(), runtime.traffic)
         return {

@@ -14,6 +14,7 @@ from ..definition.bypass import LOCAL_LINKS, NONE, Sides
 from ..definition.parsing import Definition
 from ..definition.peer import addresses_of
 from ..errors import EngineError
+from ..kernel.child_values import HOLD
 from ..kernel.link_networks import LinkNetwork
 from ..newer_python import zip
 from ..selector import Selector
@@ -48,7 +49,7 @@ class LinkBypass:
 
     def passing(self, child: ChildSa) -> ChildSa:
         """``child`` with what passes by it."""
-        passes = () if child.if_id or child.mode != "tunnel" else self._pieces(child)
+        passes = () if child.if_id or child.mode not in ("tunnel", HOLD) else self._pieces(child)
         return child if passes == child.passes else replace(child, passes=passes)
 
     def _pieces(self, child: ChildSa) -> tuple[Piece, ...]:
@@ -60,6 +61,8 @@ class LinkBypass:
 
     def _outside(self, child: ChildSa) -> set[int]:
         """The links that lead to the peer, and to everybody else."""
+        if child.mode == HOLD:
+            return set(self._default)  # where many peers are nobody knows
         own = {link.index for link in self._links if link.address == child.local_address and not link.loopback}
         return own | self._default | self._host.links_to(child.remote_address)
 

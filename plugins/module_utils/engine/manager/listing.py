@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..definition import many
 from ..definition.build import has_pfs
 from ..definition.peer import addresses_of
+from ..ike.instances import definition_of, is_instance
 from ..ike.views import ChildView, IkeView
 from ..kernel.values import Usage
 from .numbers import Numbers
@@ -53,19 +55,24 @@ def listing(
         running = tunnels.numbers.of(row.name)
         record = tunnels.record(row.name)
         ages = _ages(tunnels, row, traffic, now)
-        rest = tunnels.numbers, tunnels.rekey_overlap, record, ages, tunnels.expiring(row.name)
-        one = Listed(row, how, number, running, children, *rest)
+        rest = tunnels.rekey_overlap, record, ages, tunnels.expiring(row.name), _instances(tunnels, row)
+        one = Listed(row, how, number, running, children, tunnels.numbers, *rest)
         yield _entry(one, views.get(row.name, []), counters, params, now)
 
 
-def select(rows: Mapping[str, Stored], params: Mapping[str, Any]) -> list[Stored]:
-    """The tunnels that the filters by name and owner leave."""
-    found = list(rows.values())
-    if "names" in params:
-        names = set(params["names"])
-        found = [row for row in found if row.name in names]
+def select(tunnels: Tunnels, params: Mapping[str, Any]) -> list[Stored]:
+    """The tunnels that the filters by name and owner leave; of what runs, instances behind their definition.
+
+    The name of a definition for many peers stands for its instances, too.
+    """
+    found = list(tunnels.rows.values())
     if "owner" in params:
         found = [row for row in found if row.owner == params["owner"]]
+    if params["source"] == "manager":
+        found = [each for row in found for each in (row, *tunnels.instances(row.name))]
+    if "names" in params:
+        names = set(params["names"])
+        found = [row for row in found if not names.isdisjoint((row.name, definition_of(row.name)))]
     return found
 
 
@@ -84,6 +91,7 @@ class Listed(NamedTuple):
     :ivar overlap: percent of a lifetime that are left when a rekey begins: least and most.
     :ivar repairs: what of it was put back into the kernel.
     :ivar expiring: what of its certificates ends soon.
+    :ivar instances: of a definition for many peers, how many of them are there, and may be.
     :ivar ages: of it (under the empty name) and its children, for how long it is up, and since when no packet passed.
     """
 
@@ -97,6 +105,7 @@ class Listed(NamedTuple):
     repairs: Record
     ages: dict[str, dict[str, float | None]]
     expiring: list[str]
+    instances: dict[str, int] | None
 
 
 def shown_repairs(record: Record) -> dict[str, Any]:
@@ -116,13 +125,20 @@ def _children(numbers: Numbers, row: Stored, params: Mapping[str, Any]) -> dict[
 def _ages(tunnels: Tunnels, row: Stored, traffic: Traffic, now: float) -> dict[str, dict[str, float | None]]:
     """For how many seconds a tunnel and its children are up, and since the last packet; None where that is not so."""
     since = {name: tunnels.uptimes.of(row.name, name) for name in ("", *row.children)}
-    children = tunnels.connections[row.name].children if row.name in tunnels.connections else ()
+    children = tunnels.negotiated(row.name)
     passed = {child.name: traffic.last(child.reqid) for child in children}
     passed[""] = max((when for when in passed.values() if when is not None), default=None)
     return {
         name: {"established_seconds": _ago(since[name], now), "last_traffic_seconds": _ago(passed.get(name), now)}
         for name in since
     }
+
+
+def _instances(tunnels: Tunnels, row: Stored) -> dict[str, int] | None:
+    if row.unreadable or row.definition.pattern is None or is_instance(row.name):
+        return None
+    there, most = len(tunnels.instances(row.name)), many.option(row.definition.document, "max_instances")
+    return {"count": there, "max": most}
 
 
 def _ago(when: float | None, now: float) -> float | None:
@@ -148,10 +164,12 @@ def _entry(
         "local": {"address": document["local"]["address"], "id": document["local"]["id"]},
         "remote": {
             "address": document["remote"]["address"],
-            "addresses": addresses_of(document),
+            "addresses": addresses_of(document) or document["remote"]["addresses"],
             "in_use": how.address or None,
             "id": document["remote"]["id"],
         },
+        "instance_of": definition_of(row.name) if is_instance(row.name) else None,
+        "instances": one.instances,
         "groups": document["groups"],
         "reason": how.reason,
         "story": how.story,

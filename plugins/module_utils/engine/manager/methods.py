@@ -305,6 +305,11 @@ METHODS: dict[str, Method] = {
                     phase1=_text("State of the IKE SA: dormant, negotiating, active or expired."),
                     role=_text("initiator, responder or empty."),
                     refresh={"type": "boolean", "description": "Whether it gets fresh keys in time."},
+                    instance_of=_text("Of an instance of a definition for many peers, the name of that; else null."),
+                    instances={
+                        "type": "object",
+                        "description": "Of such a definition, count and max of peers; else null.",
+                    },
                     groups=_texts("Names under which it is started together with others."),
                     local={"type": "object", "description": "Our address and id."},
                     remote={"type": "object", "description": "The peer's address and id."},

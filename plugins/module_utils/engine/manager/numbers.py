@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from urllib.parse import quote, unquote
 
 from ..errors import MissingError
 from ..private_directory import NO_LINK
 
 FILE_NAME = "numbers"
 _IDLE_LINES = 1000  # that a journal may have beyond what is true
+_PLAIN = "_.:@-#=,"  # in the name of a tunnel
 
 Key = tuple[str, str]  # tunnel, and child or ""
 
@@ -26,6 +28,7 @@ class Numbers:
     """The numbers in use.
 
     The journal has a line ``PHASE NUMBER TUNNEL [CHILD]`` for each number given and ``PHASE NUMBER`` for each over.
+    What of a name could be taken for something else, as in that of an instance, stands there as in a URL.
 
     :param directory: where the journal is.
     :raises MissingError: it cannot be written.
@@ -52,6 +55,10 @@ class Numbers:
         """The number of a tunnel or of one of its children, 0 if the manager does not run it."""
         return self._used.get((tunnel, child), 0)
 
+    def tunnels(self) -> set[str]:
+        """The tunnels that have a number."""
+        return set(self._children)
+
     def settle(self, tunnel: str, children: Iterable[str]) -> None:
         """The manager runs the tunnel with these children: they have or get their numbers, others are over."""
         living = set(children)
@@ -76,7 +83,7 @@ class Numbers:
         phase = 2 if child else 1
         self._last[phase] += 1
         self._used[tunnel, child] = self._last[phase]
-        self._write(f"{phase} {self._last[phase]} {tunnel} {child}".rstrip())
+        self._write(f"{phase} {self._last[phase]} {_written(tunnel, child)}")
 
     def _take(self, tunnel: str, child: str) -> None:
         self._write(f"{2 if child else 1} {self._used.pop((tunnel, child))}")
@@ -99,7 +106,7 @@ class Numbers:
             if len(words) == 2:
                 self._used.pop(owners.pop((phase, number), ("", "")), None)
             else:
-                key = owners[phase, number] = words[2], "".join(words[3:])
+                key = owners[phase, number] = unquote(words[2]), "".join(words[3:])
                 self._used[key] = number
         for tunnel, child in self._used:
             self._children.setdefault(tunnel, set()).update({child} - {""})
@@ -108,9 +115,7 @@ class Numbers:
         """Write a journal of what is true now alone, in the place of the old one."""
         fresh = f"{self._path}.new"
         lines = [f"{phase} {number}\n" for phase, number in self._last.items()]
-        lines += [
-            f"{2 if key[1] else 1} {number} {' '.join(key)}".rstrip() + "\n" for key, number in self._used.items()
-        ]
+        lines += [f"{2 if key[1] else 1} {number} {_written(*key)}\n" for key, number in self._used.items()]
         self._journal = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | NO_LINK, 0o600)
         os.write(self._journal, "".join(lines).encode())
         os.rename(fresh, self._path)
@@ -127,3 +132,7 @@ class Numbers:
         except OSError:
             # A full file system: the numbers are right as long as this manager lives, and the tunnels matter more.
             return
+
+
+def _written(tunnel: str, child: str) -> str:
+    return f"{quote(tunnel, safe=_PLAIN)} {child}".rstrip()

@@ -128,7 +128,16 @@ def make_plan(
         purged = [row for row in own if row.name not in listed]
         _check_share(purged, len(own), wishes, params)
         steps += [_removal(row) for row in purged]
-    return Plan(tuple(steps), warnings + _cut(steps, params) + _opened(steps, params, running))
+    told = [*_cut(steps, params), *_opened(steps, params, running), *_never_started(steps, params)]
+    return Plan(tuple(steps), warnings + told)
+
+
+def _never_started(steps: Sequence[Step], params: Mapping[str, Any]) -> list[str]:
+    """What of the steps is to be active, and for whom that means no more than to be in operation."""
+    many = [step.name for step in steps if step.after is not None and step.after.definition.pattern is not None]
+    if params["state"] != "active" or not many:
+        return []
+    return [f"{a_few(many)}: for many peers, which alone start it: nothing is started here, nor waited for"]
 
 
 def _cut(steps: Sequence[Step], params: Mapping[str, Any]) -> list[str]:

@@ -128,6 +128,9 @@ class Rekeying:
         for name in (*names, *only):
             if name not in rows:
                 raise InputError("names", name, "no such tunnel is defined", "ike cmd=list db lists those that are")
+            if rows[name].definition.pattern is not None:
+                remedy = "leave it out: what it has up is rekeyed as its lifetimes end"
+                raise InputError("names", name, "is a definition for many peers", remedy)
         for name, children in only.items():
             for child in children:
                 if child not in rows[name].children:

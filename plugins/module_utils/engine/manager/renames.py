@@ -19,7 +19,7 @@ def renames(removed: Mapping[str, Stored], created: Iterable[tuple[str, str, Def
 
     :param removed: what goes; ``created``: (name, lasting wish, definition) of what comes.
     """
-    comes = [(name, definition) for name, wanted, definition in created if wanted != "inactive"]
+    comes = [(name, one) for name, wanted, one in created if wanted != "inactive" and one.pattern is None]
     goes = [(name, row.definition) for name, row in removed.items() if row.wanted != "inactive" and not row.unreadable]
     found = {}
     for name, definition in comes:

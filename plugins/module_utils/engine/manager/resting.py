@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ..child_sa import ChildSa
 from ..ike.actions import Report
+from ..ike.endpoint import Endpoint
 from .desired_state import NONE, TRAP
 from .store import Stored
 from .traffic import Traffic
@@ -75,20 +75,16 @@ class Idleness:
         """There is no such tunnel any more."""
         self._limits.pop(name, None)
 
-    def found(
-        self, children_of: Callable[[str], Iterable[ChildSa]], traffic: Traffic, uptimes: Uptimes, now: float
-    ) -> Mapping[str, frozenset[str]]:
-        """By tunnel, the children through which no packet has passed for so long as they want.
-
-        :param children_of: the Child SAs of a tunnel.
-        """
+    def found(self, endpoint: Endpoint, traffic: Traffic, uptimes: Uptimes, now: float) -> Mapping[str, frozenset[str]]:
+        """By tunnel, instances among them, the children through which no packet has passed for so long as they want."""
         late: dict[str, frozenset[str]] = {}
-        for tunnel, limits in self._limits.items():
-            for child in children_of(tunnel):
-                limit = limits.get(child.child)
-                since = uptimes.of(tunnel, child.child) if limit else None
-                if limit is None or since is None:
-                    continue
-                if now - max(since, traffic.last(child.reqid) or since) >= limit:
-                    late[tunnel] = late.get(tunnel, frozenset()) | {child.child}
+        for name, limits in self._limits.items():
+            for tunnel in (name, *endpoint.instances.of(name)):
+                for child in endpoint.child_sas(tunnel):
+                    limit = limits.get(child.child)
+                    since = uptimes.of(tunnel, child.child) if limit else None
+                    if limit is None or since is None:
+                        continue
+                    if now - max(since, traffic.last(child.reqid) or since) >= limit:
+                        late[tunnel] = late.get(tunnel, frozenset()) | {child.child}
         return late

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 from ..bucket import Bucket
 from ..child_sa import ChildSa
 from ..crypto.entropy import SystemEntropy
-from ..definition.bypass import DEFAULT
+from ..definition.bypass import DEFAULT, NONE
 from ..errors import KernelError
 from ..ike.actions import Acquire, Action, KernelEvent, Path, Report
 from ..ike.endpoint import Endpoint
+from ..ike.instances import definition_of, is_instance
 from ..ike.settings import Settings
 from ..kernel.changes import LINKS, POLICIES, ROUTES, RULES, SAS
 from ..ping.responder import answer
@@ -105,7 +106,7 @@ class Runtime:
         self.watchers: set[Callable[[str], None]] = set()
         self.counts: Counter[str] = Counter()
         self.subscribers: set[Subscriber] = set()
-        self.endpoint = Endpoint(SystemEntropy(), self._reserve, settings)
+        self.endpoint = Endpoint(SystemEntropy(), self._reserve, settings, reqids=self._instance_reqid)
         self.journal = Journal(host.registry.directory, log, boot_id())
         self.bypass = LinkBypass(host, self._bypass_of, log)
         self.policies = DesiredPolicies(host, log, self.bypass.passing)
@@ -257,6 +258,8 @@ class Runtime:
                 for failure in self.executor.perform(batch):
                     self._pending.extend(self.endpoint.kernel_event(failure, self.clock()))
             self.journal.done()
+            for name in self.tunnels.end_instances():
+                self.repairs.forget(name)
         finally:
             self._busy = False
         self.loop.turned()
@@ -288,17 +291,22 @@ class Runtime:
             self.log.peer("error", "reserve", f"cannot reserve an SPI: {exc}", {}, self.clock())
             raise
 
+    def _instance_reqid(self, definition: str, instance: str, child: str) -> int:
+        return self.tunnels.instance_reqid(definition, instance, child)
+
     def tunnel_changed(self, name: str) -> None:
         """See :class:`.surroundings.TunnelListener`."""
         for watcher in self.watchers:
             watcher(name)
 
     def _bypass_of(self, tunnel: str) -> list[str]:
+        if is_instance(tunnel):
+            return [NONE]  # what passes by its definition passes by it
         row = self.tunnels.rows.get(tunnel)
         return row.definition.document["bypass"] if row else DEFAULT
 
     def _owner_of(self, tunnel: str) -> str:
-        row = self.tunnels.rows.get(tunnel)
+        row = self.tunnels.rows.get(definition_of(tunnel))
         return row.owner if row else ""
 
     def _report(self, report: Report) -> None:

@@ -35,6 +35,7 @@ _REFUSED_REMEDY = {
 }
 # Unanswered sendings of a request after which a waiting operator is told.
 _TRIES_TO_TELL = 4
+REST_OF_MANY = "waiting_for_peers"  # of a definition for many peers, whether some are there or not
 _BEST = ("dormant", "trapped", "expired", "negotiating", "active")
 
 
@@ -210,6 +211,8 @@ def reached(now: Condition, until: str, phase: int | None, only: Collection[str]
     """
     if until == "defined":
         return now.state != "unknown"
+    if until == "established" and now.rest == REST_OF_MANY:
+        return now.state != "inactive"  # nobody here can bring about more
     active2 = [name for name, state in now.phase2.items() if state == "active"]
     if only is not None:
         return set(only).issubset(active2) if until == "established" else set(only).isdisjoint(active2)

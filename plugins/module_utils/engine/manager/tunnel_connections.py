@@ -11,6 +11,7 @@ from ..definition.build import connection_of
 from ..definition.credentials import Credential
 from ..definition.interface import if_id_of
 from ..ike.connection import Connection
+from ..ike.instances import MARK
 from ..kernel.registry import Child, Identities, Registry
 from .credential_files import CredentialFiles
 from .peer_errors import PeerErrors
@@ -35,6 +36,7 @@ class TunnelConnections:
         self._by_name: dict[str, Connection] = {}
         self._credentials: dict[str, Credential] = {}
         self._reqids_by_name: dict[str, dict[str, int]] = {}
+        self._reqids_of_instances: dict[str, dict[str, int]] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -50,8 +52,8 @@ class TunnelConnections:
         self._credentials[row.name] = row.definition.credential
         self._leave_peer(row.name)
         self._by_name[row.name] = connection
-        remote = None if connection.remote_id is None else str(connection.remote_id)
-        self._registry.identify(row.name, Identities(str(connection.local_id), remote))
+        peer = connection.remote_id or connection.pattern
+        self._registry.identify(row.name, Identities(str(connection.local_id), None if peer is None else str(peer)))
         self.peers.enter(row.name, connection.remote_addresses)
         for child in connection.children:
             self.modes[child.reqid] = child.mode
@@ -60,6 +62,26 @@ class TunnelConnections:
     def reqids(self, name: str) -> dict[str, int]:
         """Request IDs of the children of a tunnel, by name, also of those that are not negotiated."""
         return self._reqids_by_name[name]
+
+    def instance_reqid(self, owner: str, definition: str, instance: str, child: str) -> int:
+        """The request ID of a child of an instance, the same as long as that is there.
+
+        :raises KernelError: there is none left.
+        """
+        connection, known = self._by_name[definition], self._reqids_of_instances.setdefault(instance, {})
+        reqid = known[child] = self._registry.allocate(owner, instance, child)
+        self.modes[reqid] = next(each.mode for each in connection.children if each.name == child)
+        peer = instance.partition(MARK)[2]
+        self._registry.identify(instance, Identities(str(connection.local_id), peer))
+        return reqid
+
+    def drop_instance(self, name: str) -> dict[str, int]:
+        """Forget an instance; the request IDs that its children had, by name."""
+        self._registry.forget_identities(name)
+        reqids = self._reqids_of_instances.pop(name, {})
+        for reqid in reqids.values():
+            self.modes.pop(reqid, None)
+        return reqids
 
     def renewed(self) -> list[str]:
         """The tunnels of which a file with a key or certificates is not as it was when it was read."""

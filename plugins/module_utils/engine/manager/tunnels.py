@@ -16,8 +16,9 @@ from ..crypto.auth import Unusable
 from ..definition.difference import changes
 from ..errors import a_few
 from ..ike.actions import Acquire, Action, Path, Report
-from ..ike.connection import Connection
+from ..ike.connection import ChildConfig, Connection
 from ..ike.endpoint import Endpoint
+from ..ike.instances import definition_of, is_instance
 from ..selector import Selector
 from . import resting
 from .action_executor import claimant
@@ -26,6 +27,7 @@ from .desired_policies import DesiredPolicies
 from .expirations import Expirations, expiring
 from .hindrances import Hindrances
 from .host import KernelHost
+from .instances import instance_row, of_instance, of_many
 from .log import Log
 from .numbers import Numbers
 from .packet_requests import PacketRequests
@@ -101,6 +103,30 @@ class Tunnels:
         self.places = TunnelPlaces(endpoint, host, policies, interfaces, self.connections, self._hindrances, log)
 
     # What is wanted
+
+    def row(self, name: str) -> Stored | None:
+        """The row of a tunnel; of an instance of a definition for many peers, what that would be."""
+        if not is_instance(name):
+            return self.rows.get(name)
+        definition, sas = self.rows.get(definition_of(name)), self._endpoint.of_tunnel(name)
+        return instance_row(definition, name, sas) if definition is not None and sas else None
+
+    def instances(self, name: str) -> list[Stored]:
+        """The instances of a definition for many peers, those that are there longest first."""
+        found = (self.row(each) for each in self._endpoint.instances.of(name))
+        return [row for row in found if row is not None]
+
+    def negotiated(self, name: str) -> tuple[ChildConfig, ...]:
+        """The children of a tunnel or of an instance as the protocol has them, none where it is not in operation."""
+        connection = self._endpoint.connections.get(name)
+        return () if connection is None else connection.children
+
+    def instance_reqid(self, definition: str, instance: str, child: str) -> int:
+        """The request ID of a child of an instance, which the protocol is about to make or goes on with.
+
+        :raises KernelError: there is none left.
+        """
+        return self.connections.instance_reqid(self.rows[definition].owner, definition, instance, child)
 
     def adopt(self, row: Stored) -> None:
         """Put a row into operation, new or in the place of the one of that name."""
@@ -306,20 +332,25 @@ class Tunnels:
 
     def condition(self, name: str) -> Condition:
         """How a tunnel is."""
-        row = self.rows.get(name)
+        row = self.row(name)
         if row is None:
             return UNKNOWN
         if row.unreadable:
             return of_unreadable(row)
-        sas, notice = self._endpoint.of_tunnel(name), self._hindrances.of(name)
-        places = self.places
+        places, notice = self.places, self._hindrances.of(name)
+        if row.definition.pattern is not None and not is_instance(name):
+            return of_many(row, self._endpoint.instances.crowd(name), notice, places.shunts.of(name))
+        sas = self._endpoint.of_tunnel(name)
         disturbance, shunted = self._kernel_state.disturbance(name), places.shunts.of(name)
         how = condition(row, sas, places.traps.of(name), notice, disturbance, shunted)
+        if is_instance(name):
+            return of_instance(how, row, notice)
         how = on_old_terms(row, how, bool(self._endpoint.awaited(name)), notice)
         return self._hindrances.explain(name, how)
 
     def expiring(self, name: str) -> list[str]:
         """What of its certificates and revocation lists ends soon, or has."""
+        name = definition_of(name)
         auth = self.connections[name].auth if name in self.connections else None
         return expiring(auth.endings, time.time()) if auth is not None else []
 
@@ -331,8 +362,45 @@ class Tunnels:
         """Take in what the protocol engine reports of one tunnel, or of each that it may be about."""
         for name in report.data.get("may_be", ()):
             self._note(replace(report, tunnel=name, data=_of_several(report.data)))
-        if report.tunnel:
+        if is_instance(report.tunnel):
+            self._note_instance(report)
+        elif report.tunnel:
             self._note(report)
+
+    def _note_instance(self, report: Report) -> None:
+        """An instance is begun and kept up by its peer alone: nothing is tried again, and no place is held for it."""
+        name = report.tunnel
+        self._hindrances.take(report)
+        how = self.condition(name)
+        if how.up:
+            self._hindrances.clear(name)
+        if how.state != "unknown":
+            self.settle_numbers(name, how)
+        for each in (name, definition_of(name)):
+            self._listener.tunnel_changed(each)
+
+    def end_instances(self) -> list[str]:
+        """Forget the instances whose peers are gone; which those are."""
+        ended = self._endpoint.instances.ended()
+        for name in ended:
+            self.numbers.end(name)
+            self.uptimes.forget(name)
+            self._hindrances.forget(name)
+            for child, reqid in self.connections.drop_instance(name).items():
+                self._policies.afterwards(partial(self._forget, name, child, reqid))
+            self._listener.tunnel_changed(name)
+        for refusal in self._policies.settle() if ended else ():
+            self._log.error(str(refusal.problem))
+        return ended
+
+    def settle_instances(self) -> None:
+        """Give numbers to the instances that an earlier manager had up, and end those of the ones that it lost."""
+        there = [each.name for row in self.rows.values() for each in self.instances(row.name)]
+        for name in there:
+            self.settle_numbers(name)
+        for name in self.numbers.tunnels() - set(there):
+            if is_instance(name):
+                self.numbers.end(name)
 
     def _note(self, report: Report) -> None:
         name = report.tunnel
@@ -340,6 +408,10 @@ class Tunnels:
         if row is None:
             return
         row = self._rest(row, resting.after(row, report))
+        if row.definition.pattern is not None:
+            self._hindrances.take(report)
+            self._listener.tunnel_changed(name)
+            return
         self._hindrances.take(report, self._attempts.take(report))
         if report.kind in ("child_up", "child_failed"):
             self._packets.decided(name, report.data.get("child", ""))
@@ -361,12 +433,13 @@ class Tunnels:
     def close_idle(self, traffic: Traffic) -> None:
         """Close the children through which no packet has passed for so long as they want."""
         now = self._clock()
-        found = self._idleness.found(self._endpoint.child_sas, traffic, self.uptimes, now)
+        found = self._idleness.found(self._endpoint, traffic, self.uptimes, now)
         for name, children in found.items():
-            row = self.rows.get(name)
+            row = self.row(name)
             if row is not None:
                 self._log.info(f"no packet passed through {', '.join(sorted(children))}: closed", tunnel=name)
-                self._rest(row, resting.idle(row, sorted(children)))
+                if not is_instance(name):
+                    self._rest(row, resting.idle(row, sorted(children)))
                 self._act(self._endpoint.stop(name, now, children))
 
     @property
@@ -382,7 +455,7 @@ class Tunnels:
 
         :param now: how it is, if that is known already.
         """
-        row = self.rows.get(name)
+        row = self.row(name)
         now = now or self.condition(name)
         self.uptimes.see(name, now, lambda: self._endpoint.of_tunnel(name))
         children = living(row, now) if row is not None else None
@@ -501,7 +574,8 @@ class Tunnels:
 
     def _forget(self, tunnel: str, child: str, reqid: int) -> None:
         names = self._host.registry.names(reqid)
-        if names is not None and names[1:] == (tunnel, child) and tunnel not in self.rows:
+        there = tunnel in self.rows or self._endpoint.connections.get(tunnel) is not None
+        if names is not None and names[1:] == (tunnel, child) and not there:
             self._host.registry.forget(reqid)
 
     def _withdraw(self, name: str) -> None:

@@ -91,4 +91,4 @@ def come(world: World, connection: Connection, seconds: float = 1.0) -> None:
 
 def instances(world: World) -> list[str]:
     """The instances that east has."""
-    return world.east.engine.instances(NAME)
+    return world.east.engine.instances.of(NAME)

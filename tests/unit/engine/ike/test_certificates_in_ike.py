@@ -332,7 +332,7 @@ def test_who_goes_on_in_another_process_knows_what_was_proven() -> None:
     world = brought_up(with_end(EAST, 0, LIFE), authenticator(WEST, "ed25519", 1))
     (sa,) = world.west.engine.registry.of_tunnel("t")
     records = {key: json.loads(json.dumps(record)) for key, record in freeze(sa).items()}
-    thawed = thaw(records, world.west.engine.kept_connection, world.now)
+    thawed = thaw(records, world.west.engine.instances.kept, world.now)
     assert not thawed.problems
     assert (thawed.sas[0].proven_by, thawed.sas[0].proven_until) == (sa.proven_by, sa.proven_until)
     assert len(sa.proven_by) == 2

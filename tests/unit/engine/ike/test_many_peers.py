@@ -13,7 +13,7 @@ import pytest
 from engine.errors import InputError
 from engine.identity import ID_FQDN, Identity
 from engine.identity_pattern import IdentityPattern
-from engine.ike.actions import Path
+from engine.ike.actions import Path, Vanished
 from engine.ike.connections import Connections
 from engine.ike.endpoint import Endpoint
 from engine.selector import parse_selector
@@ -51,11 +51,11 @@ def test_each_peer_has_an_instance_of_its_own_with_what_it_asks_for() -> None:
 def test_an_instance_ends_with_its_last_ike_sa() -> None:
     world = world_for_many()
     come(world, peer(1))
-    assert world.east.engine.ended_instances() == []
+    assert world.east.engine.instances.ended() == []
     world.west.stop("as-1")
     world.run(1.0)
     assert instances(world) == []
-    assert world.east.engine.ended_instances() == [f"{NAME}#b1.branch.example"]
+    assert world.east.engine.instances.ended() == [f"{NAME}#b1.branch.example"]
     assert world.east.engine.connections.get(f"{NAME}#b1.branch.example") is None
     come(world, peer(1))
     assert instances(world) == [f"{NAME}#b1.branch.example"]
@@ -139,6 +139,16 @@ def test_the_second_of_an_identity_replaces_the_first_from_another_address() -> 
     assert len(world.west.sas()) == 1
 
 
+def test_who_comes_from_elsewhere_with_the_same_network_goes_on_with_it() -> None:
+    world = world_for_many()
+    come(world, peer(1))
+    come(world, peer(2, "b1.branch.example", "10.1.1.0/24"))
+    world.run(5.0)
+    (child,) = world.east.engine.child_sas()
+    assert child.remote_address == address(2) and world.east.kernel.sending(child.reqid) == child
+    assert world.east.kernel.faults == []
+
+
 def test_the_first_of_an_identity_is_kept_and_comes_again_from_where_it_is() -> None:
     world = world_for_many(unique="keep")
     come(world, peer(1))
@@ -193,6 +203,21 @@ def test_what_is_anothers_is_refused_in_a_further_child_and_in_a_rekey_too() -> 
     world.run(5.0)
     assert "child_rekeyed" in world.east.kinds()
     assert remotes(world) == ["10.1.1.0/24", "10.1.2.0/24"]
+
+
+def test_what_is_anothers_is_not_taken_from_an_answer_either() -> None:
+    """We ask for all that is defined where we rekey a child, or make one anew; the peer may take it."""
+    world = world_for_many()
+    come(world, peer(1))
+    come(world, peer(2))
+    greedy = peer(2)
+    wide = replace(greedy.children[0], local=(parse_selector("10.0.0.0/8"),))
+    world.west.engine.define(replace(greedy, children=(wide,)))
+    second = world.east.engine.child_sas(instances(world)[1])[0]
+    world.east.do(world.east.engine.kernel_event(Vanished(second.local_address, 50, second.spi_in), world.now))
+    world.run(5.0)
+    assert [net for net in remotes(world) if net != "10.1.1.0/24"] in ([], ["10.1.2.0/24"])
+    assert world.east.kernel.faults == []
 
 
 def test_policies_of_an_instance_are_gone_with_it() -> None:
@@ -287,7 +312,7 @@ def test_a_thousand_identities_cost_what_they_are_and_leave_nothing(monkeypatch:
     assert instances(world) == []
     engine = world.east.engine
     assert not any(connection.definition for connection in engine.connections)
-    assert len(engine.ended_instances()) == 50
+    assert len(engine.instances.ended()) == 50
 
 
 def test_instances_go_on_in_another_process() -> None:
@@ -316,7 +341,7 @@ def test_instances_go_on_in_another_process() -> None:
     assert remotes(world) == ["10.1.1.0/24", "10.1.2.0/24"]
     world.west.stop("as-1")
     world.run(1.0)
-    assert again.ended_instances() == [f"{NAME}#b1.branch.example"]
+    assert again.instances.ended() == [f"{NAME}#b1.branch.example"]
 
 
 def test_what_is_not_for_many_any_more_when_another_process_goes_on_is_closed() -> None:

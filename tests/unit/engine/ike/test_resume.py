@@ -113,7 +113,7 @@ def test_what_is_kept_is_all_there_is() -> None:
     sa = next(iter(world.east.engine.registry.by_spi.values()))
     frozen = snapshot.freeze(sa)
     copy = {key: json.loads(json.dumps(record)) for key, record in frozen.items()}
-    thawed = snapshot.thaw(copy, world.east.engine.kept_connection, 5.0)
+    thawed = snapshot.thaw(copy, world.east.engine.instances.kept, 5.0)
     assert not thawed.problems
     again = thawed.sas[0]
     assert snapshot.freeze(again) == frozen
@@ -145,7 +145,7 @@ def test_a_request_is_read_as_older_releases_kept_it(kept: dict[str, Any], expec
         **({"child": number} if "child" in kept else {}),
     }
     window["queue"] = [kept]
-    (sa,) = snapshot.thaw(records, two_children().east.engine.kept_connection, 5.0).sas
+    (sa,) = snapshot.thaw(records, two_children().east.engine.instances.kept, 5.0).sas
     (task,) = sa.queue
     assert (type(task), task.reason) == expected
     assert getattr(task, "child", None) is (sa.children[number] if "child" in kept else None)
@@ -160,7 +160,7 @@ def test_requests_that_make_no_sense_lose_their_tunnel_with_a_reason() -> None:
         records = records_of(risen()[1].host)
         (window,) = [record for key, record in records.items() if key.part == "window"]
         window["queue"] = [kept]
-        thawed = snapshot.thaw(records, two_children().east.engine.kept_connection, 5.0)
+        thawed = snapshot.thaw(records, two_children().east.engine.instances.kept, 5.0)
         assert not thawed.sas and story in thawed.problems["t"]
 
 

@@ -14,6 +14,7 @@ from engine.definition.bypass import LOCAL_LINKS, read_bypass
 from engine.definition.parsing import parse_definition
 from engine.definition.schema import Problems
 from engine.errors import InputError
+from engine.kernel.child_values import HOLD
 from engine.kernel.link_networks import LinkNetwork
 from engine.kernel.policies import combine, covers, is_pass, passes, priority
 from engine.manager.bypass_selectors import pieces, shut_in
@@ -174,6 +175,29 @@ def test_policies_follow_the_links_and_stay_when_the_peer_narrows(host) -> None:
     desired.drop(("child", 7))
     desired.settle()
     assert host.gateway.held == {}
+
+
+def test_links_pass_by_what_holds_the_place_of_many_peers_and_all_else_is_dropped(host) -> None:
+    log = Log("debug", False, io.StringIO())
+    bypass = LinkBypass(host, lambda tunnel: ["local_links"], log)
+    desired = DesiredPolicies(host, log, bypass.passing)
+    host.networks = LINKS[:3]
+    bypass.look()
+    whole = sides("10.9.0.0/24", "10.0.0.0/8")
+    nowhere = ("0.0.0.0", "0.0.0.0")
+    held = ChildSa("t", "lan", 0, 0x66000001, *nowhere, 50, HOLD, 0, 0, *whole, None, None, owner="me")
+    desired.claim(("shunt", "t", "lan"), (HOLDS, 1), held)
+    part = {"defined": whole, "owner": "me"}
+    ends = sides("10.9.0.0/24", "10.64.0.0/16")
+    child = ChildSa("t#b", "lan", 7, 0x66000002, *ENDS, 50, "tunnel", 1, 2, *ends, None, None, **part)
+    desired.claim(("child", 7), (SENDS, 7), child, True)
+    assert desired.settle() == []
+    ranked = sorted((p for p in host.gateway.held.values() if p.direction == "out"), key=lambda p: p.priority)
+    found = [(p.action, bool(p.templates), p.selector.destination_prefix) for p in ranked]
+    # Neighbours on the same link first, then what a peer has, and last of all what nobody has.
+    assert found[-2:] == [("allow", True, 16), ("block", True, 8)]
+    assert ("allow", False, 24) in found[:-2] and all(one[:2] == ("allow", False) for one in found[:-2])
+    assert {p.action for p in host.gateway.held.values() if p.direction == "in" and p.reqid == 0x66000001} == {"block"}
 
 
 @pytest.mark.parametrize(

@@ -348,6 +348,7 @@ def child_from_answer(
         raise IkeError(0, f"the peer has already closed {config.name} again", CHILD, reason="peer_deleted")
     narrowed = Narrowed(config, asked.local, asked.remote)
     check_answer(*narrowed)
+    instances.check_packets(context, sa, narrowed)
     if isinstance(task, NewChild) and task.packet is not None and not covers_packet(narrowed, task.packet):
         story = f"the peer made another Child SA of {config.name} than the packet needs"
         raise IkeError(0, story, CHILD, reason="selectors_refused")
