@@ -317,7 +317,7 @@ FOLDERS = Folders(
 # Where ``ipsec import`` puts what was in Libreswan's database, under the names that certificates have there.
 _IMPORTED = "/etc/fleet-ipsec/private"
 LIBRESWANS_FOLDERS = Folders(
-    _IMPORTED, _IMPORTED, _IMPORTED, _IMPORTED, (_IMPORTED,), subject_counts=True, ending=".pem",
+    _IMPORTED, _IMPORTED, _IMPORTED, _IMPORTED, (_IMPORTED,), subject_counts=True, bundles=True, ending=".pem",
     lacking="take it out of Libreswan's database by the certificate's name: pk12util -o NAME.p12 -n NAME "
     "-d sql:/var/lib/ipsec/nss, then ipsec import NAME.p12, and convert again",
     lacking_key="Libreswan's database gives out none without a certificate: make one (openssl genpkey), give the peer "

@@ -21,7 +21,7 @@ from ..identity import Identity
 from ..newer_python import zip
 from .report import IGNORED, LOST, SKIPPED, Entry, Unfit
 from .rows import Part, Tell
-from .shelves import OwnKey, Shelf
+from .shelves import Authority, OwnKey, Shelf
 from .words import identity, items
 
 EITHER = "agree on certificates or on a pre-shared key with the peer, at both ends alike"
@@ -187,6 +187,9 @@ def _certified(part: Part, shelf: Shelf, wanted: dict[str, Any], place: Entry) -
     if remote.get("certificates"):
         auth["remote_certificate"] = shelf.certificate_path(_first(part, remote["certificates"], place))
         _name(part, shelf, "remote", shelf.certificates(auth["remote_certificate"])[0])
+    elif not part.document.get("remote", {}).get("id"):
+        remedy = "give the identity that its certificate has"
+        part.tell(place, LOST, "any peer with a certificate would do there; here its address has to be in it", remedy)
     _trust(part, shelf, remote, place, [chain[0], *between])
 
 
@@ -241,46 +244,48 @@ def _name(part: Part, shelf: Shelf, side: str, certificate: Certificate) -> None
 def _trust(part: Part, shelf: Shelf, remote: dict[str, Any], place: Entry, ours: Sequence[Certificate]) -> None:
     """What the peer's certificate has to come from, unless that is known."""
     auth = part.document["auth"]
-    named = [shelf.path(shelf.folders.authorities, name) for name in remote.get("authorities", ())]
+    named = [each for name in remote.get("authorities", ()) for each in shelf.of_file(name)]
     if remote.get("authority"):
         wanted = ours[-1].issuer if remote["authority"] == SAME else Identity.parse(remote["authority"])
-        named = shelf.named(wanted)
+        named = shelf.of_name(wanted)
         if not named:
             remedy = f"put its certificate into {shelf.path(shelf.folders.authorities, '')}"
             raise Unfit(SKIPPED, f"the authority {wanted} is not there", remedy)
     if not named and "remote_certificate" not in auth:
-        named = list(_valid_roots(part, shelf, place))
+        named = _valid_roots(part, shelf, place)
         if not named:
             remedy = f"put the authority of the peer's certificate into {shelf.path(shelf.folders.authorities, '')}"
             raise Unfit(SKIPPED, "there is no authority that the peer's certificate could come from", remedy)
     if named:
-        auth["ca"] = list(dict.fromkeys(named))
-        _look_up(part, shelf, remote.get("revocation"), place)
+        auth["ca"] = list(dict.fromkeys(each.text for each in named))
+        _look_up(part, shelf, [each.certificate for each in named], remote.get("revocation"), place)
         auth |= _given(remote, "demands")
     elif remote.get("demands") or remote.get("revocation"):
         part.tell(place, IGNORED, "the peer's certificate is known, and nothing else is demanded of it")
 
 
-def _valid_roots(part: Part, shelf: Shelf, place: Entry) -> Sequence[str]:
+def _valid_roots(part: Part, shelf: Shelf, place: Entry) -> list[Authority]:
     found = []
-    for path, certificate in shelf.roots():
+    for each in shelf.roots():
         try:
-            check_authority(certificate)
-            check_key(certificate)
-            check_time(certificate, time.time())
+            check_authority(each.certificate)
+            check_key(each.certificate)
+            check_time(each.certificate, time.time())
         except CertificateError as problem:
-            part.tell(place, IGNORED, f"{path} is not trusted: {problem.story}", problem.remedy)
+            part.tell(place, IGNORED, f"an authority is not trusted: {problem.story}", problem.remedy)
         else:
-            found.append(path)
+            found.append(each)
     return found
 
 
-def _look_up(part: Part, shelf: Shelf, revocation: str | None, place: Entry) -> None:
+def _look_up(
+    part: Part, shelf: Shelf, authorities: Sequence[Certificate], revocation: str | None, place: Entry
+) -> None:
     """Have revocation lists looked into that are there; other programs take certificates that none is of."""
     auth = part.document["auth"]
     for unfit in shelf.unreadable_lists():
         part.tell(place, LOST, f"it is not looked into: {unfit.instead}", unfit.remedy)
-    lists = shelf.lists(each for path in auth["ca"] for each in shelf.certificates(path))
+    lists = shelf.lists(authorities)
     if lists:
         auth |= {"crl": lists, "revocation": revocation or "relaxed"}
     elif revocation == "strict":

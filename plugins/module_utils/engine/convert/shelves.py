@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from ..crypto.certificate_files import as_pem as as_certificate_pem
 from ..crypto.certificate_files import read_certificates, read_lists
 from ..crypto.certificates import Certificate
 from ..crypto.private_keys import read_private_key
@@ -30,6 +31,7 @@ class Folders(NamedTuple):
 
     :ivar private: of private keys.
     :ivar subject_counts: whether the subject of a certificate stands for an identity that is not in it.
+    :ivar bundles: whether all certificates of an authority's file count, not the first alone.
     :ivar ending: of the files of certificates, where names have none.
     :ivar lacking: what to do about a certificate that is not there, and ``lacking_key`` about a private key without
         one; empty where that says itself.
@@ -41,6 +43,7 @@ class Folders(NamedTuple):
     public_keys: str
     private: tuple[str, ...]
     subject_counts: bool = False
+    bundles: bool = False
     ending: str = ""
     lacking: str = ""
     lacking_key: str = ""
@@ -92,9 +95,12 @@ class PublicPart(NamedTuple):
 
 
 class Authority(NamedTuple):
-    """A certificate of an authority, with the path of its file."""
+    """A certificate of an authority.
 
-    path: str
+    :ivar text: the path of its file, or PEM where others are in that which do not count.
+    """
+
+    text: str
     certificate: Certificate
 
 
@@ -170,9 +176,22 @@ class Shelf:
         """The authorities that the program trusts where none is named: those that are nobody's but their own."""
         return [each for each in self._all_authorities() if each.certificate.self_issued]
 
-    def named(self, subject: Identity) -> list[str]:
-        """The files of the authorities with a name."""
-        return [each.path for each in self._all_authorities() if each.certificate.subject.matches(subject)]
+    def of_name(self, subject: Identity) -> list[Authority]:
+        """The authorities with a name."""
+        return [each for each in self._all_authorities() if each.certificate.subject.matches(subject)]
+
+    def of_file(self, name: str) -> list[Authority]:
+        """The authorities of a file that is named.
+
+        :raises Unfit: it has none that can be read.
+        """
+        return self._of_path(self.path(self.folders.authorities, name))
+
+    def _of_path(self, path: str) -> list[Authority]:
+        found = self.certificates(path)
+        if self.folders.bundles or len(found) == 1:
+            return [Authority(path, one) for one in found]
+        return [Authority(as_certificate_pem(found[:1]), found[0])]
 
     def between(self, certificate: Certificate, others: Sequence[Certificate]) -> list[Certificate]:
         """The certificates between one and its root, as far as they are there.
@@ -242,10 +261,9 @@ class Shelf:
     def _all_authorities(self) -> Iterator[Authority]:
         for path in (*self._files.listed(self.path(self.folders.authorities, "")), *self._authorities):
             try:
-                found = self.certificates(path)
+                yield from self._of_path(path)
             except Unfit:
                 continue  # as that program passes over it
-            yield from (Authority(path, one) for one in found)
 
     def _own_keys(self) -> dict[bytes, OwnKey]:
         """All private keys, by the public keys that belong to them."""

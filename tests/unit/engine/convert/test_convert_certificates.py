@@ -28,6 +28,8 @@ from swanctl_folder import CONF, KIND, OURS, THEIRS, auth_of, converted, usual
 from tests.issued import DAY, authority, intermediate
 from tests.signing_keys import private_pem
 
+NAMED = f"id = {THEIRS}\n "
+
 
 def test_certificates_are_named_by_their_files(tmp_path):
     found = converted(tmp_path)
@@ -102,6 +104,25 @@ def test_certificates_in_between_stand_behind_ours(tmp_path):
     assert auth_of(converted(tmp_path / "b", files=together))["certificate"] == f"{tmp_path}/b/x509/own.pem"
 
 
+def test_of_a_file_with_several_authorities_the_first_counts(tmp_path):
+    """As there: what stands behind it was never trusted."""
+    roots = {"x509ca/root.pem": authority(KIND).pem + authority(KIND, 1).pem}
+    for remote in (NAMED, NAMED + "cacerts = root.pem"):
+        assert auth_of(converted(tmp_path, remote=remote, files=roots))["ca"] == [authority(KIND).pem.decode()]
+
+
+def test_a_peer_without_an_identity_is_told(tmp_path):
+    found = converted(tmp_path, remote="")
+    assert found.tunnels and "its address has to be in it" in found.notes[0].instead
+
+
+def test_variables_have_certificates_that_are_written_out(tmp_path):
+    issuer = intermediate(KIND)
+    found = converted(tmp_path, files={"x509/own.pem": issuer.issue(OURS), "x509ca/between.pem": issuer.pem})
+    (played,) = yaml.safe_load(yaml_writer.playable([found.tunnels[0].document]))["ipsec_tunnels"]
+    assert played["auth"] == auth_of(found)
+
+
 def test_authorities_are_those_that_are_named(tmp_path):
     other = {"x509ca/other.pem": authority(KIND, 1).pem, "x509ca/damaged.pem": b"no certificate"}
     every = auth_of(converted(tmp_path, files=other))["ca"]
@@ -171,9 +192,6 @@ def der(pem: bytes) -> bytes:
     return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
 
 
-NAMED = f"id = {THEIRS}\n "
-
-
 @pytest.mark.parametrize(
     ("given", "why"),
     [
@@ -221,7 +239,7 @@ def test_an_authority_that_is_over_is_left_out(tmp_path):
     files = {"x509ca/over.pem": over.public_bytes(Encoding.PEM)}
     found = converted(tmp_path, files=files)
     assert auth_of(found)["ca"] == [f"{tmp_path}/x509ca/root.pem"]
-    assert found.notes[0].severity == IGNORED and "over.pem is not trusted" in found.notes[0].instead
+    assert found.notes[0].severity == IGNORED and "is not trusted" in found.notes[0].instead
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.issued import authority
+from tests.signing_keys import private_pem
+
 from ..running import run_module
 from .conftest import Pair
 
@@ -65,6 +68,36 @@ def test_keys_are_told_only_to_tasks_that_are_not_logged() -> None:
     assert named(told)["mesh"]["auth"]["secret"] == "east and west"
     assert named(told)["mesh"]["local"]["id"] == "east.example.org"
     assert "east and west" not in told["yaml"] + told["ikedb_xml"]
+
+
+CERTIFIED = """
+connections { t { remote_addrs = 192.0.2.9
+  local { certs = own.pem }
+  remote { id = there.example.net }
+  children { c { local_ts = 10.1.0.0/16
+                 remote_ts = 10.2.0.0/16 } } } }
+secrets { private-own { file = own.key
+                        secret = "hush hush" } }
+"""
+
+
+def test_private_keys_are_named_and_their_passphrases_not_told(tmp_path: Path) -> None:
+    files = {
+        "swanctl.conf": CERTIFIED.encode(),
+        "x509/own.pem": authority("ecdsa256").issue("here.example.net"),
+        "x509ca/root.pem": authority("ecdsa256").pem,
+        "private/own.key": private_pem("ecdsa256", passphrase=b"hush hush"),
+    }
+    for name, octets in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(octets)
+    src = str(tmp_path / "swanctl.conf")
+    plain = run_module("ipsec_definitions", {"src": src})
+    auth = named(plain)["t"]["auth"]
+    assert (auth["method"], auth["key"], auth["passphrase"]) == ("pubkey", f"{tmp_path}/private/own.key", None)
+    assert "secret" not in auth and "hush" not in json.dumps(plain) and not plain["missing_secrets"]
+    told = run_module("ipsec_definitions", {"src": src, "include_secrets": True, "_ansible_no_log": True})
+    assert named(told)["t"]["auth"]["passphrase"] == "hush hush"
 
 
 def test_a_local_address_that_is_none_is_refused() -> None:
