@@ -151,15 +151,20 @@ def _parse_transport(words: str, text: str, field: str) -> tuple[int, tuple[int,
     name, slash, port = words.partition("/")
     number = _PROTOCOLS.get(name.lower())
     if number is None:
-        if not name.isdigit() or int(name) > 255:
+        if not _is_number(name) or int(name) > 255:
             raise InputError(field, text, f"unknown protocol {name!r}", "use tcp, udp, icmp, … or a number 0-255")
         number = int(name)
     if not slash:
         return number, ANY_PORT
     low, dash, high = port.partition("-")
-    if not low.isdigit() or (dash and not high.isdigit()):
+    if not _is_number(low) or (dash and not _is_number(high)):
         raise InputError(field, text, f"bad port {port!r}", "write PORT or PORT-PORT, 0-65535")
     first, last = int(low), int(high or low)
     if not first <= last <= 65535:
         raise InputError(field, text, f"bad port range {port!r}", "ports are 0-65535, lower one first")
     return number, (first, last)
+
+
+def _is_number(text: str) -> bool:
+    """Whether it has a few of the ten digits: others count as digits, too, and are no numbers."""
+    return text.isascii() and text.isdigit() and len(text) < 10

@@ -1,13 +1,14 @@
 # Copyright: (c) 2026, fleet.ipsec contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Address ranges as networks; the standard library's search judges."""
+"""Address ranges as networks; the standard library's search judges. And what is no protocol or port of one."""
 
 from __future__ import annotations
 
 import ipaddress
 
 import pytest
+from engine.errors import InputError
 from engine.selector import Selector, parse_selector
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +48,9 @@ def test_borders(text: str, count: int) -> None:
     selector = parse_selector(text)
     assert selector.networks() == searched(selector)
     assert len(selector.networks()) == count
+
+
+@pytest.mark.parametrize("transport", ["²", "٣", "9" * 5000, "tcp/²", "tcp/1-²", "tcp/" + "9" * 5000, "256", "-1"])
+def test_what_is_no_protocol_or_port_is_refused(transport: str) -> None:
+    with pytest.raises(InputError, match=r"^field: (unknown protocol|bad port)"):
+        parse_selector(f"10.0.0.0/8[{transport}]", "field")
