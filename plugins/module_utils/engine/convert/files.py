@@ -91,7 +91,7 @@ class Files:
             raise InputError(field, path, problem, "convert on the host that has it, or copy it there") from None
         if len(octets) > LARGEST_CREDENTIAL:
             problem = f"has more than {LARGEST_CREDENTIAL >> 20} MiB"
-            raise InputError(field, path, problem, "the tunnel manager reads no more: leave in it what is needed")
+            raise InputError(field, path, problem, "leave in it what is needed")
         self._octets_left -= len(octets)
         if self._octets_left < 0 or len(self._credentials) >= MAX_CREDENTIALS:
             self._octets_left = 0

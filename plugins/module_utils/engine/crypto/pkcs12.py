@@ -133,7 +133,12 @@ def _keys_in(octets: bytes) -> int:
 
 def _keys_of(content: bytes) -> int:
     bags = der.values(_data_of(content), der.SEQUENCE)
-    return sum(der.oid_text(der.elements(bag)[0].value) in _KEY_BAGS for bag in bags)
+    return sum(_kind_of(bag) in _KEY_BAGS for bag in bags)
+
+
+def _kind_of(bag: bytes) -> str:
+    kind, *_rest = der.elements(bag)
+    return der.oid_text(kind.value)
 
 
 def _data_of(content: bytes) -> bytes:

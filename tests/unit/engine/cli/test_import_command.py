@@ -18,8 +18,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption, pkcs12
 from engine.cli import ipsec
+from engine.crypto.pkcs12 import read_bundle
 from engine.definition.authenticators import Authenticators
 from engine.definition.parsing import parse_definition
+from engine.errors import InputError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.issued import authority, intermediate
 from tests.signing_keys import key, private_pem
@@ -202,21 +206,41 @@ def several_keys() -> bytes:
     [
         (archive(which=None), "holds no private key"),
         (archive(own=None, others=[]), "holds no certificate"),
-        (several_keys(), "holds several private keys"),
         (private_pem(KIND), "it is PEM"),
         (OWN, "it is PEM"),
         (b"", "is no PKCS#12"),
         (b"\xff" * 999, "is no PKCS#12"),
-        (b"0" * (2 << 20), "is no PKCS#12"),
+        (b"0" * (2 << 20), "has more than 1 MiB"),
         (archive()[:-9], "is not opened"),
         (b"0\x80" + b"\x00" * 40, "is not opened"),
     ],
-    ids=str,
+    ids=["no key", "no certificate", "PEM of a key", "PEM", "empty", "noise", "huge", "cut", "BER"],
 )
 def test_what_is_not_as_it_has_to_be(place: Path, capsys: pytest.CaptureFixture[str], octets: bytes, why: str) -> None:
     (place / "hq.p12").write_bytes(octets)
     assert with_word(place) == 1
     assert why in capsys.readouterr().err and not (place / "out").exists()
+
+
+def test_of_several_keys_none_is_taken(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "hq.p12").write_bytes(several_keys())
+    assert imported(place) == 1
+    assert "holds several private keys" in capsys.readouterr().err and not (place / "out").exists()
+
+
+IN_CLEAR = archive(b"")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(IN_CLEAR) - 1), st.integers(0, 255)), min_size=1, max_size=3))
+def test_damage_anywhere_is_one_clear_error(places: list[tuple[int, int]]) -> None:
+    octets = bytearray(IN_CLEAR)
+    for place, octet in places:
+        octets[place] = octet
+    try:
+        read_bundle(bytes(octets), None, "FILE")
+    except InputError as problem:
+        assert str(problem).startswith("FILE: ")
 
 
 def test_a_file_that_is_not_there_or_a_pipe(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
