@@ -51,11 +51,15 @@ options:
     type: dict
     suboptions:
       address:
-        description: The peer's address. When left out, and O(remote.addresses) as well, the peer always initiates.
+        description:
+          - The peer's address. When left out, and O(remote.addresses) as well, the peer always initiates.
+          - Or its host name, which the gateway looks up whenever it begins a connection, and when the peer has gone. All addresses
+            of the family of O(local.address) are tried in the order of the name service, and the peer may come from each of them.
+            The name is what is defined; a name that stands for no address just now is a reason for the tunnel to be down.
         type: str
       addresses:
         description:
-          - Several addresses of the peer in place of O(remote.address), in order of preference. Where one does not answer within
+          - Several addresses or host names of the peer in place of O(remote.address), in order of preference. Where one does not answer within
             some seconds, or nothing comes of it, the next one is tried, and from the last one on the first again. What is up
             stays where it is until it goes. Then the most preferred one is tried first. A list of one is the same as O(remote.address).
             None when left out.

@@ -150,7 +150,8 @@ tunnels:
       type: dict
     remote:
       description: The peer's C(address), the most preferred of its C(addresses) (a list), that one which its IKE SA is with
-        just now (C(in_use), null where there is none), and its identity C(id).
+        just now (C(in_use), null where there is none), what its host names stood for last (C(resolved), a list of addresses for
+        each), and its identity C(id).
       type: dict
     children:
       description:

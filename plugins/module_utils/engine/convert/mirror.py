@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from ..definition.peer import is_name
 from ..errors import InputError
 
 _ROLES = {"both": "both", "initiator": "responder", "responder": "initiator"}
@@ -37,6 +38,9 @@ def swapped(document: dict[str, Any]) -> dict[str, Any]:
     if remote["addresses"]:
         remedy = "define the other end by hand"
         raise InputError(f"{name}: remote.addresses", remote["addresses"], "are several, local has one", remedy)
+    if remote["address"] and is_name(remote["address"]):
+        remedy = "write its address, or define the other end by hand"
+        raise InputError(f"{name}: remote.address", remote["address"], "cannot be swapped, local has no name", remedy)
     turned = copy.deepcopy(document)
     turned["local"] = {key: remote[key] for key in ("address", "id")}
     turned["remote"] = {**{key: local[key] for key in ("address", "id")}, "addresses": [], **_PORTS}

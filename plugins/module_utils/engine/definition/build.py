@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, Union
 
@@ -20,7 +20,7 @@ from ..newer_python import zip
 from ..selector import parse_selector
 from . import many
 from .parsing import Definition
-from .peer import addresses_of
+from .peer import addresses_of, names_of
 from .schema import Problems
 from .table import SHUNTS
 
@@ -73,16 +73,25 @@ def _read(reader: Callable[[Key], P], spec: Spec, field: str, problems: list[Inp
         return ()
 
 
-def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[str, int], if_id: int = 0) -> Connection:
+def connection_of(
+    definition: Definition,
+    auth: Authenticator,
+    reqids: Mapping[str, int],
+    if_id: int = 0,
+    addresses: Sequence[str] | None = None,
+) -> Connection:
     """The engine's view of a definition whose proposals were checked.
 
     :param auth: what its credential makes (:mod:`.authenticators`).
     :param reqids: kernel request ID of each child, by name.
     :param if_id: of the interface that the tunnel has, 0 for none.
+    :param addresses: of the peer, with those that host names stand for; None where the definition has no names. As
+        long as nobody knows where a peer with a name is, it cannot be told from others, and is let in from nowhere.
     """
     document, pattern = definition.document, definition.pattern
     local, remote, ike = document["local"], document["remote"], document["ike"]
-    addresses = addresses_of(document)
+    addresses = addresses_of(document) if addresses is None else addresses
+    unknown = bool(names_of(document)) and not addresses
     children = tuple(
         ChildConfig(
             name=child["name"],
@@ -107,7 +116,7 @@ def connection_of(definition: Definition, auth: Authenticator, reqids: Mapping[s
     )
     return Connection(
         name=definition.name,
-        answers=document["role"] != "initiator",
+        answers=document["role"] != "initiator" and not unknown,
         local_id=Identity.parse(local["id"]),
         auth=auth,
         proposals=_ike(_key(ike["proposals"])),

@@ -15,7 +15,7 @@ from ..secret import Secret
 from ..selector import parse_selector
 from .bypass import read_bypass
 from .interface import FORMATS as INTERFACE_FORMATS
-from .peer import is_network
+from .peer import is_network, read_host
 
 MARK = "-----BEGIN "  # of what is PEM, and no path
 MOST_PEM = 65536
@@ -56,9 +56,9 @@ def _read_selector(value: str, field: str) -> str:
 
 
 def _read_peer_address(value: str, field: str) -> str:
-    """An address; or, of many peers, a network or a range."""
+    """An address or a host name; or, of many peers, a network or a range."""
     if not is_network(value):
-        return _read_address(value, field)
+        return read_host(value, field)
     selector = parse_selector(value, field)
     if selector.protocol or not selector.any_port:
         raise InputError(field, value, "has a protocol or a port", "write a network, a range or an address alone")
@@ -161,6 +161,7 @@ def _read_words(value: Any, field: str) -> Any:
 FORMATS = {
     "duration": _read_duration,
     "address": _read_address,
+    "host": read_host,
     "selector": _read_selector,
     "peer address": _read_peer_address,
     "identity": _read_identity,

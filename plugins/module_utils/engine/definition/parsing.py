@@ -167,9 +167,8 @@ def _settle_ends(document: dict[str, Any], prefix: str, problems: list[InputErro
     local, remote = document["local"], document["remote"]
     ours = local.setdefault("address", None)
     remote.setdefault("address", None)
-    places = {} if many.is_pattern(remote) else peer.settle(remote, f"{prefix}remote", problems)
-    for theirs, field in places.items():
-        if ours and _family(ours) != _family(theirs):
+    for theirs, field in peer.settle(remote, f"{prefix}remote", problems).items():
+        if ours and not peer.is_name(theirs) and _family(ours) != _family(theirs):
             problems.append(
                 InputError(
                     field,
@@ -215,7 +214,7 @@ def _settle_child(
     for side in ("local", "remote"):
         if side not in child:
             address = document[side]["address"]
-            if child["mode"] != "transport" or address is None:
+            if child["mode"] != "transport" or address is None or peer.is_name(address):
                 problems.append(
                     InputError(f"{field}.{side}", None, "is missing", "list the networks to protect on this side")
                 )
@@ -252,9 +251,9 @@ def _check_transport(
     problems: list[InputError],
 ) -> None:
     """Transport mode protects packets between the two ends themselves (RFC 4301 section 4.1)."""
-    if document["remote"]["addresses"]:
-        problem = "is between two addresses, and remote.addresses has several of the peer's"
-        problems.append(InputError(f"{field}.mode", "transport", problem, "make a tunnel for each, or mode: tunnel"))
+    if document["remote"]["addresses"] or peer.names_of(document):
+        problem = "is between two addresses, and remote has several of the peer's, or a name"
+        problems.append(InputError(f"{field}.mode", "transport", problem, "write the one address, or mode: tunnel"))
         return
     for side, selectors in zip(("local", "remote"), sides, strict=True):
         address = document[side]["address"]

@@ -100,7 +100,11 @@ OPTIONS = (
     Option("local.id", _text("identity"), "re-establish", "0.1.0", "Our identity; the address when left out."),
     Option("remote", _SECTION, "", "0.1.0", "The peer."),
     Option(
-        "remote.address", _text("address"), "re-establish", "0.1.0", "The peer's; left out: the peer always initiates."
+        "remote.address",
+        _text("host"),
+        "re-establish",
+        "0.1.0",
+        "The peer's, or its host name; left out: the peer always initiates.",
     ),
     # The next start uses them; a running SA stays where it is.
     Option(

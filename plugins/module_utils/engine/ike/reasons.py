@@ -32,6 +32,10 @@ REASONS: dict[str, Reason] = {
         "the peer does not answer",
         "check its address, that its IKE daemon runs and that UDP 500 and 4500 pass both ways (ikeping tells)",
     ),
+    "name_not_found": Reason(
+        "the peer's host name stands for no address",
+        "check the name and this host's name service (getent ahosts PEER asks it); it is looked up again by itself",
+    ),
     "no_local_address": Reason(
         "this host cannot send from the tunnel's local address",
         "set local.address to an address of this host (ip address lists them) at which the manager listens, "

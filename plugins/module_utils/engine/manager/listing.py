@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..definition import many
 from ..definition.build import has_pfs
-from ..definition.peer import addresses_of
+from ..definition.peer import places_of
 from ..ike.instances import definition_of, is_instance
 from ..ike.views import ChildView, IkeView
 from ..kernel.values import Usage
@@ -55,7 +55,8 @@ def listing(
         running = tunnels.numbers.of(row.name)
         record = tunnels.record(row.name)
         ages = _ages(tunnels, row, traffic, now)
-        rest = tunnels.rekey_overlap, record, ages, tunnels.expiring(row.name), _instances(tunnels, row)
+        overlap, resolved = tunnels.rekey_overlap, tunnels.names.shown(row.name)
+        rest = overlap, record, ages, tunnels.expiring(row.name), _instances(tunnels, row), resolved
         one = Listed(row, how, number, running, children, tunnels.numbers, *rest)
         yield _entry(one, views.get(row.name, []), counters, params, now)
 
@@ -92,6 +93,7 @@ class Listed(NamedTuple):
     :ivar repairs: what of it was put back into the kernel.
     :ivar expiring: what of its certificates ends soon.
     :ivar instances: of a definition for many peers, how many of them are there, and may be.
+    :ivar resolved: by host name of its peer, the addresses that it stood for last.
     :ivar ages: of it (under the empty name) and its children, for how long it is up, and since when no packet passed.
     """
 
@@ -106,6 +108,7 @@ class Listed(NamedTuple):
     ages: dict[str, dict[str, float | None]]
     expiring: list[str]
     instances: dict[str, int] | None
+    resolved: dict[str, list[str]]
 
 
 def shown_repairs(record: Record) -> dict[str, Any]:
@@ -164,8 +167,9 @@ def _entry(
         "local": {"address": document["local"]["address"], "id": document["local"]["id"]},
         "remote": {
             "address": document["remote"]["address"],
-            "addresses": addresses_of(document) or document["remote"]["addresses"],
+            "addresses": places_of(document) or document["remote"]["addresses"],
             "in_use": how.address or None,
+            "resolved": one.resolved,
             "id": document["remote"]["id"],
         },
         "instance_of": definition_of(row.name) if is_instance(row.name) else None,

@@ -15,7 +15,7 @@ from ..definition.interface import conflicts as interface_conflicts
 from ..definition.kernel_limits import check_policies
 from ..definition.overlap import Claim, overlaps
 from ..definition.parsing import Definition, parse_definition
-from ..definition.peer import addresses_of
+from ..definition.peer import places_of
 from ..definition.schema import Problems, nearest
 from ..errors import InputError
 from ..newer_python import zip
@@ -223,7 +223,7 @@ def _same_ends(everything: list[tuple[str, str, Definition]], new: Mapping[str, 
     ends: dict[tuple[Any, ...], str] = {}
     for name, field, definition in everything:
         local, remote = definition.document["local"], definition.document["remote"]
-        addresses = addresses_of(definition.document) or [""]
+        addresses = places_of(definition.document) or [""]
         keys = [(local["address"], local["id"].lower(), address, remote["id"].lower()) for address in addresses]
         others = [other for key in keys if (other := ends.setdefault(key, name)) != name]
         if others and name in new:

@@ -36,6 +36,7 @@ from .link_bypass import LinkBypass
 from .log import BURST, BURST_OF_CHILDREN, Log
 from .repairs import Mender, Repairs
 from .repetition import Repetition
+from .resolver import NoResolver, Resolver
 from .silence import Silence
 from .sockets import Ports
 from .store import Store
@@ -90,12 +91,20 @@ class Runtime:
     """A running manager without its event loop.
 
     :param clock: the time in seconds, monotonic.
+    :param resolver: who looks up host names of peers; None for nobody.
     :ivar loop: is told when something was done, after which :meth:`next_deadline` may be nearer.
     :ivar watchers: are called with the name of a tunnel of which something changed.
     """
 
     def __init__(
-        self, store: Store, host: KernelHost, ports: Ports, log: Log, settings: Settings, clock: Callable[[], float]
+        self,
+        store: Store,
+        host: KernelHost,
+        ports: Ports,
+        log: Log,
+        settings: Settings,
+        clock: Callable[[], float],
+        resolver: Resolver | None = None,
     ) -> None:
         self.store = store
         self.host = host
@@ -112,7 +121,7 @@ class Runtime:
         self.policies = DesiredPolicies(host, log, self.bypass.passing)
         self.interfaces = TunnelInterfaces(host)
         self.repairs = Repairs(self._menders(), log, clock, self.tunnel_changed)
-        around = self.interfaces, self.repairs, self
+        around = self.interfaces, self.repairs, self, resolver or NoResolver()
         self.tunnels = Tunnels(self.endpoint, host, self.policies, log, self.act, clock, *around)
         told = self._owner_of, self._report, self._unsent, self._undone
         self.executor = ActionExecutor(host, ports, self.policies, self.tunnels.places.traps, log, *told)
@@ -209,7 +218,9 @@ class Runtime:
 
     def next_deadline(self) -> float:
         """When :meth:`wake` has something to do."""
-        asked = (self.endpoint.next_deadline(), self.tunnels.retry.next_deadline(), self.repairs.next_deadline())
+        tunnels = self.tunnels
+        asked = [tunnels.retry.next_deadline(), tunnels.names.next_deadline()]
+        asked += [self.endpoint.next_deadline(), self.repairs.next_deadline()]
         own = self._keepalive_at, self._links_at, self._silence.due, self._files_due
         return min(*own, *(when for when in asked if when is not None))
 
@@ -227,6 +238,7 @@ class Runtime:
         now = self.clock()
         self._tell_time()
         self.act(self.endpoint.tick(now))
+        self.tunnels.look_up()
         self.tunnels.start_due()
         if now >= self._links_at:
             self._links_at = NEVER

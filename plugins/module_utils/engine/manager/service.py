@@ -27,6 +27,7 @@ from .database_copy import restore
 from .handlers import Methods
 from .host import KernelHost
 from .log import Log
+from .resolver import SystemResolver
 from .runtime import Runtime
 from .sockets import Ports, fit
 from .store import VERSION, Store
@@ -160,8 +161,9 @@ async def _run(options: Options, make_host: HostMaker, log: Log, stopped: Callab
     settings = Settings(ike_port=options.ike_port, natt_port=options.natt_port)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: _uncaught(log, context))
-    runtime = Runtime(store, host, ports, log, settings, loop.time)
-    turner = Turner(runtime, loop)
+    resolver = SystemResolver()
+    runtime = Runtime(store, host, ports, log, settings, loop.time, resolver)
+    turner = Turner(runtime, loop, resolver)
     methods = Methods(runtime, turner.stop)
     server = ControlServer(options.control, methods.handlers(), log)
     runtime.begin()
@@ -189,8 +191,9 @@ async def _run(options: Options, make_host: HostMaker, log: Log, stopped: Callab
 class Turner:
     """Feeds a :class:`Runtime` from an event loop: descriptors, one timer, signals."""
 
-    def __init__(self, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, runtime: Runtime, loop: asyncio.AbstractEventLoop, resolver: SystemResolver) -> None:
         self._runtime = runtime
+        self._resolver = resolver
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._stop: asyncio.Future[bool] = loop.create_future()
@@ -202,6 +205,7 @@ class Turner:
             loop.add_reader(port.fileno(), self._readable, port)
         loop.add_reader(runtime.host.gateway.fileno(), self._kernel)
         loop.add_reader(runtime.host.changes.fileno(), runtime.changes)
+        loop.add_reader(self._resolver.fileno(), self._looked_up)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop, True)
         runtime.loop = self
@@ -217,6 +221,7 @@ class Turner:
             self._loop.remove_reader(port.fileno())
         self._loop.remove_reader(self._runtime.host.gateway.fileno())
         self._loop.remove_reader(self._runtime.host.changes.fileno())
+        self._loop.remove_reader(self._resolver.fileno())
         if self._timer is not None:
             self._timer.cancel()
 
@@ -246,6 +251,10 @@ class Turner:
 
     def _kernel(self) -> None:
         self._runtime.kernel()
+
+    def _looked_up(self) -> None:
+        self._runtime.tunnels.look_up()
+        self._arm()
 
     def _wake(self) -> None:
         self._timer = None

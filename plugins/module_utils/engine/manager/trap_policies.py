@@ -19,6 +19,7 @@ from .policy_claims import HOLDS, YIELDS, Claimant
 from .store import Stored
 
 Ends = tuple[str, str]  # our address and the peer's
+NOWHERE = ("0.0.0.0", "::")  # a peer that nobody knows the address of, by family
 
 
 class TrapPolicies:
@@ -83,7 +84,7 @@ class TrapPolicies:
                 self._let_go(row.name, [name])
                 continue
             kept[name] = held
-            if name in on_demand:
+            if name in on_demand and held.remote_address not in NOWHERE:
                 try:
                     self._host.open_way(held)
                 except EngineError as exc:

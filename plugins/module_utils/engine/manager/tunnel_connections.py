@@ -10,11 +10,13 @@ from ..definition.authenticators import Authenticators, usable
 from ..definition.build import connection_of
 from ..definition.credentials import Credential
 from ..definition.interface import if_id_of
+from ..definition.peer import names_of, places_of
 from ..ike.connection import Connection
 from ..ike.instances import MARK
 from ..kernel.registry import Child, Identities, Registry
 from .credential_files import CredentialFiles
 from .peer_errors import PeerErrors
+from .peer_names import PeerNames
 from .store import Stored
 
 
@@ -26,13 +28,14 @@ class TunnelConnections:
     :ivar problems: why the key or the certificates of a tunnel, as they are now, cannot be used.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, names: PeerNames) -> None:
         self.modes: dict[int, str] = {}
         self.peers = PeerErrors()
         self.problems: dict[str, str] = {}
         self._files = CredentialFiles()
         self._authenticators = Authenticators(self._files.read, None)
         self._registry = registry
+        self._names = names
         self._by_name: dict[str, Connection] = {}
         self._credentials: dict[str, Credential] = {}
         self._reqids_by_name: dict[str, dict[str, int]] = {}
@@ -48,7 +51,8 @@ class TunnelConnections:
         """The connection of a row, in the place of the one that its tunnel had."""
         reqids = self._reqids_by_name[row.name] = self._reqids(row)
         auth, if_id = self._authenticator(row), if_id_of(row.definition.document, row.number)
-        connection = connection_of(row.definition, auth, reqids, if_id)
+        self._names.define(row.name, names_of(row.definition.document))
+        connection = connection_of(row.definition, auth, reqids, if_id, self.addresses(row))
         self._credentials[row.name] = row.definition.credential
         self._leave_peer(row.name)
         self._by_name[row.name] = connection
@@ -58,6 +62,11 @@ class TunnelConnections:
         for child in connection.children:
             self.modes[child.reqid] = child.mode
         return connection
+
+    def addresses(self, row: Stored) -> tuple[str, ...]:
+        """Where the peer of a row is, by what its names stood for last."""
+        document = row.definition.document
+        return self._names.addresses(places_of(document), document["local"]["address"])
 
     def reqids(self, name: str) -> dict[str, int]:
         """Request IDs of the children of a tunnel, by name, also of those that are not negotiated."""

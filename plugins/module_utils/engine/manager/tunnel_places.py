@@ -16,9 +16,10 @@ from .found_places import FoundPlaces
 from .hindrances import Hindrances
 from .host import KernelHost
 from .log import Log
+from .peer_names import PeerNames
 from .states import Notice, needed
 from .store import Stored
-from .trap_policies import Ends, TrapPolicies
+from .trap_policies import NOWHERE, Ends, TrapPolicies
 from .tunnel_connections import TunnelConnections
 from .tunnel_interfaces import TunnelInterfaces
 
@@ -40,6 +41,7 @@ class TunnelPlaces:
         policies: DesiredPolicies,
         interfaces: TunnelInterfaces,
         connections: TunnelConnections,
+        names: PeerNames,
         hindrances: Hindrances,
         log: Log,
     ) -> None:
@@ -50,6 +52,7 @@ class TunnelPlaces:
         self._endpoint = endpoint
         self._host = host
         self._connections = connections
+        self._names = names
         self._hindrances = hindrances
         self._log = log
 
@@ -80,11 +83,17 @@ class TunnelPlaces:
             self.refused(row.name, exc)
 
     def _ends(self, connection: Connection) -> Ends | None:
-        """Our address and the peer's, the most preferred one that there is a way to; None where there is none."""
+        """Our address and the peer's, the most preferred one that there is a way to; None where there is none.
+
+        Where a name has not been looked up yet its packets are held all the same: with an end that is nowhere.
+        """
         for remote in connection.remote_addresses:
             local = connection.local_address or self._host.source_address(remote)
             if local is not None:
                 return local, remote
+        if not connection.remote_addresses and self._names.of(connection.name):
+            nowhere = NOWHERE[":" in (connection.local_address or "")]
+            return connection.local_address or nowhere, nowhere
         return None
 
     def let_go_found(self, name: str) -> None:

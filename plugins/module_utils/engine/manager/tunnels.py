@@ -15,14 +15,13 @@ from typing import Any
 from ..crypto.auth import Unusable
 from ..definition.difference import changes
 from ..errors import a_few
-from ..ike.actions import Acquire, Action, Path, Report
-from ..ike.connection import ChildConfig, Connection
+from ..ike.actions import Acquire, Action, Report
+from ..ike.connection import ChildConfig
 from ..ike.endpoint import Endpoint
 from ..ike.instances import definition_of, is_instance
 from ..selector import Selector
 from . import resting
 from .action_executor import claimant
-from .attempts import Attempts
 from .desired_policies import DesiredPolicies
 from .expirations import Expirations, expiring
 from .hindrances import Hindrances
@@ -31,8 +30,10 @@ from .instances import instance_row, of_instance, of_many
 from .log import Log
 from .numbers import Numbers
 from .packet_requests import PacketRequests
+from .peer_names import PeerNames
 from .plan import Step
 from .repairs import Record
+from .resolver import Resolver
 from .resting import Idleness
 from .retry import FIRST_PAUSE, Retry
 from .states import (
@@ -52,6 +53,7 @@ from .traffic import Traffic
 from .tunnel_connections import TunnelConnections
 from .tunnel_interfaces import TunnelInterfaces
 from .tunnel_places import TunnelPlaces
+from .tunnel_starts import TunnelStarts
 from .uptimes import Uptimes
 
 # For which one turn of the loop starts tunnels.
@@ -67,6 +69,7 @@ class Tunnels:
     :param clock: the time in seconds, monotonic.
     :param listener: is told what becomes of them.
     :ivar connections: what the protocol engine has of each; ``places``: what the kernel has of it, up or not.
+    :ivar names: the host names that some have for their peers.
     :ivar numbers: the numbers of those that run; ``uptimes``: since when they are up.
     """
 
@@ -81,10 +84,12 @@ class Tunnels:
         interfaces: TunnelInterfaces,
         kernel_state: KernelState,
         listener: TunnelListener,
+        resolver: Resolver,
     ) -> None:
         self.rows: dict[str, Stored] = {}
         self.retry = Retry(random.random)
-        self.connections = TunnelConnections(host.registry)
+        self.names = PeerNames(resolver, log)
+        self.connections = TunnelConnections(host.registry, self.names)
         self.numbers = Numbers(host.registry.directory)
         self.uptimes = Uptimes()
         self._endpoint = endpoint
@@ -98,9 +103,10 @@ class Tunnels:
         self._hindrances = Hindrances()
         self._expirations = Expirations(log)
         self._idleness = Idleness()
-        self._attempts = Attempts()
         self._packets = PacketRequests(endpoint, host.gateway, log)
-        self.places = TunnelPlaces(endpoint, host, policies, interfaces, self.connections, self._hindrances, log)
+        known = self.connections, self.names, self._hindrances
+        self.places = TunnelPlaces(endpoint, host, policies, interfaces, *known, log)
+        self._starts = TunnelStarts(endpoint, host, *known, self.retry, act, clock)
 
     # What is wanted
 
@@ -231,7 +237,8 @@ class Tunnels:
             self.connections.rename(old, new)
             self.uptimes.rename(old, new)
             self._idleness.forget(old)
-            self._attempts.forget(old)
+            self._starts.forget(old)
+            self.names.forget(old)
             self.retry.forget(old)
             self._hindrances.forget(old)
             self._packets.forget(old)
@@ -271,7 +278,7 @@ class Tunnels:
                 self.places.refused(step.name, refusal.problem)
         if step.halts and step.only is None:
             return
-        self._attempts.forget(step.name)
+        self._starts.forget(step.name)
         if "" in anew:
             self._act(self._endpoint.supersede(step.name, now))
         elif anew | gone:
@@ -303,6 +310,21 @@ class Tunnels:
             self._start(name, dict.fromkeys([*needed(self.rows[name]), *self._endpoint.awaited(name)]))
             if self._clock() - now >= _STARTS_SECONDS:
                 break
+
+    def look_up(self) -> None:
+        """Take in what the names of peers stand for, and go on with what waits for that."""
+        for name in self.names.take():
+            row = self.rows[name]
+            if self.connections.addresses(row) == self.connections[name].remote_addresses:
+                continue
+            if self._endpoint.connections.get(name) is not None:
+                self._define(row)
+                self.places.hold(row)
+        for name in self._starts.go_on():
+            self._listener.tunnel_changed(name)
+        for name in self.names.due(self._clock()):
+            if not self._endpoint.of_tunnel(name):
+                self.names.ask(name)
 
     def acquired(self, event: Acquire) -> None:
         """A packet wants a child: start it.
@@ -412,7 +434,9 @@ class Tunnels:
             self._hindrances.take(report)
             self._listener.tunnel_changed(name)
             return
-        self._hindrances.take(report, self._attempts.take(report))
+        self._hindrances.take(report, self._starts.take(report))
+        if report.kind == "ike_down":
+            self.names.ask(name)  # it may be somewhere else by now
         if report.kind in ("child_up", "child_failed"):
             self._packets.decided(name, report.data.get("child", ""))
         how = self._go_on(row, report) if self._endpoint.connections.get(name) is not None else self.condition(name)
@@ -479,10 +503,8 @@ class Tunnels:
             self.retry.started(name)
         elif report.data.get("reason") == "stopped" and starts_itself(row):
             self.retry.want(name, now)
-        elif self._attempts.between(name, self.connections[name].remote_addresses):
-            self.retry.at_once(name, now)
         else:
-            self.retry.failed(name, now)
+            self._starts.failed(name)
         return how
 
     def hindrance(self, address: str, reason: str, story: str, local: str | None = None) -> None:
@@ -524,31 +546,9 @@ class Tunnels:
             self._hindrances.note(name, Notice("credentials_unusable", connection.auth.story))
             self.retry.failed(name, self._clock())
             return
-        path = self._way(connection)
-        if path is None and connection.remote_addresses:
-            self.retry.failed(name, self._clock())
-            return
-        if path is not None and connection.local_address is None:
-            self.places.hold(self.rows[name])
-        before = {sa.number for sa in self._endpoint.of_tunnel(name)}
-        actions = self._endpoint.start(name, self._clock(), path, children, packet)
-        for sa in self._endpoint.of_tunnel(name):
-            if path is not None and sa.number not in before:
-                self._attempts.began(name, sa.number, path.remote_address)
-        self._act(actions)
-
-    def _way(self, connection: Connection) -> Path | None:
-        """The way to the address of the peer whose turn it is; where there is none to any left, that is noted."""
-        name, ike_port = connection.name, self._endpoint.settings.ike_port
-        left = self._attempts.left(name, connection.remote_addresses)
-        for address in left:
-            source = connection.local_address or self._host.source_address(address)
-            if source is not None:
-                return Path(source, ike_port, address, connection.remote_port)
-        for address in left:
-            notice = Notice("no_answer", f"this host has no route to {address}")
-            self._hindrances.note(name, self._attempts.failed(name, address, notice))
-        return None
+        if connection.local_address is None:
+            self.places.hold(self.rows[name])  # what is the way to the peer may be another one by now
+        self._starts.start(name, children, packet)
 
     def _renew_keys(self, step: Step) -> None:
         """Have what was negotiated before agree with new options, where that loses nothing."""
@@ -587,7 +587,8 @@ class Tunnels:
         """Let nobody start a tunnel; a retired IKE SA stays with its children."""
         self._endpoint.undefine(name)
         self._idleness.forget(name)
-        self._attempts.forget(name)
+        self._starts.forget(name)
+        self.names.forget(name)
         self.retry.forget(name)
         self._hindrances.clear(name)
         self.places.let_go(name)

@@ -71,7 +71,7 @@ def test_its_options_come_to_the_protocol() -> None:
         ({"remote": {"max_instances": 100000}}, "remote.max_instances", "too large", "10000"),
         ({"remote": {"unique": "no"}}, "remote.unique", "is not one of the choices", "replace"),
         ({"remote": {"addresses": ["10.0.0.0/8[tcp]"]}}, "remote.addresses[0]", "a protocol or a port", "alone"),
-        ({"remote": {"addresses": ["here"]}}, "remote.addresses[0]", "not an IP address", "an address"),
+        ({"remote": {"addresses": ["here"]}}, "remote.addresses[0]", "is a host name", "networks"),
         ({"remote": {"addresses": ["192.0.2.9-192.0.2.1"]}}, "remote.addresses[0]", "runs backwards", "lower"),
         ({"remote": {"id": "b*.example.net"}}, "remote.id", "is a pattern", "whole parts"),
         ({"remote": {"id": "%any"}}, "remote.id", "stands for anybody elsewhere", ""),

@@ -58,7 +58,7 @@ def test_what_can_be_read_is_read_as_ever():
         ("ike", "red", "ike is not of type object", {"ike": {"dpd_delay": 30, "proposals": "modern"}}),
         ("auth.method", "smoke", "auth.method is not one of the choices", {}),
         ("auth", SECRET, "auth is not of type object", {}),
-        ("remote.address", "nowhere", "remote.address is not an IP address", {"role": "responder"}),
+        ("remote.address", "no where", "remote.address is neither an IP address", {"role": "responder"}),
         ("local", None, "local.id is missing", {"local": {"address": None, "id": "local.unreadable"}}),
         ("groups", [["x"]], "groups[0] is not of type string", {"groups": []}),
     ],

@@ -12,6 +12,7 @@ from engine.ike.actions import Path
 from engine.ike.settings import Settings
 from engine.manager.log import Log
 from engine.manager.plan import make_plan
+from engine.manager.resolver import Answer
 from engine.manager.runtime import Runtime
 from engine.manager.store import Put, Store
 from fake_kernel import FakeHost
@@ -50,21 +51,48 @@ class Wire:
         return count
 
 
+class Names:
+    """Stands for the name service of the left end.
+
+    :ivar known: addresses by name; ``hangs``: whether nothing is answered just now; ``asked``: all questions so far.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[str, list[str]] = {}
+        self.hangs = False
+        self.asked: list[str] = []
+        self._open: dict[str, None] = {}
+
+    def ask(self, name: str) -> None:
+        self.asked.append(name)
+        self._open[name] = None
+
+    def answers(self) -> list[Answer]:
+        found = [] if self.hangs else list(self._open)
+        for name in found:
+            del self._open[name]
+        return [
+            Answer(name, tuple(self.known.get(name, ())), "" if name in self.known else "Name or service not known")
+            for name in found
+        ]
+
+
 class World:
     """Two residents with one clock."""
 
     def __init__(self, folder) -> None:
         self.now = 1000.0
+        self.names = Names()
         self.wire = Wire()
         self.log = io.StringIO()
-        self.left = self._runtime(folder / "left", "10.0.0.1")
+        self.left = self._runtime(folder / "left", "10.0.0.1", self.names)
         self.right = self._runtime(folder / "right", "10.0.0.2")
 
-    def _runtime(self, folder, address: str) -> Runtime:
+    def _runtime(self, folder, address: str, names: Names | None = None) -> Runtime:
         host = FakeHost(str(folder), journal=False)
         store = Store(str(folder / "definitions.sqlite"))
         log = Log("debug", False, self.log)
-        runtime = Runtime(store, host, self.wire, log, Settings(), lambda: self.now)
+        runtime = Runtime(store, host, self.wire, log, Settings(), lambda: self.now, names)
         runtime.begin()
         self.wire.at[address] = runtime
         return runtime

@@ -50,7 +50,8 @@ def test_each_branch_is_listed_by_its_identity_with_policies_of_its_own(hub):
         entry = listed[name]
         assert (entry["state"], entry["role"], entry["instance_of"]) == ("active", "responder", NAME)
         address = f"10.0.1.{number}"
-        assert entry["remote"] == {"address": address, "addresses": [address], "in_use": address, "id": branch(number)}
+        known = {"addresses": [address], "in_use": address, "resolved": {}}
+        assert entry["remote"] == {"address": address, "id": branch(number)} | known
         assert entry["number"] == entry["manager_number"] > 0 and entry["database_number"] == 0
         (child,) = entry["children"]
         assert child["state"] == "active" and child["sas"][0]["remote"] == [f"10.9.{number}.0/24"]

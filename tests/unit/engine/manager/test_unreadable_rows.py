@@ -259,7 +259,13 @@ def test_it_is_listed(world):
     (entry,) = listing(left.tunnels, found, {}, {}, LIST, world.now, left.traffic)
     assert (entry["state"], entry["reason"]) == ("down", "unreadable_definition")
     assert "ike.color" in entry["story"] and entry["remedy"]
-    assert entry["remote"] == {"address": "10.0.0.2", "addresses": ["10.0.0.2"], "in_use": None, "id": "10.0.0.2"}
+    assert entry["remote"] == {
+        "address": "10.0.0.2",
+        "addresses": ["10.0.0.2"],
+        "in_use": None,
+        "resolved": {},
+        "id": "10.0.0.2",
+    }
     assert [child["name"] for child in entry["children"]] == ["lan"]
     assert SECRET not in json.dumps(entry)
 
