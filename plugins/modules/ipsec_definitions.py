@@ -47,7 +47,8 @@ options:
     default: auto
   secrets_src:
     description:
-      - Path of a file such as C(ipsec.secrets) with pre-shared keys, besides those in the configuration itself.
+      - Path of a file such as C(ipsec.secrets) with pre-shared keys and passphrases of private keys, besides those in the configuration
+        itself.
       - It tells which tunnels lack one, see RV(missing_secrets), and is needed for O(include_secrets).
     type: path
   local_addresses:

@@ -227,6 +227,7 @@ _OURS: dict[str, Row] = {
     **_KEYS,
 }  # fmt: skip
 _THEIRS: dict[str, Row] = {
+    "id": Carried("remote.id", words.identity_or_pattern),
     "auth": Carried("proof.remote.demands", proofs.demands),
     "cert": _CERTIFICATE,
     "sendcert": Left(IGNORED, "the peer decides what it sends"),
@@ -240,7 +241,7 @@ _FURTHER: dict[str, Row] = {
     ),
     "ckaid": Left(IGNORED, "a key is found by its certificate"),
 }
-_NO_MEANING: dict[str, Row] = dict.fromkeys((*_THEIRS, *_FURTHER), Left(IGNORED, _CERTIFICATES))
+_NO_MEANING: dict[str, Row] = dict.fromkeys({*_THEIRS, *_FURTHER} - {*END}, Left(IGNORED, _CERTIFICATES))
 _NO_MEANING["auth"] = Left(IGNORED, _CERTIFICATES, "", (), ("psk", "secret"))
 _PORTS: dict[str, Row] = {
     "local": Left(LOST, "the tunnel manager has one port for all tunnels", "set gateway_listen", ("500",)),
@@ -317,7 +318,7 @@ FOLDERS = Folders(
 # Where ``ipsec import`` puts what was in Libreswan's database, under the names that certificates have there.
 _IMPORTED = "/etc/fleet-ipsec/private"
 LIBRESWANS_FOLDERS = Folders(
-    _IMPORTED, _IMPORTED, _IMPORTED, _IMPORTED, (_IMPORTED,), subject_counts=True, bundles=True, ending=".pem",
+    _IMPORTED, _IMPORTED, "ipsec.d/crls", _IMPORTED, (_IMPORTED,), subject_counts=True, bundles=True, ending=".pem",
     lacking="take it out of Libreswan's database by the certificate's name: pk12util -o NAME.p12 -n NAME "
     "-d sql:/var/lib/ipsec/nss, then ipsec import NAME.p12, and convert again",
     lacking_key="Libreswan's database gives out none without a certificate: make one (openssl genpkey), give the peer "

@@ -14,10 +14,12 @@ from ..crypto.certificate_checks import check_authority, check_key, check_time
 from ..crypto.certificate_files import as_pem
 from ..crypto.certificates import Certificate
 from ..definition.authenticators import Authenticators
+from ..definition.many import is_pattern
 from ..definition.parsing import Definition
 from ..definition.table import PSK, PUBKEY, RAW
 from ..errors import CertificateError, InputError, MissingError
 from ..identity import Identity
+from ..identity_pattern import ANY
 from ..newer_python import zip
 from .report import IGNORED, LOST, SKIPPED, Entry, Unfit
 from .rows import Part, Tell
@@ -187,10 +189,20 @@ def _certified(part: Part, shelf: Shelf, wanted: dict[str, Any], place: Entry) -
     if remote.get("certificates"):
         auth["remote_certificate"] = shelf.certificate_path(_first(part, remote["certificates"], place))
         _name(part, shelf, "remote", shelf.certificates(auth["remote_certificate"])[0])
-    elif not part.document.get("remote", {}).get("id"):
+    _settle_peers(part, place)
+    _trust(part, shelf, remote, place, [chain[0], *between])
+
+
+def _settle_peers(part: Part, place: Entry) -> None:
+    """Who the peer is where neither the file nor a certificate says it; those of a pattern have no one address."""
+    remote = part.document.setdefault("remote", {})
+    if not remote.get("id") and remote.get("address"):
         remedy = "give the identity that its certificate has"
         part.tell(place, LOST, "any peer with a certificate would do there; here its address has to be in it", remedy)
-    _trust(part, shelf, remote, place, [chain[0], *between])
+    elif not remote.get("id"):
+        remote["id"] = ANY
+    if is_pattern(remote) and remote.get("address"):
+        remote["addresses"] = [remote.pop("address")]
 
 
 def _given(wanted: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -91,6 +91,7 @@ _OURS: dict[str, Row] = {
     **dict.fromkeys(("cacerts", "ca_id", "revocation", "cert_policy"), Left(IGNORED, "it is for the peer's end")),
 }
 _THEIRS: dict[str, Row] = {
+    "id": Carried("remote.id", words.identity_or_pattern),
     "auth": Carried("proof.remote.demands", proofs.demands),
     "certs": Carried("proof.remote.certificates", words.listed),
     "pubkeys": Carried("proof.remote.public_keys", words.listed),
@@ -100,7 +101,10 @@ _THEIRS: dict[str, Row] = {
     "cert_policy": Left(SKIPPED, "no policy of certificates is known", "trust an authority that has one alone"),
 }
 _NO_MEANING = Left(IGNORED, "it has no meaning with pre-shared keys")
-_SHARED: dict[str, Row] = {**dict.fromkeys(_THEIRS, _NO_MEANING), "auth": Left(IGNORED, "", "", (), ("psk", "secret"))}
+_SHARED: dict[str, Row] = {
+    **dict.fromkeys({*_THEIRS} - {*END}, _NO_MEANING),
+    "auth": Left(IGNORED, "", "", (), ("psk", "secret")),
+}
 
 # By how the ends prove who they are.
 CONNECTIONS: dict[str, Rows] = {

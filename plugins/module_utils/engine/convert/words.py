@@ -13,7 +13,8 @@ from typing import Any
 from ..definition.table import MAX_CARRIED, MAX_SECONDS
 from ..errors import InputError
 from ..foreign_identities import ANYBODY, is_pattern
-from ..identity import ID_KEY_ID, Identity
+from ..identity import ID_FQDN, ID_KEY_ID, Identity
+from ..identity_pattern import IdentityPattern
 from ..selector import parse_selector
 from .report import LOST, SKIPPED, Unfit
 from .rows import Reader, Tell
@@ -177,6 +178,22 @@ def identity(text: str, tell: Tell) -> str | None:
         Identity.parse(wanted)
     except InputError as problem:
         raise Unfit(SKIPPED, f"is no identity here: {problem.problem}", problem.remedy) from None
+    return wanted
+
+
+def identity_or_pattern(text: str, tell: Tell) -> str | None:
+    """As :func:`identity`, and also a pattern, for peers that certificates tell apart; None for any."""
+    if text.strip().lower() in (*ANYBODY, ""):
+        return None
+    wanted = _typed(text.strip())
+    if text.startswith("%") or not is_pattern(wanted):
+        return identity(text, tell)
+    try:
+        found = IdentityPattern.parse(wanted)
+    except InputError as problem:
+        raise Unfit(SKIPPED, f"is no pattern here: {problem.problem}", problem.remedy) from None
+    if found.type == ID_FQDN:
+        tell(LOST, "the asterisk stands for one label of the name, not for several", "make a tunnel for each depth")
     return wanted
 
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from engine.convert import files as reading
-from engine.convert import yaml_writer
+from engine.convert import ikedb_write, yaml_writer
 from engine.convert.files import Files
 from engine.convert.importing import Source, Wishes, convert
 from engine.convert.report import IGNORED, LOST, Report
@@ -114,6 +114,33 @@ def test_of_a_file_with_several_authorities_the_first_counts(tmp_path):
 def test_a_peer_without_an_identity_is_told(tmp_path):
     found = converted(tmp_path, remote="")
     assert found.tunnels and "its address has to be in it" in found.notes[0].instead
+
+
+@pytest.mark.parametrize(
+    ("identity", "held"),
+    [
+        ("*@example.net", "email:*@example.net"), ('"O=Fleet, CN=*"', "dn:O=Fleet, CN=*"),
+        ("*.example.net", "*.example.net"), ("@*.example.net", "*.example.net"), ("%any", "any"), ("", "any"),
+    ],
+)  # fmt: skip
+def test_a_pattern_of_peers_stays_one(tmp_path, identity, held):
+    nowhere = "remote_addrs = %any"
+    found = converted(tmp_path, remote=f"id = {identity}" if identity else "", connection=nowhere)
+    assert "IKETunnel" in ikedb_write.write(map(ikedb_write.canonical, [found.tunnels[0].document]))
+    remote = manager_takes(found.tunnels[0]).document["remote"]
+    assert remote["id"].removeprefix("email:") == held.removeprefix("email:") and not remote.get("address")
+    assert ((LOST, "t") in told(found, "id")) == ("*." in identity)
+
+
+def test_peers_of_a_pattern_come_from_where_the_file_says(tmp_path):
+    remote = manager_takes(converted(tmp_path, remote='id = "O=Fleet, CN=*"').tunnels[0]).document["remote"]
+    assert remote["addresses"] == ["192.0.2.9"] and remote["address"] is None
+
+
+@pytest.mark.parametrize("identity", ["b*.example.net", "*", "keyid:*"])
+def test_other_patterns_are_refused_or_no_patterns(tmp_path, identity):
+    found = converted(tmp_path, remote=f"id = {identity}")
+    assert bool(found.tunnels) == (identity != "b*.example.net")
 
 
 def test_variables_have_certificates_that_are_written_out(tmp_path):

@@ -211,9 +211,7 @@ def test_keys_of_libreswans_database_are_exported_first(tmp_path, monkeypatch):
 
 def folders_at(place: Path) -> object:
     text = str(place)
-    return REAL_LIBRESWANS_FOLDERS._replace(
-        certificates=text, authorities=text, lists=text, public_keys=text, private=(text,)
-    )
+    return REAL_LIBRESWANS_FOLDERS._replace(certificates=text, authorities=text, public_keys=text, private=(text,))
 
 
 def test_what_was_exported_from_it_is_found_by_its_name(tmp_path, monkeypatch):
@@ -226,6 +224,7 @@ def test_what_was_exported_from_it_is_found_by_its_name(tmp_path, monkeypatch):
     found = converted(tmp_path, *LIBRESWAN, "leftcert=own", "authby=ecdsa", f'rightca="{ROOT}"')
     expected = {"certificate": f"{place}/own.pem", "key": f"{place}/own.key", "ca": [f"{place}/own-ca.pem"]}
     assert auth_of(found) == {"method": "pubkey", **expected}
+    assert not found.notes, found.notes
 
 
 def test_a_key_without_a_certificate_does_not_come_out_of_it(tmp_path, monkeypatch):
