@@ -93,7 +93,8 @@ options:
         type: str
         choices: [replace, keep, never]
       port:
-        description: UDP port of the peer's IKE. 500 when left out.
+        description: UDP port of the peer's IKE. 500 when left out. The same as O(remote.natt_port), such as 4500, has IKE begin
+          there, for networks that let nothing pass to port 500.
         type: int
       natt_port:
         description: UDP port of the peer's IKE and ESP when a NAT is between. 4500 when left out.

@@ -216,7 +216,7 @@ def carried() -> Iterator[str]:
     for tables, prefix in ((of_tunnels, ""), (of_children, "children.")):
         for row in (row for table in tables for row in table.values() if isinstance(row, Carried)):
             for side in ("local", "remote"):
-                yield prefix + row.path.format(side=side)
+                yield from (prefix + path for path in row.path.format(side=side).split())
 
 
 def test_converters_write_options_of_the_table():

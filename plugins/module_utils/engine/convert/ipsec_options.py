@@ -245,7 +245,7 @@ _NO_MEANING: dict[str, Row] = dict.fromkeys({*_THEIRS, *_FURTHER} - {*END}, Left
 _NO_MEANING["auth"] = Left(IGNORED, _CERTIFICATES, "", (), ("psk", "secret"))
 _PORTS: dict[str, Row] = {
     "local": Left(LOST, "the tunnel manager has one port for all tunnels", "set gateway_listen", ("500",)),
-    "remote": Carried("remote.natt_port", words.peer_port),
+    "remote": Carried("remote.port remote.natt_port", words.peer_port),
 }
 
 # Of one of both ends, by how they prove who they are.

@@ -18,7 +18,7 @@ Reader = Callable[[str, Tell], Any]
 class Carried(NamedTuple):
     """An option that has a place in the definition.
 
-    :ivar path: of the option in the definition; ``{side}`` is local or remote.
+    :ivar path: of the option in the definition, or of several between blanks; ``{side}`` is local or remote.
     :ivar read: from the text to the value; None leaves the option out. Raises :class:`Unfit`.
     """
 
@@ -89,8 +89,8 @@ class Part:
         except Unfit as unfit:
             self.tell(entry, unfit.severity, unfit.instead, unfit.remedy)
         else:
-            if value is not None:
-                put(self.document, row.path.format(side=side), value)
+            for path in row.path.format(side=side).split() if value is not None else ():
+                put(self.document, path, value)
 
 
 def put(document: dict[str, Any], path: str, value: Any) -> None:

@@ -39,7 +39,7 @@ def _mode(text: str, tell: Tell) -> str | None:
 CONNECTION: dict[str, Row] = {
     "local_addrs": Carried("local.address", words.address),
     "remote_addrs": Carried("remote.address", words.address),
-    "remote_port": Carried("remote.natt_port", words.peer_port),
+    "remote_port": Carried("remote.port remote.natt_port", words.peer_port),
     "proposals": Carried("ike.proposals", algorithms.ike()),
     "encap": Carried("encapsulation", words.yes_no("force", "auto")),
     "dpd_delay": Carried("ike.dpd_delay", words.duration(0)),

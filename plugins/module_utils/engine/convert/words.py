@@ -123,10 +123,7 @@ def dscp(text: str, tell: Tell) -> int:
 def peer_port(text: str, tell: Tell) -> int | None:
     """The port of the peer; on any but 500 other programs speak as behind a NAT from the first packet on."""
     port = number(1, 65535)(text, tell)
-    if port == 500:
-        return None
-    tell(LOST, "negotiation begins at port 500, and moves to this one where a NAT is found", "let port 500 through")
-    return port
+    return None if port == 500 else port
 
 
 def items(text: str) -> list[str]:

@@ -140,7 +140,13 @@ OPTIONS = (
         "first one ends; keep: the second one is refused; never: they stand beside each other. replace when left out.",
     ),
     # The next start uses the ports; a running SA follows its peer.
-    Option("remote.port", _integer(default=500, minimum=1, maximum=65535), "hot", "0.1.0", "UDP port of its IKE."),
+    Option(
+        "remote.port",
+        _integer(default=500, minimum=1, maximum=65535),
+        "hot",
+        "0.1.0",
+        "UDP port of its IKE. The same as natt_port: IKE begins there.",
+    ),
     Option(
         "remote.natt_port",
         _integer(default=4500, minimum=1, maximum=65535),

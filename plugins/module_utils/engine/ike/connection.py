@@ -66,7 +66,8 @@ class Connection:
     :ivar local_address: address text, or None for any of this host's.
     :ivar remote_address: address text, or None when the peer's address is not known (it always initiates).
     :ivar other_addresses: of the peer, in order of preference after that one; it may come from each of them.
-    :ivar remote_port: where the peer's IKE listens; ``remote_natt_port`` for ESP in UDP.
+    :ivar remote_port: where the peer's IKE listens; ``remote_natt_port`` for ESP in UDP. Where
+        both are one, IKE begins behind the non-ESP marker.
     :ivar auth: how both ends authenticate.
     :ivar remote_id: None accepts any identity that authenticates.
     :ivar answers: whether the peer may start it; if not, its requests find no such tunnel.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from ..ike.actions import Action, Path, Report
 from ..ike.connection import Connection
 from ..ike.endpoint import Endpoint
+from ..ike.paths import path_between
 from ..selector import Selector
 from .attempts import Attempts
 from .hindrances import Hindrances
@@ -112,12 +113,12 @@ class TunnelStarts:
 
     def _way(self, connection: Connection) -> Path | None:
         """The way to the address of the peer whose turn it is; where there is none to any left, that is noted."""
-        name, ike_port = connection.name, self._endpoint.settings.ike_port
+        name = connection.name
         left = self._attempts.left(name, connection.remote_addresses)
         for address in left:
             source = connection.local_address or self._host.source_address(address)
             if source is not None:
-                return Path(source, ike_port, address, connection.remote_port)
+                return path_between(source, address, connection, self._endpoint.settings)
         for address in left:
             notice = Notice("no_answer", f"this host has no route to {address}")
             self._hindrances.note(name, self._attempts.failed(name, address, notice))

@@ -193,6 +193,7 @@ def test_an_option_with_an_empty_value_has_its_default(option):
         (["rightid=@@ops@b1.example"], "remote.id", "email:ops@b1.example"),
         (['rightid="C=DE, O=A \\\\, B, CN=x"'.replace("\\\\", "\\")], "remote.id", "dn:C=DE, O=A \\, B, CN=x"),
         (["rightikeport=5500"], "remote.natt_port", 5500),
+        (["rightikeport=5500"], "remote.port", 5500),
         (["ike=aes_gcm_c_256-sha2_384;dh20"], "ike.proposals", "aes256gcm16-prfsha384-ecp384"),
         (["ike=aes256-sha2"], "ike.proposals", "aes256-sha256-x25519-ecp256-ecp384-ecp521-modp2048-modp3072-modp4096"),
     ],

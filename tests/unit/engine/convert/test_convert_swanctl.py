@@ -84,7 +84,7 @@ def test_a_site_is_carried_over_with_a_report():
     office, phone = (manager_takes(tunnel) for tunnel in found.tunnels)
     assert office.document["local"] == {"address": "203.0.113.9", "id": "branch.example.net"}
     assert office.document["remote"] == {
-        "address": "198.51.100.1", "addresses": [], "id": "office.example.net", "port": 500, "natt_port": 4500
+        "address": "198.51.100.1", "addresses": [], "id": "office.example.net", "port": 4500, "natt_port": 4500
     }  # fmt: skip
     assert office.document["ike"] == {
         "version": 2, "proposals": ["aes256gcm16-prfsha384-ecp384", "aes256-sha256-modp2048"],
@@ -113,7 +113,6 @@ def test_a_site_is_carried_over_with_a_report():
     for option, severity, tunnel in (
         ("include", LOST, ""),
         ("remote_addrs", LOST, "office"),
-        ("remote_port", LOST, "office"),
         ("start_action", LOST, "office/lan"),
         ("updown", LOST, "office/lan"),
         ("office-voice", LOST, "office-voice"),
@@ -168,6 +167,8 @@ def test_every_option_of_the_manual_page_has_a_row():
         ("encap = yes", "encapsulation", "force"),
         ("dscp = 101110", "ike.dscp", 46),
         ("remote_port = 5500", "remote.natt_port", 5500),
+        ("remote_port = 5500", "remote.port", 5500),
+        ("remote_port = 500", "remote.port", 500),
         ("proposals = aes128gcm16-prfsha256-x25519", "ike.proposals", "aes128gcm16-prfsha256-x25519"),
         ("proposals = aes128gcm16-aes256-sha256-curve25519", "ike.proposals",
          ["aes128gcm16-prfsha256-x25519", "aes256-sha256-x25519"]),

@@ -15,7 +15,7 @@ from engine.selector import parse_selector
 
 from .forge import INFORMATIONAL, hand, ike_sa, opened, sealed, sends
 from .nat_box import PUBLIC, behind_nat
-from .world import EAST, WEST, World, child, east_connection, mirror
+from .world import EAST, WEST, World, child, east_connection, mirror, pair
 
 
 def test_transport_mode_across_a_nat_protects_the_addresses_that_each_end_sees() -> None:
@@ -48,6 +48,23 @@ def test_transport_mode_across_a_nat_is_rekeyed_by_either_end(end: str) -> None:
     west = world.west.kernel.sending(1)
     assert west.spi_out != before and [str(s) for s in west.remote_selectors] == [f"{PUBLIC}/32"]
     assert len(world.east.kernel.inbound) == len(world.west.kernel.inbound) == 1
+
+
+@pytest.mark.parametrize("port", [4500, 14500])
+def test_ike_begins_at_the_one_port_that_a_peer_has_for_everything(port: int) -> None:
+    world = pair(children=(child(),), remote_port=port, remote_natt_port=port)
+    world.east.start()
+    paths = [path for _when, _number, _datagram, path in world.wire]
+    assert paths == [Path(WEST, port, EAST, 4500, True)], "as it arrives"
+    world.run(1.0)
+    assert "ike_established" in world.east.kinds()
+    assert world.east.kernel.sending(1).encapsulation is None, "there is no NAT"
+
+
+def test_where_both_ports_differ_ike_begins_at_its_own() -> None:
+    world = pair(children=(child(),), remote_port=5500, remote_natt_port=5501)
+    world.east.start()
+    assert [path for _when, _number, _datagram, path in world.wire] == [Path(WEST, 5500, EAST, 500)]
 
 
 def test_a_new_mapping_is_followed_by_ike_and_by_the_children() -> None:
