@@ -140,7 +140,7 @@ def _ages(tunnels: Tunnels, row: Stored, traffic: Traffic, now: float) -> dict[s
 def _instances(tunnels: Tunnels, row: Stored) -> dict[str, int] | None:
     if row.unreadable or row.definition.pattern is None or is_instance(row.name):
         return None
-    there, most = len(tunnels.instances(row.name)), many.option(row.definition.document, "max_instances")
+    there, most = tunnels.count_instances(row.name), many.option(row.definition.document, "max_instances")
     return {"count": there, "max": most}
 
 

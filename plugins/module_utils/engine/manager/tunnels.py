@@ -122,6 +122,10 @@ class Tunnels:
         found = (self.row(each) for each in self._endpoint.instances.of(name))
         return [row for row in found if row is not None]
 
+    def count_instances(self, name: str) -> int:
+        """How many there are."""
+        return len(self._endpoint.instances.of(name))
+
     def negotiated(self, name: str) -> tuple[ChildConfig, ...]:
         """The children of a tunnel or of an instance as the protocol has them, none where it is not in operation."""
         connection = self._endpoint.connections.get(name)

@@ -119,12 +119,12 @@ def test_no_more_peers_than_allowed_and_another_one_when_one_is_gone() -> None:
 @pytest.mark.parametrize("unique", ["replace", "never"])
 def test_one_peer_has_one_instance_however_often_it_comes_and_however_it_writes_its_name(unique: str) -> None:
     world = world_for_many(max_instances=2, unique=unique)
-    for number in range(20):
+    for number in range(100):
         identity = "".join(c.upper() if number >> at & 1 else c for at, c in enumerate("b1.branch.example"))
-        come(world, peer(number, identity, "10.9.0.0/24", at=1))
+        come(world, peer(number, identity, "10.9.0.0/24", at=number % 3), 0.1)
     assert instances(world) == [f"{NAME}#b1.branch.example"]
     assert len(world.east.sas()) <= world.east.engine.settings.ike_sas_of_peer
-    come(world, peer(99))
+    come(world, peer(200))
     assert len(instances(world)) == 2
 
 

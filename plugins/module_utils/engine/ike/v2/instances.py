@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ...errors import CHILD, IKE, IkeError, KernelError
 from ...identity import Identity
@@ -17,11 +17,10 @@ from ..connection import KEEP, REPLACE, Connection
 from ..context import Context
 from ..instances import LONGEST_IDENTITY, instance_of, name_of
 from . import lifecycle
-from .child import Child
 from .exchange import last_word
 from .sa import AUTHENTICATED, IkeSa
 from .traffic import Narrowed, in_words
-from .tunnel_sas import sas_of
+from .tunnel_sas import children_of, sas_of
 
 
 def name_for(context: Context, connection: Connection, identity: Identity, path: Path) -> str:
@@ -89,8 +88,9 @@ def check_packets(context: Context, sa: IkeSa, narrowed: Narrowed) -> None:
     for name in context.registry.instances(sa.connection.definition):
         if name == sa.connection.name:
             continue
-        for child in _children_of(context, name):
-            if _meet(narrowed.local, child.sa.local_selectors) and _meet(narrowed.remote, child.sa.remote_selectors):
+        for _sa, child in children_of(context, name):
+            # What is behind the peers tells most of them apart.
+            if _meet(narrowed.remote, child.sa.remote_selectors) and _meet(narrowed.local, child.sa.local_selectors):
                 asked = in_words(narrowed.local, narrowed.remote, narrowed.config.mode)
                 theirs = in_words(child.sa.local_selectors, child.sa.remote_selectors, child.sa.mode)
                 story = f"the peer asks for {asked}, some of which is that of {name}: {theirs}"
@@ -105,13 +105,13 @@ def _has(sa: IkeSa, narrowed: Narrowed) -> bool:
     )
 
 
-def _children_of(context: Context, tunnel: str) -> Iterator[Child]:
-    for sa in sas_of(context, tunnel):
-        yield from sa.children.values()
-
-
 def _meet(some: Sequence[Selector], others: Sequence[Selector]) -> bool:
-    return any(one.intersect(other) for one in some for other in others)
+    for one in some:
+        for other in others:
+            # There may be thousands of the others, nearly all of which end here.
+            if one.first <= other.last and other.first <= one.last and one.intersect(other):
+                return True
+    return False
 
 
 def _elsewhere(sa: IkeSa, path: Path) -> bool:
