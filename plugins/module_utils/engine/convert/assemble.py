@@ -16,6 +16,7 @@ from ..definition.credentials import Certified, Credential, Preshared, RawKeys, 
 from ..definition.kernel_limits import check_policies
 from ..definition.options import DEFINITION
 from ..definition.parsing import Definition, parse_definition
+from ..definition.peer import is_name
 from ..definition.ppks import PPK
 from ..definition.schema import Problems
 from ..definition.table import PSK, TEXT
@@ -31,6 +32,7 @@ from .words import DYNAMIC
 VERSIONS = tuple(DEFINITION["properties"]["ike"]["properties"]["version"]["enum"])
 _PLACEHOLDER = "stands for the secret while all else is checked"
 _LONGEST = 64
+_ADDRESS = "write the address in place of the name, and convert again"
 
 
 class Draft(Part):
@@ -239,6 +241,15 @@ def _settle_sequence_numbers(document: dict[str, Any]) -> None:
 def _settle_selectors(draft: Draft, child: Part, side: str) -> None:
     address = draft.document.get(side, {}).get("address")
     given = child.document.get(side, [DYNAMIC])
+    if address is not None and is_name(address):
+        where = Entry(f"{side} network", DYNAMIC, child.place.file, child.place.line)
+        if child.document.get("mode") == "transport":
+            child.tell(where, SKIPPED, "transport mode is between two addresses, and the peer has a name", _ADDRESS)
+        elif any(text.startswith(DYNAMIC) for text in given):
+            child.tell(where, SKIPPED, "it is the address of the peer, which has a name", _ADDRESS)
+        else:
+            child.document[side] = given
+        return
     if child.document.get("mode") == "transport" and all(text == DYNAMIC for text in given):
         child.document.pop(side, None)  # the addresses of the ends, whatever they are
         return

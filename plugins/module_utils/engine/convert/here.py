@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from ..definition.peer import is_name
 from ..errors import InputError
 from .assemble import Draft
 from .report import LOST, SKIPPED, Entry
@@ -58,7 +59,8 @@ def settle(draft: Draft, here: Here, place: Entry) -> None:
     dynamic = any(_is_dynamic(text) for child in draft.children for text in child.document.get("local", [DYNAMIC]))
     if draft.skipped or local.get("address") or (local.get("id") and not dynamic):
         return
-    address = _address(here, draft.document.get("remote", {}).get("address"))
+    peer = draft.document.get("remote", {}).get("address")
+    address = _address(here, peer if peer and not is_name(peer) else None)
     if address:
         draft.document["local"] = {**local, "address": address}
         draft.tell(place, LOST, f"{address} is taken, which this host has now", "write an identity where that changes")

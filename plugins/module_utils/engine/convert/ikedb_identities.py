@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable
 
 from .. import dn
+from ..definition.peer import is_name
 from ..errors import InputError
 from ..identity import ID_DER_ASN1_DN, ID_FQDN, ID_IPV4_ADDR, ID_IPV6_ADDR, ID_KEY_ID, ID_RFC822_ADDR, Identity
 from ..selector import Selector, parse_selector
@@ -90,7 +91,7 @@ def write_end(end: dict[str, str | None]) -> str:
     identity = Identity.parse(str(end["id"]))
     address = end.get("address")
     # An interface after % is for this host alone.
-    inner = address.partition("%")[0] if address else None
+    inner = address.partition("%")[0] if address and not is_name(address) else None
     tag = _TAGS[identity.type]
     if identity.type in (ID_IPV4_ADDR, ID_IPV6_ADDR):
         return f'<{tag} Value="{identity}"/>'

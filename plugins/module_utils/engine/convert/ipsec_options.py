@@ -243,17 +243,21 @@ _FURTHER: dict[str, Row] = {
 }
 _NO_MEANING: dict[str, Row] = dict.fromkeys({*_THEIRS, *_FURTHER} - {*END}, Left(IGNORED, _CERTIFICATES))
 _NO_MEANING["auth"] = Left(IGNORED, _CERTIFICATES, "", (), ("psk", "secret"))
-_PORTS: dict[str, Row] = {
-    "local": Left(LOST, "the tunnel manager has one port for all tunnels", "set gateway_listen", ("500",)),
-    "remote": Carried("remote.port remote.natt_port", words.peer_port),
+_PLACES: dict[str, dict[str, Row]] = {
+    "local": {
+        "ikeport": Left(LOST, "the tunnel manager has one port for all tunnels", "set gateway_listen", ("500",)),
+    },
+    "remote": {
+        "": Carried("remote.address", words.peer_address),
+        "ikeport": Carried("remote.port remote.natt_port", words.peer_port),
+    },
 }
 
 # Of one of both ends, by how they prove who they are.
 ENDS: dict[str, dict[str, dict[str, Row]]] = {
-    PSK: {side: {**END, "ikeport": port, **_NO_MEANING} for side, port in _PORTS.items()},
+    PSK: {side: {**END, **place, **_NO_MEANING} for side, place in _PLACES.items()},
     PUBKEY: {
-        side: {**END, "ikeport": _PORTS[side], **_FURTHER, **rows}
-        for side, rows in (("local", _OURS), ("remote", _THEIRS))
+        side: {**END, **_PLACES[side], **_FURTHER, **rows} for side, rows in (("local", _OURS), ("remote", _THEIRS))
     },
 }
 

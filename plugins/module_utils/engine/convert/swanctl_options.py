@@ -38,7 +38,7 @@ def _mode(text: str, tell: Tell) -> str | None:
 
 CONNECTION: dict[str, Row] = {
     "local_addrs": Carried("local.address", words.address),
-    "remote_addrs": Carried("remote.address", words.address),
+    "remote_addrs": Carried("remote.address", words.peer_address),
     "remote_port": Carried("remote.port remote.natt_port", words.peer_port),
     "proposals": Carried("ike.proposals", algorithms.ike()),
     "encap": Carried("encapsulation", words.yes_no("force", "auto")),

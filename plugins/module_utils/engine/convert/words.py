@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..definition.peer import is_name, read_host
 from ..definition.table import MAX_CARRIED, MAX_SECONDS
 from ..errors import InputError
 from ..foreign_identities import ANYBODY, is_pattern
@@ -138,6 +139,15 @@ def listed(text: str, tell: Tell) -> list[str] | None:
 
 def address(text: str, tell: Tell) -> str | None:
     """The address of an end, None for any."""
+    found = peer_address(text, tell)
+    if found is not None and is_name(found):
+        remedy = "write the address in place of the name, and convert again"
+        raise Unfit(SKIPPED, "this end has an address, and names are not resolved", remedy)
+    return found
+
+
+def peer_address(text: str, tell: Tell) -> str | None:
+    """The address of the peer, or its host name; None for any."""
     found = [item for item in items(text) if item.lower() not in ANY]
     if not found:
         return None
@@ -149,15 +159,13 @@ def address(text: str, tell: Tell) -> str | None:
     if first.startswith("%"):
         what = "opportunistic encryption is not supported" if "group" in first or "oppo" in first else _WORD
         raise Unfit(SKIPPED, what, "write the address itself")
-    try:
-        return str(ipaddress.ip_address(first))
-    except ValueError:
-        pass
     if "/" in first or re.fullmatch(r"[0-9.]+-[0-9.]+|[0-9a-fA-F:]+-[0-9a-fA-F:]+", first):
         tell(LOST, "any address is taken", "restrict the peer by its identity, or by a firewall")
         return None
-    remedy = "write the address in place of the name, and convert again"
-    raise Unfit(SKIPPED, "names are not resolved, a tunnel has addresses", remedy)
+    try:
+        return read_host(first, "")
+    except InputError as problem:
+        raise Unfit(SKIPPED, problem.problem, problem.remedy) from None
 
 
 def identity(text: str, tell: Tell) -> str | None:

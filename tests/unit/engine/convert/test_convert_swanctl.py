@@ -9,7 +9,7 @@ import random
 
 import pytest
 import yaml
-from engine.convert import algorithms, keys, words, yaml_writer
+from engine.convert import algorithms, ikedb_write, keys, words, yaml_writer
 from engine.convert import swanctl_options as options
 from engine.convert.keys import SharedKey
 from engine.convert.report import IGNORED, LOST, SKIPPED, Entry, Unfit
@@ -169,6 +169,7 @@ def test_every_option_of_the_manual_page_has_a_row():
         ("remote_port = 5500", "remote.natt_port", 5500),
         ("remote_port = 5500", "remote.port", 5500),
         ("remote_port = 500", "remote.port", 500),
+        ("remote_addrs = VPN.example.net", "remote.address", "vpn.example.net"),
         ("proposals = aes128gcm16-prfsha256-x25519", "ike.proposals", "aes128gcm16-prfsha256-x25519"),
         ("proposals = aes128gcm16-aes256-sha256-curve25519", "ike.proposals",
          ["aes128gcm16-prfsha256-x25519", "aes256-sha256-x25519"]),
@@ -237,7 +238,8 @@ def test_options_of_a_child(option, key, value):
         ("mobike = no", IGNORED), ("mobike = yes", LOST),
         ("unique = never", LOST), ("rekey_time = 0", LOST), ("rekey_time = soon", LOST), ("dscp = 46", LOST),
         ("version = 1", SKIPPED), ("vips = 0.0.0.0", SKIPPED),
-        ("proposals = md5-des-modp768", SKIPPED), ("remote_addrs = vpn.example.net", SKIPPED), ("no_such = 1", LOST),
+        ("proposals = md5-des-modp768", SKIPPED), ("remote_addrs = vpn_1.example.net", SKIPPED), ("no_such = 1", LOST),
+        ("local_addrs = vpn.example.net", SKIPPED),
         ("over_time = 1h", IGNORED), ("keyingtries = 0", IGNORED),
     ],
 )  # fmt: skip
@@ -484,3 +486,17 @@ def test_additional_key_exchanges_are_carried_where_the_library_has_them(monkeyp
     found = read("aes256gcm16-x25519-ke1_mlkem768,aes128gcm16", lambda *told: notes.append(told[:2]))
     assert found == ["aes256gcm16-x25519" + ("" if lacking else "-ke1_mlkem768"), "aes128gcm16"]
     assert bool(notes) == lacking
+
+
+@pytest.mark.parametrize("child", ["mode = transport", "remote_ts = dynamic", "remote_ts = dynamic[tcp/443]"])
+def test_a_child_between_addresses_is_not_made_with_a_peer_that_has_a_name(child):
+    found = minimal("remote_addrs = vpn.example.net", child=child)
+    assert not found.tunnels and (SKIPPED, "t/c") in [(note.severity, note.tunnel) for note in found.notes]
+
+
+def test_a_peer_with_a_name_goes_through_the_classic_file_and_back():
+    document = only(minimal("remote_addrs = vpn.example.net"))
+    text = ikedb_write.write([document])
+    assert "vpn.example.net" in text
+    (tunnel,) = read_text(text, "ikedb").tunnels
+    assert tunnel.document["remote"]["address"] == "vpn.example.net"
