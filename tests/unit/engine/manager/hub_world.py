@@ -124,10 +124,15 @@ class Hub(World):
 
     def listed(self, **params: Any) -> dict[str, dict[str, Any]]:
         """What ``tunnels.list`` answers at the hub, by name."""
+        return {entry["name"]: entry for entry in self.call("tunnels.list", **params)["tunnels"]}
+
+    def call(self, method: str, **params: Any) -> Any:
+        """What a method answers at the hub."""
         methods = Methods(self.left, lambda _keep: None)
-        answer = asyncio.run(methods.handlers()["tunnels.list"](check_params("tunnels.list", params), None))
-        self.left.watchers.clear()
-        return {entry["name"]: entry for entry in answer["tunnels"]}
+        try:
+            return asyncio.run(methods.handlers()[method](check_params(method, params), None))
+        finally:
+            self.left.watchers.clear()
 
     def restart(self) -> Runtime:
         """The hub's manager ends without a word, and another one begins."""

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import pytest
+from engine.errors import InputError
+from engine.manager.renames import renames
 from engine.manager.states import reached
 from engine.manager.store import Remove
 from hub_world import HUB, KIND, NAME, Hub, branch
@@ -161,6 +163,18 @@ def test_removing_the_definition_removes_all_of_them(hub):
     assert hub.policies() == {} and not hub.left.host.gateway.sas
     assert hub.left.host.registry.children() == {} and hub.left.host.registry.identities() == {}
     assert hub.left.tunnels.numbers.tunnels() == set() and hub.listed() == {}
+
+
+def test_keys_are_not_renewed_by_the_name_of_many(hub):
+    hub.come(1)
+    with pytest.raises(InputError, match="is a definition for many peers"):
+        hub.call("tunnels.rekey", names=[NAME])
+
+
+def test_another_name_is_another_definition(hub):
+    """Who is up is up under the old name, which ends with it."""
+    row = hub.left.tunnels.rows[NAME]
+    assert renames({NAME: row}, [("others", "present", row.definition)]) == {}
 
 
 def test_a_narrower_pattern_ends_those_it_is_not_for(hub):
