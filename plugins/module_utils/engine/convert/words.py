@@ -153,7 +153,9 @@ def peer_address(text: str, tell: Tell) -> str | None:
         return None
     if len(found) > 1:
         tell(
-            LOST, f"only {found[0]} is taken", "make a tunnel for each address, or leave it out and let the peer start"
+            LOST,
+            f"only {found[0]} is taken",
+            "of a peer, list them all as remote.addresses, or leave it out and let the peer start",
         )
     first = found[0]
     if first.startswith("%"):
