@@ -364,7 +364,9 @@ def reserve_ipv6(host: Host) -> None:
 
 
 @pytest.mark.parametrize("names", ["tun esp", "tun esp ah", "esp comp", "esp comp ah", "tun esp comp ah"])
-@pytest.mark.parametrize(("family", "address"), [("inet", THERE), ("inet6", "2001:db8::2")])
+@pytest.mark.parametrize(
+    ("family", "address"), [("inet", THERE), pytest.param("inet6", "2001:db8::2", marks=pytest.mark.nightly)]
+)
 def test_both_forms_of_the_command_make_the_same_group(
     host: Host, capsys, names: str, family: str, address: str
 ) -> None:

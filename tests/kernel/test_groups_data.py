@@ -119,18 +119,18 @@ def test_packets_go_through_every_sa_of_the_group(sites, tmp_path, names: str, o
     check(sites, tmp_path, names, outer, outer)
 
 
-@pytest.mark.parametrize(("outer", "inner"), [(4, 6), (6, 4)])
+@pytest.mark.parametrize(("outer", "inner"), [(4, 6), pytest.param(6, 4, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("names", TUNNELS)
 def test_a_tunnel_carries_the_other_family_through_the_group(sites, tmp_path, names: str, outer: int, inner) -> None:
     check(sites, tmp_path, names, outer, inner)
 
 
-@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize("outer", [4, pytest.param(6, marks=pytest.mark.nightly)])
 def test_packets_go_through_as_many_sas_as_the_kernel_can_apply(sites, tmp_path, outer: int) -> None:
     check(sites, tmp_path, "tun comp esp ah esp ah", outer, outer)
 
 
-@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize("outer", [4, pytest.param(6, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("names", ["ah tun esp", "esp ah tun esp"])
 def test_transport_mode_inside_of_a_tunnel(sites, tmp_path, names: str, outer: int) -> None:
     """AH is the outermost of its own IP header, which the tunnel then carries."""
@@ -165,7 +165,7 @@ def used(site: Site, way: list[Member]) -> list[bool]:
     return [state is not None and state.packets > 0 for state in states]
 
 
-@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize("outer", [4, pytest.param(6, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("names", ["tun esp ah", "esp ah"])
 def test_grouping_changes_the_next_packet_and_ungrouping_the_one_after(sites, tmp_path, names: str, outer: int) -> None:
     """Live SAs: packets go by ESP alone, by ESP and AH, and by ESP alone again; none is lost."""
