@@ -51,7 +51,7 @@ def converted(
     folder: Path,
     local: str = f"certs = own.pem\n id = {OURS}",
     remote: str = f"id = {THEIRS}",
-    files: Mapping[str, bytes | None] = {},
+    files: Mapping[str, bytes | None] | None = None,
     **more: str,
 ) -> Conversion:
     """Write a configuration with its files, and convert it.
@@ -59,7 +59,7 @@ def converted(
     :param files: besides the usual ones, or None in place of one of these that is not there.
     """
     text = CONF.format(local=local, remote=remote, connection=more.get("connection", ""), rest=more.get("rest", ""))
-    for name, octets in {**usual(), **files}.items():
+    for name, octets in {**usual(), **(files or {})}.items():
         if octets is not None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(octets)
