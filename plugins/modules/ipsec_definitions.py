@@ -179,8 +179,8 @@ missing_secrets:
 yaml:
   description:
     - The definitions as a file of variables. The tunnels are in C(ipsec_tunnels); their keys (or the passphrases of their
-      private keys) are expected in a dictionary C(ipsec_tunnel_secrets) by the tunnels' names, and post-quantum ones in C(ipsec_tunnel_ppks) by their IDs, which belong
-      into a vault.
+      private keys) are expected in a dictionary C(ipsec_tunnel_secrets) by the tunnels' names, and post-quantum ones in
+      C(ipsec_tunnel_ppks) by their IDs; both belong into a vault.
   returned: success
   type: str
 ikedb_xml:

@@ -25,7 +25,7 @@ WORK = Path(tempfile.gettempdir()) / f"fleet-ipsec-sanity-{hashlib.sha256(bytes(
 COPY = WORK / "ansible_collections/fleet/ipsec"
 
 # Tests that say the same whichever release runs them, nearly always: a short run has them on the newest alone.
-ALIKE = ("pep8", "pylint", "yamllint")
+ALIKE = ("import", "pep8", "pylint", "yamllint")
 
 # ansible-core, the oldest and the newest Python that its controller side runs on; oldest release first.
 RELEASES = (("2.18", "3.11", "3.13"), ("2.19", "3.11", "3.13"), ("2.21", "3.12", "3.14"))
