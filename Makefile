@@ -46,10 +46,12 @@ test: setup ## everything that must pass before a change lands
 unit: setup ## unit tests, and two engines against each other without sockets
 	@$(PYTEST) $(AT_ONCE) tests/unit
 
-# Long simulations go where other tests have been, and no library has a part in the others: "make unit" runs them.
+# Long simulations go where other tests have been, no library has a part in the others, and tests with real peers have
+# managers on Debian's libraries, too: "make unit" runs them.
 HISTORIES := $(addprefix --ignore tests/unit/engine/,recorded ike/test_divided.py ike/test_fleet.py \
     ike/test_one_of_each.py manager/test_killed_managers.py)
-ALIKE := $(HISTORIES) $(addprefix --ignore tests/unit/engine/,convert ground)
+ALIKE := $(HISTORIES) $(addprefix --ignore tests/unit/engine/,convert ground cli manager/test_manager_ike.py \
+    manager/test_manager_pair.py)
 unit-debian: setup ## the engine's unit tests on Debian's own Python and libraries, as on a gateway
 	@sh $(SETUP)/venv-debian.sh .cache/venv-debian requirements/unit-debian.txt
 	@.cache/venv-debian/bin/python -m pytest -q -rs -p no:cacheprovider $(AT_ONCE) \
@@ -65,14 +67,14 @@ unit-oldest-whole: setup ## all of the engine's unit tests there
 
 NEED_NFTABLES := $(addprefix tests/kernel/,test_shunts.py test_repairs_rules.py)
 kernel: setup ## the kernel floor on a kernel with ESP
-	@$(PYTHON) -m tests.lab.guest --timeout 2400 $(PYTEST) tests/kernel $(addprefix --ignore ,$(NEED_NFTABLES))
+	@$(PYTHON) -m tests.lab.guest --timeout 2400 $(PYTEST) --durations 12 tests/kernel $(addprefix --ignore ,$(NEED_NFTABLES))
 	@$(PYTEST) $(NEED_NFTABLES) tests/kernel/test_eroute_tables.py  # here: no ESP, but nftables
 
 kernel-long: setup ## what "make kernel" leaves out, because another test says nearly the same or it takes long
 	@$(PYTHON) -m tests.lab.guest --timeout 2400 $(PYTEST) -m nightly tests/kernel
 
 interop: setup peers ## against strongSwan and Libreswan, both ways, with a ping over ESP
-	@$(PYTHON) -m tests.lab.guest --timeout 2400 --layer $(PEERS) $(PYTEST) tests/interop
+	@$(PYTHON) -m tests.lab.guest --timeout 2400 --layer $(PEERS) $(PYTEST) --durations 12 tests/interop
 
 test-interop: setup peers ## the same and what that leaves out, and docs/interop.md anew: what passed with which peer
 	@FLEET_INTEROP_TABLE=/run/lab-share/interop.md $(PYTHON) -m tests.lab.guest --timeout 7200 --layer $(PEERS) \

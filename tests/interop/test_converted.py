@@ -45,7 +45,11 @@ def start(manager: Manager, child: str) -> None:
     ("ike", "esp"),
     [
         pytest.param("aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519", marks=pytest.mark.nightly),
-        ("aes128-sha256-modp2048,aes256-sha512-ecp384", "aes128-sha256-modp2048-noesn,aes256-sha512"),
+        pytest.param(
+            "aes128-sha256-modp2048,aes256-sha512-ecp384",
+            "aes128-sha256-modp2048-noesn,aes256-sha512",
+            marks=pytest.mark.nightly,
+        ),
         ("default", "default"),
     ],
 )

@@ -121,6 +121,7 @@ def test_every_probe_to_our_manager(tmp_path: Path) -> None:
         assert (found["implementation"], found["confidence"]) == ("fleet.ipsec", "low")
 
 
+@pytest.mark.nightly
 def test_our_manager_answers_echoes_at_a_bounded_rate(tmp_path: Path) -> None:
     with ours.running(RIGHT, tmp_path / "ours") as manager:
         target = command("--count", "1000", "--interval", "0", "--rate", "0", "--wait", "1", "--require", "any")

@@ -70,6 +70,7 @@ def test_what_strongswan_closes(manager: Manager, charon: StrongSwan, action: st
         prove_esp()
 
 
+@pytest.mark.nightly
 def test_an_idle_child_is_closed_until_its_next_packet(manager: Manager, charon: StrongSwan) -> None:
     up(manager, charon, inactivity=10)
     prove_esp()

@@ -62,6 +62,7 @@ def test_we_start_and_rekey(manager_with_ml_kem: Manager, newer_charon: StrongSw
     prove_esp()
 
 
+@pytest.mark.nightly
 def test_strongswan_starts_and_rekeys(manager_with_ml_kem: Manager, newer_charon: StrongSwan) -> None:
     manager, charon = manager_with_ml_kem, newer_charon
     load(charon)
@@ -124,6 +125,7 @@ def test_pq_is_not_had_from_an_older_strongswan(manager_with_ml_kem: Manager, ch
     assert not row["reached"] and row["reason"] == "no_proposal_chosen", row
 
 
+@pytest.mark.nightly
 def test_modern_with_an_older_libreswan(manager_with_ml_kem: Manager, pluto: Libreswan) -> None:
     manager = manager_with_ml_kem
     pluto.load(libreswan.Peer(RIGHT, LEFT, SECRET))
