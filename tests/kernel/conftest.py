@@ -70,12 +70,14 @@ def pair(namespaces_work: None) -> Iterator[tuple[Namespace, Namespace]]:
     connect(a, b)
     for number, (gateway, device) in enumerate(((a, "v0"), (b, "v1")), 1):
         other = 3 - number
-        gateway.run(
-            f"ip addr add 192.0.2.{number}/24 dev {device}; ip addr add 2001:db8::{number}/64 dev {device} nodad;"
-            f"ip addr add 10.{number}.0.1/24 dev lo; ip addr add fd00:{number}::1/64 dev lo nodad;"
-            f"ip link set {device} up;"
-            f"ip route add 10.{other}.0.0/24 via 192.0.2.{other} src 10.{number}.0.1;"
-            f"ip route add fd00:{other}::/64 via 2001:db8::{other} src fd00:{number}::1"
+        gateway.ip(
+            f"addr add 192.0.2.{number}/24 dev {device}",
+            f"addr add 2001:db8::{number}/64 dev {device} nodad",
+            f"addr add 10.{number}.0.1/24 dev lo",
+            f"addr add fd00:{number}::1/64 dev lo nodad",
+            f"link set {device} up",
+            f"route add 10.{other}.0.0/24 via 192.0.2.{other} src 10.{number}.0.1",
+            f"route add fd00:{other}::/64 via 2001:db8::{other} src fd00:{number}::1",
         )
     yield a, b
     a.close()

@@ -62,7 +62,9 @@ try:
     from cryptography.hazmat.primitives.serialization import load_der_public_key as load_der_public_key
     from cryptography.hazmat.primitives.serialization import load_pem_private_key as load_pem_private_key
     from cryptography.hazmat.primitives.serialization import load_pem_public_key as load_pem_public_key
-    from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12 as load_pkcs12
+    from cryptography.hazmat.primitives.serialization.pkcs12 import (
+        load_key_and_certificates as load_key_and_certificates,
+    )
 
     BadTag: type[Exception] = InvalidTag
     BadSignature: type[Exception] = InvalidSignature
@@ -70,7 +72,9 @@ except ImportError as exc:
     PROBLEM: str | None = str(exc)
     _NAMES = "ec ed448 ed25519 rsa x25519 hashes padding Cipher algorithms modes AESCCM AESGCM ChaCha20Poly1305"
     _FORMS = "Encoding NoEncryption PrivateFormat PublicFormat decode_dss_signature encode_dss_signature"
-    _KEYS = "load_der_private_key load_der_public_key load_pem_private_key load_pem_public_key load_pkcs12"
+    _KEYS = (
+        "load_der_private_key load_der_public_key load_pem_private_key load_pem_public_key load_key_and_certificates"
+    )
     globals().update(dict.fromkeys(f"{_NAMES} {_FORMS} {_KEYS}".split(), _ABSENT))
     BadTag = BadSignature = _NeverRaised
     _refused: tuple[type[Exception], ...] = ()

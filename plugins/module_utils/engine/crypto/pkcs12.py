@@ -92,11 +92,10 @@ def _opened(octets: bytes, passphrase: Secret | None, field: str) -> _Content:
     tried = (None, b"") if passphrase is None else (passphrase.reveal(),)
     for word in tried:
         try:
-            found = library.load_pkcs12(octets, word)
+            key, own, others = library.load_key_and_certificates(octets, word)
         except library.UNREADABLE:
             continue  # what the library says is the same whatever is wrong
-        certificates = [found.cert, *found.additional_certs] if found.cert is not None else found.additional_certs
-        return _Content(found.key, [_certificate(each, field) for each in certificates])
+        return _Content(key, [_certificate(each, field) for each in (own, *others) if each is not None])
     remedy = "where it is right, the file may be damaged, or of old algorithms: openssl pkcs12 -legacy -in OLD -nodes "
     remedy += "-out NEW writes it as PEM"
     what = "is not opened by this passphrase" if passphrase is not None else "needs a passphrase"
@@ -105,7 +104,7 @@ def _opened(octets: bytes, passphrase: Secret | None, field: str) -> _Content:
 
 def _certificate(found: Any, field: str) -> Certificate:
     try:
-        return Certificate.parse(found.certificate.public_bytes(library.Encoding.DER))
+        return Certificate.parse(found.public_bytes(library.Encoding.DER))
     except CertificateError as problem:
         raise InputError(field, None, problem.story, problem.remedy) from None
 

@@ -97,7 +97,7 @@ class Ends(World):
             self.gaps.append(f"{self.now:.3f}: {other.address} cannot read what {host.address} sends from {local}")
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(8, 24))])
 def test_nothing_is_lost_when_a_child_is_divided_at_one_end_and_then_at_the_other(seed: int) -> None:
     chance = random.Random(seed)
     world = Ends(chance)
@@ -134,7 +134,7 @@ class Widening(Ends):
 
 
 @pytest.mark.parametrize("name", ["lan", "all"])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(4, 12))])
 def test_nothing_is_lost_when_a_child_becomes_wider_at_one_end_and_then_at_the_other(seed: int, name: str) -> None:
     chance = random.Random(seed)
     world = Widening(chance)

@@ -178,7 +178,9 @@ def settled(world: World) -> None:
             assert other.kernel.inbound[out.spi_out].encryption_in == out.encryption_out
 
 
-@pytest.mark.parametrize("seed", [*range(200), 432])
+@pytest.mark.parametrize(
+    "seed", [*range(80), 432, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(80, 200))]
+)
 def test_one_of_each_is_left_whatever_happened(seed: int) -> None:
     hunt(seed)
 

@@ -52,7 +52,7 @@ class Process:
         with self.log.open("a") as stream:
             command = [sys.executable, str(HERE / "fake_kernel.py"), *self.arguments, *more]
             self.process = subprocess.Popen(command, stderr=stream, stdout=stream)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while True:
             try:
                 self.call("manager.info")

@@ -126,6 +126,7 @@ def test_a_teardown_refuses_what_it_would_ignore_before_anything_is_taken_down(t
     assert "TASK [Remove every tunnel" not in run.stdout
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(os.path.exists("/run/systemd/system"), reason="another service manager than that of the test")
 def test_a_teardown_ends_a_manager_that_does_not_answer_and_sweeps(tmp_path: Path) -> None:
     around = ["--mount", "sh", "-c", SILENT_HOST, "TERM", sys.executable]
