@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/compiled
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down test unit unit-debian unit-oldest unit-oldest-whole kernel kernel-long \
+.PHONY: help setup demo lab-up lab-down test unit unit-debian unit-debian-whole unit-oldest unit-oldest-whole kernel kernel-long \
     interop test-interop sanity sanity-short lint molecule tutorial bench long recorded coverage integration crash leaks days days-short \
     nightly clean peers interfaces uml-kernel
 
@@ -46,16 +46,19 @@ test: setup ## everything that must pass before a change lands
 unit: setup ## unit tests, and two engines against each other without sockets
 	@$(PYTEST) $(AT_ONCE) tests/unit
 
-# Long simulations go where other tests have been, no library has a part in the others, and tests with real peers have
-# managers on Debian's libraries, too: "make unit" runs them.
+# Long simulations go where other tests have been.
 HISTORIES := $(addprefix --ignore tests/unit/engine/,recorded ike/test_divided.py ike/test_fleet.py \
     ike/test_one_of_each.py manager/test_killed_managers.py)
-ALIKE := $(HISTORIES) $(addprefix --ignore tests/unit/engine/,convert ground cli manager/test_manager_ike.py \
-    manager/test_manager_pair.py)
-unit-debian: setup ## the engine's unit tests on Debian's own Python and libraries, as on a gateway
+DEBIAN := .cache/venv-debian/bin/python -m pytest -q -rs -p no:cacheprovider $(AT_ONCE)
+unit-debian: setup ## what Debian's own Python and libraries could break, on them as on a gateway
 	@sh $(SETUP)/venv-debian.sh .cache/venv-debian requirements/unit-debian.txt
-	@.cache/venv-debian/bin/python -m pytest -q -rs -p no:cacheprovider $(AT_ONCE) \
-	    -m "not hypothesis and not nightly" tests/unit/engine $(ALIKE)
+	@$(DEBIAN) -m "not hypothesis and not nightly" $(addprefix tests/unit/engine/,wire crypto ping kernel definition \
+	    $(addprefix ike/test_,handshake.py rekey.py resume.py certificates_in_ike.py many_peers.py signatures.py ppk.py \
+	    intermediate.py fragmentation.py) $(addprefix manager/test_manager_,runtime.py store.py control.py scale.py))
+
+unit-debian-whole: setup ## all of the engine's unit tests there
+	@sh $(SETUP)/venv-debian.sh .cache/venv-debian requirements/unit-debian.txt
+	@$(DEBIAN) tests/unit/engine
 
 OLDEST := sh $(SETUP)/unit-oldest.sh
 unit-oldest: setup ## what an old library or Python could break, on Python 3.9 and the oldest libraries
@@ -134,7 +137,7 @@ leaks: setup ## fifty random changes of definitions at either end under a flood:
 nightly: setup ## everything of "make test", then long, recorded, coverage, integration, crash, leaks, days-short and, on its own, bench
 	@status=0; \
 	$(PYTHON) -m tests.setup.stages recorded coverage integration crash leaks days-short test-interop unit kernel kernel-long \
-	    interfaces molecule tutorial unit-debian unit-oldest-whole sanity lint long \
+	    interfaces molecule tutorial unit-debian-whole unit-oldest-whole sanity lint long \
 	    || status=1; \
 	$(MAKE) --no-print-directory bench || status=1; exit $$status
 
