@@ -311,7 +311,7 @@ LAYOUTS = (
 )
 
 
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("order", [(0, 1), pytest.param((1, 0), marks=pytest.mark.nightly)])
 def test_children_become_wider_and_one_of_several(scene: Scene, counting: Counting, order: tuple[int, int]) -> None:
     for layout in (*LAYOUTS, *LAYOUTS[::2]):
         scene.layout["children"] = copy.deepcopy(layout)

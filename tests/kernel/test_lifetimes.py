@@ -28,7 +28,9 @@ def generations(manager: Manager) -> set[str]:
     return {sa["spi_out"] for sa in manager.sas()}
 
 
-@pytest.mark.parametrize("limit", [{"lifetime_bytes": 200 * PACKET}, {"lifetime_packets": 150}])
+@pytest.mark.parametrize(
+    "limit", [{"lifetime_bytes": 200 * PACKET}, pytest.param({"lifetime_packets": 150}, marks=pytest.mark.nightly)]
+)
 def test_a_rekey_comes_before_the_limit_and_nothing_is_lost(
     managers: tuple[Manager, Manager], limit: dict[str, int]
 ) -> None:

@@ -129,22 +129,24 @@ def both_kinds() -> list[tuple[str, dict[str, Any]]]:
 ALWAYS = {"aes256gcm16", "chacha20poly1305", "aes256", "aes128", "null", "sha256", "sha384", "sha512"}
 
 
-@pytest.mark.parametrize(("name", "words"), both_kinds(), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_algorithm_is_the_kernels_or_is_told_to_be_missing(host: Host, name: str, words: dict[str, Any]) -> None:
-    wish = {"said": ESP, "source": A, **words}
-    try:
-        assert actions(host.make(wish)) == ["created"]
-    except EngineError as exc:
-        assert name not in ALWAYS
-        assert isinstance(exc, (MissingError, KernelError)), exc
-        pytest.skip(f"this kernel has no {name}: {exc}")
-    assert actions(host.make(wish)) == ["none"]
-    with host.space.entered():
-        client = XfrmClient()
-        (held,) = client.read_sas()
-        client.close()
-    assert show_sa(read_said(ESP), held.sa, None)["encryption"] == {"algorithm": shown_name(name)}
-    assert (held.sa.aead is not None) == bool(name in CIPHERS and CIPHERS[name].icv_bits)
+def test_every_algorithm_is_the_kernels_or_is_told_to_be_missing(host: Host) -> None:
+    """One after the other in one namespace, since to make one is dear on a guest kernel."""
+    for name, words in both_kinds():
+        wish = {"said": ESP, "source": A, **words}
+        try:
+            assert actions(host.make(wish)) == ["created"], name
+        except EngineError as exc:
+            assert name not in ALWAYS, exc
+            assert isinstance(exc, (MissingError, KernelError)), exc
+            continue
+        assert actions(host.make(wish)) == ["none"], name
+        with host.space.entered():
+            client = XfrmClient()
+            (held,) = client.read_sas()
+            client.close()
+        assert show_sa(read_said(ESP), held.sa, None)["encryption"] == {"algorithm": shown_name(name)}
+        assert (held.sa.aead is not None) == bool(name in CIPHERS and CIPHERS[name].icv_bits), name
+        host.delete(ESP)
 
 
 def shown_name(name: str) -> str:
