@@ -104,6 +104,7 @@ def test_strongswan_that_sends_its_vendor_id(tmp_path: Path) -> None:
     assert task["changed"] is False and task["targets"][0]["fingerprint"]["evidence"] == found["evidence"]
 
 
+@pytest.mark.nightly
 def test_every_probe_to_our_manager(tmp_path: Path) -> None:
     with ours.running(RIGHT, tmp_path / "ours") as manager:
         manager.define(definition(RIGHT, LEFT, SECRET) | {"role": "responder"}, "active")

@@ -71,7 +71,13 @@ def test_over_ipv6(manager: Manager, charon: StrongSwan, ours_starts: bool) -> N
             "aes128ccm8",
             marks=pytest.mark.nightly,
         ),
-        ("aes256ccm16-sha256-ecp256", "aes256ccm16", "aes256ccm16-prfsha256-ecp256", "aes256ccm16"),
+        pytest.param(
+            "aes256ccm16-sha256-ecp256",
+            "aes256ccm16",
+            "aes256ccm16-prfsha256-ecp256",
+            "aes256ccm16",
+            marks=pytest.mark.nightly,
+        ),
         pytest.param(
             "aes128ctr-sha256-ecp256",
             "aes128ctr-sha1",
@@ -93,6 +99,7 @@ def test_algorithms(
     prove_esp()
 
 
+@pytest.mark.nightly
 def test_sha_256_cut_short(manager: Manager, charon: StrongSwan) -> None:
     charon.load(Peer(RIGHT, LEFT, SECRET, esp="aes128-sha256", child_extra=("sha256_96 = yes",)))
     manager.define(definition(LEFT, RIGHT, SECRET, proposals=["aes128-sha256_96"]), "active")

@@ -75,7 +75,8 @@ def test_what_is_activated_is_in_the_kernel_and_what_is_removed_is_not(managers:
     assert esp_spis(a) == set() and "tmpl" not in kernel(a.space)
 
 
-@pytest.mark.parametrize("crash", [pytest.param(False, marks=pytest.mark.nightly), True])
+@pytest.mark.nightly
+@pytest.mark.parametrize("crash", [False, True])
 def test_a_removed_phase_1_leaves_packets_their_tunnel_until_its_lifetime_is_over(
     managers: tuple[Manager, Manager], crash: bool
 ) -> None:
