@@ -117,8 +117,7 @@ def _shelf(
                 part.take(options.AUTHORITY, option, entry)
         certificates += part.document.get("certificates", ())
         lists += [*part.document.get("lists", ()), *part.document.get("more_lists", ())]
-    shelf = Shelf(files, file, folders, keys)
-    return shelf.with_more([shelf.path(folders.authorities, name) for name in certificates], lists)
+    return Shelf(files, file, folders, keys, certificates, lists)
 
 
 def _is_template(given: Options) -> bool:

@@ -109,7 +109,7 @@ class Shelf:
 
     :param file: the configuration's path.
     :param keys: what it says of private keys.
-    :param authorities: files with further authorities, and ``lists`` with further revocation lists.
+    :param authorities: names of files with further authorities, and ``lists``: paths of further revocation lists.
     """
 
     def __init__(
@@ -133,10 +133,6 @@ class Shelf:
         self._parsed_lists: list[tuple[str, tuple[RevocationList, ...]]] | None = None
         self._unreadable_lists: list[Unfit] = []
         self._unusable: list[Unfit] = []
-
-    def with_more(self, authorities: Sequence[str], lists: Sequence[str]) -> Shelf:
-        """The same with files that a configuration names besides: of authorities, and of revocation lists."""
-        return Shelf(self._files, self._file, self.folders, self._keys, authorities, lists)
 
     def certificate_path(self, name: str) -> str:
         """The path of a certificate that is named."""
@@ -259,7 +255,8 @@ class Shelf:
         return found
 
     def _all_authorities(self) -> Iterator[Authority]:
-        for path in (*self._files.listed(self.path(self.folders.authorities, "")), *self._authorities):
+        named = (self.path(self.folders.authorities, name) for name in self._authorities)
+        for path in dict.fromkeys((*self._files.listed(self.path(self.folders.authorities, "")), *named)):
             try:
                 yield from self._of_path(path)
             except Unfit:

@@ -163,6 +163,14 @@ def test_authorities_are_those_that_are_named(tmp_path):
     assert auth_of(converted(tmp_path, remote=section))["ca"] == [f"{tmp_path}/elsewhere.pem"]
 
 
+def test_the_name_of_an_authority_counts_from_its_folder_wherever_one_is(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/root.pem").write_bytes(authority(KIND, 2).pem)
+    monkeypatch.chdir(tmp_path / "here")
+    found = converted(tmp_path, rest="authorities { a { cacert = root.pem } }")
+    assert auth_of(found)["ca"] == [f"{tmp_path}/x509ca/root.pem"]
+
+
 @pytest.mark.parametrize(("said", "held"), [("", "relaxed"), ("revocation = strict", "strict"),
                                             ("revocation = ifuri", "relaxed")])  # fmt: skip
 def test_revocation_lists_that_are_there_are_looked_into(tmp_path, said, held):
