@@ -109,7 +109,7 @@ class StrongSwan:
 
     def __init__(self, site: Site, folder: Path, options: str = "", tree: Path | None = None) -> None:
         self.site = site
-        self._within = ["unshare", "-m", "sh", "-c", WITHIN, str(tree)] if tree is not None else []
+        self._within = within(tree) if tree is not None else []
         self.folder = folder
         self.socket = f"unix://{folder}/vici"
         self.log = folder / "charon.log"
@@ -163,6 +163,11 @@ class StrongSwan:
         """Whether an IKE SA with an installed Child SA stands."""
         text = self.sas()
         return "ESTABLISHED" in text and "INSTALLED" in text
+
+
+def within(tree: Path) -> list[str]:
+    """The words before a command that run it in a folder with another release than the machine's."""
+    return ["unshare", "-m", "sh", "-c", WITHIN, str(tree)]
 
 
 def _settings(folder: Path, options: str) -> str:

@@ -18,8 +18,7 @@ from . import libreswan, strongswan
 # The fixture by which a test gets its peer, and what tells the peer's name and version.
 PEERS: Mapping[str, list[str]] = {
     "charon": [strongswan.SWANCTL, "--version"],
-    "newer_charon": ["unshare", "-m", "sh", "-c", strongswan.WITHIN, str(strongswan.NEWER), strongswan.SWANCTL]
-    + ["--version"],
+    "newer_charon": [*strongswan.within(strongswan.NEWER), strongswan.SWANCTL, "--version"],
     "pluto": [libreswan.DAEMON, "--version"],
 }
 HEAD = """\

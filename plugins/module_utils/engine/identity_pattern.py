@@ -10,6 +10,7 @@ name (``dn:O=Example, CN=*``). ``any`` stands for everybody. What a pattern matc
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 from . import dn
@@ -103,13 +104,18 @@ class IdentityPattern:
         return self.text
 
 
+@functools.lru_cache(maxsize=4096)
+def pattern_in(text: str) -> IdentityPattern | None:
+    """The pattern that a text is, None for one that stands for a single identity."""
+    try:
+        return IdentityPattern.parse(text)
+    except InputError:
+        return None
+
+
 def is_pattern(text: str) -> bool:
     """Whether a text stands for more than one identity."""
-    try:
-        IdentityPattern.parse(text)
-    except InputError:
-        return False
-    return True
+    return pattern_in(text) is not None
 
 
 def _kind_of(value: str) -> tuple[str, str]:

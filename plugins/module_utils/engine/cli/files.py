@@ -42,13 +42,23 @@ def write_private(path: str, text: str, overwrite: bool) -> None:
     """
     if os.path.lexists(path) and not overwrite:
         raise MissingError(f"-f: {path} is there already; nothing was written", "give -F to overwrite it")
+    write_whole(path, text.encode(), 0o600, "name a file in a folder that is there")
+
+
+def write_whole(path: str, octets: bytes, mode: int, remedy: str) -> None:
+    """Write a file, whole or not at all: it takes its place only when it is complete.
+
+    :param remedy: where it cannot be written.
+    :raises MissingError: it cannot be written.
+    """
     try:
-        # mkstemp gives mode 0600; the file takes its place only when it is complete.
-        descriptor, beside = tempfile.mkstemp(prefix=".ikedb-", dir=os.path.dirname(os.path.abspath(path)))
+        # mkstemp gives mode 0600.
+        descriptor, beside = tempfile.mkstemp(prefix=".fleet-ipsec-", dir=os.path.dirname(os.path.abspath(path)))
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(text)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(octets)
                 stream.flush()
+                os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())
             os.rename(beside, path)
         except BaseException:
@@ -56,9 +66,7 @@ def write_private(path: str, text: str, overwrite: bool) -> None:
                 os.unlink(beside)
             raise
     except OSError as exc:
-        raise MissingError(
-            f"{path} cannot be written ({exc.strerror})", "name a file in a folder that is there"
-        ) from None
+        raise MissingError(f"{path} cannot be written ({exc.strerror})", remedy) from None
 
 
 def own_addresses(text: str) -> list[str]:

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import getpass
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,9 +22,11 @@ from ..private_directory import private_directory
 from ..release import said_by
 from ..secret import Secret
 from .common import USAGE, Parser, UsageError, complain, guarded, say, show_json
+from .files import write_whole
 
 _FAILURE = 1
 _DIRECTORY = "/etc/fleet-ipsec/private"
+_NOT_WRITTEN = "run as root, or name another --directory"
 _EVERYBODY = stat.S_IRWXG | stat.S_IRWXO
 _EPILOG = """\
 Writes PEM: NAME.pem (the certificate, and behind it those between it and its root), NAME.key (the private key, in
@@ -93,7 +93,7 @@ def _run(words: list[str]) -> int:
     if wanted and not given.check:
         private_directory(directory, "directory")
         for file in wanted:
-            _write(file)
+            write_whole(file.path, file.content, 0o600 if file.secret else 0o644, _NOT_WRITTEN)
     _tell(given, bundle, files, wanted)
     return 0
 
@@ -146,31 +146,6 @@ def _is_there(file: _File) -> bool:
         raise MissingError(f"{file.path} cannot be read ({exc.strerror})", "run as root") from None
     remedy = "take another --name, or move it away if what runs does not need it any more"
     raise MissingError(f"{file.path} is there already, with something else in it; nothing was written", remedy)
-
-
-def _write(file: _File) -> None:
-    """Write a file that is not there, whole or not at all.
-
-    :raises MissingError: it cannot be written.
-    """
-    try:
-        # mkstemp gives mode 0600.
-        descriptor, beside = tempfile.mkstemp(prefix=".import-", dir=os.path.dirname(file.path))
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(file.content)
-                stream.flush()
-                os.fchmod(stream.fileno(), 0o600 if file.secret else 0o644)
-                os.fsync(stream.fileno())
-            os.rename(beside, file.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
-            raise
-    except OSError as exc:
-        raise MissingError(
-            f"{file.path} cannot be written ({exc.strerror})", "run as root, or name another --directory"
-        ) from None
 
 
 def _tell(given: argparse.Namespace, bundle: Bundle, files: list[_File], wanted: list[_File]) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..crypto.certificate_files import as_pem as as_certificate_pem
 from ..crypto.certificate_files import read_certificates, read_lists
-from ..crypto.certificates import Certificate
+from ..crypto.certificates import Certificate, between
 from ..crypto.private_keys import read_private_key
 from ..crypto.public_keys import as_pem, read_any_public_key
 from ..crypto.revocation_lists import RevocationList
@@ -194,16 +194,7 @@ class Shelf:
 
         :param others: where to look first.
         """
-        known = [*others, *(each.certificate for each in self._all_authorities())]
-        found: list[Certificate] = []
-        while not certificate.self_issued:
-            issuers = (one for one in known if one.subject.matches(certificate.issuer) and one not in found)
-            above = next(issuers, None)
-            if above is None or above.self_issued:
-                break
-            found.append(above)
-            certificate = above
-        return found
+        return between(certificate, [*others, *(each.certificate for each in self._all_authorities())])
 
     def lists(self, authorities: Iterable[Certificate]) -> list[str]:
         """The files with revocation lists of these authorities, or of others that are there."""

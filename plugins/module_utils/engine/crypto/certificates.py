@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterable
 from dataclasses import field
 from typing import Any, NamedTuple
 
@@ -133,6 +134,20 @@ def _unreadable(problem: str) -> CertificateError:
     return CertificateError(
         "certificate_unreadable", f"a certificate cannot be read: {problem}", "have it issued anew, as X.509 in DER"
     )
+
+
+def between(certificate: Certificate, known: Iterable[Certificate]) -> list[Certificate]:
+    """The certificates between one and its root, in this order, as far as they are known."""
+    known = list(known)
+    found: list[Certificate] = []
+    while not certificate.self_issued:
+        issuers = (one for one in known if one.subject.matches(certificate.issuer) and one not in found)
+        above = next(issuers, None)
+        if above is None or above.self_issued:
+            break
+        found.append(above)
+        certificate = above
+    return found
 
 
 # Those between peers and authorities come again with each peer.

@@ -11,7 +11,7 @@ from .. import der
 from ..errors import CertificateError, InputError
 from ..secret import Secret
 from . import library
-from .certificates import Certificate
+from .certificates import Certificate, between
 from .public_keys import check_strength, public_key_of
 
 LARGEST = 1 << 20  # octets
@@ -39,7 +39,7 @@ class Bundle:
         self._key = key
         self.certificate = certificate
         self.roots = [one for one in others if one.self_issued]
-        self.between = _between(certificate, others)
+        self.between = between(certificate, [one for one in others if not one.self_issued])
         self.others = [one for one in others if one not in self.roots and one not in self.between]
 
     def key_pem(self) -> bytes:
@@ -107,18 +107,6 @@ def _certificate(found: Any, field: str) -> Certificate:
         return Certificate.parse(found.public_bytes(library.Encoding.DER))
     except CertificateError as problem:
         raise InputError(field, None, problem.story, problem.remedy) from None
-
-
-def _between(certificate: Certificate, others: list[Certificate]) -> list[Certificate]:
-    found: list[Certificate] = []
-    while not certificate.self_issued:
-        issuers = (one for one in others if one.subject.matches(certificate.issuer) and not one.self_issued)
-        above = next((one for one in issuers if one not in found), None)
-        if above is None:
-            break
-        found.append(above)
-        certificate = above
-    return found
 
 
 def _keys_in(octets: bytes) -> int:

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import InputError
-from ..identity_pattern import IdentityPattern
+from ..identity_pattern import IdentityPattern, pattern_in
 from .table import PUBKEY, SHUNTS
 
 MAX_INSTANCES = 256  # where nothing is said
@@ -25,20 +24,12 @@ def pattern_of(document: Mapping[str, Any]) -> IdentityPattern | None:
     Without certificates it never is: what a release without patterns stored names one peer, whatever it looks like.
     """
     certified = document.get("auth", {}).get("method") == PUBKEY
-    return _pattern(document["remote"].get("id") or "") if certified else None
+    return pattern_in(document["remote"].get("id") or "") if certified else None
 
 
 def is_pattern(remote: Mapping[str, Any]) -> bool:
     """Whether the identity of a peer is written as that of many, whether they may be or not."""
-    return _pattern(remote.get("id") or "") is not None
-
-
-@functools.lru_cache(maxsize=4096)
-def _pattern(text: str) -> IdentityPattern | None:
-    try:
-        return IdentityPattern.parse(text)
-    except InputError:
-        return None
+    return pattern_in(remote.get("id") or "") is not None
 
 
 def option(document: Mapping[str, Any], name: str) -> Any:
@@ -49,7 +40,7 @@ def option(document: Mapping[str, Any], name: str) -> Any:
 def check(document: dict[str, Any], _selectors: object, prefix: str) -> Iterator[InputError]:
     """What does not fit to a definition for many peers, or to one that is not."""
     remote = document["remote"]
-    pattern = _pattern(remote["id"] or "")
+    pattern = pattern_in(remote["id"] or "")
     if pattern is None:
         for name in _DEFAULTS:
             if name in remote:

@@ -170,12 +170,11 @@ class Endpoint:
         """Replace the keys of the IKE SA of a tunnel, or those of the children named, now."""
         context = Context(self, now)
         names = None if children is None else set(children)
-        for tunnel in self.instances.tunnels(name):
-            for version in self._versions_in(tunnel):
-                if names is None:
-                    version.rekey(context, tunnel)
-                else:
-                    version.rekey_children(context, tunnel, names)
+        for version, tunnel in self._spoken(name):
+            if names is None:
+                version.rekey(context, tunnel)
+            else:
+                version.rekey_children(context, tunnel, names)
         return self._finish(context)
 
     def reauthenticate(self, name: str, now: float) -> list[Action]:
@@ -217,12 +216,11 @@ class Endpoint:
         """
         context = Context(self, now)
         names = None if children is None else set(children)
-        for tunnel in self.instances.tunnels(name):
-            for version in self._versions_in(tunnel):
-                if names is None:
-                    version.supersede(context, tunnel)
-                else:
-                    version.supersede_children(context, tunnel, names)
+        for version, tunnel in self._spoken(name):
+            if names is None:
+                version.supersede(context, tunnel)
+            else:
+                version.supersede_children(context, tunnel, names)
         return self._finish(context)
 
     def awaited(self, name: str) -> list[str]:
@@ -396,6 +394,10 @@ class Endpoint:
 
     def _version_of(self, sa: AnySa) -> Version[Any, Any]:
         return self._versions[sa.version]
+
+    def _spoken(self, name: str) -> list[tuple[Version[Any, Any], str]]:
+        """What is spoken in a tunnel; with its instances, where it is a definition for many peers."""
+        return [(version, tunnel) for tunnel in self.instances.tunnels(name) for version in self._versions_in(tunnel)]
 
     def _versions_in(self, tunnel: str) -> list[Version[Any, Any]]:
         """The versions that IKE SAs of a tunnel speak."""

@@ -50,6 +50,13 @@ def world(tmp_path: Path) -> Iterator[World]:
     """Two runtimes with a wire between them."""
     made = World(tmp_path)
     yield made
-    for runtime in (made.left, made.right):
-        runtime.host.close()
-        runtime.store.close()
+    made.close()
+
+
+@pytest.fixture
+def two_ways(world: World) -> World:
+    """The right end has two addresses, and awaits the left one."""
+    world.wire.at["10.0.0.3"] = world.right
+    there = {"local": {"id": "right.example.net"}, "remote": {"address": "10.0.0.1"}}
+    world.define(world.right, "present", role="responder", **there)
+    return world

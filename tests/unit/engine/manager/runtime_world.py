@@ -125,6 +125,16 @@ class World:
             self.now = max(self.now, due)
         self.now = end
 
+    def in_use(self, runtime: Runtime) -> str:
+        """The address of the peer that its tunnel is up with."""
+        return runtime.tunnels.condition("t").address
+
+    def close(self) -> None:
+        """Close what both have open."""
+        for runtime in (self.left, self.right):
+            runtime.host.close()
+            runtime.store.close()
+
     def state(self, runtime: Runtime) -> str:
         return runtime.tunnels.condition("t").state
 

@@ -26,9 +26,7 @@ from runtime_world import outbound
 def world(tmp_path):
     made = Restarting(tmp_path)
     yield made
-    for runtime in (made.left, made.right):
-        runtime.host.close()
-        runtime.store.close()
+    made.close()
     assert SECRET not in made.log.getvalue()
 
 

@@ -21,9 +21,7 @@ HELD = {"10.9.0.0/16": "block"}
 def hub(tmp_path):
     made = Hub(tmp_path)
     yield made
-    for runtime in (made.left, made.right):
-        runtime.host.close()
-        runtime.store.close()
+    made.close()
 
 
 def actions(hub: Hub, direction: str = "out") -> dict[str, str]:

@@ -15,7 +15,6 @@ from engine.manager import resolver
 from engine.manager.listing import listing, look
 from engine.manager.peer_names import PATIENCE, REFRESH
 from engine.manager.resolver import SystemResolver, look_up
-from engine.manager.runtime import Runtime
 from engine.selector import parse_selector
 from runtime_world import World, change, lan, outbound
 
@@ -25,12 +24,9 @@ LIST = {"source": "database", "phase": "1+", "verbose": False}
 
 
 @pytest.fixture
-def named(world: World) -> World:
-    """The left end knows the right one by name, which has two addresses."""
-    world.wire.at[SECOND] = world.right
-    there = {"local": {"id": "right.example.net"}, "remote": {"address": "10.0.0.1"}}
-    world.define(world.right, "present", role="responder", **there)
-    return world
+def named(two_ways: World) -> World:
+    """The left end is going to know the right one by name."""
+    return two_ways
 
 
 def answered(world: World, seconds: float = 0.0) -> None:
@@ -40,17 +36,13 @@ def answered(world: World, seconds: float = 0.0) -> None:
     world.run(seconds)
 
 
-def at(runtime: Runtime) -> str:
-    return runtime.tunnels.condition("t").address
-
-
 def test_a_name_is_looked_up_and_used(named):
     named.names.known[NAME] = [FIRST]
     named.define(named.left, **BY_NAME)
     named.run()
     assert named.state(named.left) == "negotiating" and set(named.names.asked) == {NAME}
     answered(named, 1)
-    assert named.state(named.left) == "active" and at(named.left) == FIRST
+    assert named.state(named.left) == "active" and named.in_use(named.left) == FIRST
 
 
 def test_all_addresses_of_a_name_are_tried_in_order(named):
@@ -59,7 +51,7 @@ def test_all_addresses_of_a_name_are_tried_in_order(named):
     named.define(named.left, **BY_NAME)
     named.run()
     answered(named, 9)
-    assert at(named.left) == SECOND, "and none of another family than local.address"
+    assert named.in_use(named.left) == SECOND, "and none of another family than local.address"
 
 
 def test_a_name_that_is_none_is_a_reason_with_a_remedy_and_tried_again(named):
@@ -114,7 +106,7 @@ def test_addresses_beside_names_are_tried_when_a_name_is_none(named):
     named.define(named.left, remote=both)
     named.run()
     answered(named, 1)
-    assert named.state(named.left) == "active" and at(named.left) == FIRST
+    assert named.state(named.left) == "active" and named.in_use(named.left) == FIRST
 
 
 def test_a_peer_that_has_gone_is_looked_up_again(named):
@@ -127,7 +119,7 @@ def test_a_peer_that_has_gone_is_looked_up_again(named):
     named.run(95)
     answered(named, 5)
     answered(named, 5)
-    assert named.state(named.left) == "active" and at(named.left) == SECOND
+    assert named.state(named.left) == "active" and named.in_use(named.left) == SECOND
 
 
 @pytest.mark.parametrize(("known", "state"), [([FIRST, SECOND], "active"), (["10.0.0.4"], "dormant")])

@@ -15,15 +15,6 @@ FIRST, SECOND = "10.0.0.2", "10.0.0.3"
 BOTH = {"remote": {"addresses": [FIRST, SECOND], "id": "right.example.net"}}
 
 
-@pytest.fixture
-def two_ways(world: World) -> World:
-    """The right end has two addresses, and the left one knows both."""
-    world.wire.at[SECOND] = world.right
-    there = {"local": {"id": "right.example.net"}, "remote": {"address": "10.0.0.1"}}
-    world.define(world.right, "present", role="responder", **there)
-    return world
-
-
 def dead(world: World, *addresses: str) -> None:
     for address in addresses:
         world.wire.at.pop(address, None)
@@ -37,14 +28,10 @@ def acquire(runtime: Runtime) -> None:
     runtime.kernel()
 
 
-def at(runtime: Runtime) -> str:
-    return runtime.tunnels.condition("t").address
-
-
 def test_the_most_preferred_address_is_used_where_it_answers(two_ways):
     two_ways.define(two_ways.left, **BOTH)
     two_ways.run(1)
-    assert two_ways.state(two_ways.left) == "active" and at(two_ways.left) == FIRST
+    assert two_ways.state(two_ways.left) == "active" and two_ways.in_use(two_ways.left) == FIRST
 
 
 def test_the_next_one_is_tried_without_a_pause_where_one_does_not_answer(two_ways):
@@ -53,7 +40,7 @@ def test_the_next_one_is_tried_without_a_pause_where_one_does_not_answer(two_way
     two_ways.run(7)
     assert two_ways.state(two_ways.left) == "negotiating", "seven sendings are not over yet"
     two_ways.run(1)
-    assert two_ways.state(two_ways.left) == "active" and at(two_ways.left) == SECOND
+    assert two_ways.state(two_ways.left) == "active" and two_ways.in_use(two_ways.left) == SECOND
 
 
 def test_where_none_answers_each_is_told_and_the_first_comes_first_again(two_ways):
@@ -68,7 +55,7 @@ def test_where_none_answers_each_is_told_and_the_first_comes_first_again(two_way
     two_ways.run(1.5)
     two_ways.wire.at[FIRST] = two_ways.right
     two_ways.run(2)
-    assert at(two_ways.left) == FIRST
+    assert two_ways.in_use(two_ways.left) == FIRST
 
 
 def test_what_says_more_than_silence_is_the_reason(two_ways):
@@ -83,11 +70,11 @@ def test_after_the_ike_sa_has_gone_the_most_preferred_comes_first_again(two_ways
     dead(two_ways, FIRST)
     two_ways.define(two_ways.left, **BOTH)
     two_ways.run(9)
-    assert at(two_ways.left) == SECOND
+    assert two_ways.in_use(two_ways.left) == SECOND
     two_ways.wire.at[FIRST] = two_ways.right
     dead(two_ways, SECOND)
     two_ways.run(200)
-    assert two_ways.state(two_ways.left) == "active" and at(two_ways.left) == FIRST
+    assert two_ways.state(two_ways.left) == "active" and two_ways.in_use(two_ways.left) == FIRST
 
 
 def test_an_address_without_a_route_is_passed_over(two_ways):
@@ -95,7 +82,7 @@ def test_an_address_without_a_route_is_passed_over(two_ways):
     two_ways.left.host.source_address = routes.get
     two_ways.define(two_ways.left, **BOTH, local={"id": "10.0.0.1"})
     two_ways.run(1)
-    assert at(two_ways.left) == SECOND
+    assert two_ways.in_use(two_ways.left) == SECOND
 
 
 def test_addresses_without_a_route_are_all_told(two_ways):
@@ -115,7 +102,7 @@ def test_a_packet_starts_a_trap_at_the_next_address_when_the_first_was_in_vain(t
     assert two_ways.state(two_ways.left) == "dormant", "only a packet starts it"
     acquire(two_ways.left)
     two_ways.run(1)
-    assert at(two_ways.left) == SECOND
+    assert two_ways.in_use(two_ways.left) == SECOND
 
 
 @pytest.mark.parametrize("address", [FIRST, SECOND])
@@ -124,7 +111,7 @@ def test_the_peer_may_come_from_each_of_them(two_ways, address):
     change(two_ways.right, role="initiator", local={"address": address, "id": "right.example.net"})
     two_ways.right.tunnels.retry.want("t", two_ways.now)
     two_ways.run(2)
-    assert two_ways.state(two_ways.left) == "active" and at(two_ways.left) == address
+    assert two_ways.state(two_ways.left) == "active" and two_ways.in_use(two_ways.left) == address
 
 
 def test_nobody_comes_from_elsewhere(two_ways):
@@ -150,4 +137,4 @@ def test_another_first_one_is_gone_over_to_without_a_gap(two_ways):
     two_ways.run(1)
     assert change(two_ways.left, remote={"addresses": [SECOND, FIRST], "id": "right.example.net"}) == "re-establish"
     two_ways.run(5)
-    assert two_ways.state(two_ways.left) == "active" and at(two_ways.left) == SECOND
+    assert two_ways.state(two_ways.left) == "active" and two_ways.in_use(two_ways.left) == SECOND
